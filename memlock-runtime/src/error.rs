@@ -1,0 +1,178 @@
+//! What can go wrong, told apart by what the caller can do about it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The cause kept below an [`Error::Unavailable`], shared so that errors stay cheap to clone.
+pub type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why a lock could not be had, or did not last.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another holder kept the lock for as long as this caller was willing to wait. Try again later, or wait longer.
+    #[error("lock `{key}` is busy: {} still holds it after {}", Holder(holder.as_deref()), Seconds(*waited))]
+    #[non_exhaustive]
+    Busy {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// Who holds it (host, process and function), where that is known.
+        holder: Option<String>,
+        /// How long this caller waited.
+        waited: Duration,
+    },
+
+    /// The server that keeps this key could not be asked, or gave no proof of having granted the lock.
+    /// Nothing is held. Other keys, on other servers, may be fine.
+    #[error("cannot lock `{key}`: memcached server {server} is unavailable: {source}")]
+    #[non_exhaustive]
+    Unavailable {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// The server, as it is configured.
+        server: String,
+        /// What happened.
+        source: Source,
+    },
+
+    /// The lease ended before the body did: another holder may have been let in meanwhile.
+    #[error("the lease of lock `{key}` ended before its holder was done: {reason}")]
+    #[non_exhaustive]
+    Lost {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// How it is known.
+        reason: &'static str,
+    },
+
+    /// A lock was asked for by its own holder, who would have waited for itself.
+    #[error(
+        "lock `{key}` is taken again by its own holder, which would wait for itself: use `rlock` on both functions to \
+         allow it, or give one of them another `name`"
+    )]
+    #[non_exhaustive]
+    Reentered {
+        /// The lock, as it is named on the server.
+        key: String,
+    },
+
+    /// A setting or an option is wrong; the message says which and what to do.
+    #[error("memlock: {message}")]
+    #[non_exhaustive]
+    Config {
+        /// What is wrong, where, and what to do.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the wait for the lock was over before it was free.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Error::Busy { .. })
+    }
+
+    /// Whether the server could not be asked.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. })
+    }
+
+    /// Whether the lease ended before its holder was done.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Lost { .. })
+    }
+
+    /// Whether the lock was asked for by its own holder.
+    pub fn is_reentered(&self) -> bool {
+        matches!(self, Error::Reentered { .. })
+    }
+
+    /// Whether a setting or an option is wrong.
+    pub fn is_config(&self) -> bool {
+        matches!(self, Error::Config { .. })
+    }
+
+    /// A mistake in the program or its environment.
+    pub(crate) fn config(message: impl Into<String>) -> Error {
+        Error::Config {
+            message: message.into(),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    /// [`Busy`](Error::Busy) becomes `TimedOut`, [`Unavailable`](Error::Unavailable) `NotConnected`,
+    /// [`Config`](Error::Config) `InvalidInput`, the rest `Other`; the memlock error stays below as the cause.
+    fn from(error: Error) -> io::Error {
+        let kind = match &error {
+            Error::Busy { .. } => io::ErrorKind::TimedOut,
+            Error::Unavailable { .. } => io::ErrorKind::NotConnected,
+            Error::Config { .. } => io::ErrorKind::InvalidInput,
+            Error::Lost { .. } | Error::Reentered { .. } => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+impl From<Error> for String {
+    fn from(error: Error) -> String {
+        error.to_string()
+    }
+}
+
+struct Holder<'a>(Option<&'a str>);
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.unwrap_or("another holder"))
+    }
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy() -> Error {
+        Error::Busy {
+            key: "memlock:f:1".into(),
+            holder: Some("host 7 f".into()),
+            waited: Duration::from_millis(1500),
+        }
+    }
+
+    #[test]
+    fn messages_name_the_key_and_say_what_to_do() {
+        assert_eq!(
+            busy().to_string(),
+            "lock `memlock:f:1` is busy: host 7 f still holds it after 1.500 s"
+        );
+        let reentered = Error::Reentered { key: "k".into() }.to_string();
+        assert!(reentered.contains("`k`") && reentered.contains("rlock") && reentered.contains("name"));
+    }
+
+    #[test]
+    fn an_io_error_keeps_the_lock_error_below_it() {
+        let error = io::Error::from(busy());
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(
+            error
+                .get_ref()
+                .is_some_and(|inner| inner.downcast_ref::<Error>().is_some_and(Error::is_busy))
+        );
+    }
+
+    #[test]
+    fn errors_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<Error>();
+    }
+}

@@ -1,0 +1,507 @@
+//! What is locked: the user's key as a text, and the name of its item on the server. Plain data; no I/O.
+//!
+//! Two promises live here. Different keys never share an item ([`ItemName`] is injective but for a 128-bit hash, whose
+//! collisions the full name in the value would show), and no key can become a second command (every byte that
+//! memcached's text protocol treats specially is percent-encoded).
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::hash::Hasher as _;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
+use smallvec::SmallVec;
+
+/// Bytes of key text that need no allocation: enough for two UUIDs or a long path segment.
+const INLINE_KEY_BYTES: usize = 80;
+
+/// The longest item name that is sent as it is. memcached takes 250 bytes; the rest is room for what it wraps round it.
+const LONGEST_READABLE_NAME: usize = 200;
+
+/// How much of a name that is too long stays readable in front of its hash.
+const READABLE_PREFIX: usize = 120;
+
+/// The marker a key function returns (as `Err(DontLock)`) to run the body without a lock.
+///
+/// `None` says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DontLock;
+
+impl fmt::Display for DontLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the key asks for no lock")
+    }
+}
+
+impl std::error::Error for DontLock {}
+
+/// The text of a key while it is being written. [`IntoKey::write_key`] appends to it.
+///
+/// At the top level text is kept as it is. Inside a tuple or a slice it is escaped, so that `("a:b", "c")` and
+/// `("a", "b:c")` are different keys.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct KeyText {
+    bytes: SmallVec<[u8; INLINE_KEY_BYTES]>,
+    nesting: u8,
+}
+
+impl KeyText {
+    /// Appends `text`, escaped when inside a tuple or a slice.
+    pub fn push_str(&mut self, text: &str) {
+        if self.nesting == 0 {
+            self.bytes.extend_from_slice(text.as_bytes());
+            return;
+        }
+        for &byte in text.as_bytes() {
+            if matches!(byte, b'\\' | b':' | b'(' | b')' | b'[' | b']') {
+                self.bytes.push(b'\\');
+            }
+            self.bytes.push(byte);
+        }
+    }
+
+    /// Appends one part of several; `write` writes the part.
+    fn push_part(
+        &mut self,
+        first: bool,
+        write: impl FnOnce(&mut KeyText) -> Result<(), DontLock>,
+    ) -> Result<(), DontLock> {
+        if !first {
+            self.bytes.push(b':');
+        }
+        let start = self.bytes.len();
+        self.nesting += 1;
+        let written = write(self);
+        self.nesting -= 1;
+        if self.bytes.len() == start {
+            // An empty part leaves a mark: a slice of one empty string is not an empty slice.
+            self.bytes.extend_from_slice(b"\\-");
+        }
+        written
+    }
+
+    /// Writes a composite between brackets, or bare at the top level where `bare_outside` allows it.
+    fn composite(
+        &mut self,
+        open: u8,
+        close: u8,
+        bare_outside: bool,
+        write: impl FnOnce(&mut KeyText) -> Result<(), DontLock>,
+    ) -> Result<(), DontLock> {
+        let bare = bare_outside && self.nesting == 0;
+        if !bare {
+            self.bytes.push(open);
+        }
+        write(self)?;
+        if !bare {
+            self.bytes.push(close);
+        }
+        Ok(())
+    }
+
+    /// The text so far.
+    pub fn as_str(&self) -> &str {
+        // Only whole `str`s and ASCII are ever appended, so the fallback is never met.
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for KeyText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A finished key: a text, or the wish to run without a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(Result<KeyText, DontLock>);
+
+impl Key {
+    /// The key's text, or `None` where the key asks for no lock.
+    pub fn text(&self) -> Option<&str> {
+        self.0.as_ref().ok().map(KeyText::as_str)
+    }
+}
+
+/// A value that can be the key of a lock.
+///
+/// Strings, integers, `bool`, `char`, tuples, slices, arrays, `Vec`, `Cow`, `Box`, `Rc`, `Arc`, references to these, and
+/// `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means: run without a lock. Floats are not keys:
+/// two that print alike may differ.
+///
+/// A key *is* its text: the number `7` and the string `"7"` are the same key, and `("tenant", 7)` is `tenant:7`.
+///
+/// ```
+/// use memlock_runtime::{DontLock, IntoKey, KeyText};
+///
+/// struct Account { id: u64 }
+///
+/// impl IntoKey for Account {
+///     fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+///         self.id.write_key(key)
+///     }
+/// }
+///
+/// assert_eq!((Account { id: 7 }, "eur").into_key().text(), Some("7:eur"));
+/// assert_eq!(None::<u64>.into_key().text(), None);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the key of a lock",
+    label = "this key is a `{Self}`",
+    note = "keys are strings, integers, bool, char, tuples and slices of these, references to them, and `Option` or `Result<_, DontLock>` of them",
+    note = "for a type of your own implement `memlock::IntoKey`, or use its text: `value.to_string()`"
+)]
+pub trait IntoKey {
+    /// Appends this value's text to `key`, or says that no lock is wanted.
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock>;
+
+    /// The finished key.
+    fn into_key(self) -> Key
+    where
+        Self: Sized,
+    {
+        let mut text = KeyText::default();
+        let written = self.write_key(&mut text);
+        Key(written.map(|()| text))
+    }
+}
+
+impl IntoKey for Key {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        match &self.0 {
+            Ok(text) => text.as_str().write_key(key),
+            Err(DontLock) => Err(DontLock),
+        }
+    }
+
+    fn into_key(self) -> Key {
+        self
+    }
+}
+
+impl IntoKey for str {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        key.push_str(self);
+        Ok(())
+    }
+}
+
+impl IntoKey for String {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        self.as_str().write_key(key)
+    }
+}
+
+impl IntoKey for DontLock {
+    fn write_key(&self, _key: &mut KeyText) -> Result<(), DontLock> {
+        Err(DontLock)
+    }
+}
+
+impl IntoKey for fmt::Arguments<'_> {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        // Writing to a `KeyText` never fails; an error here is a `Display` impl's own, whose text so far is the key.
+        let _ = key.write_fmt(*self);
+        Ok(())
+    }
+}
+
+macro_rules! keys_by_display {
+    ($($type:ty)*) => {$(
+        impl IntoKey for $type {
+            fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+                format_args!("{self}").write_key(key)
+            }
+        }
+    )*};
+}
+keys_by_display!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize bool char);
+
+macro_rules! keys_by_reference {
+    ($([$($generics:tt)*] $type:ty;)*) => {$(
+        impl<$($generics)*> IntoKey for $type {
+            fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+                (**self).write_key(key)
+            }
+        }
+    )*};
+}
+keys_by_reference! {
+    [T: IntoKey + ?Sized] &T;
+    [T: IntoKey + ?Sized] &mut T;
+    [T: IntoKey + ?Sized] Box<T>;
+    [T: IntoKey + ?Sized] Rc<T>;
+    [T: IntoKey + ?Sized] Arc<T>;
+    [T: IntoKey + ToOwned + ?Sized] Cow<'_, T>;
+    [T: IntoKey] Vec<T>;
+}
+
+impl<T: IntoKey> IntoKey for Option<T> {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        self.as_ref().ok_or(DontLock)?.write_key(key)
+    }
+}
+
+impl<T: IntoKey> IntoKey for Result<T, DontLock> {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        self.as_ref().map_err(|&DontLock| DontLock)?.write_key(key)
+    }
+}
+
+impl<T: IntoKey> IntoKey for [T] {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        key.composite(b'[', b']', false, |key| {
+            self.iter()
+                .enumerate()
+                .try_for_each(|(index, part)| key.push_part(index == 0, |key| part.write_key(key)))
+        })
+    }
+}
+
+impl<T: IntoKey, const N: usize> IntoKey for [T; N] {
+    fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+        self.as_slice().write_key(key)
+    }
+}
+
+macro_rules! keys_of_tuples {
+    ($(($first:ident $($rest:ident)*))*) => {$(
+        impl<$first: IntoKey, $($rest: IntoKey),*> IntoKey for ($first, $($rest,)*) {
+            #[allow(non_snake_case, reason = "the type parameters' names serve as the variables'")]
+            fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+                let ($first, $($rest,)*) = self;
+                key.composite(b'(', b')', true, |key| {
+                    key.push_part(true, |key| $first.write_key(key))?;
+                    $(key.push_part(false, |key| $rest.write_key(key))?;)*
+                    Ok(())
+                })
+            }
+        }
+    )*};
+}
+keys_of_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
+
+/// The name of a lock's item on the server: `prefix:name:key`, readable where it can be.
+///
+/// Control characters, spaces, `%` and DEL are percent-encoded, as are single colons in the name and a colon at the
+/// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
+/// share a text. What is too long for memcached keeps its first characters and gets a 128-bit hash, under the marker
+/// `~` that no readable name has in that place; its [`full`](Self::full) name is kept in the value and compared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ItemName {
+    wire: Arc<str>,
+    full: Option<Arc<str>>,
+}
+
+impl ItemName {
+    /// The item of the lock on `key` in the namespace `name`.
+    pub fn of_lock(prefix: &str, name: &str, key: &str) -> ItemName {
+        let mut full = String::with_capacity(prefix.len() + name.len() + key.len() + 2);
+        full.push_str(prefix);
+        full.push(':');
+        push_name(&mut full, name);
+        full.push(':');
+        push_key(&mut full, key);
+        if full.len() <= LONGEST_READABLE_NAME {
+            return ItemName {
+                wire: full.into(),
+                full: None,
+            };
+        }
+        let mut hasher = SipHasher24::new();
+        hasher.write(full.as_bytes());
+        let mut cut = READABLE_PREFIX;
+        while !full.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let hash = hasher.finish128().as_u128();
+        ItemName {
+            wire: format!("{prefix}:~{hash:032x}:{}", &full[prefix.len() + 1..cut]).into(),
+            full: Some(full.into()),
+        }
+    }
+
+    /// The item that tells the server's clock. No lock has its name, which has no colon behind the prefix's.
+    pub fn of_clock(prefix: &str) -> ItemName {
+        ItemName {
+            wire: format!("{prefix}:clock").into(),
+            full: None,
+        }
+    }
+
+    /// The text that is sent.
+    pub fn as_str(&self) -> &str {
+        &self.wire
+    }
+
+    /// The whole name, where the sent one is shortened.
+    pub fn full(&self) -> Option<&Arc<str>> {
+        self.full.as_ref()
+    }
+}
+
+impl fmt::Display for ItemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.full.as_deref().unwrap_or(&self.wire))
+    }
+}
+
+/// Appends a lock's name. `::` between path segments stays; any other colon, and a `~` at the start, is encoded.
+fn push_name(out: &mut String, name: &str) {
+    let mut rest = name;
+    let mut at_start = true;
+    while let Some(character) = rest.chars().next() {
+        let path_separator = !at_start && rest.starts_with("::") && rest[2..].starts_with(|next| next != ':');
+        if path_separator {
+            out.push_str("::");
+            rest = &rest[2..];
+        } else {
+            if character == ':' || (at_start && character == '~') {
+                push_percent(out, character);
+            } else {
+                push_plain(out, character);
+            }
+            rest = &rest[character.len_utf8()..];
+        }
+        at_start = false;
+    }
+}
+
+/// Appends a lock's key: a colon at its start is encoded.
+fn push_key(out: &mut String, key: &str) {
+    let mut characters = key.chars();
+    if key.starts_with(':') {
+        push_percent(out, ':');
+        characters.next();
+    }
+    characters.for_each(|character| push_plain(out, character));
+}
+
+/// Appends a character as it is, unless the protocol or a reader's terminal would take it for something else.
+fn push_plain(out: &mut String, character: char) {
+    if character.is_control() || character.is_whitespace() || character == '%' {
+        push_percent(out, character);
+    } else {
+        out.push(character);
+    }
+}
+
+fn push_percent(out: &mut String, character: char) {
+    let mut utf8 = [0; 4];
+    for byte in character.encode_utf8(&mut utf8).bytes() {
+        // Writing to a `String` cannot fail.
+        let _ = write!(out, "%{byte:02X}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn text(key: impl IntoKey) -> String {
+        key.into_key().text().expect("a key").to_owned()
+    }
+
+    #[test]
+    fn scalars_are_their_text() {
+        assert_eq!(text("a:b/c"), "a:b/c");
+        assert_eq!(text(7_u8), "7");
+        assert_eq!(text(-7_i128), "-7");
+        assert_eq!(text(true), "true");
+        assert_eq!(text('ß'), "ß");
+        assert_eq!(text(&&String::from("x")), "x");
+        assert_eq!(text(Cow::Borrowed("x")), "x");
+        assert_eq!(text(Arc::<str>::from("x")), "x");
+        assert_eq!(text(format_args!("{}/{}", 1, 2)), "1/2");
+    }
+
+    #[test]
+    fn none_and_dont_lock_ask_for_no_lock_even_inside_a_tuple() {
+        assert_eq!(None::<&str>.into_key().text(), None);
+        assert_eq!(Err::<u8, _>(DontLock).into_key().text(), None);
+        assert_eq!((1, None::<u8>).into_key().text(), None);
+        assert_eq!(text(Some("x")), "x");
+        assert_eq!(text(Ok::<_, DontLock>(5)), "5");
+    }
+
+    #[test]
+    fn composites_of_different_parts_are_different_keys() {
+        let samples = [
+            text(("a:b", "c")),
+            text(("a", "b:c")),
+            text(("a", "b", "c")),
+            text((("a", "b"), "c")),
+            text(("a", ("b", "c"))),
+            text((["a", "b"], "c")),
+            text(["a", "b", "c"]),
+            text(["a:b", "c"]),
+            text(("a\\", "b:c")),
+            text(("a\\:b", "c")),
+            text(("", "")),
+            text(("\\-", "")),
+            text([""; 0]),
+            text([""]),
+            text(["", ""]),
+            text([["", ""]]),
+        ];
+        for (index, one) in samples.iter().enumerate() {
+            for other in &samples[index + 1..] {
+                assert_ne!(one, other);
+            }
+        }
+    }
+
+    #[test]
+    fn different_pairs_of_name_and_key_never_share_an_item() {
+        let pieces = [
+            "", "a", ":", "::", "a:", ":a", "a::", "::a", "a::b", "a:b", "~", "~a", "%", "%3A", " ", "%20", "é",
+        ];
+        let mut seen: HashMap<String, (&str, &str)> = HashMap::new();
+        for name in pieces {
+            for key in pieces {
+                let item = ItemName::of_lock("memlock", name, key);
+                if let Some(before) = seen.insert(item.as_str().to_owned(), (name, key)) {
+                    panic!("{before:?} and {:?} share {item}", (name, key));
+                }
+                assert_ne!(item, ItemName::of_clock("memlock"));
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_becomes_a_second_command() {
+        let item = ItemName::of_lock("memlock", "m::f", "x\r\nflush_all\r\n\0 \t\u{7f}\u{2028}ключ");
+        assert_eq!(
+            item.as_str(),
+            "memlock:m::f:x%0D%0Aflush_all%0D%0A%00%20%09%7F%E2%80%A8ключ"
+        );
+    }
+
+    #[test]
+    fn long_keys_stay_distinct_short_enough_and_keep_their_full_name() {
+        let long = "k".repeat(10_000);
+        let one = ItemName::of_lock("memlock", "m::f", &format!("{long}1"));
+        let two = ItemName::of_lock("memlock", "m::f", &format!("{long}2"));
+        assert_ne!(one.as_str(), two.as_str());
+        assert!(one.as_str().len() <= LONGEST_READABLE_NAME && one.as_str().starts_with("memlock:~"));
+        assert_eq!(one.full().map(|full| full.len()), Some("memlock:m::f:".len() + 10_001));
+        let wide = ItemName::of_lock("memlock", "m::f", &"ß".repeat(500));
+        assert!(wide.as_str().len() <= LONGEST_READABLE_NAME);
+    }
+
+    #[test]
+    fn the_hash_of_a_long_name_is_the_same_in_every_build() {
+        let item = ItemName::of_lock("memlock", "golden", &"x".repeat(300));
+        assert_eq!(&item.as_str()[..41], "memlock:~ffde07a4995b7e10d7ef161711967948");
+    }
+}

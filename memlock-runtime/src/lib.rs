@@ -1,0 +1,20 @@
+//! The runtime behind memlock's attributes.
+//!
+//! From the ground up; each floor knows only those below it.
+mod clock;
+mod error;
+mod key;
+mod lease;
+mod store;
+mod token;
+
+pub use error::{Error, Source};
+pub use key::{DontLock, IntoKey, ItemName, Key, KeyText};
+pub use token::Token;
+
+/// For the project's own tests.
+#[doc(hidden)]
+pub mod __internals {
+    pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
+    pub use crate::store::*;
+}

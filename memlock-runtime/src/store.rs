@@ -1,0 +1,225 @@
+//! The vocabulary between the protocol and whatever keeps the items: requests, replies, faults. Plain data and one
+//! trait; nothing here says how it is done.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::error::Source;
+use crate::key::ItemName;
+
+/// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
+pub type Cas = NonZeroU64;
+
+/// One run of a server process. A CAS means something only within the instance that gave it: it restarts at 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instance {
+    /// When the server started, in Unix seconds by its own clock (`time - uptime`, constant for the process).
+    pub start: u64,
+    /// Its process id, which tells apart two instances that started within one second.
+    pub pid: u32,
+}
+
+/// The random identity of one attempt to be granted a lock, written in the item. Fresh for every attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Nonce(pub u128);
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// What the item of a held lock says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Whose grant it is.
+    pub nonce: Nonce,
+    /// How long the grant may be believed in, from before it was asked for: what a watching waiter waits out.
+    pub lease: Duration,
+    /// How many times a renewal has been *attempted*. The same number is never written twice under one nonce.
+    pub renewal: u32,
+    /// Host, process and function of the holder, for people. Empty where that is switched off.
+    pub label: Arc<str>,
+    /// The whole name of the lock, where the item's own is shortened.
+    pub full_name: Option<Arc<str>>,
+}
+
+/// What stands in a lock's item.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// A grant.
+    Lock(Record),
+    /// Something that this version cannot read. It is never taken over or deleted, only waited out.
+    Foreign,
+}
+
+/// One command. Its reply is named behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Read the server's clock: [`Reply::Clock`], or [`Reply::Missing`] where the clock item is not there.
+    ReadClock,
+    /// Create the clock item: [`Reply::Stored`] or [`Reply::NotStored`].
+    CreateClock,
+    /// Store if nothing is there: [`Reply::Stored`] or [`Reply::NotStored`].
+    Add {
+        /// The lock's item.
+        item: ItemName,
+        /// What it is to say.
+        record: Record,
+        /// Seconds until the server forgets it.
+        ttl: u32,
+    },
+    /// Store if the item still has this CAS: [`Reply::Stored`], [`Reply::Exists`] (another CAS) or
+    /// [`Reply::Missing`]. Never creates.
+    Replace {
+        /// The lock's item.
+        item: ItemName,
+        /// What it is to say.
+        record: Record,
+        /// Seconds until the server forgets it.
+        ttl: u32,
+        /// The CAS it must have.
+        cas: Cas,
+    },
+    /// Delete if the item still has this CAS: [`Reply::Deleted`], [`Reply::Exists`] or [`Reply::Missing`].
+    Delete {
+        /// The lock's item.
+        item: ItemName,
+        /// The CAS it must have.
+        cas: Cas,
+    },
+    /// Read: [`Reply::Item`] or [`Reply::Missing`].
+    Read {
+        /// The lock's item.
+        item: ItemName,
+    },
+}
+
+impl Request {
+    /// Whether the server's state may differ after it. Losing the reply to such a request leaves its outcome unknown.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Request::ReadClock | Request::Read { .. })
+    }
+}
+
+/// A parsed, checked answer to one [`Request`]. Anything else that a server says is a [`Fault`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// The server's clock, in Unix seconds.
+    Clock(u64),
+    /// Stored, under this CAS.
+    Stored(Cas),
+    /// Not stored: something is there.
+    NotStored,
+    /// Another CAS: the item was changed since (or renumbered by the server).
+    Exists,
+    /// No such item.
+    Missing,
+    /// Deleted.
+    Deleted,
+    /// The item and its CAS.
+    Item {
+        /// What it says.
+        content: Content,
+        /// Its CAS.
+        cas: Cas,
+    },
+    /// The server said in so many words that it did not do this (out of memory, for one). Beware: a *refused store*
+    /// may have deleted the item that was there, as memcached does on running out of memory.
+    Refused(Refusal),
+}
+
+/// The server's own words for a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Refusal(pub Arc<str>);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server refused: {}", self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What is known of the requests of a batch that got no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// Nothing was sent: none of them was or will be executed.
+    NotSent,
+    /// Nothing was sent, because the connection leads to another instance than the one the batch was meant for.
+    OtherInstance,
+    /// Nothing was sent: the server started less than [`YOUNGEST_SERVER`] ago, and nothing is granted so early.
+    TooYoung,
+    /// They were sent. Each may or may not have been executed; none will be from now on (the server closed).
+    Cut,
+    /// They were sent. Each may or may not have been executed, or may yet be.
+    Late,
+}
+
+impl Damage {
+    /// Whether requests may have been executed without an answer.
+    pub fn is_ambiguous(self) -> bool {
+        matches!(self, Damage::Cut | Damage::Late)
+    }
+}
+
+/// The uptime, in seconds as `stats` reports it (it begins at 2), below which a server is not used: 38 of 40 instant
+/// restarts shared a start second with their predecessor, and two instances that grant must not, or their tokens could.
+pub const YOUNGEST_SERVER: u64 = 4;
+
+/// An exchange that failed, in whole or from some reply on.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What is known of the unanswered requests.
+    pub damage: Damage,
+    /// What happened, for people.
+    pub source: Source,
+}
+
+/// The requests of one exchange, usually two or three.
+pub type Batch = SmallVec<[Request; 3]>;
+
+/// The replies of one exchange.
+pub type Replies = SmallVec<[Reply; 3]>;
+
+/// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
+/// exactly when there is a `fault`.
+#[derive(Debug)]
+pub struct Answer {
+    /// Who answered (or would have: the instance that the connection leads to). `None` where none was reached.
+    pub instance: Option<Instance>,
+    /// The replies, in the order of the requests.
+    pub replies: Replies,
+    /// Why there are no more of them.
+    pub fault: Option<Fault>,
+    /// After [`Damage::Late`]: the connection on which the missing replies may still come.
+    pub pending: Option<Box<dyn Pending>>,
+}
+
+/// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
+/// whatever it did can be undone. Dropping it closes the connection.
+pub trait Pending: Send + fmt::Debug {
+    /// Listens for up to `limit`. `Ok` has the whole exchange's outcome, never [`Damage::Late`]; `Err` gives this back
+    /// to try again.
+    fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
+}
+
+/// Where the items are: a memcached server list, or the in-process store.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Sends `batch` on one connection to the server that keeps `item`, and reads its replies, all within `limit`
+    /// (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
+
+    /// The server that keeps `item`, as its user spelled it.
+    fn server_of(&self, item: &ItemName) -> &str;
+
+    /// That server's place in the list, from 0.
+    fn server_index(&self, item: &ItemName) -> usize;
+
+    /// How many servers there are.
+    fn servers(&self) -> usize;
+}

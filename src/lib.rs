@@ -1,0 +1,2 @@
+//! memlock
+pub use memlock_runtime::*;
