@@ -2,14 +2,18 @@
 //!
 //! From the ground up; each floor knows only those below it.
 mod clock;
+mod entry;
 mod error;
 mod key;
 mod lease;
+mod locks;
 mod store;
 mod token;
 
+pub use entry::OnUnavailable;
 pub use error::{Error, Source};
 pub use key::{DontLock, IntoKey, ItemName, Key, KeyText};
+pub use locks::Locks;
 pub use token::Token;
 
 /// For the project's own tests.
