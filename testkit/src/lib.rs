@@ -1,0 +1,26 @@
+//! Real memcached servers and real processes, for memlock's own tests, examples and benches.
+//!
+//! Nothing here knows memlock, so that a test of memlock cannot pass because both share a mistake. The crate is not published.
+//!
+//! Everything panics instead of returning errors: a test that cannot set its stage has nothing to go on with.
+//!
+//! | you want | take |
+//! |---|---|
+//! | a server of your own | [`Memcached::start`], [`Memcached::start_with`], [`Memcached::start_on_socket`] |
+//! | any server | [`Memcached::shared`] |
+//! | a server that hangs, dies, comes back | [`Memcached::pause`], [`Memcached::kill`], [`Memcached::restart`] |
+//! | a port that refuses connections | [`unused_port`] |
+//! | a second process | [`Peer`], and [`Parent`] inside it |
+//! | to wait for something | [`wait_until`] |
+
+mod memcached;
+mod peer;
+mod port;
+mod signal;
+mod until;
+mod watchdog;
+
+pub use memcached::Memcached;
+pub use peer::{Parent, Peer, PeerBuilder};
+pub use port::unused_port;
+pub use until::wait_until;

@@ -1,0 +1,413 @@
+//! A memcached process and its life: started, paused, killed, started again, never left behind.
+
+use crate::until::wait_for;
+use crate::watchdog::Watchdog;
+use crate::{signal, unused_port};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+/// memlock grants nothing on a server that is younger; the count begins at 2.
+const GROWN_UP: u64 = 4;
+/// How long a server may take to answer: a start takes milliseconds, on a machine busy with builds much longer.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long one exchange with the server may take.
+const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
+/// How many ports are tried: each loss means that somebody took the port within a millisecond.
+const PORTS: usize = 20;
+
+const MISSING: &str = "memcached is not installed: run \"cargo xtask setup\" or install it with your package manager \
+                       (apt-get install memcached)";
+
+/// A memcached of one's own on a free loopback port, or on a socket file. It is killed when the handle is dropped, and when this process dies
+/// in any other way.
+///
+/// ```no_run
+/// let server = memlock_testkit::Memcached::start();
+/// println!("MEMLOCK_SERVERS={}", server.address());
+/// ```
+#[derive(Debug)]
+pub struct Memcached {
+    endpoint: Endpoint,
+    arguments: Vec<String>,
+    /// `None` after [`Memcached::kill`].
+    process: Mutex<Option<Process>>,
+}
+
+#[derive(Clone, Debug)]
+enum Endpoint {
+    Port(u16),
+    Socket(PathBuf),
+}
+
+/// Fields drop in order: the watchdog ends before its charge is reaped.
+#[derive(Debug)]
+struct Process {
+    watchdog: Option<Watchdog>,
+    child: Child,
+}
+
+/// Why a server is not there.
+enum Failed {
+    /// Another server has the port.
+    Taken,
+    /// It ended by itself.
+    Ended(ExitStatus, String),
+    /// It runs and does not answer.
+    Silent,
+}
+
+impl Memcached {
+    /// Starts a server and waits until memlock may use it, which takes two seconds: memlock refuses servers that have just been started.
+    ///
+    /// # Panics
+    ///
+    /// When memcached is not installed or does not come up; so do all ways to start one.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with more arguments, such as `&["-m", "64"]`; the address is not among them.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let server = Self::start_young_with(arguments);
+        server.wait_until_usable();
+        server
+    }
+
+    /// Starts a server and waits only until it answers.
+    #[must_use]
+    pub fn start_young() -> Self {
+        Self::start_young_with(&[])
+    }
+
+    /// [`Memcached::start_young`] with more arguments.
+    ///
+    /// # Panics
+    ///
+    /// As [`Memcached::start`].
+    #[must_use]
+    pub fn start_young_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        for _ in 0..PORTS {
+            let endpoint = Endpoint::Port(unused_port());
+            match Process::start(&endpoint, &arguments) {
+                Ok(process) => {
+                    return Self {
+                        endpoint,
+                        arguments,
+                        process: Mutex::new(Some(process)),
+                    };
+                }
+                Err(Failed::Taken) => {}
+                Err(failed) => failed.panic(),
+            }
+        }
+        panic!("lost the race for {PORTS} ports; something on this machine takes all of them");
+    }
+
+    /// Starts a server that listens on a socket file and on no port, and waits until memlock may use it. The file is removed in the end.
+    #[must_use]
+    pub fn start_on_socket(path: impl Into<PathBuf>) -> Self {
+        let endpoint = Endpoint::Socket(path.into());
+        let process = Process::start(&endpoint, &[]).unwrap_or_else(|failed| failed.panic());
+        let server = Self {
+            endpoint,
+            arguments: Vec::new(),
+            process: Mutex::new(Some(process)),
+        };
+        server.wait_until_usable();
+        server
+    }
+
+    /// The server that the tests of one binary share: started for the first that asks, stopped when the last has dropped it. Tests that pause,
+    /// kill or flush take one of their own.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Memcached>> = Mutex::new(Weak::new());
+        // A panic while starting leaves an empty reference behind, which is as good as new.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// What goes into `MEMLOCK_SERVERS`: `127.0.0.1:PORT` or `unix:/path`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match &self.endpoint {
+            Endpoint::Port(port) => format!("127.0.0.1:{port}"),
+            Endpoint::Socket(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// The port, which stays the same for the life of the handle.
+    ///
+    /// # Panics
+    ///
+    /// For a server on a socket file.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self.endpoint {
+            Endpoint::Port(port) => port,
+            Endpoint::Socket(_) => panic!("{} has no port", self.address()),
+        }
+    }
+
+    /// The process id of memcached itself.
+    ///
+    /// # Panics
+    ///
+    /// After [`Memcached::kill`].
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process().as_ref().expect("the server has been killed").child.id()
+    }
+
+    /// Stops the process (SIGSTOP): connections stay open, new ones are accepted by the system, no answer comes.
+    ///
+    /// # Panics
+    ///
+    /// When the server is not running.
+    pub fn pause(&self) {
+        signal::pause(self.pid());
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Panics
+    ///
+    /// When the server is not running.
+    pub fn resume(&self) {
+        signal::resume(self.pid());
+    }
+
+    /// Kills the process (SIGKILL), paused or not: connections break, new ones are refused, everything stored is lost.
+    pub fn kill(&self) {
+        drop(self.process().take());
+    }
+
+    /// Kills the server if it runs and starts it again at the same address, empty, and waits until memlock may use it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up again.
+    pub fn restart(&self) {
+        self.restart_young();
+        self.wait_until_usable();
+    }
+
+    /// Kills the server if it runs and starts it again at the same address; waits only until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up again.
+    pub fn restart_young(&self) {
+        let mut process = self.process();
+        drop(process.take());
+        // The address can stay taken for a moment, by what is left of the old process.
+        let started = wait_for(START_LIMIT, || match Process::start(&self.endpoint, &self.arguments) {
+            Ok(process) => Some(process),
+            Err(Failed::Taken) => None,
+            Err(failed) => failed.panic(),
+        });
+        *process = Some(started.unwrap_or_else(|| panic!("the address {} stays taken", self.address())));
+    }
+
+    /// Waits until the server is old enough for memlock to use it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn wait_until_usable(&self) {
+        let usable = wait_for(START_LIMIT, || (self.stat("uptime")? >= GROWN_UP).then_some(()));
+        assert!(usable.is_some(), "memcached at {} does not grow older", self.address());
+    }
+
+    /// All that `stats` says, asked on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer within two seconds.
+    pub fn stats(&self) -> io::Result<BTreeMap<String, String>> {
+        stats(&self.endpoint)
+    }
+
+    /// One number of `stats`, such as `cmd_set` or `curr_connections` (which counts the connection that asks); `None` when the server does not
+    /// answer or does not know it.
+    #[must_use]
+    pub fn stat(&self, name: &str) -> Option<u64> {
+        self.stats().ok()?.get(name)?.parse().ok()
+    }
+
+    /// Empties the server without touching its connections (`flush_all`).
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer `OK`.
+    pub fn flush_all(&self) {
+        let answer = exchange(&self.endpoint, "flush_all", |line| Some(line.to_owned()));
+        assert!(
+            matches!(answer.as_deref(), Ok("OK")),
+            "memcached at {} answered flush_all with {answer:?}",
+            self.address()
+        );
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.kill();
+        if let Endpoint::Socket(path) = &self.endpoint {
+            // A memcached that is killed leaves its socket file behind; a missing one is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Process {
+    /// Starts memcached and waits until it, and no other, answers at the address.
+    fn start(endpoint: &Endpoint, arguments: &[String]) -> Result<Self, Failed> {
+        let mut command = Command::new("memcached");
+        match endpoint {
+            Endpoint::Port(port) => command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]),
+            Endpoint::Socket(path) => command.arg("-s").arg(path),
+        };
+        if is_root() {
+            // memcached refuses to run as root unless it is told by name.
+            command.args(["-u", "root"]);
+        }
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+
+        let mut watchdog = Watchdog::new();
+        let child = command.spawn().unwrap_or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => panic!("{MISSING}"),
+            _ => panic!("could not run memcached: {error}"),
+        });
+        watchdog.guard(child.id());
+        let mut process = Self {
+            watchdog: Some(watchdog),
+            child,
+        };
+        process.wait_until_answering(endpoint)?;
+        // Nobody reads it from here on. memcached ignores SIGPIPE, so what it may still say is lost without harm.
+        drop(process.child.stderr.take());
+        Ok(process)
+    }
+
+    fn wait_until_answering(&mut self, endpoint: &Endpoint) -> Result<(), Failed> {
+        let pid = self.child.id().to_string();
+        wait_for(START_LIMIT, || {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked for its status") {
+                return Some(Err(self.obituary(status)));
+            }
+            let answer = stats(endpoint).ok()?;
+            (answer.get("pid") == Some(&pid)).then_some(Ok(()))
+        })
+        .unwrap_or(Err(Failed::Silent))
+    }
+
+    fn obituary(&mut self, status: ExitStatus) -> Failed {
+        let mut said = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            // What cannot be read is missing from the text of a panic, no more.
+            let _ = stderr.read_to_string(&mut said);
+        }
+        if said.contains("failed to listen") || said.contains("already in use") {
+            Failed::Taken
+        } else {
+            Failed::Ended(status, said)
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.watchdog.take());
+        // Both can only fail when the process has ended already and been reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Failed {
+    fn panic(self) -> ! {
+        match self {
+            Self::Taken => panic!("memcached's address is taken"),
+            Self::Ended(status, said) => panic!("memcached ended at once ({status}): {}", said.trim()),
+            Self::Silent => panic!("memcached does not answer within {START_LIMIT:?} of its start"),
+        }
+    }
+}
+
+fn stats(endpoint: &Endpoint) -> io::Result<BTreeMap<String, String>> {
+    let mut stats = BTreeMap::new();
+    exchange(endpoint, "stats", |line| {
+        if let Some((name, value)) = line.strip_prefix("STAT ").and_then(|stat| stat.split_once(' ')) {
+            stats.insert(name.to_owned(), value.to_owned());
+            return None;
+        }
+        Some(())
+    })?;
+    Ok(stats)
+}
+
+/// Sends one command and shows `last` the lines of the answer until it says that one was the last.
+fn exchange<T>(endpoint: &Endpoint, command: &str, mut last: impl FnMut(&str) -> Option<T>) -> io::Result<T> {
+    let mut connection = connect(endpoint)?;
+    connection.write_all(format!("{command}\r\n").as_bytes())?;
+    for line in BufReader::new(connection).lines() {
+        if let Some(answer) = last(&line?) {
+            return Ok(answer);
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
+
+fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Connection>> {
+    match endpoint {
+        Endpoint::Port(port) => {
+            let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), EXCHANGE_LIMIT)?;
+            stream.set_read_timeout(Some(EXCHANGE_LIMIT))?;
+            stream.set_write_timeout(Some(EXCHANGE_LIMIT))?;
+            Ok(Box::new(stream))
+        }
+        Endpoint::Socket(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(EXCHANGE_LIMIT))?;
+            stream.set_write_timeout(Some(EXCHANGE_LIMIT))?;
+            Ok(Box::new(stream))
+        }
+    }
+}
+
+/// Whether this process runs as root, asked from `id` since std cannot tell.
+fn is_root() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    *ROOT.get_or_init(|| {
+        Command::new("id")
+            .arg("-u")
+            .output()
+            .is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+    })
+}

@@ -1,0 +1,245 @@
+//! A second process of this program, and the conversation with it, line by line.
+
+use crate::signal;
+use crate::until::wait_for;
+use crate::watchdog::Watchdog;
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+use std::{env, process, thread};
+
+/// Tells a process that it is a peer, and which one.
+const ROLE: &str = "MEMLOCK_TESTKIT_ROLE";
+/// Stands before what a peer says, since a test harness prints to the same stream, and at times on the same line.
+const MARK: &str = "peer-says: ";
+
+/// This program, started once more in another role: for what only separate processes show.
+///
+/// A test starts itself again: the new process runs that one test only, finds its role and plays it.
+///
+/// ```no_run
+/// use memlock_testkit::{Parent, Peer};
+/// use std::time::Duration;
+///
+/// #[test]
+/// fn another_process_sees_it() {
+///     if let Some(parent) = Parent::of_role("other") {
+///         parent.say("ready");
+///         return;
+///     }
+///     let other = Peer::of("other").test("another_process_sees_it").start();
+///     assert_eq!(other.expect_line(Duration::from_secs(10)), "ready");
+/// }
+/// ```
+///
+/// Killed and reaped when dropped; killed also when this process dies in any other way.
+#[derive(Debug)]
+pub struct Peer {
+    role: String,
+    watchdog: Option<Watchdog>,
+    child: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+}
+
+/// A [`Peer`] to be started.
+#[derive(Debug)]
+pub struct PeerBuilder {
+    role: String,
+    command: Command,
+}
+
+/// The process that started this one, seen from a [`Peer`]. When it goes away, so does the peer.
+#[derive(Debug)]
+pub struct Parent {
+    lines: Receiver<String>,
+}
+
+impl PeerBuilder {
+    /// Runs only this test of the test binary; its name as `cargo test -- --list` shows it. Without this, `main` runs as usual.
+    #[must_use]
+    pub fn test(mut self, name: &str) -> Self {
+        self.command
+            .args([name, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"]);
+        self
+    }
+
+    /// Sets a variable of its environment; the others are inherited.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts the process.
+    ///
+    /// # Panics
+    ///
+    /// When the system refuses to.
+    #[must_use]
+    pub fn start(mut self) -> Peer {
+        let mut watchdog = Watchdog::new();
+        let mut child = self
+            .command
+            .env(ROLE, &self.role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start the peer \"{}\": {error}", self.role));
+        watchdog.guard(child.id());
+        let input = child.stdin.take().expect("its input was asked for");
+        let output = child.stdout.take().expect("its output was asked for");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            // Ends with the peer's output, or with the handle.
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some((_, said)) = line.split_once(MARK)
+                    && sender.send(said.to_owned()).is_err()
+                {
+                    break;
+                }
+            }
+        });
+        Peer {
+            role: self.role,
+            watchdog: Some(watchdog),
+            child,
+            input,
+            lines,
+        }
+    }
+}
+
+impl Peer {
+    /// This program in the role `role`, which [`Parent::of_role`] asks for over there.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not know the path of this program.
+    #[must_use]
+    pub fn of(role: &str) -> PeerBuilder {
+        let program = env::current_exe().expect("the path of this program");
+        PeerBuilder {
+            role: role.to_owned(),
+            command: Command::new(program),
+        }
+    }
+
+    /// Says a line to the peer, which hears it by [`Parent::hear`].
+    ///
+    /// # Panics
+    ///
+    /// When the peer has ended.
+    pub fn send(&mut self, line: &str) {
+        let sent = writeln!(self.input, "{line}").and_then(|()| self.input.flush());
+        sent.unwrap_or_else(|error| panic!("the peer \"{}\" does not listen: {error}", self.role));
+    }
+
+    /// The next line that it said; `None` when none comes within `limit`, or none can come any more.
+    #[must_use]
+    pub fn next_line(&self, limit: Duration) -> Option<String> {
+        self.lines.recv_timeout(limit).ok()
+    }
+
+    /// The next line that it said.
+    ///
+    /// # Panics
+    ///
+    /// When none comes within `limit`.
+    #[track_caller]
+    #[must_use]
+    pub fn expect_line(&self, limit: Duration) -> String {
+        self.next_line(limit)
+            .unwrap_or_else(|| panic!("the peer \"{}\" said nothing within {limit:?}, or has ended", self.role))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops it (SIGSTOP).
+    pub fn pause(&self) {
+        signal::pause(self.pid());
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        signal::resume(self.pid());
+    }
+
+    /// Kills it (SIGKILL), paused or not. What it said before can still be read.
+    pub fn kill(&mut self) {
+        drop(self.watchdog.take());
+        // Both can only fail when the process has ended already and been reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it has not ended within `limit`.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let status = wait_for(limit, || {
+            self.child.try_wait().expect("a child can be asked for its status")
+        });
+        if status.is_some() {
+            // Reaped: its number may soon be another's.
+            drop(self.watchdog.take());
+        }
+        status.unwrap_or_else(|| panic!("the peer \"{}\" has not ended within {limit:?}", self.role))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Parent {
+    /// The parent of this process, if this process was started as a [`Peer`] in that role. To be asked for once.
+    #[must_use]
+    pub fn of_role(role: &str) -> Option<Self> {
+        if env::var_os(ROLE)? != role {
+            return None;
+        }
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in io::stdin().lines().map_while(Result::ok) {
+                // Nobody may listen in here any more; the end of the parent counts all the same.
+                let _ = sender.send(line);
+            }
+            // The parent keeps the pipe as long as it lives: without it this process has no purpose.
+            process::exit(1);
+        });
+        Some(Self { lines })
+    }
+
+    /// Says a line to the parent. Ends the process when the parent is gone.
+    pub fn say(&self, line: &str) {
+        let mut out = io::stdout().lock();
+        if writeln!(out, "{MARK}{line}").and_then(|()| out.flush()).is_err() {
+            process::exit(1);
+        }
+    }
+
+    /// The next line that the parent sends.
+    ///
+    /// # Panics
+    ///
+    /// When none comes within `limit`.
+    #[track_caller]
+    #[must_use]
+    pub fn hear(&self, limit: Duration) -> String {
+        self.lines
+            .recv_timeout(limit)
+            .unwrap_or_else(|_| panic!("the parent said nothing within {limit:?}"))
+    }
+}
