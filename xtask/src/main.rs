@@ -1,2 +1,103 @@
-//! Development commands.
-fn main() {}
+//! Development commands, run as `cargo xtask <command>`.
+//!
+//! std only: this is the first thing that a newcomer's machine compiles.
+
+mod cargo;
+mod setup;
+mod tasks;
+
+use std::env;
+use std::process::ExitCode;
+
+/// One command. All that is known about it stands here, `help` included.
+struct Command {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&[String]) -> Result<(), String>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "help",
+        summary: "list these commands",
+        run: help,
+    },
+    Command {
+        name: "setup",
+        summary: "install memcached with the system's package manager if it is missing",
+        run: setup::run,
+    },
+    Command {
+        name: "demo",
+        summary: "move money with and without a lock, in several processes, and compare",
+        run: tasks::demo,
+    },
+    Command {
+        name: "test",
+        summary: "run all tests, also those against memcached; arguments go to cargo test",
+        run: tasks::test,
+    },
+    Command {
+        name: "bench",
+        summary: "measure lock + unlock against a bare socket; arguments go to the bench",
+        run: tasks::bench,
+    },
+    Command {
+        name: "lint",
+        summary: "formatting, clippy and the documentation, warnings being errors",
+        run: tasks::lint,
+    },
+];
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let name = arguments.next().unwrap_or_else(|| "help".to_owned());
+    let arguments: Vec<String> = arguments.collect();
+    let done = match find(&name) {
+        Some(command) => (command.run)(&arguments),
+        None => Err(format!(
+            "there is no command \"{name}\"; \"cargo xtask help\" lists them"
+        )),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Command> {
+    let name = if matches!(name, "-h" | "--help") { "help" } else { name };
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+fn help(arguments: &[String]) -> Result<(), String> {
+    no_arguments(arguments)?;
+    println!("cargo xtask <command>\n");
+    for Command { name, summary, .. } in COMMANDS {
+        println!("  {name:<6} {summary}");
+    }
+    Ok(())
+}
+
+/// For commands that take none: an argument that is silently ignored would be taken for obeyed.
+fn no_arguments(arguments: &[String]) -> Result<(), String> {
+    match arguments {
+        [] => Ok(()),
+        [first, ..] => Err(format!("this command takes no arguments, but got \"{first}\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMMANDS, find};
+
+    #[test]
+    fn every_command_is_found_by_its_name_and_no_other() {
+        assert!(COMMANDS.iter().all(|command| find(command.name).is_some()));
+        assert!(find("--help").is_some());
+        assert!(find("tset").is_none());
+    }
+}

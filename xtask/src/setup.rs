@@ -1,0 +1,282 @@
+//! `cargo xtask setup`: installs memcached with the system's package manager.
+//!
+//! [`plan`] decides and is pure; the rest looks at the machine and does it.
+
+use crate::no_arguments;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{env, fmt};
+
+/// memlock speaks memcached's meta commands, which came with this version.
+const OLDEST: (u32, u32) = (1, 6);
+
+/// A package manager: its program, and what to run in which order. Any step but the last may fail, since an outdated list of packages usually does too.
+struct Manager {
+    program: &'static str,
+    steps: &'static [&'static [&'static str]],
+    needs_root: bool,
+}
+
+const MANAGERS: &[Manager] = &[
+    Manager {
+        program: "apt-get",
+        steps: &[
+            &["apt-get", "update"],
+            // Asks nothing, on machines with and without a terminal.
+            &[
+                "env",
+                "DEBIAN_FRONTEND=noninteractive",
+                "apt-get",
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "memcached",
+            ],
+        ],
+        needs_root: true,
+    },
+    Manager {
+        program: "dnf",
+        steps: &[&["dnf", "install", "--assumeyes", "memcached"]],
+        needs_root: true,
+    },
+    Manager {
+        program: "yum",
+        steps: &[&["yum", "install", "--assumeyes", "memcached"]],
+        needs_root: true,
+    },
+    Manager {
+        program: "apk",
+        steps: &[&["apk", "add", "--update-cache", "memcached"]],
+        needs_root: true,
+    },
+    Manager {
+        program: "pacman",
+        steps: &[&["pacman", "-S", "--needed", "--noconfirm", "memcached"]],
+        needs_root: true,
+    },
+    Manager {
+        program: "zypper",
+        steps: &[&["zypper", "--non-interactive", "install", "memcached"]],
+        needs_root: true,
+    },
+    // Refuses to run as root.
+    Manager {
+        program: "brew",
+        steps: &[&["brew", "install", "memcached"]],
+        needs_root: false,
+    },
+];
+
+/// What is known of the machine.
+struct Machine<'a> {
+    has: &'a dyn Fn(&str) -> bool,
+    is_root: bool,
+    /// Somebody is there to type a password.
+    is_attended: bool,
+}
+
+/// The commands to run, in order.
+#[derive(Debug, PartialEq)]
+struct Plan(Vec<Vec<&'static str>>);
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(|step| step.join(" ")).collect();
+        f.write_str(&lines.join(" && "))
+    }
+}
+
+/// Installs memcached when it is missing, and says so.
+pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
+    no_arguments(arguments)?;
+    if !is_installed("memcached") {
+        install()?;
+    }
+    let version = version()?;
+    check(&version)?;
+    eprintln!("xtask: using {version}");
+    Ok(())
+}
+
+fn install() -> Result<(), String> {
+    let machine = Machine {
+        has: &is_installed,
+        is_root: is_root(),
+        is_attended: io::stdin().is_terminal(),
+    };
+    let Plan(steps) = plan(&machine)?;
+    eprintln!(
+        "xtask: memcached is missing, so it is installed now. The package may also start a server of its own on port 11211;"
+    );
+    eprintln!("xtask: tests and demo do not use that one.");
+    let last = steps.len() - 1;
+    for (n, step) in steps.iter().enumerate() {
+        let shown = step.join(" ");
+        eprintln!("$ {shown}");
+        let status = Command::new(step[0])
+            .args(&step[1..])
+            .status()
+            .map_err(|error| format!("could not run {}: {error}", step[0]))?;
+        match (status.success(), n == last) {
+            (true, _) => {}
+            (false, false) => eprintln!("xtask: {shown} failed ({status}); going on with what is known"),
+            (false, true) => {
+                return Err(format!(
+                    "could not install memcached: {shown} failed ({status}); install memcached 1.6 or newer by hand"
+                ));
+            }
+        }
+    }
+    if is_installed("memcached") {
+        Ok(())
+    } else {
+        Err("memcached was installed, but is not on the PATH".to_owned())
+    }
+}
+
+/// What to run on this machine, or what the user can do.
+fn plan(machine: &Machine<'_>) -> Result<Plan, String> {
+    let Some(manager) = MANAGERS.iter().find(|manager| (machine.has)(manager.program)) else {
+        return Err("memcached is not installed, and no package manager known here was found; install memcached 1.6 or newer, see \
+                    https://memcached.org/downloads"
+            .to_owned());
+    };
+    let plain = Plan(manager.steps.iter().map(|step| step.to_vec()).collect());
+    if !manager.needs_root || machine.is_root {
+        return Ok(plain);
+    }
+    if !(machine.has)("sudo") {
+        return Err(format!(
+            "memcached is not installed, and installing it takes root; as root, run: {plain}"
+        ));
+    }
+    // Without a terminal, sudo fails rather than waits for a password that nobody types.
+    let sudo: &[&str] = if machine.is_attended {
+        &["sudo"]
+    } else {
+        &["sudo", "-n"]
+    };
+    Ok(Plan(plain.0.iter().map(|step| [sudo, step].concat()).collect()))
+}
+
+/// What memcached calls itself, such as `memcached 1.6.18`.
+fn version() -> Result<String, String> {
+    let output = Command::new("memcached")
+        .arg("-V")
+        .output()
+        .map_err(|error| format!("could not run memcached: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn check(version: &str) -> Result<(), String> {
+    let mut numbers = version
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .split('.')
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST => Err(format!(
+            "{version} is too old: memlock needs memcached {}.{} or newer",
+            OLDEST.0, OLDEST.1
+        )),
+        // A version that cannot be read is the server's to refuse: memlock asks it, too.
+        _ => Ok(()),
+    }
+}
+
+/// Whether the PATH has a program of this name.
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| is_executable(&folder.join(program)))
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file()
+}
+
+/// Asked from `id`, since std cannot tell.
+fn is_root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Machine, check, plan};
+
+    fn planned(programs: &[&str], is_root: bool, is_attended: bool) -> Result<String, String> {
+        plan(&Machine {
+            has: &|program| programs.contains(&program),
+            is_root,
+            is_attended,
+        })
+        .map(|plan| plan.to_string())
+    }
+
+    #[test]
+    fn root_installs_directly_and_asks_nothing() {
+        assert_eq!(
+            planned(&["apt-get", "sudo"], true, true).unwrap(),
+            "apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends memcached"
+        );
+    }
+
+    #[test]
+    fn others_go_through_sudo_which_waits_for_a_password_only_where_one_can_be_typed() {
+        assert_eq!(
+            planned(&["dnf", "sudo"], false, true).unwrap(),
+            "sudo dnf install --assumeyes memcached"
+        );
+        assert_eq!(
+            planned(&["apk", "sudo"], false, false).unwrap(),
+            "sudo -n apk add --update-cache memcached"
+        );
+    }
+
+    #[test]
+    fn brew_is_never_run_by_sudo() {
+        assert_eq!(
+            planned(&["brew", "sudo"], false, true).unwrap(),
+            "brew install memcached"
+        );
+    }
+
+    #[test]
+    fn who_cannot_install_is_told_what_to_type() {
+        let problem = planned(&["pacman"], false, true).unwrap_err();
+        assert!(
+            problem.ends_with("as root, run: pacman -S --needed --noconfirm memcached"),
+            "{problem}"
+        );
+        let problem = planned(&[], true, true).unwrap_err();
+        assert!(problem.contains("install memcached 1.6 or newer"), "{problem}");
+    }
+
+    #[test]
+    fn only_a_version_that_is_known_to_be_too_old_is_refused() {
+        assert!(check("memcached 1.5.22").unwrap_err().contains("too old"));
+        for fine in [
+            "memcached 1.6.0",
+            "memcached 1.6.18",
+            "memcached 2.0",
+            "memcached 1.10.1",
+            "memcached HEAD",
+        ] {
+            assert_eq!(check(fine), Ok(()), "{fine}");
+        }
+    }
+}
