@@ -1,10 +1,16 @@
 //! What an attribute asks for, and what it gets: the one door between generated code and the runtime.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
+use crate::current::{self, Entered};
+use crate::driver::hold::Hold;
 use crate::error::Error;
-use crate::key::Key;
-use crate::locks::Locks;
+use crate::guard::Lease;
+use crate::key::{ItemName, Key};
+use crate::locks::{Locks, Order};
 
 /// Which of the attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +77,29 @@ pub enum Reporting {
 /// What an annotated function holds while its body runs. Releases on drop.
 #[derive(Debug)]
 #[must_use]
-pub struct Held {}
+pub struct Held {
+    /// The body's frame, until the end.
+    entered: Entered,
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry.
+    owns: bool,
+}
 
 impl Held {
+    fn new(kind: Kind, lease: Option<Lease>, owns: bool) -> Held {
+        Held { entered: current::push(kind, lease), owns }
+    }
+
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
-        None
+        self.entered.lease().and_then(|lease| lease.check().err())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.owns && let Some(lease) = self.entered.lease() {
+            lease.release();
+        }
     }
 }
 
@@ -85,6 +108,76 @@ impl Held {
 /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
 /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
 pub fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
-    let _ = (call, keys, reporting);
-    Err(Error::config("under construction"))
+    let locks = match call.locks {
+        Some(locks) => locks,
+        None => Locks::process_wide()?,
+    };
+    let error = match acquire(locks, call, keys) {
+        Ok(held) => return Ok(held),
+        Err(error) => error,
+    };
+    let by_type = match reporting {
+        Reporting::Yes => OnUnavailable::Error,
+        Reporting::No => OnUnavailable::Unlocked,
+    };
+    let policy = call.on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type);
+    match (&error, policy, reporting) {
+        (Error::Unavailable { .. }, OnUnavailable::Panic, _) => panic!("{}: {error}", call.function),
+        (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
+        | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
+            locks.count_soft_run();
+            tracing::warn!(target: "memlock", function = call.function, %error, "running without the lock");
+            Ok(Held::new(call.kind, None, false))
+        }
+        _ => Err(error),
+    }
+}
+
+fn acquire(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<Held, Error> {
+    let settings = locks.settings();
+    let order = Order {
+        function: call.function,
+        timeout: call.timeout.unwrap_or(settings.timeout),
+        interval: call.interval.unwrap_or(settings.interval),
+        wait: call.wait,
+        renew: call.renew,
+    };
+    order.check()?;
+    let item = |key: &Key| key.text().map(|key| ItemName::of_lock(&settings.prefix, call.name, key));
+    let mut items: SmallVec<[ItemName; 1]> = keys.iter().filter_map(item).collect();
+    items.sort_unstable();
+    items.dedup();
+    if items.is_empty() {
+        return Ok(Held::new(call.kind, None, false));
+    }
+    if let Some(lease) = reenter(locks, call.kind, &items)? {
+        return Ok(Held::new(call.kind, Some(lease), false));
+    }
+    let lease = locks.acquire_all(&items, &order)?;
+    Ok(Held::new(call.kind, Some(lease), true))
+}
+
+/// The lease of an outer body, where that holds all of `items` and both are `rlock`.
+fn reenter(locks: &Locks, kind: Kind, items: &[ItemName]) -> Result<Option<Lease>, Error> {
+    let mut holds: SmallVec<[Arc<Hold>; 1]> = SmallVec::new();
+    for item in items {
+        let Some(found) = current::find(locks.core(), item) else { continue };
+        if (kind, found.kind) != (Kind::Rlock, Kind::Rlock) {
+            return Err(Error::Reentered { key: item.to_string() });
+        }
+        // Room for the inner body, at a round trip only when the lease is half over.
+        found.hold.keep_at_least_half()?;
+        holds.push(found.hold);
+    }
+    if holds.is_empty() {
+        return Ok(None);
+    }
+    if holds.len() < items.len() {
+        // Waiting for the others with these in hand could wait for somebody who does the reverse.
+        return Err(Error::config(
+            "an `rlock` on several keys was entered by a function that holds only some of them: two such callers could \
+             wait for each other; take all the keys in the outer function",
+        ));
+    }
+    Ok(Lease::new(holds))
 }

@@ -1,24 +1,60 @@
-//! The runtime behind memlock's attributes.
+//! The runtime behind memlock's attributes: use it through the crate `memlock`.
 //!
-//! From the ground up; each floor knows only those below it.
+//! The floors of the house, from the ground up; each imports only from those below it:
+//!
+//! | floor | what it is |
+//! |---|---|
+//! | `key` `lease` `token` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
+//! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
+//! | `protocol` | state machines: acquire, renew, release. They wait for nothing and read no clock |
+//! | `memory` | memcached's semantics as one pure function, and the in-process store |
+//! | `memcached` | the same requests to real servers: translate, connect, pool, route |
+//! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
+//! | `driver` | the loops that run the machines: on the caller's thread, and one thread in the background |
+//! | `guard` `current` | what a holder has in its hands; who holds what in this call tree |
+//! | `config` `locks` `entry` | settings, the public entrance, and the door for generated code |
+//!
+//! Beside them, `clock` is the one place that reads clocks.
+
 mod clock;
+mod config;
+mod current;
+mod driver;
 mod entry;
 mod error;
+mod guard;
 mod key;
 mod lease;
 mod locks;
+mod memcached;
+mod memory;
+mod protocol;
+mod queue;
 mod store;
 mod token;
 
+pub use config::Builder;
+pub use current::current;
 pub use entry::OnUnavailable;
 pub use error::{Error, Source};
-pub use key::{DontLock, IntoKey, ItemName, Key, KeyText};
-pub use locks::Locks;
+pub use guard::{Guard, Lease};
+pub use key::{DontLock, IntoKey, Key, KeyText};
+pub use locks::{Counts, LockRequest, Locks, init};
 pub use token::Token;
 
-/// For the project's own tests.
+/// For this project's own tests: no part of the public interface.
 #[doc(hidden)]
 pub mod __internals {
+    pub use crate::key::ItemName;
     pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
+    pub use crate::memcached::{Memcached, Server};
+    pub use crate::memory::{Items, Memory};
+    pub use crate::protocol::{
+        Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec, Watch,
+    };
     pub use crate::store::*;
 }
+
+#[doc(hidden)]
+#[path = "private/mod.rs"]
+pub mod __private;

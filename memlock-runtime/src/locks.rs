@@ -1,5 +1,280 @@
-//! `Locks`: one list of servers and the defaults that go with it.
+//! `Locks`: one list of servers, the defaults that go with it, and locks without attributes.
 
-/// Locks on one list of servers. Cheap to clone.
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+use smallvec::{SmallVec, smallvec};
+
+use crate::clock;
+use crate::config::{Builder, checked};
+use crate::current;
+use crate::driver::blocking::{self, Stopped};
+use crate::driver::hold::Hold;
+use crate::driver::{Core, Counters};
+use crate::entry::{OnUnavailable, Renew};
+use crate::error::Error;
+use crate::guard::{Guard, Lease};
+use crate::key::{IntoKey, ItemName, Key};
+use crate::lease::LONGEST_TIMEOUT;
+use crate::protocol::Spec;
+
+/// The namespace of locks that are asked for without one.
+const UNNAMED: &str = "lock";
+
+/// The process-wide locks.
+static DEFAULT: OnceCell<Locks> = OnceCell::new();
+
+/// Locks on one list of servers. Cheap to clone; clones share connections and queues.
+///
+/// ```
+/// # fn main() -> Result<(), memlock_runtime::Error> {
+/// let locks = memlock_runtime::Locks::builder().servers("memory:").build()?;
+/// let guard = locks.lock(("invoice", 7)).acquire()?;
+/// println!("nobody else works on it; token {}", guard.token());
+/// guard.release();
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Locks {
+    core: Arc<Core>,
+    settings: Arc<Settings>,
+}
+
+/// What holds for all locks of one `Locks`.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) prefix: String,
+    pub(crate) timeout: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) label: String,
+    pub(crate) on_unavailable: Option<OnUnavailable>,
+}
+
+/// What has happened so far to the locks of one [`Locks`], in numbers that only rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Locks acquired, re-entries not counted.
+    pub acquired: u64,
+    /// Bodies that ran without their lock because memcached could not be asked.
+    pub soft_runs: u64,
+    /// Leases that ended before their holders did.
+    pub lost: u64,
+    /// Errors that said [`Error::Unavailable`].
+    pub unavailable: u64,
+}
+
+/// Installs the process-wide locks, which annotated functions use that name no others. Without it the first of them
+/// builds the locks from the environment.
+///
+/// # Errors
+///
+/// [`Error::Config`] when they are already there: it was called twice, or after the first use.
+pub fn init(locks: Locks) -> Result<(), Error> {
+    DEFAULT.set(locks).map_err(|_| {
+        Error::config("init() came too late: the process-wide locks are already in use; call it first thing in main()")
+    })
+}
+
+impl Locks {
+    pub(crate) fn new(core: Arc<Core>, settings: Settings) -> Locks {
+        Locks { core, settings: Arc::new(settings) }
+    }
+
+    /// Settings to build from.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The locks that the environment describes: see [`Builder::servers`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] names the variable and the part of it that is wrong.
+    pub fn from_env() -> Result<Locks, Error> {
+        Builder::new().build()
+    }
+
+    /// The process-wide ones.
+    pub(crate) fn process_wide() -> Result<&'static Locks, Error> {
+        DEFAULT.get_or_try_init(Locks::from_env)
+    }
+
+    /// Asks for the lock on `key`; nothing happens before [`acquire`](LockRequest::acquire).
+    pub fn lock(&self, key: impl IntoKey) -> LockRequest<'_> {
+        let (timeout, interval) = (self.settings.timeout, self.settings.interval);
+        LockRequest { locks: self, key: key.into_key(), name: UNNAMED, timeout, interval, wait: None, renew: None }
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        let counters = &self.core.counters;
+        Counts {
+            acquired: counters.acquired.load(Ordering::Relaxed),
+            soft_runs: counters.soft_runs.load(Ordering::Relaxed),
+            lost: counters.lost.load(Ordering::Relaxed),
+            unavailable: counters.unavailable.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn count_soft_run(&self) {
+        Counters::count(&self.core.counters.soft_runs);
+    }
+
+    /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
+    /// in it, so two callers cannot wait for each other.
+    pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order<'_>) -> Result<Lease, Error> {
+        let started = clock::now();
+        let label: Arc<str> = match (self.settings.label.as_str(), order.function) {
+            ("", _) => "".into(),
+            (label, "") => label.into(),
+            (label, function) => format!("{label} {function}").into(),
+        };
+        'again: loop {
+            // Dropping them on the way out releases them.
+            let mut holds: SmallVec<[Arc<Hold>; 1]> = smallvec![];
+            for item in items {
+                let spec = Spec {
+                    item: item.clone(),
+                    label: Arc::clone(&label),
+                    timeout: order.timeout,
+                    interval: order.interval,
+                    wait: order.wait,
+                };
+                match blocking::acquire(&self.core, spec, started, &holds) {
+                    Ok(hold) => holds.push(hold),
+                    Err(Stopped::Failed(error)) => return Err(error),
+                    Err(Stopped::CompanionLost) => continue 'again,
+                }
+            }
+            // The first ones have aged while the last were waited for.
+            if items.len() > 1 && holds.iter().any(|hold| hold.keep_at_least_half().is_err()) {
+                continue 'again;
+            }
+            if let Some(renew) = order.renew {
+                let limit = match renew {
+                    Renew::Always => None,
+                    Renew::For(limit) => Some(limit),
+                };
+                holds.iter().for_each(|hold| self.core.keeper.renew(hold, limit));
+            }
+            return Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"));
+        }
+    }
+}
+
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locks").field("settings", &self.settings).field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+/// How locks are to be acquired.
+#[derive(Debug)]
+pub(crate) struct Order<'a> {
+    pub(crate) function: &'a str,
+    pub(crate) timeout: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) renew: Option<Renew>,
+}
+
+impl Order<'_> {
+    /// Refuses durations that cannot be meant.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
+        checked("interval", self.interval, LONGEST_TIMEOUT)?;
+        Ok(())
+    }
+}
+
+/// A lock that is being asked for without an attribute. Made by [`Locks::lock`].
 #[derive(Debug, Clone)]
-pub struct Locks {}
+#[must_use = "nothing is locked before `acquire`"]
+pub struct LockRequest<'a> {
+    locks: &'a Locks,
+    key: Key,
+    name: &'a str,
+    timeout: Duration,
+    interval: Duration,
+    wait: Option<Duration>,
+    renew: Option<Renew>,
+}
+
+impl<'a> LockRequest<'a> {
+    /// The namespace of the key, `lock` by default. An annotated function's is its path, or its `name` option.
+    pub fn name(mut self, name: &'a str) -> LockRequest<'a> {
+        self.name = name;
+        self
+    }
+
+    /// The lifetime of the lock: how long it may be held, and a dead holder blocks others.
+    pub fn timeout(mut self, timeout: Duration) -> LockRequest<'a> {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The longest pause between two looks at a held lock.
+    pub fn interval(mut self, interval: Duration) -> LockRequest<'a> {
+        self.interval = interval;
+        self
+    }
+
+    /// How long to wait for the lock; for ever by default, and zero tries once.
+    pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Keeps extending the lease in the background until the guard is dropped.
+    pub fn renew(mut self) -> LockRequest<'a> {
+        self.renew = Some(Renew::Always);
+        self
+    }
+
+    /// Acquires the lock, blocking this thread meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when the wait was over first, [`Error::Unavailable`] when the server could not be asked,
+    /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
+    /// for a wrong setting, or a key that asks for no lock.
+    pub fn acquire(self) -> Result<Guard, Error> {
+        let order = Order {
+            function: "",
+            timeout: self.timeout,
+            interval: self.interval,
+            wait: self.wait,
+            renew: self.renew,
+        };
+        order.check()?;
+        let Some(key) = self.key.text() else {
+            return Err(Error::config("the key asks for no lock (`None` or `DontLock`): a guard needs one"));
+        };
+        let item = ItemName::of_lock(&self.locks.settings.prefix, self.name, key);
+        if current::find(&self.locks.core, &item).is_some() {
+            return Err(Error::Reentered { key: item.to_string() });
+        }
+        self.locks.acquire_all(&[item], &order).map(Guard::new)
+    }
+
+    /// Tries once to acquire the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire); [`Error::Busy`] at once when another holds it.
+    pub fn try_acquire(self) -> Result<Guard, Error> {
+        self.wait(Duration::ZERO).acquire()
+    }
+}

@@ -1,0 +1,244 @@
+//! Settings: from the environment and from code, checked when they are made. A wrong one is an error that names it.
+
+use std::time::Duration;
+
+use crate::driver::Core;
+use crate::entry::OnUnavailable;
+use crate::error::Error;
+use crate::lease::LONGEST_TIMEOUT;
+use crate::locks::{Locks, Settings};
+use crate::memcached::{Memcached, Server};
+use crate::memory::Memory;
+use crate::store::Store;
+
+/// The variables that name the servers; the second is the one of the Python package that memlock descends from.
+const VARIABLES: [&str; 2] = ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS"];
+
+/// The server when nothing names one.
+const DEFAULT_SERVERS: &str = "127.0.0.1:11211";
+
+/// How long one exchange may take, connecting included: a hundred times what a local network needs, and short enough
+/// that a caller learns soon of a server that is down.
+const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// The lifetime of a lock, as in the original.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest pause between two looks, as in the original.
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The longest prefix of item names: they must leave room for names and keys within memcached's 250 bytes.
+const LONGEST_PREFIX: usize = 32;
+
+/// Settings for [`Locks`]. Nothing is contacted before the first lock is asked for.
+///
+/// ```
+/// # fn main() -> Result<(), memlock_runtime::Error> {
+/// let locks = memlock_runtime::Locks::builder()
+///     .servers("10.0.0.1:11211, 10.0.0.2:11211")
+///     .timeout(std::time::Duration::from_secs(10))
+///     .build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing is made before `build`"]
+pub struct Builder {
+    servers: Option<String>,
+    prefix: String,
+    timeout: Duration,
+    interval: Duration,
+    exchange_timeout: Duration,
+    label: Option<String>,
+    on_unavailable: Option<OnUnavailable>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            servers: None,
+            prefix: "memlock".to_owned(),
+            timeout: DEFAULT_TIMEOUT,
+            interval: DEFAULT_INTERVAL,
+            exchange_timeout: DEFAULT_EXCHANGE_TIMEOUT,
+            label: None,
+            on_unavailable: None,
+        }
+    }
+
+    /// The servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or `memory:`
+    /// alone for a store inside this `Locks`, which excludes only the threads that share it.
+    ///
+    /// Everyone who is to exclude each other must use the same list, in the same spelling (the order is free): each
+    /// key is kept by one server of the list. Without this, the environment's: `MEMLOCK_SERVERS`, else
+    /// `MEMCACHEDLOCK_SERVERS`, else `127.0.0.1:11211`.
+    pub fn servers(mut self, servers: impl Into<String>) -> Builder {
+        self.servers = Some(servers.into());
+        self
+    }
+
+    /// The first part of item names on the server, `memlock` by default: letters, digits, `.`, `_` and `-`, at most 32.
+    /// Those with different prefixes do not exclude each other.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Builder {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The lifetime of locks that do not say otherwise; 30 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Builder {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The longest pause between two looks at a held lock, where nothing else is said; 50 ms by default.
+    pub fn interval(mut self, interval: Duration) -> Builder {
+        self.interval = interval;
+        self
+    }
+
+    /// The longest that one exchange with a server may take, connecting included; 300 ms by default. A server that does
+    /// not answer within it is asked once more on a new connection, and then counts as unavailable.
+    pub fn exchange_timeout(mut self, limit: Duration) -> Builder {
+        self.exchange_timeout = limit;
+        self
+    }
+
+    /// What to call this process in the items it holds, for people who look for a holder. By default `host/pid`; empty
+    /// to tell nothing.
+    pub fn holder_label(mut self, label: impl Into<String>) -> Builder {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// What annotated functions do when the server cannot be asked and they do not say otherwise. Without this, those
+    /// that can report the error do, and the others run unlocked.
+    pub fn on_unavailable(mut self, policy: OnUnavailable) -> Builder {
+        self.on_unavailable = Some(policy);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the setting (or variable) and the part of it that is wrong.
+    pub fn build(self) -> Result<Locks, Error> {
+        let timeout = checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
+        let interval = checked("interval", self.interval, LONGEST_TIMEOUT)?;
+        let exchange_timeout = checked("exchange_timeout", self.exchange_timeout, Duration::from_secs(60))?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX || !self.prefix.bytes().all(is_plain) {
+            return Err(Error::config(format!(
+                "prefix `{}` is not usable: give 1 to {LONGEST_PREFIX} letters, digits, `.`, `_` or `-`",
+                self.prefix
+            )));
+        }
+        let (origin, servers) = match self.servers {
+            Some(servers) => ("servers".to_owned(), servers),
+            None => servers_from_environment()?,
+        };
+        let store = store(&origin, &servers, &self.prefix)?;
+        let settings = Settings {
+            prefix: self.prefix,
+            timeout,
+            interval,
+            label: self.label.unwrap_or_else(host_and_process),
+            on_unavailable: self.on_unavailable,
+        };
+        Ok(Locks::new(Core::new(store, exchange_timeout), settings))
+    }
+}
+
+/// A duration that is neither nothing nor too much.
+pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<Duration, Error> {
+    if duration.is_zero() {
+        return Err(Error::config(format!("`{what}` is zero: give it a positive duration")));
+    }
+    if duration > most {
+        return Err(Error::config(format!("`{what}` is {duration:?}, and may be at most {most:?}")));
+    }
+    Ok(duration)
+}
+
+/// The servers, and the variable that names them.
+fn servers_from_environment() -> Result<(String, String), Error> {
+    for variable in VARIABLES {
+        match std::env::var(variable) {
+            Ok(servers) => return Ok((variable.to_owned(), servers)),
+            Err(std::env::VarError::NotPresent) => {}
+            Err(std::env::VarError::NotUnicode(_)) => {
+                return Err(Error::config(format!("the environment variable {variable} is not UTF-8 text")));
+            }
+        }
+    }
+    Ok(("default servers".to_owned(), DEFAULT_SERVERS.to_owned()))
+}
+
+/// Parses a server list that `origin` gave.
+fn store(origin: &str, list: &str, prefix: &str) -> Result<Box<dyn Store>, Error> {
+    let wrong = |what: &str| Error::config(format!("{origin}: {what} (in `{list}`)"));
+    let entries: Vec<&str> = list.split(',').map(str::trim).collect();
+    if entries == ["memory:"] {
+        return Ok(Box::new(Memory::new()));
+    }
+    let mut servers: Vec<Server> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if entry.is_empty() {
+            return Err(wrong("an entry is empty: give `host:port` or `unix:/path`, separated by single commas"));
+        }
+        if entry == "memory:" {
+            return Err(wrong("`memory:` stands alone, it cannot be one of several servers"));
+        }
+        let server = Server::parse(entry).map_err(|message| wrong(&message))?;
+        if servers.iter().any(|other| other.id() == server.id()) {
+            return Err(wrong(&format!("`{entry}` is listed twice")));
+        }
+        servers.push(server);
+    }
+    Ok(Box::new(Memcached::new(servers, prefix)))
+}
+
+fn host_and_process() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .or_else(|_| std::env::var("COMPUTERNAME"))
+        .unwrap_or_else(|_| "unknown-host".to_owned());
+    format!("{}/{}", host.trim(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(builder: Builder) -> String {
+        match builder.build() {
+            Err(error) if error.is_config() => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let builder = || Builder::new().servers("memory:");
+        for (message, parts) in [
+            (message(builder().timeout(Duration::ZERO)), ["`timeout`", "zero"]),
+            (message(builder().timeout(LONGEST_TIMEOUT * 2)), ["`timeout`", "at most"]),
+            (message(builder().interval(Duration::ZERO)), ["`interval`", "zero"]),
+            (message(builder().prefix("a b")), ["prefix `a b`", "letters"]),
+            (message(builder().prefix("")), ["prefix", "letters"]),
+            (message(builder().servers("")), ["servers", "empty"]),
+            (message(builder().servers("a:1,,b:1")), ["servers", "empty"]),
+            (message(builder().servers("memory:,a:1")), ["`memory:`", "alone"]),
+            (message(builder().servers("a:1, A:1")), ["`A:1`", "twice"]),
+            (message(builder().servers("a:port")), ["a:port", "servers"]),
+        ] {
+            for part in parts {
+                assert!(message.contains(part), "{message:?} does not say {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_contacted_by_building() {
+        assert!(Builder::new().servers("203.0.113.1:11211, unix:/nowhere").build().is_ok());
+    }
+}

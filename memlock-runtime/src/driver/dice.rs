@@ -1,0 +1,49 @@
+//! The dice: nonces, and the draw within a pause.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::protocol::Pause;
+use crate::store::Nonce;
+
+/// A nonce that no other attempt of any process has: 64 random bits of this process, and a count that begins at random.
+pub(super) fn nonce() -> Nonce {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static COUNT: OnceLock<AtomicU64> = OnceLock::new();
+    let process = *PROCESS.get_or_init(random_u64);
+    let count = COUNT.get_or_init(|| AtomicU64::new(random_u64())).fetch_add(1, Ordering::Relaxed);
+    Nonce(u128::from(process) << 64 | u128::from(count))
+}
+
+/// 64 bits from the operating system: std seeds its hash maps' keys from there.
+fn random_u64() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Draws a length from the window, evenly.
+#[allow(clippy::disallowed_methods, reason = "this is where dice are thrown")]
+pub(super) fn draw(pause: Pause) -> Duration {
+    pause.from + pause.to.saturating_sub(pause.from).mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_do_not_repeat() {
+        let mut seen: Vec<_> = (0..1000).map(|_| nonce()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 1000);
+    }
+
+    #[test]
+    fn a_draw_stays_in_its_window() {
+        let pause = Pause { from: Duration::from_millis(5), to: Duration::from_millis(10) };
+        assert!((0..1000).map(|_| draw(pause)).all(|drawn| drawn >= pause.from && drawn <= pause.to));
+    }
+}

@@ -1,0 +1,185 @@
+//! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Core, Counters, blocking};
+use crate::clock;
+use crate::error::Error;
+use crate::lease::Now;
+use crate::protocol::{Grant, Released, Renewed, Spec};
+use crate::queue::Turn;
+use crate::token::Token;
+
+/// A lock that was granted. Shared between its guard, the leases taken from it, and the keeper.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    core: Arc<Core>,
+    spec: Spec,
+    token: Token,
+    state: Mutex<State>,
+    /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
+    exchanging: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    grant: Grant,
+    status: Status,
+    turn: Option<Turn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Held,
+    /// Once lost, always lost: a caller may already have acted on it. The reason is for people.
+    Lost(&'static str),
+    Released,
+}
+
+const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
+const TAKEN: &str = "its item on the server is gone or another's";
+
+impl Hold {
+    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn) -> Hold {
+        let token = grant.token;
+        let state = Mutex::new(State { grant, status: Status::Held, turn: Some(turn) });
+        Hold { core, spec, token, state, exchanging: Mutex::new(()) }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// How much of the lease is left; zero once it is lost or released.
+    pub(crate) fn remaining(&self) -> Duration {
+        let now = clock::now();
+        let mut state = self.state();
+        state.settle(now);
+        match state.status {
+            Status::Held => state.grant.deadline.remaining(now),
+            Status::Lost(_) | Status::Released => Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        self.state().status == Status::Released
+    }
+
+    /// The error that says how the lease was lost, if it was.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        let mut state = self.state();
+        state.settle(clock::now());
+        match state.status {
+            Status::Lost(reason) => Some(self.lost_because(reason)),
+            Status::Held | Status::Released => None,
+        }
+    }
+
+    /// Extends the lease to its full timeout from now.
+    pub(crate) fn renew(&self) -> Result<(), Error> {
+        let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let grant = {
+            let mut state = self.state();
+            state.settle(clock::now());
+            match state.status {
+                Status::Held => state.grant.clone(),
+                Status::Lost(reason) => return Err(self.lost_because(reason)),
+                Status::Released => return Err(self.lost_because("it has been released")),
+            }
+        };
+        let (renewed, source) = blocking::renew(&self.core, &self.spec, grant);
+        let mut state = self.state();
+        match renewed {
+            Renewed::Renewed(grant) => {
+                state.grant = grant;
+                Ok(())
+            }
+            Renewed::Lost => {
+                state.status = Status::Lost(TAKEN);
+                Err(self.lost_because(TAKEN))
+            }
+            Renewed::Failed(grant, damage) => {
+                // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
+                state.grant = grant;
+                Err(blocking::unavailable(&self.core, &self.spec.item, damage, source))
+            }
+        }
+    }
+
+    /// Renews when less than half of the timeout is left. A failure is no error as long as the lease lasts.
+    pub(crate) fn keep_at_least_half(&self) -> Result<(), Error> {
+        if self.remaining() >= self.spec.timeout / 2 {
+            return Ok(());
+        }
+        match self.renew() {
+            Err(error) if error.is_lost() => Err(error),
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
+
+    /// Gives the lock up. The first call does it; a failure is handed to the keeper, and hides nobody's result.
+    pub(crate) fn release(&self) {
+        let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let (grant, turn, lost) = {
+            let mut state = self.state();
+            state.settle(clock::now());
+            let before = std::mem::replace(&mut state.status, Status::Released);
+            let lost = match before {
+                Status::Released => return,
+                Status::Held => None,
+                Status::Lost(reason) => Some(reason),
+            };
+            (state.grant.clone(), state.turn.take(), lost)
+        };
+        if let Some(reason) = lost {
+            Counters::count(&self.core.counters.lost);
+            tracing::warn!(
+                target: "memlock", lock = %self.spec.item, holder = %self.spec.label,
+                "the lease ended before its holder was done: {reason}"
+            );
+        }
+        if lost != Some(TAKEN) {
+            if let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant) {
+                tracing::warn!(
+                    target: "memlock", lock = %self.spec.item, ?damage,
+                    "the lock could not be released at once; it is tried again in the background"
+                );
+            }
+        }
+        // Only now: the next thread of this process would find the lock still held.
+        drop(turn);
+    }
+
+    fn lost_because(&self, reason: &'static str) -> Error {
+        Error::Lost { key: self.spec.item.to_string(), reason }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notices that the deadline has passed.
+    fn settle(&mut self, now: Now) {
+        if self.status == Status::Held && self.grant.deadline.has_passed(now) {
+            self.status = Status::Lost(RAN_OUT);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

@@ -1,0 +1,117 @@
+//! The drivers: the loops that run the protocol's machines against a store, with the clocks and the dice that the
+//! machines do not have.
+//!
+//! [`blocking`] runs them on the caller's thread. [`keeper`] is one background thread, started on first need, for what
+//! must happen although no caller waits for it: renewals, and cleaning up after writes that got no reply.
+
+pub(crate) mod blocking;
+mod dice;
+pub(crate) mod hold;
+pub(crate) mod keeper;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock;
+use crate::error::Source;
+use crate::key::ItemName;
+use crate::lease::{Now, ServerClock};
+use crate::protocol::Answered;
+use crate::queue::Queues;
+use crate::store::{Batch, Instance, Pending, Reply, Store};
+use keeper::Keeper;
+
+/// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
+/// store deletes the item under it, which may be a live lock.
+const MEMORY_CAUTION: Duration = Duration::from_secs(60);
+
+/// What all clones of one `Locks` share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Box<dyn Store>,
+    /// The longest that one exchange may take.
+    pub(crate) exchange_limit: Duration,
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) keeper: Keeper,
+    pub(crate) counters: Counters,
+    servers: Vec<Mutex<ServerState>>,
+}
+
+/// What is known of one server.
+#[derive(Debug, Default)]
+struct ServerState {
+    instance: Option<Instance>,
+    clock: ServerClock,
+    refused: Option<Now>,
+}
+
+/// Events worth counting. They only rise.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) acquired: AtomicU64,
+    pub(crate) soft_runs: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) unavailable: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What came of an exchange: for the machine, and for everyone else.
+pub(crate) struct Heard {
+    pub(crate) answered: Answered,
+    pub(crate) received: Now,
+    pub(crate) source: Option<Source>,
+    pub(crate) pending: Option<Box<dyn Pending>>,
+}
+
+impl Core {
+    pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
+        let servers = (0..store.servers()).map(|_| Mutex::default()).collect();
+        Arc::new(Core {
+            store,
+            exchange_limit,
+            queues: Queues::new(),
+            keeper: Keeper::default(),
+            counters: Counters::default(),
+            servers,
+        })
+    }
+
+    /// Makes one exchange, and notes what it tells of the server.
+    fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
+        let sent = clock::now();
+        let answer = self.store.exchange(item, batch, only_on, limit);
+        let received = clock::now();
+        let mut best = None;
+        if let (Some(instance), Some(server)) = (answer.instance, self.servers.get(self.store.server_index(item))) {
+            let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+            if server.instance != Some(instance) {
+                // Another instance's clock is another clock.
+                *server = ServerState { instance: Some(instance), ..ServerState::default() };
+            }
+            if let Some(Reply::Clock(second)) = answer.replies.first() {
+                server.clock.observe(*second, sent, received);
+            }
+            if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
+                server.refused = Some(received);
+            }
+            best = server.clock.best(received);
+        }
+        let (damage, source) = answer.fault.map(|fault| (fault.damage, fault.source)).unzip();
+        let answered = Answered { instance: answer.instance, replies: answer.replies, damage, sent, best };
+        Heard { answered, received, source, pending: answer.pending }
+    }
+
+    /// Whether contenders for `item` must read before they add.
+    fn is_short_of_memory(&self, item: &ItemName, now: Now) -> bool {
+        self.servers.get(self.store.server_index(item)).is_some_and(|server| {
+            let refused = server.lock().unwrap_or_else(PoisonError::into_inner).refused;
+            refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! What a holder has in its hands: [`Lease`], to ask how the lock fares, and [`Guard`], which releases it.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::driver::hold::Hold;
+use crate::error::Error;
+use crate::token::Token;
+
+/// The lease of a held lock, or of several that were acquired at once: how long it lasts, and its fencing token.
+///
+/// Cheap to clone, and good to keep: it outlives the lock, and then says that it is over.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// At least one, in the order of their names on the server.
+    holds: SmallVec<[Arc<Hold>; 1]>,
+}
+
+impl Lease {
+    /// `None` where there is no lock.
+    pub(crate) fn new(holds: SmallVec<[Arc<Hold>; 1]>) -> Option<Lease> {
+        (!holds.is_empty()).then_some(Lease { holds })
+    }
+
+    pub(crate) fn holds(&self) -> &[Arc<Hold>] {
+        &self.holds
+    }
+
+    /// The fencing token; of several locks, that of the first by name (see [`tokens`](Self::tokens)).
+    ///
+    /// A resource that refuses tokens lower than the highest it has seen is never written by a stale holder.
+    pub fn token(&self) -> Token {
+        // `new` saw to it that there is one.
+        self.holds[0].token()
+    }
+
+    /// Each lock's name on the server, and its fencing token.
+    pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
+        self.holds.iter().map(|hold| (hold.spec().item.to_string(), hold.token()))
+    }
+
+    /// Whether the holder may still believe in it. Once `false`, it stays so.
+    ///
+    /// It says what is known here and costs no round trip. The answer may be out of date as soon as it is given: a
+    /// process may be stopped between asking and acting, which only a [`token`](Self::token) guards against.
+    pub fn is_valid(&self) -> bool {
+        !self.remaining().is_zero()
+    }
+
+    /// How much of it is left; of several, the least. Zero when it is over.
+    pub fn remaining(&self) -> Duration {
+        self.holds.iter().map(|hold| hold.remaining()).min().unwrap_or_default()
+    }
+
+    /// Extends it to its whole timeout from now, in one round trip (a lock).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] when it is over; [`Error::Unavailable`] when the server could not be asked, and the lease stands
+    /// as it was.
+    pub fn renew(&self) -> Result<(), Error> {
+        self.holds.iter().try_for_each(|hold| hold.renew())
+    }
+
+    /// An error once the lease is over, for a long body to stop with: `memlock::current().unwrap().check()?`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`].
+    pub fn check(&self) -> Result<(), Error> {
+        match self.holds.iter().find_map(|hold| hold.lost()) {
+            Some(lost) => Err(lost),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn release(&self) {
+        // The last one first, as guards on a stack would.
+        self.holds.iter().rev().for_each(|hold| hold.release());
+    }
+}
+
+/// A held lock, released when this is dropped. Made by [`Locks::lock`](crate::Locks::lock).
+///
+/// It may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function calls:
+/// a thread that holds one and asks for the same lock again waits for itself.
+#[derive(Debug)]
+#[must_use = "the lock is released as soon as this is dropped"]
+pub struct Guard {
+    lease: Lease,
+}
+
+impl Guard {
+    pub(crate) fn new(lease: Lease) -> Guard {
+        Guard { lease }
+    }
+
+    /// Releases the lock now. What goes wrong is logged, and cleaned up in the background.
+    pub fn release(self) {}
+
+    /// The lease, to keep.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+}
+
+impl Deref for Guard {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.lease.release();
+    }
+}

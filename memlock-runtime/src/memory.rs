@@ -1,0 +1,196 @@
+//! memcached's semantics in a page: [`Items::apply`] is one pure function of state, time and request. It is the
+//! in-process store behind `memory:`, the simulator's server and the model checker's transition.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock;
+use crate::key::ItemName;
+use crate::lease::{CLOCK_ITEM_EXPIRY, Now};
+use crate::store::{
+    Answer, Cas, Content, Instance, Record, Refusal, Replies, Reply, Request, Store, YOUNGEST_SERVER,
+};
+
+/// What memcached says when it has no memory for a store and may not evict.
+const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Item {
+    content: Content,
+    cas: Cas,
+    /// The server's second in which it is gone.
+    expires: u64,
+}
+
+/// All that one instance of a server knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Items {
+    instance: Instance,
+    /// The last CAS given: one counter for all items, which only stores advance.
+    last_cas: u64,
+    locks: BTreeMap<ItemName, Item>,
+    has_clock_item: bool,
+    out_of_memory: bool,
+    /// The second for which expired items have been dropped.
+    swept: u64,
+}
+
+impl Items {
+    /// A server that has just started.
+    pub fn new(instance: Instance) -> Items {
+        Items { instance, last_cas: 0, locks: BTreeMap::new(), has_clock_item: false, out_of_memory: false, swept: 0 }
+    }
+
+    /// Which run of the server this is.
+    pub fn instance(&self) -> Instance {
+        self.instance
+    }
+
+    /// What `request` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
+    pub fn apply(&mut self, second: u64, request: &Request) -> Reply {
+        if self.swept != second {
+            self.locks.retain(|_, item| item.expires > second);
+            self.swept = second;
+        }
+        match request {
+            Request::ReadClock if self.has_clock_item => Reply::Clock(second.min(CLOCK_ITEM_EXPIRY)),
+            Request::ReadClock => Reply::Missing,
+            Request::CreateClock if self.has_clock_item => Reply::NotStored,
+            Request::CreateClock => {
+                self.has_clock_item = true;
+                Reply::Stored(self.next_cas())
+            }
+            // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
+            Request::Add { item, .. } | Request::Replace { item, .. } if self.out_of_memory => {
+                self.locks.remove(item);
+                Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
+            }
+            Request::Add { item, record, ttl } => {
+                if self.locks.contains_key(item) {
+                    return Reply::NotStored;
+                }
+                self.store(second, item, record, *ttl)
+            }
+            Request::Replace { item, record, ttl, cas } => match self.locks.get(item) {
+                None => Reply::Missing,
+                Some(held) if held.cas != *cas => Reply::Exists,
+                Some(_) => self.store(second, item, record, *ttl),
+            },
+            Request::Delete { item, cas } => match self.locks.get(item) {
+                None => Reply::Missing,
+                Some(held) if held.cas != *cas => Reply::Exists,
+                Some(_) => {
+                    self.locks.remove(item);
+                    Reply::Deleted
+                }
+            },
+            Request::Read { item } => match self.locks.get(item) {
+                None => Reply::Missing,
+                Some(held) => Reply::Item { content: held.content.clone(), cas: held.cas },
+            },
+        }
+    }
+
+    fn store(&mut self, second: u64, item: &ItemName, record: &Record, ttl: u32) -> Reply {
+        let cas = self.next_cas();
+        let stored = Item { content: Content::Lock(record.clone()), cas, expires: second + u64::from(ttl) };
+        self.locks.insert(item.clone(), stored);
+        Reply::Stored(cas)
+    }
+
+    fn next_cas(&mut self) -> Cas {
+        self.last_cas += 1;
+        // Counting from 1, it takes longer than any process lives to come round to 0.
+        Cas::new(self.last_cas).unwrap_or(Cas::MIN)
+    }
+
+    /// All items are gone, the clock's too. CAS goes on.
+    pub fn flush(&mut self) {
+        self.locks.clear();
+        self.has_clock_item = false;
+        self.last_cas += 1;
+    }
+
+    /// The process is replaced by another: everything is gone, and CAS begins at 1 again.
+    pub fn restart(&mut self, instance: Instance) {
+        *self = Items { out_of_memory: self.out_of_memory, ..Items::new(instance) };
+    }
+
+    /// The clock item alone is lost (evicted).
+    pub fn lose_clock(&mut self) {
+        self.has_clock_item = false;
+    }
+
+    /// A lock's item is lost (evicted).
+    pub fn evict(&mut self, item: &ItemName) {
+        self.locks.remove(item);
+    }
+
+    /// A live item's CAS changes by itself, as slab moves do before memcached 1.6.24.
+    pub fn renumber(&mut self, item: &ItemName) {
+        let cas = self.next_cas();
+        if let Some(held) = self.locks.get_mut(item) {
+            held.cas = cas;
+        }
+    }
+
+    /// Something that is not ours is stored under the lock's name.
+    pub fn store_foreign(&mut self, second: u64, item: &ItemName, ttl: u32) {
+        let cas = self.next_cas();
+        let foreign = Item { content: Content::Foreign, cas, expires: second + u64::from(ttl) };
+        self.locks.insert(item.clone(), foreign);
+    }
+
+    /// From now on there is (no) memory for stores.
+    pub fn set_out_of_memory(&mut self, out_of_memory: bool) {
+        self.out_of_memory = out_of_memory;
+    }
+}
+
+/// The store behind `memory:`: a server inside the process, for tests and for trying memlock out. It excludes the
+/// threads of this process only.
+#[derive(Debug)]
+pub struct Memory {
+    items: Mutex<Items>,
+    /// When it was made, and the server's second then.
+    origin: Now,
+    origin_second: u64,
+}
+
+impl Memory {
+    /// An empty server that is old enough to grant locks.
+    pub fn new() -> Memory {
+        let origin = clock::now();
+        let second = origin.wall.as_secs();
+        let instance = Instance { start: second.saturating_sub(YOUNGEST_SERVER), pid: std::process::id() };
+        Memory { items: Mutex::new(Items::new(instance)), origin, origin_second: second }
+    }
+
+    fn second(&self) -> u64 {
+        self.origin_second + clock::now().instant.saturating_sub(self.origin.instant).as_secs()
+    }
+}
+
+impl Store for Memory {
+    fn exchange(&self, _: &ItemName, batch: &[Request], only_on: Option<Instance>, _: Duration) -> Answer {
+        let second = self.second();
+        // A panic while the lock was held left a whole state: every transition is one assignment at its end.
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        debug_assert!(only_on.is_none_or(|instance| instance == items.instance), "this server never restarts");
+        let replies: Replies = batch.iter().map(|request| items.apply(second, request)).collect();
+        Answer { instance: Some(items.instance), replies, fault: None, pending: None }
+    }
+
+    fn server_of(&self, _: &ItemName) -> &str {
+        "memory:"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}

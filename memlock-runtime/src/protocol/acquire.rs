@@ -1,0 +1,364 @@
+//! Acquiring a lock: one blind attempt, then reading until it is free or its holder's lease has been watched out.
+//!
+//! Who moves it: the driver of the contender at the head of its process's queue for the key.
+//! Invariant: every nonce that has been sent in a write whose outcome is not known stands in `outstanding`, and no
+//! grant is reported without a `Stored` reply of its own.
+//!
+//! ```text
+//!            ┌── no item ──┐            (re-read after an unknown outcome, a lost race, another instance)
+//!            ▼             │                              ┌──────────┐
+//!  Start ► Adding ─ there ►Looking ─ held ─► Pausing ─►───┘          │
+//!            │             │   └── watched out ► TakingOver ─ changed┘
+//!          stored          └── our own, from a write without reply ► Clearing ► Adding
+//!            ▼                                       │ stored
+//!   clock known? ── no ► MakingClock ─►┐             ▼
+//!            └───── yes ───────────────┴► enough left? ── no ► GivingBack ► Adding
+//!                                                └─ yes ► Granted
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{Answered, Grant, Input, Output, Pause, Spec, Watch, lock_of};
+use crate::lease::{Deadline, Now, ttl_of};
+use crate::store::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
+use crate::token::Token;
+
+/// The shortest pause between two looks: a look costs about this much on the far side of a local network.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+
+/// A waiter pauses for this fraction of the time it has already waited: short sections are handed over fast, long ones
+/// cost few looks, and no pause ever adds more than this fraction to a wait.
+const PAUSE_FRACTION: u32 = 8;
+
+/// The pause before asking a server again that is too young to grant anything.
+const YOUNG_SERVER_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many exchanges in a row may fail: the one that noticed, and one on a new connection.
+const FAILURES: u8 = 2;
+
+/// How many grants in a row may come back with too little of their lease left.
+const SHORT_GRANTS: u8 = 3;
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The lock is held.
+    Granted(Grant),
+    /// The wait is over, and another holds it.
+    Busy {
+        /// Who, where that is known.
+        holder: Option<Arc<str>>,
+    },
+    /// The server said no.
+    Refused(Refusal),
+    /// The server could not be asked.
+    Unreachable(Damage),
+    /// The server answers so slowly that half of the lease is over before the grant arrives.
+    TooSlow,
+    /// The server's numbers make no fencing token: its clock is wrong.
+    Untrustworthy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum State {
+    /// Nothing has been sent.
+    Ready,
+    /// `[clock, add]` is out.
+    Adding { nonce: Nonce },
+    /// `[read]` is out.
+    Looking,
+    /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
+    TakingOver { nonce: Nonce },
+    /// `[create clock]` is out; the grant is ours, standing on the TTL alone.
+    MakingClock { grant: Grant },
+    /// `[compare-and-delete]` of a grant that came too late is out.
+    GivingBack { nonce: Nonce },
+    /// `[compare-and-delete]` of an item that an attempt without a reply left behind is out.
+    Clearing { nonce: Nonce },
+    /// Waiting for time to pass; then look, or, where nothing is known of the item, try.
+    Pausing { then_look: bool },
+    /// Over.
+    Done,
+}
+
+/// The machine. See the module's head.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Acquire {
+    spec: Spec,
+    state: State,
+    /// Begin by looking, because the server has lately refused for lack of memory: see the rule on blind stores.
+    look_first: bool,
+    started: Option<Now>,
+    watch: Option<Watch>,
+    outstanding: SmallVec<[Nonce; 2]>,
+    holder: Option<Arc<str>>,
+    has_looked: bool,
+    failures: u8,
+    short_grants: u8,
+}
+
+impl Acquire {
+    /// A contender for `spec`. `watch` is what others of this process have seen; with `look_first` the first move is
+    /// to read.
+    pub fn new(spec: Spec, watch: Option<Watch>, look_first: bool) -> Acquire {
+        Acquire {
+            spec,
+            state: State::Ready,
+            look_first,
+            started: None,
+            watch,
+            outstanding: SmallVec::new(),
+            holder: None,
+            has_looked: false,
+            failures: 0,
+            short_grants: 0,
+        }
+    }
+
+    /// A contender that has been waiting since `started`.
+    #[must_use]
+    pub fn waiting_since(mut self, started: Now) -> Acquire {
+        self.started = Some(started);
+        self
+    }
+
+    /// What has been seen of the present holder, for the next contender of this process.
+    pub fn watch(&self) -> Option<Watch> {
+        self.watch
+    }
+
+    /// The nonces of writes whose outcome is not known. They must be resolved, whatever the outcome.
+    pub fn outstanding(&self) -> &[Nonce] {
+        &self.outstanding
+    }
+
+    /// Makes the next move. `fresh` is a nonce that has never been used; it is drawn for each step and used in some.
+    pub fn step(&mut self, now: Now, fresh: Nonce, input: Input) -> Output<Outcome> {
+        let state = std::mem::replace(&mut self.state, State::Done);
+        match (state, input) {
+            (State::Ready, Input::Start) => {
+                self.started.get_or_insert(now);
+                if self.look_first { self.look() } else { self.add(fresh) }
+            }
+
+            (State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {
+                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
+                Some(Reply::NotStored) => {
+                    self.failures = 0;
+                    if self.has_looked && self.wait_is_over(now) { self.busy() } else { self.look() }
+                }
+                Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
+                // Any other reply to an add is no proof of anything.
+                _ => self.unanswered_write(now, fresh, nonce, &answered),
+            },
+
+            (State::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
+                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
+                // Renewed, released and taken again, or renumbered by the server: only reading tells.
+                Some(Reply::Exists) => self.look(),
+                Some(Reply::Missing) => self.add(fresh),
+                Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
+                _ => self.unanswered_write(now, fresh, nonce, &answered),
+            },
+
+            (State::Looking, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+                (Some(Reply::Missing), _) => {
+                    self.seen();
+                    self.watch = None;
+                    self.add(fresh)
+                }
+                (Some(Reply::Item { content, cas }), Some(instance)) => {
+                    self.seen();
+                    let Some(record) = lock_of(&self.spec.item, content) else {
+                        self.watch = None;
+                        return self.pause(now);
+                    };
+                    if self.outstanding.contains(&record.nonce) {
+                        return self.clear(record.nonce, *cas, instance);
+                    }
+                    self.holder = (!record.label.is_empty()).then(|| Arc::clone(&record.label));
+                    let watch = Watch::observe(self.watch, record, now);
+                    self.watch = Some(watch);
+                    if watch.left(now).is_zero() { self.take_over(fresh, *cas, instance) } else { self.pause(now) }
+                }
+                (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
+                _ => self.unreachable(now, &answered, Acquire::look),
+            },
+
+            (State::MakingClock { grant }, Input::Answered(_)) => {
+                // Whatever came of it, the grant stands on the TTL, and the next one reads the clock or creates it.
+                self.check(now, grant)
+            }
+
+            (State::GivingBack { nonce }, Input::Answered(answered)) => {
+                if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
+                    self.outstanding.push(nonce);
+                }
+                if self.short_grants >= SHORT_GRANTS { self.end(Outcome::TooSlow) } else { self.add(fresh) }
+            }
+
+            (State::Clearing { nonce }, Input::Answered(answered)) => {
+                // An add is executed once, and it was seen: once its item is gone it is settled.
+                if let Some(Reply::Deleted | Reply::Missing) = answered.reply(0) {
+                    self.outstanding.retain(|outstanding| *outstanding != nonce);
+                    self.add(fresh)
+                } else if answered.reply(0).is_some() {
+                    self.look()
+                } else {
+                    self.unreachable(now, &answered, Acquire::look)
+                }
+            }
+
+            (State::Pausing { then_look }, Input::Woke) => {
+                if then_look { self.look() } else { self.add(fresh) }
+            }
+
+            // An input that the state did not ask for moves nothing: the driver that sends one is broken, and a lock is
+            // not granted to it.
+            (_, Input::Start | Input::Answered(_) | Input::Woke) => self.end(Outcome::Unreachable(Damage::NotSent)),
+        }
+    }
+
+    fn add(&mut self, nonce: Nonce) -> Output<Outcome> {
+        self.state = State::Adding { nonce };
+        let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
+        // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
+        // late tick overstated the expiry by 2 s.
+        exchange(smallvec![Request::ReadClock, Request::Add { item, record, ttl: ttl_of(self.spec.lease()) }], None)
+    }
+
+    fn look(&mut self) -> Output<Outcome> {
+        self.state = State::Looking;
+        exchange(smallvec![Request::Read { item: self.spec.item.clone() }], None)
+    }
+
+    fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+        self.state = State::TakingOver { nonce };
+        let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
+        let ttl = ttl_of(self.spec.lease());
+        // Only where the CAS was read: on a restarted server the same number may be a stranger's.
+        exchange(smallvec![Request::ReadClock, Request::Replace { item, record, ttl, cas }], Some(instance))
+    }
+
+    fn clear(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+        self.state = State::Clearing { nonce };
+        exchange(smallvec![Request::Delete { item: self.spec.item.clone(), cas }], Some(instance))
+    }
+
+    /// The server has stored our record: a grant, if enough of it is left.
+    fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
+        self.failures = 0;
+        self.watch = None;
+        let Some(instance) = answered.instance else {
+            self.outstanding.push(nonce);
+            return self.look();
+        };
+        let Some(token) = Token::of_grant(instance, cas, 0) else {
+            self.outstanding.push(nonce);
+            return self.end(Outcome::Untrustworthy);
+        };
+        let deadline = Deadline::of_grant(
+            answered.sent,
+            self.spec.timeout,
+            ttl_of(self.spec.lease()),
+            answered.server_second(),
+            answered.best,
+        );
+        let grant = Grant { nonce, instance, cas, deadline, token, renewals: 0 };
+        if answered.reply(0) == Some(&Reply::Missing) {
+            self.state = State::MakingClock { grant };
+            return exchange(smallvec![Request::CreateClock], None);
+        }
+        self.check(now, grant)
+    }
+
+    /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
+    fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
+        if grant.deadline.remaining(now) >= self.spec.timeout / 2 {
+            return self.end(Outcome::Granted(grant));
+        }
+        self.short_grants += 1;
+        self.state = State::GivingBack { nonce: grant.nonce };
+        exchange(smallvec![Request::Delete { item: self.spec.item.clone(), cas: grant.cas }], Some(grant.instance))
+    }
+
+    /// A write got no reply that proves anything.
+    fn unanswered_write(&mut self, now: Now, fresh: Nonce, nonce: Nonce, answered: &Answered) -> Output<Outcome> {
+        if answered.damage().is_ambiguous() {
+            self.outstanding.push(nonce);
+            return self.unreachable(now, answered, Acquire::look);
+        }
+        self.unreachable(now, answered, |acquire| if acquire.has_looked { acquire.look() } else { acquire.add(fresh) })
+    }
+
+    /// An exchange failed: once more on a new connection, then give up.
+    fn unreachable(
+        &mut self,
+        now: Now,
+        answered: &Answered,
+        again: impl FnOnce(&mut Acquire) -> Output<Outcome>,
+    ) -> Output<Outcome> {
+        match answered.damage() {
+            // The server lives; it is only too young. This is a wait like any other.
+            Damage::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Damage::TooYoung)),
+            Damage::TooYoung => {
+                self.failures = 0;
+                self.state = State::Pausing { then_look: self.has_looked };
+                Output::Pause(Pause { from: YOUNG_SERVER_PAUSE, to: YOUNG_SERVER_PAUSE })
+            }
+            Damage::OtherInstance => self.look(),
+            damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
+                self.failures += 1;
+                if self.failures >= FAILURES { self.end(Outcome::Unreachable(damage)) } else { again(self) }
+            }
+        }
+    }
+
+    fn seen(&mut self) {
+        self.failures = 0;
+        self.has_looked = true;
+    }
+
+    /// Another holds it: give up, or look again later.
+    fn pause(&mut self, now: Now) -> Output<Outcome> {
+        if self.wait_is_over(now) {
+            return self.busy();
+        }
+        self.state = State::Pausing { then_look: true };
+        let waited = self.waited(now);
+        let mut longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec.interval.max(SHORTEST_PAUSE));
+        // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
+        if let Some(wait) = self.spec.wait {
+            longest = longest.min(wait.saturating_sub(waited));
+        }
+        if let Some(watch) = self.watch {
+            longest = longest.min(watch.left(now));
+        }
+        Output::Pause(Pause { from: longest / 2, to: longest })
+    }
+
+    fn waited(&self, now: Now) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.instant.saturating_sub(started.instant))
+    }
+
+    fn wait_is_over(&self, now: Now) -> bool {
+        self.spec.wait.is_some_and(|wait| self.waited(now) >= wait)
+    }
+
+    fn busy(&mut self) -> Output<Outcome> {
+        let holder = self.holder.clone();
+        self.end(Outcome::Busy { holder })
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Output<Outcome> {
+        self.state = State::Done;
+        Output::Done(outcome)
+    }
+}
+
+fn exchange(batch: Batch, only_on: Option<Instance>) -> Output<Outcome> {
+    Output::Exchange { batch, only_on }
+}

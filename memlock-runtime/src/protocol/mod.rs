@@ -1,0 +1,175 @@
+//! The protocol: three state machines that wait for nothing, read no clock, draw no dice and know no socket.
+//!
+//! # Theory of operation
+//!
+//! A lock is an item on a memcached server. Whoever *adds* it holds the lock; the item says whose it is (a fresh random
+//! nonce), and for how long its holder believes in it (the lease). The holder's own deadline is never later than the
+//! lease counted from before its request left, so everyone else, counting the same length from when they first *saw*
+//! the item, ends later. Three machines follow from that:
+//!
+//! | machine | moves by | ends in |
+//! |---|---|---|
+//! | [`Acquire`] | `[clock, add]`, and once refused: `read`, `pause`, `read`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
+//! | [`Renew`] | `[clock, compare-and-set]` | a later deadline, `Lost`, or `Failed` (nothing learned; the old deadline stands) |
+//! | [`Release`] | `compare-and-delete` | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
+//!
+//! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are `Clone + Eq
+//! + Hash`, so the same machines run in production, in a simulator and under a model checker.
+//!
+//! Rules that hold in all of them:
+//!
+//! * No reply is no success. A write without a reply is remembered by its nonce until reading the item has shown what
+//!   became of it; it is never counted as done and never forgotten.
+//! * A CAS is used only on the instance that gave it (`only_on`): it restarts at 1 with the server. On another
+//!   instance the item is read first, its nonce compared, and the CAS just read is used there.
+//! * Another CAS is no proof of loss: servers before 1.6.24 renumber live items. Read, and compare the nonce.
+//! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
+//!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
+
+mod acquire;
+mod release;
+mod renew;
+mod watch;
+
+pub use acquire::{Acquire, Outcome};
+pub use release::{Release, Released};
+pub use renew::{Renew, Renewed};
+pub use watch::Watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::key::ItemName;
+use crate::lease::{Deadline, Now, Reading};
+use crate::store::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Replies, Reply};
+use crate::token::Token;
+
+/// How often an item that changes under a machine's hands is read again before it gives up for now.
+const RETRIES: u8 = 4;
+
+/// What is to be locked, by whom, and how long.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// The lock's item.
+    pub item: ItemName,
+    /// Who asks, for people.
+    pub label: Arc<str>,
+    /// How long a grant is to be believed in.
+    pub timeout: Duration,
+    /// The longest pause between two looks at a held lock.
+    pub interval: Duration,
+    /// How long to wait; `None` for ever.
+    pub wait: Option<Duration>,
+}
+
+impl Spec {
+    /// The lease as the item tells it. It is the holder's timeout: nothing is handed on under the same grant.
+    fn lease(&self) -> Duration {
+        self.timeout
+    }
+
+    fn record(&self, nonce: Nonce, renewal: u32) -> Record {
+        Record {
+            nonce,
+            lease: self.lease(),
+            renewal,
+            label: Arc::clone(&self.label),
+            full_name: self.item.full().cloned(),
+        }
+    }
+}
+
+/// A proof of having been granted the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// Whose it is.
+    pub nonce: Nonce,
+    /// Who granted it.
+    pub instance: Instance,
+    /// The item's CAS, within that instance.
+    pub cas: Cas,
+    /// Until when to believe in it.
+    pub deadline: Deadline,
+    /// The fencing token, which a renewal does not change.
+    pub token: Token,
+    /// How many renewals have been attempted.
+    pub renewals: u32,
+}
+
+/// What a machine wants done next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Output<T> {
+    /// Send these on one connection, and step with what came of it.
+    Exchange {
+        /// The requests.
+        batch: Batch,
+        /// The only instance they are meant for.
+        only_on: Option<Instance>,
+    },
+    /// Let time pass, and step with [`Input::Woke`].
+    Pause(Pause),
+    /// It is over.
+    Done(T),
+}
+
+/// A window to draw the length of a pause from, evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// At least this long.
+    pub from: Duration,
+    /// At most this long.
+    pub to: Duration,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// Begin.
+    Start,
+    /// The exchange asked for is over.
+    Answered(Answered),
+    /// The pause asked for is over.
+    Woke,
+}
+
+/// What came of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Answered {
+    /// The instance at the other end, if one was reached.
+    pub instance: Option<Instance>,
+    /// The replies, in order.
+    pub replies: Replies,
+    /// What is known of the requests without a reply; `None` where there are none.
+    pub damage: Option<Damage>,
+    /// When the first byte could have left.
+    pub sent: Now,
+    /// The best reading of this server's clock, this exchange's own included.
+    pub best: Option<Reading>,
+}
+
+impl Answered {
+    fn reply(&self, index: usize) -> Option<&Reply> {
+        self.replies.get(index)
+    }
+
+    /// What is known of the request without a reply. A store that says nothing at all is taken at its worst.
+    fn damage(&self) -> Damage {
+        self.damage.unwrap_or(Damage::Late)
+    }
+
+    /// The server's second, if the first request of the batch read it.
+    fn server_second(&self) -> Option<u64> {
+        match self.reply(0) {
+            Some(Reply::Clock(second)) => Some(*second),
+            _ => None,
+        }
+    }
+}
+
+/// The lock in an item, if the item is this lock's: a name shortened by hash is compared in full.
+fn lock_of<'a>(item: &ItemName, content: &'a Content) -> Option<&'a Record> {
+    match content {
+        Content::Lock(record) if record.full_name.as_ref() == item.full() => Some(record),
+        Content::Lock(_) | Content::Foreign => None,
+    }
+}

@@ -1,0 +1,132 @@
+//! Renewing a lease: compare-and-set of the same grant with a higher renewal number. It never creates.
+//!
+//! Who moves it: whoever keeps the lease alive. Invariant: the renewal number rises with every *attempt*, so a watcher
+//! that has seen a number never sees it again with another meaning, whatever became of the replies.
+//!
+//! ```text
+//!  Start ► Writing ── stored ► Renewed          (deadline passed, item gone or another's ► Lost)
+//!             ▲ └── another CAS, another instance, refused ► Reading ── own nonce ─┐
+//!             └──────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use smallvec::smallvec;
+
+use super::{Answered, Grant, Input, Output, RETRIES, Spec, lock_of};
+use crate::lease::{Deadline, Now, ttl_of};
+use crate::store::{Damage, Reply, Request};
+
+/// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Renewed {
+    /// The lease was extended.
+    Renewed(Grant),
+    /// The lease is over: the item is gone, another's, or the deadline has passed.
+    Lost,
+    /// Nothing was learned: the old deadline stands, and it may be tried again.
+    Failed(Grant, Damage),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    Ready,
+    /// `[clock, compare-and-set]` is out.
+    Writing,
+    /// `[read]` is out.
+    Reading,
+    Done,
+}
+
+/// The machine. See the module's head.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Renew {
+    spec: Spec,
+    grant: Grant,
+    state: State,
+    reads: u8,
+}
+
+impl Renew {
+    /// Renews `grant`, which was given for `spec`.
+    pub fn new(spec: Spec, grant: Grant) -> Renew {
+        Renew { spec, grant, state: State::Ready, reads: 0 }
+    }
+
+    /// Makes the next move.
+    pub fn step(&mut self, now: Now, input: Input) -> Output<Renewed> {
+        match (self.state, input) {
+            (State::Ready, Input::Start) => self.write(now),
+
+            (State::Writing, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
+                (Some(Reply::Stored(cas)), Some(instance)) => {
+                    self.grant.cas = *cas;
+                    self.grant.instance = instance;
+                    self.grant.deadline = self.later_deadline(now, &answered);
+                    self.end(Renewed::Renewed(self.grant.clone()))
+                }
+                (Some(Reply::Missing), _) => self.end(Renewed::Lost),
+                // A refused store may have deleted the item; another CAS may be the server's renumbering.
+                (Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),
+                _ if answered.damage() == Damage::OtherInstance => self.read(),
+                _ => self.fail(&answered),
+            },
+
+            (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+                (Some(Reply::Missing), _) => self.end(Renewed::Lost),
+                (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(&self.spec.item, content) {
+                    Some(record) if record.nonce == self.grant.nonce => {
+                        self.grant.cas = *cas;
+                        self.grant.instance = instance;
+                        self.write(now)
+                    }
+                    _ => self.end(Renewed::Lost),
+                },
+                _ => self.fail(&answered),
+            },
+
+            _ => self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent)),
+        }
+    }
+
+    fn write(&mut self, now: Now) -> Output<Renewed> {
+        // A lease that its holder may already have given up is not brought back to life.
+        if self.grant.deadline.has_passed(now) {
+            return self.end(Renewed::Lost);
+        }
+        self.state = State::Writing;
+        self.grant.renewals += 1;
+        let item = self.spec.item.clone();
+        let record = self.spec.record(self.grant.nonce, self.grant.renewals);
+        let replace = Request::Replace { item, record, ttl: ttl_of(self.spec.lease()), cas: self.grant.cas };
+        Output::Exchange { batch: smallvec![Request::ReadClock, replace], only_on: Some(self.grant.instance) }
+    }
+
+    fn read(&mut self) -> Output<Renewed> {
+        self.reads += 1;
+        if self.reads > RETRIES {
+            return self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent));
+        }
+        self.state = State::Reading;
+        Output::Exchange { batch: smallvec![Request::Read { item: self.spec.item.clone() }], only_on: None }
+    }
+
+    /// Both the old and the new deadline are proofs, since the server's expiry only moves forward: the later one counts.
+    fn later_deadline(&self, now: Now, answered: &Answered) -> Deadline {
+        let new = Deadline::of_grant(
+            answered.sent,
+            self.spec.timeout,
+            ttl_of(self.spec.lease()),
+            answered.server_second(),
+            answered.best,
+        );
+        if new.remaining(now) > self.grant.deadline.remaining(now) { new } else { self.grant.deadline }
+    }
+
+    fn fail(&mut self, answered: &Answered) -> Output<Renewed> {
+        self.end(Renewed::Failed(self.grant.clone(), answered.damage()))
+    }
+
+    fn end(&mut self, outcome: Renewed) -> Output<Renewed> {
+        self.state = State::Done;
+        Output::Done(outcome)
+    }
+}

@@ -1,0 +1,72 @@
+//! Watching a held lock, to take it over when its holder has died.
+//!
+//! The holder counts its lease from before its request was *sent*; a watcher counts the same length, and a little for
+//! the drift between their clocks, from when it *received* the first sight of it. Seen is after granted is after sent,
+//! so when the watch is over the holder has stopped believing: no clocks are compared, only rates. Any renewal shows as
+//! another renewal number and starts the watch again.
+
+use std::time::Duration;
+
+use crate::lease::{Now, watch_of};
+use crate::store::{Nonce, Record};
+
+/// A lease that is being watched. It belongs to the process's queue for the key, and goes from waiter to waiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Watch {
+    nonce: Nonce,
+    renewal: u32,
+    lease: Duration,
+    /// On the monotonic clock alone: the wall clock could be set forward and end the watch before the lease.
+    since: Duration,
+}
+
+impl Watch {
+    /// Goes on watching if `record` is what was seen before, else starts again. `received` is when the reading arrived.
+    pub(crate) fn observe(watch: Option<Watch>, record: &Record, received: Now) -> Watch {
+        let (nonce, renewal, lease) = (record.nonce, record.renewal, record.lease);
+        match watch {
+            Some(watch) if (watch.nonce, watch.renewal, watch.lease) == (nonce, renewal, lease) => watch,
+            _ => Watch { nonce, renewal, lease, since: received.instant },
+        }
+    }
+
+    /// How long until the lock may be taken over; zero when it may.
+    pub(crate) fn left(self, now: Now) -> Duration {
+        watch_of(self.lease).saturating_sub(now.instant.saturating_sub(self.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(nonce: u128, renewal: u32) -> Record {
+        Record { nonce: Nonce(nonce), lease: Duration::from_secs(10), renewal, label: "".into(), full_name: None }
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now { instant: Duration::from_secs(seconds), wall: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_watch_lasts_longer_than_the_lease_and_counts_from_the_first_sight() {
+        let watch = Watch::observe(None, &record(1, 0), at(100));
+        let watch = Watch::observe(Some(watch), &record(1, 0), at(109));
+        assert!(watch.left(at(110)) > Duration::ZERO, "not before the drift is allowed for");
+        assert!(watch.left(at(111)).is_zero());
+    }
+
+    #[test]
+    fn a_renewal_or_another_holder_starts_the_watch_again() {
+        let watch = Watch::observe(None, &record(1, 0), at(100));
+        for changed in [record(1, 1), record(2, 0)] {
+            assert_eq!(Watch::observe(Some(watch), &changed, at(109)).since, Duration::from_secs(109));
+        }
+    }
+
+    #[test]
+    fn setting_the_wall_clock_forward_does_not_end_a_watch() {
+        let watch = Watch::observe(None, &record(1, 0), at(100));
+        assert!(watch.left(Now { wall: Duration::from_secs(1 << 32), ..at(101) }) > Duration::from_secs(9));
+    }
+}
