@@ -1,0 +1,102 @@
+//! Items on real memcached servers: [`Memcached`] is the [`Store`] of production. It routes, dials, speaks and checks;
+//! it decides nothing about locks, and no other module may open a socket or name the `memcache` crate.
+//!
+//! A batch goes through these rooms, top to bottom:
+//!
+//! | file | what |
+//! |---|---|
+//! | `address` | one entry of the server list, parsed |
+//! | `router` | which server keeps an item |
+//! | `node` | one server: a batch from start to end, what a failure means |
+//! | `pool` | its idle connections |
+//! | `dial` | name lookup and connecting, under a limit |
+//! | `handshake` | who is at the other end, and whether it will do |
+//! | `connection` | sending a batch, receiving its replies |
+//! | `progress` | which replies have come, which may still come |
+//! | `pending` | listening on after the limit |
+//! | `translate` | requests to commands, replies checked |
+//! | `record` | what stands in an item |
+//! | `transport` | bytes, limits, bounds |
+//!
+//! Only the wire layer of `memcache::exp` is used (commands, reply headers). Its clients call definite refusals
+//! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
+
+mod address;
+mod connection;
+mod dial;
+mod handshake;
+mod node;
+mod pending;
+mod pool;
+mod progress;
+mod record;
+mod router;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod transport;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::address::Server;
+use self::node::Node;
+use self::router::Router;
+use self::transport::Limit;
+use self::trouble::Trouble;
+use crate::key::ItemName;
+use crate::store::{Answer, Damage, Instance, Request, Store};
+
+/// A list of memcached servers over which the items are spread. It connects when it is first asked, keeps a few idle
+/// connections to each server, and closes them when it is dropped.
+#[derive(Debug)]
+pub struct Memcached {
+    router: Router,
+    nodes: Vec<Arc<Node>>,
+}
+
+impl Memcached {
+    /// A store on `servers`, whose clock items have the name that `prefix` gives them. Nothing is connected yet.
+    ///
+    /// The order of the list does not matter; no two entries may have the same [`Server::id`], which the caller checks.
+    pub fn new(servers: Vec<Server>, prefix: &str) -> Memcached {
+        let clock_item = ItemName::of_clock(prefix);
+        Memcached {
+            router: Router::new(servers.iter().map(|server| server.id().to_owned()).collect()),
+            nodes: servers
+                .into_iter()
+                .map(|server| Arc::new(Node::new(server, clock_item.clone())))
+                .collect(),
+        }
+    }
+
+    fn node(&self, item: &ItemName) -> Option<&Arc<Node>> {
+        self.nodes.get(self.router.route(item.as_str()))
+    }
+}
+
+impl Store for Memcached {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        match self.node(item) {
+            Some(node) => node.exchange(batch, only_on, Limit::new(limit)),
+            None => node::failed(
+                None,
+                Damage::NotSent,
+                Trouble::new("the list of servers is empty").into_source(),
+            ),
+        }
+    }
+
+    fn server_of(&self, item: &ItemName) -> &str {
+        self.node(item).map_or("", |node| node.server().as_str())
+    }
+
+    fn server_index(&self, item: &ItemName) -> usize {
+        self.router.route(item.as_str())
+    }
+
+    fn servers(&self) -> usize {
+        self.nodes.len()
+    }
+}

@@ -1,0 +1,226 @@
+//! One server: a batch from start to end. Here is decided what a failure means for the requests that got no reply, and
+//! when a batch may be sent a second time: only where the first time cannot have changed anything.
+
+use std::io;
+use std::sync::Arc;
+
+use super::address::Server;
+use super::connection::{Connection, NotOpened, NotSent};
+use super::dial::Dialer;
+use super::pending::Listening;
+use super::pool::Pool;
+use super::progress::Progress;
+use super::transport::{Broken, Limit};
+use super::trouble::Trouble;
+use crate::error::Source;
+use crate::key::ItemName;
+use crate::store::{Answer, Damage, Fault, Instance, Replies, Request, YOUNGEST_SERVER};
+
+/// One server of the list.
+#[derive(Debug)]
+pub(super) struct Node {
+    server: Server,
+    clock: ItemName,
+    dialer: Dialer,
+    pool: Pool,
+}
+
+/// What came of one try.
+enum Tried {
+    Answered(Answer),
+    /// A pooled connection was dead, and the batch has changed nothing and will not: it may go out on a new one.
+    Stale,
+}
+
+impl Node {
+    pub(super) fn new(server: Server, clock: ItemName) -> Node {
+        Node {
+            dialer: Dialer::new(&server),
+            server,
+            clock,
+            pool: Pool::default(),
+        }
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// [`Store::exchange`](crate::store::Store::exchange) with this server.
+    pub(super) fn exchange(self: &Arc<Node>, batch: &[Request], only_on: Option<Instance>, mut limit: Limit) -> Answer {
+        if limit.is_over() {
+            return failed(None, Damage::NotSent, Trouble::new("there was no time left to ask it").into_source());
+        }
+        if let Some(connection) = self.pool.take(only_on, limit.began()) {
+            match self.attempt(connection, batch, only_on, &mut limit, true) {
+                Tried::Answered(answer) => return answer,
+                Tried::Stale => {}
+            }
+        }
+        let connection = match self.open(&mut limit) {
+            Ok(connection) => connection,
+            Err(answer) => return answer,
+        };
+        match self.attempt(connection, batch, only_on, &mut limit, false) {
+            Tried::Answered(answer) => answer,
+            // Not for a new connection; said for completeness.
+            Tried::Stale => failed(None, Damage::NotSent, Trouble::new("it closes every connection").into_source()),
+        }
+    }
+
+    fn open(&self, limit: &mut Limit) -> Result<Connection, Answer> {
+        let stream = self
+            .dialer
+            .dial(limit)
+            .map_err(|trouble| failed(None, Damage::NotSent, trouble.into_source()))?;
+        Connection::open(stream, limit).map_err(|not_opened| match not_opened {
+            NotOpened::Failed(trouble) => failed(None, Damage::NotSent, trouble.into_source()),
+            NotOpened::TooYoung(instance) => failed(
+                Some(instance),
+                Damage::TooYoung,
+                Trouble::new(format!(
+                    "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
+                ))
+                .into_source(),
+            ),
+        })
+    }
+
+    fn attempt(
+        self: &Arc<Node>,
+        mut connection: Connection,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: &mut Limit,
+        pooled: bool,
+    ) -> Tried {
+        let instance = connection.instance();
+        if only_on.is_some_and(|wanted| wanted != instance) {
+            self.pool.put(connection, limit.began());
+            let trouble = Trouble::new("it was restarted: another instance answers");
+            return Tried::Answered(failed(Some(instance), Damage::OtherInstance, trouble.into_source()));
+        }
+        let mut progress = match connection.send(batch, &self.clock, limit) {
+            Ok(progress) => progress,
+            Err(NotSent::Invalid(text)) => {
+                self.pool.put(connection, limit.began());
+                return Tried::Answered(failed(Some(instance), Damage::NotSent, Trouble::new(text).into_source()));
+            }
+            Err(NotSent::Broken { taken, broken }) => return self.not_sent(&connection, taken, broken, pooled),
+        };
+        let broken = match connection.receive(&mut progress, limit) {
+            Ok(()) => return Tried::Answered(self.completed(connection, progress, limit)),
+            Err(broken) => broken,
+        };
+        Tried::Answered(match broken {
+            Broken::Late => self.late(connection, progress),
+            Broken::Closed(error) => {
+                self.dead(&connection);
+                if pooled && !progress.begun && !batch.iter().any(Request::writes) {
+                    // Closed while it was idle. Reading twice does no harm.
+                    return Tried::Stale;
+                }
+                closed(instance, progress, error)
+            }
+            Broken::Lost(error) => {
+                self.dead(&connection);
+                // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
+                let trouble = Trouble::caused("the connection failed before all replies had come", error);
+                answered(instance, progress.replies, Damage::Late, trouble)
+            }
+        })
+    }
+
+    /// After a batch that the kernel did not take in full.
+    fn not_sent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Tried {
+        let instance = connection.instance();
+        let (damage, trouble) = match (taken, broken) {
+            (0, Broken::Closed(_)) if pooled => {
+                self.dead(connection);
+                return Tried::Stale;
+            }
+            // A command takes effect when its last byte has arrived, and the first had none.
+            (0, Broken::Late) => (Damage::NotSent, Trouble::new("there was no time left to send the request")),
+            (0, Broken::Closed(error) | Broken::Lost(error)) => {
+                (Damage::NotSent, Trouble::caused("the request could not be sent", error))
+            }
+            // Half a command is never executed, but those before it may be, and even later: the server is slow, and
+            // the connection cannot be used to learn of it, since half a command stands in the way.
+            (_, Broken::Late) => (Damage::Late, Trouble::new("it takes no more bytes (the request was sent in part)")),
+            (_, Broken::Closed(error)) => (Damage::Cut, Trouble::caused("it closed the connection", error)),
+            (_, Broken::Lost(error)) => (Damage::Late, Trouble::caused("the connection failed", error)),
+        };
+        if damage != Damage::Late {
+            self.dead(connection);
+        }
+        Tried::Answered(failed(Some(instance), damage, trouble.into_source()))
+    }
+
+    /// All replies are there.
+    pub(super) fn completed(&self, connection: Connection, progress: Progress, limit: &Limit) -> Answer {
+        let instance = Some(connection.instance());
+        if progress.reusable {
+            self.pool.put(connection, limit.began());
+        }
+        Answer {
+            instance,
+            replies: progress.replies,
+            fault: None,
+            pending: None,
+        }
+    }
+
+    /// The limit is over and replies are missing.
+    fn late(self: &Arc<Node>, connection: Connection, progress: Progress) -> Answer {
+        let trouble = Trouble::new(match &progress.nonsense {
+            Some(nonsense) => format!("it does not keep to the protocol: {nonsense}"),
+            None => "it does not answer (no reply within the limit)".to_owned(),
+        });
+        let mut answer = answered(connection.instance(), progress.replies.clone(), Damage::Late, trouble);
+        // Of reads there is nothing to learn any more.
+        if progress.is_write_open() {
+            answer.pending = Some(Box::new(Listening {
+                node: Arc::clone(self),
+                connection,
+                progress,
+            }));
+        }
+        answer
+    }
+
+    /// A connection turned out to be dead: so are those to the same instance.
+    pub(super) fn dead(&self, connection: &Connection) {
+        self.pool.forget(connection.instance());
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.pool.len()
+    }
+}
+
+/// The server closed, or is to be taken for closed, before all replies had come.
+pub(super) fn closed(instance: Instance, progress: Progress, error: io::Error) -> Answer {
+    let trouble = match &progress.nonsense {
+        Some(nonsense) => Trouble::new(format!("it does not keep to the protocol: {nonsense}")),
+        None => Trouble::caused("it closed the connection before all replies had come", error),
+    };
+    answered(instance, progress.replies, Damage::Cut, trouble)
+}
+
+fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
+    Answer {
+        replies,
+        ..failed(Some(instance), damage, trouble.into_source())
+    }
+}
+
+/// No request got a reply.
+pub(super) fn failed(instance: Option<Instance>, damage: Damage, source: Source) -> Answer {
+    Answer {
+        instance,
+        replies: Replies::new(),
+        fault: Some(Fault { damage, source }),
+        pending: None,
+    }
+}

@@ -1,0 +1,428 @@
+//! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
+//! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
+
+use memcache::exp::{
+    DeleteOptions, Error, GetOptions, MetaCommand, MetaCommandResult, MetaResponse, ReturnCode, SetMode, SetOptions,
+    build_delete, build_get, build_set, parse_meta_result,
+};
+
+use super::record;
+use super::transport::LONGEST_VALUE;
+use super::trouble::quoted;
+use crate::key::ItemName;
+use crate::lease::CLOCK_ITEM_EXPIRY;
+use crate::store::{Cas, Refusal, Reply, Request};
+
+/// What the clock item says. Nobody reads it; it is not empty, since some clients take an empty item for a placeholder.
+const CLOCK_VALUE: &[u8] = b"1 clock";
+
+/// [`CLOCK_ITEM_EXPIRY`] as memcached takes it.
+#[allow(clippy::cast_possible_truncation, reason = "it is 2^31 - 1")]
+const CLOCK_TTL: u32 = CLOCK_ITEM_EXPIRY as u32;
+
+/// What kind of reply a request awaits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    Clock,
+    Added,
+    Replaced,
+    Deleted,
+    Item,
+}
+
+impl Awaited {
+    pub(super) fn by(request: &Request) -> Awaited {
+        match request {
+            Request::ReadClock => Awaited::Clock,
+            Request::CreateClock | Request::Add { .. } => Awaited::Added,
+            Request::Replace { .. } => Awaited::Replaced,
+            Request::Delete { .. } => Awaited::Deleted,
+            Request::Read { .. } => Awaited::Item,
+        }
+    }
+
+    /// Whether the request changes the server's state: [`Request::writes`].
+    pub(super) fn writes(self) -> bool {
+        !matches!(self, Awaited::Clock | Awaited::Item)
+    }
+
+    /// Whether the request has a data block, which a server that refuses the line before it may take for a command.
+    pub(super) fn has_data_block(self) -> bool {
+        matches!(self, Awaited::Added | Awaited::Replaced)
+    }
+}
+
+/// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
+pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    let command = match request {
+        Request::ReadClock => get(clock, false, opaque),
+        Request::CreateClock => set(clock, CLOCK_VALUE.to_vec(), CLOCK_TTL, None, opaque),
+        Request::Add { item, record, ttl } => set(item, value_of(item, record)?, *ttl, None, opaque),
+        Request::Replace { item, record, ttl, cas } => set(item, value_of(item, record)?, *ttl, Some(*cas), opaque),
+        Request::Delete { item, cas } => delete(item, *cas, opaque),
+        Request::Read { item } => get(item, true, opaque),
+    };
+    command
+        .and_then(|command| command.encode_into(out))
+        .map_err(|error| format!("the request cannot be sent: {error}"))
+}
+
+fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, String> {
+    let value = record::encode(record);
+    if value.len() > LONGEST_VALUE {
+        return Err(format!(
+            "the key of `{}…` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}; use a shorter key",
+            item.as_str().chars().take(80).collect::<String>(),
+            value.len()
+        ));
+    }
+    Ok(value)
+}
+
+fn opaque_of(opaque: u64) -> Option<Vec<u8>> {
+    Some(opaque.to_string().into_bytes())
+}
+
+/// `mg`: with `value`, `v c`; without, `t`.
+fn get(item: &ItemName, value: bool, opaque: u64) -> Result<MetaCommand, Error> {
+    let mut options = GetOptions::default();
+    options.value = value;
+    options.return_cas = value;
+    options.return_ttl = !value;
+    options.opaque = opaque_of(opaque);
+    build_get(item.as_str(), &options)
+}
+
+/// `ms`: add where there is no `cas`, else compare-and-set.
+fn set(item: &ItemName, value: Vec<u8>, ttl: u32, cas: Option<Cas>, opaque: u64) -> Result<MetaCommand, Error> {
+    let mut options = SetOptions::default();
+    match cas {
+        None => options.mode = SetMode::Add,
+        Some(cas) => options.compare_cas = Some(cas.get()),
+    }
+    options.ttl = Some(ttl);
+    options.return_cas = true;
+    options.opaque = opaque_of(opaque);
+    build_set(item.as_str(), value, &options)
+}
+
+/// `md`, only with a CAS.
+fn delete(item: &ItemName, cas: Cas, opaque: u64) -> Result<MetaCommand, Error> {
+    let mut options = DeleteOptions::default();
+    options.compare_cas = Some(cas.get());
+    options.opaque = opaque_of(opaque);
+    build_delete(item.as_str(), &options)
+}
+
+/// A reply line, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// A proof.
+    Reply(Reply),
+    /// The server says that it did not do it. Error lines carry no opaque: that it is this request's follows from its
+    /// place alone.
+    Refused {
+        reply: Reply,
+        /// `SERVER_ERROR`: the command was understood, and its data block was taken for one.
+        understood: bool,
+    },
+    /// Proof of nothing, but that this connection cannot be trusted.
+    Nonsense(String),
+}
+
+/// Judges one reply: its line without the line end, and its value where it is a `VA`.
+pub(super) fn judge(
+    awaited: Awaited,
+    opaque: u64,
+    opaque_on_miss: bool,
+    line: &[u8],
+    value: Option<&[u8]>,
+) -> Judged {
+    let result = match MetaResponse::parse_header(line).and_then(parse_meta_result) {
+        Ok(result) => result,
+        Err(Error::Server(_)) => return refused(line, true),
+        Err(Error::Rejected(_)) => return refused(line, false),
+        Err(error) => return Judged::Nonsense(format!("{error} in its reply {}", quoted(line))),
+    };
+    let nonsense = |what: &str| Judged::Nonsense(format!("{what} in its reply {}", quoted(line)));
+    if !flags_are_plain(&result) {
+        return nonsense("a doubtful flag");
+    }
+    match result.opaque.as_deref() {
+        Some(echoed) if is_number(echoed, opaque) => {}
+        None if result.rc == ReturnCode::En && !opaque_on_miss => {}
+        _ => return nonsense("another request's opaque or none"),
+    }
+    let cas = result.cas.and_then(Cas::new);
+    let reply = match (awaited, result.rc) {
+        (Awaited::Clock, ReturnCode::Hd) => match result.ttl.and_then(clock_of) {
+            Some(second) => Reply::Clock(second),
+            None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
+        },
+        (Awaited::Clock | Awaited::Item, ReturnCode::En) => Reply::Missing,
+        // Without a CAS above zero nothing is proved: zero is what a server without CAS says.
+        (Awaited::Added | Awaited::Replaced, ReturnCode::Hd) => match cas {
+            Some(cas) => Reply::Stored(cas),
+            None => return nonsense("no CAS"),
+        },
+        (Awaited::Added, ReturnCode::Ns) => Reply::NotStored,
+        (Awaited::Replaced | Awaited::Deleted, ReturnCode::Ex) => Reply::Exists,
+        (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => Reply::Missing,
+        (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
+        (Awaited::Item, ReturnCode::Va) => match (cas, value) {
+            (Some(cas), Some(value)) => Reply::Item {
+                content: record::decode(value),
+                cas,
+            },
+            _ => return nonsense("no CAS"),
+        },
+        _ => return nonsense("a code that is no answer to the request"),
+    };
+    Judged::Reply(reply)
+}
+
+fn refused(line: &[u8], understood: bool) -> Judged {
+    let text = String::from_utf8_lossy(line);
+    Judged::Refused {
+        reply: Reply::Refused(Refusal(text.trim_end().into())),
+        understood,
+    }
+}
+
+/// The server's second: the clock item expires at a known one, and tells how many are left. Less than none would be an
+/// item without an expiry.
+fn clock_of(left: i64) -> Option<u64> {
+    u64::try_from(left)
+        .ok()
+        .and_then(|left| CLOCK_ITEM_EXPIRY.checked_sub(left))
+}
+
+/// Whether the flags that decide something are there at most once and are plain numbers. (`parse_meta_result` takes the
+/// last of several, and `c+5`.)
+fn flags_are_plain(result: &MetaCommandResult) -> bool {
+    let mut seen = [false; 3];
+    result.raw_flags().all(|flag| {
+        let Some((code, digits)) = flag.split_first() else {
+            return true;
+        };
+        let Some(seen) = b"ctO"
+            .iter()
+            .position(|known| known == code)
+            .and_then(|index| seen.get_mut(index))
+        else {
+            return true;
+        };
+        !std::mem::replace(seen, true) && digits.first() != Some(&b'+')
+    })
+}
+
+fn is_number(text: &[u8], number: u64) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| !text.starts_with(['+', '0']) && text.parse() == Ok(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::{Content, Nonce, Record};
+
+    fn record() -> Record {
+        Record {
+            nonce: Nonce(0xff),
+            lease: Duration::from_secs(5),
+            renewal: 0,
+            label: "h".into(),
+            full_name: None,
+        }
+    }
+
+    fn wire(request: &Request) -> String {
+        let mut out = Vec::new();
+        encode(request, &ItemName::of_clock("memlock"), 7, &mut out).expect("valid");
+        String::from_utf8(out).expect("text")
+    }
+
+    fn cas(number: u64) -> Cas {
+        Cas::new(number).expect("not zero")
+    }
+
+    #[test]
+    fn requests_are_the_commands_of_the_protocol() {
+        let item = ItemName::of_lock("memlock", "f", "k");
+        let line = "1 000000000000000000000000000000ff 5000000 0 h";
+        let record = record();
+        let add = Request::Add {
+            item: item.clone(),
+            record: record.clone(),
+            ttl: 13,
+        };
+        let replace = Request::Replace {
+            item: item.clone(),
+            record,
+            ttl: 13,
+            cas: cas(u64::MAX),
+        };
+        let delete = Request::Delete {
+            item: item.clone(),
+            cas: cas(9),
+        };
+        assert_eq!(wire(&Request::ReadClock), "mg memlock:clock t O7\r\n");
+        assert_eq!(
+            wire(&Request::CreateClock),
+            "ms memlock:clock 7 ME c T2147483647 O7\r\n1 clock\r\n"
+        );
+        assert_eq!(wire(&add), format!("ms memlock:f:k 46 ME c T13 O7\r\n{line}\r\n"));
+        assert_eq!(
+            wire(&replace),
+            format!("ms memlock:f:k 46 c T13 C18446744073709551615 O7\r\n{line}\r\n")
+        );
+        assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
+        assert_eq!(wire(&Request::Read { item }), "mg memlock:f:k v c O7\r\n");
+    }
+
+    #[test]
+    fn no_key_or_label_becomes_a_second_command() {
+        let evil = "x\r\nflush_all\r\n";
+        let mut record = record();
+        record.label = evil.into();
+        record.full_name = Some(evil.into());
+        let text = wire(&Request::Add {
+            item: ItemName::of_lock("memlock", evil, evil),
+            record,
+            ttl: 13,
+        });
+        assert_eq!(text.matches("\r\n").count(), 2, "{text}");
+        assert_eq!(text.matches('\n').count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_record_too_long_to_be_read_again_is_not_sent() {
+        let mut record = record();
+        record.full_name = Some("x".repeat(LONGEST_VALUE).into());
+        let request = Request::Add {
+            item: ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE)),
+            record,
+            ttl: 13,
+        };
+        let error = encode(&request, &ItemName::of_clock("memlock"), 7, &mut Vec::new()).expect_err("too long");
+        assert!(error.contains("shorter key"), "{error}");
+        let long_prefix = ItemName::of_clock(&"p".repeat(251));
+        assert!(encode(&Request::ReadClock, &long_prefix, 7, &mut Vec::new()).is_err());
+    }
+
+    fn reply(awaited: Awaited, line: &str) -> Judged {
+        let value = line.starts_with("VA").then_some(b"something else".as_slice());
+        judge(awaited, 7, true, line.as_bytes(), value)
+    }
+
+    #[test]
+    fn every_legal_reply_is_understood() {
+        use Awaited::{Added, Clock, Deleted, Item, Replaced};
+        for (awaited, line, expected) in [
+            (Clock, "HD t0 O7", Reply::Clock(CLOCK_ITEM_EXPIRY)),
+            (Clock, "HD t347483647 O7", Reply::Clock(1_800_000_000)),
+            (Clock, "HD t2147483647 O7", Reply::Clock(0)),
+            (Clock, "EN O7", Reply::Missing),
+            (Added, "HD c1 O7", Reply::Stored(cas(1))),
+            (Added, "HD O7 c18446744073709551615 Xnew", Reply::Stored(cas(u64::MAX))),
+            (Added, "NS c0 O7", Reply::NotStored),
+            (Added, "NS O7", Reply::NotStored),
+            (Replaced, "HD c2 O7", Reply::Stored(cas(2))),
+            (Replaced, "EX c0 O7", Reply::Exists),
+            (Replaced, "NF c0 O7", Reply::Missing),
+            (Deleted, "HD O7", Reply::Deleted),
+            (Deleted, "EX O7", Reply::Exists),
+            (Deleted, "NF O7", Reply::Missing),
+            (Item, "EN O7", Reply::Missing),
+            (
+                Item,
+                "VA 14 c5 W O7",
+                Reply::Item {
+                    content: Content::Foreign,
+                    cas: cas(5),
+                },
+            ),
+        ] {
+            assert_eq!(reply(awaited, line), Judged::Reply(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_nonsense_and_never_a_success() {
+        use Awaited::{Added, Clock, Deleted, Item, Replaced};
+        for awaited in [Clock, Added, Replaced, Deleted, Item] {
+            for line in [
+                "", " ", "O7", "OK", "STORED", "HD", "HD O8", "HD O07", "HD O+7", "HD O", "HD c5", "HD c5 O", "EN", "EN O8",
+                "HD c5 O7 O7", "HD c5 O7 O8", "HD t5 c5 c6 O7", "HD t5 t6 c5 O7", "NS c0", "EX c0", "NF", "NF O77",
+                "MN", "ME O7", "ME x O7", "VA 14 c5", "VA c5 O7", "VA", "VA -1 c5 O7", "hd c5 t5 O7", "HD c5\tO7",
+            ] {
+                assert!(matches!(reply(awaited, line), Judged::Nonsense(_)), "{awaited:?} {line:?}");
+            }
+        }
+        for (awaited, line) in [
+            (Clock, "HD O7"),
+            (Clock, "HD t-1 O7"),
+            (Clock, "HD t-2 O7"),
+            (Clock, "HD t2147483648 O7"),
+            (Clock, "HD t O7"),
+            (Clock, "HD t+5 O7"),
+            (Clock, "NF O7"),
+            (Clock, "VA 14 t5 O7"),
+            (Added, "HD O7"),
+            (Added, "HD c0 O7"),
+            (Added, "HD c-1 O7"),
+            (Added, "HD c+5 O7"),
+            (Added, "HD c O7"),
+            (Added, "HD c18446744073709551616 O7"),
+            (Added, "EX c0 O7"),
+            (Added, "NF c0 O7"),
+            (Added, "EN O7"),
+            (Added, "VA 14 c5 O7"),
+            (Replaced, "NS c0 O7"),
+            (Replaced, "HD c0 O7"),
+            (Replaced, "EN O7"),
+            (Deleted, "NS O7"),
+            (Deleted, "EN O7"),
+            (Item, "HD c5 O7"),
+            (Item, "VA 14 O7"),
+            (Item, "VA 14 c0 O7"),
+            (Item, "NF O7"),
+        ] {
+            assert!(matches!(reply(awaited, line), Judged::Nonsense(_)), "{awaited:?} {line:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_keep_the_servers_words() {
+        for (line, understood) in [
+            ("SERVER_ERROR out of memory storing object", true),
+            ("CLIENT_ERROR bad command line format", false),
+            ("ERROR", false),
+            ("ERROR Too many open connections", false),
+        ] {
+            assert_eq!(
+                reply(Awaited::Added, line),
+                Judged::Refused {
+                    reply: Reply::Refused(Refusal(line.into())),
+                    understood
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_old_server_may_leave_out_the_opaque_and_only_on_a_miss() {
+        let old = |awaited, line: &str| judge(awaited, 7, false, line.as_bytes(), None);
+        assert_eq!(old(Awaited::Item, "EN"), Judged::Reply(Reply::Missing));
+        assert_eq!(old(Awaited::Clock, "EN O7"), Judged::Reply(Reply::Missing));
+        for (awaited, line) in [
+            (Awaited::Item, "EN O8"),
+            (Awaited::Added, "EN"),
+            (Awaited::Added, "HD c5"),
+            (Awaited::Deleted, "NF"),
+        ] {
+            assert!(matches!(old(awaited, line), Judged::Nonsense(_)), "{line}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a buffer that no
+//! peer can make grow. It knows no commands.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::clock;
+
+/// How much later than asked a blocked call may return. Timers of sockets are re-armed only when they are off by more:
+/// consecutive exchanges with one limit differ by microseconds, and each re-arming costs two system calls.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
+
+/// The shortest timer worth arming; zero would mean "for ever".
+const SHORTEST_TIMER: Duration = Duration::from_millis(1);
+
+/// A limit that nobody means; it keeps additions to an `Instant` from overflowing.
+const LONGEST_LIMIT: Duration = Duration::from_secs(86_400);
+
+/// The longest reply line. Real ones stay under 100 bytes, and error lines are a sentence.
+pub(super) const LONGEST_LINE: usize = 2048;
+
+/// The longest value that is written or read: a record has a few hundred bytes, and with the full name of a huge key a
+/// few thousand. What a peer announces beyond it is not allocated.
+pub(super) const LONGEST_VALUE: usize = 64 * 1024;
+
+/// A whole reply: its line, its value, and two line ends.
+const LARGEST_INPUT: usize = LONGEST_LINE + LONGEST_VALUE + 4;
+
+/// What a buffer starts with: a usual batch's replies many times over.
+const USUAL_INPUT: usize = 4096;
+
+/// Until when an exchange may last. What is left is as of the last look at the clock: on the way that all goes well
+/// the clock is read once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    began: Instant,
+    until: Instant,
+    left: Duration,
+}
+
+impl Limit {
+    pub(super) fn new(limit: Duration) -> Limit {
+        let began = clock::instant();
+        let left = limit.min(LONGEST_LIMIT);
+        Limit {
+            began,
+            until: began + left,
+            left,
+        }
+    }
+
+    /// When it began: a moment that is not later than now, for what needs no better one.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.left.is_zero()
+    }
+
+    /// Reads the clock; what is left, zero when it is over.
+    pub(super) fn look(&mut self) -> Duration {
+        self.left = self.until.saturating_duration_since(clock::instant());
+        self.left
+    }
+}
+
+/// Why no more bytes came or went.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The limit is over.
+    Late,
+    /// The server closed: it will execute nothing more from this connection.
+    Closed(io::Error),
+    /// The network failed: the server may not even know, and may go on executing what reached it.
+    Lost(io::Error),
+}
+
+impl Broken {
+    fn from_error(error: io::Error) -> Broken {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Broken::Closed(error),
+            _ => Broken::Lost(error),
+        }
+    }
+}
+
+/// A connected socket. TLS will be one more of these.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Local(UnixStream),
+}
+
+/// Calls a method that both kinds of socket have.
+macro_rules! either {
+    ($stream:expr, $socket:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($socket) => $call,
+            #[cfg(unix)]
+            Stream::Local($socket) => $call,
+        }
+    };
+}
+
+/// A connection as a pipe of bytes, with its timers and its unread input.
+#[derive(Debug)]
+pub(super) struct Transport {
+    stream: Stream,
+    /// What both timers of the socket are set to; zero as long as they are not.
+    armed: Duration,
+    pub(super) input: Input,
+}
+
+impl Transport {
+    pub(super) fn new(stream: Stream) -> Transport {
+        Transport {
+            stream,
+            armed: Duration::ZERO,
+            input: Input::new(),
+        }
+    }
+
+    /// Writes all of `bytes`. The error comes with how many the kernel took.
+    pub(super) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, Broken)> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = bytes.len() - rest.len();
+            self.arm(limit.left).map_err(|broken| (taken, broken))?;
+            match either!(&mut self.stream, socket => socket.write(rest)) {
+                Ok(0) => return Err((taken, Broken::Closed(io::ErrorKind::WriteZero.into()))),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => self.waited(error, limit).map_err(|broken| (taken, broken))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, into [`Transport::input`]: at least one byte.
+    pub(super) fn read(&mut self, limit: &mut Limit) -> Result<(), Broken> {
+        loop {
+            self.arm(limit.left)?;
+            let Some(room) = self.input.room() else {
+                return Err(Broken::Lost(io::Error::other("the reply is too long")));
+            };
+            match either!(&mut self.stream, socket => socket.read(room)) {
+                Ok(0) => return Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(read) => {
+                    self.input.filled(read);
+                    return Ok(());
+                }
+                Err(error) => self.waited(error, limit)?,
+            }
+        }
+    }
+
+    /// Whether an idle connection can be used: open, and without a byte that nobody asked for.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let mut byte = [0];
+        let nothing_to_read = either!(&mut self.stream, socket => {
+            socket.set_nonblocking(true).is_ok()
+                && socket.read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                && socket.set_nonblocking(false).is_ok()
+        });
+        nothing_to_read && self.input.unread().is_empty()
+    }
+
+    /// Tells the server that no more commands will come. It executes those it has, and closes.
+    pub(super) fn finish(&mut self) {
+        // A failure means that the connection is closed already, which the next read says better.
+        let _ = either!(&self.stream, socket => socket.shutdown(Shutdown::Write));
+    }
+
+    /// Sees to it that no call blocks for longer than `left`.
+    fn arm(&mut self, left: Duration) -> Result<(), Broken> {
+        if !self.armed.is_zero() && self.armed <= left + TIMER_SLACK {
+            return Ok(());
+        }
+        self.set_timers(left)
+    }
+
+    fn set_timers(&mut self, left: Duration) -> Result<(), Broken> {
+        let timer = left.max(SHORTEST_TIMER);
+        either!(&self.stream, socket => {
+            socket.set_read_timeout(Some(timer)).and_then(|()| socket.set_write_timeout(Some(timer)))
+        })
+        .map_err(Broken::Lost)?;
+        self.armed = timer;
+        Ok(())
+    }
+
+    /// After a call that moved no byte: `Ok` where it is to be made again.
+    fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), Broken> {
+        // Where timers report `WouldBlock`, `TimedOut` is the network's: it gave up on the peer.
+        let timer = error.kind() == io::ErrorKind::WouldBlock
+            || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
+        if !timer && error.kind() != io::ErrorKind::Interrupted {
+            return Err(Broken::from_error(error));
+        }
+        let left = limit.look();
+        if left.is_zero() {
+            return Err(Broken::Late);
+        }
+        if timer {
+            // It was armed for a shorter limit, or rang early.
+            self.set_timers(left)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes read and not yet used, in a buffer that is reused and never larger than one largest reply.
+#[derive(Debug)]
+pub(super) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    fn new() -> Input {
+        Input {
+            bytes: vec![0; USUAL_INPUT],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(super) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Drops the first `count` unread bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start = self.end.min(self.start + count);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room for more, or `None` where a whole largest reply is waiting to be used.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else if self.end < LARGEST_INPUT {
+                // Doubled by what has come, not by what was announced.
+                self.bytes.resize((self.end * 2).min(LARGEST_INPUT), 0);
+            }
+        }
+        self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.end = self.bytes.len().min(self.end + count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(input: &mut Input, bytes: &[u8]) -> bool {
+        let Some(room) = input.room() else { return false };
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        input.filled(count);
+        true
+    }
+
+    #[test]
+    fn input_never_grows_beyond_one_largest_reply() {
+        let mut input = Input::new();
+        let mut pushes = 0;
+        while push(&mut input, &[b'x'; 1000]) {
+            pushes += 1;
+            assert!(pushes < 1000, "it grows without end");
+        }
+        assert_eq!(input.unread().len(), LARGEST_INPUT);
+        input.consume(10);
+        assert!(push(&mut input, b"0123456789"));
+        assert!(input.unread().ends_with(b"x0123456789"));
+        input.consume(usize::MAX >> 1);
+        assert!(input.unread().is_empty());
+    }
+
+    #[test]
+    fn a_limit_beyond_all_reason_does_not_overflow() {
+        assert!(!Limit::new(Duration::MAX).is_over());
+        assert!(Limit::new(Duration::ZERO).is_over());
+    }
+}
