@@ -1,6 +1,7 @@
 //! Real memcached servers and real processes, for memlock's own tests, examples and benches.
 //!
-//! Nothing here knows memlock, so that a test of memlock cannot pass because both share a mistake. The crate is not published.
+//! Nothing here knows memlock, so that a test of memlock cannot pass because both share a mistake. The crate is not
+//! published.
 //!
 //! Everything panics instead of returning errors: a test that cannot set its stage has nothing to go on with.
 //!

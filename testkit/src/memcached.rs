@@ -25,8 +25,8 @@ const PORTS: usize = 20;
 const MISSING: &str = "memcached is not installed: run \"cargo xtask setup\" or install it with your package manager \
                        (apt-get install memcached)";
 
-/// A memcached of one's own on a free loopback port, or on a socket file. It is killed when the handle is dropped, and when this process dies
-/// in any other way.
+/// A memcached of one's own on a free loopback port, or on a socket file. It is killed when the handle is dropped, and
+/// when this process dies in any other way.
 ///
 /// ```no_run
 /// let server = memlock_testkit::Memcached::start();
@@ -64,7 +64,8 @@ enum Failed {
 }
 
 impl Memcached {
-    /// Starts a server and waits until memlock may use it, which takes two seconds: memlock refuses servers that have just been started.
+    /// Starts a server and waits until memlock may use it, which takes two seconds: memlock refuses servers that have
+    /// just been started.
     ///
     /// # Panics
     ///
@@ -113,7 +114,8 @@ impl Memcached {
         panic!("lost the race for {PORTS} ports; something on this machine takes all of them");
     }
 
-    /// Starts a server that listens on a socket file and on no port, and waits until memlock may use it. The file is removed in the end.
+    /// Starts a server that listens on a socket file and on no port, and waits until memlock may use it. The file is
+    /// removed in the end.
     #[must_use]
     pub fn start_on_socket(path: impl Into<PathBuf>) -> Self {
         let endpoint = Endpoint::Socket(path.into());
@@ -127,8 +129,8 @@ impl Memcached {
         server
     }
 
-    /// The server that the tests of one binary share: started for the first that asks, stopped when the last has dropped it. Tests that pause,
-    /// kill or flush take one of their own.
+    /// The server that the tests of one binary share: started for the first that asks, stopped when the last has
+    /// dropped it. Tests that pause, kill or flush take one of their own.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Memcached>> = Mutex::new(Weak::new());
@@ -242,8 +244,8 @@ impl Memcached {
         stats(&self.endpoint)
     }
 
-    /// One number of `stats`, such as `cmd_set` or `curr_connections` (which counts the connection that asks); `None` when the server does not
-    /// answer or does not know it.
+    /// One number of `stats`, such as `cmd_set` or `curr_connections` (which counts the connection that asks); `None`
+    /// when the server does not answer or does not know it.
     #[must_use]
     pub fn stat(&self, name: &str) -> Option<u64> {
         self.stats().ok()?.get(name)?.parse().ok()

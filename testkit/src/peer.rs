@@ -58,7 +58,8 @@ pub struct Parent {
 }
 
 impl PeerBuilder {
-    /// Runs only this test of the test binary; its name as `cargo test -- --list` shows it. Without this, `main` runs as usual.
+    /// Runs only this test of the test binary; its name as `cargo test -- --list` shows it. Without this, `main` runs
+    /// as usual.
     #[must_use]
     pub fn test(mut self, name: &str) -> Self {
         self.command
@@ -179,6 +180,16 @@ impl Peer {
         let _ = self.child.wait();
     }
 
+    /// Whether it has ended. What it said before can still be read.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not know its own child.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        self.status().is_some()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -186,14 +197,15 @@ impl Peer {
     /// When it has not ended within `limit`.
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let status = wait_for(limit, || {
-            self.child.try_wait().expect("a child can be asked for its status")
-        });
-        if status.is_some() {
-            // Reaped: its number may soon be another's.
-            drop(self.watchdog.take());
-        }
+        let status = wait_for(limit, || self.status());
         status.unwrap_or_else(|| panic!("the peer \"{}\" has not ended within {limit:?}", self.role))
+    }
+
+    fn status(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child can be asked for its status")?;
+        // Reaped: its number may soon be another's.
+        drop(self.watchdog.take());
+        Some(status)
     }
 }
 

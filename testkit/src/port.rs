@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Below the ports that Linux (32768) and the BSDs (49152) give to outgoing connections. A port from that range would not do: while the
-/// server is down, a client that keeps connecting to it can be given the very same port, connect to itself, and keep the server out.
+/// Below the ports that Linux (32768) and the BSDs (49152) give to outgoing connections. A port from that range would
+/// not do: while the server is down, a client that keeps connecting to it can be given the very same port, connect to
+/// itself, and keep the server out.
 const FIRST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 

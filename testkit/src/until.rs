@@ -21,7 +21,8 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
 pub(crate) fn wait_for<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        // Looked at once more after the limit: a process that did not get the processor for so long still gets its answer.
+        // Looked at once more after the limit: a process that did not get the processor for so long still gets its
+        // answer.
         let late = start.elapsed() >= limit;
         match look() {
             Some(found) => return Some(found),

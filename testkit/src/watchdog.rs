@@ -1,11 +1,14 @@
-//! Kills a child process when this process dies without having the time to do so: by SIGKILL, by `abort`, by a test runner's time limit.
+//! Kills a child process when this process dies without having the time to do so: by SIGKILL, by `abort`, by a test
+//! runner's time limit.
 //!
-//! The watchdog is a shell that reads from a pipe. The system closes the pipe's other end together with this process, however that ends.
+//! The watchdog is a shell that reads from a pipe. The system closes the pipe's other end together with this process,
+//! however that ends.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-/// The signals that a terminal or a test runner sends to the whole process group must not end the watchdog before its work is done.
+/// The signals that a terminal or a test runner sends to the whole process group must not end the watchdog before its
+/// work is done.
 const SCRIPT: &str = "trap '' HUP INT TERM; read -r pid && { read -r _; kill -9 \"$pid\"; }";
 
 /// Watches over one process; see the module's text. Dropped, it watches no longer.
@@ -37,8 +40,8 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// Ends the watchdog before its pipe closes. Its charge has not been reaped yet (the owner does that afterwards), so
-    /// the number that the watchdog knows never belongs to another process.
+    /// Ends the watchdog before its pipe closes. Its charge has not been reaped yet (the owner does that afterwards),
+    /// so the number that the watchdog knows never belongs to another process.
     fn drop(&mut self) {
         // Both can only fail when the shell is gone already.
         let _ = self.shell.kill();
