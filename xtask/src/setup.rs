@@ -11,7 +11,8 @@ use std::{env, fmt};
 /// memlock speaks memcached's meta commands, which came with this version.
 const OLDEST: (u32, u32) = (1, 6);
 
-/// A package manager: its program, and what to run in which order. Any step but the last may fail, since an outdated list of packages usually does too.
+/// A package manager: its program, and what to run in which order. Any step but the last may fail, since an outdated
+/// list of packages usually does, too.
 struct Manager {
     program: &'static str,
     steps: &'static [&'static [&'static str]],
@@ -107,10 +108,8 @@ fn install() -> Result<(), String> {
         is_attended: io::stdin().is_terminal(),
     };
     let Plan(steps) = plan(&machine)?;
-    eprintln!(
-        "xtask: memcached is missing, so it is installed now. The package may also start a server of its own on port 11211;"
-    );
-    eprintln!("xtask: tests and demo do not use that one.");
+    eprintln!("xtask: memcached is missing, so it is installed now. The package may also start a server of its own on");
+    eprintln!("xtask: port 11211; tests and demo do not use that one.");
     let last = steps.len() - 1;
     for (n, step) in steps.iter().enumerate() {
         let shown = step.join(" ");
@@ -139,9 +138,11 @@ fn install() -> Result<(), String> {
 /// What to run on this machine, or what the user can do.
 fn plan(machine: &Machine<'_>) -> Result<Plan, String> {
     let Some(manager) = MANAGERS.iter().find(|manager| (machine.has)(manager.program)) else {
-        return Err("memcached is not installed, and no package manager known here was found; install memcached 1.6 or newer, see \
-                    https://memcached.org/downloads"
-            .to_owned());
+        return Err(
+            "memcached is not installed, and no package manager known here was found; install memcached 1.6 or \
+                    newer, see https://memcached.org/downloads"
+                .to_owned(),
+        );
     };
     let plain = Plan(manager.steps.iter().map(|step| step.to_vec()).collect());
     if !manager.needs_root || machine.is_root {

@@ -3,14 +3,16 @@
 use crate::cargo::{cargo, cargo_with};
 use crate::{no_arguments, setup};
 
-/// `cargo xtask demo`. In the development profile: the first line comes sooner, and the demo measures waiting, not computing.
+/// `cargo xtask demo`. In the development profile: the first line comes sooner, and the demo measures waiting, not
+/// computing.
 pub(crate) fn demo(arguments: &[String]) -> Result<(), String> {
     no_arguments(arguments)?;
     setup::run(&[])?;
     cargo(&["run", "--package", "money"])
 }
 
-/// `cargo xtask test`. All features at once, `server-tests` among them, since the tests without a server are part of that build too.
+/// `cargo xtask test`. All features at once, `server-tests` among them, since the tests without a server are part of that
+/// build too.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
     // One failure should not hide the next.
