@@ -1,0 +1,576 @@
+//! The protocol's machines in a simulated world: virtual time, a server whose clock ticks in whole seconds and now and
+//! then stands still, a network that delays, loses, and may execute a request long after its sender
+//! has given up on it, and holders that are stopped. Seeded, so every run can be had again:
+//! `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
+//!
+//! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2).
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use memlock_runtime::__internals::{
+    Acquire, Answered, Batch, Damage, Grant, Input, Instance, ItemName, Items, Nonce, Now, Outcome, Output, Release,
+    Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Watch,
+};
+use memlock_runtime::Token;
+
+const CONTENDERS: usize = 4;
+const START: u64 = 1_800_000_000;
+const LATEST: Duration = Duration::from_secs(120);
+
+/// How long a contender waits for a reply before it counts it as lost.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What can go wrong, and how often out of a thousand exchanges.
+#[derive(Debug, Clone, Copy)]
+struct Weather {
+    reply_lost: u32,
+    request_lost: u32,
+    executed_late: u32,
+    holder_stopped: u32,
+    server_stopped: u32,
+    renumbered: u32,
+    flushed: bool,
+    restarts: bool,
+}
+
+const FINE: Weather = Weather {
+    reply_lost: 0,
+    request_lost: 0,
+    executed_late: 0,
+    holder_stopped: 0,
+    server_stopped: 0,
+    renumbered: 0,
+    flushed: false,
+    restarts: false,
+};
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// One command of an exchange reaches the server.
+    Execute { exchange: usize, index: usize },
+    /// The contender hears of its exchange, or stops waiting for it.
+    Hear { contender: usize, exchange: usize },
+    /// A pause, a body or a stop is over.
+    Wake { contender: usize, round: u64 },
+    /// The server loses its state.
+    Calamity,
+}
+
+struct Exchange {
+    batch: Batch,
+    replies: Replies,
+    sent: Duration,
+    instance: Option<Instance>,
+    only_on: Option<Instance>,
+    lost_reply: bool,
+}
+
+enum Doing {
+    Resting,
+    Acquiring(Acquire),
+    Holding(Grant),
+    Renewing(Renew),
+    Releasing(Release),
+}
+
+struct Contender {
+    doing: Doing,
+    round: u64,
+    clock: ServerClock,
+    clock_of: Option<Instance>,
+    watch: Option<Watch>,
+    /// Whose outcome is not known: cleaned up before the next attempt, as the keeper does.
+    leftovers: Vec<Nonce>,
+    cleaning: Option<Nonce>,
+    believes: Option<Grant>,
+}
+
+struct World {
+    dice: fastrand::Rng,
+    weather: Weather,
+    now: Duration,
+    events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
+    sequence: u64,
+    items: Items,
+    item: ItemName,
+    lease: Duration,
+    /// The server stands still until then; its clock, too.
+    stopped_until: Duration,
+    /// The second that its workers see: it follows the real one late.
+    second: u64,
+    last_tick: Duration,
+    exchanges: Vec<Exchange>,
+    contenders: Vec<Contender>,
+    nonces: u128,
+    last_token: Option<Token>,
+    grants: u64,
+    state_was_lost_at: Option<Duration>,
+    outcomes: HashMap<&'static str, u64>,
+}
+
+fn at(instant: Duration) -> Now {
+    Now { instant, wall: instant }
+}
+
+impl World {
+    fn new(seed: u64, weather: Weather, lease: Duration) -> World {
+        let item = ItemName::of_lock("memlock", "simulation", "x");
+        let mut world = World {
+            dice: fastrand::Rng::with_seed(seed),
+            weather,
+            now: Duration::from_secs(1000),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            items: Items::new(Instance { start: START, pid: 1 }),
+            item,
+            lease,
+            stopped_until: Duration::ZERO,
+            second: START + 10,
+            last_tick: Duration::from_secs(1000),
+            exchanges: Vec::new(),
+            contenders: Vec::new(),
+            nonces: 0,
+            last_token: None,
+            grants: 0,
+            state_was_lost_at: None,
+            outcomes: HashMap::new(),
+        };
+        for contender in 0..CONTENDERS {
+            world.contenders.push(Contender {
+                doing: Doing::Resting,
+                round: 0,
+                clock: ServerClock::default(),
+                clock_of: None,
+                watch: None,
+                leftovers: Vec::new(),
+                cleaning: None,
+                believes: None,
+            });
+            world.wake_in(contender, Duration::from_millis(contender as u64));
+        }
+        if weather.flushed || weather.restarts {
+            let when = world.now + Duration::from_secs(30);
+            world.schedule(when, Event::Calamity);
+        }
+        world
+    }
+
+    fn chance(&mut self, per_mille: u32) -> bool {
+        self.dice.u32(0..1000) < per_mille
+    }
+
+    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_micros(self.dice.u64(range.start * 1000..range.end * 1000))
+    }
+
+    fn schedule(&mut self, when: Duration, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((when, self.sequence, event)));
+    }
+
+    fn wake_in(&mut self, contender: usize, after: Duration) {
+        let round = self.contenders[contender].round;
+        self.schedule(self.now + after, Event::Wake { contender, round });
+    }
+
+    fn fresh(&mut self) -> Nonce {
+        self.nonces += 1;
+        Nonce(self.nonces)
+    }
+
+    fn spec(&self, contender: usize) -> Spec {
+        let label: Arc<str> = format!("contender {contender}").into();
+        let interval = Duration::from_millis(50);
+        Spec {
+            item: self.item.clone(),
+            label,
+            timeout: self.lease,
+            interval,
+            wait: None,
+        }
+    }
+
+    /// The second that the server's workers see: a timer ticks once a second, up to 0.1 s late, never while stopped.
+    fn tick(&mut self) {
+        let resumed = self.stopped_until.max(self.last_tick);
+        while self.now >= resumed.max(self.last_tick) + Duration::from_millis(1000) {
+            self.last_tick += Duration::from_millis(1000);
+        }
+        let real = START + 10 + (self.last_tick - Duration::from_secs(1000)).as_secs();
+        self.second = self.second.max(real);
+    }
+
+    fn run(mut self) -> World {
+        while let Some(Reverse((when, _, event))) = self.events.pop() {
+            if when > LATEST + Duration::from_secs(1000) {
+                break;
+            }
+            self.now = when;
+            match event {
+                Event::Execute { exchange, index } => self.execute(exchange, index),
+                Event::Hear { contender, exchange } => self.hear(contender, exchange),
+                Event::Wake { contender, round } if self.contenders[contender].round == round => self.wake(contender),
+                Event::Wake { .. } => {}
+                Event::Calamity => self.calamity(),
+            }
+            self.check();
+        }
+        self
+    }
+
+    fn calamity(&mut self) {
+        self.state_was_lost_at = Some(self.now);
+        if self.weather.restarts {
+            let start = self.second + 1;
+            self.items.restart(Instance { start, pid: 2 });
+            self.second = start + 4;
+        } else {
+            self.items.flush();
+        }
+    }
+
+    fn execute(&mut self, exchange: usize, index: usize) {
+        if self.now < self.stopped_until {
+            let when = self.stopped_until + Duration::from_micros(index as u64 + 1);
+            self.schedule(when, Event::Execute { exchange, index });
+            return;
+        }
+        // After a stop the workers run before the timer does: on a clock that stood still.
+        let just_resumed = self.now < self.stopped_until + Duration::from_millis(5);
+        if !just_resumed {
+            self.tick();
+        }
+        if self.chance(self.weather.renumbered) {
+            self.items.renumber(&self.item.clone());
+        }
+        let instance = self.items.instance();
+        let pinned = self.exchanges[exchange].instance.get_or_insert(instance);
+        if *pinned != instance || self.exchanges[exchange].only_on.is_some_and(|only| only != instance) {
+            // The connection led to a server that is no more.
+            return;
+        }
+        let reply = self
+            .items
+            .apply(self.second, &self.exchanges[exchange].batch[index].clone());
+        let exchange = &mut self.exchanges[exchange];
+        if exchange.replies.len() == index {
+            exchange.replies.push(reply);
+        }
+    }
+
+    fn send(&mut self, contender: usize, batch: Batch, only_on: Option<Instance>) {
+        let exchange = self.exchanges.len();
+        let lost_reply = self.chance(self.weather.reply_lost);
+        let lost_request = self.chance(self.weather.request_lost);
+        let late = self.chance(self.weather.executed_late);
+        let mut when = self.now + self.millis(0..2);
+        if late {
+            when += self.millis(200..3000);
+        }
+        for index in 0..batch.len() {
+            // The commands of one batch keep their order, but others come in between.
+            when += Duration::from_micros(self.dice.u64(1..300));
+            if !lost_request {
+                self.schedule(when, Event::Execute { exchange, index });
+            }
+        }
+        let replies = Replies::new();
+        self.exchanges.push(Exchange {
+            batch,
+            replies,
+            sent: self.now,
+            instance: None,
+            only_on,
+            lost_reply,
+        });
+        let heard = if lost_reply || lost_request || late || when < self.stopped_until {
+            self.now + PATIENCE
+        } else {
+            when + self.millis(0..2)
+        };
+        self.schedule(heard, Event::Hear { contender, exchange });
+    }
+
+    fn hear(&mut self, contender: usize, exchange: usize) {
+        let heard = &self.exchanges[exchange];
+        let instance = heard.instance;
+        let is_whole = heard.replies.len() == heard.batch.len() && !heard.lost_reply;
+        let replies = if heard.lost_reply {
+            Replies::new()
+        } else {
+            heard.replies.clone()
+        };
+        let other = heard
+            .only_on
+            .is_some_and(|only| instance.is_some_and(|instance| instance != only));
+        let damage = match (is_whole, other) {
+            (true, _) => None,
+            (false, true) => Some(Damage::OtherInstance),
+            (false, false) => Some(Damage::Late),
+        };
+        let sent = at(heard.sent);
+        let now = at(self.now);
+        let state = &mut self.contenders[contender];
+        if state.clock_of != instance && instance.is_some() {
+            state.clock_of = instance;
+            state.clock = ServerClock::default();
+        }
+        if let Some(Reply::Clock(second)) = replies.first() {
+            state.clock.observe(*second, sent, now);
+        }
+        let best = state.clock.best(now);
+        self.step(
+            contender,
+            Input::Answered(Answered {
+                instance,
+                replies,
+                damage,
+                sent,
+                best,
+            }),
+        );
+    }
+
+    fn wake(&mut self, contender: usize) {
+        match std::mem::replace(&mut self.contenders[contender].doing, Doing::Resting) {
+            Doing::Resting => {
+                let release = self.contenders[contender].leftovers.last().copied();
+                self.contenders[contender].cleaning = release;
+                self.contenders[contender].doing = match release {
+                    Some(nonce) => Doing::Releasing(Release::of_nonce(self.item.clone(), nonce)),
+                    None => {
+                        let watch = self.contenders[contender].watch;
+                        Doing::Acquiring(Acquire::new(self.spec(contender), watch, false))
+                    }
+                };
+                self.step(contender, Input::Start);
+            }
+            Doing::Holding(grant) => {
+                self.contenders[contender].doing = if self.chance(300) {
+                    Doing::Renewing(Renew::new(self.spec(contender), grant))
+                } else {
+                    self.contenders[contender].believes = None;
+                    Doing::Releasing(Release::of_grant(self.item.clone(), &grant, at(self.now)))
+                };
+                self.step(contender, Input::Start);
+            }
+            doing => {
+                self.contenders[contender].doing = doing;
+                self.step(contender, Input::Woke);
+            }
+        }
+    }
+
+    fn step(&mut self, contender: usize, input: Input) {
+        let now = at(self.now);
+        let fresh = self.fresh();
+        match std::mem::replace(&mut self.contenders[contender].doing, Doing::Resting) {
+            Doing::Acquiring(mut machine) => {
+                let output = machine.step(now, fresh, input);
+                self.contenders[contender].watch = machine.watch();
+                let Output::Done(outcome) = output else {
+                    self.contenders[contender].doing = Doing::Acquiring(machine);
+                    return self.go_on(contender, output);
+                };
+                self.contenders[contender].leftovers.extend(machine.outstanding());
+                match outcome {
+                    Outcome::Granted(grant) => self.granted(contender, grant),
+                    Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
+                    Outcome::TooSlow => self.rest(contender, "too slow"),
+                    other => panic!("{other:?} cannot come of this weather"),
+                }
+            }
+            Doing::Renewing(mut machine) => match machine.step(now, input) {
+                Output::Done(Renewed::Renewed(grant)) => {
+                    self.contenders[contender].believes = Some(grant.clone());
+                    self.hold(contender, grant);
+                }
+                Output::Done(Renewed::Failed(grant, _)) => self.hold(contender, grant),
+                Output::Done(Renewed::Lost) => {
+                    self.contenders[contender].believes = None;
+                    self.rest(contender, "lost");
+                }
+                output => {
+                    self.contenders[contender].doing = Doing::Renewing(machine);
+                    self.go_on(contender, output);
+                }
+            },
+            Doing::Releasing(mut machine) => match machine.step(now, input) {
+                Output::Done(released) => {
+                    let cleaned = self.contenders[contender].cleaning.take();
+                    if !matches!(released, Released::Failed(_)) {
+                        self.contenders[contender]
+                            .leftovers
+                            .retain(|nonce| Some(*nonce) != cleaned);
+                    }
+                    self.rest(contender, "released");
+                }
+                output => {
+                    self.contenders[contender].doing = Doing::Releasing(machine);
+                    self.go_on(contender, output);
+                }
+            },
+            Doing::Resting | Doing::Holding(_) => panic!("nobody to step"),
+        }
+    }
+
+    fn go_on<T: std::fmt::Debug>(&mut self, contender: usize, output: Output<T>) {
+        match output {
+            Output::Exchange { batch, only_on } => self.send(contender, batch, only_on),
+            Output::Pause(pause) => {
+                let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
+                self.wake_in(contender, length);
+            }
+            Output::Done(outcome) => panic!("{outcome:?} was to be seen to"),
+        }
+    }
+
+    fn granted(&mut self, contender: usize, grant: Grant) {
+        self.grants += 1;
+        assert!(
+            self.last_token < Some(grant.token),
+            "S2: {:?} after {:?}",
+            grant.token,
+            self.last_token
+        );
+        self.last_token = Some(grant.token);
+        self.contenders[contender].believes = Some(grant.clone());
+        self.hold(contender, grant);
+    }
+
+    fn hold(&mut self, contender: usize, grant: Grant) {
+        self.contenders[contender].doing = Doing::Holding(grant);
+        let mut body = self.millis(0..20);
+        if self.chance(self.weather.holder_stopped) {
+            body += self.millis(100..5000);
+        }
+        if self.chance(self.weather.server_stopped) && self.now >= self.stopped_until {
+            // A process that has never read the clock is safe just after stops of up to 3.5 s; one that has, after any.
+            let longest = if self.now < Duration::from_secs(1010) {
+                3_400
+            } else {
+                40_000
+            };
+            self.stopped_until = self.now + self.millis(100..longest);
+        }
+        self.contenders[contender].round += 1;
+        self.wake_in(contender, body);
+    }
+
+    fn rest(&mut self, contender: usize, outcome: &'static str) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+        self.contenders[contender].doing = Doing::Resting;
+        self.contenders[contender].round += 1;
+        let pause = self.millis(0..30);
+        self.wake_in(contender, pause);
+    }
+
+    fn check(&self) {
+        // The server's losing its state is outside the assumptions, until the leases from before it have ended.
+        if self
+            .state_was_lost_at
+            .is_some_and(|lost| self.now < lost + 2 * self.lease)
+        {
+            return;
+        }
+        let now = at(self.now);
+        let believers: Vec<usize> = (0..CONTENDERS)
+            .filter(|&contender| {
+                let grant = self.contenders[contender].believes.as_ref();
+                grant.is_some_and(|grant| !grant.deadline.has_passed(now))
+            })
+            .collect();
+        assert!(believers.len() <= 1, "S1: {believers:?} all believe at {:?}", self.now);
+    }
+}
+
+/// Runs many seeds, and returns how many grants there were.
+fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
+    let seeds = match std::env::var("MEMLOCK_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("MEMLOCK_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 1..=runs,
+    };
+    let mut grants = 0;
+    for seed in seeds {
+        let world = std::panic::catch_unwind(|| World::new(seed, weather, lease).run());
+        let Ok(world) = world else {
+            panic!("seed {seed} fails in {weather:?}: run it alone with MEMLOCK_SEED={seed}")
+        };
+        grants += world.grants;
+    }
+    grants
+}
+
+#[test]
+fn in_fine_weather_the_lock_goes_round() {
+    assert!(simulate(FINE, Duration::from_secs(5), 5) > 5_000);
+}
+
+#[test]
+fn lost_late_and_renumbered_exchanges_let_nobody_in_twice() {
+    let weather = Weather {
+        reply_lost: 30,
+        request_lost: 30,
+        executed_late: 30,
+        renumbered: 30,
+        ..FINE
+    };
+    for lease in [200, 1000, 5000] {
+        assert!(
+            simulate(weather, Duration::from_millis(lease), 15) > 1_000,
+            "nobody got anywhere"
+        );
+    }
+}
+
+#[test]
+fn holders_that_are_stopped_past_their_lease_stop_believing_first() {
+    let weather = Weather {
+        holder_stopped: 100,
+        ..FINE
+    };
+    for lease in [200, 1000] {
+        assert!(
+            simulate(weather, Duration::from_millis(lease), 15) > 1_000,
+            "nobody got anywhere"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_stands_still_ends_no_lease_that_is_believed_in() {
+    let weather = Weather {
+        server_stopped: 15,
+        holder_stopped: 200,
+        ..FINE
+    };
+    for lease in [1000, 5000] {
+        assert!(
+            simulate(weather, Duration::from_millis(lease), 60) > 500,
+            "nobody got anywhere"
+        );
+    }
+}
+
+#[test]
+fn tokens_rise_across_a_flush_and_a_restart() {
+    for weather in [
+        Weather { flushed: true, ..FINE },
+        Weather {
+            restarts: true,
+            reply_lost: 10,
+            ..FINE
+        },
+    ] {
+        assert!(
+            simulate(weather, Duration::from_secs(2), 10) > 1_000,
+            "nobody got anywhere"
+        );
+    }
+}
