@@ -1,0 +1,25 @@
+//! All that an expansion may name. Not for people: it changes with the attributes, in any release.
+//!
+//! An expansion asks in this order: what the lock is to be like ([`Options`]), on what ([`IntoKey`], [`KeyFn`] and the
+//! `keyN` helpers), and what the function's return type allows ([`Return`]), which enters the lock. Methods that are
+//! found by probing types begin with `__memlock_`, so that no trait of the user's has one of the same name.
+//!
+//! Nothing here allocates unless something is wrong.
+mod key_fn;
+mod length;
+mod options;
+mod returns;
+
+pub use core::time::Duration;
+
+pub use self::key_fn::*;
+pub use self::length::IntoDuration;
+pub use self::options::Options;
+pub use self::returns::{Opaque, Return, otherwise};
+pub use crate::entry::{Held, OnUnavailable};
+pub use crate::key::{IntoKey, Key};
+
+/// The key that a value is.
+pub fn key<K: IntoKey + ?Sized>(value: &K) -> Key {
+    value.into_key()
+}

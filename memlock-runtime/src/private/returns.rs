@@ -1,0 +1,279 @@
+//! What a function's return type allows: decided by the type, not by how it is spelled.
+//!
+//! [`Return<R>`] stands for the return type. An expansion calls methods on it that exist several times, on the steps of
+//! a ladder of types that `Deref` ties together; method resolution walks down and takes the first whose bounds hold:
+//!
+//! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock that is not to be had;
+//! 2. [`Mute`]: any other `Result` is refused, unless the attribute says what to do instead;
+//! 3. [`Lazy`]: a future is refused, for the lock would be gone before it runs;
+//! 4. [`Plain`]: anything else cannot report, and falls back.
+//!
+//! A refusing step's method has a bound of its own that no type meets and whose diagnostic says what to do.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use super::options::Options;
+use crate::entry::{Held, Reporting};
+use crate::error::Error;
+use crate::key::Key;
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $step:ident $(=> $next:ident)?;)*) => {$(
+        $(#[$doc])*
+        pub struct $step<R>(PhantomData<fn() -> R>);
+
+        impl<R> Clone for $step<R> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<R> Copy for $step<R> {}
+
+        impl<R> fmt::Debug for $step<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($step))
+            }
+        }
+
+        $(impl<R> Deref for $step<R> {
+            type Target = $next<R>;
+
+            fn deref(&self) -> &$next<R> {
+                &$next(PhantomData)
+            }
+        })?
+    )*};
+}
+steps! {
+    /// The return type `R`, and the step of the results that can report.
+    Return => Mute;
+    /// The step of the results that cannot report.
+    Mute => Lazy;
+    /// The step of the futures.
+    Lazy => Plain;
+    /// The step of everything else.
+    Plain;
+}
+
+/// Stands for a return type that cannot be named: `impl Trait`, or `!`. Nothing is ever returned as one.
+#[derive(Debug)]
+pub enum Opaque {}
+
+impl<R> Return<R> {
+    /// The return type `R`.
+    #[allow(
+        clippy::new_without_default,
+        reason = "an expansion names the constructor, and nobody else does"
+    )]
+    pub const fn new() -> Return<R> {
+        Return(PhantomData)
+    }
+}
+
+// Entering: `Err` is what the function is to return.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Enters; a lock that is not to be had is the function's error.
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>> {
+        options
+            .enter(&keys, Reporting::Yes)
+            .map_err(|error| Err(E::from(error)))
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>>
+    where
+        E: MadeFromLockError,
+    {
+        Plain(PhantomData).__memlock_enter(options, keys)
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R>
+    where
+        R: NotAFuture,
+    {
+        Plain(PhantomData).__memlock_enter(options, keys)
+    }
+
+    /// Refuses.
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error>
+    where
+        R: NotAFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_try_enter(options, keys)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Enters, softly: without a server the body runs unlocked.
+    ///
+    /// # Panics
+    ///
+    /// On a mistake in the program, which this function has no other way to report.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R> {
+        match options.enter(&keys, Reporting::No) {
+            Ok(held) => Ok(held),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Enters, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error> {
+        options.enter(&keys, Reporting::Yes)
+    }
+}
+
+// `on_unavailable = unlocked` or `panic`: a `Result` that cannot report need not.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Like any type that cannot report.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+// Options that need a function that can report. A refused type goes on as one that need not, so that it is refused once.
+
+macro_rules! needs_a_report {
+    ($($method:ident $needs:ident)*) => {$(
+        impl<T, E: From<Error>> Return<Result<T, E>> {
+            /// The type as it is.
+            pub fn $method(self) -> Self {
+                self
+            }
+        }
+
+        impl<R> Plain<R> {
+            /// Refuses.
+            pub fn $method(self) -> Self
+            where
+                R: $needs,
+            {
+                self
+            }
+        }
+    )*};
+}
+needs_a_report! {
+    __memlock_wait ReportsBusy
+    __memlock_on_unavailable ReportsUnavailable
+    __memlock_on_lost ReportsLost
+}
+
+// `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Runs the body; a success under a lease that did not last becomes the error.
+    pub fn __memlock_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match run(entered, body, Result::is_ok) {
+            Ok(returned) => returned,
+            Err(error) => Err(E::from(error)),
+        }
+    }
+}
+
+impl<R> Plain<R> {
+    /// Only for the type checker, behind a refusal.
+    pub fn __memlock_run(self, _entered: Result<Held, Error>, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Runs the body, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_run(
+        self,
+        entered: Result<Held, Error>,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
+        run(entered, body, Result::is_ok)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Runs the body, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
+        run(entered, body, |_| true)
+    }
+}
+
+fn run<R>(entered: Result<Held, Error>, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
+    let held = entered?;
+    let returned = body();
+    match held.lost() {
+        Some(lost) if succeeded(&returned) => Err(lost),
+        _ => Ok(returned),
+    }
+}
+
+/// Calls the closure of `otherwise`; here so that its parameter needs no type.
+pub fn otherwise<R>(error: Error, closure: impl FnOnce(Error) -> R) -> R {
+    closure(error)
+}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot report that its lock is not to be had: no `From<memlock::Error>` for its error `{Self}`",
+    label = "the error type is `{Self}`",
+    note = "implement `From<memlock::Error> for {Self}`, so that the function returns the lock's errors",
+    note = "or say in the attribute what to do instead: `on_unavailable = unlocked`, `on_unavailable = panic`, or `otherwise = …` with what to return"
+)]
+pub trait MadeFromLockError {}
+
+/// Met by no future.
+#[diagnostic::on_unimplemented(
+    message = "this function returns a future, and its lock would be released before the future runs",
+    label = "`{Self}` is a future",
+    note = "memlock cannot lock asynchronous functions yet"
+)]
+pub trait NotAFuture {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`wait` needs a function that can report that the wait is over",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsBusy {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`on_unavailable = error` needs a function that can report an error",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsUnavailable {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`on_lost = error` needs a function that can report that its lease did not last",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsLost {}
