@@ -174,7 +174,9 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
 
 fn local_place(entry: &str, path: &str) -> Result<Place, String> {
     if !cfg!(unix) {
-        return Err(format!("server `{entry}`: this system has no Unix sockets: write `host:port`"));
+        return Err(format!(
+            "server `{entry}`: this system has no Unix sockets: write `host:port`"
+        ));
     }
     if !path.starts_with('/') {
         // A relative path would mean another server in each working directory.

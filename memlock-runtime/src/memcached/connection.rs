@@ -46,7 +46,7 @@ impl Connection {
         let mut handshake = Handshake::default();
         limit.look();
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
-        let written = transport.write_all(GREETING, limit);
+        let mut written = transport.write_all(GREETING, limit);
         let mut received = 0;
         loop {
             while let Some(end) = transport.input.unread().iter().position(|byte| *byte == b'\n') {
@@ -73,15 +73,18 @@ impl Connection {
                     quoted(unread)
                 ))));
             }
-            if received > 0 {
-                limit.look();
-            }
-            let broken = match transport.read(limit) {
-                Ok(()) => continue,
-                Err(broken) => match written {
-                    Err((_, first)) => first,
-                    Ok(()) => broken,
-                },
+            let read = if limit.look().is_zero() {
+                Err(Broken::Late)
+            } else {
+                transport.read(limit)
+            };
+            let broken = match (read, written) {
+                (Ok(()), still) => {
+                    written = still;
+                    continue;
+                }
+                (Err(_), Err((_, first))) => first,
+                (Err(broken), Ok(())) => broken,
             };
             return Err(NotOpened::Failed(match broken {
                 Broken::Late => Trouble::new("it does not answer (no reply to `stats` within the limit)"),

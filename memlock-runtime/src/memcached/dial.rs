@@ -61,7 +61,12 @@ impl Dialer {
 }
 
 fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
-    let failed = |error| Trouble::caused(format!("cannot connect to {address} (is memcached running there?)"), error);
+    let failed = |error| {
+        Trouble::caused(
+            format!("cannot connect to {address} (is memcached running there?)"),
+            error,
+        )
+    };
     let left = limit.look();
     if left.is_zero() {
         return Err(failed(io::ErrorKind::TimedOut.into()));
@@ -212,7 +217,10 @@ mod tests {
             &["10.0.0.1:1", "10.0.0.2:1", "[2001:db8::1]:1"],
         ] {
             let error = chosen(addresses).expect_err("several");
-            assert!(error.contains("several addresses") && error.contains("`cache`"), "{error}");
+            assert!(
+                error.contains("several addresses") && error.contains("`cache`"),
+                "{error}"
+            );
         }
         assert!(chosen(&[]).expect_err("none").contains("no address"));
     }

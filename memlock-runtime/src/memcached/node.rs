@@ -25,13 +25,6 @@ pub(super) struct Node {
     pool: Pool,
 }
 
-/// What came of one try.
-enum Tried {
-    Answered(Answer),
-    /// A pooled connection was dead, and the batch has changed nothing and will not: it may go out on a new one.
-    Stale,
-}
-
 impl Node {
     pub(super) fn new(server: Server, clock: ItemName) -> Node {
         Node {
@@ -49,43 +42,51 @@ impl Node {
     /// [`Store::exchange`](crate::store::Store::exchange) with this server.
     pub(super) fn exchange(self: &Arc<Node>, batch: &[Request], only_on: Option<Instance>, mut limit: Limit) -> Answer {
         if limit.is_over() {
-            return failed(None, Damage::NotSent, Trouble::new("there was no time left to ask it").into_source());
+            return failed(
+                None,
+                Damage::NotSent,
+                Trouble::new("there was no time left to ask it").into_source(),
+            );
         }
-        if let Some(connection) = self.pool.take(only_on, limit.began()) {
-            match self.attempt(connection, batch, only_on, &mut limit, true) {
-                Tried::Answered(answer) => return answer,
-                Tried::Stale => {}
-            }
+        if let Some(connection) = self.pool.take(only_on, limit.began())
+            && let Some(answer) = self.attempt(connection, batch, only_on, &mut limit, true)
+        {
+            return answer;
         }
         let connection = match self.open(&mut limit) {
             Ok(connection) => connection,
-            Err(answer) => return answer,
-        };
-        match self.attempt(connection, batch, only_on, &mut limit, false) {
-            Tried::Answered(answer) => answer,
-            // Not for a new connection; said for completeness.
-            Tried::Stale => failed(None, Damage::NotSent, Trouble::new("it closes every connection").into_source()),
-        }
-    }
-
-    fn open(&self, limit: &mut Limit) -> Result<Connection, Answer> {
-        let stream = self
-            .dialer
-            .dial(limit)
-            .map_err(|trouble| failed(None, Damage::NotSent, trouble.into_source()))?;
-        Connection::open(stream, limit).map_err(|not_opened| match not_opened {
-            NotOpened::Failed(trouble) => failed(None, Damage::NotSent, trouble.into_source()),
-            NotOpened::TooYoung(instance) => failed(
-                Some(instance),
-                Damage::TooYoung,
-                Trouble::new(format!(
+            Err(NotOpened::Failed(trouble)) => return failed(None, Damage::NotSent, trouble.into_source()),
+            Err(NotOpened::TooYoung(instance)) => {
+                let trouble = Trouble::new(format!(
                     "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
-                ))
-                .into_source(),
-            ),
-        })
+                ));
+                return failed(Some(instance), Damage::TooYoung, trouble.into_source());
+            }
+        };
+        if limit.look().is_zero() {
+            let instance = connection.instance();
+            self.pool.put(connection, limit.began());
+            let trouble = Trouble::new("there was no time left to send the request");
+            return failed(Some(instance), Damage::NotSent, trouble.into_source());
+        }
+        self.attempt(connection, batch, only_on, &mut limit, false)
+            .unwrap_or_else(|| {
+                // Not of a new connection; said for completeness.
+                failed(
+                    None,
+                    Damage::NotSent,
+                    Trouble::new("it closes every connection").into_source(),
+                )
+            })
     }
 
+    fn open(&self, limit: &mut Limit) -> Result<Connection, NotOpened> {
+        let stream = self.dialer.dial(limit).map_err(NotOpened::Failed)?;
+        Connection::open(stream, limit)
+    }
+
+    /// One try. `None` where a pooled connection turned out to be dead, and the batch has changed nothing and will not:
+    /// it may go out on a new one.
     fn attempt(
         self: &Arc<Node>,
         mut connection: Connection,
@@ -93,32 +94,36 @@ impl Node {
         only_on: Option<Instance>,
         limit: &mut Limit,
         pooled: bool,
-    ) -> Tried {
+    ) -> Option<Answer> {
         let instance = connection.instance();
         if only_on.is_some_and(|wanted| wanted != instance) {
             self.pool.put(connection, limit.began());
             let trouble = Trouble::new("it was restarted: another instance answers");
-            return Tried::Answered(failed(Some(instance), Damage::OtherInstance, trouble.into_source()));
+            return Some(failed(Some(instance), Damage::OtherInstance, trouble.into_source()));
         }
         let mut progress = match connection.send(batch, &self.clock, limit) {
             Ok(progress) => progress,
             Err(NotSent::Invalid(text)) => {
                 self.pool.put(connection, limit.began());
-                return Tried::Answered(failed(Some(instance), Damage::NotSent, Trouble::new(text).into_source()));
+                return Some(failed(
+                    Some(instance),
+                    Damage::NotSent,
+                    Trouble::new(text).into_source(),
+                ));
             }
             Err(NotSent::Broken { taken, broken }) => return self.not_sent(&connection, taken, broken, pooled),
         };
         let broken = match connection.receive(&mut progress, limit) {
-            Ok(()) => return Tried::Answered(self.completed(connection, progress, limit)),
+            Ok(()) => return Some(self.completed(connection, progress, limit)),
             Err(broken) => broken,
         };
-        Tried::Answered(match broken {
+        Some(match broken {
             Broken::Late => self.late(connection, progress),
             Broken::Closed(error) => {
                 self.dead(&connection);
                 if pooled && !progress.begun && !batch.iter().any(Request::writes) {
                     // Closed while it was idle. Reading twice does no harm.
-                    return Tried::Stale;
+                    return None;
                 }
                 closed(instance, progress, error)
             }
@@ -132,34 +137,40 @@ impl Node {
     }
 
     /// After a batch that the kernel did not take in full.
-    fn not_sent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Tried {
+    fn not_sent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
         let instance = connection.instance();
         let (damage, trouble) = match (taken, broken) {
             (0, Broken::Closed(_)) if pooled => {
                 self.dead(connection);
-                return Tried::Stale;
+                return None;
             }
             // A command takes effect when its last byte has arrived, and the first had none.
-            (0, Broken::Late) => (Damage::NotSent, Trouble::new("there was no time left to send the request")),
+            (0, Broken::Late) => (
+                Damage::NotSent,
+                Trouble::new("there was no time left to send the request"),
+            ),
             (0, Broken::Closed(error) | Broken::Lost(error)) => {
                 (Damage::NotSent, Trouble::caused("the request could not be sent", error))
             }
             // Half a command is never executed, but those before it may be, and even later: the server is slow, and
             // the connection cannot be used to learn of it, since half a command stands in the way.
-            (_, Broken::Late) => (Damage::Late, Trouble::new("it takes no more bytes (the request was sent in part)")),
+            (_, Broken::Late) => (
+                Damage::Late,
+                Trouble::new("it takes no more bytes (the request was sent in part)"),
+            ),
             (_, Broken::Closed(error)) => (Damage::Cut, Trouble::caused("it closed the connection", error)),
             (_, Broken::Lost(error)) => (Damage::Late, Trouble::caused("the connection failed", error)),
         };
         if damage != Damage::Late {
             self.dead(connection);
         }
-        Tried::Answered(failed(Some(instance), damage, trouble.into_source()))
+        Some(failed(Some(instance), damage, trouble.into_source()))
     }
 
     /// All replies are there.
     pub(super) fn completed(&self, connection: Connection, progress: Progress, limit: &Limit) -> Answer {
         let instance = Some(connection.instance());
-        if progress.reusable {
+        if progress.is_reusable() {
             self.pool.put(connection, limit.began());
         }
         Answer {

@@ -15,7 +15,7 @@ const MOST_IDLE: usize = 16;
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// A connection that nobody has needed for so long is closed.
-const LONGEST_IDLE: Duration = Duration::from_secs(60);
+const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
 /// Idle connections, last in, first out: a few stay warm, the rest grow old and are closed.
 #[derive(Debug, Default)]

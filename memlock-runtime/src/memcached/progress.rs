@@ -26,12 +26,22 @@ pub(super) struct Progress {
     pub(super) replies: Replies,
     /// Whether a byte has come.
     pub(super) begun: bool,
-    /// Whether the connection may be used for another batch afterwards.
-    pub(super) reusable: bool,
-    /// Whether a refused data block may have been taken for commands, so that error lines may be answers to *them*.
-    out_of_step: bool,
+    /// How far the places of replies can be relied on.
+    places: Places,
     /// What the server said that it may not say. Nothing after it counts.
     pub(super) nonsense: Option<String>,
+}
+
+/// How far the order of replies tells to which request each belongs. Opaques tell in any case; error lines have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// One reply for each request, and the connection may be used again.
+    InStep,
+    /// The same, but not beyond this batch: close the connection after it.
+    InStepSoFar,
+    /// The line before a data block was refused, so that the block may have been read as commands, and error lines may
+    /// be the answers to those.
+    Doubtful,
 }
 
 /// Where it stands.
@@ -53,10 +63,14 @@ impl Progress {
             opaque_on_miss,
             replies: Replies::new(),
             begun: false,
-            reusable: true,
-            out_of_step: false,
+            places: Places::InStep,
             nonsense: None,
         }
+    }
+
+    /// Whether the connection may be used for another batch afterwards.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.places == Places::InStep
     }
 
     /// Whether a request without a reply may have changed, or may yet change, the server's state.
@@ -78,7 +92,9 @@ impl Progress {
             }
             let Some(awaited) = self.awaited.get(self.replies.len()).copied() else {
                 // A byte too many belongs to no request: what comes next on this connection would not be in step.
-                self.reusable &= input.unread().is_empty();
+                if !input.unread().is_empty() {
+                    self.places = Places::InStepSoFar;
+                }
                 return Step::Complete;
             };
             let (line, value, length) = match frame(input.unread()) {
@@ -92,7 +108,7 @@ impl Progress {
             let opaque = self.first_opaque.wrapping_add(self.replies.len() as u64);
             match judge(awaited, opaque, self.opaque_on_miss, line, value) {
                 Judged::Reply(reply) => self.replies.push(reply),
-                Judged::Refused { .. } if self.out_of_step => {
+                Judged::Refused { .. } if self.places == Places::Doubtful => {
                     self.nonsense = Some(format!(
                         "{} after a refused data block, which may be what it is about",
                         quoted(line)
@@ -102,9 +118,11 @@ impl Progress {
                 Judged::Refused { reply, understood } => {
                     self.replies.push(reply);
                     if !understood {
-                        self.reusable = false;
-                        // Refused at its line, a store's data block may be read as the next command.
-                        self.out_of_step = awaited.has_data_block();
+                        self.places = if awaited.has_data_block() {
+                            Places::Doubtful
+                        } else {
+                            Places::InStepSoFar
+                        };
                     }
                 }
                 Judged::Nonsense(what) => {

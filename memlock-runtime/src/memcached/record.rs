@@ -136,7 +136,12 @@ mod tests {
                 "1 00112233445566778899aabbccddeeff 1000000 4294967295 -",
             ),
             (
-                record(Duration::from_micros(200_001), 7, "a b%\r\n\tü", Some("memlock:f:ein Name\n")),
+                record(
+                    Duration::from_micros(200_001),
+                    7,
+                    "a b%\r\n\tü",
+                    Some("memlock:f:ein Name\n"),
+                ),
                 "1 00112233445566778899aabbccddeeff 200001 7 a%20b%25%0D%0A%09ü memlock:f:ein Name%0A",
             ),
             (
@@ -159,12 +164,28 @@ mod tests {
                 Content::Foreign => panic!("foreign"),
             }
         }
-        assert!(matches!(decode(&encode(&record(Duration::MAX, 0, "", None))), Content::Lock(_)));
+        assert!(matches!(
+            decode(&encode(&record(Duration::MAX, 0, "", None))),
+            Content::Lock(_)
+        ));
     }
 
     #[test]
     fn any_text_survives_in_label_and_name() {
-        for label in ["-", "--", "%", "%2D", " ", "  a ", "\0", "a\u{85}b", "\u{2028}", "日本", "x y z", "\r\nflush_all\r\n"] {
+        for label in [
+            "-",
+            "--",
+            "%",
+            "%2D",
+            " ",
+            "  a ",
+            "\0",
+            "a\u{85}b",
+            "\u{2028}",
+            "日本",
+            "x y z",
+            "\r\nflush_all\r\n",
+        ] {
             for name in [None, Some(""), Some("-"), Some(label)] {
                 let record = record(Duration::from_secs(5), 3, label, name);
                 let line = encode(&record);

@@ -1,0 +1,704 @@
+//! The store against a *scripted* server: what a real one will not do on demand. Against real ones: `tests/store.rs`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{Memcached, Server};
+use crate::clock;
+use crate::key::ItemName;
+use crate::store::{Answer, Cas, Damage, Instance, Nonce, Record, Reply, Request, Store as _};
+
+/// Long enough for a busy machine; no test that passes waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Short, for tests that wait until the limit is over.
+const SHORT: Duration = Duration::from_millis(60);
+
+const INSTANCE: Instance = Instance {
+    start: 1_800_000_000,
+    pid: 77,
+};
+
+const GREETING_REPLY: &str = "STAT pid 77\r\nSTAT uptime 100\r\nSTAT time 1800000100\r\nSTAT version 1.6.18\r\nEND\r\n\
+                              STAT cas_enabled yes\r\nEND\r\n";
+
+/// What the server does on one connection, step by step.
+enum Act {
+    /// Reads until this text has come.
+    Await(&'static str),
+    /// Sends bytes.
+    Say(Vec<u8>),
+    /// Waits until the test says so.
+    Hold(Receiver<()>),
+    /// Reads until the client closes or has finished sending.
+    AwaitEnd,
+    /// Sends so many bytes of nothing but `x`, or as many as the client takes.
+    Flood(usize),
+}
+
+use Act::{Await, AwaitEnd, Flood, Hold, Say};
+
+fn say(text: &str) -> Act {
+    Say(text.as_bytes().to_vec())
+}
+
+/// A server that accepts one connection for each script, and closes each at its script's end.
+struct Scripted {
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scripted {
+    fn start(scripts: Vec<Vec<Act>>) -> Scripted {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = listener.local_addr().expect("bound");
+        let thread = std::thread::spawn(move || {
+            for script in scripts {
+                let (stream, _) = listener.accept().expect("accept");
+                stream.set_read_timeout(Some(PATIENCE)).expect("timer");
+                stream.set_write_timeout(Some(PATIENCE)).expect("timer");
+                stream.set_nodelay(true).expect("nodelay");
+                play(stream, script);
+            }
+        });
+        Scripted {
+            address,
+            thread: Some(thread),
+        }
+    }
+
+    /// A server that shakes hands as a good one does, and then does `acts`.
+    fn greeting(acts: Vec<Act>) -> Scripted {
+        Scripted::start(vec![greeted(acts)])
+    }
+
+    fn store(&self) -> Memcached {
+        let server = Server::parse(&self.address.to_string()).expect("an address");
+        Memcached::new(vec![server], "memlock")
+    }
+
+    /// Waits for the scripts to end.
+    fn join(mut self) {
+        self.thread.take().expect("once").join().expect("the script was played");
+    }
+}
+
+fn greeted(mut acts: Vec<Act>) -> Vec<Act> {
+    acts.splice(0..0, [Await("stats settings\r\n"), say(GREETING_REPLY)]);
+    acts
+}
+
+fn play(mut stream: TcpStream, script: Vec<Act>) {
+    let mut unread = Vec::new();
+    let mut bytes = [0; 4096];
+    for act in script {
+        match act {
+            Await(text) => loop {
+                let found = unread.windows(text.len()).position(|window| window == text.as_bytes());
+                if let Some(start) = found {
+                    unread.drain(..start + text.len());
+                    break;
+                }
+                let read = stream.read(&mut bytes).expect("a request");
+                assert!(read > 0, "closed while {text:?} was awaited");
+                unread.extend_from_slice(&bytes[..read]);
+            },
+            // The client may close at any time.
+            Say(reply) => drop(stream.write_all(&reply)),
+            Hold(go) => go.recv_timeout(PATIENCE).expect("told to go on"),
+            AwaitEnd => while stream.read(&mut bytes).is_ok_and(|read| read > 0) {},
+            Flood(count) => {
+                for _ in 0..count / 1000 {
+                    if stream.write_all(&[b'x'; 1000]).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn item() -> ItemName {
+    ItemName::of_lock("memlock", "f", "k")
+}
+
+fn add() -> Request {
+    Request::Add {
+        item: item(),
+        record: Record {
+            nonce: Nonce(1),
+            lease: Duration::from_secs(5),
+            renewal: 0,
+            label: "h".into(),
+            full_name: None,
+        },
+        ttl: 13,
+    }
+}
+
+fn read() -> Request {
+    Request::Read { item: item() }
+}
+
+fn delete() -> Request {
+    Request::Delete {
+        item: item(),
+        cas: cas(5),
+    }
+}
+
+fn cas(number: u64) -> Cas {
+    Cas::new(number).expect("not zero")
+}
+
+fn ask(store: &Memcached, batch: &[Request]) -> Answer {
+    store.exchange(&item(), batch, None, PATIENCE)
+}
+
+fn damage(answer: &Answer) -> Option<Damage> {
+    answer.fault.as_ref().map(|fault| fault.damage)
+}
+
+fn text(answer: &Answer) -> String {
+    answer.fault.as_ref().expect("a fault").source.to_string()
+}
+
+/// The end of the data block of [`add`], which is the end of the request.
+const ADDED: &str = "5000000 0 h\r\n";
+
+#[test]
+fn a_good_exchange_is_answered_and_its_connection_kept() {
+    let server = Scripted::greeting(vec![
+        Await(ADDED),
+        say("HD t347483647 O1\r\nHD c9 O2\r\n"),
+        Await("md memlock:f:k C5 O3\r\n"),
+        say("HD O3\r\n"),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    let answer = ask(&store, &[Request::ReadClock, add()]);
+    assert!(answer.fault.is_none(), "{answer:?}");
+    assert_eq!(answer.instance, Some(INSTANCE));
+    assert_eq!(
+        answer.replies.as_slice(),
+        [Reply::Clock(1_800_000_000), Reply::Stored(cas(9))]
+    );
+    assert_eq!(store.nodes[0].idle(), 1);
+    assert_eq!(ask(&store, &[delete()]).replies.as_slice(), [Reply::Deleted]);
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn no_malformed_reply_is_a_success_or_outlives_its_connection() {
+    for reply in [
+        "\r\n",
+        "garbage\r\n",
+        "\0\0\0\0\r\n",
+        "HD c9 O2\n",
+        "HD c0 O1\r\n",
+        "HD O1\r\n",
+        "HD c9\r\n",
+        "HD c9 O2\r\n",
+        "HD c9 O1 O1\r\n",
+        "NS c0\r\n",
+        "EN O1\r\n",
+        "OK c9 O1\r\n",
+        "VA 1073741824 c9 O1\r\n",
+        "VA 5 c9 O1\r\nhello\r\n",
+        "VA 5 c9 O1\r\nhello!!\r\n",
+        "STORED\r\n",
+        "END\r\n",
+    ] {
+        // A server that goes on reading, and closes when the client says that it has finished.
+        let server = Scripted::greeting(vec![Await(ADDED), say(reply), AwaitEnd]);
+        let store = server.store();
+        let answer = ask(&store, &[add(), read()]);
+        assert_eq!(damage(&answer), Some(Damage::Cut), "{reply:?}: {answer:?}");
+        assert!(answer.replies.is_empty(), "{reply:?}");
+        assert_eq!(answer.instance, Some(INSTANCE));
+        assert!(
+            text(&answer).contains("does not keep to the protocol"),
+            "{}",
+            text(&answer)
+        );
+        assert_eq!(store.nodes[0].idle(), 0, "{reply:?}");
+        server.join();
+    }
+}
+
+#[test]
+fn replies_before_the_nonsense_count() {
+    let server = Scripted::greeting(vec![Await("v c O2\r\n"), say("HD c9 O1\r\nEN O1\r\n"), AwaitEnd]);
+    let store = server.store();
+    let answer = ask(&store, &[add(), read()]);
+    // The open request is a read: there is nothing to wait for, and the server need not have closed.
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
+    drop(answer);
+    server.join();
+}
+
+#[test]
+fn nonsense_from_a_server_that_does_not_close_is_late_and_stays_so_until_it_closes() {
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![Await(ADDED), say("garbage\r\n"), Hold(hold)]);
+    let store = server.store();
+    let answer = store.exchange(&item(), &[add()], None, SHORT);
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    let pending = answer.pending.expect("a write is open");
+    let pending = pending.wait(SHORT).expect_err("still open");
+    go.send(()).expect("held");
+    let answer = pending.wait(PATIENCE).expect("closed");
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert!(answer.replies.is_empty());
+    server.join();
+}
+
+#[test]
+fn an_endless_reply_is_cut_off() {
+    let server = Scripted::greeting(vec![Await("v c O1\r\n"), Flood(50_000_000)]);
+    let store = server.store();
+    let answer = ask(&store, &[read()]);
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert!(text(&answer).contains("endless"), "{}", text(&answer));
+    server.join();
+    let server = Scripted::start(vec![vec![Await("stats settings\r\n"), Flood(50_000_000)]]);
+    let answer = ask(&server.store(), &[read()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("does not end"), "{}", text(&answer));
+    server.join();
+}
+
+#[test]
+fn an_endless_list_of_statistics_is_cut_off() {
+    let server = Scripted::start(vec![vec![
+        Await("stats settings\r\n"),
+        Say("STAT a b\r\n".repeat(100_000).into_bytes()),
+    ]]);
+    let answer = ask(&server.store(), &[read()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("does not end"), "{}", text(&answer));
+    server.join();
+}
+
+#[test]
+fn a_batch_cut_after_any_byte_has_just_the_whole_replies() {
+    let replies = "HD t347483647 O1\r\nHD c9 O2\r\nVA 5 c9 O3\r\nhello\r\n";
+    let ends = [18, 28, 47];
+    for cut in 0..replies.len() {
+        let server = Scripted::greeting(vec![Await("v c O3\r\n"), say(&replies[..cut])]);
+        let answer = ask(&server.store(), &[Request::ReadClock, add(), read()]);
+        let whole = ends.iter().filter(|end| cut >= **end).count();
+        assert_eq!(answer.replies.len(), whole, "cut after {cut}: {answer:?}");
+        assert_eq!(damage(&answer), Some(Damage::Cut), "cut after {cut}");
+        assert!(answer.pending.is_none());
+        server.join();
+    }
+}
+
+#[test]
+fn late_replies_are_received_by_whoever_goes_on_listening() {
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![
+        Await("v c O3\r\n"),
+        say("HD t347483647 O1\r\nHD c"),
+        Hold(hold),
+        say("9 O2\r\nEN O3\r\n"),
+        Await("mg memlock:f:k v c O4\r\n"),
+        say("EN O4\r\n"),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    let began = clock::instant();
+    let answer = store.exchange(&item(), &[Request::ReadClock, add(), read()], None, SHORT);
+    let took = clock::instant() - began;
+    assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(answer.replies.as_slice(), [Reply::Clock(1_800_000_000)]);
+    let pending = answer.pending.expect("a write is open");
+    let pending = pending.wait(SHORT).expect_err("nothing has come");
+    assert_eq!(store.nodes[0].idle(), 0);
+    go.send(()).expect("held");
+    let answer = pending.wait(PATIENCE).expect("all has come");
+    assert!(answer.fault.is_none(), "{answer:?}");
+    assert_eq!(
+        answer.replies.as_slice(),
+        [Reply::Clock(1_800_000_000), Reply::Stored(cas(9)), Reply::Missing]
+    );
+    assert_eq!(store.nodes[0].idle(), 1, "it is in step again");
+    assert_eq!(ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn of_late_reads_nothing_is_kept() {
+    for (batch, said) in [(vec![read()], ""), (vec![add(), read()], "HD c9 O1\r\n")] {
+        let server = Scripted::greeting(vec![Await("v c O"), say(said), AwaitEnd]);
+        let answer = server.store().exchange(&item(), &batch, None, SHORT);
+        assert_eq!(damage(&answer), Some(Damage::Late));
+        assert_eq!(answer.replies.len(), batch.len() - 1);
+        assert!(answer.pending.is_none());
+        // The connection was closed: the script comes to its end.
+        server.join();
+    }
+}
+
+#[test]
+fn a_server_that_closes_while_listening_cuts() {
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![Await(ADDED), Hold(hold)]);
+    let answer = server.store().exchange(&item(), &[add()], None, SHORT);
+    let pending = answer.pending.expect("a write is open");
+    go.send(()).expect("held");
+    assert_eq!(damage(&pending.wait(PATIENCE).expect("closed")), Some(Damage::Cut));
+    server.join();
+}
+
+#[test]
+fn a_reply_too_many_ends_the_connection_but_not_the_exchange() {
+    let server = Scripted::greeting(vec![Await(ADDED), say("HD c9 O1\r\nHD c9 O1\r\n"), AwaitEnd]);
+    let store = server.store();
+    let answer = ask(&store, &[add()]);
+    assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
+    assert_eq!(store.nodes[0].idle(), 0);
+    server.join();
+}
+
+#[test]
+fn a_late_reply_to_an_earlier_exchange_never_answers_a_later_one() {
+    let server = Scripted::greeting(vec![
+        Await("v c O1\r\n"),
+        say("EN O1\r\n"),
+        Await(ADDED),
+        say("NS O1\r\n"),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    assert_eq!(ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
+    let answer = ask(&store, &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    server.join();
+}
+
+fn refused(text: &str) -> Reply {
+    Reply::Refused(crate::store::Refusal(text.into()))
+}
+
+#[test]
+fn a_server_error_refuses_one_request_and_keeps_the_connection() {
+    let out_of_memory = "SERVER_ERROR out of memory storing object";
+    let server = Scripted::greeting(vec![
+        Await("v c O3\r\n"),
+        say(&format!("HD t5 O1\r\n{out_of_memory}\r\nEN O3\r\n")),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    let answer = ask(&store, &[Request::ReadClock, add(), read()]);
+    assert!(answer.fault.is_none());
+    assert_eq!(
+        answer.replies.as_slice(),
+        [Reply::Clock(2_147_483_642), refused(out_of_memory), Reply::Missing]
+    );
+    assert_eq!(store.nodes[0].idle(), 1);
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn a_server_error_before_the_end_leaves_the_rest_cut() {
+    let server = Scripted::greeting(vec![Await("C5 O2\r\n"), say("SERVER_ERROR going down\r\n")]);
+    let answer = ask(&server.store(), &[add(), delete()]);
+    assert_eq!(answer.replies.as_slice(), [refused("SERVER_ERROR going down")]);
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    server.join();
+}
+
+#[test]
+fn a_client_error_refuses_one_request_and_ends_the_connection() {
+    let server = Scripted::greeting(vec![
+        Await("v c O2\r\n"),
+        say("CLIENT_ERROR bad command line format\r\nEN O2\r\n"),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    let answer = ask(&store, &[add(), read()]);
+    assert!(answer.fault.is_none());
+    assert_eq!(
+        answer.replies.as_slice(),
+        [refused("CLIENT_ERROR bad command line format"), Reply::Missing]
+    );
+    assert_eq!(
+        store.nodes[0].idle(),
+        0,
+        "the data block may have been taken for a command"
+    );
+    server.join();
+}
+
+#[test]
+fn an_error_about_a_refused_data_block_refuses_no_other_request() {
+    // The second line is about the data block of the add, which was taken for a command; the delete was done.
+    let server = Scripted::greeting(vec![
+        Await("C5 O2\r\n"),
+        say("CLIENT_ERROR bad command line format\r\nERROR\r\nHD O2\r\n"),
+        AwaitEnd,
+    ]);
+    let answer = ask(&server.store(), &[add(), delete()]);
+    assert_eq!(
+        answer.replies.as_slice(),
+        [refused("CLIENT_ERROR bad command line format")]
+    );
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    server.join();
+}
+
+#[test]
+fn servers_on_which_locks_are_not_safe_get_no_request() {
+    for (said, part) in [
+        (GREETING_REPLY.replace("1.6.18", "1.5.22"), "upgrade"),
+        (GREETING_REPLY.replace("enabled yes", "enabled no"), "-C"),
+        ("ERROR Too many open connections\r\n".to_owned(), "higher -c"),
+        ("HTTP/1.1 400 Bad Request\r\n".to_owned(), "does not speak"),
+        ("STAT pid".to_owned(), "closed the connection before"),
+    ] {
+        let server = Scripted::start(vec![vec![Await("stats settings\r\n"), Say(said.into_bytes())]]);
+        let answer = ask(&server.store(), &[add()]);
+        assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+        assert!(answer.replies.is_empty() && answer.pending.is_none());
+        assert!(text(&answer).contains(part), "{}", text(&answer));
+        server.join();
+    }
+}
+
+#[test]
+fn the_reason_of_a_server_that_closes_at_once_is_told() {
+    let server = Scripted::start(vec![vec![say("ERROR Too many open connections\r\n")]]);
+    let answer = ask(&server.store(), &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    server.join();
+}
+
+#[test]
+fn a_young_server_gets_no_request_and_is_told_apart() {
+    let young = GREETING_REPLY.replace("uptime 100", "uptime 3");
+    let server = Scripted::start(vec![vec![
+        Await("stats settings\r\n"),
+        Say(young.into_bytes()),
+        AwaitEnd,
+    ]]);
+    let store = server.store();
+    let answer = ask(&store, &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::TooYoung));
+    assert_eq!(answer.instance.map(|instance| instance.start), Some(1_800_000_097));
+    assert_eq!(store.nodes[0].idle(), 0);
+    server.join();
+}
+
+#[test]
+fn a_server_that_never_answers_holds_nobody_longer_than_the_limit() {
+    let server = Scripted::start(vec![vec![AwaitEnd]]);
+    let began = clock::instant();
+    let answer = server.store().exchange(&item(), &[add()], None, SHORT);
+    let took = clock::instant() - began;
+    assert!(took < SHORT + Duration::from_millis(500), "{took:?}");
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    server.join();
+}
+
+#[test]
+fn the_limit_holds_for_replies_that_trickle() {
+    let (go, hold): (Sender<()>, _) = channel();
+    let mut acts = vec![Await(ADDED)];
+    // A byte at a time, from a line that is never whole.
+    acts.extend((0..200).map(|_| say("H")));
+    acts.push(Hold(hold));
+    let server = Scripted::greeting(acts);
+    let began = clock::instant();
+    let answer = server.store().exchange(&item(), &[add()], None, SHORT);
+    let took = clock::instant() - began;
+    assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    go.send(()).expect("held");
+    server.join();
+}
+
+#[test]
+fn a_limit_shorter_than_the_last_one_is_kept() {
+    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), AwaitEnd]);
+    let store = server.store();
+    assert!(ask(&store, &[read()]).fault.is_none());
+    let began = clock::instant();
+    let answer = store.exchange(&item(), &[read()], None, SHORT);
+    let took = clock::instant() - began;
+    assert!(took < SHORT + Duration::from_millis(500), "{took:?}");
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    server.join();
+}
+
+#[test]
+fn a_limit_longer_than_the_last_one_is_used() {
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![
+        Await("v c O1\r\n"),
+        say("EN O1\r\n"),
+        Await("v c O2\r\n"),
+        Hold(hold),
+        say("EN O2\r\n"),
+    ]);
+    let store = server.store();
+    let answer = store.exchange(&item(), &[read()], None, Duration::from_secs(5));
+    assert!(answer.fault.is_none(), "{answer:?}");
+    let asker = std::thread::spawn(move || store.exchange(&item(), &[read()], None, PATIENCE));
+    go.send(()).expect("held");
+    assert!(asker.join().expect("no panic").fault.is_none());
+    server.join();
+}
+
+#[test]
+fn no_time_left_sends_nothing() {
+    let store = Memcached::new(vec![Server::parse("127.0.0.1:9").expect("valid")], "memlock");
+    let answer = store.exchange(&item(), &[add()], None, Duration::ZERO);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(answer.instance, None);
+}
+
+#[test]
+fn reads_go_out_again_when_an_idle_connection_turns_out_to_be_dead() {
+    let server = Scripted::start(vec![
+        greeted(vec![Await("v c O1\r\n"), say("EN O1\r\n")]),
+        greeted(vec![Await("v c O1\r\n"), say("EN O1\r\n"), AwaitEnd]),
+    ]);
+    let store = server.store();
+    assert!(ask(&store, &[read()]).fault.is_none());
+    assert_eq!(store.nodes[0].idle(), 1);
+    let answer = ask(&store, &[read()]);
+    assert_eq!(answer.replies.as_slice(), [Reply::Missing], "{answer:?}");
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn writes_on_a_dead_idle_connection_are_cut_and_never_sent_twice() {
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), Await(ADDED), Hold(hold)]);
+    let store = server.store();
+    assert!(ask(&store, &[read()]).fault.is_none());
+    let asker = std::thread::spawn(move || (ask(&store, &[add()]), store));
+    go.send(()).expect("held");
+    let (answer, store) = asker.join().expect("no panic");
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(answer.instance, Some(INSTANCE));
+    assert_eq!(store.nodes[0].idle(), 0);
+    // There was one connection, and there is no script for another.
+    server.join();
+}
+
+#[test]
+fn nothing_is_sent_to_another_instance() {
+    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), AwaitEnd]);
+    let store = server.store();
+    let other = Instance { pid: 78, ..INSTANCE };
+    for _ in 0..2 {
+        let answer = store.exchange(&item(), &[delete()], Some(other), PATIENCE);
+        assert_eq!(damage(&answer), Some(Damage::OtherInstance));
+        assert_eq!(answer.instance, Some(INSTANCE));
+        assert_eq!(store.nodes[0].idle(), 1, "it is as good as before");
+    }
+    let answer = store.exchange(&item(), &[read()], Some(INSTANCE), PATIENCE);
+    assert_eq!(answer.replies.as_slice(), [Reply::Missing]);
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn a_dead_connection_to_the_old_instance_does_not_hide_the_new_one() {
+    let new = GREETING_REPLY.replace("pid 77", "pid 78");
+    let (go, hold) = channel();
+    let server = Scripted::start(vec![
+        greeted(vec![Await("v c O1\r\n"), say("EN O1\r\n"), Hold(hold)]),
+        vec![
+            Await("stats settings\r\n"),
+            Say(new.into_bytes()),
+            Await("C5 O1\r\n"),
+            say("EX O1\r\n"),
+            AwaitEnd,
+        ],
+    ]);
+    let store = server.store();
+    assert!(ask(&store, &[read()]).fault.is_none());
+    go.send(()).expect("held");
+    let wanted = Instance { pid: 78, ..INSTANCE };
+    let deadline = clock::instant() + PATIENCE;
+    // Until the end of the old connection has arrived, it is alive for all that anybody can tell.
+    let answer = loop {
+        let answer = store.exchange(&item(), &[delete()], Some(wanted), PATIENCE);
+        if damage(&answer) != Some(Damage::OtherInstance) || clock::instant() > deadline {
+            break answer;
+        }
+    };
+    assert_eq!(answer.replies.as_slice(), [Reply::Exists], "{answer:?}");
+    assert_eq!(answer.instance, Some(wanted));
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_with_what_to_do() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .expect("bind")
+        .local_addr()
+        .expect("bound");
+    let store = Memcached::new(vec![Server::parse(&free.to_string()).expect("valid")], "memlock");
+    let answer = ask(&store, &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("is memcached running"), "{}", text(&answer));
+    let store = Memcached::new(vec![Server::parse("unix:/nonexistent/sock").expect("valid")], "memlock");
+    let answer = ask(&store, &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("-s"), "{}", text(&answer));
+    let store = Memcached::new(vec![Server::parse("no-such-host.invalid").expect("valid")], "memlock");
+    let answer = ask(&store, &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("`no-such-host.invalid`"), "{}", text(&answer));
+}
+
+#[test]
+fn a_name_is_looked_up() {
+    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), AwaitEnd]);
+    let entry = format!("LocalHost:{}", server.address.port());
+    let store = Memcached::new(vec![Server::parse(&entry).expect("valid")], "memlock");
+    assert_eq!(ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
+    assert_eq!(store.server_of(&item()), entry);
+    drop(store);
+    server.join();
+}
+
+#[test]
+fn an_old_server_may_leave_out_the_opaque_on_a_miss() {
+    let old = GREETING_REPLY.replace("1.6.18", "1.6.14");
+    let server = Scripted::start(vec![vec![
+        Await("stats settings\r\n"),
+        Say(old.into_bytes()),
+        Await("v c O3\r\n"),
+        say("EN\r\nHD c9 O2\r\nEN\r\n"),
+        AwaitEnd,
+    ]]);
+    let answer = ask(&server.store(), &[Request::ReadClock, add(), read()]);
+    assert_eq!(
+        answer.replies.as_slice(),
+        [Reply::Missing, Reply::Stored(cas(9)), Reply::Missing]
+    );
+    server.join();
+}
+
+#[test]
+fn an_empty_list_of_servers_answers_without_a_panic() {
+    let store = Memcached::new(Vec::new(), "memlock");
+    assert_eq!(damage(&ask(&store, &[read()])), Some(Damage::NotSent));
+    assert_eq!((store.server_of(&item()), store.servers()), ("", 0));
+}

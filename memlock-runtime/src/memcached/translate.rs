@@ -79,8 +79,8 @@ fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, S
     Ok(value)
 }
 
-fn opaque_of(opaque: u64) -> Option<Vec<u8>> {
-    Some(opaque.to_string().into_bytes())
+fn digits_of(opaque: u64) -> Vec<u8> {
+    opaque.to_string().into_bytes()
 }
 
 /// `mg`: with `value`, `v c`; without, `t`.
@@ -89,7 +89,7 @@ fn get(item: &ItemName, value: bool, opaque: u64) -> Result<MetaCommand, Error> 
     options.value = value;
     options.return_cas = value;
     options.return_ttl = !value;
-    options.opaque = opaque_of(opaque);
+    options.opaque = Some(digits_of(opaque));
     build_get(item.as_str(), &options)
 }
 
@@ -102,7 +102,7 @@ fn set(item: &ItemName, value: Vec<u8>, ttl: u32, cas: Option<Cas>, opaque: u64)
     }
     options.ttl = Some(ttl);
     options.return_cas = true;
-    options.opaque = opaque_of(opaque);
+    options.opaque = Some(digits_of(opaque));
     build_set(item.as_str(), value, &options)
 }
 
@@ -110,7 +110,7 @@ fn set(item: &ItemName, value: Vec<u8>, ttl: u32, cas: Option<Cas>, opaque: u64)
 fn delete(item: &ItemName, cas: Cas, opaque: u64) -> Result<MetaCommand, Error> {
     let mut options = DeleteOptions::default();
     options.compare_cas = Some(cas.get());
-    options.opaque = opaque_of(opaque);
+    options.opaque = Some(digits_of(opaque));
     build_delete(item.as_str(), &options)
 }
 
@@ -131,13 +131,7 @@ pub(super) enum Judged {
 }
 
 /// Judges one reply: its line without the line end, and its value where it is a `VA`.
-pub(super) fn judge(
-    awaited: Awaited,
-    opaque: u64,
-    opaque_on_miss: bool,
-    line: &[u8],
-    value: Option<&[u8]>,
-) -> Judged {
+pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &[u8], value: Option<&[u8]>) -> Judged {
     let result = match MetaResponse::parse_header(line).and_then(parse_meta_result) {
         Ok(result) => result,
         Err(Error::Server(_)) => return refused(line, true),
@@ -159,7 +153,9 @@ pub(super) fn judge(
             Some(second) => Reply::Clock(second),
             None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
         },
-        (Awaited::Clock | Awaited::Item, ReturnCode::En) => Reply::Missing,
+        (Awaited::Clock | Awaited::Item, ReturnCode::En) | (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => {
+            Reply::Missing
+        }
         // Without a CAS above zero nothing is proved: zero is what a server without CAS says.
         (Awaited::Added | Awaited::Replaced, ReturnCode::Hd) => match cas {
             Some(cas) => Reply::Stored(cas),
@@ -167,7 +163,6 @@ pub(super) fn judge(
         },
         (Awaited::Added, ReturnCode::Ns) => Reply::NotStored,
         (Awaited::Replaced | Awaited::Deleted, ReturnCode::Ex) => Reply::Exists,
-        (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => Reply::Missing,
         (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
         (Awaited::Item, ReturnCode::Va) => match (cas, value) {
             (Some(cas), Some(value)) => Reply::Item {
@@ -353,11 +348,42 @@ mod tests {
         use Awaited::{Added, Clock, Deleted, Item, Replaced};
         for awaited in [Clock, Added, Replaced, Deleted, Item] {
             for line in [
-                "", " ", "O7", "OK", "STORED", "HD", "HD O8", "HD O07", "HD O+7", "HD O", "HD c5", "HD c5 O", "EN", "EN O8",
-                "HD c5 O7 O7", "HD c5 O7 O8", "HD t5 c5 c6 O7", "HD t5 t6 c5 O7", "NS c0", "EX c0", "NF", "NF O77",
-                "MN", "ME O7", "ME x O7", "VA 14 c5", "VA c5 O7", "VA", "VA -1 c5 O7", "hd c5 t5 O7", "HD c5\tO7",
+                "",
+                " ",
+                "O7",
+                "OK",
+                "STORED",
+                "HD",
+                "HD O8",
+                "HD O07",
+                "HD O+7",
+                "HD O",
+                "HD c5",
+                "HD c5 O",
+                "EN",
+                "EN O8",
+                "HD c5 O7 O7",
+                "HD c5 O7 O8",
+                "HD t5 c5 c6 O7",
+                "HD t5 t6 c5 O7",
+                "NS c0",
+                "EX c0",
+                "NF",
+                "NF O77",
+                "MN",
+                "ME O7",
+                "ME x O7",
+                "VA 14 c5",
+                "VA c5 O7",
+                "VA",
+                "VA -1 c5 O7",
+                "hd c5 t5 O7",
+                "HD c5\tO7",
             ] {
-                assert!(matches!(reply(awaited, line), Judged::Nonsense(_)), "{awaited:?} {line:?}");
+                assert!(
+                    matches!(reply(awaited, line), Judged::Nonsense(_)),
+                    "{awaited:?} {line:?}"
+                );
             }
         }
         for (awaited, line) in [
@@ -389,7 +415,10 @@ mod tests {
             (Item, "VA 14 c0 O7"),
             (Item, "NF O7"),
         ] {
-            assert!(matches!(reply(awaited, line), Judged::Nonsense(_)), "{awaited:?} {line:?}");
+            assert!(
+                matches!(reply(awaited, line), Judged::Nonsense(_)),
+                "{awaited:?} {line:?}"
+            );
         }
     }
 

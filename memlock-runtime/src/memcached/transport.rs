@@ -17,7 +17,7 @@ const TIMER_SLACK: Duration = Duration::from_millis(2);
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
 /// A limit that nobody means; it keeps additions to an `Instant` from overflowing.
-const LONGEST_LIMIT: Duration = Duration::from_secs(86_400);
+const LONGEST_LIMIT: Duration = Duration::from_hours(24);
 
 /// The longest reply line. Real ones stay under 100 bytes, and error lines are a sentence.
 pub(super) const LONGEST_LINE: usize = 2048;
@@ -197,8 +197,8 @@ impl Transport {
     /// After a call that moved no byte: `Ok` where it is to be made again.
     fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), Broken> {
         // Where timers report `WouldBlock`, `TimedOut` is the network's: it gave up on the peer.
-        let timer = error.kind() == io::ErrorKind::WouldBlock
-            || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
+        let timer =
+            error.kind() == io::ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
         if !timer && error.kind() != io::ErrorKind::Interrupted {
             return Err(Broken::from_error(error));
         }

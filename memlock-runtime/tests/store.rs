@@ -1,0 +1,518 @@
+//! The store against real memcached processes, which each test starts for itself: that the facts on which the protocol
+//! rests hold on the installed version, and that every fault of a server is told as what it is.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use memlock_runtime::__internals::{
+    Answer, Cas, Content, Damage, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, Server, Store,
+};
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a caller allows for one exchange.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// A memcached process, killed when dropped.
+struct Process {
+    child: Child,
+    spelled: String,
+}
+
+impl Process {
+    /// On a free port, with more options.
+    fn start(options: &[&str]) -> Process {
+        Process::start_on(free_port(), options)
+    }
+
+    fn start_on(port: u16, options: &[&str]) -> Process {
+        let port = port.to_string();
+        let mut all = vec!["-l", "127.0.0.1", "-p", &port];
+        all.extend_from_slice(options);
+        let process = Process::spawn(&all, format!("127.0.0.1:{port}"));
+        eventually("memcached listens", || {
+            TcpStream::connect(&process.spelled).is_ok().then_some(())
+        });
+        process
+    }
+
+    fn start_local(path: &PathBuf) -> Process {
+        let text = path.to_str().expect("text");
+        let process = Process::spawn(&["-s", text], format!("unix:{text}"));
+        eventually("memcached listens", || {
+            std::os::unix::net::UnixStream::connect(path).is_ok().then_some(())
+        });
+        process
+    }
+
+    fn spawn(options: &[&str], spelled: String) -> Process {
+        let child = Command::new("memcached")
+            .args(["-u", "root", "-U", "0", "-m", "16", "-t", "2"])
+            .args(options)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("install memcached (apt-get install memcached)");
+        Process { child, spelled }
+    }
+
+    fn store(&self) -> Memcached {
+        Memcached::new(vec![Server::parse(&self.spelled).expect("an entry")], "memlock")
+    }
+
+    /// A store on it, once it is old enough to grant.
+    fn grown(&self) -> Memcached {
+        let store = self.store();
+        eventually("memcached grows old enough", || {
+            let answer = store.exchange(&item("x"), &[Request::ReadClock], None, LIMIT);
+            (damage(&answer) != Some(Damage::TooYoung)).then(|| assert!(answer.fault.is_none(), "{answer:?}"))
+        });
+        store
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .expect("kill");
+        assert!(status.success());
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+#[allow(clippy::disallowed_methods, reason = "tests of real time read the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Tries until there is something, a hundred times a second.
+#[allow(clippy::disallowed_methods, reason = "a process gives no other sign")]
+fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let until = now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(now() < until, "it never happened that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn item(key: &str) -> ItemName {
+    ItemName::of_lock("memlock", "store_tests", key)
+}
+
+fn record(nonce: u128) -> Record {
+    Record {
+        nonce: Nonce(nonce),
+        lease: Duration::from_millis(5200),
+        renewal: 3,
+        label: "host 7 f".into(),
+        full_name: None,
+    }
+}
+
+fn add(key: &str, nonce: u128) -> Request {
+    Request::Add {
+        item: item(key),
+        record: record(nonce),
+        ttl: 60,
+    }
+}
+
+fn replace(key: &str, nonce: u128, cas: Cas) -> Request {
+    Request::Replace {
+        item: item(key),
+        record: record(nonce),
+        ttl: 60,
+        cas,
+    }
+}
+
+fn delete(key: &str, cas: Cas) -> Request {
+    Request::Delete { item: item(key), cas }
+}
+
+fn read(key: &str) -> Request {
+    Request::Read { item: item(key) }
+}
+
+fn damage(answer: &Answer) -> Option<Damage> {
+    answer.fault.as_ref().map(|fault| fault.damage)
+}
+
+fn text(answer: &Answer) -> String {
+    answer.fault.as_ref().expect("a fault").source.to_string()
+}
+
+/// The only reply to a request that is answered.
+fn reply(store: &Memcached, request: Request) -> Reply {
+    let answer = store.exchange(&item("x"), &[request], None, LIMIT);
+    assert!(answer.fault.is_none(), "{answer:?}");
+    answer.replies.into_iter().next().expect("one reply")
+}
+
+fn stored(reply: &Reply) -> Cas {
+    match reply {
+        Reply::Stored(cas) => *cas,
+        other => panic!("not stored: {other:?}"),
+    }
+}
+
+fn instance(store: &Memcached) -> Instance {
+    let answer = store.exchange(&item("x"), &[read("x")], None, LIMIT);
+    answer.instance.expect("reached")
+}
+
+fn every_request_has_the_reply_that_its_docs_promise(process: &Process) {
+    let store = process.grown();
+    let any = Cas::new(u64::MAX).expect("not zero");
+    assert_eq!(reply(&store, read("k")), Reply::Missing);
+    assert_eq!(reply(&store, delete("k", any)), Reply::Missing);
+    assert_eq!(reply(&store, replace("k", 1, any)), Reply::Missing);
+    assert_eq!(reply(&store, read("k")), Reply::Missing, "replace never creates");
+
+    let first = stored(&reply(&store, add("k", 1)));
+    assert_eq!(reply(&store, add("k", 2)), Reply::NotStored);
+    let there = |nonce, cas| Reply::Item {
+        content: Content::Lock(record(nonce)),
+        cas,
+    };
+    assert_eq!(reply(&store, read("k")), there(1, first));
+
+    let second = stored(&reply(&store, replace("k", 3, first)));
+    assert!(second > first, "CAS rises");
+    assert_eq!(reply(&store, replace("k", 4, first)), Reply::Exists);
+    assert_eq!(reply(&store, delete("k", first)), Reply::Exists);
+    assert_eq!(reply(&store, read("k")), there(3, second));
+    assert_eq!(reply(&store, delete("k", second)), Reply::Deleted);
+    assert_eq!(reply(&store, read("k")), Reply::Missing);
+
+    let answer = store.exchange(
+        &item("k"),
+        &[
+            Request::ReadClock,
+            add("k", 5),
+            add("k", 6),
+            read("k"),
+            delete("k", any),
+        ],
+        None,
+        LIMIT,
+    );
+    assert!(answer.fault.is_none(), "{answer:?}");
+    let third = stored(&answer.replies[1]);
+    assert!(third > second);
+    assert_eq!(
+        answer.replies[2..],
+        [Reply::NotStored, there(5, third), Reply::Exists],
+        "one batch is executed in order"
+    );
+}
+
+#[test]
+fn every_reply_over_tcp() {
+    every_request_has_the_reply_that_its_docs_promise(&Process::start(&[]));
+}
+
+#[test]
+fn every_reply_over_a_local_socket() {
+    let directory = std::env::temp_dir().join(format!("memlock-store-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    every_request_has_the_reply_that_its_docs_promise(&Process::start_local(&directory.join("socket")));
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[test]
+fn the_clock_item_tells_the_servers_second() {
+    let process = Process::start(&[]);
+    let store = process.grown();
+    assert_eq!(reply(&store, Request::ReadClock), Reply::Missing);
+    let _ = stored(&reply(&store, Request::CreateClock));
+    assert_eq!(reply(&store, Request::CreateClock), Reply::NotStored);
+    let time_of_stats = || -> u64 {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut stream = TcpStream::connect(&process.spelled).expect("connect");
+        stream.write_all(b"stats\r\n").expect("write");
+        BufReader::new(stream)
+            .lines()
+            .find_map(|line| line.expect("text").strip_prefix("STAT time ").map(str::to_owned))
+            .expect("a time")
+            .parse()
+            .expect("a number")
+    };
+    let before = time_of_stats();
+    let Reply::Clock(second) = reply(&store, Request::ReadClock) else {
+        panic!("no clock")
+    };
+    // `stats` dates the process's start a second or two off; what matters is that both run at one rate from there.
+    assert!(second.abs_diff(before) <= 3, "{second} {before}");
+    eventually("the clock moves on", || {
+        matches!(reply(&store, Request::ReadClock), Reply::Clock(later) if later > second).then_some(())
+    });
+}
+
+#[test]
+fn a_strangers_item_is_foreign_and_can_be_deleted_only_by_its_cas() {
+    use std::io::{Read as _, Write as _};
+    let process = Process::start(&[]);
+    let store = process.grown();
+    let mut stream = TcpStream::connect(&process.spelled).expect("connect");
+    let name = item("k");
+    for (value, length) in [("", 0), ("garbage", 7)] {
+        write!(stream, "set {} 0 60 {length}\r\n{value}\r\n", name.as_str()).expect("write");
+        let mut said = [0; 8];
+        stream.read_exact(&mut said).expect("stored");
+        assert_eq!(&said, b"STORED\r\n");
+        let Reply::Item { content, .. } = reply(&store, read("k")) else {
+            panic!("not there")
+        };
+        assert_eq!(content, Content::Foreign);
+    }
+}
+
+#[test]
+fn a_huge_item_of_a_stranger_is_a_fault_and_no_allocation() {
+    use std::io::{Read as _, Write as _};
+    let process = Process::start(&[]);
+    let store = process.grown();
+    let mut stream = TcpStream::connect(&process.spelled).expect("connect");
+    write!(
+        stream,
+        "set {} 0 60 100000\r\n{}\r\n",
+        item("k").as_str(),
+        "x".repeat(100_000)
+    )
+    .expect("write");
+    let mut said = [0; 8];
+    stream.read_exact(&mut said).expect("stored");
+    let answer = store.exchange(&item("k"), &[read("k")], None, LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(
+        reply(&store, read("other")),
+        Reply::Missing,
+        "the next exchange is not affected"
+    );
+}
+
+#[test]
+fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
+    use std::io::Write as _;
+    let process = Process::start(&["-M", "-o", "no_slab_automove"]);
+    let store = process.grown();
+    let before = instance(&store);
+    let mut stream = TcpStream::connect(&process.spelled).expect("connect");
+    let mut number = 0_u64;
+    let refusal = eventually("the memory is full", || {
+        // Items of exactly a lock's size, so that they use up the memory that locks would use.
+        let mut fillers = String::new();
+        for _ in 0..10_000 {
+            number += 1;
+            let name = item(&format!("{number:020}"));
+            let filler = format!("set {} 0 0 57 noreply\r\n{}\r\n", name.as_str(), "x".repeat(57));
+            fillers.push_str(&filler);
+        }
+        stream.write_all(fillers.as_bytes()).expect("write");
+        let key = format!("{:020}", u64::MAX - number);
+        let answer = store.exchange(&item(&key), &[read("a"), add(&key, 1), read("b")], None, LIMIT);
+        assert!(answer.fault.is_none(), "{answer:?}");
+        assert_eq!([&answer.replies[0], &answer.replies[2]], [&Reply::Missing; 2]);
+        match &answer.replies[1] {
+            Reply::Refused(refusal) => Some(refusal.clone()),
+            _ => None,
+        }
+    });
+    assert!(refusal.to_string().contains("out of memory"), "{refusal}");
+    assert_eq!(instance(&store), before);
+}
+
+#[test]
+fn a_server_without_cas_is_refused() {
+    let process = Process::start(&["-C"]);
+    let answer = process.store().exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert!(text(&answer).contains("-C"), "{}", text(&answer));
+}
+
+#[test]
+fn a_young_server_is_refused_and_accepted_two_seconds_later() {
+    let process = Process::start(&[]);
+    let began = now();
+    let store = process.store();
+    let answer = store.exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
+    let young = answer.instance.expect("reached");
+    let grown = process.grown();
+    assert_eq!(instance(&grown), young, "the start does not move while it grows");
+    assert!(now() - began < Duration::from_secs(5));
+    assert_eq!(reply(&grown, read("k")), Reply::Missing, "nothing was stored");
+}
+
+#[test]
+fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
+    let mut process = Process::start(&[]);
+    let port = process
+        .spelled
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .parse()
+        .expect("a number");
+    let store = process.grown();
+    let old = instance(&store);
+    let cas = stored(&reply(&store, add("k", 1)));
+    process.kill();
+    let answer = store.exchange(&item("k"), &[delete("k", cas)], Some(old), LIMIT);
+    // On the connection of a moment ago the request may well have left.
+    assert_eq!(damage(&answer), Some(Damage::Cut), "{answer:?}");
+    assert_eq!(answer.instance, Some(old));
+    let answer = store.exchange(&item("k"), &[add("k", 2)], None, LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::NotSent), "nobody listens: {answer:?}");
+
+    let process = Process::start_on(port, &[]);
+    drop(process.grown());
+    // A stranger's lock has the CAS of the old one: only the instance tells.
+    let other = process.store();
+    let same = eventually("the CAS comes round", || {
+        let new = stored(&reply(&other, add("k", 3)));
+        (new >= cas).then_some(new).or_else(|| {
+            assert_eq!(reply(&other, delete("k", new)), Reply::Deleted);
+            None
+        })
+    });
+    assert_eq!(same, cas);
+    let answer = store.exchange(&item("k"), &[delete("k", cas)], Some(old), LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::OtherInstance), "{answer:?}");
+    assert_ne!(answer.instance.expect("reached"), old);
+    assert!(
+        matches!(reply(&store, read("k")), Reply::Item { .. }),
+        "it is still there"
+    );
+}
+
+#[test]
+fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_on() {
+    let process = Process::start(&[]);
+    let store = process.grown();
+    assert_eq!(reply(&store, read("k")), Reply::Missing);
+    process.signal("-STOP");
+    let limit = Duration::from_millis(200);
+    let began = now();
+    let answer = store.exchange(&item("k"), &[Request::ReadClock, add("k", 1)], None, limit);
+    let took = now() - began;
+    assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}");
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert!(answer.replies.is_empty());
+    let pending = answer.pending.expect("a write is open");
+
+    // A new connection is accepted by the kernel and never greeted.
+    let began = now();
+    let second = store.exchange(&item("k"), &[add("k", 2)], None, limit);
+    let took = now() - began;
+    assert!(took < limit + Duration::from_millis(100), "{took:?}");
+    assert_eq!(damage(&second), Some(Damage::NotSent), "{second:?}");
+
+    let pending = pending.wait(Duration::from_millis(20)).expect_err("it stands still");
+    process.signal("-CONT");
+    let answer = pending.wait(PATIENCE).expect("it goes on");
+    assert!(answer.fault.is_none(), "{answer:?}");
+    let cas = stored(&answer.replies[1]);
+    assert_eq!(
+        reply(&store, delete("k", cas)),
+        Reply::Deleted,
+        "what it did can be undone"
+    );
+}
+
+#[test]
+fn a_server_without_a_free_connection_says_so() {
+    let process = Process::start(&["-c", "32"]);
+    drop(process.grown());
+    let mut held = Vec::new();
+    let answer = eventually("the connections are used up", || {
+        held.extend((0..10).filter_map(|_| TcpStream::connect(&process.spelled).ok()));
+        let answer = process.store().exchange(&item("k"), &[read("k")], None, LIMIT);
+        answer.fault.is_some().then_some(answer)
+    });
+    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert!(
+        text(&answer).contains("no connection left") || text(&answer).contains("closed the connection"),
+        "{}",
+        text(&answer)
+    );
+    let answer = process.store().exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    drop(held);
+    eventually("connections are free again", || {
+        let answer = process.store().exchange(&item("k"), &[read("k")], None, LIMIT);
+        answer
+            .fault
+            .is_none()
+            .then(|| assert_eq!(answer.replies[0], Reply::Missing))
+    });
+}
+
+#[test]
+fn items_of_several_servers_are_where_the_router_says() {
+    let processes = [Process::start(&[]), Process::start(&[])];
+    let servers = |order: [usize; 2]| {
+        let list = order.map(|index| Server::parse(&processes[index].spelled).expect("an entry"));
+        Memcached::new(list.into(), "memlock")
+    };
+    for process in &processes {
+        drop(process.grown());
+    }
+    let (forwards, backwards) = (servers([0, 1]), servers([1, 0]));
+    for number in 0..32 {
+        let key = number.to_string();
+        let name = item(&key);
+        let answer = forwards.exchange(&name, &[add(&key, 1)], None, LIMIT);
+        assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
+        let answer = backwards.exchange(&name, &[add(&key, 2)], None, LIMIT);
+        assert_eq!(
+            answer.replies.as_slice(),
+            [Reply::NotStored],
+            "one lock is on one server"
+        );
+        assert_eq!(forwards.server_of(&name), backwards.server_of(&name));
+        assert_eq!(forwards.server_index(&name), 1 - backwards.server_index(&name));
+    }
+}
+
+#[test]
+fn many_threads_share_a_store() {
+    let process = Process::start(&[]);
+    let store = process.grown();
+    std::thread::scope(|scope| {
+        for thread in 0..24 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..100 {
+                    let key = format!("{thread}/{round}");
+                    let cas = stored(&reply(store, add(&key, 1)));
+                    assert_eq!(reply(store, delete(&key, cas)), Reply::Deleted);
+                }
+            });
+        }
+    });
+}
