@@ -148,7 +148,11 @@ impl Acquire {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
                 Some(Reply::NotStored) => {
                     self.failures = 0;
-                    if self.has_looked && self.wait_is_over(now) { self.busy() } else { self.look() }
+                    if self.has_looked && self.wait_is_over(now) {
+                        self.busy()
+                    } else {
+                        self.look()
+                    }
                 }
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                 // Any other reply to an add is no proof of anything.
@@ -182,7 +186,11 @@ impl Acquire {
                     self.holder = (!record.label.is_empty()).then(|| Arc::clone(&record.label));
                     let watch = Watch::observe(self.watch, record, now);
                     self.watch = Some(watch);
-                    if watch.left(now).is_zero() { self.take_over(fresh, *cas, instance) } else { self.pause(now) }
+                    if watch.left(now).is_zero() {
+                        self.take_over(fresh, *cas, instance)
+                    } else {
+                        self.pause(now)
+                    }
                 }
                 (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
                 _ => self.unreachable(now, &answered, Acquire::look),
@@ -197,7 +205,11 @@ impl Acquire {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
                     self.outstanding.push(nonce);
                 }
-                if self.short_grants >= SHORT_GRANTS { self.end(Outcome::TooSlow) } else { self.add(fresh) }
+                if self.short_grants >= SHORT_GRANTS {
+                    self.end(Outcome::TooSlow)
+                } else {
+                    self.add(fresh)
+                }
             }
 
             (State::Clearing { nonce }, Input::Answered(answered)) => {
@@ -213,7 +225,11 @@ impl Acquire {
             }
 
             (State::Pausing { then_look }, Input::Woke) => {
-                if then_look { self.look() } else { self.add(fresh) }
+                if then_look {
+                    self.look()
+                } else {
+                    self.add(fresh)
+                }
             }
 
             // An input that the state did not ask for moves nothing: the driver that sends one is broken, and a lock is
@@ -227,12 +243,27 @@ impl Acquire {
         let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        exchange(smallvec![Request::ReadClock, Request::Add { item, record, ttl: ttl_of(self.spec.lease()) }], None)
+        exchange(
+            smallvec![
+                Request::ReadClock,
+                Request::Add {
+                    item,
+                    record,
+                    ttl: ttl_of(self.spec.lease())
+                }
+            ],
+            None,
+        )
     }
 
     fn look(&mut self) -> Output<Outcome> {
         self.state = State::Looking;
-        exchange(smallvec![Request::Read { item: self.spec.item.clone() }], None)
+        exchange(
+            smallvec![Request::Read {
+                item: self.spec.item.clone()
+            }],
+            None,
+        )
     }
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
@@ -240,12 +271,21 @@ impl Acquire {
         let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
         let ttl = ttl_of(self.spec.lease());
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
-        exchange(smallvec![Request::ReadClock, Request::Replace { item, record, ttl, cas }], Some(instance))
+        exchange(
+            smallvec![Request::ReadClock, Request::Replace { item, record, ttl, cas }],
+            Some(instance),
+        )
     }
 
     fn clear(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         self.state = State::Clearing { nonce };
-        exchange(smallvec![Request::Delete { item: self.spec.item.clone(), cas }], Some(instance))
+        exchange(
+            smallvec![Request::Delete {
+                item: self.spec.item.clone(),
+                cas
+            }],
+            Some(instance),
+        )
     }
 
     /// The server has stored our record: a grant, if enough of it is left.
@@ -267,7 +307,14 @@ impl Acquire {
             answered.server_second(),
             answered.best,
         );
-        let grant = Grant { nonce, instance, cas, deadline, token, renewals: 0 };
+        let grant = Grant {
+            nonce,
+            instance,
+            cas,
+            deadline,
+            token,
+            renewals: 0,
+        };
         if answered.reply(0) == Some(&Reply::Missing) {
             self.state = State::MakingClock { grant };
             return exchange(smallvec![Request::CreateClock], None);
@@ -282,7 +329,13 @@ impl Acquire {
         }
         self.short_grants += 1;
         self.state = State::GivingBack { nonce: grant.nonce };
-        exchange(smallvec![Request::Delete { item: self.spec.item.clone(), cas: grant.cas }], Some(grant.instance))
+        exchange(
+            smallvec![Request::Delete {
+                item: self.spec.item.clone(),
+                cas: grant.cas
+            }],
+            Some(grant.instance),
+        )
     }
 
     /// A write got no reply that proves anything.
@@ -291,7 +344,13 @@ impl Acquire {
             self.outstanding.push(nonce);
             return self.unreachable(now, answered, Acquire::look);
         }
-        self.unreachable(now, answered, |acquire| if acquire.has_looked { acquire.look() } else { acquire.add(fresh) })
+        self.unreachable(now, answered, |acquire| {
+            if acquire.has_looked {
+                acquire.look()
+            } else {
+                acquire.add(fresh)
+            }
+        })
     }
 
     /// An exchange failed: once more on a new connection, then give up.
@@ -306,13 +365,22 @@ impl Acquire {
             Damage::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Damage::TooYoung)),
             Damage::TooYoung => {
                 self.failures = 0;
-                self.state = State::Pausing { then_look: self.has_looked };
-                Output::Pause(Pause { from: YOUNG_SERVER_PAUSE, to: YOUNG_SERVER_PAUSE })
+                self.state = State::Pausing {
+                    then_look: self.has_looked,
+                };
+                Output::Pause(Pause {
+                    from: YOUNG_SERVER_PAUSE,
+                    to: YOUNG_SERVER_PAUSE,
+                })
             }
             Damage::OtherInstance => self.look(),
             damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
                 self.failures += 1;
-                if self.failures >= FAILURES { self.end(Outcome::Unreachable(damage)) } else { again(self) }
+                if self.failures >= FAILURES {
+                    self.end(Outcome::Unreachable(damage))
+                } else {
+                    again(self)
+                }
             }
         }
     }
@@ -337,11 +405,15 @@ impl Acquire {
         if let Some(watch) = self.watch {
             longest = longest.min(watch.left(now));
         }
-        Output::Pause(Pause { from: longest / 2, to: longest })
+        Output::Pause(Pause {
+            from: longest / 2,
+            to: longest,
+        })
     }
 
     fn waited(&self, now: Now) -> Duration {
-        self.started.map_or(Duration::ZERO, |started| now.instant.saturating_sub(started.instant))
+        self.started
+            .map_or(Duration::ZERO, |started| now.instant.saturating_sub(started.instant))
     }
 
     fn wait_is_over(&self, now: Now) -> bool {

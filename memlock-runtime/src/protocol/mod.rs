@@ -29,6 +29,8 @@
 mod acquire;
 mod release;
 mod renew;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use acquire::{Acquire, Outcome};

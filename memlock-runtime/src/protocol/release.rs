@@ -50,12 +50,21 @@ impl Release {
     /// Releases `grant`. After its deadline the item may be another's, so it is read first.
     pub fn of_grant(item: ItemName, grant: &Grant, now: Now) -> Release {
         let known = (!grant.deadline.has_passed(now)).then_some((grant.instance, grant.cas));
-        Release { known, ..Release::of_nonce(item, grant.nonce) }
+        Release {
+            known,
+            ..Release::of_nonce(item, grant.nonce)
+        }
     }
 
     /// Deletes whatever a write under `nonce` left behind.
     pub fn of_nonce(item: ItemName, nonce: Nonce) -> Release {
-        Release { item, nonce, known: None, state: State::Ready, reads: 0 }
+        Release {
+            item,
+            nonce,
+            known: None,
+            state: State::Ready,
+            reads: 0,
+        }
     }
 
     /// Makes the next move.
@@ -90,7 +99,10 @@ impl Release {
     fn delete(&mut self, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = State::Deleting;
         Output::Exchange {
-            batch: smallvec![Request::Delete { item: self.item.clone(), cas }],
+            batch: smallvec![Request::Delete {
+                item: self.item.clone(),
+                cas
+            }],
             only_on: Some(instance),
         }
     }
@@ -101,7 +113,12 @@ impl Release {
             return self.end(Released::Failed(Damage::NotSent));
         }
         self.state = State::Reading;
-        Output::Exchange { batch: smallvec![Request::Read { item: self.item.clone() }], only_on: None }
+        Output::Exchange {
+            batch: smallvec![Request::Read {
+                item: self.item.clone()
+            }],
+            only_on: None,
+        }
     }
 
     fn fail(&mut self, answered: &Answered) -> Output<Released> {

@@ -48,7 +48,12 @@ pub struct Renew {
 impl Renew {
     /// Renews `grant`, which was given for `spec`.
     pub fn new(spec: Spec, grant: Grant) -> Renew {
-        Renew { spec, grant, state: State::Ready, reads: 0 }
+        Renew {
+            spec,
+            grant,
+            state: State::Ready,
+            reads: 0,
+        }
     }
 
     /// Makes the next move.
@@ -96,8 +101,16 @@ impl Renew {
         self.grant.renewals += 1;
         let item = self.spec.item.clone();
         let record = self.spec.record(self.grant.nonce, self.grant.renewals);
-        let replace = Request::Replace { item, record, ttl: ttl_of(self.spec.lease()), cas: self.grant.cas };
-        Output::Exchange { batch: smallvec![Request::ReadClock, replace], only_on: Some(self.grant.instance) }
+        let replace = Request::Replace {
+            item,
+            record,
+            ttl: ttl_of(self.spec.lease()),
+            cas: self.grant.cas,
+        };
+        Output::Exchange {
+            batch: smallvec![Request::ReadClock, replace],
+            only_on: Some(self.grant.instance),
+        }
     }
 
     fn read(&mut self) -> Output<Renewed> {
@@ -106,7 +119,12 @@ impl Renew {
             return self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent));
         }
         self.state = State::Reading;
-        Output::Exchange { batch: smallvec![Request::Read { item: self.spec.item.clone() }], only_on: None }
+        Output::Exchange {
+            batch: smallvec![Request::Read {
+                item: self.spec.item.clone()
+            }],
+            only_on: None,
+        }
     }
 
     /// Both the old and the new deadline are proofs, since the server's expiry only moves forward: the later one counts.
@@ -118,7 +136,11 @@ impl Renew {
             answered.server_second(),
             answered.best,
         );
-        if new.remaining(now) > self.grant.deadline.remaining(now) { new } else { self.grant.deadline }
+        if new.remaining(now) > self.grant.deadline.remaining(now) {
+            new
+        } else {
+            self.grant.deadline
+        }
     }
 
     fn fail(&mut self, answered: &Answered) -> Output<Renewed> {

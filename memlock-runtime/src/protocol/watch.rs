@@ -26,7 +26,12 @@ impl Watch {
         let (nonce, renewal, lease) = (record.nonce, record.renewal, record.lease);
         match watch {
             Some(watch) if (watch.nonce, watch.renewal, watch.lease) == (nonce, renewal, lease) => watch,
-            _ => Watch { nonce, renewal, lease, since: received.instant },
+            _ => Watch {
+                nonce,
+                renewal,
+                lease,
+                since: received.instant,
+            },
         }
     }
 
@@ -41,18 +46,30 @@ mod tests {
     use super::*;
 
     fn record(nonce: u128, renewal: u32) -> Record {
-        Record { nonce: Nonce(nonce), lease: Duration::from_secs(10), renewal, label: "".into(), full_name: None }
+        Record {
+            nonce: Nonce(nonce),
+            lease: Duration::from_secs(10),
+            renewal,
+            label: "".into(),
+            full_name: None,
+        }
     }
 
     fn at(seconds: u64) -> Now {
-        Now { instant: Duration::from_secs(seconds), wall: Duration::ZERO }
+        Now {
+            instant: Duration::from_secs(seconds),
+            wall: Duration::ZERO,
+        }
     }
 
     #[test]
     fn a_watch_lasts_longer_than_the_lease_and_counts_from_the_first_sight() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
         let watch = Watch::observe(Some(watch), &record(1, 0), at(109));
-        assert!(watch.left(at(110)) > Duration::ZERO, "not before the drift is allowed for");
+        assert!(
+            watch.left(at(110)) > Duration::ZERO,
+            "not before the drift is allowed for"
+        );
         assert!(watch.left(at(111)).is_zero());
     }
 
@@ -60,13 +77,21 @@ mod tests {
     fn a_renewal_or_another_holder_starts_the_watch_again() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
         for changed in [record(1, 1), record(2, 0)] {
-            assert_eq!(Watch::observe(Some(watch), &changed, at(109)).since, Duration::from_secs(109));
+            assert_eq!(
+                Watch::observe(Some(watch), &changed, at(109)).since,
+                Duration::from_secs(109)
+            );
         }
     }
 
     #[test]
     fn setting_the_wall_clock_forward_does_not_end_a_watch() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
-        assert!(watch.left(Now { wall: Duration::from_secs(1 << 32), ..at(101) }) > Duration::from_secs(9));
+        assert!(
+            watch.left(Now {
+                wall: Duration::from_secs(1 << 32),
+                ..at(101)
+            }) > Duration::from_secs(9)
+        );
     }
 }

@@ -1,0 +1,680 @@
+//! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec};
+use crate::key::ItemName;
+use crate::lease::{Now, ServerClock};
+use crate::memory::Items;
+use crate::store::{Batch, Damage, Instance, Nonce, Refusal, Replies, Reply, Request};
+
+const START: u64 = 1_800_000_000;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What happens to one exchange.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Fine,
+    /// Nothing is sent.
+    NotSent(Damage),
+    /// It is executed, and no reply arrives.
+    Executed(Damage),
+    /// It is not executed (yet), and no reply arrives.
+    Swallowed(Damage),
+}
+
+/// A server, a contender's clocks, and what was sent.
+struct World {
+    items: Items,
+    now: Duration,
+    lag: u64,
+    clock: ServerClock,
+    fates: Vec<Fate>,
+    sent: Vec<(Batch, Option<Instance>)>,
+    nonces: u128,
+}
+
+fn item() -> ItemName {
+    ItemName::of_lock("memlock", "protocol", "x")
+}
+
+fn spec() -> Spec {
+    let interval = Duration::from_millis(50);
+    Spec {
+        item: item(),
+        label: "host/7 protocol".into(),
+        timeout: TIMEOUT,
+        interval,
+        wait: None,
+    }
+}
+
+fn impatient() -> Spec {
+    Spec {
+        wait: Some(Duration::ZERO),
+        ..spec()
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let mut items = Items::new(Instance { start: START, pid: 1 });
+        items.apply(START, &Request::CreateClock);
+        World {
+            items,
+            now: Duration::from_secs(1000),
+            lag: 0,
+            clock: ServerClock::default(),
+            fates: Vec::new(),
+            sent: Vec::new(),
+            nonces: 0,
+        }
+    }
+
+    fn fated(mut self, fates: &[Fate]) -> World {
+        self.fates = fates.iter().rev().copied().collect();
+        self
+    }
+
+    fn at(&self) -> Now {
+        Now {
+            instant: self.now,
+            wall: self.now,
+        }
+    }
+
+    fn second(&self) -> u64 {
+        START + self.now.as_secs() - self.lag
+    }
+
+    fn exchange(&mut self, batch: &Batch, only_on: Option<Instance>) -> Answered {
+        self.sent.push((batch.clone(), only_on));
+        let sent = self.at();
+        let instance = self.items.instance();
+        let mut replies: Replies = SmallVec::new();
+        let damage = match self.fates.pop().unwrap_or(Fate::Fine) {
+            Fate::NotSent(damage) | Fate::Swallowed(damage) => Some(damage),
+            _ if only_on.is_some_and(|only| only != instance) => Some(Damage::OtherInstance),
+            Fate::Executed(damage) => {
+                batch
+                    .iter()
+                    .for_each(|request| drop(self.items.apply(self.second(), request)));
+                Some(damage)
+            }
+            Fate::Fine => {
+                replies = batch
+                    .iter()
+                    .map(|request| self.items.apply(self.second(), request))
+                    .collect();
+                None
+            }
+        };
+        self.now += Duration::from_millis(1);
+        if let Some(Reply::Clock(second)) = replies.first() {
+            self.clock.observe(*second, sent, self.at());
+        }
+        Answered {
+            instance: Some(instance),
+            replies,
+            damage,
+            sent,
+            best: self.clock.best(self.at()),
+        }
+    }
+
+    fn fresh(&mut self) -> Nonce {
+        self.nonces += 1;
+        Nonce(self.nonces)
+    }
+
+    /// Runs a contender until it ends, or until `rests` pauses are over.
+    fn run(&mut self, machine: &mut Acquire, mut input: Input, mut rests: u32) -> Option<Outcome> {
+        loop {
+            let fresh = self.fresh();
+            match machine.step(self.at(), fresh, input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) if rests == 0 => return None,
+                Output::Pause(pause) => {
+                    rests -= 1;
+                    self.now += pause.to.max(Duration::from_micros(1));
+                    input = Input::Woke;
+                }
+                Output::Done(outcome) => return Some(outcome),
+            }
+        }
+    }
+
+    fn acquire(&mut self, spec: Spec) -> (Outcome, Acquire) {
+        let mut machine = Acquire::new(spec, None, false);
+        let outcome = self.run(&mut machine, Input::Start, 100_000).expect("it ends");
+        (outcome, machine)
+    }
+
+    fn granted(&mut self) -> Grant {
+        match self.acquire(spec()).0 {
+            Outcome::Granted(grant) => grant,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn renew(&mut self, grant: &Grant) -> Renewed {
+        let mut machine = Renew::new(spec(), grant.clone());
+        let mut input = Input::Start;
+        loop {
+            match machine.step(self.at(), input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) => panic!("a renewal waits for nothing"),
+                Output::Done(renewed) => return renewed,
+            }
+        }
+    }
+
+    fn release(&mut self, mut machine: Release) -> Released {
+        let mut input = Input::Start;
+        loop {
+            match machine.step(self.at(), input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) => panic!("a release waits for nothing"),
+                Output::Done(released) => return released,
+            }
+        }
+    }
+
+    fn release_grant(&mut self, grant: &Grant) -> Released {
+        let machine = Release::of_grant(item(), grant, self.at());
+        self.release(machine)
+    }
+
+    /// Whose the item is.
+    fn holder(&mut self) -> Option<Nonce> {
+        match self.items.apply(self.second(), &Request::Read { item: item() }) {
+            Reply::Item {
+                content: crate::store::Content::Lock(record),
+                ..
+            } => Some(record.nonce),
+            _ => None,
+        }
+    }
+
+    fn restart(&mut self) {
+        let start = self.items.instance().start + 500;
+        self.items.restart(Instance { start, pid: 2 });
+        self.items.apply(start, &Request::CreateClock);
+    }
+
+    fn stores(&self) -> usize {
+        let is_store = |request: &&Request| matches!(request, Request::Add { .. } | Request::Replace { .. });
+        self.sent.iter().flat_map(|(batch, _)| batch).filter(is_store).count()
+    }
+}
+
+#[test]
+fn a_free_lock_is_granted_in_one_exchange_that_reads_the_clock_first() {
+    let mut world = World::new();
+    let grant = world.granted();
+    assert_eq!(world.sent.len(), 1);
+    assert!(matches!(world.sent[0].0[..], [Request::ReadClock, Request::Add { .. }]));
+    assert_eq!(grant.deadline.length(), TIMEOUT);
+    assert_eq!(
+        grant.deadline.sent().instant,
+        Duration::from_secs(1000),
+        "counted from before the request left"
+    );
+    assert_eq!(world.holder(), Some(grant.nonce));
+}
+
+#[test]
+fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
+    // A store that memcached refuses for lack of memory deletes the item under it, so a blind one may free a held lock.
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let before = world.stores();
+    assert_eq!(world.run(&mut waiter, Input::Start, 50), None);
+    assert_eq!(world.stores() - before, 1, "one blind attempt, then only reading");
+
+    let mut cautious = Acquire::new(spec(), None, true);
+    let before = world.stores();
+    assert_eq!(world.run(&mut cautious, Input::Start, 50), None);
+    assert_eq!(world.stores(), before, "on a server short of memory not even that");
+}
+
+#[test]
+fn a_waiter_gets_the_lock_once_it_is_released_with_a_higher_token() {
+    let mut world = World::new();
+    let first = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    let Some(Outcome::Granted(second)) = world.run(&mut waiter, Input::Woke, 3) else {
+        panic!("it is free")
+    };
+    assert!(second.token > first.token);
+}
+
+#[test]
+fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
+    let mut world = World::new();
+    let dead = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let Some(Outcome::Granted(grant)) = world.run(&mut waiter, Input::Start, 100_000) else {
+        panic!("it never ends")
+    };
+    let granted_after = world.now - Duration::from_secs(1000);
+    assert!(
+        granted_after >= TIMEOUT,
+        "taken over while its holder believed, after {granted_after:?}"
+    );
+    assert!(
+        granted_after < TIMEOUT + Duration::from_millis(100),
+        "taken over late, after {granted_after:?}"
+    );
+    let (batch, only_on) = world.sent.last().expect("an exchange");
+    assert!(matches!(batch[..], [Request::ReadClock, Request::Replace { .. }]) && only_on.is_some());
+    assert!(grant.token > dead.token && dead.deadline.has_passed(world.at()));
+    assert_eq!(
+        world.release_grant(&dead),
+        Released::Gone,
+        "it deletes nothing of its successor's"
+    );
+    assert_eq!(world.holder(), Some(grant.nonce));
+}
+
+#[test]
+fn a_renewed_lease_is_not_taken_over() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    for _ in 0..20 {
+        let Renewed::Renewed(renewed) = world.renew(&grant) else {
+            panic!("it is held")
+        };
+        grant = renewed;
+        let until = world.now + TIMEOUT / 3;
+        while world.now < until {
+            assert_eq!(
+                world.run(&mut waiter, Input::Woke, 1),
+                None,
+                "taken over in spite of renewals"
+            );
+        }
+    }
+}
+
+#[test]
+fn waiting_ends_with_busy_and_says_who_holds_the_lock() {
+    let mut world = World::new();
+    world.granted();
+    let (outcome, _) = world.acquire(impatient());
+    assert_eq!(
+        outcome,
+        Outcome::Busy {
+            holder: Some("host/7 protocol".into())
+        }
+    );
+    assert_eq!(
+        world.sent.len() - 1,
+        2,
+        "one attempt, and one look for the holder's name"
+    );
+    let before = world.now;
+    let (outcome, _) = world.acquire(Spec {
+        wait: Some(Duration::from_secs(1)),
+        ..spec()
+    });
+    assert!(matches!(outcome, Outcome::Busy { .. }));
+    let waited = world.now - before;
+    assert!(
+        waited >= Duration::from_secs(1) && waited < Duration::from_millis(1010),
+        "waited {waited:?}"
+    );
+}
+
+#[test]
+fn pauses_grow_with_the_wait_up_to_the_interval() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let mut longest = Vec::new();
+    let mut input = Input::Start;
+    while longest.len() < 60 {
+        let fresh = world.fresh();
+        match waiter.step(world.at(), fresh, input) {
+            Output::Exchange { batch, only_on } => input = Input::Answered(world.exchange(&batch, only_on)),
+            Output::Pause(Pause { from, to }) => {
+                assert_eq!(from, to / 2, "drawn from the upper half");
+                longest.push(to);
+                world.now += to;
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => panic!("{outcome:?}"),
+        }
+    }
+    assert!(longest.is_sorted());
+    assert!(longest[0] < Duration::from_millis(1) && longest.last() == Some(&Duration::from_millis(50)));
+}
+
+#[test]
+fn an_add_without_a_reply_is_never_a_grant_and_its_item_is_cleared_away() {
+    for damage in [Damage::Cut, Damage::Late] {
+        let mut world = World::new().fated(&[Fate::Executed(damage)]);
+        let (outcome, machine) = world.acquire(spec());
+        let Outcome::Granted(grant) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_ne!(
+            grant.nonce,
+            Nonce(1),
+            "the attempt without a reply was counted as success"
+        );
+        assert!(machine.outstanding().is_empty(), "seen and deleted, it is settled");
+        assert_eq!(world.holder(), Some(grant.nonce));
+    }
+}
+
+#[test]
+fn an_add_without_a_reply_is_never_forgotten() {
+    for damage in [Damage::Cut, Damage::Late] {
+        // It was not executed when the contender looked. It may be, later.
+        let mut world = World::new().fated(&[Fate::Swallowed(damage)]);
+        let (outcome, machine) = world.acquire(spec());
+        assert!(matches!(outcome, Outcome::Granted(_)));
+        assert_eq!(
+            machine.outstanding(),
+            [Nonce(1)],
+            "somebody must go on listening for it"
+        );
+        let mut world = World::new().fated(&[Fate::Executed(damage), Fate::Swallowed(damage)]);
+        let (outcome, machine) = world.acquire(spec());
+        assert_eq!(outcome, Outcome::Unreachable(damage));
+        assert_eq!(machine.outstanding(), [Nonce(1)]);
+    }
+}
+
+#[test]
+fn a_take_over_without_a_reply_is_never_a_grant() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
+    world.now += TIMEOUT * 11 / 10; // The lease is over, the TTL is not.
+    world.fates = vec![Fate::Executed(Damage::Late), Fate::Fine];
+    let taken = world.run(&mut waiter, Input::Woke, 3);
+    let Some(Outcome::Granted(grant)) = taken else {
+        panic!("{taken:?}")
+    };
+    assert_eq!(world.holder(), Some(grant.nonce));
+    assert!(waiter.outstanding().is_empty());
+}
+
+#[test]
+fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
+    let mut world = World::new().fated(&[Fate::NotSent(Damage::NotSent), Fate::NotSent(Damage::NotSent)]);
+    let (outcome, machine) = world.acquire(spec());
+    assert_eq!(outcome, Outcome::Unreachable(Damage::NotSent));
+    assert_eq!(world.sent.len(), 2);
+    assert!(
+        machine.outstanding().is_empty(),
+        "what was not sent leaves nothing behind"
+    );
+    let mut world = World::new().fated(&[Fate::NotSent(Damage::NotSent)]);
+    assert!(
+        matches!(world.acquire(spec()).0, Outcome::Granted(_)),
+        "the second attempt reached it"
+    );
+}
+
+#[test]
+fn a_server_too_young_is_waited_for_like_a_held_lock() {
+    let young = Fate::NotSent(Damage::TooYoung);
+    let mut world = World::new().fated(&[young; 20]);
+    assert!(matches!(world.acquire(spec()).0, Outcome::Granted(_)));
+    assert!(world.now >= Duration::from_secs(1001), "it paused between its attempts");
+    let mut world = World::new().fated(&[young]);
+    assert_eq!(world.acquire(impatient()).0, Outcome::Unreachable(Damage::TooYoung));
+}
+
+#[test]
+fn a_grant_that_comes_with_too_little_left_is_given_back() {
+    // The server stood still for 19 s of its clock's time: its items expire that much too early.
+    let mut world = World::new();
+    world.granted();
+    world.lag = 19;
+    let other = Spec {
+        item: ItemName::of_lock("memlock", "protocol", "y"),
+        ..spec()
+    };
+    let before = world.sent.len();
+    let (outcome, _) = world.acquire(other.clone());
+    assert_eq!(outcome, Outcome::TooSlow);
+    let sent = &world.sent[before..];
+    assert_eq!(sent.len(), 6, "three attempts, each given back: {sent:?}");
+    assert!(matches!(sent[1].0[..], [Request::Delete { .. }]));
+    world.lag = 0;
+    assert!(
+        matches!(world.acquire(other).0, Outcome::Granted(_)),
+        "nothing was left behind"
+    );
+}
+
+#[test]
+fn a_lost_clock_item_is_made_again_and_costs_no_grant() {
+    let mut world = World::new();
+    world.items.lose_clock();
+    world.granted();
+    assert!(matches!(world.sent[1].0[..], [Request::CreateClock]));
+    assert!(matches!(
+        world.items.apply(world.second(), &Request::ReadClock),
+        Reply::Clock(_)
+    ));
+}
+
+#[test]
+fn a_refused_store_ends_with_the_servers_words() {
+    let mut world = World::new();
+    world.items.set_out_of_memory(true);
+    let (outcome, _) = world.acquire(spec());
+    assert!(matches!(outcome, Outcome::Refused(Refusal(words)) if words.contains("out of memory")));
+}
+
+#[test]
+fn something_unreadable_is_waited_out_and_never_taken_over_or_deleted() {
+    let mut world = World::new();
+    world.items.store_foreign(world.second(), &item(), 20);
+    let (outcome, _) = world.acquire(spec());
+    assert!(matches!(outcome, Outcome::Granted(_)));
+    assert!(world.now >= Duration::from_secs(1019), "only its expiry ended it");
+    let is_change = |request: &Request| matches!(request, Request::Replace { .. } | Request::Delete { .. });
+    assert!(!world.sent.iter().flat_map(|(batch, _)| batch).any(is_change));
+}
+
+#[test]
+fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
+    world.now += TIMEOUT * 11 / 10;
+    let fresh = world.fresh();
+    let look = waiter.step(world.at(), fresh, Input::Woke);
+    let Output::Exchange { batch, only_on } = look else {
+        panic!("{look:?}")
+    };
+    let seen = world.exchange(&batch, only_on);
+    // Between its look and its take-over the server is restarted, and a stranger gets the lock under the same CAS.
+    world.restart();
+    let stranger = world.granted();
+    let fresh = world.fresh();
+    let take_over = waiter.step(world.at(), fresh, Input::Answered(seen));
+    assert!(matches!(&take_over, Output::Exchange { only_on: Some(instance), .. } if instance.pid == 1));
+    let Output::Exchange { batch, only_on } = take_over else {
+        panic!("checked above")
+    };
+    let answered = world.exchange(&batch, only_on);
+    assert_eq!(world.run(&mut waiter, Input::Answered(answered), 5), None);
+    assert_eq!(world.holder(), Some(stranger.nonce));
+}
+
+#[test]
+fn tokens_rise_across_release_expiry_take_over_flush_and_restart() {
+    let mut world = World::new();
+    let mut last = world.granted();
+    let mut next = |world: &mut World, what: &str| {
+        let grant = world.granted();
+        assert!(grant.token > last.token, "not after a {what}");
+        last = grant;
+    };
+    let grant = world.granted_after_release();
+    assert!(world.holder().is_some() && grant.renewals == 0);
+    world.now += TIMEOUT * 3;
+    next(&mut world, "expiry");
+    world.items.flush();
+    next(&mut world, "flush");
+    world.restart();
+    next(&mut world, "restart");
+    next(&mut world, "take-over");
+}
+
+impl World {
+    /// Releases whatever is held by taking it over first, and acquires.
+    fn granted_after_release(&mut self) -> Grant {
+        let grant = self.granted();
+        assert_eq!(self.release_grant(&grant), Released::Released);
+        self.granted()
+    }
+}
+
+#[test]
+fn a_renewal_extends_the_deadline_and_keeps_the_token() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT / 2;
+    let Renewed::Renewed(renewed) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    assert!(renewed.deadline.remaining(world.at()) > TIMEOUT - Duration::from_millis(10));
+    assert_eq!(
+        (renewed.token, renewed.nonce, renewed.renewals),
+        (grant.token, grant.nonce, 1)
+    );
+    assert_eq!(world.release_grant(&renewed), Released::Released);
+}
+
+#[test]
+fn a_renewal_number_is_never_written_twice() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    world.fates = vec![
+        Fate::Executed(Damage::Late),
+        Fate::Swallowed(Damage::Late),
+        Fate::NotSent(Damage::NotSent),
+    ];
+    for _ in 0..3 {
+        let Renewed::Failed(failed, _) = world.renew(&grant) else {
+            panic!("it had no reply")
+        };
+        assert_eq!(failed.deadline, grant.deadline, "an unanswered renewal extends nothing");
+        grant = failed;
+    }
+    world.items.renumber(&item());
+    let Renewed::Renewed(_) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    let numbers: Vec<u32> = world
+        .sent
+        .iter()
+        .flat_map(|(batch, _)| batch)
+        .filter_map(|request| match request {
+            Request::Replace { record, .. } => Some(record.renewal),
+            _ => None,
+        })
+        .collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    assert!(numbers.len() >= 5);
+}
+
+#[test]
+fn a_renewal_never_creates_and_never_touches_anothers() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.flush();
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.holder(), None);
+    let stranger = world.granted();
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.holder(), Some(stranger.nonce));
+}
+
+#[test]
+fn a_renewal_that_the_server_refuses_is_a_loss_if_the_item_is_gone() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.set_out_of_memory(true);
+    assert_eq!(world.renew(&grant), Renewed::Lost, "the refused store deleted the item");
+}
+
+#[test]
+fn a_lease_that_has_ended_is_not_brought_back_to_life() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT;
+    let before = world.sent.len();
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.sent.len(), before, "nothing was sent");
+}
+
+#[test]
+fn another_cas_is_no_loss_the_server_may_have_renumbered_the_item() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.renumber(&item());
+    let Renewed::Renewed(grant) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    world.items.renumber(&item());
+    assert_eq!(world.release_grant(&grant), Released::Released);
+}
+
+#[test]
+fn a_cas_from_before_a_restart_is_not_used_after_it() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.restart();
+    let stranger = world.granted();
+    assert_eq!(stranger.cas, grant.cas, "the trap is set: CAS begins again");
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.release_grant(&grant), Released::Gone);
+    assert_eq!(world.holder(), Some(stranger.nonce));
+}
+
+#[test]
+fn a_release_after_the_deadline_looks_first() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT;
+    let before = world.sent.len();
+    assert_eq!(world.release_grant(&grant), Released::Released);
+    assert!(matches!(world.sent[before].0[..], [Request::Read { .. }]));
+}
+
+#[test]
+fn a_release_without_a_reply_says_so_and_can_be_done_again() {
+    for fate in [
+        Fate::Executed(Damage::Cut),
+        Fate::Swallowed(Damage::Late),
+        Fate::NotSent(Damage::NotSent),
+    ] {
+        let mut world = World::new();
+        let grant = world.granted();
+        world.fates = vec![fate];
+        assert!(matches!(world.release_grant(&grant), Released::Failed(_)));
+        assert_ne!(
+            world.release(Release::of_nonce(item(), grant.nonce)),
+            Released::Failed(Damage::NotSent)
+        );
+        assert_eq!(world.holder(), None);
+    }
+}
