@@ -154,7 +154,9 @@ pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<
         return Err(Error::config(format!("`{what}` is zero: give it a positive duration")));
     }
     if duration > most {
-        return Err(Error::config(format!("`{what}` is {duration:?}, and may be at most {most:?}")));
+        return Err(Error::config(format!(
+            "`{what}` is {duration:?}, and may be at most {most:?}"
+        )));
     }
     Ok(duration)
 }
@@ -166,7 +168,9 @@ fn servers_from_environment() -> Result<(String, String), Error> {
             Ok(servers) => return Ok((variable.to_owned(), servers)),
             Err(std::env::VarError::NotPresent) => {}
             Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(Error::config(format!("the environment variable {variable} is not UTF-8 text")));
+                return Err(Error::config(format!(
+                    "the environment variable {variable} is not UTF-8 text"
+                )));
             }
         }
     }
@@ -183,7 +187,9 @@ fn store(origin: &str, list: &str, prefix: &str) -> Result<Box<dyn Store>, Error
     let mut servers: Vec<Server> = Vec::with_capacity(entries.len());
     for entry in entries {
         if entry.is_empty() {
-            return Err(wrong("an entry is empty: give `host:port` or `unix:/path`, separated by single commas"));
+            return Err(wrong(
+                "an entry is empty: give `host:port` or `unix:/path`, separated by single commas",
+            ));
         }
         if entry == "memory:" {
             return Err(wrong("`memory:` stands alone, it cannot be one of several servers"));
@@ -221,7 +227,10 @@ mod tests {
         let builder = || Builder::new().servers("memory:");
         for (message, parts) in [
             (message(builder().timeout(Duration::ZERO)), ["`timeout`", "zero"]),
-            (message(builder().timeout(LONGEST_TIMEOUT * 2)), ["`timeout`", "at most"]),
+            (
+                message(builder().timeout(LONGEST_TIMEOUT * 2)),
+                ["`timeout`", "at most"],
+            ),
             (message(builder().interval(Duration::ZERO)), ["`interval`", "zero"]),
             (message(builder().prefix("a b")), ["prefix `a b`", "letters"]),
             (message(builder().prefix("")), ["prefix", "letters"]),
@@ -239,6 +248,11 @@ mod tests {
 
     #[test]
     fn nothing_is_contacted_by_building() {
-        assert!(Builder::new().servers("203.0.113.1:11211, unix:/nowhere").build().is_ok());
+        assert!(
+            Builder::new()
+                .servers("203.0.113.1:11211, unix:/nowhere")
+                .build()
+                .is_ok()
+        );
     }
 }

@@ -37,7 +37,11 @@ pub(crate) struct Found {
 /// Begins a body that runs under `lease`.
 pub(crate) fn push(kind: Kind, lease: Option<Lease>) -> Entered {
     CURRENT.with_borrow_mut(|current| {
-        let frame = Arc::new(Frame { outer: current.take(), kind, lease });
+        let frame = Arc::new(Frame {
+            outer: current.take(),
+            kind,
+            lease,
+        });
         *current = Some(Arc::clone(&frame));
         Entered { frame }
     })
@@ -68,11 +72,14 @@ pub(crate) fn find(core: &Arc<Core>, item: &ItemName) -> Option<Found> {
         let mut next = current.as_ref();
         while let Some(frame) = next {
             let holds = frame.lease.as_ref().map(Lease::holds).unwrap_or_default();
-            let held = holds.iter().find(|hold| {
-                Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
-            });
+            let held = holds
+                .iter()
+                .find(|hold| Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released());
             if let Some(hold) = held {
-                return Some(Found { hold: Arc::clone(hold), kind: frame.kind });
+                return Some(Found {
+                    hold: Arc::clone(hold),
+                    kind: frame.kind,
+                });
             }
             next = frame.outer.as_ref();
         }

@@ -86,7 +86,10 @@ pub struct Held {
 
 impl Held {
     fn new(kind: Kind, lease: Option<Lease>, owns: bool) -> Held {
-        Held { entered: current::push(kind, lease), owns }
+        Held {
+            entered: current::push(kind, lease),
+            owns,
+        }
     }
 
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
@@ -97,7 +100,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.owns && let Some(lease) = self.entered.lease() {
+        if self.owns
+            && let Some(lease) = self.entered.lease()
+        {
             lease.release();
         }
     }
@@ -120,7 +125,10 @@ pub fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held
         Reporting::Yes => OnUnavailable::Error,
         Reporting::No => OnUnavailable::Unlocked,
     };
-    let policy = call.on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type);
+    let policy = call
+        .on_unavailable
+        .or(locks.settings().on_unavailable)
+        .unwrap_or(by_type);
     match (&error, policy, reporting) {
         (Error::Unavailable { .. }, OnUnavailable::Panic, _) => panic!("{}: {error}", call.function),
         (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
@@ -143,7 +151,10 @@ fn acquire(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<Held, Error> 
         renew: call.renew,
     };
     order.check()?;
-    let item = |key: &Key| key.text().map(|key| ItemName::of_lock(&settings.prefix, call.name, key));
+    let item = |key: &Key| {
+        key.text()
+            .map(|key| ItemName::of_lock(&settings.prefix, call.name, key))
+    };
     let mut items: SmallVec<[ItemName; 1]> = keys.iter().filter_map(item).collect();
     items.sort_unstable();
     items.dedup();
@@ -161,7 +172,9 @@ fn acquire(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<Held, Error> 
 fn reenter(locks: &Locks, kind: Kind, items: &[ItemName]) -> Result<Option<Lease>, Error> {
     let mut holds: SmallVec<[Arc<Hold>; 1]> = SmallVec::new();
     for item in items {
-        let Some(found) = current::find(locks.core(), item) else { continue };
+        let Some(found) = current::find(locks.core(), item) else {
+            continue;
+        };
         if (kind, found.kind) != (Kind::Rlock, Kind::Rlock) {
             return Err(Error::Reentered { key: item.to_string() });
         }

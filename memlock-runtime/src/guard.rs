@@ -39,7 +39,9 @@ impl Lease {
 
     /// Each lock's name on the server, and its fencing token.
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
-        self.holds.iter().map(|hold| (hold.spec().item.to_string(), hold.token()))
+        self.holds
+            .iter()
+            .map(|hold| (hold.spec().item.to_string(), hold.token()))
     }
 
     /// Whether the holder may still believe in it. Once `false`, it stays so.

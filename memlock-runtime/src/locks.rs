@@ -81,7 +81,10 @@ pub fn init(locks: Locks) -> Result<(), Error> {
 
 impl Locks {
     pub(crate) fn new(core: Arc<Core>, settings: Settings) -> Locks {
-        Locks { core, settings: Arc::new(settings) }
+        Locks {
+            core,
+            settings: Arc::new(settings),
+        }
     }
 
     /// Settings to build from.
@@ -106,7 +109,15 @@ impl Locks {
     /// Asks for the lock on `key`; nothing happens before [`acquire`](LockRequest::acquire).
     pub fn lock(&self, key: impl IntoKey) -> LockRequest<'_> {
         let (timeout, interval) = (self.settings.timeout, self.settings.interval);
-        LockRequest { locks: self, key: key.into_key(), name: UNNAMED, timeout, interval, wait: None, renew: None }
+        LockRequest {
+            locks: self,
+            key: key.into_key(),
+            name: UNNAMED,
+            timeout,
+            interval,
+            wait: None,
+            renew: None,
+        }
     }
 
     /// What has happened so far.
@@ -176,7 +187,10 @@ impl Locks {
 
 impl fmt::Debug for Locks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locks").field("settings", &self.settings).field("counts", &self.counts()).finish_non_exhaustive()
+        f.debug_struct("Locks")
+            .field("settings", &self.settings)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
     }
 }
 
@@ -260,7 +274,9 @@ impl<'a> LockRequest<'a> {
         };
         order.check()?;
         let Some(key) = self.key.text() else {
-            return Err(Error::config("the key asks for no lock (`None` or `DontLock`): a guard needs one"));
+            return Err(Error::config(
+                "the key asks for no lock (`None` or `DontLock`): a guard needs one",
+            ));
         };
         let item = ItemName::of_lock(&self.locks.settings.prefix, self.name, key);
         if current::find(&self.locks.core, &item).is_some() {

@@ -8,9 +8,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::key::ItemName;
 use crate::lease::{CLOCK_ITEM_EXPIRY, Now};
-use crate::store::{
-    Answer, Cas, Content, Instance, Record, Refusal, Replies, Reply, Request, Store, YOUNGEST_SERVER,
-};
+use crate::store::{Answer, Cas, Content, Instance, Record, Refusal, Replies, Reply, Request, Store, YOUNGEST_SERVER};
 
 /// What memcached says when it has no memory for a store and may not evict.
 const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
@@ -39,7 +37,14 @@ pub struct Items {
 impl Items {
     /// A server that has just started.
     pub fn new(instance: Instance) -> Items {
-        Items { instance, last_cas: 0, locks: BTreeMap::new(), has_clock_item: false, out_of_memory: false, swept: 0 }
+        Items {
+            instance,
+            last_cas: 0,
+            locks: BTreeMap::new(),
+            has_clock_item: false,
+            out_of_memory: false,
+            swept: 0,
+        }
     }
 
     /// Which run of the server this is.
@@ -87,14 +92,21 @@ impl Items {
             },
             Request::Read { item } => match self.locks.get(item) {
                 None => Reply::Missing,
-                Some(held) => Reply::Item { content: held.content.clone(), cas: held.cas },
+                Some(held) => Reply::Item {
+                    content: held.content.clone(),
+                    cas: held.cas,
+                },
             },
         }
     }
 
     fn store(&mut self, second: u64, item: &ItemName, record: &Record, ttl: u32) -> Reply {
         let cas = self.next_cas();
-        let stored = Item { content: Content::Lock(record.clone()), cas, expires: second + u64::from(ttl) };
+        let stored = Item {
+            content: Content::Lock(record.clone()),
+            cas,
+            expires: second + u64::from(ttl),
+        };
         self.locks.insert(item.clone(), stored);
         Reply::Stored(cas)
     }
@@ -114,7 +126,10 @@ impl Items {
 
     /// The process is replaced by another: everything is gone, and CAS begins at 1 again.
     pub fn restart(&mut self, instance: Instance) {
-        *self = Items { out_of_memory: self.out_of_memory, ..Items::new(instance) };
+        *self = Items {
+            out_of_memory: self.out_of_memory,
+            ..Items::new(instance)
+        };
     }
 
     /// The clock item alone is lost (evicted).
@@ -138,7 +153,11 @@ impl Items {
     /// Something that is not ours is stored under the lock's name.
     pub fn store_foreign(&mut self, second: u64, item: &ItemName, ttl: u32) {
         let cas = self.next_cas();
-        let foreign = Item { content: Content::Foreign, cas, expires: second + u64::from(ttl) };
+        let foreign = Item {
+            content: Content::Foreign,
+            cas,
+            expires: second + u64::from(ttl),
+        };
         self.locks.insert(item.clone(), foreign);
     }
 
@@ -163,8 +182,15 @@ impl Memory {
     pub fn new() -> Memory {
         let origin = clock::now();
         let second = origin.wall.as_secs();
-        let instance = Instance { start: second.saturating_sub(YOUNGEST_SERVER), pid: std::process::id() };
-        Memory { items: Mutex::new(Items::new(instance)), origin, origin_second: second }
+        let instance = Instance {
+            start: second.saturating_sub(YOUNGEST_SERVER),
+            pid: std::process::id(),
+        };
+        Memory {
+            items: Mutex::new(Items::new(instance)),
+            origin,
+            origin_second: second,
+        }
     }
 
     fn second(&self) -> u64 {
@@ -177,9 +203,17 @@ impl Store for Memory {
         let second = self.second();
         // A panic while the lock was held left a whole state: every transition is one assignment at its end.
         let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        debug_assert!(only_on.is_none_or(|instance| instance == items.instance), "this server never restarts");
+        debug_assert!(
+            only_on.is_none_or(|instance| instance == items.instance),
+            "this server never restarts"
+        );
         let replies: Replies = batch.iter().map(|request| items.apply(second, request)).collect();
-        Answer { instance: Some(items.instance), replies, fault: None, pending: None }
+        Answer {
+            instance: Some(items.instance),
+            replies,
+            fault: None,
+            pending: None,
+        }
     }
 
     fn server_of(&self, _: &ItemName) -> &str {

@@ -7,8 +7,8 @@
 //!
 //! Waiters are woken through a [`Waker`], so that a task could wait in the same queue as a thread.
 
-use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,10 @@ struct Waiter {
 
 impl Queues {
     pub(crate) fn new() -> Arc<Queues> {
-        Arc::new(Queues { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() })
+        Arc::new(Queues {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        })
     }
 
     /// Joins the queue for `item`; `waker` is called for when it is made the head.
@@ -50,12 +53,23 @@ impl Queues {
         match self.shard(item).entry(item.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Queue::default());
-                Joined::Head(Turn { queues: Arc::clone(self), item: item.clone(), watch: None })
+                Joined::Head(Turn {
+                    queues: Arc::clone(self),
+                    item: item.clone(),
+                    watch: None,
+                })
             }
             Entry::Occupied(mut queue) => {
-                let waiter = Arc::new(Waiter { has_turn: AtomicBool::new(false), waker: waker() });
+                let waiter = Arc::new(Waiter {
+                    has_turn: AtomicBool::new(false),
+                    waker: waker(),
+                });
                 queue.get_mut().waiting.push_back(Arc::clone(&waiter));
-                Joined::Behind(Place { queues: Arc::clone(self), item: item.clone(), waiter: Some(waiter) })
+                Joined::Behind(Place {
+                    queues: Arc::clone(self),
+                    item: item.clone(),
+                    waiter: Some(waiter),
+                })
             }
         }
     }
@@ -105,12 +119,24 @@ pub(crate) struct Place {
 impl Place {
     /// The turn, once it has come to this place.
     pub(crate) fn turn(mut self) -> Result<Turn, Place> {
-        if !self.waiter.as_ref().is_some_and(|waiter| waiter.has_turn.load(Ordering::Acquire)) {
+        if !self
+            .waiter
+            .as_ref()
+            .is_some_and(|waiter| waiter.has_turn.load(Ordering::Acquire))
+        {
             return Err(self);
         }
         self.waiter = None;
-        let watch = self.queues.shard(&self.item).get_mut(&self.item).and_then(|queue| queue.watch.take());
-        Ok(Turn { queues: Arc::clone(&self.queues), item: self.item.clone(), watch })
+        let watch = self
+            .queues
+            .shard(&self.item)
+            .get_mut(&self.item)
+            .and_then(|queue| queue.watch.take());
+        Ok(Turn {
+            queues: Arc::clone(&self.queues),
+            item: self.item.clone(),
+            watch,
+        })
     }
 }
 
@@ -189,7 +215,13 @@ mod tests {
         drop(turn);
         let second = second.turn().expect_err("first come, first served");
         let turn = first.turn().expect("the head has left");
-        assert_eq!((first_woken.0.load(Ordering::SeqCst), second_woken.0.load(Ordering::SeqCst)), (1, 0));
+        assert_eq!(
+            (
+                first_woken.0.load(Ordering::SeqCst),
+                second_woken.0.load(Ordering::SeqCst)
+            ),
+            (1, 0)
+        );
         drop(turn);
         drop(second.turn().expect("the first has left"));
         drop(head(&queues));
@@ -217,7 +249,13 @@ mod tests {
         use crate::store::{Nonce, Record};
 
         let lease = Duration::from_secs(1);
-        let record = Record { nonce: Nonce(1), lease, renewal: 0, label: "".into(), full_name: None };
+        let record = Record {
+            nonce: Nonce(1),
+            lease,
+            renewal: 0,
+            label: "".into(),
+            full_name: None,
+        };
         let queues = Queues::new();
         let mut turn = head(&queues);
         let (next, _) = behind(&queues);
@@ -234,12 +272,22 @@ mod tests {
     fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
         let queues = Queues::new();
         let turns: Vec<Turn> = (0..100)
-            .map(|key| match queues.join(&ItemName::of_lock("memlock", "queue", &key.to_string()), || unreachable!()) {
-                Joined::Head(turn) => turn,
-                Joined::Behind(_) => panic!("another key's"),
+            .map(|key| {
+                match queues.join(
+                    &ItemName::of_lock("memlock", "queue", &key.to_string()),
+                    || unreachable!(),
+                ) {
+                    Joined::Head(turn) => turn,
+                    Joined::Behind(_) => panic!("another key's"),
+                }
             })
             .collect();
         drop(turns);
-        assert!(queues.shards.iter().all(|shard| shard.lock().expect("no panic").is_empty()));
+        assert!(
+            queues
+                .shards
+                .iter()
+                .all(|shard| shard.lock().expect("no panic").is_empty())
+        );
     }
 }

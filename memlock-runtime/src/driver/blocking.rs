@@ -36,7 +36,13 @@ pub(crate) fn acquire(
     started: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let mut waiting = Waiting { core, spec: &spec, started, companions, has_warned: false };
+    let mut waiting = Waiting {
+        core,
+        spec: &spec,
+        started,
+        companions,
+        has_warned: false,
+    };
     let mut turn = match core.queues.join(&spec.item, thread_waker) {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => waiting.for_turn(place)?,
@@ -70,7 +76,11 @@ pub(crate) fn acquire(
         }
     };
     turn.watch = machine.watch();
-    for nonce in machine.outstanding().iter().filter(|nonce| !in_good_hands.contains(nonce)) {
+    for nonce in machine
+        .outstanding()
+        .iter()
+        .filter(|nonce| !in_good_hands.contains(nonce))
+    {
         core.keeper.settle(core, &spec.item, *nonce, None);
     }
     let waited = waiting.waited();
@@ -80,7 +90,11 @@ pub(crate) fn acquire(
             Ok(Arc::new(Hold::new(Arc::clone(core), spec, grant, turn)))
         }
         Outcome::Busy { holder } => Err(Stopped::Failed(busy(&spec.item, holder.as_deref(), waited))),
-        Outcome::Refused(refusal) => Err(Stopped::Failed(unavailable_because(core, &spec.item, Arc::new(refusal)))),
+        Outcome::Refused(refusal) => Err(Stopped::Failed(unavailable_because(
+            core,
+            &spec.item,
+            Arc::new(refusal),
+        ))),
         Outcome::Unreachable(damage) => Err(Stopped::Failed(unavailable(core, &spec.item, damage, trouble))),
         Outcome::TooSlow => Err(Stopped::Failed(unavailable_because(
             core,
@@ -99,10 +113,16 @@ pub(crate) fn acquire(
 pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant) -> (Renewed, Option<Source>) {
     let mut machine = Renew::new(spec.clone(), grant);
     let mut trouble = None;
-    let renewed = run(core, &spec.item, core.exchange_limit, |now, input| machine.step(now, input), |heard| {
-        // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
-        trouble = heard.source.take().or(trouble.take());
-    });
+    let renewed = run(
+        core,
+        &spec.item,
+        core.exchange_limit,
+        |now, input| machine.step(now, input),
+        |heard| {
+            // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
+            trouble = heard.source.take().or(trouble.take());
+        },
+    );
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
@@ -110,9 +130,15 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant) -> (Renewed, Op
 pub(super) fn release(core: &Arc<Core>, item: &ItemName, grant: &Grant) -> Released {
     let mut machine = Release::of_grant(item.clone(), grant, clock::now());
     let mut pending = None;
-    let released = run(core, item, core.exchange_limit, |now, input| machine.step(now, input), |heard| {
-        pending = heard.pending.take();
-    });
+    let released = run(
+        core,
+        item,
+        core.exchange_limit,
+        |now, input| machine.step(now, input),
+        |heard| {
+            pending = heard.pending.take();
+        },
+    );
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
         core.keeper.settle(core, item, grant.nonce, pending);
@@ -179,7 +205,10 @@ impl Waiting<'_> {
                 Ok(turn) => return Ok(turn),
                 Err(place) => place,
             };
-            let left = self.spec.wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
+            let left = self
+                .spec
+                .wait
+                .map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
             if left.is_zero() {
                 let holder = Some("another thread of this process");
                 return Err(Stopped::Failed(busy(&self.spec.item, holder, self.waited())));
@@ -199,7 +228,11 @@ impl Waiting<'_> {
                 "still waiting for the lock, for longer than its timeout; set `wait` to give up instead"
             );
         }
-        let mut length = if self.has_warned { length } else { length.min(patience - waited) };
+        let mut length = if self.has_warned {
+            length
+        } else {
+            length.min(patience - waited)
+        };
         for companion in self.companions {
             companion.keep_at_least_half().map_err(|_| Stopped::CompanionLost)?;
             // A quarter is left for the renewal to succeed in.
@@ -239,7 +272,11 @@ fn thread_waker() -> Waker {
 }
 
 fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
-    Error::Busy { key: item.to_string(), holder: holder.map(str::to_owned), waited }
+    Error::Busy {
+        key: item.to_string(),
+        holder: holder.map(str::to_owned),
+        waited,
+    }
 }
 
 /// The error for a server that could not be asked.
@@ -257,7 +294,11 @@ pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: 
 
 fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
     Counters::count(&core.counters.unavailable);
-    Error::Unavailable { key: item.to_string(), server: core.store.server_of(item).to_owned(), source }
+    Error::Unavailable {
+        key: item.to_string(),
+        server: core.store.server_of(item).to_owned(),
+        source,
+    }
 }
 
 /// A cause that is only a sentence.

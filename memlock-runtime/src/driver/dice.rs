@@ -14,7 +14,9 @@ pub(super) fn nonce() -> Nonce {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     static COUNT: OnceLock<AtomicU64> = OnceLock::new();
     let process = *PROCESS.get_or_init(random_u64);
-    let count = COUNT.get_or_init(|| AtomicU64::new(random_u64())).fetch_add(1, Ordering::Relaxed);
+    let count = COUNT
+        .get_or_init(|| AtomicU64::new(random_u64()))
+        .fetch_add(1, Ordering::Relaxed);
     Nonce(u128::from(process) << 64 | u128::from(count))
 }
 
@@ -43,7 +45,14 @@ mod tests {
 
     #[test]
     fn a_draw_stays_in_its_window() {
-        let pause = Pause { from: Duration::from_millis(5), to: Duration::from_millis(10) };
-        assert!((0..1000).map(|_| draw(pause)).all(|drawn| drawn >= pause.from && drawn <= pause.to));
+        let pause = Pause {
+            from: Duration::from_millis(5),
+            to: Duration::from_millis(10),
+        };
+        assert!(
+            (0..1000)
+                .map(|_| draw(pause))
+                .all(|drawn| drawn >= pause.from && drawn <= pause.to)
+        );
     }
 }

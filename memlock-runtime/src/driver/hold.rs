@@ -43,8 +43,18 @@ const TAKEN: &str = "its item on the server is gone or another's";
 impl Hold {
     pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn) -> Hold {
         let token = grant.token;
-        let state = Mutex::new(State { grant, status: Status::Held, turn: Some(turn) });
-        Hold { core, spec, token, state, exchanging: Mutex::new(()) }
+        let state = Mutex::new(State {
+            grant,
+            status: Status::Held,
+            turn: Some(turn),
+        });
+        Hold {
+            core,
+            spec,
+            token,
+            state,
+            exchanging: Mutex::new(()),
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -126,7 +136,6 @@ impl Hold {
         }
     }
 
-
     /// Gives the lock up. The first call does it; a failure is handed to the keeper, and hides nobody's result.
     pub(crate) fn release(&self) {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +170,10 @@ impl Hold {
     }
 
     fn lost_because(&self, reason: &'static str) -> Error {
-        Error::Lost { key: self.spec.item.to_string(), reason }
+        Error::Lost {
+            key: self.spec.item.to_string(),
+            reason,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -98,15 +98,33 @@ impl Keeper {
     pub(super) fn settle(&self, core: &Arc<Core>, item: &ItemName, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
         let began = clock::now();
         let (core, item) = (Arc::clone(core), item.clone());
-        let settle = Settle { core, item, nonce, pending, is_over: false, began, backoff: FIRST_BACKOFF };
-        self.add(Entry { due: began.instant, task: Task::Settle(settle) });
+        let settle = Settle {
+            core,
+            item,
+            nonce,
+            pending,
+            is_over: false,
+            began,
+            backoff: FIRST_BACKOFF,
+        };
+        self.add(Entry {
+            due: began.instant,
+            task: Task::Settle(settle),
+        });
     }
 
     /// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
     pub(crate) fn renew(&self, hold: &Arc<Hold>, limit: Option<Duration>) {
-        let renewal = Renewal { hold: Arc::downgrade(hold), began: clock::now(), limit };
+        let renewal = Renewal {
+            hold: Arc::downgrade(hold),
+            began: clock::now(),
+            limit,
+        };
         let due = renewal.began.instant + hold.spec().timeout / 3;
-        self.add(Entry { due, task: Task::Renew(renewal) });
+        self.add(Entry {
+            due,
+            task: Task::Renew(renewal),
+        });
     }
 
     fn add(&self, entry: Entry) {
@@ -114,7 +132,9 @@ impl Keeper {
         agenda.entries.push(Reverse(entry));
         if !agenda.is_running {
             let shared = Arc::clone(&self.shared);
-            let spawned = thread::Builder::new().name("memlock-keeper".to_owned()).spawn(move || shared.work());
+            let spawned = thread::Builder::new()
+                .name("memlock-keeper".to_owned())
+                .spawn(move || shared.work());
             match spawned {
                 Ok(_) => agenda.is_running = true,
                 // The task stays on the agenda, for the next one's thread.
@@ -157,7 +177,10 @@ impl Shared {
                 None => IDLE,
             };
             let was_empty = agenda.entries.is_empty();
-            let waited = self.changed.wait_timeout(agenda, rest).unwrap_or_else(PoisonError::into_inner);
+            let waited = self
+                .changed
+                .wait_timeout(agenda, rest)
+                .unwrap_or_else(PoisonError::into_inner);
             agenda = waited.0;
             if was_empty && agenda.entries.is_empty() && waited.1.timed_out() {
                 agenda.is_running = false;
@@ -200,7 +223,10 @@ impl Settle {
         }
         let due = now.instant + self.backoff;
         self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
-        Some(Entry { due, task: Task::Settle(self) })
+        Some(Entry {
+            due,
+            task: Task::Settle(self),
+        })
     }
 }
 
@@ -223,7 +249,10 @@ impl Renewal {
             // The old deadline stands: try again soon, several times before it passes.
             Err(_) => clock::now().instant + third / 8,
         };
-        Some(Entry { due, task: Task::Renew(self) })
+        Some(Entry {
+            due,
+            task: Task::Renew(self),
+        })
     }
 }
 

@@ -92,7 +92,10 @@ impl Core {
             let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
             if server.instance != Some(instance) {
                 // Another instance's clock is another clock.
-                *server = ServerState { instance: Some(instance), ..ServerState::default() };
+                *server = ServerState {
+                    instance: Some(instance),
+                    ..ServerState::default()
+                };
             }
             if let Some(Reply::Clock(second)) = answer.replies.first() {
                 server.clock.observe(*second, sent, received);
@@ -103,8 +106,19 @@ impl Core {
             best = server.clock.best(received);
         }
         let (damage, source) = answer.fault.map(|fault| (fault.damage, fault.source)).unzip();
-        let answered = Answered { instance: answer.instance, replies: answer.replies, damage, sent, best };
-        Heard { answered, received, source, pending: answer.pending }
+        let answered = Answered {
+            instance: answer.instance,
+            replies: answer.replies,
+            damage,
+            sent,
+            best,
+        };
+        Heard {
+            answered,
+            received,
+            source,
+            pending: answer.pending,
+        }
     }
 
     /// Whether contenders for `item` must read before they add.
