@@ -19,6 +19,8 @@ pub(super) struct Connection {
     next_opaque: u64,
     /// Reused for every batch.
     output: Vec<u8>,
+    /// The replies to the batch that was sent last.
+    pub(super) progress: Progress,
     /// Since when it may have been idle.
     pub(super) idle_since: Instant,
 }
@@ -41,12 +43,12 @@ pub(super) enum NotSent {
 
 impl Connection {
     /// Opens a connection over `stream`: one packet there, its replies back.
-    pub(super) fn open(stream: Stream, limit: &mut Limit) -> Result<Connection, NotOpened> {
+    pub(super) fn open(stream: Stream, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
         let mut transport = Transport::new(stream);
         let mut handshake = Handshake::default();
         limit.look();
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
-        let mut written = transport.write_all(GREETING, limit);
+        let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, broken)| broken);
         let mut received = 0;
         loop {
             while let Some(end) = transport.input.unread().iter().position(|byte| *byte == b'\n') {
@@ -57,13 +59,14 @@ impl Connection {
                 transport.input.consume(end + 1);
                 received += end + 1;
                 if last {
-                    return Ok(Connection {
+                    return Ok(Box::new(Connection {
                         peer: handshake.verdict().map_err(unfit)?,
                         idle_since: limit.began(),
                         next_opaque: 1,
                         output: Vec::new(),
+                        progress: Progress::default(),
                         transport,
-                    });
+                    }));
                 }
             }
             let unread = transport.input.unread();
@@ -78,13 +81,9 @@ impl Connection {
             } else {
                 transport.read(limit)
             };
-            let broken = match (read, written) {
-                (Ok(()), still) => {
-                    written = still;
-                    continue;
-                }
-                (Err(_), Err((_, first))) => first,
-                (Err(broken), Ok(())) => broken,
+            let broken = match read {
+                Ok(()) => continue,
+                Err(broken) => unsent.take().unwrap_or(broken),
             };
             return Err(NotOpened::Failed(match broken {
                 Broken::Late => Trouble::new("it does not answer (no reply to `stats` within the limit)"),
@@ -104,28 +103,27 @@ impl Connection {
     }
 
     /// Sends `batch` in one packet.
-    pub(super) fn send(&mut self, batch: &[Request], clock: &ItemName, limit: &mut Limit) -> Result<Progress, NotSent> {
+    pub(super) fn send(&mut self, batch: &[Request], clock: &ItemName, limit: &mut Limit) -> Result<(), NotSent> {
         self.output.clear();
-        let first_opaque = self.next_opaque;
+        self.progress.start(batch, self.next_opaque, self.peer.opaque_on_miss);
         for request in batch {
             super::translate::encode(request, clock, self.next_opaque, &mut self.output).map_err(NotSent::Invalid)?;
             self.next_opaque = self.next_opaque.wrapping_add(1);
         }
         self.transport
             .write_all(&self.output, limit)
-            .map_err(|(taken, broken)| NotSent::Broken { taken, broken })?;
-        Ok(Progress::new(batch, first_opaque, self.peer.opaque_on_miss))
+            .map_err(|(taken, broken)| NotSent::Broken { taken, broken })
     }
 
     /// Receives until all replies are there, or no more can come. After [`Broken::Late`] it can be called again.
-    pub(super) fn receive(&mut self, progress: &mut Progress, limit: &mut Limit) -> Result<(), Broken> {
+    pub(super) fn receive(&mut self, limit: &mut Limit) -> Result<(), Broken> {
         let mut finished = false;
         loop {
-            match progress.advance(&mut self.transport.input) {
+            match self.progress.advance(&mut self.transport.input) {
                 Step::Complete => return Ok(()),
                 Step::Reading => {}
                 Step::Draining => {
-                    if !progress.is_write_open() {
+                    if !self.progress.is_write_open() {
                         // Nothing can have been changed, so nothing needs to be waited for.
                         return Err(Broken::Closed(std::io::ErrorKind::InvalidData.into()));
                     }
@@ -135,7 +133,8 @@ impl Connection {
                     }
                 }
             }
-            if progress.begun && limit.look().is_zero() {
+            // The clock is read only after bytes that were not enough.
+            if self.progress.begun && limit.look().is_zero() {
                 return Err(Broken::Late);
             }
             self.transport.read(limit)?;

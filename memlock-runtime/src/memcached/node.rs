@@ -2,6 +2,7 @@
 //! when a batch may be sent a second time: only where the first time cannot have changed anything.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::address::Server;
@@ -9,7 +10,6 @@ use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
 use super::pending::Listening;
 use super::pool::Pool;
-use super::progress::Progress;
 use super::transport::{Broken, Limit};
 use super::trouble::Trouble;
 use crate::error::Source;
@@ -80,7 +80,7 @@ impl Node {
             })
     }
 
-    fn open(&self, limit: &mut Limit) -> Result<Connection, NotOpened> {
+    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
         let stream = self.dialer.dial(limit).map_err(NotOpened::Failed)?;
         Connection::open(stream, limit)
     }
@@ -89,7 +89,7 @@ impl Node {
     /// it may go out on a new one.
     fn attempt(
         self: &Arc<Node>,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         batch: &[Request],
         only_on: Option<Instance>,
         limit: &mut Limit,
@@ -101,8 +101,8 @@ impl Node {
             let trouble = Trouble::new("it was restarted: another instance answers");
             return Some(failed(Some(instance), Damage::OtherInstance, trouble.into_source()));
         }
-        let mut progress = match connection.send(batch, &self.clock, limit) {
-            Ok(progress) => progress,
+        match connection.send(batch, &self.clock, limit) {
+            Ok(()) => {}
             Err(NotSent::Invalid(text)) => {
                 self.pool.put(connection, limit.began());
                 return Some(failed(
@@ -112,26 +112,26 @@ impl Node {
                 ));
             }
             Err(NotSent::Broken { taken, broken }) => return self.not_sent(&connection, taken, broken, pooled),
-        };
-        let broken = match connection.receive(&mut progress, limit) {
-            Ok(()) => return Some(self.completed(connection, progress, limit)),
+        }
+        let broken = match connection.receive(limit) {
+            Ok(()) => return Some(self.completed(connection, limit)),
             Err(broken) => broken,
         };
         Some(match broken {
-            Broken::Late => self.late(connection, progress),
+            Broken::Late => self.late(connection),
             Broken::Closed(error) => {
                 self.dead(&connection);
-                if pooled && !progress.begun && !batch.iter().any(Request::writes) {
+                if pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {
                     // Closed while it was idle. Reading twice does no harm.
                     return None;
                 }
-                closed(instance, progress, error)
+                closed(*connection, error)
             }
             Broken::Lost(error) => {
                 self.dead(&connection);
                 // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
                 let trouble = Trouble::caused("the connection failed before all replies had come", error);
-                answered(instance, progress.replies, Damage::Late, trouble)
+                answered(*connection, Damage::Late, trouble)
             }
         })
     }
@@ -168,32 +168,33 @@ impl Node {
     }
 
     /// All replies are there.
-    pub(super) fn completed(&self, connection: Connection, progress: Progress, limit: &Limit) -> Answer {
-        let instance = Some(connection.instance());
-        if progress.is_reusable() {
-            self.pool.put(connection, limit.began());
-        }
-        Answer {
-            instance,
-            replies: progress.replies,
+    pub(super) fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Answer {
+        let answer = Answer {
+            instance: Some(connection.instance()),
+            replies: mem::take(&mut connection.progress.replies),
             fault: None,
             pending: None,
+        };
+        if connection.progress.is_reusable() {
+            self.pool.put(connection, limit.began());
         }
+        answer
     }
 
     /// The limit is over and replies are missing.
-    fn late(self: &Arc<Node>, connection: Connection, progress: Progress) -> Answer {
-        let trouble = Trouble::new(match &progress.nonsense {
-            Some(nonsense) => format!("it does not keep to the protocol: {nonsense}"),
-            None => "it does not answer (no reply within the limit)".to_owned(),
-        });
-        let mut answer = answered(connection.instance(), progress.replies.clone(), Damage::Late, trouble);
+    fn late(self: &Arc<Node>, connection: Box<Connection>) -> Answer {
+        let progress = &connection.progress;
+        let trouble = match &progress.nonsense {
+            Some(nonsense) => nonsensical(nonsense),
+            None => Trouble::new("it does not answer (no reply within the limit)"),
+        };
+        let mut answer = failed(Some(connection.instance()), Damage::Late, trouble.into_source());
+        answer.replies.clone_from(&progress.replies);
         // Of reads there is nothing to learn any more.
         if progress.is_write_open() {
             answer.pending = Some(Box::new(Listening {
                 node: Arc::clone(self),
                 connection,
-                progress,
             }));
         }
         answer
@@ -211,19 +212,25 @@ impl Node {
 }
 
 /// The server closed, or is to be taken for closed, before all replies had come.
-pub(super) fn closed(instance: Instance, progress: Progress, error: io::Error) -> Answer {
-    let trouble = match &progress.nonsense {
-        Some(nonsense) => Trouble::new(format!("it does not keep to the protocol: {nonsense}")),
+pub(super) fn closed(connection: Connection, error: io::Error) -> Answer {
+    let trouble = match &connection.progress.nonsense {
+        Some(nonsense) => nonsensical(nonsense),
         None => Trouble::caused("it closed the connection before all replies had come", error),
     };
-    answered(instance, progress.replies, Damage::Cut, trouble)
+    answered(connection, Damage::Cut, trouble)
 }
 
-fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
+/// The replies that had come count.
+fn answered(connection: Connection, damage: Damage, trouble: Trouble) -> Answer {
+    let instance = connection.instance();
     Answer {
-        replies,
+        replies: connection.progress.replies,
         ..failed(Some(instance), damage, trouble.into_source())
     }
+}
+
+fn nonsensical(what: &str) -> Trouble {
+    Trouble::new(format!("it does not keep to the protocol: {what}"))
 }
 
 /// No request got a reply.

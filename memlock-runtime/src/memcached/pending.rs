@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::node::{Node, closed};
-use super::progress::Progress;
 use super::transport::{Broken, Limit};
 use crate::store::{Answer, Pending};
 
@@ -13,27 +12,19 @@ use crate::store::{Answer, Pending};
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) node: Arc<Node>,
-    pub(super) connection: Connection,
-    pub(super) progress: Progress,
+    pub(super) connection: Box<Connection>,
 }
 
 impl Pending for Listening {
     fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
         let mut limit = Limit::new(limit);
-        match self.connection.receive(&mut self.progress, &mut limit) {
-            Ok(()) => {
-                let Listening {
-                    node,
-                    connection,
-                    progress,
-                } = *self;
-                Ok(node.completed(connection, progress, &limit))
-            }
+        match self.connection.receive(&mut limit) {
+            Ok(()) => Ok(self.node.completed(self.connection, &limit)),
             Err(Broken::Late) => Err(self),
             // Of a network that failed no more can be learned than of a server that closed.
             Err(Broken::Closed(error) | Broken::Lost(error)) => {
                 self.node.dead(&self.connection);
-                Ok(closed(self.connection.instance(), self.progress, error))
+                Ok(closed(*self.connection, error))
             }
         }
     }

@@ -17,20 +17,24 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// A connection that nobody has needed for so long is closed.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
+/// Boxed, so that taking one out moves a pointer.
+#[allow(clippy::vec_box, reason = "they live in boxes outside as well")]
+type Stack = Vec<Box<Connection>>;
+
 /// Idle connections, last in, first out: a few stay warm, the rest grow old and are closed.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Stack>,
 }
 
 impl Pool {
     /// A connection to use at `now`: one to `wanted` where there is one, else the last that was used.
-    pub(super) fn take(&self, wanted: Option<Instance>, now: Instant) -> Option<Connection> {
+    pub(super) fn take(&self, wanted: Option<Instance>, now: Instant) -> Option<Box<Connection>> {
         loop {
             let mut connection = {
                 let mut idle = self.lock();
-                let fits = |connection: &Connection| wanted.is_none_or(|wanted| connection.instance() == wanted);
-                match idle.iter().rposition(fits) {
+                let fits = |instance| wanted.is_none_or(|wanted| instance == wanted);
+                match idle.iter().rposition(|connection| fits(connection.instance())) {
                     Some(index) => idle.remove(index),
                     None => idle.pop()?,
                 }
@@ -46,13 +50,14 @@ impl Pool {
     }
 
     /// Takes back a connection that ended its exchange in step.
-    pub(super) fn put(&self, mut connection: Connection, now: Instant) {
+    pub(super) fn put(&self, mut connection: Box<Connection>, now: Instant) {
         connection.idle_since = now;
         let old = {
             let mut idle = self.lock();
             // The first was put there first.
-            let is_old = |first: &Connection| now.saturating_duration_since(first.idle_since) > LONGEST_IDLE;
-            let old = (idle.len() >= MOST_IDLE || idle.first().is_some_and(is_old)).then(|| idle.remove(0));
+            let is_old = |since| now.saturating_duration_since(since) > LONGEST_IDLE;
+            let drops = idle.len() >= MOST_IDLE || idle.first().is_some_and(|first| is_old(first.idle_since));
+            let old = drops.then(|| idle.remove(0));
             idle.push(connection);
             old
         };
@@ -70,7 +75,7 @@ impl Pool {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn lock(&self) -> MutexGuard<'_, Stack> {
         // A panic elsewhere leaves the list whole: each change of it is one call.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

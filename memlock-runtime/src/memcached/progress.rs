@@ -17,8 +17,8 @@ use super::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
 use super::trouble::quoted;
 use crate::store::{Replies, Request};
 
-/// The replies to one batch, as far as they have come.
-#[derive(Debug)]
+/// The replies to one batch, as far as they have come. Reused for the next.
+#[derive(Debug, Default)]
 pub(super) struct Progress {
     awaited: SmallVec<[Awaited; 3]>,
     first_opaque: u64,
@@ -33,9 +33,10 @@ pub(super) struct Progress {
 }
 
 /// How far the order of replies tells to which request each belongs. Opaques tell in any case; error lines have none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Places {
     /// One reply for each request, and the connection may be used again.
+    #[default]
     InStep,
     /// The same, but not beyond this batch: close the connection after it.
     InStepSoFar,
@@ -56,16 +57,16 @@ pub(super) enum Step {
 }
 
 impl Progress {
-    pub(super) fn new(batch: &[Request], first_opaque: u64, opaque_on_miss: bool) -> Progress {
-        Progress {
-            awaited: batch.iter().map(Awaited::by).collect(),
-            first_opaque,
-            opaque_on_miss,
-            replies: Replies::new(),
-            begun: false,
-            places: Places::InStep,
-            nonsense: None,
-        }
+    /// Awaits the replies to `batch`, whose requests have the opaques from `first_opaque` on.
+    pub(super) fn start(&mut self, batch: &[Request], first_opaque: u64, opaque_on_miss: bool) {
+        self.awaited.clear();
+        self.awaited.extend(batch.iter().map(Awaited::by));
+        self.first_opaque = first_opaque;
+        self.opaque_on_miss = opaque_on_miss;
+        self.replies.clear();
+        self.begun = false;
+        self.places = Places::InStep;
+        self.nonsense = None;
     }
 
     /// Whether the connection may be used for another batch afterwards.

@@ -1,10 +1,14 @@
 //! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
 //! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
+//!
+//! Of that crate it takes [`MetaCommand`] and [`MetaResponse`], not the `build_*` and `parse_*` functions above them:
+//! they allocate for each flag, which shows beside a loopback's round trip, and they take the last of two flags and
+//! `c+5` for good.
 
-use memcache::exp::{
-    DeleteOptions, Error, GetOptions, MetaCommand, MetaCommandResult, MetaResponse, ReturnCode, SetMode, SetOptions,
-    build_delete, build_get, build_set, parse_meta_result,
-};
+use std::fmt;
+use std::io::Write as _;
+
+use memcache::exp::{Error, MetaCommand, MetaOp, MetaResponse, ReturnCode};
 
 use super::record;
 use super::transport::LONGEST_VALUE;
@@ -15,10 +19,6 @@ use crate::store::{Cas, Refusal, Reply, Request};
 
 /// What the clock item says. Nobody reads it; it is not empty, since some clients take an empty item for a placeholder.
 const CLOCK_VALUE: &[u8] = b"1 clock";
-
-/// [`CLOCK_ITEM_EXPIRY`] as memcached takes it.
-#[allow(clippy::cast_possible_truncation, reason = "it is 2^31 - 1")]
-const CLOCK_TTL: u32 = CLOCK_ITEM_EXPIRY as u32;
 
 /// What kind of reply a request awaits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +54,32 @@ impl Awaited {
 
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
 pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    // Flags are numbers and fixed letters, never a user's text: the crate sends them as they are.
     let command = match request {
-        Request::ReadClock => get(clock, false, opaque),
-        Request::CreateClock => set(clock, CLOCK_VALUE.to_vec(), CLOCK_TTL, None, opaque),
-        Request::Add { item, record, ttl } => set(item, value_of(item, record)?, *ttl, None, opaque),
-        Request::Replace { item, record, ttl, cas } => set(item, value_of(item, record)?, *ttl, Some(*cas), opaque),
-        Request::Delete { item, cas } => delete(item, *cas, opaque),
-        Request::Read { item } => get(item, true, opaque),
+        Request::ReadClock => command(MetaOp::Get, clock, format_args!("t O{opaque}")),
+        Request::CreateClock => {
+            command(MetaOp::Set, clock, format_args!("ME c T{CLOCK_ITEM_EXPIRY} O{opaque}")).value(CLOCK_VALUE)
+        }
+        Request::Add { item, record, ttl } => {
+            command(MetaOp::Set, item, format_args!("ME c T{ttl} O{opaque}")).value(value_of(item, record)?)
+        }
+        Request::Replace { item, record, ttl, cas } => {
+            command(MetaOp::Set, item, format_args!("c T{ttl} C{cas} O{opaque}")).value(value_of(item, record)?)
+        }
+        Request::Delete { item, cas } => command(MetaOp::Delete, item, format_args!("C{cas} O{opaque}")),
+        Request::Read { item } => command(MetaOp::Get, item, format_args!("v c O{opaque}")),
     };
     command
-        .and_then(|command| command.encode_into(out))
+        .encode_into(out)
         .map_err(|error| format!("the request cannot be sent: {error}"))
+}
+
+fn command(operation: MetaOp, item: &ItemName, flags: fmt::Arguments<'_>) -> MetaCommand {
+    // All flags as one: the crate puts a space before it and nothing else.
+    let mut text = Vec::with_capacity(64);
+    // Writing to a `Vec` cannot fail.
+    let _ = text.write_fmt(flags);
+    MetaCommand::new(operation, item.as_str()).flag(text)
 }
 
 fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, String> {
@@ -77,41 +92,6 @@ fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, S
         ));
     }
     Ok(value)
-}
-
-fn digits_of(opaque: u64) -> Vec<u8> {
-    opaque.to_string().into_bytes()
-}
-
-/// `mg`: with `value`, `v c`; without, `t`.
-fn get(item: &ItemName, value: bool, opaque: u64) -> Result<MetaCommand, Error> {
-    let mut options = GetOptions::default();
-    options.value = value;
-    options.return_cas = value;
-    options.return_ttl = !value;
-    options.opaque = Some(digits_of(opaque));
-    build_get(item.as_str(), &options)
-}
-
-/// `ms`: add where there is no `cas`, else compare-and-set.
-fn set(item: &ItemName, value: Vec<u8>, ttl: u32, cas: Option<Cas>, opaque: u64) -> Result<MetaCommand, Error> {
-    let mut options = SetOptions::default();
-    match cas {
-        None => options.mode = SetMode::Add,
-        Some(cas) => options.compare_cas = Some(cas.get()),
-    }
-    options.ttl = Some(ttl);
-    options.return_cas = true;
-    options.opaque = Some(digits_of(opaque));
-    build_set(item.as_str(), value, &options)
-}
-
-/// `md`, only with a CAS.
-fn delete(item: &ItemName, cas: Cas, opaque: u64) -> Result<MetaCommand, Error> {
-    let mut options = DeleteOptions::default();
-    options.compare_cas = Some(cas.get());
-    options.opaque = Some(digits_of(opaque));
-    build_delete(item.as_str(), &options)
 }
 
 /// A reply line, judged.
@@ -132,24 +112,25 @@ pub(super) enum Judged {
 
 /// Judges one reply: its line without the line end, and its value where it is a `VA`.
 pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &[u8], value: Option<&[u8]>) -> Judged {
-    let result = match MetaResponse::parse_header(line).and_then(parse_meta_result) {
-        Ok(result) => result,
+    let response = match MetaResponse::parse_header(line) {
+        Ok(response) => response,
         Err(Error::Server(_)) => return refused(line, true),
         Err(Error::Rejected(_)) => return refused(line, false),
         Err(error) => return Judged::Nonsense(format!("{error} in its reply {}", quoted(line))),
     };
     let nonsense = |what: &str| Judged::Nonsense(format!("{what} in its reply {}", quoted(line)));
-    if !flags_are_plain(&result) {
+    let Some(flags) = Flags::of(&response) else {
         return nonsense("a doubtful flag");
-    }
-    match result.opaque.as_deref() {
-        Some(echoed) if is_number(echoed, opaque) => {}
-        None if result.rc == ReturnCode::En && !opaque_on_miss => {}
+    };
+    let code = response.rc();
+    match flags.opaque {
+        Some(echoed) if echoed == opaque => {}
+        None if code == ReturnCode::En && !opaque_on_miss => {}
         _ => return nonsense("another request's opaque or none"),
     }
-    let cas = result.cas.and_then(Cas::new);
-    let reply = match (awaited, result.rc) {
-        (Awaited::Clock, ReturnCode::Hd) => match result.ttl.and_then(clock_of) {
+    let cas = flags.cas.and_then(Cas::new);
+    let reply = match (awaited, code) {
+        (Awaited::Clock, ReturnCode::Hd) => match flags.left.and_then(clock_of) {
             Some(second) => Reply::Clock(second),
             None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
         },
@@ -184,35 +165,50 @@ fn refused(line: &[u8], understood: bool) -> Judged {
     }
 }
 
-/// The server's second: the clock item expires at a known one, and tells how many are left. Less than none would be an
-/// item without an expiry.
-fn clock_of(left: i64) -> Option<u64> {
-    u64::try_from(left)
-        .ok()
-        .and_then(|left| CLOCK_ITEM_EXPIRY.checked_sub(left))
+/// The server's second: the clock item expires at a known one, and tells how many are left.
+fn clock_of(left: u64) -> Option<u64> {
+    CLOCK_ITEM_EXPIRY.checked_sub(left)
 }
 
-/// Whether the flags that decide something are there at most once and are plain numbers. (`parse_meta_result` takes the
-/// last of several, and `c+5`.)
-fn flags_are_plain(result: &MetaCommandResult) -> bool {
-    let mut seen = [false; 3];
-    result.raw_flags().all(|flag| {
-        let Some((code, digits)) = flag.split_first() else {
-            return true;
-        };
-        let Some(seen) = b"ctO"
-            .iter()
-            .position(|known| known == code)
-            .and_then(|index| seen.get_mut(index))
-        else {
-            return true;
-        };
-        !std::mem::replace(seen, true) && digits.first() != Some(&b'+')
+/// The flags that decide something.
+#[derive(Debug, Default)]
+struct Flags {
+    cas: Option<u64>,
+    /// Seconds until expiry.
+    left: Option<u64>,
+    opaque: Option<u64>,
+}
+
+impl Flags {
+    /// `None` where one of them is there twice, or is not a plain number. Other flags do not matter.
+    fn of(response: &MetaResponse) -> Option<Flags> {
+        let mut flags = Flags::default();
+        for flag in response.flags() {
+            let (field, digits) = match flag.split_first()? {
+                (b'c', digits) => (&mut flags.cas, digits),
+                // `t-1`, an item without an expiry, tells none.
+                (b't', b"-1") => continue,
+                (b't', digits) => (&mut flags.left, digits),
+                (b'O', digits) => (&mut flags.opaque, digits),
+                _ => continue,
+            };
+            if field.replace(number(digits)?).is_some() {
+                return None;
+            }
+        }
+        Some(flags)
+    }
+}
+
+/// A number as memcached writes it: no sign, no leading zero.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
     })
-}
-
-fn is_number(text: &[u8], number: u64) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| !text.starts_with(['+', '0']) && text.parse() == Ok(number))
 }
 
 #[cfg(test)]
