@@ -89,6 +89,11 @@ impl Deadline {
         self.remaining(now).is_zero()
     }
 
+    /// When it passes at the latest, on the monotonic clock.
+    pub fn ends(self) -> Duration {
+        self.sent.instant + self.length
+    }
+
     /// When the request that it counts from left.
     pub fn sent(self) -> Now {
         self.sent

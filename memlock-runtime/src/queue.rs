@@ -5,6 +5,9 @@
 //! lock. What the head learns of the holder (its [`Watch`]) stays with the queue, not with the caller: a dead holder is
 //! found dead in one lease, however often the head gives up and another takes its place.
 //!
+//! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
+//! of its own process for as long as it holds up everyone else's.
+//!
 //! Waiters are woken through a [`Waker`], so that a task could wait in the same queue as a thread.
 
 use std::collections::VecDeque;
@@ -13,6 +16,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use crate::key::ItemName;
 use crate::protocol::Watch;
@@ -32,6 +36,10 @@ pub(crate) struct Queues {
 struct Queue {
     waiting: VecDeque<Arc<Waiter>>,
     watch: Option<Watch>,
+    /// Counts the turns, so that one that was taken away from its thread passes nothing on.
+    turns: u64,
+    /// When the lease ends that was granted in this turn, on the monotonic clock; `None` while there is none.
+    leased_until: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -56,6 +64,7 @@ impl Queues {
                 Joined::Head(Turn {
                     queues: Arc::clone(self),
                     item: item.clone(),
+                    number: 0,
                     watch: None,
                 })
             }
@@ -81,14 +90,14 @@ impl Queues {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn is over: the first waiter gets it, or the queue is gone.
-    fn pass_on(&self, item: &ItemName, watch: Option<Watch>) {
+    /// Turn `number` is over: the first waiter gets the next, or the queue is gone.
+    fn pass_on(&self, item: &ItemName, number: u64, watch: Option<Watch>) {
         let mut shard = self.shard(item);
-        let next = shard.get_mut(item).and_then(|queue| {
-            queue.watch = watch;
-            queue.waiting.pop_front()
-        });
-        let Some(next) = next else {
+        let Some(queue) = shard.get_mut(item).filter(|queue| queue.turns == number) else {
+            return;
+        };
+        queue.watch = watch;
+        let Some(next) = queue.next_turn() else {
             shard.remove(item);
             return;
         };
@@ -96,6 +105,15 @@ impl Queues {
         next.has_turn.store(true, Ordering::Release);
         drop(shard);
         next.waker.wake_by_ref();
+    }
+}
+
+impl Queue {
+    /// Ends the present turn. The first in line is to be told that it has the next.
+    fn next_turn(&mut self) -> Option<Arc<Waiter>> {
+        self.turns += 1;
+        self.leased_until = None;
+        self.waiting.pop_front()
     }
 }
 
@@ -117,26 +135,44 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The turn, once it has come to this place.
-    pub(crate) fn turn(mut self) -> Result<Turn, Place> {
-        if !self
-            .waiter
-            .as_ref()
-            .is_some_and(|waiter| waiter.has_turn.load(Ordering::Acquire))
-        {
+    /// The turn, once it has come to this place, or if this is the first place and the lease of the one before has
+    /// ended by `now` (on the monotonic clock).
+    pub(crate) fn turn(mut self, now: Duration) -> Result<Turn, Place> {
+        let Some(waiter) = self.waiter.take() else {
             return Err(self);
+        };
+        let mut shard = self.queues.shard(&self.item);
+        let number = shard.get_mut(&self.item).and_then(|queue| {
+            if !waiter.has_turn.load(Ordering::Acquire) {
+                let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
+                if !is_first || queue.leased_until.is_none_or(|until| now < until) {
+                    return None;
+                }
+                queue.next_turn();
+            }
+            Some((queue.turns, queue.watch.take()))
+        });
+        drop(shard);
+        match number {
+            Some((number, watch)) => Ok(Turn {
+                queues: Arc::clone(&self.queues),
+                item: self.item.clone(),
+                number,
+                watch,
+            }),
+            None => {
+                self.waiter = Some(waiter);
+                Err(self)
+            }
         }
-        self.waiter = None;
-        let watch = self
-            .queues
+    }
+
+    /// When the lease ends that is held before this place, on the monotonic clock.
+    pub(crate) fn leased_until(&self) -> Option<Duration> {
+        self.queues
             .shard(&self.item)
-            .get_mut(&self.item)
-            .and_then(|queue| queue.watch.take());
-        Ok(Turn {
-            queues: Arc::clone(&self.queues),
-            item: self.item.clone(),
-            watch,
-        })
+            .get(&self.item)
+            .and_then(|queue| queue.leased_until)
     }
 }
 
@@ -144,14 +180,14 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         let mut shard = self.queues.shard(&self.item);
-        let watch = shard.get_mut(&self.item).and_then(|queue| {
-            queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
-            queue.watch
-        });
+        let Some(queue) = shard.get_mut(&self.item) else { return };
+        queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+        let (number, watch) = (queue.turns, queue.watch);
+        // Under the lock: a turn that was given meanwhile is this one's to pass on.
         let had_turn = waiter.has_turn.load(Ordering::Acquire);
         drop(shard);
         if had_turn {
-            self.queues.pass_on(&self.item, watch);
+            self.queues.pass_on(&self.item, number, watch);
         }
     }
 }
@@ -161,13 +197,26 @@ impl Drop for Place {
 pub(crate) struct Turn {
     queues: Arc<Queues>,
     item: ItemName,
+    number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
 }
 
+impl Turn {
+    /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
+    /// `watch` is what the next in line needs to know to take over from a holder that hangs.
+    pub(crate) fn leased(&self, until: Duration, watch: Watch) {
+        let mut shard = self.queues.shard(&self.item);
+        if let Some(queue) = shard.get_mut(&self.item).filter(|queue| queue.turns == self.number) {
+            queue.leased_until = Some(until);
+            queue.watch = Some(watch);
+        }
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.queues.pass_on(&self.item, self.watch);
+        self.queues.pass_on(&self.item, self.number, self.watch);
     }
 }
 
@@ -211,10 +260,10 @@ mod tests {
         let turn = head(&queues);
         let (first, first_woken) = behind(&queues);
         let (second, second_woken) = behind(&queues);
-        let first = first.turn().expect_err("the head still has it");
+        let first = first.turn(Duration::ZERO).expect_err("the head still has it");
         drop(turn);
-        let second = second.turn().expect_err("first come, first served");
-        let turn = first.turn().expect("the head has left");
+        let second = second.turn(Duration::ZERO).expect_err("first come, first served");
+        let turn = first.turn(Duration::ZERO).expect("the head has left");
         assert_eq!(
             (
                 first_woken.0.load(Ordering::SeqCst),
@@ -223,7 +272,7 @@ mod tests {
             (1, 0)
         );
         drop(turn);
-        drop(second.turn().expect("the first has left"));
+        drop(second.turn(Duration::ZERO).expect("the first has left"));
         drop(head(&queues));
     }
 
@@ -237,14 +286,12 @@ mod tests {
         drop(first);
         drop(turn);
         drop(second); // It had been given the turn, and had not looked yet.
-        drop(third.turn().expect("the turn was passed on"));
+        drop(third.turn(Duration::ZERO).expect("the turn was passed on"));
         drop(head(&queues));
     }
 
     #[test]
     fn the_watch_stays_with_the_queue() {
-        use std::time::Duration;
-
         use crate::lease::Now;
         use crate::store::{Nonce, Record};
 
@@ -262,10 +309,38 @@ mod tests {
         let watch = Watch::observe(None, &record, Now::default());
         turn.watch = Some(watch);
         drop(turn);
-        let next = next.turn().expect("the head has left");
+        let next = next.turn(Duration::ZERO).expect("the head has left");
         assert_eq!(next.watch, Some(watch));
         drop(next);
         assert_eq!(head(&queues).watch, None, "a queue that is gone watches nothing");
+    }
+
+    #[test]
+    fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
+        let lease = Duration::from_secs(1);
+        let record = crate::store::Record {
+            nonce: crate::store::Nonce(1),
+            lease,
+            renewal: 0,
+            label: "".into(),
+            full_name: None,
+        };
+        let watch = Watch::observe(None, &record, crate::lease::Now::default());
+        let queues = Queues::new();
+        let hanging = head(&queues);
+        let (first, _) = behind(&queues);
+        let (second, _) = behind(&queues);
+        let first = first.turn(lease * 9).expect_err("nothing is leased yet");
+        hanging.leased(lease, watch);
+        let second = second.turn(lease * 9).expect_err("it is not its place");
+        let first = first.turn(lease / 2).expect_err("the lease is not over");
+        let first = first.turn(lease).expect("the lease is over");
+        assert_eq!(first.watch, Some(watch), "it knows whom it takes over from");
+        drop(hanging); // It wakes up, and has nothing to pass on any more.
+        let second = second.turn(Duration::ZERO).expect_err("the first has it");
+        drop(first);
+        drop(second.turn(Duration::ZERO).expect("the first has left"));
+        drop(head(&queues));
     }
 
     #[test]

@@ -20,6 +20,10 @@ use crate::store::{Batch, Damage, Instance, Nonce, Request};
 /// How much longer than its `wait` a caller may be kept, in every fault: the least time that is given to an exchange.
 const WAIT_GRACE: Duration = Duration::from_millis(40);
 
+/// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
+/// is over.
+const FOR_THE_FIRST: Duration = Duration::from_millis(20);
+
 /// Why an acquisition of one lock of several stopped.
 pub(crate) enum Stopped {
     /// This lock cannot be had.
@@ -201,17 +205,22 @@ impl Waiting<'_> {
     /// Waits in this process's queue.
     fn for_turn(&mut self, mut place: Place) -> Result<Turn, Stopped> {
         loop {
-            place = match place.turn() {
+            let now = clock::now().instant;
+            place = match place.turn(now) {
                 Ok(turn) => return Ok(turn),
                 Err(place) => place,
             };
-            let left = self
+            let mut left = self
                 .spec
                 .wait
                 .map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
             if left.is_zero() {
                 let holder = Some("another thread of this process");
                 return Err(Stopped::Failed(busy(&self.spec.item, holder, self.waited())));
+            }
+            if let Some(until) = place.leased_until() {
+                // A place that is not the first finds nothing to do then, and looks again a little later.
+                left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
             }
             self.rest(left, thread::park_timeout)?;
         }

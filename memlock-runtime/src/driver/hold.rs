@@ -7,7 +7,7 @@ use super::{Core, Counters, blocking};
 use crate::clock;
 use crate::error::Error;
 use crate::lease::Now;
-use crate::protocol::{Grant, Released, Renewed, Spec};
+use crate::protocol::{Grant, Released, Renewed, Spec, Watch};
 use crate::queue::Turn;
 use crate::token::Token;
 
@@ -43,6 +43,7 @@ const TAKEN: &str = "its item on the server is gone or another's";
 impl Hold {
     pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn) -> Hold {
         let token = grant.token;
+        turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, clock::now()));
         let state = Mutex::new(State {
             grant,
             status: Status::Held,
@@ -110,6 +111,9 @@ impl Hold {
         let mut state = self.state();
         match renewed {
             Renewed::Renewed(grant) => {
+                if let Some(turn) = &state.turn {
+                    turn.leased(grant.deadline.ends(), Watch::of_own(&self.spec, &grant, clock::now()));
+                }
                 state.grant = grant;
                 Ok(())
             }

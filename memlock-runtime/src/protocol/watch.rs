@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::{Grant, Spec};
 use crate::lease::{Now, watch_of};
 use crate::store::{Nonce, Record};
 
@@ -32,6 +33,16 @@ impl Watch {
                 lease,
                 since: received.instant,
             },
+        }
+    }
+
+    /// The watch of a process over its own grant, or renewal, whose proof was received at `received`.
+    pub(crate) fn of_own(spec: &Spec, grant: &Grant, received: Now) -> Watch {
+        Watch {
+            nonce: grant.nonce,
+            renewal: grant.renewals,
+            lease: spec.lease(),
+            since: received.instant,
         }
     }
 

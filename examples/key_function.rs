@@ -1,0 +1,50 @@
+//! One key function for all methods of a type: it takes what the locked methods begin with, here only `self`.
+//!
+//! A method that is locked by `catalog_key` and `name = "catalog"` excludes every other one that is, for the same catalog.
+//! `cargo run --example key_function`
+
+use std::sync::Mutex;
+
+use memlock::Locks;
+
+/// A list of documents that many processes write.
+struct Catalog {
+    path: String,
+    documents: Mutex<Vec<String>>,
+}
+
+/// What the methods of one catalog are locked by.
+fn catalog_key(catalog: &Catalog) -> String {
+    catalog.path.clone()
+}
+
+impl Catalog {
+    #[memlock::lock(catalog_key, name = "catalog")]
+    fn add(&self, document: &str) -> Result<usize, memlock::Error> {
+        let mut documents = self.documents.lock().expect("no panic while it was held");
+        documents.push(document.to_owned());
+        Ok(documents.len())
+    }
+
+    #[memlock::lock(catalog_key, name = "catalog")]
+    fn remove(&self, document: &str, all: bool) -> Result<usize, memlock::Error> {
+        let mut documents = self.documents.lock().expect("no panic while it was held");
+        if all {
+            documents.retain(|other| other != document);
+        } else if let Some(position) = documents.iter().position(|other| other == document) {
+            documents.remove(position);
+        }
+        Ok(documents.len())
+    }
+}
+
+fn main() -> Result<(), memlock::Error> {
+    if std::env::var_os("MEMLOCK_SERVERS").is_none() {
+        memlock::init(Locks::builder().servers("memory:").build()?)?;
+    }
+    let catalog = Catalog { path: "library/poems".to_owned(), documents: Mutex::default() };
+    println!("{} document", catalog.add("The Raven")?);
+    println!("{} documents", catalog.add("The Tyger")?);
+    println!("{} document", catalog.remove("The Raven", true)?);
+    Ok(())
+}
