@@ -1,2 +1,61 @@
-//! memlock
-pub use memlock_runtime::*;
+//! Distributed locks on memcached: put an attribute on a function, and no two processes run it for the same key at once.
+//!
+//! ```
+//! struct Account { id: u64 }
+//!
+//! impl Account {
+//!     #[memlock::lock("account/{self.id}", timeout = 30)]
+//!     fn close(&self) -> Result<(), memlock::Error> {
+//!         // Nobody else closes this account, on any host.
+//!         Ok(())
+//!     }
+//! }
+//! # fn main() -> Result<(), memlock::Error> {
+//! # memlock::init(memlock::Locks::builder().servers("memory:").build()?)?;
+//! # Account { id: 7 }.close()
+//! # }
+//! ```
+//!
+//! The lock is a *lease* on a memcached server: it ends with the body, or after its `timeout` if its holder dies. Callers
+//! for the same key queue up before they do their work, instead of doing it at once and losing it to a conflict later.
+//!
+//! # Choosing
+//!
+//! | you want | take |
+//! |---|---|
+//! | one caller at a time | [`lock`](macro@lock) |
+//! | the same, for functions that call each other or themselves | [`rlock`](macro@rlock) |
+//! | a lock for part of a function, or one that is passed on | [`Locks::lock`], a [`Guard`] |
+//! | to know how the lock fares, from inside the body | [`current()`] |
+//! | a resource that a stale holder cannot harm | [`Lease::token`] |
+//!
+//! # Setting up
+//!
+//! `MEMLOCK_SERVERS=host1:11211,host2:11211` names the servers (`MEMCACHEDLOCK_SERVERS` is read too; without either,
+//! `127.0.0.1:11211`). `unix:/run/memcached.sock` is a local socket. `memory:` is a store inside the process, for tests and
+//! for trying it out. [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
+//!
+//! memcached must be 1.6 or later, and must not run with `-C`.
+//!
+//! # What is promised, and what is not
+//!
+//! At most one holder believes in its lease at any instant, as long as
+//!
+//! * the *rates* of any two clocks differ by less than 0.1 % (the clocks themselves may say what they like),
+//! * the server keeps its items: it does not evict locks or run out of memory, and is not restarted or flushed while a
+//!   lease is held (then a second holder can come in until the first one's lease ends),
+//! * everyone uses the same list of servers, and no proxy stands between.
+//!
+//! Even without all that, [tokens](Token) rise from grant to grant as long as the server's wall clock is not set back across
+//! a restart. So a resource that refuses older tokens is never written by a stale holder, and a lock without such a resource
+//! protects against waste and disorder, not against a process that is stopped for longer than its lease and then goes on.
+//!
+//! There is no failover: a server that is down makes *its* keys unavailable, since anything else would split the lock.
+
+pub use memlock_macros::{lock, rlock};
+#[doc(hidden)]
+pub use memlock_runtime::__private;
+pub use memlock_runtime::{
+    Builder, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks, OnUnavailable, Source, Token,
+    current, init,
+};
