@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::hash::Hasher as _;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -295,21 +295,26 @@ keys_of_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D
 /// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
 /// share a text. What is too long for memcached keeps its first characters and gets a 128-bit hash, under the marker
 /// `~` that no readable name has in that place; its [`full`](Self::full) name is kept in the value and compared.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ItemName {
     wire: Arc<str>,
     full: Option<Arc<str>>,
 }
 
+/// Bytes of a name under construction that need no allocation.
+type NameText = SmallVec<[u8; LONGEST_READABLE_NAME]>;
+
 impl ItemName {
     /// The item of the lock on `key` in the namespace `name`.
     pub fn of_lock(prefix: &str, name: &str, key: &str) -> ItemName {
-        let mut full = String::with_capacity(prefix.len() + name.len() + key.len() + 2);
-        full.push_str(prefix);
-        full.push(':');
-        push_name(&mut full, name);
-        full.push(':');
-        push_key(&mut full, key);
+        let mut bytes = NameText::new();
+        bytes.extend_from_slice(prefix.as_bytes());
+        bytes.push(b':');
+        push_name(&mut bytes, name);
+        bytes.push(b':');
+        push_key(&mut bytes, key);
+        // Only whole characters are ever appended, so the fallback is never met.
+        let full = std::str::from_utf8(&bytes).unwrap_or_default();
         if full.len() <= LONGEST_READABLE_NAME {
             return ItemName {
                 wire: full.into(),
@@ -323,8 +328,9 @@ impl ItemName {
             cut -= 1;
         }
         let hash = hasher.finish128().as_u128();
+        let readable = &full[prefix.len() + 1..cut];
         ItemName {
-            wire: format!("{prefix}:~{hash:032x}:{}", &full[prefix.len() + 1..cut]).into(),
+            wire: format!("{prefix}:~{hash:032x}:{readable}").into(),
             full: Some(full.into()),
         }
     }
@@ -348,6 +354,13 @@ impl ItemName {
     }
 }
 
+impl Hash for ItemName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The sent name holds the hash of the full one.
+        self.wire.hash(state);
+    }
+}
+
 impl fmt::Display for ItemName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.full.as_deref().unwrap_or(&self.wire))
@@ -355,50 +368,57 @@ impl fmt::Display for ItemName {
 }
 
 /// Appends a lock's name. `::` between path segments stays; any other colon, and a `~` at the start, is encoded.
-fn push_name(out: &mut String, name: &str) {
-    let mut rest = name;
-    let mut at_start = true;
-    while let Some(character) = rest.chars().next() {
-        let path_separator = !at_start && rest.starts_with("::") && rest[2..].starts_with(|next| next != ':');
-        if path_separator {
-            out.push_str("::");
-            rest = &rest[2..];
-        } else {
-            if character == ':' || (at_start && character == '~') {
-                push_percent(out, character);
-            } else {
-                push_plain(out, character);
-            }
-            rest = &rest[character.len_utf8()..];
-        }
-        at_start = false;
+fn push_name(out: &mut NameText, name: &str) {
+    let mut at = 0;
+    if name.starts_with('~') {
+        push_percent(out, '~');
+        at = 1;
     }
+    while let Some(found) = name[at..].find(':') {
+        let colon = at + found;
+        push_plain(out, &name[at..colon]);
+        let ends_or_third = matches!(name.as_bytes().get(colon + 2), None | Some(b':'));
+        if colon > 0 && name[colon..].starts_with("::") && !ends_or_third {
+            out.extend_from_slice(b"::");
+            at = colon + 2;
+        } else {
+            push_percent(out, ':');
+            at = colon + 1;
+        }
+    }
+    push_plain(out, &name[at..]);
 }
 
 /// Appends a lock's key: a colon at its start is encoded.
-fn push_key(out: &mut String, key: &str) {
-    let mut characters = key.chars();
-    if key.starts_with(':') {
-        push_percent(out, ':');
-        characters.next();
-    }
-    characters.for_each(|character| push_plain(out, character));
-}
-
-/// Appends a character as it is, unless the protocol or a reader's terminal would take it for something else.
-fn push_plain(out: &mut String, character: char) {
-    if character.is_control() || character.is_whitespace() || character == '%' {
-        push_percent(out, character);
-    } else {
-        out.push(character);
+fn push_key(out: &mut NameText, key: &str) {
+    match key.strip_prefix(':') {
+        Some(rest) => {
+            push_percent(out, ':');
+            push_plain(out, rest);
+        }
+        None => push_plain(out, key),
     }
 }
 
-fn push_percent(out: &mut String, character: char) {
-    let mut utf8 = [0; 4];
-    for byte in character.encode_utf8(&mut utf8).bytes() {
-        // Writing to a `String` cannot fail.
-        let _ = write!(out, "%{byte:02X}");
+/// Appends text as it is, but for what the protocol or a reader's terminal would take for something else.
+fn push_plain(out: &mut NameText, text: &str) {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for character in text.chars() {
+        if character.is_control() || character.is_whitespace() || character == '%' {
+            push_percent(out, character);
+        } else {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+fn push_percent(out: &mut NameText, character: char) {
+    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+        let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
+        out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
     }
 }
 

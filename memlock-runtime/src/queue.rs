@@ -12,8 +12,8 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -27,8 +27,46 @@ const SHARDS: usize = 16;
 /// All queues of one `Locks`.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    shards: [Mutex<HashMap<ItemName, Queue>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
+    /// Seeded by the operating system: keys come from users, who may not choose which queues share a bucket.
     hasher: RandomState,
+    turns: AtomicU64,
+}
+
+/// Queues by their key, which carries its hash, so that it is computed once for all that a caller does in its turn.
+type Shard = HashMap<Slot, Queue, BuildHasherDefault<Precomputed>>;
+
+/// The name of a queue with its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    hash: u64,
+    item: ItemName,
+}
+
+impl Hash for Slot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Hands a [`Slot`]'s hash through.
+#[derive(Debug, Default)]
+struct Precomputed(u64);
+
+impl Hasher for Precomputed {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Waiters of one key. It exists while somebody has the turn.
@@ -36,8 +74,8 @@ pub(crate) struct Queues {
 struct Queue {
     waiting: VecDeque<Arc<Waiter>>,
     watch: Option<Watch>,
-    /// Counts the turns, so that one that was taken away from its thread passes nothing on.
-    turns: u64,
+    /// The number of the present turn: one that was taken away from its thread passes nothing on.
+    turn: u64,
     /// When the lease ends that was granted in this turn, on the monotonic clock; `None` while there is none.
     leased_until: Option<Duration>,
 }
@@ -53,18 +91,27 @@ impl Queues {
         Arc::new(Queues {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            turns: AtomicU64::new(0),
         })
     }
 
     /// Joins the queue for `item`; `waker` is called for when it is made the head.
     pub(crate) fn join(self: &Arc<Queues>, item: &ItemName, waker: impl FnOnce() -> Waker) -> Joined {
-        match self.shard(item).entry(item.clone()) {
+        let slot = Slot {
+            hash: self.hasher.hash_one(item),
+            item: item.clone(),
+        };
+        match self.shard(&slot).entry(slot.clone()) {
             Entry::Vacant(vacant) => {
-                vacant.insert(Queue::default());
+                let number = self.number();
+                vacant.insert(Queue {
+                    turn: number,
+                    ..Queue::default()
+                });
                 Joined::Head(Turn {
                     queues: Arc::clone(self),
-                    item: item.clone(),
-                    number: 0,
+                    slot,
+                    number,
                     watch: None,
                 })
             }
@@ -76,29 +123,34 @@ impl Queues {
                 queue.get_mut().waiting.push_back(Arc::clone(&waiter));
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
-                    item: item.clone(),
+                    slot,
                     waiter: Some(waiter),
                 })
             }
         }
     }
 
-    fn shard(&self, item: &ItemName) -> MutexGuard<'_, HashMap<ItemName, Queue>> {
-        #[allow(clippy::cast_possible_truncation, reason = "only the low bits are used")]
-        let index = self.hasher.hash_one(item) as usize % SHARDS;
+    fn shard(&self, slot: &Slot) -> MutexGuard<'_, Shard> {
+        #[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
+        let index = (slot.hash % SHARDS as u64) as usize;
         // Nothing below panics while it holds the lock.
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A number that no turn has had, of whichever queue.
+    fn number(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone.
-    fn pass_on(&self, item: &ItemName, number: u64, watch: Option<Watch>) {
-        let mut shard = self.shard(item);
-        let Some(queue) = shard.get_mut(item).filter(|queue| queue.turns == number) else {
+    fn pass_on(&self, slot: &Slot, number: u64, watch: Option<Watch>) {
+        let mut shard = self.shard(slot);
+        let Some(queue) = shard.get_mut(slot).filter(|queue| queue.turn == number) else {
             return;
         };
         queue.watch = watch;
-        let Some(next) = queue.next_turn() else {
-            shard.remove(item);
+        let Some(next) = queue.next_turn(self.number()) else {
+            shard.remove(slot);
             return;
         };
         // Under the lock, so that a waiter who leaves at this moment finds out that the turn is its to pass on.
@@ -109,9 +161,9 @@ impl Queues {
 }
 
 impl Queue {
-    /// Ends the present turn. The first in line is to be told that it has the next.
-    fn next_turn(&mut self) -> Option<Arc<Waiter>> {
-        self.turns += 1;
+    /// Ends the present turn and begins turn `number`. The first in line is to be told that it has it.
+    fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
+        self.turn = number;
         self.leased_until = None;
         self.waiting.pop_front()
     }
@@ -130,7 +182,7 @@ pub(crate) enum Joined {
 #[derive(Debug)]
 pub(crate) struct Place {
     queues: Arc<Queues>,
-    item: ItemName,
+    slot: Slot,
     waiter: Option<Arc<Waiter>>,
 }
 
@@ -141,22 +193,22 @@ impl Place {
         let Some(waiter) = self.waiter.take() else {
             return Err(self);
         };
-        let mut shard = self.queues.shard(&self.item);
-        let number = shard.get_mut(&self.item).and_then(|queue| {
+        let mut shard = self.queues.shard(&self.slot);
+        let number = shard.get_mut(&self.slot).and_then(|queue| {
             if !waiter.has_turn.load(Ordering::Acquire) {
                 let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
                 if !is_first || queue.leased_until.is_none_or(|until| now < until) {
                     return None;
                 }
-                queue.next_turn();
+                queue.next_turn(self.queues.number());
             }
-            Some((queue.turns, queue.watch.take()))
+            Some((queue.turn, queue.watch.take()))
         });
         drop(shard);
         match number {
             Some((number, watch)) => Ok(Turn {
                 queues: Arc::clone(&self.queues),
-                item: self.item.clone(),
+                slot: self.slot.clone(),
                 number,
                 watch,
             }),
@@ -170,8 +222,8 @@ impl Place {
     /// When the lease ends that is held before this place, on the monotonic clock.
     pub(crate) fn leased_until(&self) -> Option<Duration> {
         self.queues
-            .shard(&self.item)
-            .get(&self.item)
+            .shard(&self.slot)
+            .get(&self.slot)
             .and_then(|queue| queue.leased_until)
     }
 }
@@ -179,15 +231,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
-        let mut shard = self.queues.shard(&self.item);
-        let Some(queue) = shard.get_mut(&self.item) else { return };
+        let mut shard = self.queues.shard(&self.slot);
+        let Some(queue) = shard.get_mut(&self.slot) else { return };
         queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
-        let (number, watch) = (queue.turns, queue.watch);
+        let (number, watch) = (queue.turn, queue.watch);
         // Under the lock: a turn that was given meanwhile is this one's to pass on.
         let had_turn = waiter.has_turn.load(Ordering::Acquire);
         drop(shard);
         if had_turn {
-            self.queues.pass_on(&self.item, number, watch);
+            self.queues.pass_on(&self.slot, number, watch);
         }
     }
 }
@@ -196,7 +248,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Turn {
     queues: Arc<Queues>,
-    item: ItemName,
+    slot: Slot,
     number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
@@ -206,8 +258,8 @@ impl Turn {
     /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
-        let mut shard = self.queues.shard(&self.item);
-        if let Some(queue) = shard.get_mut(&self.item).filter(|queue| queue.turns == self.number) {
+        let mut shard = self.queues.shard(&self.slot);
+        if let Some(queue) = shard.get_mut(&self.slot).filter(|queue| queue.turn == self.number) {
             queue.leased_until = Some(until);
             queue.watch = Some(watch);
         }
@@ -216,7 +268,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.queues.pass_on(&self.item, self.number, self.watch);
+        self.queues.pass_on(&self.slot, self.number, self.watch);
     }
 }
 
@@ -336,7 +388,9 @@ mod tests {
         let first = first.turn(lease / 2).expect_err("the lease is not over");
         let first = first.turn(lease).expect("the lease is over");
         assert_eq!(first.watch, Some(watch), "it knows whom it takes over from");
+        let before = hanging.number;
         drop(hanging); // It wakes up, and has nothing to pass on any more.
+        assert!(first.number > before, "nor has it in a later queue of the same key");
         let second = second.turn(Duration::ZERO).expect_err("the first has it");
         drop(first);
         drop(second.turn(Duration::ZERO).expect("the first has left"));

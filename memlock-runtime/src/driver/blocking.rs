@@ -87,13 +87,12 @@ pub(crate) fn acquire(
     {
         core.keeper.settle(core, &spec.item, *nonce, None);
     }
-    let waited = waiting.waited();
     match ended? {
         Outcome::Granted(grant) => {
             Counters::count(&core.counters.acquired);
-            Ok(Arc::new(Hold::new(Arc::clone(core), spec, grant, turn)))
+            Ok(Arc::new(Hold::new(Arc::clone(core), spec, grant, turn, now)))
         }
-        Outcome::Busy { holder } => Err(Stopped::Failed(busy(&spec.item, holder.as_deref(), waited))),
+        Outcome::Busy { holder } => Err(Stopped::Failed(busy(&spec.item, holder.as_deref(), waiting.waited()))),
         Outcome::Refused(refusal) => Err(Stopped::Failed(unavailable_because(
             core,
             &spec.item,
@@ -130,9 +129,9 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant) -> (Renewed, Op
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`; what fails is handed to the keeper.
-pub(super) fn release(core: &Arc<Core>, item: &ItemName, grant: &Grant) -> Released {
-    let mut machine = Release::of_grant(item.clone(), grant, clock::now());
+/// Releases `grant`, now that it is `now`; what fails is handed to the keeper.
+pub(super) fn release(core: &Arc<Core>, item: &ItemName, grant: &Grant, now: Now) -> Released {
+    let mut machine = Release::of_grant(item.clone(), grant, now);
     let mut pending = None;
     let released = run(
         core,

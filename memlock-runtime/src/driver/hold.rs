@@ -41,9 +41,10 @@ const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
 const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
-    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn) -> Hold {
+    /// `now` is when the grant's proof was received, or later.
+    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn, now: Now) -> Hold {
         let token = grant.token;
-        turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, clock::now()));
+        turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, now));
         let state = Mutex::new(State {
             grant,
             status: Status::Held,
@@ -143,9 +144,10 @@ impl Hold {
     /// Gives the lock up. The first call does it; a failure is handed to the keeper, and hides nobody's result.
     pub(crate) fn release(&self) {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
         let (grant, turn, lost) = {
             let mut state = self.state();
-            state.settle(clock::now());
+            state.settle(now);
             let before = std::mem::replace(&mut state.status, Status::Released);
             let lost = match before {
                 Status::Released => return,
@@ -162,7 +164,7 @@ impl Hold {
             );
         }
         if lost != Some(TAKEN) {
-            if let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant) {
+            if let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant, now) {
                 tracing::warn!(
                     target: "memlock", lock = %self.spec.item, ?damage,
                     "the lock could not be released at once; it is tried again in the background"
