@@ -16,6 +16,7 @@
 //! | `pending` | listening on after the limit |
 //! | `translate` | requests to commands, replies checked |
 //! | `record` | what stands in an item |
+//! | `digits` | numbers, written and read |
 //! | `transport` | bytes, limits, bounds |
 //!
 //! Only the wire layer of `memcache::exp` is used (commands, reply headers). Its clients call definite refusals
@@ -24,6 +25,7 @@
 mod address;
 mod connection;
 mod dial;
+mod digits;
 mod handshake;
 mod node;
 mod pending;

@@ -12,6 +12,7 @@
 
 use smallvec::SmallVec;
 
+use super::digits;
 use super::translate::{Awaited, Judged, judge};
 use super::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
 use super::trouble::quoted;
@@ -189,12 +190,8 @@ fn frame(unread: &[u8]) -> Frame<'_> {
 
 /// The length that a `VA` announces, where it is one.
 fn value_length(header: &[u8]) -> Option<usize> {
-    let digits = header.split(|byte| *byte == b' ').next()?;
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let length: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (length <= LONGEST_VALUE).then_some(length)
+    let length = digits::parse(header.split(|byte| *byte == b' ').next()?)?;
+    usize::try_from(length).ok().filter(|length| *length <= LONGEST_VALUE)
 }
 
 #[cfg(test)]

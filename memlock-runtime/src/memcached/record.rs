@@ -13,9 +13,10 @@
 //! The line starts with a digit and holds no line break: should a server ever take a data block for a command (it does
 //! after refusing the command line before it), this one does nothing.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
+use super::digits;
 use crate::store::{Content, Nonce, Record};
 
 /// The version that this file reads and writes. Any other is [`Content::Foreign`].
@@ -24,23 +25,31 @@ const VERSION: &str = "1";
 /// Writes the line of `record`. Never empty.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let full_name = record.full_name.as_deref();
-    let mut line = String::with_capacity(72 + record.label.len() + full_name.map_or(0, str::len));
+    let mut line = Vec::with_capacity(80 + record.label.len() + full_name.map_or(0, str::len));
+    line.extend_from_slice(VERSION.as_bytes());
+    line.push(b' ');
+    for byte in record.nonce.0.to_be_bytes() {
+        line.extend([byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
+    }
+    line.push(b' ');
     // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before it is.
-    let lease = u64::try_from(record.lease.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
-    // Writing to a `String` cannot fail.
-    let _ = write!(line, "{VERSION} {:032x} {lease} {} ", record.nonce.0, record.renewal);
-    if record.label.is_empty() {
-        line.push('-');
-    } else if &*record.label == "-" {
-        line.push_str("%2D");
-    } else {
-        push_encoded(&mut line, &record.label, |c| c == ' ');
+    digits::push(
+        &mut line,
+        u64::try_from(record.lease.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX),
+    );
+    line.push(b' ');
+    digits::push(&mut line, u64::from(record.renewal));
+    line.push(b' ');
+    match &*record.label {
+        "" => line.push(b'-'),
+        "-" => line.extend_from_slice(b"%2D"),
+        label => push_encoded(&mut line, label, |c| c == ' '),
     }
     if let Some(name) = full_name {
-        line.push(' ');
+        line.push(b' ');
         push_encoded(&mut line, name, |_| false);
     }
-    line.into_bytes()
+    line
 }
 
 /// Reads a line. Whatever this version would not have written in exactly these bytes is foreign.
@@ -72,15 +81,17 @@ fn read(bytes: &[u8]) -> Option<Record> {
     })
 }
 
-fn push_encoded(line: &mut String, text: &str, also: impl Fn(char) -> bool) {
+fn push_encoded(line: &mut Vec<u8>, text: &str, also: impl Fn(char) -> bool) {
+    let mut utf8 = [0; 4];
     for character in text.chars() {
+        let bytes = character.encode_utf8(&mut utf8).as_bytes();
         if character == '%' || character.is_control() || also(character) {
-            let mut utf8 = [0; 4];
-            for byte in character.encode_utf8(&mut utf8).bytes() {
+            for byte in bytes {
+                // Writing to a `Vec` cannot fail.
                 let _ = write!(line, "%{byte:02X}");
             }
         } else {
-            line.push(character);
+            line.extend_from_slice(bytes);
         }
     }
 }

@@ -1,18 +1,15 @@
 //! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
 //! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
 //!
-//! Of that crate it takes [`MetaCommand`] and [`MetaResponse`], not the `build_*` and `parse_*` functions above them:
-//! they allocate for each flag, which shows beside a loopback's round trip, and they take the last of two flags and
-//! `c+5` for good.
+//! Of that crate it takes [`MetaCommand`], whose encoding lets no name become a second command, and [`ReturnCode`]; not
+//! the functions that build and parse flag by flag: they allocate for each, which shows beside a loopback's round trip,
+//! and they take the last of two flags, and `c+5`, for good.
 
-use std::fmt;
-use std::io::Write as _;
+use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
-use memcache::exp::{Error, MetaCommand, MetaOp, MetaResponse, ReturnCode};
-
-use super::record;
 use super::transport::LONGEST_VALUE;
 use super::trouble::quoted;
+use super::{digits, record};
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
 use crate::store::{Cas, Refusal, Reply, Request};
@@ -54,32 +51,41 @@ impl Awaited {
 
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
 pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
-    // Flags are numbers and fixed letters, never a user's text: the crate sends them as they are.
     let command = match request {
-        Request::ReadClock => command(MetaOp::Get, clock, format_args!("t O{opaque}")),
+        Request::ReadClock => command(MetaOp::Get, clock, b"t", &[(b'O', opaque)]),
         Request::CreateClock => {
-            command(MetaOp::Set, clock, format_args!("ME c T{CLOCK_ITEM_EXPIRY} O{opaque}")).value(CLOCK_VALUE)
+            let flags = [(b'T', CLOCK_ITEM_EXPIRY), (b'O', opaque)];
+            command(MetaOp::Set, clock, b"ME c", &flags).value(CLOCK_VALUE)
         }
         Request::Add { item, record, ttl } => {
-            command(MetaOp::Set, item, format_args!("ME c T{ttl} O{opaque}")).value(value_of(item, record)?)
+            let flags = [(b'T', u64::from(*ttl)), (b'O', opaque)];
+            command(MetaOp::Set, item, b"ME c", &flags).value(value_of(item, record)?)
         }
         Request::Replace { item, record, ttl, cas } => {
-            command(MetaOp::Set, item, format_args!("c T{ttl} C{cas} O{opaque}")).value(value_of(item, record)?)
+            let flags = [(b'T', u64::from(*ttl)), (b'C', cas.get()), (b'O', opaque)];
+            command(MetaOp::Set, item, b"c", &flags).value(value_of(item, record)?)
         }
-        Request::Delete { item, cas } => command(MetaOp::Delete, item, format_args!("C{cas} O{opaque}")),
-        Request::Read { item } => command(MetaOp::Get, item, format_args!("v c O{opaque}")),
+        Request::Delete { item, cas } => command(MetaOp::Delete, item, b"", &[(b'C', cas.get()), (b'O', opaque)]),
+        Request::Read { item } => command(MetaOp::Get, item, b"v c", &[(b'O', opaque)]),
     };
     command
         .encode_into(out)
         .map_err(|error| format!("the request cannot be sent: {error}"))
 }
 
-fn command(operation: MetaOp, item: &ItemName, flags: fmt::Arguments<'_>) -> MetaCommand {
-    // All flags as one: the crate puts a space before it and nothing else.
-    let mut text = Vec::with_capacity(64);
-    // Writing to a `Vec` cannot fail.
-    let _ = text.write_fmt(flags);
-    MetaCommand::new(operation, item.as_str()).flag(text)
+/// A command with some plain flags and some numbers.
+fn command(operation: MetaOp, item: &ItemName, plain: &[u8], numbers: &[(u8, u64)]) -> MetaCommand {
+    // All flags as one text: the crate puts a space before it and sends it as it is. No user's text comes in here.
+    let mut flags = Vec::with_capacity(64);
+    flags.extend_from_slice(plain);
+    for (letter, number) in numbers {
+        if !flags.is_empty() {
+            flags.push(b' ');
+        }
+        flags.push(*letter);
+        digits::push(&mut flags, *number);
+    }
+    MetaCommand::new(operation, item.as_str()).flag(flags)
 }
 
 fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, String> {
@@ -112,17 +118,23 @@ pub(super) enum Judged {
 
 /// Judges one reply: its line without the line end, and its value where it is a `VA`.
 pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &[u8], value: Option<&[u8]>) -> Judged {
-    let response = match MetaResponse::parse_header(line) {
-        Ok(response) => response,
-        Err(Error::Server(_)) => return refused(line, true),
-        Err(Error::Rejected(_)) => return refused(line, false),
-        Err(error) => return Judged::Nonsense(format!("{error} in its reply {}", quoted(line))),
-    };
+    let mut tokens = line.split(|byte| *byte == b' ').filter(|token| !token.is_empty());
+    let word = tokens.next().unwrap_or_default();
+    match word {
+        b"SERVER_ERROR" => return refused(line, true),
+        b"CLIENT_ERROR" | b"ERROR" => return refused(line, false),
+        _ => {}
+    }
     let nonsense = |what: &str| Judged::Nonsense(format!("{what} in its reply {}", quoted(line)));
-    let Some(flags) = Flags::of(&response) else {
+    let Ok(code) = ReturnCode::from_wire(word) else {
+        return nonsense("a word that is no return code");
+    };
+    if code == ReturnCode::Va && tokens.next().and_then(digits::parse) != value.map(|value| value.len() as u64) {
+        return nonsense("another length than its value's");
+    }
+    let Some(flags) = Flags::of(tokens) else {
         return nonsense("a doubtful flag");
     };
-    let code = response.rc();
     match flags.opaque {
         Some(echoed) if echoed == opaque => {}
         None if code == ReturnCode::En && !opaque_on_miss => {}
@@ -181,9 +193,9 @@ struct Flags {
 
 impl Flags {
     /// `None` where one of them is there twice, or is not a plain number. Other flags do not matter.
-    fn of(response: &MetaResponse) -> Option<Flags> {
+    fn of<'a>(tokens: impl Iterator<Item = &'a [u8]>) -> Option<Flags> {
         let mut flags = Flags::default();
-        for flag in response.flags() {
+        for flag in tokens {
             let (field, digits) = match flag.split_first()? {
                 (b'c', digits) => (&mut flags.cas, digits),
                 // `t-1`, an item without an expiry, tells none.
@@ -192,23 +204,12 @@ impl Flags {
                 (b'O', digits) => (&mut flags.opaque, digits),
                 _ => continue,
             };
-            if field.replace(number(digits)?).is_some() {
+            if field.replace(digits::parse(digits)?).is_some() {
                 return None;
             }
         }
         Some(flags)
     }
-}
-
-/// A number as memcached writes it: no sign, no leading zero.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with(b"0")) {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
 }
 
 #[cfg(test)]
