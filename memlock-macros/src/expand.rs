@@ -1,0 +1,281 @@
+//! The last phase: the function again, with its body behind the lock.
+//!
+//! ```text
+//! use ::memlock::__private as __memlock;
+//! let __memlock_entered = __memlock::Return::<R>::new().__memlock_enter(OPTIONS, [KEYS]);
+//! match __memlock_entered {
+//!     Ok(__memlock_held) => BODY
+//!     Err(__memlock_failed) => return __memlock_failed,
+//! }
+//! ```
+//!
+//! The `let` evaluates keys and options and drops their temporaries. The `match` makes the lock outlive what
+//! the last expression of the body borrows. Both are in the way of neither type inference nor drop order, so that the
+//! other shapes below are for what cannot be written like this.
+
+use std::time::Duration;
+
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Expr, FnArg, Pat, ReturnType, Signature};
+
+use crate::function::{Function, Returns, plain_name};
+use crate::key::{Key, argument_name, conditions, hands_over_unused};
+use crate::valid::{Demand, Kind, Locked};
+use crate::values::{Length, OnUnavailable, Renew};
+
+/// Names of the expansion are visible to the expansion only.
+fn site() -> Span {
+    Span::mixed_site()
+}
+
+/// Expands.
+pub(crate) fn expand(locked: &Locked) -> TokenStream {
+    let Function {
+        attrs,
+        vis,
+        default,
+        sig,
+        inner,
+        body,
+    } = &locked.function;
+    let named = locked.keys.iter().map(Key::arguments).max().unwrap_or(0);
+    let (sig, patterns) = name_patterns(sig, named);
+    let private = &locked.private;
+    let import = quote_spanned!(site()=> use #private as __memlock;);
+    let enter = enter(locked, named);
+    let run = run(locked);
+    let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #enter #(#patterns)* #run));
+    block.set_span(body.span());
+    quote!(#(#attrs)* #vis #default #sig #block)
+}
+
+/// Gives the leading parameters names by which a key function's call can reach them.
+///
+/// Input: `(a, b): (u8, u8)`. Output: `__memlock_arg0: (u8, u8)`, and `let (a, b) = __memlock_arg0;`.
+fn name_patterns(sig: &Signature, named: usize) -> (Signature, Vec<TokenStream>) {
+    let mut sig = sig.clone();
+    let mut patterns = Vec::new();
+    for (index, input) in sig.inputs.iter_mut().take(named).enumerate() {
+        if let FnArg::Typed(typed) = input
+            && plain_name(&typed.pat).is_none()
+        {
+            let argument = argument_name(index);
+            let pattern = std::mem::replace(&mut *typed.pat, Pat::Verbatim(quote!(#argument)));
+            if !matches!(pattern, Pat::Wild(_)) {
+                let conditions = conditions(&typed.attrs);
+                patterns.push(quote_spanned!(site()=> #(#conditions)* let #pattern = #argument;));
+            }
+        }
+    }
+    (sig, patterns)
+}
+
+/// `let __memlock_entered = …;`: all that happens before the body.
+fn enter(locked: &Locked, named: usize) -> TokenStream {
+    let function = &locked.function;
+    let returns = returns(locked);
+    let options = options(locked);
+    let keys = keys(locked);
+    // A panic in there, and a refusal of the return type, point at the signature.
+    let here = site().located_at(match &function.sig.output {
+        ReturnType::Default => function.sig.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    });
+    let gets_the_error = locked.otherwise.is_some() || locked.checks_lease;
+    let method = if gets_the_error {
+        "__memlock_try_enter"
+    } else {
+        "__memlock_enter"
+    };
+    let method = Ident::new(method, here);
+    let arguments = quote_spanned!(here=> (#options, [#(#keys),*]));
+    // The key function may well ignore what the body ignores; only the compiler knows.
+    let allow =
+        hands_over_unused(function, named).then(|| quote_spanned!(site()=> #[allow(clippy::used_underscore_binding)]));
+    if locked.checks_lease {
+        quote_spanned! {site()=>
+            let __memlock_return = #returns;
+            #allow
+            let __memlock_entered = __memlock_return.#method #arguments;
+        }
+    } else {
+        quote_spanned!(site()=> #allow let __memlock_entered = #returns.#method #arguments;)
+    }
+}
+
+/// `Return::<R>::new()`, with what is demanded of `R`.
+fn returns(locked: &Locked) -> TokenStream {
+    let ty = match &locked.returns {
+        Returns::Type(ty) => quote!(#ty),
+        Returns::Hidden(_) | Returns::Never => quote_spanned!(site()=> __memlock::Opaque),
+    };
+    let demand = match locked.demand {
+        Demand::Usual => None,
+        Demand::Soft => Some(("__memlock_soft", site())),
+        Demand::ReportsBusy(span) => Some(("__memlock_wait", span)),
+        Demand::ReportsUnavailable(span) => Some(("__memlock_on_unavailable", span)),
+        Demand::ReportsLost(span) => Some(("__memlock_on_lost", span)),
+    };
+    let demand = demand.map(|(method, span)| {
+        let here = site().located_at(span);
+        let method = Ident::new(method, here);
+        quote_spanned!(here=> .#method())
+    });
+    quote_spanned!(site()=> __memlock::Return::<#ty>::new() #demand)
+}
+
+/// `Options::lock("…").timeout(…)`.
+fn options(locked: &Locked) -> TokenStream {
+    let kind = match locked.kind {
+        Kind::Lock => quote_spanned!(site()=> lock),
+        Kind::Rlock => quote_spanned!(site()=> rlock),
+    };
+    let function = format!("::{}", locked.function.name());
+    let mut options = quote_spanned! {site()=>
+        __memlock::Options::#kind(::core::concat!(::core::module_path!(), #function))
+    };
+    let mut option = |name: &str, value: TokenStream| {
+        let name = Ident::new(name, site());
+        options.extend(quote_spanned!(site()=> .#name(#value)));
+    };
+    if let Some(name) = &locked.name {
+        option("name", quote!(#name));
+    }
+    let lengths = [
+        ("timeout", &locked.timeout),
+        ("interval", &locked.interval),
+        ("wait", &locked.wait),
+    ];
+    for (name, value) in lengths {
+        if let Some(value) = value {
+            option(name, length(value));
+        }
+    }
+    match &locked.renew {
+        Renew::Never => {}
+        Renew::Always => option("renew", TokenStream::new()),
+        Renew::For(value) => option("renew_for", length(value)),
+    }
+    if let Some(choice) = locked.on_unavailable {
+        let choice = Ident::new(
+            match choice {
+                OnUnavailable::Error => "Error",
+                OnUnavailable::Unlocked => "Unlocked",
+                OnUnavailable::Panic => "Panic",
+            },
+            site(),
+        );
+        option(
+            "on_unavailable",
+            quote_spanned!(site()=> __memlock::OnUnavailable::#choice),
+        );
+    }
+    if let Some(locks) = &locked.locks {
+        option("locks", quote!(#locks));
+    }
+    options
+}
+
+fn length(length: &Length) -> TokenStream {
+    let literal = match length {
+        Length::Computed(value) => return quote!(#value),
+        Length::Literal(literal) => *literal,
+    };
+    let (constructor, number) = if literal.subsec_nanos() == 0 {
+        ("from_secs", u128::from(literal.as_secs()))
+    } else if literal == Duration::from_millis(literal.as_millis().try_into().unwrap_or(0)) {
+        ("from_millis", literal.as_millis())
+    } else {
+        ("from_nanos", literal.as_nanos())
+    };
+    let constructor = Ident::new(constructor, site());
+    let number = proc_macro2::Literal::u128_unsuffixed(number);
+    quote_spanned!(site()=> __memlock::Duration::#constructor(#number))
+}
+
+fn keys(locked: &Locked) -> Vec<TokenStream> {
+    if locked.keys.is_empty() {
+        return vec![quote_spanned!(site()=> __memlock::key(""))];
+    }
+    locked.keys.iter().map(|key| key.expand(&locked.function)).collect()
+}
+
+/// The body, once entered, and what is returned where it is not.
+fn run(locked: &Locked) -> TokenStream {
+    let body = &locked.function.body;
+    if locked.checks_lease {
+        return run_and_check(locked);
+    }
+    let failed = failed(locked);
+    match &locked.returns {
+        Returns::Type(_) => quote_spanned! {site()=>
+            match __memlock_entered {
+                ::core::result::Result::Ok(__memlock_held) => #body
+                #failed
+            }
+        },
+        Returns::Hidden(_) | Returns::Never => {
+            let hold = if locked.otherwise.is_some() {
+                quote_spanned! {site()=>
+                    let __memlock_held = match __memlock_entered {
+                        ::core::result::Result::Ok(__memlock_held) => __memlock_held,
+                        #failed
+                    };
+                }
+            } else {
+                // The error is an empty type, so this always matches.
+                quote_spanned!(site()=> let ::core::result::Result::Ok(__memlock_held) = __memlock_entered;)
+            };
+            if let Returns::Never = locked.returns {
+                let statements = body.stream();
+                return quote!(#hold #statements);
+            }
+            // A closure that is returned takes its signature from the `impl Fn` in a `break`, but not in a `match`.
+            let block = relocated(body);
+            quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block })
+        }
+    }
+}
+
+/// `on_lost = error`: the body is a closure that goes straight into the call which runs it, so that what it returns
+/// can be looked at.
+fn run_and_check(locked: &Locked) -> TokenStream {
+    let body = relocated(&locked.function.body);
+    if locked.otherwise.is_none() {
+        return quote_spanned!(site()=> __memlock_return.__memlock_run(__memlock_entered, || #body));
+    }
+    let failed = failed(locked);
+    quote_spanned! {site()=>
+        match __memlock_return.__memlock_try_run(__memlock_entered, || #body) {
+            ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
+            #failed
+        }
+    }
+}
+
+/// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is
+/// then reported on the user's line. (What never returns does not do even that.)
+fn failed(locked: &Locked) -> TokenStream {
+    let exit = match locked.returns {
+        Returns::Never => None,
+        Returns::Type(_) | Returns::Hidden(_) => Some(quote_spanned!(site()=> return)),
+    };
+    match &locked.otherwise {
+        None => quote_spanned! {site()=>
+            ::core::result::Result::Err(__memlock_failed) => #exit __memlock_failed,
+        },
+        Some(closure @ Expr::Closure(_)) => quote_spanned! {site()=>
+            ::core::result::Result::Err(__memlock_error) => #exit __memlock::otherwise(__memlock_error, #closure),
+        },
+        Some(value) => quote_spanned!(site()=> ::core::result::Result::Err(_) => #exit #value,),
+    }
+}
+
+/// The body in braces of the expansion's: where the user's own would be called needless.
+fn relocated(body: &Group) -> TokenStream {
+    let mut block = Group::new(Delimiter::Brace, body.stream());
+    block.set_span(site().located_at(body.span()));
+    quote!(#block)
+}

@@ -1,0 +1,242 @@
+//! The second phase: the function below the attribute. Its signature is parsed; its body stays as it was typed, and
+//! need not even parse.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
+use syn::parse::{Parse, ParseStream};
+use syn::{
+    Attribute, Error, FnArg, GenericArgument, Ident, Pat, Path, PathArguments, Receiver, ReceiverKind, Result,
+    ReturnType, Signature, Token, Type, TypeParamBound, Visibility, parse_quote,
+};
+
+/// A function with a body.
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) default: Option<Token![default]>,
+    pub(crate) sig: Signature,
+    /// The attributes at the start of the body, `#![…]`.
+    pub(crate) inner: Vec<Attribute>,
+    /// The body, in its braces, without its inner attributes.
+    pub(crate) body: Group,
+}
+
+/// What a function returns, as far as it can be written in its body.
+pub(crate) enum Returns {
+    /// A type; each `impl Trait` in it is a `_`.
+    Type(Box<Type>),
+    /// `impl Trait`.
+    Hidden(Box<Type>),
+    /// `!`.
+    Never,
+}
+
+impl Parse for Function {
+    fn parse(input: ParseStream<'_>) -> Result<Function> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let default = if input.peek(Token![default]) {
+            Some(input.parse()?)
+        } else {
+            None
+        };
+        if !is_function(input) {
+            return Err(input.error("memlock's attributes lock functions and methods, and this is neither"));
+        }
+        let sig: Signature = input.parse()?;
+        if input.peek(Token![;]) {
+            return Err(Error::new_spanned(
+                &sig.ident,
+                "this function has no body to lock: put the attribute on its implementations",
+            ));
+        }
+        let (inner, body) = split_inner(body_of(input.parse()?)?)?;
+        Ok(Function {
+            attrs,
+            vis,
+            default,
+            sig,
+            inner,
+            body,
+        })
+    }
+}
+
+/// Looks past `const async unsafe extern "C"` for the `fn`.
+fn is_function(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    loop {
+        if ahead.peek(Token![fn]) {
+            return true;
+        }
+        let is_qualifier = ahead.peek(Token![const])
+            || ahead.peek(Token![async])
+            || ahead.peek(Token![unsafe])
+            || ahead.peek(Token![extern])
+            || ahead.peek(syn::LitStr)
+            || ahead.peek(Ident) && ahead.fork().parse::<Ident>().is_ok_and(|ident| ident == "safe");
+        if !is_qualifier || ahead.parse::<TokenTree>().is_err() {
+            return false;
+        }
+    }
+}
+
+/// The body, out of the invisible groups that `macro_rules` puts around a `$body:block`.
+fn body_of(token: TokenTree) -> Result<Group> {
+    let TokenTree::Group(group) = &token else {
+        return Err(Error::new_spanned(token, "expected the function's body"));
+    };
+    match (group.delimiter(), group.stream().into_iter().next()) {
+        (Delimiter::Brace, _) => Ok(group.clone()),
+        (Delimiter::None, Some(inside)) => body_of(inside),
+        _ => Err(Error::new_spanned(token, "expected the function's body")),
+    }
+}
+
+/// Takes the inner attributes out of a body; one without any stays the same token.
+fn split_inner(body: Group) -> Result<(Vec<Attribute>, Group)> {
+    let mut tokens = body.stream().into_iter();
+    let starts_with_attribute = matches!(
+        (tokens.next(), tokens.next()),
+        (Some(TokenTree::Punct(pound)), Some(TokenTree::Punct(bang))) if pound.as_char() == '#' && bang.as_char() == '!'
+    );
+    if !starts_with_attribute {
+        return Ok((Vec::new(), body));
+    }
+    let split = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?));
+    let (inner, rest) = syn::parse::Parser::parse2(split, body.stream())?;
+    let mut without = Group::new(Delimiter::Brace, rest);
+    without.set_span(body.span());
+    Ok((inner, without))
+}
+
+impl Function {
+    /// The function's name, without `r#`.
+    pub(crate) fn name(&self) -> String {
+        self.sig.ident.unraw().to_string()
+    }
+
+    /// What the function returns.
+    pub(crate) fn returns(&self) -> Returns {
+        let ReturnType::Type(_, ty) = &self.sig.output else {
+            return Returns::Type(Box::new(parse_quote!(())));
+        };
+        let mut ty = ty.clone();
+        while let Type::Group(_) | Type::Paren(_) = *ty {
+            ty = match *ty {
+                Type::Group(group) => group.elem,
+                Type::Paren(paren) => paren.elem,
+                other => Box::new(other),
+            };
+        }
+        match *ty {
+            Type::Never(_) => Returns::Never,
+            Type::ImplTrait(_) => Returns::Hidden(ty),
+            _ => {
+                infer_hidden(&mut ty);
+                Returns::Type(ty)
+            }
+        }
+    }
+
+    /// The receiver's `self`, borrowed: `&*self`, or `&self` where it is a value.
+    pub(crate) fn borrowed_receiver(receiver: &Receiver) -> TokenStream {
+        let this = &receiver.self_token;
+        let is_reference = match &receiver.kind {
+            ReceiverKind::Reference(..) => true,
+            ReceiverKind::Typed(_, ty) => points_to_self(ty),
+            _ => false,
+        };
+        let site = proc_macro2::Span::mixed_site();
+        if is_reference {
+            quote::quote_spanned!(site=> &*#this)
+        } else {
+            quote::quote_spanned!(site=> &#this)
+        }
+    }
+
+    /// `name` as the signature writes it, where a parameter binds it. A name from there resolves in functions made by
+    /// `macro_rules!`, whose parameters another text of the same name does not see.
+    pub(crate) fn binding(&self, name: &Ident) -> Option<TokenStream> {
+        self.sig.inputs.iter().find_map(|input| match input {
+            FnArg::Receiver(receiver) if name == "self" => Some(receiver.self_token.to_token_stream()),
+            FnArg::Receiver(_) => None,
+            FnArg::Typed(typed) => find_ident(typed.pat.to_token_stream(), name).map(|ident| quote!(#ident)),
+        })
+    }
+}
+
+/// A pattern's own names (of types, of fields) are taken for bindings too: whoever looks for one means a binding.
+fn find_ident(tokens: TokenStream, name: &Ident) -> Option<Ident> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Ident(ident) if ident == *name => Some(ident),
+        TokenTree::Group(group) => find_ident(group.stream(), name),
+        _ => None,
+    })
+}
+
+/// Whether a parameter is a plain name, `id` or `mut id`, by which its value can be reached.
+pub(crate) fn plain_name(pat: &Pat) -> Option<&Ident> {
+    match pat {
+        Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => Some(&ident.ident),
+        _ => None,
+    }
+}
+
+/// Whether `self: ty` is a pointer: `&Self`, `Box<Self>`, `Pin<&mut Self>`.
+fn points_to_self(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(_) => true,
+        Type::Group(group) => points_to_self(&group.elem),
+        Type::Paren(paren) => points_to_self(&paren.elem),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let is_known = ["Box", "Rc", "Arc", "Pin"].iter().any(|pointer| last.ident == pointer);
+            is_known || mentions_self(last.arguments.to_token_stream())
+        }),
+        _ => false,
+    }
+}
+
+fn mentions_self(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "Self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
+        _ => false,
+    })
+}
+
+/// Replaces each `impl Trait` by `_`, for a type that is written again in the body.
+fn infer_hidden(ty: &mut Type) {
+    match ty {
+        Type::ImplTrait(_) => *ty = parse_quote!(_),
+        Type::Array(array) => infer_hidden(&mut array.elem),
+        Type::Group(group) => infer_hidden(&mut group.elem),
+        Type::Paren(paren) => infer_hidden(&mut paren.elem),
+        Type::Ptr(pointer) => infer_hidden(&mut pointer.elem),
+        Type::Reference(reference) => infer_hidden(&mut reference.elem),
+        Type::Slice(slice) => infer_hidden(&mut slice.elem),
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(infer_hidden),
+        Type::Path(path) => infer_hidden_in_path(&mut path.path),
+        Type::TraitObject(object) => object.bounds.iter_mut().for_each(|bound| {
+            if let TypeParamBound::Trait(bound) = bound {
+                infer_hidden_in_path(&mut bound.path);
+            }
+        }),
+        _ => {}
+    }
+}
+
+fn infer_hidden_in_path(path: &mut Path) {
+    for segment in &mut path.segments {
+        if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
+            for argument in &mut arguments.args {
+                match argument {
+                    GenericArgument::Type(ty) => infer_hidden(ty),
+                    GenericArgument::AssocType(binding) => infer_hidden(&mut binding.ty),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

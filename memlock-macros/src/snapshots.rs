@@ -1,0 +1,79 @@
+//! What the attributes expand to, held by the files in `tests/expand` of the workspace.
+//!
+//! `name.rs` is what a person writes, `name.expanded.rs` what the attribute makes of it. `MEMLOCK_BLESS=1 cargo test`
+//! writes the latter anew; read the difference before you commit it.
+
+use std::path::Path;
+
+use proc_macro2::TokenStream;
+use quote::ToTokens as _;
+use syn::{Attribute, File, ImplItem, Item, Meta};
+
+use crate::attribute;
+use crate::valid::Kind;
+
+#[test]
+fn expansions_are_as_they_were() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/expand");
+    let bless = std::env::var_os("MEMLOCK_BLESS").is_some();
+    let mut changed = Vec::new();
+    for entry in std::fs::read_dir(&directory).expect("the directory of snapshots is there") {
+        let input = entry.expect("an entry").path();
+        let name = input.file_stem().expect("a name").to_string_lossy().into_owned();
+        if name.ends_with(".expanded") {
+            continue;
+        }
+        let written = std::fs::read_to_string(&input).expect("readable");
+        let expanded = expand_file(syn::parse_file(&written).expect("the input is Rust"));
+        let snapshot = input.with_file_name(format!("{name}.expanded.rs"));
+        if bless {
+            std::fs::write(&snapshot, &expanded).expect("writable");
+        } else if std::fs::read_to_string(&snapshot).unwrap_or_default() != expanded {
+            changed.push(format!("--- {name} now expands to\n{expanded}"));
+        }
+    }
+    assert!(
+        changed.is_empty(),
+        "expansions have changed; if that is meant, `MEMLOCK_BLESS=1 cargo test -p memlock-macros` writes them down\n{}",
+        changed.join("\n")
+    );
+}
+
+/// Expands the attributes on the functions and methods of a file, by hand: nothing else in it is touched.
+fn expand_file(mut file: File) -> String {
+    for item in &mut file.items {
+        match item {
+            Item::Fn(function) => {
+                if let Some((kind, args)) = take_attribute(&mut function.attrs) {
+                    *item = Item::Verbatim(attribute(kind, args, item.to_token_stream()));
+                }
+            }
+            Item::Impl(block) => {
+                for method in &mut block.items {
+                    if let ImplItem::Fn(function) = method
+                        && let Some((kind, args)) = take_attribute(&mut function.attrs)
+                    {
+                        *method = ImplItem::Verbatim(attribute(kind, args, method.to_token_stream()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let expanded = syn::parse2(file.into_token_stream()).expect("an expansion is Rust");
+    prettyplease::unparse(&expanded)
+}
+
+fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(Kind, TokenStream)> {
+    let (at, kind) = attrs.iter().enumerate().find_map(|(at, attr)| {
+        match attr.path().segments.last()?.ident.to_string().as_str() {
+            "lock" => Some((at, Kind::Lock)),
+            "rlock" => Some((at, Kind::Rlock)),
+            _ => None,
+        }
+    })?;
+    match attrs.remove(at).meta {
+        Meta::List(list) => Some((kind, list.tokens)),
+        _ => None,
+    }
+}

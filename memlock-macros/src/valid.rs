@@ -1,0 +1,180 @@
+//! The third phase: what was written, made into what can be expanded without a further question.
+//!
+//! What only the compiler knows (whether a type can report, whether a value is a key) is left to the runtime's traits.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote_spanned};
+use syn::{Error, Expr, Result, Type, TypeParamBound};
+
+use crate::function::{Function, Returns};
+use crate::key::Key;
+use crate::options::{Given, Options};
+use crate::values::{Length, OnLost, OnUnavailable, Renew};
+
+/// Which attribute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Lock,
+    Rlock,
+}
+
+/// A function to lock, and how.
+pub(crate) struct Locked {
+    pub(crate) kind: Kind,
+    pub(crate) function: Function,
+    pub(crate) returns: Returns,
+    /// None: the whole function has one lock.
+    pub(crate) keys: Vec<Key>,
+    pub(crate) name: Option<Expr>,
+    pub(crate) timeout: Option<Length>,
+    pub(crate) interval: Option<Length>,
+    pub(crate) wait: Option<Length>,
+    pub(crate) renew: Renew,
+    pub(crate) on_unavailable: Option<OnUnavailable>,
+    pub(crate) locks: Option<Expr>,
+    /// What is returned instead of a lock error.
+    pub(crate) otherwise: Option<Expr>,
+    /// Whether the body's result is looked at, to see if its lease lasted.
+    pub(crate) checks_lease: bool,
+    /// What the return type has to stand.
+    pub(crate) demand: Demand,
+    /// The path of the runtime's hidden module.
+    pub(crate) private: TokenStream,
+}
+
+/// What the attribute asks of the return type. A demand for a report stands where its option does.
+pub(crate) enum Demand {
+    /// A `Result` must be able to report, unless there is `otherwise`.
+    Usual,
+    /// A `Result` that cannot report is like any other type that cannot.
+    Soft,
+    /// The function must be able to report that the wait is over, …
+    ReportsBusy(Span),
+    /// … that the server cannot be asked, …
+    ReportsUnavailable(Span),
+    /// … or that the lease did not last.
+    ReportsLost(Span),
+}
+
+/// Checks the arguments against the function.
+pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Result<Locked> {
+    let returns = function.returns();
+    refuse_what_cannot_be_locked(&function, &returns)?;
+    let demand = demand(&options);
+    let checks_lease = match &options.on_lost {
+        Some(Given {
+            value: OnLost::Error,
+            span,
+        }) => {
+            if !matches!(returns, Returns::Type(_)) {
+                return Err(Error::new(
+                    *span,
+                    "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
+                ));
+            }
+            true
+        }
+        _ => false,
+    };
+    let site = Span::mixed_site();
+    let crate_path = options.crate_path.map_or_else(
+        || quote_spanned!(site=> ::memlock),
+        |given| given.value.into_token_stream(),
+    );
+    let private = quote_spanned!(site=> #crate_path::__private);
+    let keys = keys(options.key, options.keys, options.name.is_some(), &function)?;
+    Ok(Locked {
+        kind,
+        returns,
+        keys,
+        name: options.name.map(|given| given.value.0),
+        timeout: options.timeout.map(|given| given.value),
+        interval: options.interval.map(|given| given.value),
+        wait: options.wait.map(|given| given.value.0),
+        renew: options.renew.map_or(Renew::Never, |given| given.value),
+        on_unavailable: options.on_unavailable.map(|given| given.value),
+        locks: options.locks.map(|given| given.value),
+        otherwise: options.otherwise.map(|given| given.value),
+        checks_lease,
+        demand,
+        private,
+        function,
+    })
+}
+
+fn refuse_what_cannot_be_locked(function: &Function, returns: &Returns) -> Result<()> {
+    if let Some(constness) = &function.sig.constness {
+        return Err(Error::new_spanned(
+            constness,
+            "a `const fn` cannot take a lock: it may run in the compiler",
+        ));
+    }
+    if let Some(asyncness) = &function.sig.asyncness {
+        return Err(Error::new_spanned(
+            asyncness,
+            "memlock cannot lock an async function yet: lock the synchronous function that it calls",
+        ));
+    }
+    match returns {
+        Returns::Hidden(hidden) if is_future(hidden) => Err(Error::new_spanned(
+            hidden,
+            "this function returns a future, and its lock would be released before the future runs: memlock cannot lock asynchronous functions yet",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_future(hidden: &Type) -> bool {
+    let Type::ImplTrait(hidden) = hidden else { return false };
+    hidden.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "Future"),
+        _ => false,
+    })
+}
+
+/// One demand at most: a type that does not stand it would not stand the others, and one error is enough.
+fn demand(options: &Options) -> Demand {
+    if options.otherwise.is_some() {
+        return Demand::Usual;
+    }
+    if let Some(wait) = &options.wait {
+        return Demand::ReportsBusy(wait.span);
+    }
+    if let Some(Given {
+        value: OnLost::Error,
+        span,
+    }) = options.on_lost
+    {
+        return Demand::ReportsLost(span);
+    }
+    match options.on_unavailable {
+        Some(Given {
+            value: OnUnavailable::Error,
+            span,
+        }) => Demand::ReportsUnavailable(span),
+        Some(_) => Demand::Soft,
+        None => Demand::Usual,
+    }
+}
+
+fn keys(
+    key: Option<Given<Expr>>,
+    keys: Option<Given<Vec<Expr>>>,
+    has_name: bool,
+    function: &Function,
+) -> Result<Vec<Key>> {
+    let exprs = match (key, keys) {
+        (Some(_), Some(keys)) => return Err(Error::new(keys.span, "give either one key or `keys`, not both")),
+        (Some(key), None) => vec![key.value],
+        (None, Some(keys)) => keys.value,
+        (None, None) if has_name => Vec::new(),
+        (None, None) => {
+            return Err(Error::new(
+                Span::call_site(),
+                "say what to lock: an argument `id`, a text `\"account/{id}\"`, a function `get_key`, a closure `|id| …` or an \
+                 expression; or give the function one lock with `name = \"…\"`",
+            ));
+        }
+    };
+    exprs.into_iter().map(|expr| Key::of(expr, function)).collect()
+}
