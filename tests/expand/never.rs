@@ -1,0 +1,6 @@
+#[memlock::lock(name = "leader", timeout = "5s", renew)]
+fn lead() -> ! {
+    loop {
+        work();
+    }
+}
