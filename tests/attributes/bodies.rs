@@ -1,0 +1,181 @@
+//! Control flow and drop order of a body are its own, and the lock is released at the end of it.
+
+use std::cell::RefCell;
+
+use memlock::lock;
+
+use crate::stage::{LOCKS, held};
+
+#[lock("k", locks = &LOCKS)]
+fn early(n: u8) -> Result<u8, memlock::Error> {
+    assert_eq!(held().len(), 1);
+    if n == 0 {
+        return Ok(100);
+    }
+    let found = 'search: {
+        for i in 0..10 {
+            if i == n {
+                break 'search i;
+            }
+        }
+        return Ok(99);
+    };
+    let mut sum = 0;
+    let sum = loop {
+        sum += 1;
+        if sum > found {
+            break sum;
+        }
+    };
+    Err::<u8, _>(sum).or_else(Ok)
+}
+
+#[lock("k", locks = &LOCKS)]
+fn question(text: &str) -> Option<u32> {
+    assert_eq!(held().len(), 1);
+    let first = text.chars().next()?;
+    let digit = first.to_digit(10)?;
+    Some(digit)
+}
+
+#[lock("k", locks = &LOCKS)]
+fn diverges(really: bool) -> u8 {
+    if really { panic!("as asked") } else { unreachable!() }
+}
+
+#[lock("k", locks = &LOCKS)]
+fn empty() {}
+
+#[lock("k", locks = &LOCKS)]
+fn comment_only() {
+    // Nothing.
+}
+
+#[lock("k", locks = &LOCKS)]
+fn one_statement() {
+    assert_eq!(held().len(), 1);
+}
+
+#[lock("k", locks = &LOCKS)]
+fn inner_attributes(n: u8) -> u8 {
+    #![allow(clippy::needless_return, reason = "an attribute inside is the case")]
+    assert_eq!(held().len(), 1);
+    return n;
+}
+
+#[lock("k", locks = &LOCKS)]
+fn items_inside(n: u8) -> u8 {
+    const ONE: u8 = 1;
+    fn add(n: u8) -> u8 {
+        n + ONE
+    }
+    assert_eq!(held().len(), 1);
+    add(n)
+}
+
+#[test]
+fn control_flow() {
+    assert_eq!(early(0).expect("locked"), 100);
+    assert_eq!(early(5).expect("locked"), 6);
+    assert_eq!(early(50).expect("locked"), 99);
+    assert_eq!(question("7"), Some(7));
+    assert_eq!(question("x"), None);
+    assert!(std::panic::catch_unwind(|| diverges(true)).is_err());
+    empty();
+    comment_only();
+    one_statement();
+    assert_eq!(inner_attributes(7), 7);
+    assert_eq!(items_inside(7), 8);
+    assert!(held().is_empty());
+}
+
+/// Writes down when it is dropped, and whether a lock was held then.
+struct Tells<'a>(&'static str, &'a RefCell<Vec<String>>);
+
+impl Tells<'_> {
+    fn number(&self) -> usize {
+        self.1.borrow().len()
+    }
+}
+
+impl Drop for Tells<'_> {
+    fn drop(&mut self) {
+        let held = if held().is_empty() { "unlocked" } else { "locked" };
+        self.1.borrow_mut().push(format!("{} {held}", self.0));
+    }
+}
+
+type Log = RefCell<Vec<String>>;
+
+#[lock("k", locks = &LOCKS)]
+fn temporaries_in_the_tail(log: &Log, _argument: Tells<'_>) -> usize {
+    let _local = Tells("local", log);
+    Tells("temporary", log).number()
+}
+
+#[lock("k", locks = &LOCKS)]
+fn hidden_return<'a>(log: &'a Log, _argument: Tells<'a>) -> impl Copy + use<> {
+    let _local = Tells("local", log);
+    Tells("temporary", log).number()
+}
+
+#[lock("k", locks = &LOCKS, on_lost = error)]
+fn as_a_closure(log: &Log, _argument: Tells<'_>) -> Result<usize, memlock::Error> {
+    let _local = Tells("local", log);
+    Ok(Tells("temporary", log).number())
+}
+
+#[lock(|_, _| 1, locks = &LOCKS)]
+fn patterns(log: &Log, (_first, _second): (Tells<'_>, Tells<'_>)) -> usize {
+    let _local = Tells("local", log);
+    Tells("temporary", log).number()
+}
+
+#[test]
+fn everything_in_the_body_is_dropped_before_the_release_and_arguments_after_it() {
+    let log = Log::default();
+    let tail = sorted_tail(&log);
+    temporaries_in_the_tail(&log, Tells("argument", &log));
+    assert_eq!(tail(), ["local locked", "temporary locked", "argument unlocked"]);
+    hidden_return(&log, Tells("argument", &log));
+    assert_eq!(tail(), ["local locked", "temporary locked", "argument unlocked"]);
+    as_a_closure(&log, Tells("argument", &log)).expect("held");
+    assert_eq!(tail(), ["local locked", "temporary locked", "argument unlocked"]);
+    patterns(&log, (Tells("first", &log), Tells("second", &log)));
+    assert_eq!(
+        tail(),
+        ["local locked", "temporary locked", "second unlocked", "first unlocked"]
+    );
+}
+
+/// What is in the log; the first two sorted, since the editions differ in which goes first.
+fn sorted_tail(log: &Log) -> impl Fn() -> Vec<String> + '_ {
+    move || {
+        let mut told = log.take();
+        told[..2].sort();
+        told
+    }
+}
+
+#[test]
+fn a_panic_releases() {
+    #[lock("k", name = "panics", locks = &LOCKS)]
+    fn panics(really: bool) -> usize {
+        assert!(!really, "as asked");
+        held().len()
+    }
+    assert!(std::panic::catch_unwind(|| panics(true)).is_err());
+    assert_eq!(panics(false), 1);
+}
+
+#[test]
+fn two_attributes_are_two_locks() {
+    #[lock("innermost", name = "two", locks = &LOCKS)]
+    #[lock("outermost", name = "two", locks = &LOCKS)]
+    fn two() -> Vec<String> {
+        held()
+    }
+    let before = LOCKS.counts().acquired;
+    assert_eq!(two(), ["two:innermost"]);
+    assert!(LOCKS.counts().acquired >= before + 2);
+}

@@ -1,0 +1,27 @@
+//! The attributes on functions of every shape: nothing may change but the lock.
+//!
+//! | file | promise |
+//! |---|---|
+//! | `keys` | each form of a key locks what it says, and is evaluated once, before the body |
+//! | `receivers` `parameters` | any signature can be locked, and means what it meant |
+//! | `returns` | the compiler's types, not their spelling, decide what a function can report |
+//! | `policy` | what happens when the lock cannot be had |
+//! | `bodies` | control flow and drop order of a body are its own |
+//! | `options` | each option reaches the runtime |
+//! | `hygiene` `macro_made` | no name of the user's gets in the way |
+//!
+//! The whole binary is compiled a second time as edition 2018, and holds no warning in either: an attribute that brought
+//! one would not compile here.
+#![deny(warnings, clippy::all, clippy::pedantic)]
+#![allow(clippy::trivially_copy_pass_by_ref, reason = "key functions take references")]
+
+mod bodies;
+mod hygiene;
+mod keys;
+mod macro_made;
+mod options;
+mod parameters;
+mod policy;
+mod receivers;
+mod returns;
+mod stage;
