@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,13 +33,17 @@ enum Act {
     Say(Vec<u8>),
     /// Waits until the test says so.
     Hold(Receiver<()>),
+    /// Does nothing for so long.
+    Delay(Duration),
+    /// Sends one byte of a line after the other, slowly, until the test says so or the client closes.
+    Trickle(Receiver<()>),
     /// Reads until the client closes or has finished sending.
     AwaitEnd,
     /// Sends so many bytes of nothing but `x`, or as many as the client takes.
     Flood(usize),
 }
 
-use Act::{Await, AwaitEnd, Flood, Hold, Say};
+use Act::{Await, AwaitEnd, Delay, Flood, Hold, Say, Trickle};
 
 fn say(text: &str) -> Act {
     Say(text.as_bytes().to_vec())
@@ -109,6 +113,14 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
             // The client may close at any time.
             Say(reply) => drop(stream.write_all(&reply)),
             Hold(go) => go.recv_timeout(PATIENCE).expect("told to go on"),
+            Delay(time) => drop(channel::<()>().1.recv_timeout(time)),
+            Trickle(stop) => {
+                while stop.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+                    if stream.write_all(b"H").is_err() {
+                        break;
+                    }
+                }
+            }
             AwaitEnd => while stream.read(&mut bytes).is_ok_and(|read| read > 0) {},
             Flood(count) => {
                 for _ in 0..count / 1000 {
@@ -232,13 +244,14 @@ fn no_malformed_reply_is_a_success_or_outlives_its_connection() {
 
 #[test]
 fn replies_before_the_nonsense_count() {
-    let server = Scripted::greeting(vec![Await("v c O2\r\n"), say("HD c9 O1\r\nEN O1\r\n"), AwaitEnd]);
+    let (go, hold) = channel();
+    let server = Scripted::greeting(vec![Await("v c O2\r\n"), say("HD c9 O1\r\nEN O1\r\n"), Hold(hold)]);
     let store = server.store();
     let answer = ask(&store, &[add(), read()]);
     // The open request is a read: there is nothing to wait for, and the server need not have closed.
     assert_eq!(damage(&answer), Some(Damage::Cut));
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
-    drop(answer);
+    go.send(()).expect("held");
     server.join();
 }
 
@@ -512,18 +525,14 @@ fn a_server_that_never_answers_holds_nobody_longer_than_the_limit() {
 
 #[test]
 fn the_limit_holds_for_replies_that_trickle() {
-    let (go, hold): (Sender<()>, _) = channel();
-    let mut acts = vec![Await(ADDED)];
-    // A byte at a time, from a line that is never whole.
-    acts.extend((0..200).map(|_| say("H")));
-    acts.push(Hold(hold));
-    let server = Scripted::greeting(acts);
+    let (stop, stopped) = channel();
+    let server = Scripted::greeting(vec![Await(ADDED), Trickle(stopped)]);
     let began = clock::instant();
     let answer = server.store().exchange(&item(), &[add()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
     assert_eq!(damage(&answer), Some(Damage::Late));
-    go.send(()).expect("held");
+    drop(stop);
     server.join();
 }
 
@@ -542,20 +551,19 @@ fn a_limit_shorter_than_the_last_one_is_kept() {
 
 #[test]
 fn a_limit_longer_than_the_last_one_is_used() {
-    let (go, hold) = channel();
+    let shorter = Duration::from_secs(1);
     let server = Scripted::greeting(vec![
         Await("v c O1\r\n"),
         say("EN O1\r\n"),
         Await("v c O2\r\n"),
-        Hold(hold),
+        Delay(shorter + Duration::from_millis(200)),
         say("EN O2\r\n"),
     ]);
     let store = server.store();
-    let answer = store.exchange(&item(), &[read()], None, Duration::from_secs(5));
+    let answer = store.exchange(&item(), &[read()], None, shorter);
     assert!(answer.fault.is_none(), "{answer:?}");
-    let asker = std::thread::spawn(move || store.exchange(&item(), &[read()], None, PATIENCE));
-    go.send(()).expect("held");
-    assert!(asker.join().expect("no panic").fault.is_none());
+    let answer = store.exchange(&item(), &[read()], None, PATIENCE);
+    assert!(answer.fault.is_none(), "{answer:?}");
     server.join();
 }
 
