@@ -1,0 +1,150 @@
+//! A second process that holds a lock, and does as it is told.
+
+use std::time::Duration;
+
+use memlock::{Error, Guard, Locks};
+use memlock_testkit::{Parent, Peer};
+
+use crate::stage::{PATIENCE, Stage, ms};
+
+/// A process with locks of its own, made from its environment, and one guard at most.
+pub(crate) struct Actor {
+    peer: Peer,
+}
+
+impl Actor {
+    pub(crate) fn on(stage: &Stage) -> Actor {
+        let (actor, greeting) = Actor::in_environment(&[("MEMLOCK_SERVERS", &stage.address())]);
+        assert_eq!(greeting, "ready");
+        actor
+    }
+
+    /// An actor with these variables, and what it says first: `ready`, or why it is not.
+    pub(crate) fn in_environment(variables: &[(&str, &str)]) -> (Actor, String) {
+        let mut peer = Peer::of("actor").test("actor::plays");
+        for (name, value) in variables {
+            peer = peer.env(name, value);
+        }
+        let peer = peer.start();
+        let greeting = peer.expect_line(PATIENCE);
+        (Actor { peer }, greeting)
+    }
+
+    fn told(&mut self, order: &str) -> String {
+        self.peer.send(order);
+        self.peer.expect_line(PATIENCE)
+    }
+
+    /// Acquires a lock that is free, or will be, and tells its token.
+    #[track_caller]
+    pub(crate) fn acquires(&mut self, key: &str, timeout: Duration) -> u64 {
+        self.granted(&format!("acquire {key} {}", timeout.as_millis()))
+    }
+
+    /// The same, and keeps the lease alive.
+    #[track_caller]
+    pub(crate) fn acquires_renewed(&mut self, key: &str, timeout: Duration) -> u64 {
+        self.granted(&format!("renew {key} {}", timeout.as_millis()))
+    }
+
+    #[track_caller]
+    fn granted(&mut self, order: &str) -> u64 {
+        let answer = self.told(order);
+        match answer.split_once(' ') {
+            Some(("granted", token)) => token.parse().expect("a token"),
+            _ => panic!("not granted: {answer}"),
+        }
+    }
+
+    /// Tries once: `granted TOKEN`, or the error.
+    pub(crate) fn tries(&mut self, key: &str) -> String {
+        self.told(&format!("try {key}"))
+    }
+
+    /// Whether it still believes in its lease, and what a check of it says.
+    pub(crate) fn believes(&mut self) -> (bool, String) {
+        let answer = self.told("believe");
+        let (is_valid, check) = answer.split_once(' ').expect("two words");
+        (is_valid == "true", check.to_owned())
+    }
+
+    pub(crate) fn releases(&mut self) {
+        assert_eq!(self.told("release"), "released");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.peer.pid()
+    }
+
+    pub(crate) fn pause(&self) {
+        self.peer.pause();
+    }
+
+    pub(crate) fn resume(&self) {
+        self.peer.resume();
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.peer.kill();
+    }
+}
+
+#[test]
+#[ignore = "a role in other tests, which start it as a process of its own"]
+fn plays() {
+    let Some(parent) = Parent::of_role("actor") else { return };
+    let locks = match Locks::from_env() {
+        Ok(locks) => locks,
+        Err(error) => return parent.say(&in_words(Err(error))),
+    };
+    parent.say("ready");
+    let mut guard: Option<Guard> = None;
+    loop {
+        let order = parent.hear(PATIENCE);
+        let words: Vec<&str> = order.split(' ').collect();
+        let answer = match *words.as_slice() {
+            ["acquire", key, timeout] => {
+                let held = locks.lock(key).timeout(milliseconds(timeout)).acquire();
+                in_words(held.map(|held| guard.insert(held)))
+            }
+            ["renew", key, timeout] => {
+                let held = locks.lock(key).timeout(milliseconds(timeout)).renew().acquire();
+                in_words(held.map(|held| guard.insert(held)))
+            }
+            ["try", key] => in_words(locks.lock(key).try_acquire().map(|held| guard.insert(held))),
+            ["believe"] => {
+                let guard = guard.as_ref().expect("a lock");
+                let check = guard
+                    .check()
+                    .map_or_else(|error| in_words(Err(error)), |()| "ok".to_owned());
+                format!("{} {check}", guard.is_valid())
+            }
+            ["release"] => {
+                guard.take().expect("a lock").release();
+                "released".to_owned()
+            }
+            _ => panic!("told to {order}"),
+        };
+        parent.say(&answer);
+    }
+}
+
+fn milliseconds(text: &str) -> Duration {
+    ms(text.parse().expect("a number"))
+}
+
+fn in_words(result: Result<&mut Guard, Error>) -> String {
+    match result {
+        Ok(guard) => format!("granted {}", guard.token()),
+        Err(error) => {
+            let kind = match &error {
+                Error::Busy { .. } => "busy",
+                Error::Unavailable { .. } => "unavailable",
+                Error::Lost { .. } => "lost",
+                Error::Config { .. } => "config",
+                _ => "other",
+            };
+            format!("{kind}: {error}")
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Which servers, and what is said of those that will not do.
+
+use std::{env, process};
+
+use memlock::Locks;
+use memlock_testkit::Memcached;
+
+use crate::actor::Actor;
+use crate::stage::{Share, Stage, hold};
+
+#[test]
+fn a_socket_file_serves() {
+    let _share = Share::part();
+    let path = env::temp_dir().join(format!("memlock-server-test-{}.sock", process::id()));
+    let server = Memcached::start_on_socket(&path);
+    let locks = |()| {
+        Locks::builder()
+            .servers(server.address())
+            .build()
+            .expect("a good address")
+    };
+    let (one, other) = (locks(()), locks(()));
+    let guard = hold(one.lock("k"));
+    assert!(other.lock("k").try_acquire().expect_err("it is held").is_busy());
+    let token = guard.token();
+    guard.release();
+    assert!(hold(other.lock("k")).token() > token);
+    drop(server);
+    let error = one.lock("k").acquire().expect_err("the server is gone").to_string();
+    assert!(error.contains(&format!("unix:{}", path.display())), "{error}");
+}
+
+#[test]
+fn a_server_without_cas_is_refused_with_what_to_do() {
+    let stage = Stage::with(&["-C"]);
+    let error = stage.locks().lock("k").acquire().expect_err("it cannot be used safely");
+    let text = error.to_string();
+    assert!(error.is_unavailable(), "{text}");
+    for part in [&*stage.address(), "-C", "start it without"] {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+    assert_eq!(stage.number("cmd_set"), 0, "nothing was stored there");
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_the_part_that_is_wrong() {
+    let _share = Share::part();
+    for (value, parts) in [
+        ("localhost:notaport", ["`localhost:notaport`", "port"]),
+        ("127.0.0.1:11211,,127.0.0.2:11211", ["empty", "comma"]),
+        ("", ["empty", "host:port"]),
+        (
+            "127.0.0.1:11211 127.0.0.2:11211",
+            ["127.0.0.1:11211 127.0.0.2", "write"],
+        ),
+        ("127.0.0.1:1, 127.0.0.1:1", ["`127.0.0.1:1`", "twice"]),
+        ("127.0.0.1:1,memory:", ["`memory:`", "alone"]),
+        ("http://127.0.0.1:1", ["`http://127.0.0.1:1`", "scheme"]),
+    ] {
+        for variable in ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS"] {
+            let (_, said) = Actor::in_environment(&[(variable, value)]);
+            assert!(said.starts_with("config: "), "{variable}={value:?}: {said}");
+            for part in [variable, parts[0], parts[1]] {
+                assert!(
+                    said.contains(part),
+                    "{variable}={value:?}: {said:?} does not say {part:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_originals_variable_is_honoured_and_memlocks_own_comes_first() {
+    assert_eq!(
+        env::var_os("MEMLOCK_SERVERS"),
+        None,
+        "this test needs the variable not to be set"
+    );
+    let stage = Stage::set();
+    let other = Stage::beside(&stage);
+    let held = hold(stage.locks().lock("k"));
+
+    let (mut actor, greeting) = Actor::in_environment(&[("MEMCACHEDLOCK_SERVERS", &stage.address())]);
+    assert_eq!(greeting, "ready");
+    assert!(
+        actor.tries("k").starts_with("busy: "),
+        "it does not look at this server"
+    );
+
+    let (mut actor, greeting) = Actor::in_environment(&[
+        ("MEMCACHEDLOCK_SERVERS", &stage.address()),
+        ("MEMLOCK_SERVERS", &other.address()),
+    ]);
+    assert_eq!(greeting, "ready");
+    assert!(
+        actor.tries("k").starts_with("granted "),
+        "it does not look at the other server"
+    );
+    drop(held);
+}

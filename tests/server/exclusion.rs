@@ -1,0 +1,156 @@
+//! The one promise for which there is a lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+use memlock::Locks;
+use memlock_testkit::{Parent, Peer, wait_until};
+
+use crate::stage::{PATIENCE, Stage};
+
+const PROCESSES: usize = 8;
+const THREADS: usize = 2;
+const KEYS: usize = 3;
+/// 20 016 in all.
+const TURNS: usize = 1251;
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// Where the test tells its peers to leave their traces.
+const TRACES: &str = "MEMLOCK_TEST_TRACES";
+
+/// A directory for one file per key, removed in the end.
+struct Traces(PathBuf);
+
+impl Traces {
+    fn new() -> Traces {
+        let path = env::temp_dir().join(format!("memlock-exclusion-{}", process::id()));
+        fs::create_dir(&path).expect("a directory for traces");
+        Traces(path)
+    }
+
+    fn of(&self, key: usize) -> PathBuf {
+        self.0.join(key.to_string())
+    }
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        // What is left behind in a temporary directory harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Each body proves to itself that it is alone, by a lock of the operating system that does not wait, and writes down
+/// its token while it holds the lock: so the file has the tokens in the order of the bodies.
+#[test]
+fn processes_and_threads_exclude_each_other_and_tokens_rise() {
+    const NAME: &str = "exclusion::processes_and_threads_exclude_each_other_and_tokens_rise";
+    if let Some(parent) = Parent::of_role("contender") {
+        return contend(&parent);
+    }
+    let stage = Stage::on_a_machine_of_its_own();
+    let traces = Traces::new();
+    let mut contenders: Vec<Peer> = (0..PROCESSES)
+        .map(|_| {
+            Peer::of("contender")
+                .test(NAME)
+                .env("MEMLOCK_SERVERS", stage.address())
+                .env(TRACES, &traces.0)
+                .start()
+        })
+        .collect();
+    for contender in &contenders {
+        assert_eq!(contender.expect_line(PATIENCE), "ready");
+    }
+    let started = Instant::now();
+    for contender in &mut contenders {
+        contender.send("go");
+    }
+    let mut violations = 0;
+    let mut longest = 0;
+    for contender in &contenders {
+        let answer = contender.expect_line(LIMIT);
+        let (violated, waited) = answer.split_once(' ').expect("two numbers");
+        violations += violated.parse::<u32>().expect("a count");
+        longest = longest.max(waited.parse::<u128>().expect("milliseconds"));
+    }
+    let took = started.elapsed();
+
+    let mut entered = 0;
+    for key in 0..KEYS {
+        let trace = fs::read_to_string(traces.of(key)).expect("its key was locked");
+        let tokens: Vec<u64> = trace.lines().map(|line| line.parse().expect("a token")).collect();
+        assert!(
+            tokens.is_sorted_by(|earlier, later| earlier < later),
+            "the tokens of key {key} do not rise"
+        );
+        entered += tokens.len();
+    }
+    println!("{entered} acquisitions in {took:.1?}, {violations} violations; the longest wait took {longest} ms");
+    assert_eq!(violations, 0, "of {entered} bodies so many were not alone");
+    assert_eq!(entered, PROCESSES * THREADS * TURNS);
+    assert!(entered >= 20_000);
+    wait_until("nothing but the clock to be left on the server", PATIENCE, || {
+        stage.stat("curr_items") == Some(1)
+    });
+}
+
+fn contend(parent: &Parent) {
+    let traces = Traces(env::var_os(TRACES).expect("the test says where").into());
+    let locks = Locks::from_env().expect("the test says where");
+    let violations = AtomicU32::new(0);
+    let start = Barrier::new(THREADS + 1);
+    let longest = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (locks, traces, violations, start) = (&locks, &traces, &violations, &start);
+                scope.spawn(move || {
+                    let mut longest = Duration::ZERO;
+                    let mut files: Vec<File> = (0..KEYS).map(|key| open(traces, key)).collect();
+                    start.wait();
+                    for turn in 0..TURNS {
+                        let key = (turn + thread) % KEYS;
+                        let asked = Instant::now();
+                        let guard = locks.lock(key).acquire().expect("nothing is wrong with the server");
+                        longest = longest.max(asked.elapsed());
+                        if !is_alone(&mut files[key], guard.token().get()) {
+                            violations.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    longest
+                })
+            })
+            .collect();
+        parent.say("ready");
+        let _go = parent.hear(PATIENCE);
+        start.wait();
+        let waits = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        waits.max().unwrap_or_default()
+    });
+    parent.say(&format!("{} {}", violations.into_inner(), longest.as_millis()));
+    // The directory is the parent's.
+    std::mem::forget(traces);
+}
+
+fn open(traces: &Traces, key: usize) -> File {
+    let opened = OpenOptions::new().create(true).append(true).open(traces.of(key));
+    opened.expect("a file in the directory for traces")
+}
+
+/// The body.
+fn is_alone(file: &mut File, token: u64) -> bool {
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return false,
+        Err(TryLockError::Error(error)) => panic!("{error}"),
+    }
+    file.write_all(format!("{token}\n").as_bytes())
+        .expect("room for a line");
+    file.unlock().expect("it is locked");
+    true
+}

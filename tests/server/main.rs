@@ -1,0 +1,21 @@
+//! memlock against real memcached servers and real processes, through its public interface: the table of contents.
+//!
+//! Each test sets its stage with [`stage::Stage`]: a server of its own, and its share of the machine. Second processes
+//! are [`actor::Actor`]s, which do as they are told. Times are measured, printed (`--nocapture` shows them) and held
+//! against what is promised, with a margin for a busy machine; nothing waits for a length of time where it can wait for
+//! a condition.
+
+mod actor;
+mod attributes;
+mod configuration;
+mod connections;
+mod death;
+mod exclusion;
+mod full;
+mod outage;
+mod renewal;
+mod restart;
+mod several;
+mod stage;
+mod waiting;
+mod warnings;
