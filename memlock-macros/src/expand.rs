@@ -266,9 +266,11 @@ fn failed(locked: &Locked) -> TokenStream {
         None => quote_spanned! {site()=>
             ::core::result::Result::Err(__memlock_failed) => #exit __memlock_failed,
         },
-        Some(closure @ Expr::Closure(_)) => quote_spanned! {site()=>
-            ::core::result::Result::Err(__memlock_error) => #exit __memlock::otherwise(__memlock_error, #closure),
-        },
+        Some(closure @ Expr::Closure(_)) => {
+            let here = site().located_at(closure.span());
+            let value = quote_spanned!(here=> __memlock::otherwise(__memlock_error, #closure));
+            quote_spanned!(site()=> ::core::result::Result::Err(__memlock_error) => #exit #value,)
+        }
         Some(value) => quote_spanned!(site()=> ::core::result::Result::Err(_) => #exit #value,),
     }
 }

@@ -2,7 +2,7 @@
 //! need not even parse.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::{ToTokens as _, quote};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::{
@@ -157,12 +157,20 @@ impl Function {
     }
 
     /// `name` as the signature writes it, where a parameter binds it. A name from there resolves in functions made by
-    /// `macro_rules!`, whose parameters another text of the same name does not see.
+    /// `macro_rules!`, whose parameters another text of the same name does not see. Errors still point at `name`.
     pub(crate) fn binding(&self, name: &Ident) -> Option<TokenStream> {
         self.sig.inputs.iter().find_map(|input| match input {
-            FnArg::Receiver(receiver) if name == "self" => Some(receiver.self_token.to_token_stream()),
+            FnArg::Receiver(receiver) if name == "self" => {
+                let mut this = receiver.self_token;
+                this.span = this.span.located_at(name.span());
+                Some(this.to_token_stream())
+            }
             FnArg::Receiver(_) => None,
-            FnArg::Typed(typed) => find_ident(typed.pat.to_token_stream(), name).map(|ident| quote!(#ident)),
+            FnArg::Typed(typed) => {
+                let mut binding = find_ident(typed.pat.to_token_stream(), name)?;
+                binding.set_span(binding.span().located_at(name.span()));
+                Some(binding.to_token_stream())
+            }
         })
     }
 }

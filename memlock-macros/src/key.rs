@@ -37,7 +37,7 @@ impl Key {
                     return Err(Error::new(
                         closure.inputs.span(),
                         format!(
-                            "this closure takes {} arguments, of the {most} that it can be given: references to those of the function",
+                            "this closure takes {} arguments, and the function has {most} to give",
                             closure.inputs.len()
                         ),
                     ));
@@ -88,7 +88,10 @@ impl Key {
                 quote_spanned!(site=> &__memlock::#helper(#closure, #arguments))
             }
             Key::Text(text) => expand_text(text, function),
-            Key::Value(value) => quote_spanned!(site=> &#value),
+            Key::Value(value) => {
+                let here = site.located_at(value.span());
+                quote_spanned!(here=> &#value)
+            }
         };
         quote_spanned!(site=> __memlock::key(#value))
     }

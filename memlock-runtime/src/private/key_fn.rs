@@ -46,10 +46,11 @@ impl<F, Args, M> Deref for KeyFn<F, Args, M> {
 }
 
 impl<F: Copy, Args: Copy, M> Coercing<F, Args, M> {
-    /// The key.
-    pub fn __memlock_key(&self) -> F::Key
+    /// The key. (Returning a projection would make a function that does not fit an unknown method, with a message of
+    /// the compiler's own.)
+    pub fn __memlock_key<K>(&self) -> K
     where
-        F: Coerced<Args, M>,
+        F: Coerced<Args, M, Key = K>,
     {
         self.function.key(self.args)
     }

@@ -167,30 +167,47 @@ impl<R> Plain<R> {
 
 // Options that need a function that can report. A refused type goes on as one that need not, so that it is refused once.
 
-macro_rules! needs_a_report {
-    ($($method:ident $needs:ident)*) => {$(
-        impl<T, E: From<Error>> Return<Result<T, E>> {
-            /// The type as it is.
-            pub fn $method(self) -> Self {
-                self
-            }
-        }
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is, for `wait`.
+    pub fn __memlock_wait(self) -> Self {
+        self
+    }
 
-        impl<R> Plain<R> {
-            /// Refuses.
-            pub fn $method(self) -> Self
-            where
-                R: $needs,
-            {
-                self
-            }
-        }
-    )*};
+    /// The type as it is, for `on_unavailable = error`.
+    pub fn __memlock_on_unavailable(self) -> Self {
+        self
+    }
+
+    /// The type as it is, for `on_lost = error`.
+    pub fn __memlock_on_lost(self) -> Self {
+        self
+    }
 }
-needs_a_report! {
-    __memlock_wait ReportsBusy
-    __memlock_on_unavailable ReportsUnavailable
-    __memlock_on_lost ReportsLost
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_wait(self) -> Self
+    where
+        R: ReportsBusy,
+    {
+        self
+    }
+
+    /// Refuses.
+    pub fn __memlock_on_unavailable(self) -> Self
+    where
+        R: ReportsUnavailable,
+    {
+        self
+    }
+
+    /// Refuses.
+    pub fn __memlock_on_lost(self) -> Self
+    where
+        R: ReportsLost,
+    {
+        self
+    }
 }
 
 // `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
