@@ -179,3 +179,47 @@ fn two_attributes_are_two_locks() {
     assert_eq!(two(), ["two:innermost"]);
     assert!(LOCKS.counts().acquired >= before + 2);
 }
+
+#[test]
+#[lock("k", name = "a-test", locks = &LOCKS)]
+fn a_test_may_be_locked() {
+    assert_eq!(held(), ["a-test:k"]);
+}
+
+#[lock("k", name = "another-test", locks = &LOCKS)]
+#[test]
+fn a_test_may_be_locked_from_above() {
+    assert_eq!(held(), ["another-test:k"]);
+}
+
+#[track_caller]
+#[lock("k", locks = &LOCKS)]
+fn tells_its_caller() -> u32 {
+    std::panic::Location::caller().line()
+}
+
+#[test]
+fn other_attributes_mean_what_they_meant() {
+    assert_eq!(tells_its_caller(), line!());
+}
+
+#[lock("k", name = "closure", locks = &LOCKS, on_lost = error)]
+fn consumes_its_arguments<T: Clone>(items: Vec<T>, count: &mut usize) -> Result<Vec<T>, memlock::Error> {
+    for _ in &items {
+        *count += 1;
+        if *count > 5 {
+            return Ok(items);
+        }
+    }
+    let more = early(0).map(|_| items.clone());
+    let mut all = more?;
+    all.extend(items);
+    Ok(all)
+}
+
+#[test]
+fn a_body_that_is_looked_at_is_still_the_functions_own() {
+    let mut count = 0;
+    assert_eq!(consumes_its_arguments(vec![1, 2], &mut count).expect("held").len(), 4);
+    assert_eq!(count, 2);
+}

@@ -361,3 +361,45 @@ fn a_guard_in_a_key_is_gone_before_the_body() {
     assert!(releases_what_its_key_borrowed(&guarded));
     assert!(releases_what_its_expression_borrowed(&guarded));
 }
+
+fn parse(text: &str) -> Result<u64, memlock::Error> {
+    match text.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => in_vain(),
+    }
+}
+
+#[lock("k", locks = &crate::stage::UNREACHABLE)]
+fn in_vain() -> Result<u64, memlock::Error> {
+    Ok(0)
+}
+
+#[lock(parse(id)?, locks = &LOCKS)]
+fn key_that_may_fail(id: &str) -> Result<String, memlock::Error> {
+    let _ = id;
+    Ok(key())
+}
+
+#[test]
+fn a_question_mark_in_a_key_returns_from_the_function() {
+    assert_eq!(key_that_may_fail("7").expect("a number"), "7");
+    assert!(key_that_may_fail("x").is_err());
+}
+
+#[lock(r#"a"{id}"#, locks = &LOCKS)]
+fn raw_literal(id: &str) -> String {
+    let _ = id;
+    key()
+}
+
+#[test]
+fn keys_of_any_text_are_themselves() {
+    assert_eq!(raw_literal("b"), "a\"b");
+    for text in [" ", "", "\r\n", "\0", "ключ", "%20", ":"] {
+        let held = raw_literal(text);
+        assert!(!held.contains(char::is_whitespace));
+        assert_ne!(held, raw_literal(&format!("{text}x")));
+    }
+    let long = "k".repeat(10_000);
+    assert_eq!(raw_literal(&long), format!("a\"{long}"));
+}

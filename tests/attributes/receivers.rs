@@ -146,3 +146,32 @@ impl Place2 for Shelf {
         &self.0
     }
 }
+
+struct Wrapper<T>(T);
+
+#[allow(clippy::needless_arbitrary_self_type, reason = "it is the case")]
+impl<'a, T: std::fmt::Display + ?Sized> Wrapper<&'a T> {
+    #[lock("{self.0}", locks = &LOCKS)]
+    fn generic(self: &'a Self) -> (String, &'a T) {
+        (key(), self.0)
+    }
+
+    #[lock("{self.0}", locks = &LOCKS)]
+    fn elided(&mut self) -> (String, &mut &'a T) {
+        (key(), &mut self.0)
+    }
+
+    #[lock("new", locks = &LOCKS)]
+    fn new(of: &'a T) -> Self {
+        assert_eq!(key(), "new");
+        Self(of)
+    }
+}
+
+#[test]
+fn generic_receivers() {
+    let mut wrapper = Wrapper::new("a");
+    assert_eq!(wrapper.generic(), ("a".into(), "a"));
+    *wrapper.elided().1 = "b";
+    assert_eq!(wrapper.elided().0, "b");
+}

@@ -245,3 +245,31 @@ fn returned_values_are_coerced_as_before() {
     assert_eq!(early_and_late(true).to_string(), "early");
     assert_eq!(early_and_late(false).to_string(), "7");
 }
+
+struct Cells(std::cell::RefCell<u8>);
+
+impl Cells {
+    #[lock(name = "cells", locks = &LOCKS)]
+    fn elided_lifetime_in_a_path(&self) -> Result<std::cell::Ref<'_, u8>, memlock::Error> {
+        Ok(self.0.borrow())
+    }
+
+    #[lock(name = "cells", locks = &LOCKS)]
+    fn function_pointer(&self) -> Option<for<'a> fn(&'a str) -> &'a str> {
+        assert_eq!((held().len(), *self.0.borrow()), (1, 7));
+        Some(str::trim)
+    }
+
+    #[lock(name = "cells", locks = &LOCKS)]
+    fn array<const N: usize>(&self) -> [u8; N] {
+        [*self.0.borrow(); N]
+    }
+}
+
+#[test]
+fn types_that_are_hard_to_write_twice() {
+    let cells = Cells(std::cell::RefCell::new(7));
+    assert_eq!(*cells.elided_lifetime_in_a_path().expect("held"), 7);
+    assert_eq!(cells.function_pointer().map(|trim| trim(" a ")), Some("a"));
+    assert_eq!(cells.array::<2>(), [7, 7]);
+}
