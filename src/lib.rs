@@ -35,7 +35,7 @@
 //! `127.0.0.1:11211`). `unix:/run/memcached.sock` is a local socket. `memory:` is a store inside the process, for tests and
 //! for trying it out. [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
 //!
-//! memcached must be 1.6 or later, and must not run with `-C`.
+//! memcached must be 1.6.10 or later, and must not run with `-C`.
 //!
 //! # What is promised, and what is not
 //!
