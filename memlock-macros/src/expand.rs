@@ -228,13 +228,12 @@ fn run(locked: &Locked) -> TokenStream {
                 // The error is an empty type, so this always matches.
                 quote_spanned!(site()=> let ::core::result::Result::Ok(__memlock_held) = __memlock_entered;)
             };
-            if let Returns::Never = locked.returns {
-                let statements = body.stream();
-                return quote!(#hold #statements);
-            }
-            // A closure that is returned takes its signature from the `impl Fn` in a `break`, but not in a `match`.
             let block = relocated(body);
-            quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block })
+            match locked.returns {
+                Returns::Never => quote!(#hold #block),
+                // A closure that is returned takes its signature from the `impl Fn` here, but would not in a `match`.
+                _ => quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block }),
+            }
         }
     }
 }

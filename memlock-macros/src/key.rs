@@ -1,7 +1,7 @@
 //! The forms of a key, and how each becomes an expression.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Error, Expr, ExprClosure, ExprPath, FnArg, Lit, Result};
 
@@ -51,13 +51,9 @@ impl Key {
                 },
                 _ => Key::Value(quote!(#literal)),
             },
-            Expr::Reference(reference) => {
-                // Already borrowed.
-                let value = &reference.expr;
-                match reference.mutability {
-                    None => Key::Value(quote!(#value)),
-                    Some(_) => Key::Value(quote!(#reference)),
-                }
+            // Already borrowed.
+            Expr::Reference(reference) if reference.mutability.is_none() => {
+                Key::Value(reference.expr.into_token_stream())
             }
             other if binds_looser_than_borrowing(&other) => Key::Value(quote_spanned!(other.span()=> (#other))),
             other => Key::Value(quote!(#other)),

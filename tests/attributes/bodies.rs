@@ -168,8 +168,25 @@ fn a_panic_releases() {
     assert_eq!(panics(false), 1);
 }
 
+#[lock("innermost", name = "two", locks = &LOCKS)]
+#[lock("outermost", name = "two", locks = &LOCKS)]
+fn two_and_never_back() -> ! {
+    const HELD: usize = 1;
+    assert_eq!(held().len(), HELD);
+    std::panic::panic_any("as asked")
+}
+
+#[lock("innermost", name = "two", locks = &LOCKS)]
+#[lock("outermost", name = "two", locks = &LOCKS)]
+fn two_and_hidden() -> impl Fn(&str) -> usize {
+    assert_eq!(held(), ["two:innermost"]);
+    |text| text.len()
+}
+
 #[test]
 fn two_attributes_are_two_locks() {
+    assert!(std::panic::catch_unwind(|| two_and_never_back()).is_err());
+    assert_eq!(two_and_hidden()("abc"), 3);
     #[lock("innermost", name = "two", locks = &LOCKS)]
     #[lock("outermost", name = "two", locks = &LOCKS)]
     fn two() -> Vec<String> {

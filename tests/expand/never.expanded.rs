@@ -9,7 +9,9 @@ fn lead() -> ! {
             [__memlock::key("")],
         );
     let ::core::result::Result::Ok(__memlock_held) = __memlock_entered;
-    loop {
-        work();
+    {
+        loop {
+            work();
+        }
     }
 }
