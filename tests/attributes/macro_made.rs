@@ -38,6 +38,29 @@ macro_rules! literal_from_outside {
 }
 literal_from_outside!("{id}", id);
 
+macro_rules! only_the_key_from_outside {
+    ($text:literal, $argument:expr, $path:ident) => {
+        #[lock($text, locks = &LOCKS)]
+        fn text_for_an_argument_inside(id: u8) -> String {
+            let _ = id;
+            key()
+        }
+
+        #[lock($argument, locks = &LOCKS)]
+        fn name_of_an_argument_inside(id: u8) -> String {
+            let _ = id;
+            key()
+        }
+
+        #[lock(keys = [$path], locks = &LOCKS)]
+        fn identifier_of_an_argument_inside(id: u8) -> String {
+            let _ = id;
+            key()
+        }
+    };
+}
+only_the_key_from_outside!("{id}", id, id);
+
 macro_rules! argument_from_outside {
     ($argument:ident: $ty:ty, $of:path) => {
         #[lock($argument, locks = &LOCKS)]
@@ -106,6 +129,9 @@ fn made_by_macro_rules() {
     assert_eq!(expression(), "3");
     assert_eq!(closure(), "closure");
     assert_eq!(text_and_argument_from_outside(1, 2), "1");
+    assert_eq!(text_for_an_argument_inside(7), "7");
+    assert_eq!(name_of_an_argument_inside(7), "7");
+    assert_eq!(identifier_of_an_argument_inside(7), "7");
     assert_eq!(named(7), "7");
     assert_eq!(called(7, (1, 2)), ("9".into(), 1));
     assert_eq!(wrapped(7), "7");
