@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fmt};
 
-/// memlock speaks memcached's meta commands, which came with this version.
-const OLDEST: (u32, u32) = (1, 6);
+/// memlock speaks memcached's meta commands, which have their present form since this version.
+const OLDEST: [u32; 3] = [1, 6, 10];
 
 /// A package manager: its program, and what to run in which order. Any step but the last may fail, since an outdated
 /// list of packages usually does, too.
@@ -123,7 +123,7 @@ fn install() -> Result<(), String> {
             (false, false) => eprintln!("xtask: {shown} failed ({status}); going on with what is known"),
             (false, true) => {
                 return Err(format!(
-                    "could not install memcached: {shown} failed ({status}); install memcached 1.6 or newer by hand"
+                    "could not install memcached: {shown} failed ({status}); install memcached 1.6.10 or newer by hand"
                 ));
             }
         }
@@ -139,7 +139,7 @@ fn install() -> Result<(), String> {
 fn plan(machine: &Machine<'_>) -> Result<Plan, String> {
     let Some(manager) = MANAGERS.iter().find(|manager| (machine.has)(manager.program)) else {
         return Err(
-            "memcached is not installed, and no package manager known here was found; install memcached 1.6 or \
+            "memcached is not installed, and no package manager known here was found; install memcached 1.6.10 or \
                     newer, see https://memcached.org/downloads"
                 .to_owned(),
         );
@@ -172,20 +172,16 @@ fn version() -> Result<String, String> {
 }
 
 fn check(version: &str) -> Result<(), String> {
-    let mut numbers = version
-        .rsplit(' ')
-        .next()
-        .unwrap_or_default()
-        .split('.')
-        .map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST => Err(format!(
-            "{version} is too old: memlock needs memcached {}.{} or newer",
-            OLDEST.0, OLDEST.1
-        )),
-        // A version that cannot be read is the server's to refuse: memlock asks it, too.
-        _ => Ok(()),
+    let number = version.rsplit(' ').next().unwrap_or_default();
+    let parts: Vec<u32> = number.split('.').map_while(|part| part.parse().ok()).collect();
+    // A version that cannot be read is the server's to refuse: memlock asks it, too.
+    if !parts.is_empty() && parts.as_slice() < OLDEST.as_slice() {
+        let [major, minor, patch] = OLDEST;
+        return Err(format!(
+            "{version} is too old: memlock needs memcached {major}.{minor}.{patch} or newer"
+        ));
     }
+    Ok(())
 }
 
 /// Whether the PATH has a program of this name.
@@ -264,12 +260,14 @@ mod tests {
             "{problem}"
         );
         let problem = planned(&[], true, true).unwrap_err();
-        assert!(problem.contains("install memcached 1.6 or newer"), "{problem}");
+        assert!(problem.contains("install memcached 1.6.10 or newer"), "{problem}");
     }
 
     #[test]
     fn only_a_version_that_is_known_to_be_too_old_is_refused() {
-        assert!(check("memcached 1.5.22").unwrap_err().contains("too old"));
+        for old in ["memcached 1.5.22", "memcached 1.6.9"] {
+            assert!(check(old).unwrap_err().contains("too old"), "{old}");
+        }
         for fine in [
             "memcached 1.6.0",
             "memcached 1.6.18",
