@@ -34,7 +34,13 @@ impl Shelf {
     }
 }
 
+#[::memlock::lock(name = "never")]
+fn never() -> ! {
+    ::std::process::abort()
+}
+
 fn main() {
+    let _never: fn() -> ! = never;
     let locks = ::memlock::Locks::builder().servers("memory:").build();
     ::memlock::init(locks.unwrap()).unwrap();
     let shelf = Shelf { name: 1 };
