@@ -54,7 +54,7 @@ impl Drop for Entered {
         let _ = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
             if current.as_ref().is_some_and(|frame| Arc::ptr_eq(frame, &self.frame)) {
-                *current = self.frame.outer.clone();
+                current.clone_from(&self.frame.outer);
             }
         });
     }

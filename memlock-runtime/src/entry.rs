@@ -14,7 +14,7 @@ use crate::locks::{Locks, Order};
 
 /// Which of the attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The plain lock.
     Lock,
     /// The re-entrant lock.
@@ -35,7 +35,7 @@ pub enum OnUnavailable {
 
 /// How long a lease is kept alive while the body runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renew {
+pub(crate) enum Renew {
     /// Until the body is done.
     Always,
     /// Until the body is done, at most this long after the lock was acquired.
@@ -44,7 +44,7 @@ pub enum Renew {
 
 /// One call of an annotated function.
 #[derive(Debug, Clone)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// Which attribute.
     pub kind: Kind,
     /// The namespace of the key.
@@ -67,7 +67,7 @@ pub struct Call<'a> {
 
 /// Whether the function's return type can carry a lock error. Decides what happens when nothing else says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reporting {
+pub(crate) enum Reporting {
     /// `Result<_, E>` with `E: From<Error>`, or a function with `otherwise`.
     Yes,
     /// Anything else: when memcached cannot be asked the body runs unlocked; mistakes in the program panic.
@@ -112,7 +112,7 @@ impl Drop for Held {
 ///
 /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
 /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
-pub fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
+pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = match call.locks {
         Some(locks) => locks,
         None => Locks::process_wide()?,

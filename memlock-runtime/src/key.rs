@@ -439,8 +439,8 @@ mod tests {
         assert_eq!(text(-7_i128), "-7");
         assert_eq!(text(true), "true");
         assert_eq!(text('ß'), "ß");
-        assert_eq!(text(&&String::from("x")), "x");
-        assert_eq!(text(Cow::Borrowed("x")), "x");
+        assert_eq!(text(String::from("x")), "x");
+        assert_eq!(text(Cow::Borrowed(&"x")), "x");
         assert_eq!(text(Arc::<str>::from("x")), "x");
         assert_eq!(text(format_args!("{}/{}", 1, 2)), "1/2");
     }

@@ -22,7 +22,7 @@ const TTL_GRAIN: Duration = Duration::from_secs(2);
 const TTL_RESERVE: u32 = 8;
 
 /// The longest time for which a lock may be asked: memcached takes a TTL of over 30 days for a date.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(29 * 86_400);
+pub const LONGEST_TIMEOUT: Duration = Duration::from_hours(29 * 24);
 
 /// The expiry of the clock item, in Unix seconds: the largest that memcached takes. It answers `t`, the seconds left,
 /// so the server's clock stands at this number less `t`.
@@ -152,7 +152,7 @@ impl Reading {
 
 /// How long a reading counts, twice: a best one is kept for this long after its successor's window has begun. A best
 /// reading kept for ever would, lowered by its age, refuse every short lease after a quarter of an hour.
-const READING_WINDOW: Duration = Duration::from_secs(300);
+const READING_WINDOW: Duration = Duration::from_mins(5);
 
 /// The best readings of the clock of one instance in the last 5 to 10 minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -16,6 +16,8 @@
 //!
 //! Beside them, `clock` is the one place that reads clocks.
 
+#![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
+
 mod clock;
 mod config;
 mod current;

@@ -198,6 +198,12 @@ impl Memory {
     }
 }
 
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::new()
+    }
+}
+
 impl Store for Memory {
     fn exchange(&self, _: &ItemName, batch: &[Request], only_on: Option<Instance>, _: Duration) -> Answer {
         let second = self.second();
@@ -216,7 +222,7 @@ impl Store for Memory {
         }
     }
 
-    fn server_of(&self, _: &ItemName) -> &str {
+    fn server_of(&self, _: &ItemName) -> &'static str {
         "memory:"
     }
 

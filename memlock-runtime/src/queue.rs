@@ -205,18 +205,16 @@ impl Place {
             Some((queue.turn, queue.watch.take()))
         });
         drop(shard);
-        match number {
-            Some((number, watch)) => Ok(Turn {
-                queues: Arc::clone(&self.queues),
-                slot: self.slot.clone(),
-                number,
-                watch,
-            }),
-            None => {
-                self.waiter = Some(waiter);
-                Err(self)
-            }
-        }
+        let Some((number, watch)) = number else {
+            self.waiter = Some(waiter);
+            return Err(self);
+        };
+        Ok(Turn {
+            queues: Arc::clone(&self.queues),
+            slot: self.slot.clone(),
+            number,
+            watch,
+        })
     }
 
     /// When the lease ends that is held before this place, on the monotonic clock.

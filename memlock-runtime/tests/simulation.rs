@@ -5,6 +5,8 @@
 //!
 //! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2).
 
+#![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use memlock_runtime::Token;
 
 const CONTENDERS: usize = 4;
 const START: u64 = 1_800_000_000;
-const LATEST: Duration = Duration::from_secs(120);
+const LATEST: Duration = Duration::from_mins(2);
 
 /// How long a contender waits for a reply before it counts it as lost.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -196,8 +198,8 @@ impl World {
     /// The second that the server's workers see: a timer ticks once a second, up to 0.1 s late, never while stopped.
     fn tick(&mut self) {
         let resumed = self.stopped_until.max(self.last_tick);
-        while self.now >= resumed.max(self.last_tick) + Duration::from_millis(1000) {
-            self.last_tick += Duration::from_millis(1000);
+        while self.now >= resumed.max(self.last_tick) + Duration::from_secs(1) {
+            self.last_tick += Duration::from_secs(1);
         }
         let real = START + 10 + (self.last_tick - Duration::from_secs(1000)).as_secs();
         self.second = self.second.max(real);
@@ -339,12 +341,11 @@ impl World {
             Doing::Resting => {
                 let release = self.contenders[contender].leftovers.last().copied();
                 self.contenders[contender].cleaning = release;
-                self.contenders[contender].doing = match release {
-                    Some(nonce) => Doing::Releasing(Release::of_nonce(self.item.clone(), nonce)),
-                    None => {
-                        let watch = self.contenders[contender].watch;
-                        Doing::Acquiring(Acquire::new(self.spec(contender), watch, false))
-                    }
+                let watch = self.contenders[contender].watch;
+                self.contenders[contender].doing = if let Some(nonce) = release {
+                    Doing::Releasing(Release::of_nonce(self.item.clone(), nonce))
+                } else {
+                    Doing::Acquiring(Acquire::new(self.spec(contender), watch, false))
                 };
                 self.step(contender, Input::Start);
             }

@@ -70,7 +70,7 @@ pub(crate) fn acquire(
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
-                if let Err(stopped) = waiting.rest(dice::draw(pause), thread::sleep) {
+                if let Err(stopped) = waiting.rest(dice::draw(pause), sleep) {
                     break Err(stopped);
                 }
                 now = clock::now();
@@ -239,7 +239,7 @@ impl Waiting<'_> {
         let mut length = if self.has_warned {
             length
         } else {
-            length.min(patience - waited)
+            length.min(patience.saturating_sub(waited))
         };
         for companion in self.companions {
             companion.keep_at_least_half().map_err(|_| Stopped::CompanionLost)?;
@@ -264,6 +264,11 @@ impl Waiting<'_> {
             Some(wait) => most.min(wait.saturating_sub(self.waited()).max(WAIT_GRACE)),
         }
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is where time is let pass")]
+fn sleep(length: Duration) {
+    thread::sleep(length);
 }
 
 /// Wakes a parked thread.

@@ -163,13 +163,13 @@ impl Hold {
                 "the lease ended before its holder was done: {reason}"
             );
         }
-        if lost != Some(TAKEN) {
-            if let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant, now) {
-                tracing::warn!(
-                    target: "memlock", lock = %self.spec.item, ?damage,
-                    "the lock could not be released at once; it is tried again in the background"
-                );
-            }
+        if lost != Some(TAKEN)
+            && let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant, now)
+        {
+            tracing::warn!(
+                target: "memlock", lock = %self.spec.item, ?damage,
+                "the lock could not be released at once; it is tried again in the background"
+            );
         }
         // Only now: the next thread of this process would find the lock still held.
         drop(turn);

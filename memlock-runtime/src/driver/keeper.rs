@@ -37,7 +37,7 @@ const EXCHANGE_LIMIT: Duration = Duration::from_millis(100);
 
 /// For how long it tries. By then waiters will have taken the lock over by watching, and memcached forgotten it, for
 /// all but the longest leases.
-const PERSISTENCE: Duration = Duration::from_secs(600);
+const PERSISTENCE: Duration = Duration::from_mins(10);
 
 /// A handle to the thread, which exists only while there is work.
 #[derive(Debug, Default)]
@@ -173,7 +173,7 @@ impl Shared {
                 Some(Reverse(entry)) if entry.due <= now => {
                     return agenda.entries.pop().map(|Reverse(entry)| entry.task);
                 }
-                Some(Reverse(entry)) => entry.due - now,
+                Some(Reverse(entry)) => entry.due.saturating_sub(now),
                 None => IDLE,
             };
             let was_empty = agenda.entries.is_empty();

@@ -24,7 +24,7 @@ use keeper::Keeper;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
 /// store deletes the item under it, which may be a live lock.
-const MEMORY_CAUTION: Duration = Duration::from_secs(60);
+const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 
 /// What all clones of one `Locks` share.
 #[derive(Debug)]

@@ -13,8 +13,8 @@
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline, `Lost`, or `Failed` (nothing learned; the old deadline stands) |
 //! | [`Release`] | `compare-and-delete` | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
 //!
-//! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are `Clone + Eq
-//! + Hash`, so the same machines run in production, in a simulator and under a model checker.
+//! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are
+//! `Clone + Eq + Hash`, so the same machines run in production, in a simulator and under a model checker.
 //!
 //! Rules that hold in all of them:
 //!
@@ -100,6 +100,10 @@ pub struct Grant {
 
 /// What a machine wants done next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is moved per exchange; a box would cost more than the move"
+)]
 pub enum Output<T> {
     /// Send these on one connection, and step with what came of it.
     Exchange {
@@ -125,6 +129,10 @@ pub struct Pause {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is moved per exchange; a box would cost more than the move"
+)]
 pub enum Input {
     /// Begin.
     Start,
