@@ -34,13 +34,22 @@ impl Shelf {
     }
 }
 
-#[::memlock::lock(name = "never")]
-fn never() -> ! {
-    ::std::process::abort()
+// On one line each: only there does rustc look for needless braces.
+mod one_line {
+    #[::memlock::lock(name = "hidden")]
+    pub fn hidden() -> impl ::std::marker::Copy { 7 }
+
+    #[::memlock::lock(name = "never")]
+    pub fn never() -> ! { ::std::process::abort() }
+
+    #[::memlock::lock(name = "plain")]
+    pub fn plain() -> u8 { 7 }
+
+    #[::memlock::lock(name = "looked at", on_lost = error)]
+    pub fn looked_at() -> ::std::result::Result<u8, ::memlock::Error> { ::std::result::Result::Ok(7) }
 }
 
 fn main() {
-    let _never: fn() -> ! = never;
     let locks = ::memlock::Locks::builder().servers("memory:").build();
     ::memlock::init(locks.unwrap()).unwrap();
     let shelf = Shelf { name: 1 };
@@ -48,4 +57,8 @@ fn main() {
     ::std::assert_eq!(shelf.text(7), 7);
     ::std::assert!(shelf.reports(7).is_ok());
     let _copy = shelf.hidden();
+    let _never: fn() -> ! = one_line::never;
+    let _hidden = one_line::hidden();
+    ::std::assert_eq!(one_line::plain(), 7);
+    ::std::assert!(one_line::looked_at().is_ok());
 }
