@@ -269,7 +269,7 @@ mod tests {
             assert!(check(old).unwrap_err().contains("too old"), "{old}");
         }
         for fine in [
-            "memcached 1.6.0",
+            "memcached 1.6.10",
             "memcached 1.6.18",
             "memcached 2.0",
             "memcached 1.10.1",
