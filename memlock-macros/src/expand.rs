@@ -229,11 +229,11 @@ fn run(locked: &Locked) -> TokenStream {
                 quote_spanned!(site()=> let ::core::result::Result::Ok(__memlock_held) = __memlock_entered;)
             };
             let block = relocated(body);
-            match locked.returns {
-                Returns::Never => quote!(#hold #block),
-                // A closure that is returned takes its signature from the `impl Fn` here, but would not in a `match`.
-                _ => quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block }),
+            if let Returns::Never = locked.returns {
+                return quote!(#hold #block);
             }
+            // A closure that is returned takes its signature from the `impl Fn` here, but would not in a `match`.
+            quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block })
         }
     }
 }

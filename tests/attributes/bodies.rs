@@ -185,13 +185,13 @@ fn two_and_hidden() -> impl Fn(&str) -> usize {
 
 #[test]
 fn two_attributes_are_two_locks() {
-    assert!(std::panic::catch_unwind(|| two_and_never_back()).is_err());
-    assert_eq!(two_and_hidden()("abc"), 3);
     #[lock("innermost", name = "two", locks = &LOCKS)]
     #[lock("outermost", name = "two", locks = &LOCKS)]
     fn two() -> Vec<String> {
         held()
     }
+    assert!(std::panic::catch_unwind(|| two_and_never_back()).is_err());
+    assert_eq!(two_and_hidden()("abc"), 3);
     let before = LOCKS.counts().acquired;
     assert_eq!(two(), ["two:innermost"]);
     assert!(LOCKS.counts().acquired >= before + 2);
