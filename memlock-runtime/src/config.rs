@@ -30,6 +30,9 @@ const DEFAULT_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest prefix of item names: they must leave room for names and keys within memcached's 250 bytes.
 const LONGEST_PREFIX: usize = 32;
 
+/// The longest label: it goes into every item.
+const LONGEST_LABEL: usize = 200;
+
 /// Settings for [`Locks`]. Nothing is contacted before the first lock is asked for.
 ///
 /// ```
@@ -132,6 +135,11 @@ impl Builder {
                 self.prefix
             )));
         }
+        if self.label.as_ref().is_some_and(|label| label.len() > LONGEST_LABEL) {
+            return Err(Error::config(format!(
+                "`holder_label` is too long: give at most {LONGEST_LABEL} bytes"
+            )));
+        }
         let (origin, servers) = match self.servers {
             Some(servers) => ("servers".to_owned(), servers),
             None => servers_from_environment()?,
@@ -191,6 +199,11 @@ fn store(origin: &str, list: &str, prefix: &str) -> Result<Box<dyn Store>, Error
                 "an entry is empty: give `host:port` or `unix:/path`, separated by single commas",
             ));
         }
+        if entry.contains(char::is_whitespace) && !entry.starts_with("unix:") {
+            return Err(wrong(&format!(
+                "`{entry}` has a space in it: separate servers by commas"
+            )));
+        }
         if entry == "memory:" {
             return Err(wrong("`memory:` stands alone, it cannot be one of several servers"));
         }
@@ -239,6 +252,14 @@ mod tests {
             (message(builder().servers("memory:,a:1")), ["`memory:`", "alone"]),
             (message(builder().servers("a:1, A:1")), ["`A:1`", "twice"]),
             (message(builder().servers("a:port")), ["a:port", "servers"]),
+            (
+                message(builder().servers("10.0.0.1:1 10.0.0.2:1")),
+                ["10.0.0.1:1 10.0.0.2:1", "commas"],
+            ),
+            (
+                message(builder().holder_label("x".repeat(300))),
+                ["holder_label", "200"],
+            ),
         ] {
             for part in parts {
                 assert!(message.contains(part), "{message:?} does not say {part:?}");

@@ -112,6 +112,7 @@ impl Drop for Held {
 ///
 /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
 /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
+#[track_caller]
 pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = match call.locks {
         Some(locks) => locks,
@@ -130,7 +131,8 @@ pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Resu
         .or(locks.settings().on_unavailable)
         .unwrap_or(by_type);
     match (&error, policy, reporting) {
-        (Error::Unavailable { .. }, OnUnavailable::Panic, _) => panic!("{}: {error}", call.function),
+        (Error::Unavailable { .. }, OnUnavailable::Panic, _)
+        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{}: {error}", call.function),
         (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
         | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
             locks.count_soft_run();
@@ -179,7 +181,7 @@ fn reenter(locks: &Locks, kind: Kind, items: &[ItemName]) -> Result<Option<Lease
             return Err(Error::Reentered { key: item.to_string() });
         }
         // Room for the inner body, at a round trip only when the lease is half over.
-        found.hold.keep_at_least_half()?;
+        found.hold.keep_at_least_half(locks.core().exchange_limit)?;
         holds.push(found.hold);
     }
     if holds.is_empty() {

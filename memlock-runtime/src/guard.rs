@@ -88,7 +88,7 @@ impl Lease {
 /// A held lock, released when this is dropped. Made by [`Locks::lock`](crate::Locks::lock).
 ///
 /// It may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function calls:
-/// a thread that holds one and asks for the same lock again waits for itself.
+/// a thread that holds one and asks for the same lock again waits for itself, until its own lease is over.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct Guard {

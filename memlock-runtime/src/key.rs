@@ -43,7 +43,7 @@ impl std::error::Error for DontLock {}
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct KeyText {
     bytes: SmallVec<[u8; INLINE_KEY_BYTES]>,
-    nesting: u8,
+    nesting: u32,
 }
 
 impl KeyText {

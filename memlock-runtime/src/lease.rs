@@ -72,7 +72,7 @@ impl Deadline {
         let mut length = timeout.min(ttl.saturating_sub(margin));
         if let (Some(second), Some(best)) = (server_second, best) {
             // Nanoseconds as i128: server seconds and process instants have different origins.
-            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl) - best.offset - nanos(best.round_trip);
+            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl) - best.ahead;
             let left = expiry_seen_from_here - nanos(margin) - nanos(sent.instant);
             length = length.min(duration(left));
         }
@@ -128,11 +128,10 @@ pub(crate) fn watch_of(lease: Duration) -> Duration {
 /// One reading of a server's clock against the process's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reading {
-    /// The server's second less the instant of receipt, in nanoseconds. Larger is fresher: a clock that lags, or a
-    /// reply that took long, makes it smaller.
-    offset: i128,
-    /// How long that exchange took.
-    round_trip: Duration,
+    /// The server's second less the instant at which it was *asked* for, in nanoseconds: the furthest that the server's
+    /// clock can have been ahead of the process's, but for the two seconds of [`TTL_GRAIN`], if it did not lag then. A
+    /// clock that lags makes it smaller, so the largest of several is nearest to the truth.
+    ahead: i128,
     /// When it was received.
     received: Duration,
 }
@@ -143,18 +142,21 @@ impl Reading {
         // an old reading would end up refusing every short lease. The TTL's reserve covers the opposite drift.
         let drift = now.saturating_sub(self.received).mul_f64(DRIFT);
         Reading {
-            offset: self.offset - nanos(drift),
+            ahead: self.ahead - nanos(drift),
             received: now,
-            ..self
         }
     }
 }
 
-/// How long a reading counts, twice: a best one is kept for this long after its successor's window has begun. A best
-/// reading kept for ever would, lowered by its age, refuse every short lease after a quarter of an hour.
+/// A reading counts for one to two of these. The best one kept for ever would, as the two clocks drift apart, either come
+/// to refuse every short lease or no longer notice a lag, depending on which of them runs faster.
 const READING_WINDOW: Duration = Duration::from_mins(5);
 
-/// The best readings of the clock of one instance in the last 5 to 10 minutes.
+/// A reading that took longer than this proves little, and would make every lease that much shorter: it counts only while
+/// there is no other.
+const SLOW_READING: Duration = Duration::from_secs(1);
+
+/// The best readings of the clock of one instance in the last 10 minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ServerClock {
     window_began: Duration,
@@ -167,14 +169,15 @@ impl ServerClock {
     pub fn observe(&mut self, server_second: u64, sent: Now, received: Now) {
         let now = received.instant;
         if now.saturating_sub(self.window_began) >= READING_WINDOW {
-            let skipped = now.saturating_sub(self.window_began) >= 2 * READING_WINDOW;
-            self.previous = if skipped { None } else { self.current };
-            self.current = None;
+            self.previous = self.current.take();
             self.window_began = now;
         }
+        let is_slow = now.saturating_sub(sent.instant) > SLOW_READING;
+        if is_slow && self.best(received).is_some() {
+            return;
+        }
         let reading = Reading {
-            offset: nanos(Duration::from_secs(server_second)) - nanos(now),
-            round_trip: now.saturating_sub(sent.instant),
+            ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),
             received: now,
         };
         self.current = better(self.current, Some(reading), now);
@@ -182,14 +185,16 @@ impl ServerClock {
 
     /// The best reading, lowered for its age.
     pub fn best(&self, now: Now) -> Option<Reading> {
-        better(self.previous, self.current, now.instant).map(|reading| reading.aged(now.instant))
+        let counts = |reading: &Reading| now.instant.saturating_sub(reading.received) < 2 * READING_WINDOW;
+        let best = better(self.previous.filter(counts), self.current.filter(counts), now.instant);
+        best.map(|reading| reading.aged(now.instant))
     }
 }
 
-/// The reading that proves more at `now`: the later expiry it rules out is the one with the larger sum.
+/// The reading by which the server's clock may be further ahead at `now`: by it, an item's expiry may be nearer.
 fn better(one: Option<Reading>, other: Option<Reading>, now: Duration) -> Option<Reading> {
     match (one, other) {
-        (Some(one), Some(other)) if one.aged(now).offset >= other.aged(now).offset => Some(one),
+        (Some(one), Some(other)) if one.aged(now).ahead >= other.aged(now).ahead => Some(one),
         (one, other) => other.or(one),
     }
 }
@@ -294,12 +299,32 @@ mod tests {
         let mut clock = ServerClock::default();
         clock.observe(SERVER + 1000, at(0.0), at(0.0));
         clock.observe(SERVER + 301, at(301.0), at(301.0));
-        assert!(clock.best(at(301.0)).is_some_and(|best| best.offset > nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000))));
+        assert!(
+            clock
+                .best(at(301.0))
+                .is_some_and(|best| best.ahead > nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)))
+        );
         clock.observe(SERVER + 602, at(602.0), at(602.0));
         let best = clock.best(at(602.0)).expect("two readings");
         assert!(
-            best.offset <= nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)),
+            best.ahead <= nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)),
             "the first is gone"
+        );
+    }
+
+    #[test]
+    fn a_stale_reading_never_outranks_a_fresh_one_that_was_slow_to_arrive() {
+        // Asked for at 0 and answered at once, but heard of only at 0.9: it still bounds the clock by when it was asked
+        // for. A later one, from a clock that has stood still since, must not replace it.
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER, at(0.0), at(0.9));
+        let before = clock.best(at(0.9)).expect("a reading");
+        clock.observe(SERVER, at(0.91), at(0.92));
+        assert_eq!(clock.best(at(0.9)), Some(before));
+        clock.observe(SERVER + 30, at(20.0), at(30.0));
+        assert!(
+            clock.best(at(30.0)).is_some_and(|best| best.ahead <= before.ahead),
+            "one that took 10 s proves too little"
         );
     }
 

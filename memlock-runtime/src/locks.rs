@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::clock;
 use crate::config::{Builder, checked};
@@ -18,11 +18,15 @@ use crate::entry::{OnUnavailable, Renew};
 use crate::error::Error;
 use crate::guard::{Guard, Lease};
 use crate::key::{IntoKey, ItemName, Key};
-use crate::lease::LONGEST_TIMEOUT;
+use crate::lease::{LONGEST_TIMEOUT, Now};
 use crate::protocol::Spec;
 
 /// The namespace of locks that are asked for without one.
 const UNNAMED: &str = "lock";
+
+/// The longest name and key together, in bytes as they are stored: far beyond what keys have, and well within what a
+/// server stores in an item.
+const LONGEST_NAME: usize = 50_000;
 
 /// The process-wide locks.
 static DEFAULT: OnceCell<Locks> = OnceCell::new();
@@ -147,40 +151,100 @@ impl Locks {
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order<'_>) -> Result<Lease, Error> {
         let started = clock::now();
+        if let Some(item) = items
+            .iter()
+            .find(|item| item.full().is_some_and(|full| full.len() > LONGEST_NAME))
+        {
+            return Err(Error::config(format!(
+                "the key `{}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
+                item.as_str(),
+                item.full().map_or(0, |full| full.len()),
+            )));
+        }
         let label: Arc<str> = match (self.settings.label.as_str(), order.function) {
             ("", _) => "".into(),
             (label, "") => label.into(),
             (label, function) => format!("{label} {function}").into(),
         };
-        'again: loop {
-            // Dropping them on the way out releases them.
-            let mut holds: SmallVec<[Arc<Hold>; 1]> = smallvec![];
-            for item in items {
-                let spec = Spec {
-                    item: item.clone(),
-                    label: Arc::clone(&label),
-                    timeout: order.timeout,
-                    interval: order.interval,
-                    wait: order.wait,
-                };
-                match blocking::acquire(&self.core, spec, started, &holds) {
-                    Ok(hold) => holds.push(hold),
-                    Err(Stopped::Failed(error)) => return Err(error),
-                    Err(Stopped::CompanionLost) => continue 'again,
+        let limit = || blocking::limit(&self.core, order.wait, started);
+        for _ in 0..ROUNDS {
+            match self.acquire_once(items, order, &label, started) {
+                Ok(holds) => {
+                    for hold in &holds {
+                        match order.renew {
+                            None => {}
+                            Some(Renew::Always) => self.core.keeper(&hold.spec().item).renew(hold, None),
+                            Some(Renew::For(length)) => self.core.keeper(&hold.spec().item).renew(hold, Some(length)),
+                        }
+                    }
+                    return Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"));
                 }
+                Err(Stopped::Failed(error)) => {
+                    if error.is_unavailable() {
+                        Counters::count(&self.core.counters.unavailable);
+                    }
+                    return Err(error);
+                }
+                Err(Stopped::CompanionLost) if limit().is_zero() => break,
+                Err(Stopped::CompanionLost) => {}
             }
-            // The first ones have aged while the last were waited for.
-            if items.len() > 1 && holds.iter().any(|hold| hold.keep_at_least_half().is_err()) {
-                continue 'again;
+        }
+        let key = items.first().map(ToString::to_string).unwrap_or_default();
+        Err(Error::Lost { key, reason: AGED })
+    }
+
+    /// Acquires all of `items` once through. What it has acquired when it fails is released.
+    fn acquire_once(
+        &self,
+        items: &[ItemName],
+        order: &Order<'_>,
+        label: &Arc<str>,
+        started: Now,
+    ) -> Result<Holds, Stopped> {
+        let limit = || blocking::limit(&self.core, order.wait, started);
+        let mut holds = Acquired {
+            holds: Holds::new(),
+            limit: &limit,
+        };
+        for item in items {
+            let spec = Spec {
+                item: item.clone(),
+                label: Arc::clone(label),
+                timeout: order.timeout,
+                interval: order.interval,
+                wait: order.wait,
+            };
+            let hold = blocking::acquire(&self.core, &spec, started, &holds.holds)?;
+            holds.holds.push(hold);
+            // The first ones have aged while this one was waited for.
+            if let [aged @ .., _] = holds.holds.as_slice() {
+                let kept = aged.iter().try_for_each(|hold| hold.keep_at_least_half(limit()));
+                kept.map_err(|_| Stopped::CompanionLost)?;
             }
-            if let Some(renew) = order.renew {
-                let limit = match renew {
-                    Renew::Always => None,
-                    Renew::For(limit) => Some(limit),
-                };
-                holds.iter().for_each(|hold| self.core.keeper.renew(hold, limit));
-            }
-            return Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"));
+        }
+        Ok(std::mem::take(&mut holds.holds))
+    }
+}
+
+/// Locks acquired together, nearly always one.
+type Holds = SmallVec<[Arc<Hold>; 1]>;
+
+/// How often several keys are acquired from the beginning, when the first were lost before the last was there.
+const ROUNDS: usize = 3;
+
+/// Why it is given up after that.
+const AGED: &str = "acquiring all keys took longer than their `timeout`; give them a longer one";
+
+/// Locks acquired so far. Dropping them releases them, within what is left of the caller's wait.
+struct Acquired<'a> {
+    holds: Holds,
+    limit: &'a dyn Fn() -> Duration,
+}
+
+impl Drop for Acquired<'_> {
+    fn drop(&mut self) {
+        for hold in self.holds.iter().rev() {
+            hold.release_within((self.limit)());
         }
     }
 }

@@ -8,16 +8,20 @@
 //! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
 //! of its own process for as long as it holds up everyone else's.
 //!
+//! A head that finds the server unreachable tells all who stand behind it: they were to ask the same server the same
+//! question, each after the other's limits.
+//!
 //! Waiters are woken through a [`Waker`], so that a task could wait in the same queue as a thread.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::Watch;
 
@@ -78,11 +82,17 @@ struct Queue {
     turn: u64,
     /// When the lease ends that was granted in this turn, on the monotonic clock; `None` while there is none.
     leased_until: Option<Duration>,
+    /// What the head's last exchange came to grief on, while it tries again.
+    trouble: Option<Error>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     has_turn: AtomicBool,
+    /// What the head failed with, on behalf of all.
+    verdict: OnceLock<Error>,
+    /// When it wakes up by itself, in nanoseconds on the monotonic clock.
+    wakes_at: AtomicU64,
     waker: Waker,
 }
 
@@ -118,6 +128,8 @@ impl Queues {
             Entry::Occupied(mut queue) => {
                 let waiter = Arc::new(Waiter {
                     has_turn: AtomicBool::new(false),
+                    verdict: OnceLock::new(),
+                    wakes_at: AtomicU64::new(u64::MAX),
                     waker: waker(),
                 });
                 queue.get_mut().waiting.push_back(Arc::clone(&waiter));
@@ -158,6 +170,21 @@ impl Queues {
         drop(shard);
         next.waker.wake_by_ref();
     }
+
+    /// Turn `number` is over, and nobody gets the next: all who wait are told why.
+    fn dismiss(&self, slot: &Slot, number: u64, verdict: &Error) {
+        let mut shard = self.shard(slot);
+        if shard.get(slot).is_none_or(|queue| queue.turn != number) {
+            return;
+        }
+        let waiting = shard.remove(slot).map(|queue| queue.waiting).unwrap_or_default();
+        drop(shard);
+        for waiter in waiting {
+            // The only one that sets it.
+            let _ = waiter.verdict.set(verdict.clone());
+            waiter.waker.wake_by_ref();
+        }
+    }
 }
 
 impl Queue {
@@ -165,6 +192,7 @@ impl Queue {
     fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turn = number;
         self.leased_until = None;
+        self.trouble = None;
         self.waiting.pop_front()
     }
 }
@@ -186,13 +214,27 @@ pub(crate) struct Place {
     waiter: Option<Arc<Waiter>>,
 }
 
+/// How a place in a queue fares.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// It is the head now.
+    Turn(Turn),
+    /// It waits on.
+    Place(Place),
+    /// The head failed on behalf of all.
+    Dismissed(Error),
+}
+
 impl Place {
     /// The turn, once it has come to this place, or if this is the first place and the lease of the one before has
     /// ended by `now` (on the monotonic clock).
-    pub(crate) fn turn(mut self, now: Duration) -> Result<Turn, Place> {
+    pub(crate) fn progress(mut self, now: Duration) -> Progress {
         let Some(waiter) = self.waiter.take() else {
-            return Err(self);
+            return Progress::Place(self);
         };
+        if let Some(verdict) = waiter.verdict.get() {
+            return Progress::Dismissed(verdict.clone());
+        }
         let mut shard = self.queues.shard(&self.slot);
         let number = shard.get_mut(&self.slot).and_then(|queue| {
             if !waiter.has_turn.load(Ordering::Acquire) {
@@ -207,9 +249,9 @@ impl Place {
         drop(shard);
         let Some((number, watch)) = number else {
             self.waiter = Some(waiter);
-            return Err(self);
+            return Progress::Place(self);
         };
-        Ok(Turn {
+        Progress::Turn(Turn {
             queues: Arc::clone(&self.queues),
             slot: self.slot.clone(),
             number,
@@ -217,13 +259,41 @@ impl Place {
         })
     }
 
-    /// When the lease ends that is held before this place, on the monotonic clock.
+    /// Whether there is something for [`progress`](Self::progress) to tell. To be asked right before parking, since
+    /// whatever ran in between may have used up the wake-up.
+    pub(crate) fn has_news(&self) -> bool {
+        let has_news = |waiter: &Arc<Waiter>| waiter.has_turn.load(Ordering::Acquire) || waiter.verdict.get().is_some();
+        self.waiter.as_ref().is_some_and(has_news)
+    }
+
+    /// What the head has met, while it tries again.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        self.queues
+            .shard(&self.slot)
+            .get(&self.slot)
+            .and_then(|queue| queue.trouble.clone())
+    }
+
+    /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken.
+    pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
+        if let Some(waiter) = &self.waiter {
+            waiter.wakes_at.store(nanos(wakes_at), Ordering::Release);
+        }
+    }
+
+    /// When the lease ends that is held before this place, on the monotonic clock. To be asked after
+    /// [`sleeps_until`](Self::sleeps_until): a lease that is granted later and ends earlier wakes the first in line.
     pub(crate) fn leased_until(&self) -> Option<Duration> {
         self.queues
             .shard(&self.slot)
             .get(&self.slot)
             .and_then(|queue| queue.leased_until)
     }
+}
+
+/// Nanoseconds, for an atomic: 584 years' worth.
+fn nanos(instant: Duration) -> u64 {
+    u64::try_from(instant.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Place {
@@ -260,7 +330,28 @@ impl Turn {
         if let Some(queue) = shard.get_mut(&self.slot).filter(|queue| queue.turn == self.number) {
             queue.leased_until = Some(until);
             queue.watch = Some(watch);
+            // The first in line is to step in when the lease ends, and may be asleep for longer than that.
+            let oversleeps = |first: &&Arc<Waiter>| first.wakes_at.load(Ordering::Acquire) > nanos(until);
+            if let Some(first) = queue.waiting.front().filter(oversleeps).map(Arc::clone) {
+                drop(shard);
+                first.waker.wake_by_ref();
+            }
         }
+    }
+}
+
+impl Turn {
+    /// The last exchange failed with `trouble`, and is tried again; or it did not.
+    pub(crate) fn met(&self, trouble: Option<Error>) {
+        let mut shard = self.queues.shard(&self.slot);
+        if let Some(queue) = shard.get_mut(&self.slot).filter(|queue| queue.turn == self.number) {
+            queue.trouble = trouble;
+        }
+    }
+
+    /// Ends the turn with a failure that is everyone's.
+    pub(crate) fn fail_for_all(self, verdict: &Error) {
+        self.queues.dismiss(&self.slot, self.number, verdict);
     }
 }
 
@@ -304,16 +395,56 @@ mod tests {
         }
     }
 
+    fn has_turn(place: Place, now: Duration, why: &str) -> Turn {
+        match place.progress(now) {
+            Progress::Turn(turn) => turn,
+            other => panic!("{other:?}: {why}"),
+        }
+    }
+
+    fn waits(place: Place, now: Duration, why: &str) -> Place {
+        match place.progress(now) {
+            Progress::Place(place) => place,
+            other => panic!("{other:?}: {why}"),
+        }
+    }
+
+    #[test]
+    fn a_failure_that_is_everyones_is_told_to_all_at_once() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let (first, first_woken) = behind(&queues);
+        let (second, second_woken) = behind(&queues);
+        turn.met(Some(Error::config("in trouble")));
+        assert!(first.trouble().is_some());
+        turn.met(None);
+        assert!(first.trouble().is_none());
+        assert!(!first.has_news());
+        turn.fail_for_all(&Error::config("no server"));
+        assert!(first.has_news());
+        for place in [first, second] {
+            assert!(matches!(place.progress(Duration::ZERO), Progress::Dismissed(error) if error.is_config()));
+        }
+        assert_eq!(
+            (
+                first_woken.0.load(Ordering::SeqCst),
+                second_woken.0.load(Ordering::SeqCst)
+            ),
+            (1, 1)
+        );
+        drop(head(&queues));
+    }
+
     #[test]
     fn turns_are_given_in_the_order_of_arrival_and_wake_only_their_taker() {
         let queues = Queues::new();
         let turn = head(&queues);
         let (first, first_woken) = behind(&queues);
         let (second, second_woken) = behind(&queues);
-        let first = first.turn(Duration::ZERO).expect_err("the head still has it");
+        let first = waits(first, Duration::ZERO, "the head still has it");
         drop(turn);
-        let second = second.turn(Duration::ZERO).expect_err("first come, first served");
-        let turn = first.turn(Duration::ZERO).expect("the head has left");
+        let second = waits(second, Duration::ZERO, "first come, first served");
+        let turn = has_turn(first, Duration::ZERO, "the head has left");
         assert_eq!(
             (
                 first_woken.0.load(Ordering::SeqCst),
@@ -322,7 +453,7 @@ mod tests {
             (1, 0)
         );
         drop(turn);
-        drop(second.turn(Duration::ZERO).expect("the first has left"));
+        drop(has_turn(second, Duration::ZERO, "the first has left"));
         drop(head(&queues));
     }
 
@@ -336,7 +467,7 @@ mod tests {
         drop(first);
         drop(turn);
         drop(second); // It had been given the turn, and had not looked yet.
-        drop(third.turn(Duration::ZERO).expect("the turn was passed on"));
+        drop(has_turn(third, Duration::ZERO, "the turn was passed on"));
         drop(head(&queues));
     }
 
@@ -359,7 +490,7 @@ mod tests {
         let watch = Watch::observe(None, &record, Now::default());
         turn.watch = Some(watch);
         drop(turn);
-        let next = next.turn(Duration::ZERO).expect("the head has left");
+        let next = has_turn(next, Duration::ZERO, "the head has left");
         assert_eq!(next.watch, Some(watch));
         drop(next);
         assert_eq!(head(&queues).watch, None, "a queue that is gone watches nothing");
@@ -380,18 +511,18 @@ mod tests {
         let hanging = head(&queues);
         let (first, _) = behind(&queues);
         let (second, _) = behind(&queues);
-        let first = first.turn(lease * 9).expect_err("nothing is leased yet");
+        let first = waits(first, lease * 9, "nothing is leased yet");
         hanging.leased(lease, watch);
-        let second = second.turn(lease * 9).expect_err("it is not its place");
-        let first = first.turn(lease / 2).expect_err("the lease is not over");
-        let first = first.turn(lease).expect("the lease is over");
+        let second = waits(second, lease * 9, "it is not its place");
+        let first = waits(first, lease / 2, "the lease is not over");
+        let first = has_turn(first, lease, "the lease is over");
         assert_eq!(first.watch, Some(watch), "it knows whom it takes over from");
         let before = hanging.number;
         drop(hanging); // It wakes up, and has nothing to pass on any more.
         assert!(first.number > before, "nor has it in a later queue of the same key");
-        let second = second.turn(Duration::ZERO).expect_err("the first has it");
+        let second = waits(second, Duration::ZERO, "the first has it");
         drop(first);
-        drop(second.turn(Duration::ZERO).expect("the first has left"));
+        drop(has_turn(second, Duration::ZERO, "the first has left"));
         drop(head(&queues));
     }
 

@@ -404,7 +404,6 @@ fn a_holder_that_is_stuck_blocks_its_own_process_no_longer_than_its_timeout() {
 
 /// Whoever has been in line since before the lease that counts was granted.
 #[test]
-#[ignore = "not kept yet: who is parked when a lease is granted before it is not woken at that lease's end"]
 fn those_in_line_notice_that_the_one_before_them_is_stuck_however_long_they_have_waited() {
     let locks = locks();
     let holder = hold(locks.lock("k"));

@@ -32,6 +32,7 @@ struct Weather {
     request_lost: u32,
     executed_late: u32,
     holder_stopped: u32,
+    heard_late: u32,
     server_stopped: u32,
     renumbered: u32,
     flushed: bool,
@@ -43,6 +44,7 @@ const FINE: Weather = Weather {
     request_lost: 0,
     executed_late: 0,
     holder_stopped: 0,
+    heard_late: 0,
     server_stopped: 0,
     renumbered: 0,
     flushed: false,
@@ -293,7 +295,13 @@ impl World {
         } else {
             when + self.millis(0..2)
         };
-        self.schedule(heard, Event::Hear { contender, exchange });
+        // The process may be stopped between the reply and the moment at which it reads it.
+        let stopped = if self.chance(self.weather.heard_late) {
+            self.millis(100..20_000)
+        } else {
+            Duration::ZERO
+        };
+        self.schedule(heard + stopped, Event::Hear { contender, exchange });
     }
 
     fn hear(&mut self, contender: usize, exchange: usize) {
@@ -390,7 +398,7 @@ impl World {
                     self.hold(contender, grant);
                 }
                 Output::Done(Renewed::Failed(grant, _)) => self.hold(contender, grant),
-                Output::Done(Renewed::Lost) => {
+                Output::Done(Renewed::Lost | Renewed::RanOut) => {
                     self.contenders[contender].believes = None;
                     self.rest(contender, "lost");
                 }
@@ -533,6 +541,7 @@ fn lost_late_and_renumbered_exchanges_let_nobody_in_twice() {
 #[test]
 fn holders_that_are_stopped_past_their_lease_stop_believing_first() {
     let weather = Weather {
+        heard_late: 20,
         holder_stopped: 100,
         ..FINE
     };

@@ -14,10 +14,11 @@ use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec};
-use crate::queue::{Joined, Place, Turn};
+use crate::queue::{Joined, Place, Progress, Turn};
 use crate::store::{Batch, Damage, Instance, Nonce, Request};
 
-/// How much longer than its `wait` a caller may be kept, in every fault: the least time that is given to an exchange.
+/// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
+/// one attempt of a caller who does not want to wait at all.
 const WAIT_GRACE: Duration = Duration::from_millis(40);
 
 /// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
@@ -36,123 +37,185 @@ pub(crate) enum Stopped {
 /// acquired before this one; their leases are kept alive meanwhile.
 pub(crate) fn acquire(
     core: &Arc<Core>,
-    spec: Spec,
+    spec: &Spec,
     started: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
     let mut waiting = Waiting {
         core,
-        spec: &spec,
+        spec,
         started,
         companions,
         has_warned: false,
     };
-    let mut turn = match core.queues.join(&spec.item, thread_waker) {
+    let turn = match core.queues.join(&spec.item, thread_waker) {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => waiting.for_turn(place)?,
     };
     let look_first = core.is_short_of_memory(&spec.item, started);
-    let mut machine = Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started);
-    let mut input = Input::Start;
-    let mut now = started;
-    let mut trouble = None;
-    let mut in_good_hands: SmallVec<[Nonce; 2]> = SmallVec::new();
-    let ended = loop {
-        match machine.step(now, dice::nonce(), input) {
-            Output::Exchange { batch, only_on } => {
-                let heard = core.exchange(&spec.item, &batch, only_on, waiting.limit());
-                if let (Some(pending), Some(nonce)) = (heard.pending, written_nonce(&batch)) {
-                    core.keeper.settle(core, &spec.item, nonce, Some(pending));
-                    in_good_hands.push(nonce);
-                }
-                trouble = heard.source.or(trouble);
-                now = heard.received;
-                input = Input::Answered(heard.answered);
-            }
-            Output::Pause(pause) => {
-                if let Err(stopped) = waiting.rest(dice::draw(pause), sleep) {
-                    break Err(stopped);
-                }
-                now = clock::now();
-                input = Input::Woke;
-            }
-            Output::Done(outcome) => break Ok(outcome),
-        }
+    let machine = Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started);
+    let contender = Contender {
+        core,
+        spec,
+        machine,
+        settled: SmallVec::new(),
+        turn: Some(turn),
+        trouble: None,
+        was_cut_short: false,
     };
-    turn.watch = machine.watch();
-    for nonce in machine
-        .outstanding()
-        .iter()
-        .filter(|nonce| !in_good_hands.contains(nonce))
-    {
-        core.keeper.settle(core, &spec.item, *nonce, None);
-    }
-    match ended? {
-        Outcome::Granted(grant) => {
-            Counters::count(&core.counters.acquired);
-            Ok(Arc::new(Hold::new(Arc::clone(core), spec, grant, turn, now)))
+    contender.contend(&mut waiting)
+}
+
+/// How long an exchange may take for a caller who has been at it since `started`: no longer than it is willing to wait,
+/// give or take a little.
+pub(crate) fn limit(core: &Core, wait: Option<Duration>, started: Now) -> Duration {
+    let most = core.exchange_limit;
+    wait.map_or(most, |wait| {
+        let waited = clock::now().instant.saturating_sub(started.instant);
+        most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))
+    })
+}
+
+/// The head of the queue, at work.
+struct Contender<'a> {
+    core: &'a Arc<Core>,
+    spec: &'a Spec,
+    machine: Acquire,
+    /// Nonces without a reply that the keeper has been told of.
+    settled: SmallVec<[Nonce; 2]>,
+    turn: Option<Turn>,
+    /// What the last failed exchange came to grief on.
+    trouble: Option<Source>,
+    /// Whether an exchange failed that had less time than exchanges have: that is no verdict on the server.
+    was_cut_short: bool,
+}
+
+impl Contender<'_> {
+    fn contend(mut self, waiting: &mut Waiting<'_>) -> Result<Arc<Hold>, Stopped> {
+        let mut input = Input::Start;
+        let mut now = waiting.started;
+        loop {
+            match self.machine.step(now, dice::nonce(), input) {
+                Output::Exchange { batch, only_on } => {
+                    let limit = waiting.limit();
+                    let heard = self.core.exchange(&self.spec.item, &batch, only_on, limit);
+                    now = heard.received;
+                    input = Input::Answered(self.heed(heard, &batch, limit));
+                }
+                Output::Pause(pause) => {
+                    waiting.rest(dice::draw(pause), sleep)?;
+                    now = clock::now();
+                    input = Input::Woke;
+                }
+                Output::Done(outcome) => return self.end(outcome, waiting, now).map_err(Stopped::Failed),
+            }
         }
-        Outcome::Busy { holder } => Err(Stopped::Failed(busy(&spec.item, holder.as_deref(), waiting.waited()))),
-        Outcome::Refused(refusal) => Err(Stopped::Failed(unavailable_because(
-            core,
-            &spec.item,
-            Arc::new(refusal),
-        ))),
-        Outcome::Unreachable(damage) => Err(Stopped::Failed(unavailable(core, &spec.item, damage, trouble))),
-        Outcome::TooSlow => Err(Stopped::Failed(unavailable_because(
-            core,
-            &spec.item,
-            text("it answers so slowly that half of the lock's timeout is over before the lock is granted"),
-        ))),
-        Outcome::Untrustworthy => Err(Stopped::Failed(unavailable_because(
-            core,
-            &spec.item,
-            text("its clock is wrong: it claims to have started before 2026 or after 2094"),
-        ))),
+    }
+
+    /// Takes note of what an exchange met with, and returns the rest of it.
+    fn heed(&mut self, heard: Heard, batch: &Batch, limit: Duration) -> crate::protocol::Answered {
+        if let (Some(pending), Some(nonce)) = (heard.pending, written_nonce(batch)) {
+            let keeper = self.core.keeper(&self.spec.item);
+            keeper.settle(self.core, self.spec, nonce, Some(pending));
+            self.settled.push(nonce);
+        }
+        let had_trouble = self.trouble.is_some();
+        match heard.answered.damage {
+            Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late)) => {
+                self.was_cut_short |= limit < self.core.exchange_limit;
+                self.trouble = heard.source.or(self.trouble.take());
+                if let Some(turn) = &self.turn {
+                    turn.met(Some(unavailable(
+                        self.core,
+                        &self.spec.item,
+                        damage,
+                        self.trouble.clone(),
+                    )));
+                }
+            }
+            Some(Damage::TooYoung | Damage::OtherInstance) | None => {
+                self.trouble = None;
+                if let (true, Some(turn)) = (had_trouble, &self.turn) {
+                    turn.met(None);
+                }
+            }
+        }
+        heard.answered
+    }
+
+    fn end(mut self, outcome: Outcome, waiting: &Waiting<'_>, now: Now) -> Result<Arc<Hold>, Error> {
+        let item = &self.spec.item;
+        let (error, is_everyones) = match outcome {
+            Outcome::Granted(grant) => {
+                Counters::count(&self.core.counters.acquired);
+                let turn = self.turn.take();
+                let hold = Hold::new(Arc::clone(self.core), self.spec.clone(), grant, turn, now);
+                return Ok(Arc::new(hold));
+            }
+            Outcome::Busy { holder } => (busy(item, holder.as_deref(), waiting.waited()), false),
+            Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
+            Outcome::Unreachable(damage) => {
+                let error = unavailable(self.core, item, damage, self.trouble.take());
+                (error, damage != Damage::TooYoung && !self.was_cut_short)
+            }
+            Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
+            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_CLOCK)), true),
+        };
+        if let (true, Some(turn)) = (is_everyones, self.turn.take()) {
+            turn.fail_for_all(&error);
+        }
+        Err(error)
     }
 }
 
-/// Renews `grant`, and says why when that failed.
-pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant) -> (Renewed, Option<Source>) {
+impl Drop for Contender<'_> {
+    /// However it ended, a panic included: no write without a reply is forgotten, and what was learned stays.
+    fn drop(&mut self) {
+        for nonce in self.machine.outstanding() {
+            if !self.settled.contains(nonce) {
+                let keeper = self.core.keeper(&self.spec.item);
+                keeper.settle(self.core, self.spec, *nonce, None);
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.watch = self.machine.watch();
+        }
+    }
+}
+
+/// Renews `grant` with exchanges of at most `limit`, and says why when that failed.
+pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration) -> (Renewed, Option<Source>) {
     let mut machine = Renew::new(spec.clone(), grant);
     let mut trouble = None;
-    let renewed = run(
-        core,
-        &spec.item,
-        core.exchange_limit,
-        |now, input| machine.step(now, input),
-        |heard| {
-            // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
-            trouble = heard.source.take().or(trouble.take());
-        },
-    );
+    let step = |now, input| machine.step(now, input);
+    let renewed = run(core, &spec.item, limit, clock::now(), step, |heard| {
+        // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
+        trouble = heard.source.take().or(trouble.take());
+    });
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`; what fails is handed to the keeper.
-pub(super) fn release(core: &Arc<Core>, item: &ItemName, grant: &Grant, now: Now) -> Released {
-    let mut machine = Release::of_grant(item.clone(), grant, now);
+/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the keeper.
+pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now);
     let mut pending = None;
-    let released = run(
-        core,
-        item,
-        core.exchange_limit,
-        |now, input| machine.step(now, input),
-        |heard| {
-            pending = heard.pending.take();
-        },
-    );
+    let step = |now, input| machine.step(now, input);
+    let released = run(core, &spec.item, limit, now, step, |heard| {
+        pending = heard.pending.take();
+    });
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
-        core.keeper.settle(core, item, grant.nonce, pending);
+        core.keeper(&spec.item).settle(core, spec, grant.nonce, pending);
     }
     released
 }
 
-/// Deletes what a write under `nonce` left behind, within `limit` an exchange.
-pub(super) fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce, limit: Duration) -> Released {
+/// Deletes what a write under `nonce` left behind.
+pub(super) fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
     let mut machine = Release::of_nonce(item.clone(), nonce);
-    run(core, item, limit, |now, input| machine.step(now, input), |_| ()).unwrap_or(Released::Failed(Damage::NotSent))
+    let step = |now, input| machine.step(now, input);
+    let released = run(core, item, core.exchange_limit, clock::now(), step, |_| ());
+    released.unwrap_or(Released::Failed(Damage::NotSent))
 }
 
 /// Runs a machine that never pauses. `None` where it asks for a pause all the same.
@@ -160,10 +223,10 @@ fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
     limit: Duration,
+    mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
     mut listen: impl FnMut(&mut Heard),
 ) -> Option<T> {
-    let mut now = clock::now();
     let mut input = Input::Start;
     loop {
         match step(now, input) {
@@ -205,23 +268,30 @@ impl Waiting<'_> {
     fn for_turn(&mut self, mut place: Place) -> Result<Turn, Stopped> {
         loop {
             let now = clock::now().instant;
-            place = match place.turn(now) {
-                Ok(turn) => return Ok(turn),
-                Err(place) => place,
+            place = match place.progress(now) {
+                Progress::Turn(turn) => return Ok(turn),
+                Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
+                Progress::Place(place) => place,
             };
-            let mut left = self
-                .spec
-                .wait
-                .map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
+            let wait = self.spec.wait;
+            let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
             if left.is_zero() {
+                // Nobody may hold it, if the head is having trouble with the server.
                 let holder = Some("another thread of this process");
-                return Err(Stopped::Failed(busy(&self.spec.item, holder, self.waited())));
+                let busy = || busy(&self.spec.item, holder, self.waited());
+                return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
             }
+            place.sleeps_until(now.saturating_add(left));
             if let Some(until) = place.leased_until() {
                 // A place that is not the first finds nothing to do then, and looks again a little later.
                 left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
+                place.sleeps_until(now.saturating_add(left));
             }
-            self.rest(left, thread::park_timeout)?;
+            self.rest(left, |length| {
+                if !place.has_news() {
+                    thread::park_timeout(length);
+                }
+            })?;
         }
     }
 
@@ -242,7 +312,8 @@ impl Waiting<'_> {
             length.min(patience.saturating_sub(waited))
         };
         for companion in self.companions {
-            companion.keep_at_least_half().map_err(|_| Stopped::CompanionLost)?;
+            let kept = companion.keep_at_least_half(self.limit());
+            kept.map_err(|_| Stopped::CompanionLost)?;
             // A quarter is left for the renewal to succeed in.
             length = length.min(companion.spec().timeout / 4);
         }
@@ -256,13 +327,8 @@ impl Waiting<'_> {
         clock::now().instant.saturating_sub(self.started.instant)
     }
 
-    /// How long the next exchange may take: no longer than the caller is willing to wait, give or take a little.
     fn limit(&self) -> Duration {
-        let most = self.core.exchange_limit;
-        match self.spec.wait {
-            None => most,
-            Some(wait) => most.min(wait.saturating_sub(self.waited()).max(WAIT_GRACE)),
-        }
+        limit(self.core, self.spec.wait, self.started)
     }
 }
 
@@ -284,7 +350,7 @@ fn thread_waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }
 
-fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
+pub(crate) fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
     Error::Busy {
         key: item.to_string(),
         holder: holder.map(str::to_owned),
@@ -292,12 +358,15 @@ fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
     }
 }
 
+const TOO_SLOW: &str = "it answers so slowly that half of the lock's timeout is over before the lock is granted";
+const WRONG_CLOCK: &str = "its clock is wrong: it claims to have started before 2026 or after 2094";
+
 /// The error for a server that could not be asked.
 pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
     let source = source.unwrap_or_else(|| {
         text(match damage {
             Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
-            Damage::NotSent => "the request could not be sent",
+            Damage::NotSent => "there was no time left to ask it",
             Damage::OtherInstance => "it was restarted meanwhile",
             Damage::Cut | Damage::Late => "it did not answer",
         })
@@ -306,7 +375,6 @@ pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: 
 }
 
 fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
-    Counters::count(&core.counters.unavailable);
     Error::Unavailable {
         key: item.to_string(),
         server: core.store.server_of(item).to_owned(),

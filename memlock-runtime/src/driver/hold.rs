@@ -38,17 +38,20 @@ enum Status {
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
+const RELEASED: &str = "it has been released";
 const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
     /// `now` is when the grant's proof was received, or later.
-    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Turn, now: Now) -> Hold {
+    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, now: Now) -> Hold {
         let token = grant.token;
-        turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, now));
+        if let Some(turn) = &turn {
+            turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, now));
+        }
         let state = Mutex::new(State {
             grant,
             status: Status::Held,
-            turn: Some(turn),
+            turn,
         });
         Hold {
             core,
@@ -98,6 +101,11 @@ impl Hold {
 
     /// Extends the lease to its full timeout from now.
     pub(crate) fn renew(&self) -> Result<(), Error> {
+        self.renew_within(self.core.exchange_limit)
+    }
+
+    /// The same, with exchanges of at most `limit`.
+    fn renew_within(&self, limit: Duration) -> Result<(), Error> {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let grant = {
             let mut state = self.state();
@@ -105,24 +113,32 @@ impl Hold {
             match state.status {
                 Status::Held => state.grant.clone(),
                 Status::Lost(reason) => return Err(self.lost_because(reason)),
-                Status::Released => return Err(self.lost_because("it has been released")),
+                Status::Released => return Err(self.lost_because(RELEASED)),
             }
         };
-        let (renewed, source) = blocking::renew(&self.core, &self.spec, grant);
+        let (renewed, source) = blocking::renew(&self.core, &self.spec, grant, limit);
         let mut state = self.state();
-        match renewed {
-            Renewed::Renewed(grant) => {
+        let before = state.status;
+        match (renewed, before) {
+            // Somebody has been told meanwhile that it is lost (or it was released), and acts on that.
+            (_, Status::Lost(reason)) => Err(self.lost_because(reason)),
+            (_, Status::Released) => Err(self.lost_because(RELEASED)),
+            (Renewed::Renewed(grant), Status::Held) => {
                 if let Some(turn) = &state.turn {
                     turn.leased(grant.deadline.ends(), Watch::of_own(&self.spec, &grant, clock::now()));
                 }
                 state.grant = grant;
                 Ok(())
             }
-            Renewed::Lost => {
+            (Renewed::Lost, Status::Held) => {
                 state.status = Status::Lost(TAKEN);
                 Err(self.lost_because(TAKEN))
             }
-            Renewed::Failed(grant, damage) => {
+            (Renewed::RanOut, Status::Held) => {
+                state.status = Status::Lost(RAN_OUT);
+                Err(self.lost_because(RAN_OUT))
+            }
+            (Renewed::Failed(grant, damage), Status::Held) => {
                 // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
                 state.grant = grant;
                 Err(blocking::unavailable(&self.core, &self.spec.item, damage, source))
@@ -130,12 +146,12 @@ impl Hold {
         }
     }
 
-    /// Renews when less than half of the timeout is left. A failure is no error as long as the lease lasts.
-    pub(crate) fn keep_at_least_half(&self) -> Result<(), Error> {
+    /// Renews when less than half of the timeout is left, with exchanges of at most `limit`. A failure is no error as long as the lease lasts.
+    pub(crate) fn keep_at_least_half(&self, limit: Duration) -> Result<(), Error> {
         if self.remaining() >= self.spec.timeout / 2 {
             return Ok(());
         }
-        match self.renew() {
+        match self.renew_within(limit) {
             Err(error) if error.is_lost() => Err(error),
             Err(_) | Ok(()) => Ok(()),
         }
@@ -143,6 +159,11 @@ impl Hold {
 
     /// Gives the lock up. The first call does it; a failure is handed to the keeper, and hides nobody's result.
     pub(crate) fn release(&self) {
+        self.release_within(self.core.exchange_limit);
+    }
+
+    /// The same, with exchanges of at most `limit`.
+    pub(crate) fn release_within(&self, limit: Duration) {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         let (grant, turn, lost) = {
@@ -164,7 +185,7 @@ impl Hold {
             );
         }
         if lost != Some(TAKEN)
-            && let Released::Failed(damage) = blocking::release(&self.core, &self.spec.item, &grant, now)
+            && let Released::Failed(damage) = blocking::release(&self.core, &self.spec, &grant, now, limit)
         {
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, ?damage,

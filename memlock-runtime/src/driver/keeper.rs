@@ -1,13 +1,15 @@
-//! The keeper: one background thread for what must happen although no caller waits for it.
+//! The keeper: one background thread a server, for what must happen although no caller waits for it.
 //!
-//! *Settling*: a write got no reply. It may have been executed, or be executed later, and leave a lock that nobody
-//! holds. A request cannot be recalled, so the keeper goes on listening on its connection, and deletes what it did.
-//! *Renewing*: leases that are to be kept alive while their bodies run.
+//! *Renewing*: leases that are to be kept alive while their bodies run. *Settling*: a write got no reply. It may have been
+//! executed, or be executed later, and leave a lock that nobody holds. A request cannot be recalled, so the keeper goes on
+//! listening on its connection, and deletes what it did.
 //!
-//! The thread starts on first need and ends when it has had nothing to do for a while.
+//! A thread starts on first need and ends when it has had nothing to do for a while. Each server has its own, so that one
+//! that hangs holds up nothing but what concerns it.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -16,11 +18,11 @@ use super::hold::Hold;
 use super::{Core, blocking};
 use crate::clock;
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::protocol::Released;
+use crate::lease::{Now, ttl_of};
+use crate::protocol::{Released, Spec};
 use crate::store::{Nonce, Pending};
 
-/// How long the thread stays when there is nothing to do.
+/// How long a thread stays when there is nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// How long it listens for one late reply before it sees to the others.
@@ -32,14 +34,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// Settling is to be done within 100 ms of the server's being back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The longest that one exchange of the keeper's may take: others wait behind it.
-const EXCHANGE_LIMIT: Duration = Duration::from_millis(100);
+/// For how long it listens for a late reply. A server that has not answered by then is not going to.
+const LONGEST_LISTENING: Duration = Duration::from_mins(10);
 
-/// For how long it tries. By then waiters will have taken the lock over by watching, and memcached forgotten it, for
-/// all but the longest leases.
-const PERSISTENCE: Duration = Duration::from_mins(10);
-
-/// A handle to the thread, which exists only while there is work.
+/// A handle to one server's thread, which exists only while there is work.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
@@ -53,34 +51,22 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Agenda {
-    entries: BinaryHeap<Reverse<Entry>>,
+    renewals: BinaryHeap<Reverse<Entry<Renewal>>>,
+    settles: BinaryHeap<Reverse<Entry<Settle>>>,
     is_running: bool,
 }
 
 /// A task and when it is due, on the monotonic clock.
 #[derive(Debug)]
-struct Entry {
+struct Entry<T> {
     due: Duration,
-    task: Task,
+    task: T,
 }
 
 #[derive(Debug)]
 enum Task {
-    Settle(Settle),
     Renew(Renewal),
-}
-
-/// A write to be settled.
-#[derive(Debug)]
-struct Settle {
-    core: Arc<Core>,
-    item: ItemName,
-    nonce: Nonce,
-    pending: Option<Box<dyn Pending>>,
-    /// Whether the write can no longer be executed.
-    is_over: bool,
-    began: Now,
-    backoff: Duration,
+    Settle(Settle),
 }
 
 /// A lease to be kept alive.
@@ -92,44 +78,55 @@ struct Renewal {
     limit: Option<Duration>,
 }
 
-impl Keeper {
-    /// Finds out what became of a write under `nonce`, and deletes what it left behind. `pending` is the connection on
-    /// which its reply may still come.
-    pub(super) fn settle(&self, core: &Arc<Core>, item: &ItemName, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
-        let began = clock::now();
-        let (core, item) = (Arc::clone(core), item.clone());
-        let settle = Settle {
-            core,
-            item,
-            nonce,
-            pending,
-            is_over: false,
-            began,
-            backoff: FIRST_BACKOFF,
-        };
-        self.add(Entry {
-            due: began.instant,
-            task: Task::Settle(settle),
-        });
-    }
+/// A write to be settled.
+#[derive(Debug)]
+struct Settle {
+    core: Arc<Core>,
+    item: ItemName,
+    nonce: Nonce,
+    pending: Option<Box<dyn Pending>>,
+    /// Whether the write can no longer be executed.
+    is_over: bool,
+    /// How long an item lives that it makes.
+    ttl: Duration,
+    /// When to give up, on the monotonic clock: by then the server has forgotten the item.
+    until: Duration,
+    backoff: Duration,
+}
 
+impl Keeper {
     /// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
     pub(crate) fn renew(&self, hold: &Arc<Hold>, limit: Option<Duration>) {
-        let renewal = Renewal {
+        let task = Renewal {
             hold: Arc::downgrade(hold),
             began: clock::now(),
             limit,
         };
-        let due = renewal.began.instant + hold.spec().timeout / 3;
-        self.add(Entry {
-            due,
-            task: Task::Renew(renewal),
-        });
+        let due = task.began.instant + hold.spec().timeout / 3;
+        self.add(|agenda| agenda.renewals.push(Reverse(Entry { due, task })));
     }
 
-    fn add(&self, entry: Entry) {
+    /// Finds out what became of a write under `nonce`, and deletes what it left behind. `pending` is the connection on
+    /// which its reply may still come.
+    pub(super) fn settle(&self, core: &Arc<Core>, spec: &Spec, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
+        let due = clock::now().instant;
+        let ttl = Duration::from_secs(ttl_of(spec.timeout).into());
+        let task = Settle {
+            core: Arc::clone(core),
+            item: spec.item.clone(),
+            nonce,
+            is_over: false,
+            ttl,
+            until: due + if pending.is_some() { LONGEST_LISTENING } else { ttl },
+            pending,
+            backoff: FIRST_BACKOFF,
+        };
+        self.add(|agenda| agenda.settles.push(Reverse(Entry { due, task })));
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Agenda)) {
         let mut agenda = self.shared.agenda();
-        agenda.entries.push(Reverse(entry));
+        add(&mut agenda);
         if !agenda.is_running {
             let shared = Arc::clone(&self.shared);
             let spawned = thread::Builder::new()
@@ -153,36 +150,46 @@ impl Shared {
 
     /// The thread's life.
     fn work(&self) {
+        // Whatever ends the thread, the next task starts another.
+        let _running = Running(self);
         while let Some(task) = self.next() {
-            let again = match task {
-                Task::Settle(settle) => settle.attempt(),
-                Task::Renew(renewal) => renewal.attempt(),
-            };
-            if let Some(entry) = again {
-                self.agenda().entries.push(Reverse(entry));
+            // A panic (in somebody's log subscriber, say) ends the task it meets, and not all background work for good.
+            let again = panic::catch_unwind(AssertUnwindSafe(|| match task {
+                Task::Renew(renewal) => renewal.attempt().map(Again::Renew),
+                Task::Settle(settle) => settle.attempt().map(Again::Settle),
+            }));
+            match again.unwrap_or_default() {
+                Some(Again::Renew(entry)) => self.agenda().renewals.push(Reverse(entry)),
+                Some(Again::Settle(entry)) => self.agenda().settles.push(Reverse(entry)),
+                None => {}
             }
         }
     }
 
-    /// Waits for the next task that is due; `None` when there has long been none.
+    /// Waits for the next task that is due; `None` when there has long been none. Renewals go first: a lease has an end.
     fn next(&self) -> Option<Task> {
         let mut agenda = self.agenda();
         loop {
             let now = clock::now().instant;
-            let rest = match agenda.entries.peek() {
-                Some(Reverse(entry)) if entry.due <= now => {
-                    return agenda.entries.pop().map(|Reverse(entry)| entry.task);
-                }
-                Some(Reverse(entry)) => entry.due.saturating_sub(now),
-                None => IDLE,
-            };
-            let was_empty = agenda.entries.is_empty();
-            let waited = self
+            if let Some(renewal) = pop_due(&mut agenda.renewals, now) {
+                return Some(Task::Renew(renewal));
+            }
+            if let Some(settle) = pop_due(&mut agenda.settles, now) {
+                return Some(Task::Settle(settle));
+            }
+            let dues = [
+                agenda.renewals.peek().map(|Reverse(entry)| entry.due),
+                agenda.settles.peek().map(|Reverse(entry)| entry.due),
+            ];
+            let due = dues.into_iter().flatten().min();
+            let rest = due.map_or(IDLE, |due| due.saturating_sub(now));
+            let (woken, timeout) = self
                 .changed
                 .wait_timeout(agenda, rest)
                 .unwrap_or_else(PoisonError::into_inner);
-            agenda = waited.0;
-            if was_empty && agenda.entries.is_empty() && waited.1.timed_out() {
+            agenda = woken;
+            if due.is_none() && agenda.is_empty() && timeout.timed_out() {
+                // Under the lock, so that a task that is added from now on starts another thread.
                 agenda.is_running = false;
                 return None;
             }
@@ -190,48 +197,36 @@ impl Shared {
     }
 }
 
-impl Settle {
-    /// Listens for the late reply, then reads the item and deletes it if it is this write's. `Some`: to be tried again.
-    fn attempt(mut self) -> Option<Entry> {
-        if let Some(pending) = self.pending.take() {
-            match pending.wait(LISTEN) {
-                // Whatever it said: the write is over now, and reading tells the rest.
-                Ok(_) => self.is_over = true,
-                Err(pending) => {
-                    self.pending = Some(pending);
-                    return self.again();
-                }
-            }
-        }
-        match blocking::clean(&self.core, &self.item, self.nonce, EXCHANGE_LIMIT) {
-            Released::Gone if !self.is_over => {
-                // Nobody listens for this write any more, and the server may have been just about to execute it.
-                self.is_over = true;
-                self.backoff = LONGEST_BACKOFF;
-                self.again()
-            }
-            Released::Released | Released::Gone => None,
-            Released::Failed(_) => self.again(),
-        }
+impl Agenda {
+    fn is_empty(&self) -> bool {
+        self.renewals.is_empty() && self.settles.is_empty()
     }
+}
 
-    fn again(mut self) -> Option<Entry> {
-        let now = clock::now();
-        if now.instant.saturating_sub(self.began.instant) > PERSISTENCE {
-            tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; the lease will end it");
-            return None;
+fn pop_due<T>(entries: &mut BinaryHeap<Reverse<Entry<T>>>, now: Duration) -> Option<T> {
+    entries.peek().filter(|Reverse(entry)| entry.due <= now)?;
+    entries.pop().map(|Reverse(entry)| entry.task)
+}
+
+/// What is to be tried again.
+enum Again {
+    Renew(Entry<Renewal>),
+    Settle(Entry<Settle>),
+}
+
+/// The thread that works on an agenda. Its end is noted there, however it comes.
+struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.agenda().is_running = false;
         }
-        let due = now.instant + self.backoff;
-        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
-        Some(Entry {
-            due,
-            task: Task::Settle(self),
-        })
     }
 }
 
 impl Renewal {
-    fn attempt(self) -> Option<Entry> {
+    fn attempt(self) -> Option<Entry<Renewal>> {
         let hold = self.hold.upgrade()?;
         let now = clock::now();
         if hold.is_released() || self.limit.is_some_and(|limit| now.since(self.began) >= limit) {
@@ -249,29 +244,66 @@ impl Renewal {
             // The old deadline stands: try again soon, several times before it passes.
             Err(_) => clock::now().instant + third / 8,
         };
-        Some(Entry {
-            due,
-            task: Task::Renew(self),
-        })
+        Some(Entry { due, task: self })
     }
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
+impl Settle {
+    /// Listens for the late reply, then reads the item and deletes it if it is this write's. `Some`: to be tried again.
+    fn attempt(mut self) -> Option<Entry<Settle>> {
+        if let Some(pending) = self.pending.take() {
+            match pending.wait(LISTEN) {
+                // Whatever it said: the write is over now, and reading tells the rest.
+                Ok(_) => {
+                    self.is_over = true;
+                    self.until = clock::now().instant + self.ttl;
+                }
+                Err(pending) => {
+                    self.pending = Some(pending);
+                    return self.again();
+                }
+            }
+        }
+        match blocking::clean(&self.core, &self.item, self.nonce) {
+            Released::Gone if !self.is_over => {
+                // Nobody listens for this write any more, and the server may have been just about to execute it.
+                self.is_over = true;
+                self.backoff = LONGEST_BACKOFF;
+                self.again()
+            }
+            Released::Released | Released::Gone => None,
+            Released::Failed(_) => self.again(),
+        }
+    }
+
+    fn again(mut self) -> Option<Entry<Settle>> {
+        let now = clock::now().instant;
+        if now > self.until {
+            tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; its lease ends it");
+            return None;
+        }
+        let due = now + self.backoff;
+        self.backoff = (self.backoff * 2).min(LONGEST_BACKOFF);
+        Some(Entry { due, task: self })
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Entry<T>) -> bool {
         self.due == other.due
     }
 }
 
-impl Eq for Entry {}
+impl<T> Eq for Entry<T> {}
 
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Entry<T>) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Entry<T>) -> Ordering {
         self.due.cmp(&other.due)
     }
 }

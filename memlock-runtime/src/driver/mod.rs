@@ -1,7 +1,7 @@
 //! The drivers: the loops that run the protocol's machines against a store, with the clocks and the dice that the
 //! machines do not have.
 //!
-//! [`blocking`] runs them on the caller's thread. [`keeper`] is one background thread, started on first need, for what
+//! [`blocking`] runs them on the caller's thread. [`keeper`] is one background thread a server, started on first need, for what
 //! must happen although no caller waits for it: renewals, and cleaning up after writes that got no reply.
 
 pub(crate) mod blocking;
@@ -10,7 +10,7 @@ pub(crate) mod hold;
 pub(crate) mod keeper;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock;
@@ -19,7 +19,7 @@ use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::protocol::Answered;
 use crate::queue::Queues;
-use crate::store::{Batch, Instance, Pending, Reply, Store};
+use crate::store::{Batch, Damage, Instance, Pending, Replies, Reply, Store};
 use keeper::Keeper;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
@@ -33,12 +33,18 @@ pub(crate) struct Core {
     /// The longest that one exchange may take.
     pub(crate) exchange_limit: Duration,
     pub(crate) queues: Arc<Queues>,
-    pub(crate) keeper: Keeper,
     pub(crate) counters: Counters,
-    servers: Vec<Mutex<ServerState>>,
+    servers: Vec<Server>,
 }
 
-/// What is known of one server.
+/// One server of the list.
+#[derive(Debug, Default)]
+struct Server {
+    state: Mutex<ServerState>,
+    keeper: Keeper,
+}
+
+/// What is known of it.
 #[derive(Debug, Default)]
 struct ServerState {
     instance: Option<Instance>,
@@ -71,25 +77,27 @@ pub(crate) struct Heard {
 
 impl Core {
     pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        let servers = (0..store.servers()).map(|_| Mutex::default()).collect();
+        let servers = (0..store.servers().max(1)).map(|_| Server::default()).collect();
         Arc::new(Core {
             store,
             exchange_limit,
             queues: Queues::new(),
-            keeper: Keeper::default(),
             counters: Counters::default(),
             servers,
         })
     }
 
-    /// Makes one exchange, and notes what it tells of the server.
+    /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent.
     fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
         let sent = clock::now();
+        if limit.is_zero() {
+            return Heard::nothing(sent);
+        }
         let answer = self.store.exchange(item, batch, only_on, limit);
         let received = clock::now();
         let mut best = None;
-        if let (Some(instance), Some(server)) = (answer.instance, self.servers.get(self.store.server_index(item))) {
-            let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(instance) = answer.instance {
+            let mut server = self.server(item).state();
             if server.instance != Some(instance) {
                 // Another instance's clock is another clock.
                 *server = ServerState {
@@ -123,9 +131,42 @@ impl Core {
 
     /// Whether contenders for `item` must read before they add.
     fn is_short_of_memory(&self, item: &ItemName, now: Now) -> bool {
-        self.servers.get(self.store.server_index(item)).is_some_and(|server| {
-            let refused = server.lock().unwrap_or_else(PoisonError::into_inner).refused;
-            refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
-        })
+        let refused = self.server(item).state().refused;
+        refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
+    }
+
+    /// Who does in the background what concerns the server that keeps `item`.
+    pub(crate) fn keeper(&self, item: &ItemName) -> &Keeper {
+        &self.server(item).keeper
+    }
+
+    fn server(&self, item: &ItemName) -> &Server {
+        // `new` saw to it that there is one.
+        &self.servers[self.store.server_index(item) % self.servers.len()]
+    }
+}
+
+impl Server {
+    fn state(&self) -> MutexGuard<'_, ServerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Heard {
+    /// What is heard when nothing is sent.
+    fn nothing(now: Now) -> Heard {
+        let answered = Answered {
+            instance: None,
+            replies: Replies::new(),
+            damage: Some(Damage::NotSent),
+            sent: now,
+            best: None,
+        };
+        Heard {
+            answered,
+            received: now,
+            source: None,
+            pending: None,
+        }
     }
 }

@@ -11,9 +11,9 @@
 //!            │             │   └── watched out ► TakingOver ─ changed┘
 //!          stored          └── our own, from a write without reply ► Clearing ► Adding
 //!            ▼                                       │ stored
-//!   clock known? ── no ► MakingClock ─►┐             ▼
-//!            └───── yes ───────────────┴► enough left? ── no ► GivingBack ► Adding
-//!                                                └─ yes ► Granted
+//!   clock known? ── no, for the first time ► MakingClock ► GivingBack ► Adding
+//!            └───── yes ► enough left? ── no ► GivingBack ► Adding
+//!                                └─ yes ► Granted
 //! ```
 
 use std::sync::Arc;
@@ -38,6 +38,9 @@ const YOUNG_SERVER_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many exchanges in a row may fail: the one that noticed, and one on a new connection.
 const FAILURES: u8 = 2;
+
+/// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
+const LOST_RACES: u8 = 2;
 
 /// How many grants in a row may come back with too little of their lease left.
 const SHORT_GRANTS: u8 = 3;
@@ -68,11 +71,11 @@ enum State {
     Ready,
     /// `[clock, add]` is out.
     Adding { nonce: Nonce },
-    /// `[read]` is out.
+    /// `[clock, read]` is out.
     Looking,
     /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
-    /// `[create clock]` is out; the grant is ours, standing on the TTL alone.
+    /// `[create clock]` is out; the grant is ours, and stands on the TTL alone.
     MakingClock { grant: Grant },
     /// `[compare-and-delete]` of a grant that came too late is out.
     GivingBack { nonce: Nonce },
@@ -98,6 +101,8 @@ pub struct Acquire {
     has_looked: bool,
     failures: u8,
     short_grants: u8,
+    lost_races: u8,
+    has_made_clock: bool,
 }
 
 impl Acquire {
@@ -115,6 +120,8 @@ impl Acquire {
             has_looked: false,
             failures: 0,
             short_grants: 0,
+            lost_races: 0,
+            has_made_clock: false,
         }
     }
 
@@ -148,11 +155,7 @@ impl Acquire {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
                 Some(Reply::NotStored) => {
                     self.failures = 0;
-                    if self.has_looked && self.wait_is_over(now) {
-                        self.busy()
-                    } else {
-                        self.look()
-                    }
+                    self.lost_race(now)
                 }
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                 // Any other reply to an add is no proof of anything.
@@ -162,13 +165,13 @@ impl Acquire {
             (State::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
                 // Renewed, released and taken again, or renumbered by the server: only reading tells.
-                Some(Reply::Exists) => self.look(),
+                Some(Reply::Exists) => self.lost_race(now),
                 Some(Reply::Missing) => self.add(fresh),
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                 _ => self.unanswered_write(now, fresh, nonce, &answered),
             },
 
-            (State::Looking, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+            (State::Looking, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
                 (Some(Reply::Missing), _) => {
                     self.seen();
                     self.watch = None;
@@ -196,10 +199,8 @@ impl Acquire {
                 _ => self.unreachable(now, &answered, Acquire::look),
             },
 
-            (State::MakingClock { grant }, Input::Answered(_)) => {
-                // Whatever came of it, the grant stands on the TTL, and the next one reads the clock or creates it.
-                self.check(now, grant)
-            }
+            // Whatever came of it, what is given back is asked for again, now with a clock to read.
+            (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
 
             (State::GivingBack { nonce }, Input::Answered(answered)) => {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
@@ -258,12 +259,11 @@ impl Acquire {
 
     fn look(&mut self) -> Output<Outcome> {
         self.state = State::Looking;
-        exchange(
-            smallvec![Request::Read {
-                item: self.spec.item.clone()
-            }],
-            None,
-        )
+        // The clock is read along, so that a waiter knows how it ran when its turn comes.
+        let read = Request::Read {
+            item: self.spec.item.clone(),
+        };
+        exchange(smallvec![Request::ReadClock, read], None)
     }
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
@@ -315,7 +315,10 @@ impl Acquire {
             token,
             renewals: 0,
         };
-        if answered.reply(0) == Some(&Reply::Missing) {
+        if answered.reply(0) == Some(&Reply::Missing) && !self.has_made_clock {
+            // A server whose clock stood still dates the item by it, and nothing shows that without the clock item: the
+            // grant would stand on the TTL alone. If it is missing again it has to.
+            self.has_made_clock = true;
             self.state = State::MakingClock { grant };
             return exchange(smallvec![Request::CreateClock], None);
         }
@@ -328,14 +331,16 @@ impl Acquire {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;
+        self.give_back(&grant)
+    }
+
+    fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
         self.state = State::GivingBack { nonce: grant.nonce };
-        exchange(
-            smallvec![Request::Delete {
-                item: self.spec.item.clone(),
-                cas: grant.cas
-            }],
-            Some(grant.instance),
-        )
+        let delete = Request::Delete {
+            item: self.spec.item.clone(),
+            cas: grant.cas,
+        };
+        exchange(smallvec![delete], Some(grant.instance))
     }
 
     /// A write got no reply that proves anything.
@@ -368,9 +373,11 @@ impl Acquire {
                 self.state = State::Pausing {
                     then_look: self.has_looked,
                 };
+                let left = self.spec.wait.map(|wait| wait.saturating_sub(self.waited(now)));
+                let length = left.map_or(YOUNG_SERVER_PAUSE, |left| left.min(YOUNG_SERVER_PAUSE));
                 Output::Pause(Pause {
-                    from: YOUNG_SERVER_PAUSE,
-                    to: YOUNG_SERVER_PAUSE,
+                    from: length,
+                    to: length,
                 })
             }
             Damage::OtherInstance => self.look(),
@@ -385,6 +392,18 @@ impl Acquire {
         }
     }
 
+    /// Another was quicker. Once or twice that is chance, and worth a look at once; then others are many, and it waits.
+    fn lost_race(&mut self, now: Now) -> Output<Outcome> {
+        if self.has_looked && self.wait_is_over(now) {
+            return self.busy();
+        }
+        self.lost_races += 1;
+        if self.lost_races <= LOST_RACES {
+            return self.look();
+        }
+        self.pause(now)
+    }
+
     fn seen(&mut self) {
         self.failures = 0;
         self.has_looked = true;
@@ -395,6 +414,7 @@ impl Acquire {
         if self.wait_is_over(now) {
             return self.busy();
         }
+        self.lost_races = 0;
         self.state = State::Pausing { then_look: true };
         let waited = self.waited(now);
         let mut longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec.interval.max(SHORTEST_PAUSE));

@@ -4,7 +4,7 @@
 //! that has seen a number never sees it again with another meaning, whatever became of the replies.
 //!
 //! ```text
-//!  Start ► Writing ── stored ► Renewed          (deadline passed, item gone or another's ► Lost)
+//!  Start ► Writing ── stored ► Renewed          (item gone or another's ► Lost, deadline passed ► RanOut)
 //!             ▲ └── another CAS, another instance, refused ► Reading ── own nonce ─┐
 //!             └──────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -20,8 +20,10 @@ use crate::store::{Damage, Reply, Request};
 pub enum Renewed {
     /// The lease was extended.
     Renewed(Grant),
-    /// The lease is over: the item is gone, another's, or the deadline has passed.
+    /// The lease is over: the item is gone or another's.
     Lost,
+    /// The lease is over: its deadline passed before it could be extended. The item may still be ours.
+    RanOut,
     /// Nothing was learned: the old deadline stands, and it may be tried again.
     Failed(Grant, Damage),
 }
@@ -95,7 +97,7 @@ impl Renew {
     fn write(&mut self, now: Now) -> Output<Renewed> {
         // A lease that its holder may already have given up is not brought back to life.
         if self.grant.deadline.has_passed(now) {
-            return self.end(Renewed::Lost);
+            return self.end(Renewed::RanOut);
         }
         self.state = State::Writing;
         self.grant.renewals += 1;

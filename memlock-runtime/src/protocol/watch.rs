@@ -26,7 +26,7 @@ impl Watch {
     pub(crate) fn observe(watch: Option<Watch>, record: &Record, received: Now) -> Watch {
         let (nonce, renewal, lease) = (record.nonce, record.renewal, record.lease);
         match watch {
-            Some(watch) if (watch.nonce, watch.renewal, watch.lease) == (nonce, renewal, lease) => watch,
+            Some(watch) if (watch.nonce, watch.renewal) == (nonce, renewal) => watch,
             _ => Watch {
                 nonce,
                 renewal,
