@@ -20,17 +20,32 @@ type Pair<'a> = Box<dyn FnMut() + 'a>;
 
 fn main() {
     let server = Memcached::start();
-    let locks = Locks::builder().servers(server.address()).build().expect("a server list");
+    let locks = Locks::builder()
+        .servers(server.address())
+        .build()
+        .expect("a server list");
     let memory = Locks::builder().servers("memory:").build().expect("a server list");
     let mut socket = BareSocket::connect(&server);
-    let client = MetaClient::connect(&server.address()).expect("memcached is up");
+    let client = MetaClient::connect(server.address()).expect("memcached is up");
 
     let mut contestants: Vec<(&str, Pair<'_>)> = vec![
         ("bare socket, `ms` + `md`", Box::new(|| socket.pair())),
-        ("memlock guard", Box::new(|| drop(locks.lock("bench").acquire().expect("a free lock")))),
-        ("memlock attribute", Box::new(|| annotated(&locks, 7).expect("a free lock"))),
-        ("memcache crate, set(add) + delete(cas)", Box::new(|| client_pair(&client))),
-        ("memlock attribute on `memory:`", Box::new(|| annotated(&memory, 7).expect("a free lock"))),
+        (
+            "memlock guard",
+            Box::new(|| drop(locks.lock("bench").acquire().expect("a free lock"))),
+        ),
+        (
+            "memlock attribute",
+            Box::new(|| annotated(&locks, 7).expect("a free lock")),
+        ),
+        (
+            "memcache crate, set(add) + delete(cas)",
+            Box::new(|| client_pair(&client)),
+        ),
+        (
+            "memlock attribute on `memory:`",
+            Box::new(|| annotated(&memory, 7).expect("a free lock")),
+        ),
     ];
     for (_, pair) in &mut contestants {
         time(pair);
@@ -85,7 +100,10 @@ impl BareSocket {
     fn connect(server: &Memcached) -> BareSocket {
         let stream = TcpStream::connect(server.address()).expect("memcached is up");
         stream.set_nodelay(true).expect("a TCP socket");
-        BareSocket { stream: BufReader::new(stream), line: String::new() }
+        BareSocket {
+            stream: BufReader::new(stream),
+            line: String::new(),
+        }
     }
 
     fn pair(&mut self) {
@@ -103,7 +121,17 @@ impl BareSocket {
 }
 
 fn client_pair(client: &MetaClient) {
-    let stored = client.set("client:lock", "0123456789abcdef").ttl(Ttl::secs(38)).add().return_cas().send().expect("memcached is up");
+    let stored = client
+        .set("client:lock", "0123456789abcdef")
+        .ttl(Ttl::secs(38))
+        .add()
+        .return_cas()
+        .send()
+        .expect("memcached is up");
     let cas = stored.cas.expect("a CAS");
-    client.delete("client:lock").compare_cas(cas).send().expect("memcached is up");
+    client
+        .delete("client:lock")
+        .compare_cas(cas)
+        .send()
+        .expect("memcached is up");
 }

@@ -161,7 +161,7 @@ impl Contender<'_> {
             Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
             Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_CLOCK)), true),
         };
-        if let (true, Some(turn)) = (is_everyones, self.turn.take()) {
+        if is_everyones && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
         }
         Err(error)

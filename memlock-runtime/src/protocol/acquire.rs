@@ -39,6 +39,9 @@ const YOUNG_SERVER_PAUSE: Duration = Duration::from_millis(50);
 /// How many exchanges in a row may fail: the one that noticed, and one on a new connection.
 const FAILURES: u8 = 2;
 
+/// How long a waiter goes without a reading of the server's clock. Readings count for five minutes at least.
+const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
+
 /// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
 const LOST_RACES: u8 = 2;
 
@@ -71,8 +74,8 @@ enum State {
     Ready,
     /// `[clock, add]` is out.
     Adding { nonce: Nonce },
-    /// `[clock, read]` is out.
-    Looking,
+    /// `[read]` is out, or `[clock, read]`.
+    Looking { with_clock: bool },
     /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
     /// `[create clock]` is out; the grant is ours, and stands on the TTL alone.
@@ -99,6 +102,8 @@ pub struct Acquire {
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Arc<str>>,
     has_looked: bool,
+    /// When the server's clock was last asked for.
+    clock_asked: Option<Duration>,
     failures: u8,
     short_grants: u8,
     lost_races: u8,
@@ -118,6 +123,7 @@ impl Acquire {
             outstanding: SmallVec::new(),
             holder: None,
             has_looked: false,
+            clock_asked: None,
             failures: 0,
             short_grants: 0,
             lost_races: 0,
@@ -148,7 +154,11 @@ impl Acquire {
         match (state, input) {
             (State::Ready, Input::Start) => {
                 self.started.get_or_insert(now);
-                if self.look_first { self.look() } else { self.add(fresh) }
+                if self.look_first {
+                    self.look(now)
+                } else {
+                    self.add(now, fresh)
+                }
             }
 
             (State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {
@@ -166,38 +176,40 @@ impl Acquire {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
                 // Renewed, released and taken again, or renumbered by the server: only reading tells.
                 Some(Reply::Exists) => self.lost_race(now),
-                Some(Reply::Missing) => self.add(fresh),
+                Some(Reply::Missing) => self.add(now, fresh),
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                 _ => self.unanswered_write(now, fresh, nonce, &answered),
             },
 
-            (State::Looking, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
-                (Some(Reply::Missing), _) => {
-                    self.seen();
-                    self.watch = None;
-                    self.add(fresh)
-                }
-                (Some(Reply::Item { content, cas }), Some(instance)) => {
-                    self.seen();
-                    let Some(record) = lock_of(&self.spec.item, content) else {
+            (State::Looking { with_clock }, Input::Answered(answered)) => {
+                match (answered.reply(usize::from(with_clock)), answered.instance) {
+                    (Some(Reply::Missing), _) => {
+                        self.seen();
                         self.watch = None;
-                        return self.pause(now);
-                    };
-                    if self.outstanding.contains(&record.nonce) {
-                        return self.clear(record.nonce, *cas, instance);
+                        self.add(now, fresh)
                     }
-                    self.holder = (!record.label.is_empty()).then(|| Arc::clone(&record.label));
-                    let watch = Watch::observe(self.watch, record, now);
-                    self.watch = Some(watch);
-                    if watch.left(now).is_zero() {
-                        self.take_over(fresh, *cas, instance)
-                    } else {
-                        self.pause(now)
+                    (Some(Reply::Item { content, cas }), Some(instance)) => {
+                        self.seen();
+                        let Some(record) = lock_of(&self.spec.item, content) else {
+                            self.watch = None;
+                            return self.pause(now);
+                        };
+                        if self.outstanding.contains(&record.nonce) {
+                            return self.clear(record.nonce, *cas, instance);
+                        }
+                        self.holder = (!record.label.is_empty()).then(|| Arc::clone(&record.label));
+                        let watch = Watch::observe(self.watch, record, now);
+                        self.watch = Some(watch);
+                        if watch.left(now).is_zero() {
+                            self.take_over(fresh, *cas, instance)
+                        } else {
+                            self.pause(now)
+                        }
                     }
+                    (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
+                    _ => self.unreachable(now, &answered, |acquire| acquire.look(now)),
                 }
-                (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-                _ => self.unreachable(now, &answered, Acquire::look),
-            },
+            }
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
             (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
@@ -209,7 +221,7 @@ impl Acquire {
                 if self.short_grants >= SHORT_GRANTS {
                     self.end(Outcome::TooSlow)
                 } else {
-                    self.add(fresh)
+                    self.add(now, fresh)
                 }
             }
 
@@ -217,19 +229,19 @@ impl Acquire {
                 // An add is executed once, and it was seen: once its item is gone it is settled.
                 if let Some(Reply::Deleted | Reply::Missing) = answered.reply(0) {
                     self.outstanding.retain(|outstanding| *outstanding != nonce);
-                    self.add(fresh)
+                    self.add(now, fresh)
                 } else if answered.reply(0).is_some() {
-                    self.look()
+                    self.look(now)
                 } else {
-                    self.unreachable(now, &answered, Acquire::look)
+                    self.unreachable(now, &answered, |acquire| acquire.look(now))
                 }
             }
 
             (State::Pausing { then_look }, Input::Woke) => {
                 if then_look {
-                    self.look()
+                    self.look(now)
                 } else {
-                    self.add(fresh)
+                    self.add(now, fresh)
                 }
             }
 
@@ -239,8 +251,9 @@ impl Acquire {
         }
     }
 
-    fn add(&mut self, nonce: Nonce) -> Output<Outcome> {
+    fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         self.state = State::Adding { nonce };
+        self.clock_asked = Some(now.instant);
         let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
@@ -257,12 +270,18 @@ impl Acquire {
         )
     }
 
-    fn look(&mut self) -> Output<Outcome> {
-        self.state = State::Looking;
-        // The clock is read along, so that a waiter knows how it ran when its turn comes.
+    fn look(&mut self, now: Now) -> Output<Outcome> {
+        // The clock is read along now and then, so that a waiter knows how it ran when its turn comes.
+        let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
+        let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
+        self.state = State::Looking { with_clock };
         let read = Request::Read {
             item: self.spec.item.clone(),
         };
+        if !with_clock {
+            return exchange(smallvec![read], None);
+        }
+        self.clock_asked = Some(now.instant);
         exchange(smallvec![Request::ReadClock, read], None)
     }
 
@@ -294,7 +313,7 @@ impl Acquire {
         self.watch = None;
         let Some(instance) = answered.instance else {
             self.outstanding.push(nonce);
-            return self.look();
+            return self.look(now);
         };
         let Some(token) = Token::of_grant(instance, cas, 0) else {
             self.outstanding.push(nonce);
@@ -347,13 +366,13 @@ impl Acquire {
     fn unanswered_write(&mut self, now: Now, fresh: Nonce, nonce: Nonce, answered: &Answered) -> Output<Outcome> {
         if answered.damage().is_ambiguous() {
             self.outstanding.push(nonce);
-            return self.unreachable(now, answered, Acquire::look);
+            return self.unreachable(now, answered, |acquire| acquire.look(now));
         }
         self.unreachable(now, answered, |acquire| {
             if acquire.has_looked {
-                acquire.look()
+                acquire.look(now)
             } else {
-                acquire.add(fresh)
+                acquire.add(now, fresh)
             }
         })
     }
@@ -380,7 +399,7 @@ impl Acquire {
                     to: length,
                 })
             }
-            Damage::OtherInstance => self.look(),
+            Damage::OtherInstance => self.look(now),
             damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
                 self.failures += 1;
                 if self.failures >= FAILURES {
@@ -399,7 +418,7 @@ impl Acquire {
         }
         self.lost_races += 1;
         if self.lost_races <= LOST_RACES {
-            return self.look();
+            return self.look(now);
         }
         self.pause(now)
     }

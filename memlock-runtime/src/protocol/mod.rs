@@ -9,7 +9,7 @@
 //!
 //! | machine | moves by | ends in |
 //! |---|---|---|
-//! | [`Acquire`] | `[clock, add]`, and once refused: `[clock, read]`, pause, `[clock, read]`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
+//! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline, `Lost`, or `Failed` (nothing learned; the old deadline stands) |
 //! | [`Release`] | `compare-and-delete` | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
 //!
