@@ -91,6 +91,15 @@ impl Locks {
         }
     }
 
+    /// The same settings over another store.
+    #[cfg(test)]
+    pub(crate) fn with_core(&self, core: Arc<Core>) -> Locks {
+        Locks {
+            core,
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
     /// Settings to build from.
     pub fn builder() -> Builder {
         Builder::new()

@@ -109,7 +109,7 @@ fn the_wait_is_kept_while_the_server_hangs() {
             ended.max().expect("four of them")
         });
         println!("hanging server, wait {wait:?}: the last caller ended after {longest:.1?}");
-        assert!(longest < wait + MARGIN, "{wait:?}: {longest:?}");
+        assert!(longest < wait + MARGIN, "{wait:?}: {longest:?}"); // to the millisecond: `driver/tests.rs`
     }
 }
 
@@ -128,7 +128,7 @@ fn threads_in_one_queue_all_learn_that_the_server_hangs() {
         });
     });
     println!("hanging server: the last of {THREADS} threads in one queue learnt it after {took:.1?}");
-    assert!(took < THREADS * 2 * EXCHANGE + MARGIN, "{took:?}");
+    assert!(took < 2 * EXCHANGE + MARGIN, "one after the other: {took:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::store::{Batch, Damage, Instance, Nonce, Request};
 
 /// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
 /// one attempt of a caller who does not want to wait at all.
-const WAIT_GRACE: Duration = Duration::from_millis(40);
+const WAIT_GRACE: Duration = Duration::from_millis(30);
 
 /// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
 /// is over.

@@ -8,6 +8,8 @@ pub(crate) mod blocking;
 mod dice;
 pub(crate) mod hold;
 pub(crate) mod keeper;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,225 @@
+//! The drivers against stores that misbehave in ways that a real server shows only by chance.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Core;
+use crate::config::Builder;
+use crate::key::ItemName;
+use crate::locks::Locks;
+use crate::memory::Memory;
+use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, Store};
+
+const EXCHANGE: Duration = Duration::from_millis(120);
+
+/// Two servers. The first is [`Memory`]. The second takes all the time that an exchange has, and answers nothing, while
+/// it `hangs`; else it is `Memory`, too.
+#[derive(Debug)]
+struct Moody {
+    sound: Memory,
+    moody: Memory,
+    hangs: Arc<AtomicBool>,
+    /// The limits of the exchanges that hung.
+    limits: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Store for Moody {
+    #[allow(clippy::disallowed_methods, reason = "it plays a server that takes its time")]
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        if self.server_index(item) == 0 {
+            return self.sound.exchange(item, batch, only_on, limit);
+        }
+        if !self.hangs.load(Ordering::SeqCst) {
+            return self.moody.exchange(item, batch, only_on, limit);
+        }
+        self.limits.lock().expect("no panic").push(limit);
+        thread::sleep(limit);
+        let fault = Fault {
+            damage: Damage::Late,
+            source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it hangs")),
+        };
+        Answer {
+            instance: None,
+            replies: Replies::new(),
+            fault: Some(fault),
+            pending: Some(Box::new(Never)),
+        }
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "moody"
+    }
+
+    fn server_index(&self, item: &ItemName) -> usize {
+        usize::from(item.as_str().contains("moody"))
+    }
+
+    fn servers(&self) -> usize {
+        2
+    }
+}
+
+/// An exchange that never comes to an end. Hearing so takes no time here.
+#[derive(Debug)]
+struct Never;
+
+impl Pending for Never {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+        Err(self)
+    }
+}
+
+struct Stage {
+    locks: Locks,
+    hangs: Arc<AtomicBool>,
+    limits: Arc<Mutex<Vec<Duration>>>,
+}
+
+fn stage() -> Stage {
+    let (hangs, limits) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let store = Moody {
+        sound: Memory::new(),
+        moody: Memory::new(),
+        hangs: Arc::clone(&hangs),
+        limits: Arc::clone(&limits),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.with_core(Core::new(Box::new(store), EXCHANGE));
+    Stage { locks, hangs, limits }
+}
+
+#[allow(clippy::disallowed_methods, reason = "waiting for a condition, with a deadline")]
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn all_exchanges_of_a_call_share_its_wait() {
+    // Not measured by the clock on the wall, which a busy machine stretches, but by the time that was given out.
+    for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
+        let Stage { locks, hangs, limits } = stage();
+        hangs.store(true, Ordering::SeqCst);
+        let error = locks.lock("moody").wait(wait).acquire().expect_err("it hangs");
+        assert!(error.is_unavailable(), "{error}");
+        let given: Duration = limits.lock().expect("no panic").iter().sum();
+        assert!(
+            given <= wait + Duration::from_millis(50),
+            "{given:?} for a wait of {wait:?}"
+        );
+        assert!(given <= 2 * EXCHANGE, "{given:?}: one exchange, and one more");
+    }
+}
+
+#[test]
+fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() {
+    let Stage { locks, hangs, limits } = stage();
+    let order = crate::locks::Order {
+        function: "f",
+        timeout: Duration::from_secs(30),
+        interval: Duration::from_millis(50),
+        wait: Some(Duration::ZERO),
+        renew: None,
+    };
+    let taken = locks.lock("moody z").name("several").acquire().expect("it is free");
+    hangs.store(true, Ordering::SeqCst);
+    let items = ["moody a", "moody b", "moody z"].map(|key| ItemName::of_lock("memlock", "several", key));
+    // The first hangs at once; what would have been acquired before it is nothing. Then with the last held.
+    let error = locks.acquire_all(&items, &order).expect_err("it hangs");
+    assert!(error.is_unavailable());
+    let given: Duration = limits.lock().expect("no panic").iter().sum();
+    assert!(given <= Duration::from_millis(50), "{given:?}");
+    hangs.store(false, Ordering::SeqCst);
+    let error = locks.acquire_all(&items, &order).expect_err("the last one is held");
+    assert!(error.is_busy(), "{error}");
+    for key in ["moody a", "moody b"] {
+        let free = locks.lock(key).name("several").try_acquire();
+        assert!(
+            free.is_ok(),
+            "a lock of several was kept although not all were to be had"
+        );
+    }
+    drop(taken);
+}
+
+#[test]
+fn a_server_that_hangs_holds_up_no_renewal_on_another() {
+    let Stage { locks, hangs, limits } = stage();
+    let kept = locks
+        .lock("sound")
+        .timeout(Duration::from_millis(600))
+        .renew()
+        .acquire()
+        .expect("it is free");
+    let hanging: Vec<_> = (0..30)
+        .map(|key| locks.lock(("moody", key)).acquire().expect("it is free"))
+        .collect();
+    hangs.store(true, Ordering::SeqCst);
+    thread::spawn(move || drop(hanging));
+    // Cleaning up after thirty failed releases takes 120 ms each time; the lease that is kept alive would have ended.
+    wait_until("the clean-up to be in full swing", || {
+        limits.lock().expect("no panic").len() > 12
+    });
+    assert!(kept.is_valid(), "its renewal waited behind another server's troubles");
+}
+
+#[test]
+fn a_panic_in_the_background_ends_one_task_and_no_more() {
+    /// Panics at the first renewal.
+    #[derive(Debug)]
+    struct Panics(Memory, AtomicBool);
+
+    impl Store for Panics {
+        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+            let renews = matches!(batch, [_, Request::Replace { .. }]);
+            assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the keeper's thread");
+            self.0.exchange(item, batch, only_on, limit)
+        }
+
+        fn server_of(&self, _: &ItemName) -> &'static str {
+            "panics"
+        }
+
+        fn server_index(&self, _: &ItemName) -> usize {
+            0
+        }
+
+        fn servers(&self) -> usize {
+            1
+        }
+    }
+
+    let store = Panics(Memory::new(), AtomicBool::new(false));
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.with_core(Core::new(Box::new(store), EXCHANGE));
+    let lease = Duration::from_millis(300);
+    let first = locks.lock(1).timeout(lease).renew().acquire().expect("it is free");
+    wait_until("the first lease to run out, for its renewal panicked", || {
+        !first.is_valid()
+    });
+    let second = locks.lock(2).timeout(lease).renew().acquire().expect("it is free");
+    let mut renewals = 0;
+    let mut left = second.remaining();
+    wait_until("renewals of another lease", || {
+        let now = second.remaining();
+        renewals += u32::from(now > left);
+        left = now;
+        renewals >= 3
+    });
+}
+
+#[test]
+fn locks_are_gone_soon_after_their_last_user() {
+    let Stage { locks, .. } = stage();
+    let core = Arc::downgrade(locks.core());
+    let guard = locks.lock("sound").acquire().expect("it is free");
+    drop(locks);
+    assert!(core.upgrade().is_some(), "a guard keeps them");
+    drop(guard);
+    assert!(core.upgrade().is_none());
+}
