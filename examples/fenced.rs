@@ -31,7 +31,11 @@ fn write_report(report: &Report, author: &str, begun: &Barrier, pause: Duration)
     begun.wait();
     thread::sleep(pause);
     let written = report.write(lease.token(), &format!("by {author}"));
-    println!("{author}: token {}, lease {}: {written:?}", lease.token(), if lease.is_valid() { "good" } else { "over" });
+    println!(
+        "{author}: token {}, lease {}: {written:?}",
+        lease.token(),
+        if lease.is_valid() { "good" } else { "over" }
+    );
     written
 }
 
@@ -48,6 +52,9 @@ fn main() -> Result<(), memlock::Error> {
         (slow.join().expect("no panic"), quick)
     });
     assert!(quick.is_ok() && slow.is_err(), "the stale holder was let through");
-    println!("the report is {}", report.0.into_inner().expect("no panic while it was held").1);
+    println!(
+        "the report is {}",
+        report.0.into_inner().expect("no panic while it was held").1
+    );
     Ok(())
 }

@@ -42,7 +42,10 @@ fn main() -> Result<(), memlock::Error> {
     if std::env::var_os("MEMLOCK_SERVERS").is_none() {
         memlock::init(Locks::builder().servers("memory:").build()?)?;
     }
-    let catalog = Catalog { path: "library/poems".to_owned(), documents: Mutex::default() };
+    let catalog = Catalog {
+        path: "library/poems".to_owned(),
+        documents: Mutex::default(),
+    };
     println!("{} document", catalog.add("The Raven")?);
     println!("{} documents", catalog.add("The Tyger")?);
     println!("{} document", catalog.remove("The Raven", true)?);

@@ -37,23 +37,39 @@ fn main() -> Result<(), memlock::Error> {
         memlock::init(Locks::builder().servers("memory:").build()?)?;
     }
 
-    let show = Show { name: "hamlet", left: AtomicU32::new(100) };
+    let show = Show {
+        name: "hamlet",
+        left: AtomicU32::new(100),
+    };
     in_eight_threads(|| {
         show.sell();
         Ok(())
     })?;
-    println!("without a lock: 80 tickets sold, {} of 100 left", show.left.load(Ordering::SeqCst));
+    println!(
+        "without a lock: 80 tickets sold, {} of 100 left",
+        show.left.load(Ordering::SeqCst)
+    );
 
-    let show = Show { name: "hamlet", left: AtomicU32::new(100) };
+    let show = Show {
+        name: "hamlet",
+        left: AtomicU32::new(100),
+    };
     in_eight_threads(|| show.sell_locked())?;
-    println!("with the lock:  80 tickets sold, {} of 100 left", show.left.load(Ordering::SeqCst));
+    println!(
+        "with the lock:  80 tickets sold, {} of 100 left",
+        show.left.load(Ordering::SeqCst)
+    );
     Ok(())
 }
 
 /// Sells ten tickets in each of eight threads.
 fn in_eight_threads(sell: impl Fn() -> Result<(), memlock::Error> + Sync) -> Result<(), memlock::Error> {
     thread::scope(|scope| {
-        let sellers: Vec<_> = (0..8).map(|_| scope.spawn(|| (0..10).try_for_each(|_| sell()))).collect();
-        sellers.into_iter().try_for_each(|seller| seller.join().expect("a seller panicked"))
+        let sellers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..10).try_for_each(|_| sell())))
+            .collect();
+        sellers
+            .into_iter()
+            .try_for_each(|seller| seller.join().expect("a seller panicked"))
     })
 }

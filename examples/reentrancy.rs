@@ -34,8 +34,14 @@ fn main() -> Result<(), memlock::Error> {
     if std::env::var_os("MEMLOCK_SERVERS").is_none() {
         memlock::init(Locks::builder().servers("memory:").build()?)?;
     }
-    let leaf = |path| Folder { path, folders: Vec::new() };
-    let tree = Folder { path: "/home", folders: vec![leaf("/home/ada"), leaf("/home/bob")] };
+    let leaf = |path| Folder {
+        path,
+        folders: Vec::new(),
+    };
+    let tree = Folder {
+        path: "/home",
+        folders: vec![leaf("/home/ada"), leaf("/home/bob")],
+    };
     println!("rlock: {} folders", count(tree.path, &tree)?);
     match count_plainly(tree.path, &tree) {
         Err(error) if error.is_reentered() => println!("lock:  {error}"),

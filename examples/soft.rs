@@ -12,7 +12,11 @@ fn reports(locks: &Locks) -> Result<&'static str, memlock::Error> {
 #[memlock::lock("nightly", locks = locks)]
 fn cannot_report(locks: &Locks) -> &'static str {
     // `current()` is `None` where the body runs unlocked.
-    if memlock::current().is_some() { "ran locked" } else { "ran unlocked" }
+    if memlock::current().is_some() {
+        "ran locked"
+    } else {
+        "ran unlocked"
+    }
 }
 
 #[memlock::lock("nightly", locks = locks, on_unavailable = unlocked)]

@@ -14,7 +14,10 @@ struct Account {
 
 #[memlock::lock(keys = ["account/{from.id}", "account/{to.id}"])]
 fn transfer(from: &Account, to: &Account, amount: i64) -> Result<(), memlock::Error> {
-    let (left, gained) = (from.balance.load(Ordering::SeqCst) - amount, to.balance.load(Ordering::SeqCst) + amount);
+    let (left, gained) = (
+        from.balance.load(Ordering::SeqCst) - amount,
+        to.balance.load(Ordering::SeqCst) + amount,
+    );
     thread::yield_now();
     from.balance.store(left, Ordering::SeqCst);
     to.balance.store(gained, Ordering::SeqCst);
@@ -25,7 +28,16 @@ fn main() -> Result<(), memlock::Error> {
     if std::env::var_os("MEMLOCK_SERVERS").is_none() {
         memlock::init(Locks::builder().servers("memory:").build()?)?;
     }
-    let (ada, bob) = (Account { id: 1, balance: 500.into() }, Account { id: 2, balance: 500.into() });
+    let (ada, bob) = (
+        Account {
+            id: 1,
+            balance: 500.into(),
+        },
+        Account {
+            id: 2,
+            balance: 500.into(),
+        },
+    );
     thread::scope(|scope| {
         let there = scope.spawn(|| (0..200).try_for_each(|_| transfer(&ada, &bob, 3)));
         let back = scope.spawn(|| (0..200).try_for_each(|_| transfer(&bob, &ada, 1)));

@@ -56,6 +56,6 @@ pub use memlock_macros::{lock, rlock};
 #[doc(hidden)]
 pub use memlock_runtime::__private;
 pub use memlock_runtime::{
-    Builder, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks, OnUnavailable, Source, Token,
-    current, init,
+    Builder, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks, OnUnavailable, Source,
+    Token, current, init,
 };

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-/// How far apart the *rates* of any two clocks may be: one part in a thousand, of which real ones need a tenth. An
+/// How far apart the *rates* of any two clocks may be: one part in this many, of which real ones need a tenth. An
 /// assumption of the protocol, printed in its documentation.
-pub(crate) const DRIFT: f64 = 1e-3;
+const DRIFT: u32 = 1000;
 
 /// What covers the delays inside the server between its clock's tick and the command that reads it: at most 97 ms were
 /// measured under a flood of connections.
@@ -68,7 +68,7 @@ impl Deadline {
         best: Option<Reading>,
     ) -> Deadline {
         let ttl = Duration::from_secs(u64::from(ttl));
-        let margin = TTL_GRAIN + TICK_DELAY + ttl.mul_f64(DRIFT);
+        let margin = TTL_GRAIN + TICK_DELAY + ttl / DRIFT;
         let mut length = timeout.min(ttl.saturating_sub(margin));
         if let (Some(second), Some(best)) = (server_second, best) {
             // Nanoseconds as i128: server seconds and process instants have different origins.
@@ -109,20 +109,17 @@ impl Deadline {
 /// collector (a watching waiter takes over as soon as the lease has run out). The drift is added because at a lease of
 /// days a thousandth of it is more than the fixed reserve.
 pub(crate) fn ttl_of(lease: Duration) -> u32 {
-    let seconds = lease.mul_f64(1.0 + 2.0 * DRIFT).as_secs_f64().ceil();
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most 29 days, checked where it is set"
-    )]
-    let seconds = seconds as u32;
+    let whole = watch_of(lease);
+    let seconds = whole.as_secs() + u64::from(whole.subsec_nanos() > 0);
+    // At most 29 days, checked where it is set.
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX - TTL_RESERVE);
     seconds + TTL_RESERVE
 }
 
 /// How long a waiter must have watched an unchanged lease before it may take the lock over: its length by the waiter's
 /// clock, when the two clocks may each be off by half of what [`DRIFT`] allows two of them together, twice over.
 pub(crate) fn watch_of(lease: Duration) -> Duration {
-    lease.mul_f64(1.0 + 2.0 * DRIFT)
+    lease + lease * 2 / DRIFT
 }
 
 /// One reading of a server's clock against the process's own.
@@ -140,7 +137,7 @@ impl Reading {
     fn aged(self, now: Duration) -> Reading {
         // The server's clock may run slower than ours: without this, drift alone would look like a lagging server, and
         // an old reading would end up refusing every short lease. The TTL's reserve covers the opposite drift.
-        let drift = now.saturating_sub(self.received).mul_f64(DRIFT);
+        let drift = now.saturating_sub(self.received) / DRIFT;
         Reading {
             ahead: self.ahead - nanos(drift),
             received: now,

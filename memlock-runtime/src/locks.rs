@@ -156,6 +156,19 @@ impl Locks {
         Counters::count(&self.core.counters.soft_runs);
     }
 
+    /// What to call the holder: this process and `function`.
+    fn label(&self, function: &str) -> Arc<str> {
+        let process = self.settings.label.as_str();
+        if process.is_empty() || function.is_empty() {
+            return process.into();
+        }
+        let mut label: SmallVec<[u8; 128]> = SmallVec::from_slice(process.as_bytes());
+        label.push(b' ');
+        label.extend_from_slice(function.as_bytes());
+        // Two texts and a space are a text, so the fallback is never met.
+        std::str::from_utf8(&label).unwrap_or_default().into()
+    }
+
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order<'_>) -> Result<Lease, Error> {
@@ -170,11 +183,7 @@ impl Locks {
                 item.full().map_or(0, |full| full.len()),
             )));
         }
-        let label: Arc<str> = match (self.settings.label.as_str(), order.function) {
-            ("", _) => "".into(),
-            (label, "") => label.into(),
-            (label, function) => format!("{label} {function}").into(),
-        };
+        let label = self.label(order.function);
         let limit = || blocking::limit(&self.core, order.wait, started);
         for _ in 0..ROUNDS {
             match self.acquire_once(items, order, &label, started) {

@@ -19,7 +19,7 @@ const EXCHANGE: Duration = Duration::from_millis(120);
 #[derive(Debug)]
 struct Moody {
     sound: Memory,
-    moody: Memory,
+    other: Memory,
     hangs: Arc<AtomicBool>,
     /// The limits of the exchanges that hung.
     limits: Arc<Mutex<Vec<Duration>>>,
@@ -32,7 +32,7 @@ impl Store for Moody {
             return self.sound.exchange(item, batch, only_on, limit);
         }
         if !self.hangs.load(Ordering::SeqCst) {
-            return self.moody.exchange(item, batch, only_on, limit);
+            return self.other.exchange(item, batch, only_on, limit);
         }
         self.limits.lock().expect("no panic").push(limit);
         thread::sleep(limit);
@@ -81,7 +81,7 @@ fn stage() -> Stage {
     let (hangs, limits) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let store = Moody {
         sound: Memory::new(),
-        moody: Memory::new(),
+        other: Memory::new(),
         hangs: Arc::clone(&hangs),
         limits: Arc::clone(&limits),
     };

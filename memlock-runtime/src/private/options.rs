@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::lease::LONGEST_TIMEOUT;
 use crate::locks::Locks;
 
-/// A [`Call`] in the making. Lives on the stack of the annotated function until the lock is held.
+/// A `Call` in the making. Lives on the stack of the annotated function until the lock is held.
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'a> {
