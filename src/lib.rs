@@ -37,6 +37,46 @@
 //!
 //! memcached must be 1.6.10 or later, and must not run with `-C`.
 //!
+//! # Testing what is locked
+//!
+//! [`Locks::in_memory`] gives locks in the test's own memory and a [`TestServer`], with a clock to move and faults to switch
+//! on. A function takes them by `locks = …`; what uses the process-wide ones gets `memory:` by [`init`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use memlock::Locks;
+//!
+//! struct Billing { locks: Locks }
+//!
+//! impl Billing {
+//!     #[memlock::lock("invoice/{id}", locks = &self.locks, timeout = 30, wait = 5)]
+//!     fn send(&self, id: u64, work: impl FnOnce()) -> Result<(), memlock::Error> {
+//!         work();
+//!         memlock::current().expect("it runs locked").check()
+//!     }
+//! }
+//!
+//! // #[test]
+//! fn an_invoice_is_not_sent_twice_at_once_and_a_stuck_sender_is_told() {
+//!     let (locks, server) = Locks::in_memory();
+//!     let billing = Billing { locks };
+//!
+//!     let mut second = None;
+//!     let first = billing.send(7, || {
+//!         server.advance(Duration::from_secs(31)); // The first one takes half a minute, and a second too long:
+//!         second = Some(std::thread::scope(|scope| {
+//!             scope.spawn(|| billing.send(7, || ())).join().expect("no panic")
+//!         }));
+//!     });
+//!     assert!(second.is_some_and(|second| second.is_ok()), "the next one takes over");
+//!     assert!(first.is_err_and(|error| error.is_lost()), "and the first one learns it");
+//!
+//!     server.set_down(true);
+//!     assert!(billing.send(7, || ()).is_err_and(|error| error.is_unavailable()));
+//! }
+//! # an_invoice_is_not_sent_twice_at_once_and_a_stuck_sender_is_told();
+//! ```
+//!
 //! # What is promised, and what is not
 //!
 //! At most one holder believes in its lease at any instant, as long as
@@ -57,5 +97,5 @@ pub use memlock_macros::{lock, rlock};
 pub use memlock_runtime::__private;
 pub use memlock_runtime::{
     Builder, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks, OnUnavailable, Source,
-    Token, current, init,
+    TestServer, Token, current, init,
 };

@@ -1,14 +1,16 @@
 //! Settings: from the environment and from code, checked when they are made. A wrong one is an error that names it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::driver::Core;
 use crate::entry::OnUnavailable;
 use crate::error::Error;
+use crate::in_process::Memory;
 use crate::lease::LONGEST_TIMEOUT;
 use crate::locks::{Locks, Settings};
 use crate::memcached::{Memcached, Server};
-use crate::memory::Memory;
 use crate::store::Store;
 
 /// The variables that name the servers; the second is the one of the Python package that memlock descends from.
@@ -124,7 +126,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`Error::Config`], naming the setting (or variable) and the part of it that is wrong.
-    pub fn build(self) -> Result<Locks, Error> {
+    pub fn build(mut self) -> Result<Locks, Error> {
         let timeout = checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
         let interval = checked("interval", self.interval, LONGEST_TIMEOUT)?;
         let exchange_timeout = checked("exchange_timeout", self.exchange_timeout, Duration::from_mins(1))?;
@@ -140,19 +142,34 @@ impl Builder {
                 "`holder_label` is too long: give at most {LONGEST_LABEL} bytes"
             )));
         }
-        let (origin, servers) = match self.servers {
+        let (origin, servers) = match self.servers.take() {
             Some(servers) => ("servers".to_owned(), servers),
             None => servers_from_environment()?,
         };
         let store = store(&origin, &servers, &self.prefix)?;
-        let settings = Settings {
+        Ok(Locks::new(
+            Core::new(store, exchange_timeout),
+            self.settings(timeout, interval),
+        ))
+    }
+
+    /// The same settings over a server in memory, on a clock that can be moved.
+    pub(crate) fn in_memory(self) -> (Locks, Arc<Clock>, Arc<Memory>) {
+        let clock: Arc<Clock> = Arc::default();
+        let memory = Arc::new(Memory::on(Arc::clone(&clock)));
+        let core = Core::on(Arc::clone(&clock), Box::new(Arc::clone(&memory)), self.exchange_timeout);
+        let (timeout, interval) = (self.timeout, self.interval);
+        (Locks::new(core, self.settings(timeout, interval)), clock, memory)
+    }
+
+    fn settings(self, timeout: Duration, interval: Duration) -> Settings {
+        Settings {
             prefix: self.prefix,
             timeout,
             interval,
             label: self.label.unwrap_or_else(host_and_process),
             on_unavailable: self.on_unavailable,
-        };
-        Ok(Locks::new(Core::new(store, exchange_timeout), settings))
+        }
     }
 }
 

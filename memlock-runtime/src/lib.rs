@@ -7,12 +7,14 @@
 //! | `key` `lease` `token` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
 //! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
 //! | `protocol` | state machines: acquire, renew, release. They wait for nothing and read no clock |
-//! | `memory` | memcached's semantics as one pure function, and the in-process store |
+//! | `memory` | memcached's semantics as one pure function |
+//! | `in_process` | the store behind `memory:`: that function with a clock, which tests can move |
 //! | `memcached` | the same requests to real servers: translate, connect, pool, route |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
 //! | `driver` | the loops that run the machines: on the caller's thread, and one thread in the background |
 //! | `guard` `current` | what a holder has in its hands; who holds what in this call tree |
 //! | `config` `locks` `entry` | settings, the public entrance, and the door for generated code |
+//! | `testing` | locks in memory for the tests of those who use memlock |
 //!
 //! Beside them, `clock` is the one place that reads clocks.
 
@@ -25,6 +27,7 @@ mod driver;
 mod entry;
 mod error;
 mod guard;
+mod in_process;
 mod key;
 mod lease;
 mod locks;
@@ -33,6 +36,7 @@ mod memory;
 mod protocol;
 mod queue;
 mod store;
+mod testing;
 mod token;
 
 pub use config::Builder;
@@ -42,15 +46,17 @@ pub use error::{Error, Source};
 pub use guard::{Guard, Lease};
 pub use key::{DontLock, IntoKey, Key, KeyText};
 pub use locks::{Counts, LockRequest, Locks, init};
+pub use testing::TestServer;
 pub use token::Token;
 
 /// For this project's own tests: no part of the public interface.
 #[doc(hidden)]
 pub mod __internals {
+    pub use crate::in_process::Memory;
     pub use crate::key::ItemName;
     pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::memcached::{Memcached, Server};
-    pub use crate::memory::{Items, Memory};
+    pub use crate::memory::Items;
     pub use crate::protocol::{
         Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec, Watch,
     };

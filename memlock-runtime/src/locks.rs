@@ -8,7 +8,6 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use smallvec::SmallVec;
 
-use crate::clock;
 use crate::config::{Builder, checked};
 use crate::current;
 use crate::driver::blocking::{self, Stopped};
@@ -172,7 +171,7 @@ impl Locks {
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order<'_>) -> Result<Lease, Error> {
-        let started = clock::now();
+        let started = self.core.now();
         if let Some(item) = items
             .iter()
             .find(|item| item.full().is_some_and(|full| full.len() > LONGEST_NAME))

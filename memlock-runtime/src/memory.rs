@@ -1,14 +1,11 @@
 //! memcached's semantics in a page: [`Items::apply`] is one pure function of state, time and request. It is the
-//! in-process store behind `memory:`, the simulator's server and the model checker's transition.
+//! server behind `memory:` (see [`crate::in_process`]), the simulator's, and the model checker's transition.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::clock;
 use crate::key::ItemName;
-use crate::lease::{CLOCK_ITEM_EXPIRY, Now};
-use crate::store::{Answer, Cas, Content, Instance, Record, Refusal, Replies, Reply, Request, Store, YOUNGEST_SERVER};
+use crate::lease::CLOCK_ITEM_EXPIRY;
+use crate::store::{Cas, Content, Instance, Record, Refusal, Reply, Request};
 
 /// What memcached says when it has no memory for a store and may not evict.
 const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
@@ -164,73 +161,5 @@ impl Items {
     /// From now on there is (no) memory for stores.
     pub fn set_out_of_memory(&mut self, out_of_memory: bool) {
         self.out_of_memory = out_of_memory;
-    }
-}
-
-/// The store behind `memory:`: a server inside the process, for tests and for trying memlock out. It excludes the
-/// threads of this process only.
-#[derive(Debug)]
-pub struct Memory {
-    items: Mutex<Items>,
-    /// When it was made, and the server's second then.
-    origin: Now,
-    origin_second: u64,
-}
-
-impl Memory {
-    /// An empty server that is old enough to grant locks.
-    pub fn new() -> Memory {
-        let origin = clock::now();
-        let second = origin.wall.as_secs();
-        let instance = Instance {
-            start: second.saturating_sub(YOUNGEST_SERVER),
-            pid: std::process::id(),
-        };
-        Memory {
-            items: Mutex::new(Items::new(instance)),
-            origin,
-            origin_second: second,
-        }
-    }
-
-    fn second(&self) -> u64 {
-        self.origin_second + clock::now().instant.saturating_sub(self.origin.instant).as_secs()
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Memory {
-        Memory::new()
-    }
-}
-
-impl Store for Memory {
-    fn exchange(&self, _: &ItemName, batch: &[Request], only_on: Option<Instance>, _: Duration) -> Answer {
-        let second = self.second();
-        // A panic while the lock was held left a whole state: every transition is one assignment at its end.
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        debug_assert!(
-            only_on.is_none_or(|instance| instance == items.instance),
-            "this server never restarts"
-        );
-        let replies: Replies = batch.iter().map(|request| items.apply(second, request)).collect();
-        Answer {
-            instance: Some(items.instance),
-            replies,
-            fault: None,
-            pending: None,
-        }
-    }
-
-    fn server_of(&self, _: &ItemName) -> &'static str {
-        "memory:"
-    }
-
-    fn server_index(&self, _: &ItemName) -> usize {
-        0
-    }
-
-    fn servers(&self) -> usize {
-        1
     }
 }

@@ -142,6 +142,15 @@ impl Queues {
         }
     }
 
+    /// Wakes everyone, to look at the clock again.
+    pub(crate) fn wake_all(&self) {
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = shard.values().flat_map(|queue| &queue.waiting);
+            waiting.for_each(|waiter| waiter.waker.wake_by_ref());
+        }
+    }
+
     fn shard(&self, slot: &Slot) -> MutexGuard<'_, Shard> {
         #[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
         let index = (slot.hash % SHARDS as u64) as usize;

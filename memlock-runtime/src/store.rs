@@ -208,6 +208,24 @@ pub trait Pending: Send + fmt::Debug {
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 
+impl<S: Store> Store for Arc<S> {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        (**self).exchange(item, batch, only_on, limit)
+    }
+
+    fn server_of(&self, item: &ItemName) -> &str {
+        (**self).server_of(item)
+    }
+
+    fn server_index(&self, item: &ItemName) -> usize {
+        (**self).server_index(item)
+    }
+
+    fn servers(&self) -> usize {
+        (**self).servers()
+    }
+}
+
 /// Where the items are: a memcached server list, or the in-process store.
 pub trait Store: Send + Sync + fmt::Debug {
     /// Sends `batch` on one connection to the server that keeps `item`, and reads its replies, all within `limit`

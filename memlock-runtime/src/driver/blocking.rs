@@ -9,7 +9,6 @@ use smallvec::SmallVec;
 
 use super::hold::Hold;
 use super::{Core, Counters, Heard, dice};
-use crate::clock;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
@@ -71,7 +70,7 @@ pub(crate) fn acquire(
 pub(crate) fn limit(core: &Core, wait: Option<Duration>, started: Now) -> Duration {
     let most = core.exchange_limit;
     wait.map_or(most, |wait| {
-        let waited = clock::now().instant.saturating_sub(started.instant);
+        let waited = core.now().instant.saturating_sub(started.instant);
         most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))
     })
 }
@@ -104,7 +103,7 @@ impl Contender<'_> {
                 }
                 Output::Pause(pause) => {
                     waiting.rest(dice::draw(pause), sleep)?;
-                    now = clock::now();
+                    now = self.core.now();
                     input = Input::Woke;
                 }
                 Output::Done(outcome) => return self.end(outcome, waiting, now).map_err(Stopped::Failed),
@@ -188,7 +187,7 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
     let mut machine = Renew::new(spec.clone(), grant);
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
-    let renewed = run(core, &spec.item, limit, clock::now(), step, |heard| {
+    let renewed = run(core, &spec.item, limit, core.now(), step, |heard| {
         // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
         trouble = heard.source.take().or(trouble.take());
     });
@@ -214,7 +213,7 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
 pub(super) fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
     let mut machine = Release::of_nonce(item.clone(), nonce);
     let step = |now, input| machine.step(now, input);
-    let released = run(core, item, core.exchange_limit, clock::now(), step, |_| ());
+    let released = run(core, item, core.exchange_limit, core.now(), step, |_| ());
     released.unwrap_or(Released::Failed(Damage::NotSent))
 }
 
@@ -267,7 +266,7 @@ impl Waiting<'_> {
     /// Waits in this process's queue.
     fn for_turn(&mut self, mut place: Place) -> Result<Turn, Stopped> {
         loop {
-            let now = clock::now().instant;
+            let now = self.core.now().instant;
             place = match place.progress(now) {
                 Progress::Turn(turn) => return Ok(turn),
                 Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
@@ -324,7 +323,7 @@ impl Waiting<'_> {
     }
 
     fn waited(&self) -> Duration {
-        clock::now().instant.saturating_sub(self.started.instant)
+        self.core.now().instant.saturating_sub(self.started.instant)
     }
 
     fn limit(&self) -> Duration {

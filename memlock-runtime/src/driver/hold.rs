@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Core, Counters, blocking};
-use crate::clock;
 use crate::error::Error;
 use crate::lease::Now;
 use crate::protocol::{Grant, Released, Renewed, Spec, Watch};
@@ -76,7 +75,7 @@ impl Hold {
 
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
-        let now = clock::now();
+        let now = self.core.now();
         let mut state = self.state();
         state.settle(now);
         match state.status {
@@ -92,7 +91,7 @@ impl Hold {
     /// The error that says how the lease was lost, if it was.
     pub(crate) fn lost(&self) -> Option<Error> {
         let mut state = self.state();
-        state.settle(clock::now());
+        state.settle(self.core.now());
         match state.status {
             Status::Lost(reason) => Some(self.lost_because(reason)),
             Status::Held | Status::Released => None,
@@ -109,7 +108,7 @@ impl Hold {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let grant = {
             let mut state = self.state();
-            state.settle(clock::now());
+            state.settle(self.core.now());
             match state.status {
                 Status::Held => state.grant.clone(),
                 Status::Lost(reason) => return Err(self.lost_because(reason)),
@@ -125,7 +124,10 @@ impl Hold {
             (_, Status::Released) => Err(self.lost_because(RELEASED)),
             (Renewed::Renewed(grant), Status::Held) => {
                 if let Some(turn) = &state.turn {
-                    turn.leased(grant.deadline.ends(), Watch::of_own(&self.spec, &grant, clock::now()));
+                    turn.leased(
+                        grant.deadline.ends(),
+                        Watch::of_own(&self.spec, &grant, self.core.now()),
+                    );
                 }
                 state.grant = grant;
                 Ok(())
@@ -165,7 +167,7 @@ impl Hold {
     /// The same, with exchanges of at most `limit`.
     pub(crate) fn release_within(&self, limit: Duration) {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = clock::now();
+        let now = self.core.now();
         let (grant, turn, lost) = {
             let mut state = self.state();
             state.settle(now);

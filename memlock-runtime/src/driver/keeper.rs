@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::hold::Hold;
 use super::{Core, blocking};
-use crate::clock;
+use crate::clock::Clock;
 use crate::key::ItemName;
 use crate::lease::{Now, ttl_of};
 use crate::protocol::{Released, Spec};
@@ -38,13 +38,14 @@ const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_LISTENING: Duration = Duration::from_mins(10);
 
 /// A handle to one server's thread, which exists only while there is work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    clock: Arc<Clock>,
     agenda: Mutex<Agenda>,
     changed: Condvar,
 }
@@ -95,11 +96,30 @@ struct Settle {
 }
 
 impl Keeper {
+    /// A keeper that goes by `clock`.
+    pub(super) fn new(clock: Arc<Clock>) -> Keeper {
+        let shared = Shared {
+            clock,
+            agenda: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        Keeper {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The clock was moved.
+    pub(super) fn wake(&self) {
+        // Holding the lock, so that a thread between looking at the clock and waiting is not missed.
+        let _agenda = self.shared.agenda();
+        self.shared.changed.notify_one();
+    }
+
     /// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
     pub(crate) fn renew(&self, hold: &Arc<Hold>, limit: Option<Duration>) {
         let task = Renewal {
             hold: Arc::downgrade(hold),
-            began: clock::now(),
+            began: hold.core().now(),
             limit,
         };
         let due = task.began.instant + hold.spec().timeout / 3;
@@ -109,7 +129,7 @@ impl Keeper {
     /// Finds out what became of a write under `nonce`, and deletes what it left behind. `pending` is the connection on
     /// which its reply may still come.
     pub(super) fn settle(&self, core: &Arc<Core>, spec: &Spec, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
-        let due = clock::now().instant;
+        let due = core.now().instant;
         let ttl = Duration::from_secs(ttl_of(spec.timeout).into());
         let task = Settle {
             core: Arc::clone(core),
@@ -170,7 +190,7 @@ impl Shared {
     fn next(&self) -> Option<Task> {
         let mut agenda = self.agenda();
         loop {
-            let now = clock::now().instant;
+            let now = self.clock.now().instant;
             if let Some(renewal) = pop_due(&mut agenda.renewals, now) {
                 return Some(Task::Renew(renewal));
             }
@@ -228,7 +248,7 @@ impl Drop for Running<'_> {
 impl Renewal {
     fn attempt(self) -> Option<Entry<Renewal>> {
         let hold = self.hold.upgrade()?;
-        let now = clock::now();
+        let now = hold.core().now();
         if hold.is_released() || self.limit.is_some_and(|limit| now.since(self.began) >= limit) {
             return None;
         }
@@ -242,7 +262,7 @@ impl Renewal {
                 return None;
             }
             // The old deadline stands: try again soon, several times before it passes.
-            Err(_) => clock::now().instant + third / 8,
+            Err(_) => hold.core().now().instant + third / 8,
         };
         Some(Entry { due, task: self })
     }
@@ -256,7 +276,7 @@ impl Settle {
                 // Whatever it said: the write is over now, and reading tells the rest.
                 Ok(_) => {
                     self.is_over = true;
-                    self.until = clock::now().instant + self.ttl;
+                    self.until = self.core.now().instant + self.ttl;
                 }
                 Err(pending) => {
                     self.pending = Some(pending);
@@ -277,7 +297,7 @@ impl Settle {
     }
 
     fn again(mut self) -> Option<Entry<Settle>> {
-        let now = clock::now().instant;
+        let now = self.core.now().instant;
         if now > self.until {
             tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; its lease ends it");
             return None;

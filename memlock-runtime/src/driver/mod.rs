@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
@@ -31,6 +31,7 @@ const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 /// What all clones of one `Locks` share.
 #[derive(Debug)]
 pub(crate) struct Core {
+    clock: Arc<Clock>,
     pub(crate) store: Box<dyn Store>,
     /// The longest that one exchange may take.
     pub(crate) exchange_limit: Duration,
@@ -40,7 +41,7 @@ pub(crate) struct Core {
 }
 
 /// One server of the list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Server {
     state: Mutex<ServerState>,
     keeper: Keeper,
@@ -78,9 +79,21 @@ pub(crate) struct Heard {
 }
 
 impl Core {
+    /// On the process's own clock.
     pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        let servers = (0..store.servers().max(1)).map(|_| Server::default()).collect();
+        Core::on(Arc::default(), store, exchange_limit)
+    }
+
+    /// On a clock that can be moved.
+    pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
+        let servers = (0..store.servers().max(1))
+            .map(|_| Server {
+                state: Mutex::default(),
+                keeper: Keeper::new(Arc::clone(&clock)),
+            })
+            .collect();
         Arc::new(Core {
+            clock,
             store,
             exchange_limit,
             queues: Queues::new(),
@@ -89,14 +102,25 @@ impl Core {
         })
     }
 
+    /// Both clocks, now.
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The clock was moved: whoever sleeps until some time on it looks at it again.
+    pub(crate) fn clock_was_moved(&self) {
+        self.queues.wake_all();
+        self.servers.iter().for_each(|server| server.keeper.wake());
+    }
+
     /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent.
     fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
-        let sent = clock::now();
+        let sent = self.now();
         if limit.is_zero() {
             return Heard::nothing(sent);
         }
         let answer = self.store.exchange(item, batch, only_on, limit);
-        let received = clock::now();
+        let received = self.now();
         let mut best = None;
         if let Some(instance) = answer.instance {
             let mut server = self.server(item).state();

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use crate::config::Builder;
+use crate::in_process::Memory;
 use crate::key::ItemName;
 use crate::locks::Locks;
-use crate::memory::Memory;
 use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, Store};
 
 const EXCHANGE: Duration = Duration::from_millis(120);
