@@ -12,9 +12,9 @@ use super::{Core, Counters, Heard, dice};
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec};
+use crate::protocol::{Acquire, Answered, Grant, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec};
 use crate::queue::{Joined, Place, Progress, Turn};
-use crate::store::{Batch, Damage, Instance, Nonce, Request};
+use crate::store::{Batch, Damage, Nonce, Request};
 
 /// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
 /// one attempt of a caller who does not want to wait at all.
@@ -112,7 +112,7 @@ impl Contender<'_> {
     }
 
     /// Takes note of what an exchange met with, and returns the rest of it.
-    fn heed(&mut self, heard: Heard, batch: &Batch, limit: Duration) -> crate::protocol::Answered {
+    fn heed(&mut self, heard: Heard, batch: &Batch, limit: Duration) -> Answered {
         if let (Some(pending), Some(nonce)) = (heard.pending, written_nonce(batch)) {
             let keeper = self.core.keeper(&self.spec.item);
             keeper.settle(self.core, self.spec, nonce, Some(pending));
@@ -230,7 +230,7 @@ fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
-                let mut heard = exchange(core, item, &batch, only_on, limit);
+                let mut heard = core.exchange(item, &batch, only_on, limit);
                 listen(&mut heard);
                 now = heard.received;
                 input = Input::Answered(heard.answered);
@@ -239,10 +239,6 @@ fn run<T>(
             Output::Done(outcome) => return Some(outcome),
         }
     }
-}
-
-fn exchange(core: &Core, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
-    core.exchange(item, batch, only_on, limit)
 }
 
 /// The nonce under which a batch creates an item, if it does.

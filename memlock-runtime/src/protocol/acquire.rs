@@ -22,7 +22,7 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use super::{Answered, Grant, Input, Output, Pause, Spec, Watch, lock_of};
-use crate::lease::{Deadline, Now, ttl_of};
+use crate::lease::{Now, ttl_of};
 use crate::store::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
 use crate::token::Token;
 
@@ -319,13 +319,7 @@ impl Acquire {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
-        let deadline = Deadline::of_grant(
-            answered.sent,
-            self.spec.timeout,
-            ttl_of(self.spec.lease()),
-            answered.server_second(),
-            answered.best,
-        );
+        let deadline = self.spec.deadline(answered);
         let grant = Grant {
             nonce,
             instance,

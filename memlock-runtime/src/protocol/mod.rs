@@ -42,7 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
-use crate::lease::{Deadline, Now, Reading};
+use crate::lease::{Deadline, Now, Reading, ttl_of};
 use crate::store::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Replies, Reply};
 use crate::token::Token;
 
@@ -68,6 +68,17 @@ impl Spec {
     /// The lease as the item tells it. It is the holder's timeout: nothing is handed on under the same grant.
     fn lease(&self) -> Duration {
         self.timeout
+    }
+
+    /// Until when to believe in a lease whose proof is `answered`.
+    fn deadline(&self, answered: &Answered) -> Deadline {
+        Deadline::of_grant(
+            answered.sent,
+            self.timeout,
+            ttl_of(self.lease()),
+            answered.server_second(),
+            answered.best,
+        )
     }
 
     fn record(&self, nonce: Nonce, renewal: u32) -> Record {

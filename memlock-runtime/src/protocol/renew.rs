@@ -131,13 +131,7 @@ impl Renew {
 
     /// Both the old and the new deadline are proofs, since the server's expiry only moves forward: the later one counts.
     fn later_deadline(&self, now: Now, answered: &Answered) -> Deadline {
-        let new = Deadline::of_grant(
-            answered.sent,
-            self.spec.timeout,
-            ttl_of(self.spec.lease()),
-            answered.server_second(),
-            answered.best,
-        );
+        let new = self.spec.deadline(answered);
         if new.remaining(now) > self.grant.deadline.remaining(now) {
             new
         } else {
