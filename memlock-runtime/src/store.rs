@@ -224,6 +224,10 @@ impl<S: Store> Store for Arc<S> {
     fn servers(&self) -> usize {
         (**self).servers()
     }
+
+    fn evicts(&self, item: &ItemName) -> Option<bool> {
+        (**self).evicts(item)
+    }
 }
 
 /// Where the items are: a memcached server list, or the in-process store.
@@ -240,4 +244,10 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// How many servers there are.
     fn servers(&self) -> usize;
+
+    /// Whether the server that keeps `item` evicts others to make room for a store. One that does not refuses stores when
+    /// it is full, and deletes what is under them. `None`: it has not been asked yet.
+    fn evicts(&self, _item: &ItemName) -> Option<bool> {
+        Some(true)
+    }
 }

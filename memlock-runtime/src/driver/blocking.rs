@@ -51,7 +51,7 @@ pub(crate) fn acquire(
         Joined::Head(turn) => turn,
         Joined::Behind(place) => waiting.for_turn(place)?,
     };
-    let look_first = core.is_short_of_memory(&spec.item, started);
+    let look_first = core.must_look_first(&spec.item, started);
     let machine = Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started);
     let contender = Contender {
         core,

@@ -155,8 +155,12 @@ impl Core {
         }
     }
 
-    /// Whether contenders for `item` must read before they add.
-    fn is_short_of_memory(&self, item: &ItemName, now: Now) -> bool {
+    /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes
+    /// the item under it. A server that never evicts may refuse any store; others hardly ever do.
+    fn must_look_first(&self, item: &ItemName, now: Now) -> bool {
+        if self.store.evicts(item) != Some(true) {
+            return true;
+        }
         let refused = self.server(item).state().refused;
         refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
     }

@@ -97,6 +97,10 @@ impl Connection {
         self.peer.instance
     }
 
+    pub(super) fn evicts(&self) -> bool {
+        self.peer.evicts
+    }
+
     /// Whether an idle connection is still open and quiet.
     pub(super) fn is_idle(&mut self) -> bool {
         self.transport.is_idle()

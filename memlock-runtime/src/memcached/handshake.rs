@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) instance: Instance,
     /// Whether a miss proves by its opaque to which command it belongs.
     pub(super) opaque_on_miss: bool,
+    /// Whether it makes room for a store by evicting others (it was started without `-M`).
+    pub(super) evicts: bool,
 }
 
 /// Why a server will not do.
@@ -43,6 +45,7 @@ pub(super) struct Handshake {
     uptime: Option<u64>,
     pid: Option<u32>,
     cas: Option<bool>,
+    evicts: bool,
 }
 
 impl Handshake {
@@ -63,6 +66,8 @@ impl Handshake {
             (0, "uptime") => self.uptime = value.parse().ok(),
             (0, "pid") => self.pid = value.parse().ok(),
             (1, "cas_enabled") => self.cas = Some(value == "yes"),
+            // Not told, it is taken for one that does not: that costs a look, and not a lock.
+            (1, "evictions") => self.evicts = value == "on",
             _ => {}
         }
         Ok(false)
@@ -121,6 +126,7 @@ impl Handshake {
         Ok(Peer {
             instance,
             opaque_on_miss: version >= OPAQUE_ON_MISS,
+            evicts: self.evicts,
         })
     }
 
@@ -165,7 +171,7 @@ mod tests {
         "STAT time 1800000100",
         "STAT version 1.6.18",
         "END",
-        "STAT maxbytes 67108864",
+        "STAT evictions on",
         "STAT cas_enabled yes",
         "END",
     ];
@@ -205,8 +211,13 @@ mod tests {
         let peer = Peer {
             instance,
             opaque_on_miss: true,
+            evicts: true,
         };
         assert_eq!(verdict(&GOOD), Ok(peer));
+        for (not, told) in [("STAT evictions off", "-M"), ("STAT x y", "nothing")] {
+            let evicts = with("STAT evictions on", not).map(|peer| peer.evicts);
+            assert_eq!(evicts, Ok(false), "told {told}");
+        }
         assert_eq!(
             with("STAT version 1.6.18", "STAT version 1.6.17"),
             Ok(Peer {
@@ -234,7 +245,7 @@ mod tests {
             ("STAT pid 77", "STAT pid 4294967296", "proxy"),
             ("STAT pid 77", "ERROR Too many open connections", "-c"),
             ("STAT pid 77", "CLIENT_ERROR unauthenticated", "authentication"),
-            ("STAT maxbytes 67108864", "SERVER_ERROR no", "`stats settings`"),
+            ("STAT evictions on", "SERVER_ERROR no", "`stats settings`"),
             ("STAT pid 77", "HTTP/1.1 400 Bad Request", "does not speak"),
             ("STAT pid 77", "", "does not speak"),
             ("STAT pid 77", "\u{1}\u{2}", "\\x01\\x02"),

@@ -101,4 +101,8 @@ impl Store for Memcached {
     fn servers(&self) -> usize {
         self.nodes.len()
     }
+
+    fn evicts(&self, item: &ItemName) -> Option<bool> {
+        self.node(item).and_then(|node| node.evicts())
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::address::Server;
 use super::connection::{Connection, NotOpened, NotSent};
@@ -23,6 +23,8 @@ pub(super) struct Node {
     clock: ItemName,
     dialer: Dialer,
     pool: Pool,
+    /// Whether the server evicts, as it told on the last connection that was opened.
+    evicts: RwLock<Option<bool>>,
 }
 
 impl Node {
@@ -32,11 +34,16 @@ impl Node {
             server,
             clock,
             pool: Pool::default(),
+            evicts: RwLock::default(),
         }
     }
 
     pub(super) fn server(&self) -> &Server {
         &self.server
+    }
+
+    pub(super) fn evicts(&self) -> Option<bool> {
+        *self.evicts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// [`Store::exchange`](crate::store::Store::exchange) with this server.
@@ -82,7 +89,9 @@ impl Node {
 
     fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
         let stream = self.dialer.dial(limit).map_err(NotOpened::Failed)?;
-        Connection::open(stream, limit)
+        let connection = Connection::open(stream, limit)?;
+        *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.evicts());
+        Ok(connection)
     }
 
     /// One try. `None` where a pooled connection turned out to be dead, and the batch has changed nothing and will not:

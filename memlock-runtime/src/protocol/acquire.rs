@@ -95,7 +95,7 @@ enum State {
 pub struct Acquire {
     spec: Spec,
     state: State,
-    /// Begin by looking, because the server has lately refused for lack of memory: see the rule on blind stores.
+    /// Begin by looking, because the server may refuse for lack of memory: see the rule on blind stores.
     look_first: bool,
     started: Option<Now>,
     watch: Option<Watch>,
