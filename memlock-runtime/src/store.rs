@@ -180,11 +180,11 @@ pub struct Fault {
     pub source: Source,
 }
 
-/// The requests of one exchange, usually two or three.
-pub type Batch = SmallVec<[Request; 3]>;
+/// The requests of one exchange: one or two.
+pub type Batch = SmallVec<[Request; 2]>;
 
 /// The replies of one exchange.
-pub type Replies = SmallVec<[Reply; 3]>;
+pub type Replies = SmallVec<[Reply; 2]>;
 
 /// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
 /// exactly when there is a `fault`.

@@ -3,6 +3,7 @@
 //! std only: this is the first thing that a newcomer's machine compiles.
 
 mod cargo;
+mod mutants;
 mod setup;
 mod tasks;
 
@@ -36,6 +37,11 @@ const COMMANDS: &[Command] = &[
         name: "test",
         summary: "run all tests, also those against memcached; arguments go to cargo test",
         run: tasks::test,
+    },
+    Command {
+        name: "mutants",
+        summary: "put deliberate faults into a copy of the core, and see that tests catch each; names choose some",
+        run: mutants::run,
     },
     Command {
         name: "bench",
@@ -77,7 +83,7 @@ fn help(arguments: &[String]) -> Result<(), String> {
     no_arguments(arguments)?;
     println!("cargo xtask <command>\n");
     for Command { name, summary, .. } in COMMANDS {
-        println!("  {name:<6} {summary}");
+        println!("  {name:<7} {summary}");
     }
     Ok(())
 }

@@ -1,0 +1,221 @@
+//! What every test begins with, and what it holds every caller to.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+use std::{panic, thread};
+
+use memlock::{Error, Guard, Locks, Token};
+use memlock_testkit::{Memcached, wait_until};
+
+use crate::proxy::Proxy;
+use crate::wire::{Item, Probe};
+
+/// Long enough for anything on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a busy machine may add to a promised time.
+pub(crate) const MARGIN: Duration = Duration::from_millis(500);
+
+/// For how long a lock that nobody got may keep others out. The promise is a tenth of it, on an idle machine.
+pub(crate) const ORPHANED: Duration = Duration::from_secs(1);
+
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Tests that measure time share the processors with each other, but not with one that uses them up.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+pub(crate) fn part_of_the_machine() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn whole_machine() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A server, a faulty way and a straight way to it, and one lock.
+pub(crate) struct Stage {
+    pub(crate) key: &'static str,
+    /// The lock's name on the server.
+    pub(crate) item: String,
+    pub(crate) proxy: Proxy,
+    /// Locks on the straight way.
+    pub(crate) direct: Locks,
+    pub(crate) server: Arc<Memcached>,
+    exchange: Duration,
+    probe: RefCell<Probe>,
+    last: Cell<Option<Token>>,
+    callers: Cell<u32>,
+    _share: RwLockReadGuard<'static, ()>,
+}
+
+/// A caller on the faulty way, told apart from all others by what it calls itself in items.
+pub(crate) struct Caller {
+    pub(crate) locks: Locks,
+    pub(crate) label: String,
+}
+
+impl Stage {
+    /// On the server that tests share: keys are a test's own.
+    pub(crate) fn set(key: &'static str, exchange: Duration) -> Stage {
+        Stage::on(Memcached::shared(), key, exchange)
+    }
+
+    pub(crate) fn on(server: Arc<Memcached>, key: &'static str, exchange: Duration) -> Stage {
+        listen_for_panics();
+        let share = part_of_the_machine();
+        let direct = Locks::builder()
+            .servers(server.address())
+            .build()
+            .expect("a good address");
+        let first = direct.lock(key).acquire().expect("nobody else has it");
+        let (item, token) = first.tokens().next().expect("one lock");
+        drop(first);
+        Stage {
+            key,
+            item,
+            proxy: Proxy::before(&server.address()),
+            direct,
+            probe: RefCell::new(Probe::of(&server.address())),
+            server,
+            exchange,
+            last: Cell::new(Some(token)),
+            callers: Cell::new(0),
+            _share: share,
+        }
+    }
+
+    /// A caller who has never connected.
+    pub(crate) fn caller(&self) -> Caller {
+        let number = self.callers.get();
+        self.callers.set(number + 1);
+        // Of one length, so that the bytes of an exchange stay as many.
+        let label = format!("caller-{number:06}");
+        let locks = Locks::builder()
+            .servers(self.proxy.address())
+            .exchange_timeout(self.exchange)
+            .holder_label(&*label)
+            .build()
+            .expect("a good address");
+        Caller { locks, label }
+    }
+
+    /// What the server keeps under the lock's name.
+    pub(crate) fn kept(&self) -> Option<Item> {
+        self.probe.borrow_mut().item(&self.item)
+    }
+
+    /// The server's answer to one meta command.
+    pub(crate) fn ask(&self, command: &str) -> String {
+        self.probe.borrow_mut().ask(command)
+    }
+
+    /// Two exchanges, and what a busy machine adds.
+    pub(crate) fn limit(&self) -> Duration {
+        2 * self.exchange + MARGIN
+    }
+
+    /// Whoever has a guard has the lock: it is his on the server, under the CAS that his token was made of.
+    #[track_caller]
+    pub(crate) fn assert_proved(&self, caller: &Caller, guard: &Guard) {
+        let kept = self.kept().expect("granted, and not on the server");
+        assert!(kept.value.contains(&caller.label), "another's: {kept:?}");
+        assert_eq!(kept.cas, cas_of(guard.token()), "granted without proof: {kept:?}");
+        assert!(guard.is_valid());
+        self.assert_rises(guard);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_rises(&self, guard: &Guard) {
+        let token = Some(guard.token());
+        assert!(self.last.get() < token, "a token that does not rise");
+        self.last.set(token);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_unavailable(&self, error: &Error) {
+        match error {
+            Error::Unavailable { key, server, .. } => {
+                assert_eq!((key, server), (&self.item, &self.proxy.address()));
+            }
+            error => panic!("another error: {error}"),
+        }
+    }
+
+    /// What is owed after every fault: another can have the lock, and nobody takes it from him. Returns how long it took.
+    #[track_caller]
+    pub(crate) fn assert_free(&self) -> Duration {
+        let began = Instant::now();
+        let mut got = None;
+        wait_until("the lock to be free", ORPHANED, || {
+            got = self.direct.lock(self.key).try_acquire().ok();
+            got.is_some()
+        });
+        let took = began.elapsed();
+        let guard = got.expect("it was waited for");
+        self.assert_rises(&guard);
+        let kept = self.kept().expect("his lock was deleted");
+        assert_eq!(kept.cas, cas_of(guard.token()), "his lock was overwritten: {kept:?}");
+        took
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a thread of memlock's own panicked");
+        }
+    }
+}
+
+/// Tokens are made of the server's start, the item's CAS and the number of a hand-over.
+fn cas_of(token: Token) -> u64 {
+    (token.get() & 0xffff_ffff) >> 8
+}
+
+/// What threads of memlock's own panicked of; nobody else would notice.
+static PANICS: AtomicU32 = AtomicU32::new(0);
+
+fn listen_for_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().name().is_some_and(|name| name.starts_with("memlock-")) {
+                PANICS.fetch_add(1, Ordering::SeqCst);
+            }
+            usual(info);
+        }));
+    });
+}
+
+/// How long things took, for people.
+#[derive(Default)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Median and maximum.
+    pub(crate) fn summary(&mut self) -> String {
+        self.0.sort_unstable();
+        let median = self.0.get(self.0.len() / 2).copied().unwrap_or_default();
+        let most = self.0.last().copied().unwrap_or_default();
+        format!("free again after {median:.1?}, at most {most:.1?}")
+    }
+}
+
+pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
+    let started = Instant::now();
+    let result = what();
+    (result, started.elapsed())
+}
