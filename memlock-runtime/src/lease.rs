@@ -274,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_is_dated_by_when_it_was_asked_for_however_late_its_reply() {
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER, at(0.0), at(0.9));
+        // The same stop of 7 s. Dated by its reply, the reading would hide 0.9 s of it.
+        let deadline = Deadline::of_grant(
+            at(10.0),
+            Duration::from_secs(5),
+            ttl_of(Duration::from_secs(5)),
+            Some(SERVER + 3),
+            clock.best(at(10.0)),
+        );
+        let expected = 14.0 - 7.0 - 2.0 - 0.15 - 0.014 + 0.0091;
+        assert!((length(deadline) - expected).abs() < 1e-6, "{}", length(deadline));
+    }
+
+    #[test]
     fn a_punctual_server_clock_leaves_the_whole_timeout() {
         for timeout in [0.2, 1.0, 30.0, 3600.0, 86_400.0, 29.0 * 86_400.0] {
             let timeout = Duration::from_secs_f64(timeout);

@@ -8,7 +8,7 @@ use super::{Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Re
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::memory::Items;
-use crate::store::{Batch, Damage, Instance, Nonce, Refusal, Replies, Reply, Request};
+use crate::store::{Batch, Damage, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
 
 const START: u64 = 1_800_000_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -283,6 +283,29 @@ fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
 }
 
 #[test]
+fn a_watch_counts_from_the_receipt_of_the_first_look() {
+    // The look is on its way for two seconds, and the lock is granted meanwhile.
+    let mut world = World::new();
+    let mut waiter = Acquire::new(spec(), None, true);
+    let (sent, fresh) = (world.at(), world.fresh());
+    let Output::Exchange { batch, only_on } = waiter.step(sent, fresh, Input::Start) else {
+        panic!("it looks first")
+    };
+    world.now += Duration::from_secs(2);
+    let holder = world.granted();
+    let seen = Answered {
+        sent,
+        ..world.exchange(&batch, only_on)
+    };
+    let taken = world.run(&mut waiter, Input::Answered(seen), 100_000);
+    assert!(matches!(taken, Some(Outcome::Granted(_))), "{taken:?}");
+    assert!(
+        holder.deadline.has_passed(world.at()),
+        "taken over while its holder believed"
+    );
+}
+
+#[test]
 fn a_renewed_lease_is_not_taken_over() {
     let mut world = World::new();
     let mut grant = world.granted();
@@ -381,11 +404,18 @@ fn an_add_without_a_reply_is_never_forgotten() {
         // It was not executed when the contender looked. It may be, later.
         let mut world = World::new().fated(&[Fate::Swallowed(damage)]);
         let (outcome, machine) = world.acquire(spec());
-        assert!(matches!(outcome, Outcome::Granted(_)));
+        let Outcome::Granted(grant) = outcome else {
+            panic!("{outcome:?}")
+        };
         assert_eq!(
             machine.outstanding(),
             [Nonce(1)],
             "somebody must go on listening for it"
+        );
+        assert_ne!(
+            grant.nonce,
+            Nonce(1),
+            "whoever cleans up after the lost attempt would delete the lock"
         );
         let mut world = World::new().fated(&[Fate::Executed(damage), Fate::Swallowed(damage)]);
         let (outcome, machine) = world.acquire(spec());
@@ -458,6 +488,31 @@ fn a_grant_that_comes_with_too_little_left_is_given_back() {
         matches!(world.acquire(other).0, Outcome::Granted(_)),
         "nothing was left behind"
     );
+}
+
+#[test]
+fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
+    // The server's clock lags, so that each of three grants comes with too little left. One of them is not given back.
+    let lagging = || {
+        let mut world = World::new();
+        let grant = world.granted();
+        assert_eq!(world.release_grant(&grant), Released::Released);
+        world.lag = 19;
+        (world, Acquire::new(spec(), None, false))
+    };
+    let lost = Fate::Swallowed(Damage::Late);
+
+    let (world, mut contender) = lagging();
+    let mut world = world.fated(&[Fate::Fine, lost]);
+    let outcome = world.run(&mut contender, Input::Start, 0);
+    assert_eq!(outcome, Some(Outcome::TooSlow), "it waits for its own leftover");
+    assert_eq!((contender.outstanding(), world.holder()), (&[][..], None));
+
+    let (world, mut contender) = lagging();
+    let mut world = world.fated(&[Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, lost]);
+    assert_eq!(world.run(&mut contender, Input::Start, 0), Some(Outcome::TooSlow));
+    let left = world.holder().expect("the last of them is still there");
+    assert_eq!(contender.outstanding(), [left], "somebody must clear it away");
 }
 
 #[test]
@@ -582,6 +637,65 @@ fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
 }
 
 #[test]
+fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
+    // A grant without a clock to read, which is given back, and an attempt without a reply, which is cleared away.
+    for fate in [Fate::Fine, Fate::Executed(Damage::Cut)] {
+        let mut world = World::new().fated(&[fate]);
+        world.items.lose_clock();
+        let mut contender = Acquire::new(spec(), None, false);
+        let mut input = Input::Start;
+        let (batch, only_on) = loop {
+            let fresh = world.fresh();
+            match contender.step(world.at(), fresh, input) {
+                Output::Exchange { batch, only_on } if matches!(batch[..], [Request::Delete { .. }]) => {
+                    break (batch, only_on);
+                }
+                Output::Exchange { batch, only_on } => input = Input::Answered(world.exchange(&batch, only_on)),
+                other => panic!("{other:?}"),
+            }
+        };
+        // Before the delete arrives the server is restarted, and a stranger gets the lock under the same CAS.
+        world.restart();
+        let stranger = world.granted();
+        assert!(
+            matches!(batch[..], [Request::Delete { cas, .. }] if cas == stranger.cas),
+            "the trap is set"
+        );
+        let answered = world.exchange(&batch, only_on);
+        assert_eq!(world.run(&mut contender, Input::Answered(answered), 5), None);
+        assert_eq!(world.holder(), Some(stranger.nonce));
+    }
+}
+
+#[test]
+fn an_item_with_another_full_name_is_another_lock_whatever_its_hash() {
+    // Names too long for memcached are shortened with a hash. Here that of another lock is the same.
+    let long = |key: &str| ItemName::of_lock("memlock", "protocol", &key.repeat(300));
+    let spec = Spec {
+        item: long("x"),
+        wait: Some(TIMEOUT * 3 / 2),
+        ..spec()
+    };
+    let mut world = World::new();
+    let record = Record {
+        full_name: long("y").full().cloned(),
+        ..spec.record(Nonce(77), 0)
+    };
+    let others = Request::Add {
+        item: spec.item.clone(),
+        record,
+        ttl: 100,
+    };
+    world.items.apply(world.second(), &others);
+    assert_eq!(
+        world.release(Release::of_nonce(spec.item.clone(), Nonce(77))),
+        Released::Gone
+    );
+    let (outcome, _) = world.acquire(spec);
+    assert_eq!(outcome, Outcome::Busy { holder: None }, "it took over another lock");
+}
+
+#[test]
 fn tokens_rise_across_release_expiry_take_over_flush_and_restart() {
     let mut world = World::new();
     let mut last = world.granted();
@@ -615,9 +729,11 @@ fn a_renewal_extends_the_deadline_and_keeps_the_token() {
     let mut world = World::new();
     let grant = world.granted();
     world.now += TIMEOUT / 2;
+    let sent = world.at();
     let Renewed::Renewed(renewed) = world.renew(&grant) else {
         panic!("it is held")
     };
+    assert_eq!(renewed.deadline.sent(), sent, "counted from before the request left");
     assert!(renewed.deadline.remaining(world.at()) > TIMEOUT - Duration::from_millis(10));
     assert_eq!(
         (renewed.token, renewed.nonce, renewed.renewals),
