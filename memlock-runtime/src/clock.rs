@@ -1,7 +1,8 @@
 //! The one place that reads clocks. Everything else is handed a [`Now`].
 
-use std::sync::OnceLock;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::lease::Now;
@@ -11,6 +12,14 @@ use crate::lease::Now;
 pub(crate) struct Clock {
     /// How far they have been moved, in nanoseconds.
     ahead: AtomicU64,
+    /// Who sleeps until some time on them, and is to look again when they were moved.
+    sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
+}
+
+/// Somebody who sleeps until some time on a [`Clock`].
+pub(crate) trait Sleeper: fmt::Debug + Send + Sync {
+    /// The clock was moved.
+    fn wake(&self);
 }
 
 impl Clock {
@@ -30,6 +39,18 @@ impl Clock {
         // Saturating at 584 years, and never back.
         let add = |ahead: u64| Some(ahead.saturating_add(by));
         let _ = self.ahead.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        let sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sleepers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|sleeper| sleeper.wake());
+    }
+
+    /// From now on `sleeper` is woken when the clocks are moved.
+    pub(crate) fn wake_on_move(&self, sleeper: Weak<dyn Sleeper>) {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+        sleepers.push(sleeper);
     }
 }
 

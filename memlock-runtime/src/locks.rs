@@ -90,9 +90,8 @@ impl Locks {
         }
     }
 
-    /// The same settings over another store.
-    #[cfg(test)]
-    pub(crate) fn with_core(&self, core: Arc<Core>) -> Locks {
+    /// The same settings over another core.
+    pub(crate) fn on(&self, core: Arc<Core>) -> Locks {
         Locks {
             core,
             settings: Arc::clone(&self.settings),

@@ -38,7 +38,21 @@ pub(crate) struct Queues {
 }
 
 /// Queues by their key, which carries its hash, so that it is computed once for all that a caller does in its turn.
-type Shard = HashMap<Slot, Queue, BuildHasherDefault<Precomputed>>;
+type BySlot<T> = HashMap<Slot, T, BuildHasherDefault<Precomputed>>;
+
+/// A part of the keys.
+#[derive(Debug, Default)]
+struct Shard {
+    queues: BySlot<Queue>,
+    /// What was known of holders when the last waiter gave up. A nonce and a renewal number that are still the same when
+    /// somebody comes back have not changed meanwhile, so the watch goes on: callers who try now and then inherit a dead
+    /// holder's lock as well as one who waits for it.
+    watches: BySlot<Watch>,
+}
+
+/// How many watches are kept in a shard for queues that are gone. Then all are forgotten: that costs their keys' next
+/// contenders a lease's time where a holder is dead, and nothing else.
+const MOST_WATCHES: usize = 256;
 
 /// The name of a queue with its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +125,11 @@ impl Queues {
             hash: self.hasher.hash_one(item),
             item: item.clone(),
         };
-        match self.shard(&slot).entry(slot.clone()) {
+        let mut shard = self.shard(&slot);
+        let Shard { queues, watches } = &mut *shard;
+        match queues.entry(slot.clone()) {
             Entry::Vacant(vacant) => {
+                let watch = watches.remove(&slot);
                 let number = self.number();
                 vacant.insert(Queue {
                     turn: number,
@@ -122,7 +139,7 @@ impl Queues {
                     queues: Arc::clone(self),
                     slot,
                     number,
-                    watch: None,
+                    watch,
                 })
             }
             Entry::Occupied(mut queue) => {
@@ -146,7 +163,7 @@ impl Queues {
     pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = shard.values().flat_map(|queue| &queue.waiting);
+            let waiting = shard.queues.values().flat_map(|queue| &queue.waiting);
             waiting.for_each(|waiter| waiter.waker.wake_by_ref());
         }
     }
@@ -166,12 +183,18 @@ impl Queues {
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone.
     fn pass_on(&self, slot: &Slot, number: u64, watch: Option<Watch>) {
         let mut shard = self.shard(slot);
-        let Some(queue) = shard.get_mut(slot).filter(|queue| queue.turn == number) else {
+        let Some(queue) = shard.queues.get_mut(slot).filter(|queue| queue.turn == number) else {
             return;
         };
         queue.watch = watch;
         let Some(next) = queue.next_turn(self.number()) else {
-            shard.remove(slot);
+            shard.queues.remove(slot);
+            if let Some(watch) = watch {
+                if shard.watches.len() >= MOST_WATCHES {
+                    shard.watches.clear();
+                }
+                shard.watches.insert(slot.clone(), watch);
+            }
             return;
         };
         // Under the lock, so that a waiter who leaves at this moment finds out that the turn is its to pass on.
@@ -183,10 +206,10 @@ impl Queues {
     /// Turn `number` is over, and nobody gets the next: all who wait are told why.
     fn dismiss(&self, slot: &Slot, number: u64, verdict: &Error) {
         let mut shard = self.shard(slot);
-        if shard.get(slot).is_none_or(|queue| queue.turn != number) {
+        if shard.queues.get(slot).is_none_or(|queue| queue.turn != number) {
             return;
         }
-        let waiting = shard.remove(slot).map(|queue| queue.waiting).unwrap_or_default();
+        let waiting = shard.queues.remove(slot).map(|queue| queue.waiting).unwrap_or_default();
         drop(shard);
         for waiter in waiting {
             // The only one that sets it.
@@ -245,7 +268,7 @@ impl Place {
             return Progress::Dismissed(verdict.clone());
         }
         let mut shard = self.queues.shard(&self.slot);
-        let number = shard.get_mut(&self.slot).and_then(|queue| {
+        let number = shard.queues.get_mut(&self.slot).and_then(|queue| {
             if !waiter.has_turn.load(Ordering::Acquire) {
                 let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
                 if !is_first || queue.leased_until.is_none_or(|until| now < until) {
@@ -279,6 +302,7 @@ impl Place {
     pub(crate) fn trouble(&self) -> Option<Error> {
         self.queues
             .shard(&self.slot)
+            .queues
             .get(&self.slot)
             .and_then(|queue| queue.trouble.clone())
     }
@@ -295,6 +319,7 @@ impl Place {
     pub(crate) fn leased_until(&self) -> Option<Duration> {
         self.queues
             .shard(&self.slot)
+            .queues
             .get(&self.slot)
             .and_then(|queue| queue.leased_until)
     }
@@ -309,7 +334,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         let mut shard = self.queues.shard(&self.slot);
-        let Some(queue) = shard.get_mut(&self.slot) else { return };
+        let Some(queue) = shard.queues.get_mut(&self.slot) else {
+            return;
+        };
         queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
         let (number, watch) = (queue.turn, queue.watch);
         // Under the lock: a turn that was given meanwhile is this one's to pass on.
@@ -336,7 +363,11 @@ impl Turn {
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.slot);
-        if let Some(queue) = shard.get_mut(&self.slot).filter(|queue| queue.turn == self.number) {
+        if let Some(queue) = shard
+            .queues
+            .get_mut(&self.slot)
+            .filter(|queue| queue.turn == self.number)
+        {
             queue.leased_until = Some(until);
             queue.watch = Some(watch);
             // The first in line is to step in when the lease ends, and may be asleep for longer than that.
@@ -353,7 +384,11 @@ impl Turn {
     /// The last exchange failed with `trouble`, and is tried again; or it did not.
     pub(crate) fn met(&self, trouble: Option<Error>) {
         let mut shard = self.queues.shard(&self.slot);
-        if let Some(queue) = shard.get_mut(&self.slot).filter(|queue| queue.turn == self.number) {
+        if let Some(queue) = shard
+            .queues
+            .get_mut(&self.slot)
+            .filter(|queue| queue.turn == self.number)
+        {
             queue.trouble = trouble;
         }
     }
@@ -502,7 +537,37 @@ mod tests {
         let next = has_turn(next, Duration::ZERO, "the head has left");
         assert_eq!(next.watch, Some(watch));
         drop(next);
-        assert_eq!(head(&queues).watch, None, "a queue that is gone watches nothing");
+        assert_eq!(head(&queues).watch, Some(watch), "whoever comes back goes on watching");
+        let mut held = head(&queues);
+        held.watch = None;
+        drop(held);
+        assert_eq!(head(&queues).watch, None, "a lock that was had is not watched any more");
+    }
+
+    #[test]
+    fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
+        let queues = Queues::new();
+        let watch = Watch::observe(
+            None,
+            &crate::store::Record {
+                nonce: crate::store::Nonce(1),
+                lease: Duration::from_secs(1),
+                renewal: 0,
+                label: "".into(),
+                full_name: None,
+            },
+            crate::lease::Now::default(),
+        );
+        for key in 0..20_000 {
+            let item = ItemName::of_lock("memlock", "queue", &key.to_string());
+            match queues.join(&item, || unreachable!()) {
+                Joined::Head(mut turn) => turn.watch = Some(watch),
+                Joined::Behind(_) => panic!("another key's"),
+            }
+        }
+        let kept = |shard: &Mutex<Shard>| shard.lock().expect("no panic").watches.len();
+        let kept: usize = queues.shards.iter().map(kept).sum();
+        assert!(kept > 0 && kept <= SHARDS * MOST_WATCHES, "{kept}");
     }
 
     #[test]
@@ -554,7 +619,7 @@ mod tests {
             queues
                 .shards
                 .iter()
-                .all(|shard| shard.lock().expect("no panic").is_empty())
+                .all(|shard| shard.lock().expect("no panic").queues.is_empty())
         );
     }
 }

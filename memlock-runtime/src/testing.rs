@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Builder;
+use crate::driver::Core;
 use crate::in_process::Memory;
 use crate::key::{IntoKey, ItemName};
 use crate::locks::Locks;
@@ -56,7 +57,14 @@ impl TestServer {
     /// Lets time pass at once, for the locks and the server, and wakes those who wait for it. Clocks do not go back.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.locks.core().clock_was_moved();
+    }
+
+    /// Other locks on the same server and the same clock, as another process would have them: it knows nothing of what
+    /// the first one's threads do, but by asking the server.
+    pub fn other_process(&self) -> Locks {
+        let limit = self.locks.core().exchange_limit;
+        let core = Core::on(Arc::clone(&self.clock), Box::new(Arc::clone(&self.memory)), limit);
+        self.locks.on(core)
     }
 
     /// Switches the server off or on: while it is off, no request reaches it. It keeps its items and its clock.
@@ -102,6 +110,26 @@ mod tests {
             assert!(token > stuck.token());
         });
         assert!(stuck.check().is_err_and(|error| error.is_lost()));
+    }
+
+    #[test]
+    fn who_tries_now_and_then_inherits_a_dead_holders_lock_after_its_lease() {
+        let (locks, server) = Locks::in_memory();
+        let minute = Duration::from_mins(1);
+        let dead = server.other_process();
+        std::mem::forget(dead.lock("k").timeout(minute).acquire().expect("it is free"));
+        server.advance(minute / 2);
+        assert!(locks.lock("k").try_acquire().is_err(), "it is held");
+        server.advance(minute / 2);
+        assert!(
+            locks.lock("k").try_acquire().is_err(),
+            "it has been watched for half a minute only"
+        );
+        server.advance(minute / 2 + Duration::from_secs(1));
+        assert!(
+            locks.lock("k").try_acquire().is_ok(),
+            "watched for its whole lease, and free before its TTL ends"
+        );
     }
 
     #[test]

@@ -147,7 +147,11 @@ impl Contender<'_> {
         let (error, is_everyones) = match outcome {
             Outcome::Granted(grant) => {
                 Counters::count(&self.core.counters.acquired);
-                let turn = self.turn.take();
+                let mut turn = self.turn.take();
+                if let Some(turn) = &mut turn {
+                    // There is nobody to watch any more.
+                    turn.watch = None;
+                }
                 let hold = Hold::new(Arc::clone(self.core), self.spec.clone(), grant, turn, now);
                 return Ok(Arc::new(hold));
             }

@@ -12,10 +12,10 @@ pub(crate) mod keeper;
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Sleeper};
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
@@ -92,25 +92,22 @@ impl Core {
                 keeper: Keeper::new(Arc::clone(&clock)),
             })
             .collect();
-        Arc::new(Core {
+        let core = Arc::new(Core {
             clock,
             store,
             exchange_limit,
             queues: Queues::new(),
             counters: Counters::default(),
             servers,
-        })
+        });
+        let sleeper: Weak<Core> = Arc::downgrade(&core);
+        core.clock.wake_on_move(sleeper);
+        core
     }
 
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
-    }
-
-    /// The clock was moved: whoever sleeps until some time on it looks at it again.
-    pub(crate) fn clock_was_moved(&self) {
-        self.queues.wake_all();
-        self.servers.iter().for_each(|server| server.keeper.wake());
     }
 
     /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent.
@@ -173,6 +170,13 @@ impl Core {
     fn server(&self, item: &ItemName) -> &Server {
         // `new` saw to it that there is one.
         &self.servers[self.store.server_index(item) % self.servers.len()]
+    }
+}
+
+impl Sleeper for Core {
+    fn wake(&self) {
+        self.queues.wake_all();
+        self.servers.iter().for_each(|server| server.keeper.wake());
     }
 }
 

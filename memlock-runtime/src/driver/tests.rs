@@ -86,7 +86,7 @@ fn stage() -> Stage {
         limits: Arc::clone(&limits),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.with_core(Core::new(Box::new(store), EXCHANGE));
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE));
     Stage { locks, hangs, limits }
 }
 
@@ -196,7 +196,7 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
 
     let store = Panics(Memory::new(), AtomicBool::new(false));
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.with_core(Core::new(Box::new(store), EXCHANGE));
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE));
     let lease = Duration::from_millis(300);
     let first = locks.lock(1).timeout(lease).renew().acquire().expect("it is free");
     wait_until("the first lease to run out, for its renewal panicked", || {
