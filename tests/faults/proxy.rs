@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,9 +39,15 @@ pub(crate) enum Deed {
     /// The server gets the request when the gate opens.
     HoldRequest,
     /// Something else comes back than the server's answer.
-    Answer { executed: bool, with: fn(&Seen<'_>) -> Vec<u8> },
+    Answer {
+        executed: bool,
+        with: fn(&Seen<'_>) -> Vec<u8>,
+    },
     /// The same, and after it bytes without end or line end, until the client closes or the gate opens.
-    Flood { executed: bool, with: fn(&Seen<'_>) -> Vec<u8> },
+    Flood {
+        executed: bool,
+        with: fn(&Seen<'_>) -> Vec<u8>,
+    },
 }
 
 /// How the client sees its connection end.
@@ -82,6 +88,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     flooded: AtomicU64,
+    is_over: AtomicBool,
 }
 
 #[derive(Default)]
@@ -90,8 +97,8 @@ struct State {
     has_fired: bool,
     is_down: bool,
     is_gate_open: bool,
-    is_over: bool,
     earlier: HashMap<Kind, Vec<u8>>,
+    answered: HashMap<Kind, u64>,
 }
 
 impl Proxy {
@@ -103,11 +110,12 @@ impl Proxy {
             state: Mutex::default(),
             changed: Condvar::new(),
             flooded: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
         });
         let listening = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if listening.state().is_over {
+                if listening.is_over.load(Ordering::SeqCst) {
                     break;
                 }
                 let shared = Arc::clone(&listening);
@@ -148,6 +156,12 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// How many exchanges of these kinds the server has answered.
+    pub(crate) fn answered(&self, kinds: &[Kind]) -> u64 {
+        let state = self.shared.state();
+        kinds.iter().filter_map(|kind| state.answered.get(kind)).sum()
+    }
+
     /// How many bytes of floods were taken from it.
     pub(crate) fn flooded(&self) -> u64 {
         self.shared.flooded.load(Ordering::Relaxed)
@@ -156,8 +170,8 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.state().is_over = true;
-        self.shared.changed.notify_all();
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.open_gate();
         // Wakes the listener, if it is still there.
         let _ = TcpStream::connect(self.address);
     }
@@ -296,15 +310,18 @@ impl Shared {
     fn answer(&self, server: &mut TcpStream, request: &[u8], kind: Kind, awaited: usize) -> Option<Vec<u8>> {
         server.write_all(request).ok()?;
         let reply = read_replies(server, kind, awaited)?;
+        let mut state = self.state();
+        *state.answered.entry(kind).or_default() += 1;
         if kind != Kind::Handshake {
-            self.state().earlier.insert(kind, reply.clone());
+            state.earlier.insert(kind, reply.clone());
         }
+        drop(state);
         Some(reply)
     }
 
     fn wait_at_gate(&self) {
         let mut state = self.state();
-        while !state.is_gate_open && !state.is_over {
+        while !state.is_gate_open {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -312,13 +329,10 @@ impl Shared {
     fn flood(&self, client: &mut TcpStream) -> Option<()> {
         // Short: the gate may open while nobody takes the bytes.
         client.set_write_timeout(Some(Duration::from_millis(5))).ok()?;
-        let bytes = [b'x'; 64 * 1024];
+        let bytes = vec![b'x'; 64 * 1024];
         loop {
-            {
-                let state = self.state();
-                if state.is_gate_open || state.is_over {
-                    return None;
-                }
+            if self.state().is_gate_open {
+                return None;
             }
             match client.write(&bytes) {
                 Ok(count) => {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use memlock::{Error, Guard, Locks, Token};
-use memlock_testkit::{Memcached, wait_until};
+use memlock_testkit::Memcached;
 
 use crate::proxy::Proxy;
-use crate::wire::{Item, Probe};
+use crate::wire::{Item, Kind, Probe};
 
 /// Long enough for anything on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,7 +44,7 @@ pub(crate) struct Stage {
     pub(crate) proxy: Proxy,
     /// Locks on the straight way.
     pub(crate) direct: Locks,
-    pub(crate) server: Arc<Memcached>,
+    _server: Arc<Memcached>,
     exchange: Duration,
     probe: RefCell<Probe>,
     last: Cell<Option<Token>>,
@@ -80,7 +80,7 @@ impl Stage {
             proxy: Proxy::before(&server.address()),
             direct,
             probe: RefCell::new(Probe::of(&server.address())),
-            server,
+            _server: server,
             exchange,
             last: Cell::new(Some(token)),
             callers: Cell::new(0),
@@ -111,6 +111,21 @@ impl Stage {
     /// The server's answer to one meta command.
     pub(crate) fn ask(&self, command: &str) -> String {
         self.probe.borrow_mut().ask(command)
+    }
+
+    /// How many reads of this lock …
+    pub(crate) fn reads(&self) -> u64 {
+        self.proxy.answered(&[Kind::Look, Kind::Acquire])
+    }
+
+    /// … attempts to store it …
+    pub(crate) fn sets(&self) -> u64 {
+        self.proxy.answered(&[Kind::Acquire])
+    }
+
+    /// … and deletes the server has answered on the faulty way.
+    pub(crate) fn deletes(&self) -> u64 {
+        self.proxy.answered(&[Kind::Delete])
     }
 
     /// Two exchanges, and what a busy machine adds.
@@ -148,14 +163,9 @@ impl Stage {
     /// What is owed after every fault: another can have the lock, and nobody takes it from him. Returns how long it took.
     #[track_caller]
     pub(crate) fn assert_free(&self) -> Duration {
-        let began = Instant::now();
-        let mut got = None;
-        wait_until("the lock to be free", ORPHANED, || {
-            got = self.direct.lock(self.key).try_acquire().ok();
-            got.is_some()
-        });
-        let took = began.elapsed();
-        let guard = got.expect("it was waited for");
+        // One that waits, and does not only try: it takes over what a dead holder has left.
+        let (result, took) = timed(|| self.direct.lock(self.key).wait(ORPHANED).acquire());
+        let guard = result.expect("nobody has it any more");
         self.assert_rises(&guard);
         let kept = self.kept().expect("his lock was deleted");
         assert_eq!(kept.cas, cas_of(guard.token()), "his lock was overwritten: {kept:?}");
@@ -184,7 +194,10 @@ fn listen_for_panics() {
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if thread::current().name().is_some_and(|name| name.starts_with("memlock-")) {
+            if thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with("memlock-"))
+            {
                 PANICS.fetch_add(1, Ordering::SeqCst);
             }
             usual(info);
@@ -218,4 +231,37 @@ pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     let started = Instant::now();
     let result = what();
     (result, started.elapsed())
+}
+
+impl Stage {
+    /// A lock and its release on the faulty way, held to what is promised; then the fault is over, and the lock is free.
+    #[track_caller]
+    pub(crate) fn lock_and_unlock(&self) -> Locked {
+        let caller = self.caller();
+        let (result, took) = timed(|| caller.locks.lock(self.key).acquire());
+        assert!(took < self.limit(), "kept for {took:?}");
+        let is_granted = result.is_ok();
+        match result {
+            Ok(guard) => {
+                self.assert_proved(&caller, &guard);
+                let ((), took) = timed(|| guard.release());
+                assert!(took < self.limit(), "kept by its release for {took:?}");
+            }
+            Err(error) => self.assert_unavailable(&error),
+        }
+        self.proxy.heal();
+        Locked {
+            is_granted,
+            was_hit: self.proxy.has_fired(),
+            free_after: self.assert_free(),
+        }
+    }
+}
+
+/// What came of a lock and its release.
+pub(crate) struct Locked {
+    pub(crate) is_granted: bool,
+    /// Whether the fault happened.
+    pub(crate) was_hit: bool,
+    pub(crate) free_after: Duration,
 }

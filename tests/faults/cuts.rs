@@ -1,0 +1,129 @@
+//! A lock and its release, with the connection cut at each byte of each of their exchanges, in both directions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use memlock_testkit::Memcached;
+
+use crate::proxy::{Deed, End, Fault, Then};
+use crate::stage::{Stage, Times, ms};
+use crate::wire::Kind;
+
+pub(crate) const ENDS: [End; 2] = [End::Finished, End::Reset];
+pub(crate) const THENS: [Then; 2] = [Then::Well, Then::Down];
+
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    Request,
+    Reply,
+}
+
+impl Way {
+    pub(crate) fn cut(self, at: usize, end: End) -> Deed {
+        match self {
+            Way::Request => Deed::CutRequest(at, end),
+            Way::Reply => Deed::CutReply(at, end),
+        }
+    }
+}
+
+/// Cuts an exchange at its first byte, its second, and so on, until it has no more. Returns how many there were.
+pub(crate) fn at_every_byte(way: Way, end: End, mut cut: impl FnMut(Deed) -> bool) -> usize {
+    let mut bytes = 0;
+    while cut(way.cut(bytes, end)) {
+        bytes += 1;
+    }
+    bytes
+}
+
+/// Cuts the exchange of that kind, the first but for `skip`, everywhere: in each direction, at each byte, in both ways to
+/// end a connection, with a network that works afterwards and with one that does not.
+fn cut_everywhere(stage: &Stage, kind: Kind, skip: u32, ends: &[End], thens: &[Then], before: impl Fn()) {
+    let mut times = Times::default();
+    let began = Instant::now();
+    let mut bytes = Vec::new();
+    for way in [Way::Request, Way::Reply] {
+        for &end in ends {
+            for &then in thens {
+                let length = at_every_byte(way, end, |deed| {
+                    before();
+                    stage.proxy.arm(Fault {
+                        on: kind,
+                        skip,
+                        deed,
+                        then,
+                    });
+                    let locked = stage.lock_and_unlock();
+                    if locked.was_hit {
+                        times.add(locked.free_after);
+                        // A release hides no result, and one broken connection is made up for by another.
+                        let expected = then == Then::Well || kind == Kind::Delete && skip == 0;
+                        assert_eq!(locked.is_granted, expected, "{kind:?}, {then:?}");
+                    } else {
+                        assert!(locked.is_granted, "nothing was cut");
+                    }
+                    locked.was_hit
+                });
+                bytes.push(length);
+            }
+        }
+    }
+    assert!(bytes.iter().all(|length| *length > 5), "nothing to cut: {bytes:?}");
+    println!(
+        "{kind:?} cut {} times in {:.1?}, of so many bytes: {bytes:?}; {}",
+        times.len(),
+        began.elapsed(),
+        times.summary()
+    );
+}
+
+#[test]
+fn an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan() {
+    let stage = Stage::set("cut acquire", ms(200));
+    cut_everywhere(&stage, Kind::Acquire, 0, &ENDS, &THENS, || ());
+}
+
+#[test]
+fn a_release_cut_at_any_byte_is_made_up_for() {
+    let stage = Stage::set("cut release", ms(200));
+    cut_everywhere(&stage, Kind::Delete, 0, &ENDS, &THENS, || ());
+}
+
+/// The longest exchange, some 7 KiB: without a connection nothing has been asked for, so one way to cut it will do.
+#[test]
+fn a_handshake_cut_at_any_byte_is_made_up_for_by_another() {
+    let stage = Stage::set("cut handshake", ms(200));
+    cut_everywhere(&stage, Kind::Handshake, 0, &[End::Finished], &[Then::Well], || ());
+}
+
+/// The first grant on a server finds no clock item: it makes one, gives itself back, and tries again.
+#[test]
+fn making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan() {
+    let stage = Stage::on(Arc::new(Memcached::start()), "cut clock", ms(200));
+    let without_clock = || {
+        assert_eq!(stage.ask("md memlock:clock"), "HD\r\n");
+    };
+    cut_everywhere(&stage, Kind::MakeClock, 0, &[End::Finished], &THENS, without_clock);
+    // The first delete is the giving back, the first two acquisitions are before and after it.
+    give_back_cut_everywhere(&stage, without_clock);
+    cut_everywhere(&stage, Kind::Acquire, 1, &[End::Finished], &THENS, without_clock);
+}
+
+fn give_back_cut_everywhere(stage: &Stage, before: impl Fn()) {
+    for way in [Way::Request, Way::Reply] {
+        for then in THENS {
+            at_every_byte(way, End::Reset, |deed| {
+                before();
+                stage.proxy.arm(Fault {
+                    on: Kind::Delete,
+                    skip: 0,
+                    deed,
+                    then,
+                });
+                let locked = stage.lock_and_unlock();
+                assert!(locked.is_granted || then == Then::Down && locked.was_hit);
+                locked.was_hit
+            });
+        }
+    }
+}
