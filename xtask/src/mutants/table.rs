@@ -1,0 +1,719 @@
+//! The faults. Each breaks one promise of `SAFETY.md` in the way in which somebody could break it by mistake; none is
+//! caught by the compiler.
+//!
+//! Texts must fit the code exactly, and once. When the code changes so that one no longer fits, change it along: a fault
+//! that cannot be made any more goes, and a new decision in the protocol brings one.
+
+/// One deliberate fault.
+#[derive(Debug)]
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    /// The promise that it breaks.
+    pub(super) breaks: &'static str,
+    /// What is wrong with the code then.
+    pub(super) fault: &'static str,
+    pub(super) edits: &'static [Edit],
+    /// The tests, at least one of which must fail.
+    pub(super) suites: &'static [Suite],
+}
+
+/// One text replaced by another.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) file: &'static str,
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+}
+
+/// Tests of one executable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Suite {
+    /// What tells cargo which executable.
+    pub(super) target: &'static [&'static str],
+    /// What their names contain.
+    pub(super) filter: &'static str,
+}
+
+const fn unit(filter: &'static str) -> Suite {
+    Suite {
+        target: &["--lib"],
+        filter,
+    }
+}
+
+const fn simulation(filter: &'static str) -> Suite {
+    Suite {
+        target: &["--test", "simulation"],
+        filter,
+    }
+}
+
+const PROTOCOL: Suite = unit("protocol::");
+const LEASE: Suite = unit("lease::");
+const TOKEN: Suite = unit("token::");
+const QUEUE: Suite = unit("queue::");
+const DRIVER: Suite = unit("driver::");
+const MEMCACHED: Suite = unit("memcached::");
+const IN_MEMORY: Suite = unit("testing::");
+
+const ACQUIRE: &str = "protocol/acquire.rs";
+const RENEW: &str = "protocol/renew.rs";
+const RELEASE: &str = "protocol/release.rs";
+const WATCH_RS: &str = "protocol/watch.rs";
+const LEASE_RS: &str = "lease.rs";
+const TOKEN_RS: &str = "token.rs";
+const QUEUE_RS: &str = "queue.rs";
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    // Until when a holder may believe.
+    Mutant {
+        name: "grant-counted-from-the-reply",
+        breaks: "S1 S5",
+        fault: "a grant is believed in from its reply on, and not from before its request left",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "let deadline = self.spec.deadline(answered);",
+            to: "let deadline = self.spec.deadline(&Answered { sent: now, ..answered.clone() });",
+        }],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+    },
+    Mutant {
+        name: "renewal-counted-from-the-reply",
+        breaks: "S1 S5",
+        fault: "the same for a renewal",
+        edits: &[Edit {
+            file: RENEW,
+            from: "let new = self.spec.deadline(answered);",
+            to: "let new = self.spec.deadline(&Answered { sent: now, ..answered.clone() });",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "no-server-clock",
+        breaks: "S5",
+        fault: "a server whose clock lags is believed to keep an item for its whole TTL",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "(Some(second), Some(best)) = (server_second, best)",
+            to: "(Some(second), Some(best)) = (server_second.filter(|_| false), best)",
+        }],
+        suites: &[LEASE, PROTOCOL, simulation("a_server_that_stands_still")],
+    },
+    Mutant {
+        name: "clock-read-after-the-write",
+        breaks: "S5",
+        fault: "the server's clock is read after the add, and may have ticked in between",
+        edits: &[
+            Edit {
+                file: ACQUIRE,
+                from: "\
+                Request::ReadClock,
+                Request::Add {
+                    item,
+                    record,
+                    ttl: ttl_of(self.spec.lease())
+                }
+",
+                to: "\
+                Request::Add {
+                    item,
+                    record,
+                    ttl: ttl_of(self.spec.lease())
+                },
+                Request::ReadClock
+",
+            },
+            Edit {
+                file: ACQUIRE,
+                from: "(State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {",
+                to: "(State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(0) {",
+            },
+            Edit {
+                file: "protocol/mod.rs",
+                from: "\
+        match self.reply(0) {
+            Some(Reply::Clock(second)) => Some(*second),
+            _ => None,
+        }",
+                to: "\
+        self.replies.iter().find_map(|reply| match reply {
+            Reply::Clock(second) => Some(*second),
+            _ => None,
+        })",
+            },
+        ],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "server-clock-from-the-reply",
+        breaks: "S5",
+        fault: "a reading of the server's clock is dated by its reply: a slow one hides a lag",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),",
+            to: "ahead: nanos(Duration::from_secs(server_second)) - nanos(received.instant),",
+        }],
+        suites: &[LEASE],
+    },
+    Mutant {
+        name: "ttl-without-its-grain",
+        breaks: "S5",
+        fault: "the TTL is believed to the second, although it may be two seconds shorter",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "timeout.min(ttl.saturating_sub(margin))",
+            to: "timeout.min(ttl)",
+        }],
+        suites: &[LEASE],
+    },
+    Mutant {
+        name: "ttl-without-reserve",
+        breaks: "S5",
+        fault: "the server is told a TTL that ends with the lease",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "    seconds + TTL_RESERVE\n",
+            to: "    seconds\n",
+        }],
+        suites: &[LEASE],
+    },
+    Mutant {
+        name: "deadline-by-the-monotonic-clock-alone",
+        breaks: "S1",
+        fault: "a machine that was suspended wakes up and believes in its lease still",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "instant.max(wall)",
+            to: "instant",
+        }],
+        suites: &[LEASE],
+    },
+    Mutant {
+        name: "no-clock-is-good-enough",
+        breaks: "S5",
+        fault: "a grant stands on the TTL alone although the clock item could be made",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "(State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),",
+            to: "(State::MakingClock { grant }, Input::Answered(_)) => self.check(now, grant),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "failed-renewal-extends",
+        breaks: "S5",
+        fault: "a renewal without a reply extends the deadline",
+        edits: &[Edit {
+            file: RENEW,
+            from: "self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
+            to: "self.grant.deadline = self.spec.deadline(answered);
+        self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "ended-lease-revived",
+        breaks: "S1",
+        fault: "a renewal brings a lease back to life that its holder may have given up",
+        edits: &[Edit {
+            file: RENEW,
+            from: "if self.grant.deadline.has_passed(now) {",
+            to: "if false {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "lease-written-rounded-down",
+        breaks: "S1",
+        fault: "the item tells a shorter lease than its holder believes in",
+        edits: &[Edit {
+            file: "memcached/record.rs",
+            from: "record.lease.as_nanos().div_ceil(1000)",
+            to: "record.lease.as_nanos() / 1000",
+        }],
+        suites: &[unit("memcached::record::")],
+    },
+    // Whose the item is.
+    Mutant {
+        name: "release-by-cas-alone",
+        breaks: "S3",
+        fault: "a release that has read the item deletes it, whoever's it is",
+        edits: &[Edit {
+            file: RELEASE,
+            from: "Some(record) if record.nonce == self.nonce => self.delete(instance, *cas),",
+            to: "Some(_) => self.delete(instance, *cas),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "renewal-by-cas-alone",
+        breaks: "S3",
+        fault: "a renewal that has read the item adopts it, whoever's it is",
+        edits: &[Edit {
+            file: RENEW,
+            from: "Some(record) if record.nonce == self.grant.nonce => {",
+            to: "Some(_) => {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "name-by-its-hash-alone",
+        breaks: "S3 S6",
+        fault: "an item is taken for this lock's although the full name in it is another's",
+        edits: &[Edit {
+            file: "protocol/mod.rs",
+            from: "Content::Lock(record) if record.full_name.as_ref() == item.full() => Some(record),",
+            to: "Content::Lock(record) => Some(record),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "take-over-on-another-instance",
+        breaks: "S3",
+        fault: "a CAS that was read before a restart takes over from a stranger after it",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "Request::Replace { item, record, ttl, cas }],
+            Some(instance),",
+            to: "Request::Replace { item, record, ttl, cas }],
+            Some(instance).filter(|_| false),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "renewal-on-another-instance",
+        breaks: "S3",
+        fault: "a CAS from before a restart renews a stranger's item after it",
+        edits: &[Edit {
+            file: RENEW,
+            from: "only_on: Some(self.grant.instance),",
+            to: "only_on: None,",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "release-on-another-instance",
+        breaks: "S3",
+        fault: "a CAS from before a restart deletes a stranger's item after it",
+        edits: &[Edit {
+            file: RELEASE,
+            from: "only_on: Some(instance),",
+            to: "only_on: None,",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "give-back-on-another-instance",
+        breaks: "S3",
+        fault: "a grant that came too late is given back by deleting a stranger's item",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "exchange(smallvec![delete], Some(grant.instance))",
+            to: "exchange(smallvec![delete], None)",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "clearing-on-another-instance",
+        breaks: "S3",
+        fault: "an attempt without a reply is cleared away by deleting a stranger's item",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "\
+                cas
+            }],
+            Some(instance),",
+            to: "\
+                cas
+            }],
+            Some(instance).filter(|_| false),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "renewal-does-not-look-after-a-restart",
+        breaks: "L4",
+        fault: "a renewal that meets another instance, where its item cannot be, does not notice the loss",
+        edits: &[Edit {
+            file: RENEW,
+            from: "_ if answered.damage() == Damage::OtherInstance => self.read(),",
+            to: "",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "release-does-not-look-after-a-restart",
+        breaks: "L3",
+        fault: "a release that meets another instance gives up, and leaves its item if it is there",
+        edits: &[Edit {
+            file: RELEASE,
+            from: "None if answered.damage() == Damage::OtherInstance => self.read(),",
+            to: "",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "release-does-not-look-after-the-deadline",
+        breaks: "S3",
+        fault: "a release is sent by its CAS alone although the item may be another's by now",
+        edits: &[Edit {
+            file: RELEASE,
+            from: "(!grant.deadline.has_passed(now)).then_some((grant.instance, grant.cas))",
+            to: "Some((grant.instance, grant.cas))",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "renewal-creates",
+        breaks: "S1",
+        fault: "a renewal that finds no item adds it again",
+        edits: &[Edit {
+            file: RENEW,
+            from: "\
+                (Some(Reply::Missing), _) => self.end(Renewed::Lost),
+                // A refused",
+            to: "\
+                (Some(Reply::Missing), _) => {
+                    self.grant.renewals += 1;
+                    let add = Request::Add {
+                        item: self.spec.item.clone(),
+                        record: self.spec.record(self.grant.nonce, self.grant.renewals),
+                        ttl: ttl_of(self.spec.lease()),
+                    };
+                    self.state = State::Writing;
+                    Output::Exchange { batch: smallvec![Request::ReadClock, add], only_on: None }
+                }
+                // A refused",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "refused-renewal-ignored",
+        breaks: "L4",
+        fault: "a holder whose renewal was refused, which may have deleted its item, does not look",
+        edits: &[Edit {
+            file: RENEW,
+            from: "(Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),",
+            to: "(Some(Reply::Exists), _) => self.read(),",
+        }],
+        suites: &[PROTOCOL],
+    },
+    // Fencing tokens.
+    Mutant {
+        name: "token-is-the-cas",
+        breaks: "S2",
+        fault: "the token leaves out when the server started: it falls at a restart",
+        edits: &[Edit {
+            file: TOKEN_RS,
+            from: "(start << 32).checked_add(stores)?",
+            to: "(start >> 63).checked_add(stores)?",
+        }],
+        suites: &[TOKEN, PROTOCOL],
+    },
+    Mutant {
+        name: "token-without-the-hand-over",
+        breaks: "S2",
+        fault: "hand-overs under one grant have the same token",
+        edits: &[Edit {
+            file: TOKEN_RS,
+            from: ".checked_add(u64::from(sequence))?",
+            to: "",
+        }],
+        suites: &[TOKEN],
+    },
+    Mutant {
+        name: "young-server-grants",
+        breaks: "S2",
+        fault: "a server grants as soon as it is up: two runs of it may share a start second",
+        edits: &[Edit {
+            file: "memcached/handshake.rs",
+            from: "if uptime < YOUNGEST_SERVER {",
+            to: "if uptime < 2 {",
+        }],
+        suites: &[unit("memcached::handshake::")],
+    },
+    // Watching, to take over.
+    Mutant {
+        name: "watch-too-short",
+        breaks: "S1",
+        fault: "a waiter takes over after half of the lease",
+        edits: &[Edit {
+            file: WATCH_RS,
+            from: "watch_of(self.lease).saturating_sub",
+            to: "(watch_of(self.lease) / 2).saturating_sub",
+        }],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+    },
+    Mutant {
+        name: "watch-without-drift",
+        breaks: "S1",
+        fault: "a waiter's clock is trusted to run as fast as the holder's",
+        edits: &[Edit {
+            file: WATCH_RS,
+            from: "watch_of(self.lease).saturating_sub",
+            to: "self.lease.saturating_sub",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "watch-from-the-sending",
+        breaks: "S1",
+        fault: "a waiter watches from before its first look left: before the item was there, maybe",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "Watch::observe(self.watch, record, now)",
+            to: "Watch::observe(self.watch, record, answered.sent)",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "watch-ignores-renewals",
+        breaks: "S1",
+        fault: "a waiter takes over although the lease was renewed meanwhile",
+        edits: &[Edit {
+            file: WATCH_RS,
+            from: "(watch.nonce, watch.renewal) == (nonce, renewal)",
+            to: "watch.nonce == nonce",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "watch-ignores-whose-it-is",
+        breaks: "S1",
+        fault: "a waiter takes over from a holder that it has watched only the predecessor of",
+        edits: &[Edit {
+            file: WATCH_RS,
+            from: "(watch.nonce, watch.renewal) == (nonce, renewal)",
+            to: "watch.renewal == renewal",
+        }],
+        suites: &[PROTOCOL, simulation("in_fine_weather")],
+    },
+    Mutant {
+        name: "renewal-number-written-twice",
+        breaks: "S1",
+        fault: "only renewals that had a reply count: two that differ look the same to a watcher",
+        edits: &[
+            Edit {
+                file: RENEW,
+                from: "        self.grant.renewals += 1;\n",
+                to: "",
+            },
+            Edit {
+                file: RENEW,
+                from: "self.spec.record(self.grant.nonce, self.grant.renewals)",
+                to: "self.spec.record(self.grant.nonce, self.grant.renewals + 1)",
+            },
+            Edit {
+                file: RENEW,
+                from: "self.grant.deadline = self.later_deadline(now, &answered);",
+                to: "self.grant.renewals += 1;
+                    self.grant.deadline = self.later_deadline(now, &answered);",
+            },
+        ],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "waiter-stores-blindly",
+        breaks: "S1",
+        fault: "a waiter adds instead of reading: a store that memcached refuses deletes the held item",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "self.state = State::Pausing { then_look: true };",
+            to: "self.state = State::Pausing { then_look: false };",
+        }],
+        suites: &[PROTOCOL],
+    },
+    // Writes without a reply, and nonces.
+    Mutant {
+        name: "ambiguous-taken-for-success",
+        breaks: "S4",
+        fault: "an add without a reply is a grant",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "                // Any other reply to an add is no proof of anything.\n",
+            to: "                None if answered.damage().is_ambiguous() => self.stored(now, nonce, Cas::MIN, &answered),\n",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "own-item-taken-for-a-grant",
+        breaks: "S4 S5",
+        fault: "an add without a reply is a grant once its item has been read, however long after",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "return self.clear(record.nonce, *cas, instance);",
+            to: "return self.stored(now, record.nonce, *cas, &answered);",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "ambiguous-taken-for-failure",
+        breaks: "S4 L3",
+        fault: "a write without a reply is forgotten",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "        if answered.damage().is_ambiguous() {
+            self.outstanding.push(nonce);",
+            to: "        if answered.damage().is_ambiguous() {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "failed-give-back-forgotten",
+        breaks: "L3",
+        fault: "a grant that came too late, and could not be given back, is left there",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {",
+            to: "if false {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "short-grant-kept",
+        breaks: "S5",
+        fault: "a grant with hardly any time left is handed out, and not given back",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if grant.deadline.remaining(now) >= self.spec.timeout / 2 {",
+            to: "if true {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "nonce-reused-by-a-take-over",
+        breaks: "S3",
+        fault: "a take-over keeps the nonce of the holder before: that one's late release frees it",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "self.take_over(fresh, *cas, instance)",
+            to: "self.take_over(record.nonce, *cas, instance)",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "nonce-reused-by-a-retry",
+        breaks: "S3",
+        fault: "an attempt has the nonce of one without a reply: whoever cleans up after that frees the lock",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "                        self.watch = None;
+                        self.add(now, fresh)",
+            to: "                        self.watch = None;
+                        self.add(now, self.outstanding.last().copied().unwrap_or(fresh))",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "nonces-repeat",
+        breaks: "S3",
+        fault: "all attempts of a process have the same nonce",
+        edits: &[Edit {
+            file: "driver/dice.rs",
+            from: ".fetch_add(1, Ordering::Relaxed)",
+            to: ".fetch_add(0, Ordering::Relaxed)",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "write-sent-twice",
+        breaks: "S4",
+        fault: "a write goes out again when its connection turns out to be dead",
+        edits: &[Edit {
+            file: "memcached/node.rs",
+            from: "if pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
+            to: "if pooled && !connection.progress.begun {",
+        }],
+        suites: &[MEMCACHED],
+    },
+    Mutant {
+        name: "anothers-reply-counts",
+        breaks: "S4",
+        fault: "a reply is taken for the answer to a request although its opaque is another's",
+        edits: &[Edit {
+            file: "memcached/translate.rs",
+            from: "Some(echoed) if echoed == opaque => {}",
+            to: "Some(_) => {}",
+        }],
+        suites: &[unit("memcached::translate::")],
+    },
+    // The driver, the keeper and the queue.
+    Mutant {
+        name: "late-write-not-settled",
+        breaks: "L3",
+        fault: "nobody cleans up after an acquisition whose reply came too late",
+        edits: &[Edit {
+            file: "driver/blocking.rs",
+            from: "keeper.settle(self.core, self.spec, nonce, Some(pending));",
+            to: "let _ = (keeper, pending);",
+        }],
+        suites: &[DRIVER, IN_MEMORY],
+    },
+    Mutant {
+        name: "exchange-outlasts-the-wait",
+        breaks: "L2",
+        fault: "each exchange takes its whole limit, however little the caller wanted to wait",
+        edits: &[Edit {
+            file: "driver/blocking.rs",
+            from: "most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))",
+            to: "most.min(wait.saturating_add(most).saturating_sub(waited))",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "last-come-first-served",
+        breaks: "L6",
+        fault: "the turn goes to whoever came last",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "self.waiting.pop_front()",
+            to: "self.waiting.pop_back()",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "turn-lost-with-its-place",
+        breaks: "L1",
+        fault: "a waiter that leaves just as it is given the turn takes it along, and all behind it wait for ever",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "if had_turn {",
+            to: "if false {",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "wake-up-lost",
+        breaks: "L1",
+        fault: "a waiter is given the turn and not woken",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "        next.waker.wake_by_ref();\n",
+            to: "",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "watch-lost-with-its-turn",
+        breaks: "L1",
+        fault: "what a waiter has seen of a dead holder is forgotten when it gives up",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "        queue.watch = watch;
+        let Some(next)",
+            to: "        let Some(next)",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "ended-turn-passed-on",
+        breaks: "L6",
+        fault: "a thread that hung past its lease passes on the turn that another has by now",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: ".get_mut(slot).filter(|queue| queue.turn == number)",
+            to: ".get_mut(slot)",
+        }],
+        suites: &[QUEUE],
+    },
+];
