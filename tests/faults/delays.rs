@@ -136,12 +136,37 @@ fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
     for on in [Kind::Acquire, Kind::Delete] {
         for then in [Then::Well, Then::Down] {
             for _ in 0..50 {
-                arm(&stage, on, Deed::CloseThenSend, then);
+                arm(&stage, on, Deed::CloseThenSend { after_a_look: false }, then);
                 let locked = stage.lock_and_unlock();
                 assert!(locked.was_hit);
                 assert_eq!(locked.is_granted, then == Then::Well || on == Kind::Delete);
             }
         }
+    }
+}
+
+/// The first look finds nothing, since there is nothing yet.
+#[test]
+fn a_request_that_is_executed_after_it_was_looked_for_leaves_no_orphan() {
+    let stage = Stage::set("looked for", EXCHANGE);
+    for _ in 0..10 {
+        let sets = stage.sets();
+        arm(
+            &stage,
+            Kind::Acquire,
+            Deed::CloseThenSend { after_a_look: true },
+            Then::Down,
+        );
+        let caller = stage.caller();
+        let error = caller
+            .locks
+            .lock(stage.key)
+            .acquire()
+            .expect_err("its connection was closed");
+        stage.assert_unavailable(&error);
+        stage.proxy.heal();
+        wait_until("the request to be executed", PATIENCE, || stage.sets() > sets);
+        stage.assert_free();
     }
 }
 

@@ -30,8 +30,9 @@ pub(crate) enum Deed {
     CutRequest(usize, End),
     /// The server answers, and so many bytes of the answer come back.
     CutReply(usize, End),
-    /// The client's side is closed, and then the server gets the whole request.
-    CloseThenSend,
+    /// The client's side is closed, and then the server gets the whole request: at once, or not before somebody has
+    /// looked what became of it.
+    CloseThenSend { after_a_look: bool },
     /// Nothing comes back, and the connection stays until the gate opens; the server gets the request, or does not.
     Silence { executed: bool },
     /// The reply comes when the gate opens.
@@ -158,8 +159,7 @@ impl Proxy {
 
     /// How many exchanges of these kinds the server has answered.
     pub(crate) fn answered(&self, kinds: &[Kind]) -> u64 {
-        let state = self.shared.state();
-        kinds.iter().filter_map(|kind| state.answered.get(kind)).sum()
+        self.shared.answered(kinds)
     }
 
     /// How many bytes of floods were taken from it.
@@ -229,10 +229,14 @@ impl Shared {
                     let reply = self.answer(&mut server, &request, kind, awaited)?;
                     client.write_all(&reply).ok()?;
                 }
-                Deed::CloseThenSend => {
+                Deed::CloseThenSend { after_a_look } => {
                     consume(&mut client, request.len())?;
+                    let looks = self.answered(&[Kind::Look]);
                     self.fired(fault);
                     drop(client);
+                    if after_a_look {
+                        self.wait_for_more_than(looks);
+                    }
                     self.answer(&mut server, &request, kind, awaited)?;
                     return None;
                 }
@@ -316,7 +320,21 @@ impl Shared {
             state.earlier.insert(kind, reply.clone());
         }
         drop(state);
+        self.changed.notify_all();
         Some(reply)
+    }
+
+    fn answered(&self, kinds: &[Kind]) -> u64 {
+        let state = self.state();
+        kinds.iter().filter_map(|kind| state.answered.get(kind)).sum()
+    }
+
+    /// Waits for one more look than these, or for the gate to open.
+    fn wait_for_more_than(&self, looks: u64) {
+        let mut state = self.state();
+        while !state.is_gate_open && state.answered.get(&Kind::Look).is_none_or(|now| *now <= looks) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn wait_at_gate(&self) {
