@@ -129,6 +129,40 @@ fn a_late_proof_of_a_release_does_not_release_the_next_holder() {
     }
 }
 
+/// The holder's lease is over, and the next one has the lock, when the server gets what the holder sent in time.
+#[test]
+fn a_release_or_renewal_that_is_executed_late_does_not_touch_the_next_holder() {
+    let stage = Stage::set("late write", EXCHANGE);
+    for on in [Kind::Delete, Kind::Rewrite] {
+        let caller = stage.caller();
+        let guard = caller.locks.lock(stage.key).timeout(ms(300)).acquire();
+        let guard = guard.expect("nothing is wrong yet");
+        stage.assert_proved(&caller, &guard);
+        arm(&stage, on, Deed::HoldRequest, Then::Well);
+        let mut renewed = None;
+        if on == Kind::Delete {
+            guard.release();
+        } else {
+            stage.assert_unavailable(&guard.renew().expect_err("no answer comes"));
+            renewed = Some(guard);
+        }
+        assert!(stage.proxy.has_fired());
+        let next = stage.direct.lock(stage.key).wait(PATIENCE).acquire();
+        let next = next.expect("the lease is over");
+        stage.assert_rises(&next);
+        assert!(renewed.is_none_or(|guard| !guard.is_valid()), "two holders");
+        let (kept, executed) = (stage.kept(), stage.proxy.answered(&[on]));
+        stage.proxy.open_gate();
+        wait_until("the late request to be executed", PATIENCE, || {
+            stage.proxy.answered(&[on]) > executed
+        });
+        assert_eq!(stage.kept(), kept, "another's lock was touched");
+        next.renew().expect("it is held");
+        drop(next);
+        stage.assert_free();
+    }
+}
+
 /// The connection ends, and the server is still to do what was sent on it.
 #[test]
 fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
