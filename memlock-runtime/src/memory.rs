@@ -55,10 +55,17 @@ impl Items {
             self.locks.retain(|_, item| item.expires > second);
             self.swept = second;
         }
+        // The clock item's expiry is a date. From then on it can be stored, and is not there.
+        let has_clock_item = self.has_clock_item && second < CLOCK_ITEM_EXPIRY;
         match request {
-            Request::ReadClock if self.has_clock_item => Reply::Clock(second.min(CLOCK_ITEM_EXPIRY)),
+            Request::ReadClock if has_clock_item => Reply::Clock(second),
             Request::ReadClock => Reply::Missing,
-            Request::CreateClock if self.has_clock_item => Reply::NotStored,
+            // As with a lock's item below.
+            Request::CreateClock if self.out_of_memory => {
+                self.has_clock_item = false;
+                Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
+            }
+            Request::CreateClock if has_clock_item => Reply::NotStored,
             Request::CreateClock => {
                 self.has_clock_item = true;
                 Reply::Stored(self.next_cas())
