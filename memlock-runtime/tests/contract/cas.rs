@@ -1,0 +1,66 @@
+//! When a CAS changes. That each store takes the next number is held in every script; here are the occasions on which a
+//! counter might be tempted.
+
+scripts! {
+    every_store_of_any_key_takes_the_next_number: [
+        add("a", 1).says(Stored("1")),
+        add("b", 1).says(Stored("2")),
+        CREATE_CLOCK.says(Stored("3")),
+        replace("a", 2, "1").says(Stored("4")),
+        replace("b", 2, "2").says(Stored("5")),
+        delete("a", "4").says(Deleted),
+        add("a", 3).says(Stored("6")),
+    ];
+
+    nothing_but_a_store_takes_a_number: [
+        CREATE_CLOCK.says(Stored("clock")),
+        add("k", 1).says(Stored("first")),
+        // An add that was refused, reads, deletes of either kind, replaces that failed, and what finds nothing.
+        add("k", 2).says(NotStored),
+        CREATE_CLOCK.says(NotStored),
+        read("k").says(There(1, "first")),
+        read("other").says(Missing),
+        READ_CLOCK.says(Clock),
+        replace("k", 2, NO_ITEMS).says(Exists),
+        replace("other", 2, NO_ITEMS).says(Missing),
+        delete("k", NO_ITEMS).says(Exists),
+        delete("other", NO_ITEMS).says(Missing),
+        delete("k", "first").says(Deleted),
+        add("k", 3).says(Stored("second")),
+    ];
+
+    a_read_shows_the_cas_that_the_store_was_told: [
+        add("k", 1).says(Stored("first")),
+        read("k").says(There(1, "first")),
+        add("other", 1).says(Stored("other")),
+        read("k").says(There(1, "first")),
+        replace("k", 1, "first").says(Stored("second")),
+        read("k").says(There(1, "second")),
+    ];
+
+    a_cas_that_changes_by_itself_leaves_the_item_as_it_is: [
+        add("k", 1).says(Stored("first")),
+        event(Renumber("k".into())),
+        // `Exists` is no proof of loss.
+        delete("k", "first").says(Exists),
+        replace("k", 1, "first").says(Exists),
+        add("k", 2).says(NotStored),
+        read("k").says(Renumbered(1, "second")),
+        replace("k", 1, "second").says(Stored("third")),
+        delete("k", "third").says(Deleted),
+    ];
+
+    after_a_restart_it_begins_at_1_and_an_old_one_fits_a_strangers_item: [
+        add("k", 1).says(Stored("old")),
+        add("other", 1).says(Stored("old, too")),
+        event(Restart),
+        replace("k", 1, "old").says(Missing),
+        add("k", 2).says(Stored("1 again")),
+        read("k").says(There(2, "1 again")),
+        // This is why a CAS is used on no instance but its own.
+        delete("k", "old").says(Deleted),
+        add("k", 3).says(Stored("2 again")),
+        replace("k", 1, "old, too").says(Stored("3")),
+        read("k").says(There(1, "3")),
+    ];
+}

@@ -1,0 +1,72 @@
+//! The item that tells the server's second. That the second is right and never goes back is held in every script.
+
+use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, Cas, Instance, Items, Reply, Request};
+
+scripts! {
+    it_is_missing_until_it_is_created_and_created_once: [
+        READ_CLOCK.says(Missing),
+        CREATE_CLOCK.says(Stored("clock")),
+        READ_CLOCK.says(Clock),
+        CREATE_CLOCK.says(NotStored),
+        READ_CLOCK.says(Clock),
+    ];
+
+    it_can_be_read_in_the_batch_that_creates_it: [
+        together([
+            READ_CLOCK.says(Missing),
+            CREATE_CLOCK.says(Stored("clock")),
+            READ_CLOCK.says(Clock),
+            CREATE_CLOCK.says(NotStored),
+        ]),
+    ];
+
+    lost_alone_it_takes_no_lock_with_it: [
+        CREATE_CLOCK.says(Stored("clock")),
+        add("k", 1).says(Stored("first")),
+        event(LoseClock),
+        READ_CLOCK.says(Missing),
+        read("k").says(There(1, "first")),
+        add("k", 2).says(NotStored),
+        CREATE_CLOCK.says(Stored("another clock")),
+        READ_CLOCK.says(Clock),
+        delete("k", "first").says(Deleted),
+    ];
+
+    no_lock_has_its_name: [
+        CREATE_CLOCK.says(Stored("clock")),
+        add("clock", 1).says(Stored("a")),
+        add("", 1).says(Stored("b")),
+        add(":clock", 1).says(Stored("c")),
+        READ_CLOCK.says(Clock),
+        CREATE_CLOCK.says(NotStored),
+    ];
+
+    it_moves_on_with_the_time: [
+        CREATE_CLOCK.says(Stored("clock")),
+        READ_CLOCK.says(Clock),
+        add("timer", 1).living(3).says(Stored("timer")),
+        // Held to the clock as it goes: gone no sooner than it has moved on by three.
+        expiry("timer"),
+        READ_CLOCK.says(Clock),
+    ];
+}
+
+/// No process lives that long; that such an item of the real thing's ends so is among the facts.
+#[test]
+fn on_its_last_day_it_is_gone_and_stored_in_vain() {
+    let mut items = Items::new(Instance {
+        start: CLOCK_ITEM_EXPIRY - 100,
+        pid: 1,
+    });
+    let cas = |number| Cas::new(number).expect("not zero");
+    let (last, over) = (CLOCK_ITEM_EXPIRY - 1, CLOCK_ITEM_EXPIRY);
+    assert_eq!(items.apply(last, &Request::CreateClock), Reply::Stored(cas(1)));
+    assert_eq!(items.apply(last, &Request::ReadClock), Reply::Clock(last));
+    for (request, reply) in [
+        (Request::ReadClock, Reply::Missing),
+        (Request::CreateClock, Reply::Stored(cas(2))),
+        (Request::ReadClock, Reply::Missing),
+    ] {
+        assert_eq!(items.apply(over, &request), reply);
+    }
+}

@@ -1,0 +1,195 @@
+//! Random requests, in batches, to both at once: the same replies, but for where the CAS began. Seeded, so that every run
+//! can be had again: `MEMLOCK_SEED=… cargo test -p memlock-runtime --features server-tests --test contract differential`.
+//! Nothing expires here.
+
+use fastrand::Rng;
+use memlock_runtime::__internals::{Cas, Reply, Request};
+
+use crate::on_memcached::{Real, on_shared};
+use crate::on_memory::Virtual;
+use crate::run::{Server as _, item, record};
+use crate::script::Event;
+
+/// Few, so that requests meet.
+const KEYS: [&str; 3] = ["a", "b", "c"];
+
+const SEEDS: u64 = 40;
+const BATCHES: usize = 150;
+
+#[test]
+fn random_requests_are_answered_alike() {
+    let seeds = match std::env::var("MEMLOCK_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("MEMLOCK_SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => 0..SEEDS,
+    };
+    let mut met = Met::default();
+    for seed in seeds.clone() {
+        on_shared(|real| differ(seed, real, &mut met));
+    }
+    // That the requests meet at all: a comparison of misses would show nothing.
+    if seeds.end - seeds.start == SEEDS {
+        assert!(met.least() > 100, "some replies are too rare: {met:?}");
+    }
+}
+
+/// How many of each reply there were.
+#[derive(Debug, Default)]
+struct Met {
+    clock: u32,
+    stored: u32,
+    not_stored: u32,
+    exists: u32,
+    missing: u32,
+    deleted: u32,
+    item: u32,
+}
+
+impl Met {
+    fn count(&mut self, reply: &Reply) {
+        *match reply {
+            Reply::Clock(_) => &mut self.clock,
+            Reply::Stored(_) => &mut self.stored,
+            Reply::NotStored => &mut self.not_stored,
+            Reply::Exists => &mut self.exists,
+            Reply::Missing => &mut self.missing,
+            Reply::Deleted => &mut self.deleted,
+            Reply::Item { .. } => &mut self.item,
+            Reply::Refused(refusal) => panic!("{refusal}"),
+        } += 1;
+    }
+
+    fn least(&self) -> u32 {
+        let all = [
+            self.stored,
+            self.not_stored,
+            self.exists,
+            self.missing,
+            self.deleted,
+            self.item,
+        ];
+        all.into_iter().fold(self.clock, u32::min)
+    }
+}
+
+/// One CAS, as both sides number it.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    ideal: Cas,
+    real: Cas,
+}
+
+fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
+    let mut dice = Rng::with_seed(seed);
+    let mut ideal = Virtual::new();
+    let mut known: Vec<Pair> = Vec::new();
+    // By how much the real CAS is ahead, once a reply has shown it.
+    let mut ahead: Option<i128> = None;
+    for number in 0..BATCHES {
+        if let Some(event) = event(&mut dice) {
+            let both_have_it = match &event {
+                Event::LoseClock => matches!(ideal.exchange(&[Request::ReadClock]).1[0], Reply::Clock(_)),
+                Event::Evict(key) | Event::Renumber(key) => {
+                    let item = item(key);
+                    matches!(ideal.exchange(&[Request::Read { item }]).1[0], Reply::Item { .. })
+                }
+                _ => true,
+            };
+            if both_have_it {
+                ideal.suffer(&event);
+                real.suffer(&event);
+            }
+            if event == Event::Flush {
+                // memcached from 1.6.25 on does not take a CAS for it.
+                ahead = None;
+            }
+        }
+        let batch: Vec<(Request, Request)> = (0..dice.usize(1..=4)).map(|_| requests(&mut dice, &known)).collect();
+        let (for_ideal, for_real): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let ((_, said_ideal), (_, said_real)) = (ideal.exchange(&for_ideal), real.exchange(&for_real));
+        for ((request, ideal), real) in for_ideal.iter().zip(&said_ideal).zip(&said_real) {
+            let place = format!("seed {seed}, batch {number}, {request:?}: memory {ideal:?}, memcached {real:?}");
+            met.count(ideal);
+            let pair = match (ideal, real) {
+                // Their seconds are different worlds'.
+                (Reply::Clock(_), Reply::Clock(_)) => None,
+                (Reply::Stored(ideal), Reply::Stored(real)) => Some((*ideal, *real)),
+                (
+                    Reply::Item {
+                        content: one,
+                        cas: ideal,
+                    },
+                    Reply::Item {
+                        content: other,
+                        cas: real,
+                    },
+                ) => {
+                    assert_eq!(one, other, "{place}");
+                    Some((*ideal, *real))
+                }
+                (ideal, real) => {
+                    assert_eq!(ideal, real, "{place}");
+                    None
+                }
+            };
+            if let Some((ideal, real)) = pair {
+                let now_ahead = i128::from(real.get()) - i128::from(ideal.get());
+                assert_eq!(*ahead.get_or_insert(now_ahead), now_ahead, "{place}");
+                known.push(Pair { ideal, real });
+            }
+        }
+    }
+}
+
+fn event(dice: &mut Rng) -> Option<Event> {
+    let key = KEYS[dice.usize(..KEYS.len())].to_owned();
+    Some(match dice.u32(..100) {
+        0 => Event::Flush,
+        1..4 => Event::LoseClock,
+        4..8 => Event::Evict(key),
+        8..12 => Event::Renumber(key),
+        12..15 => Event::StoreForeign(key),
+        _ => return None,
+    })
+}
+
+/// The same request for both.
+fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
+    let key = KEYS[dice.usize(..KEYS.len())];
+    let item = item(key);
+    let record = record(key, dice.u32(..9));
+    // Mostly one of the last few, which have a chance to fit.
+    let nobodys = Pair {
+        ideal: Cas::MAX,
+        real: Cas::MAX,
+    };
+    let recent = known.len().saturating_sub(if dice.bool() { 4 } else { 40 });
+    let cas = match known.len() {
+        0 => nobodys,
+        all => known[dice.usize(recent..all)],
+    };
+    let kind = dice.u32(..100);
+    let request = |cas: Cas| match kind {
+        0..8 => Request::ReadClock,
+        8..14 => Request::CreateClock,
+        14..40 => Request::Add {
+            item: item.clone(),
+            record: record.clone(),
+            ttl: 600,
+        },
+        40..62 => Request::Replace {
+            item: item.clone(),
+            record: record.clone(),
+            ttl: 600,
+            cas,
+        },
+        62..82 => Request::Delete {
+            item: item.clone(),
+            cas,
+        },
+        _ => Request::Read { item: item.clone() },
+    };
+    (request(cas.ideal), request(cas.real))
+}

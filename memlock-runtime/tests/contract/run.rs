@@ -1,0 +1,352 @@
+//! Plays a script. Beside the answers that it names, every server is held to four laws in every script:
+//!
+//! * CAS is one counter for all items. Each store takes the next number; nothing else takes any. It begins at 1.
+//! * The server's second never goes back, and is near the clock on the wall.
+//! * An item is gone when the server's second reaches that of its store plus the TTL, and is there until then.
+//! * One process is one instance; another process is another, with a later start.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use memlock_runtime::__internals::{Cas, Content, Instance, ItemName, Nonce, Record, Reply, Request};
+
+use crate::script::{Ask, Event, NO_ITEMS, Say, Step};
+
+/// What a script is played on.
+pub(crate) trait Server {
+    /// The replies to one batch, all of them, and who gave them.
+    fn exchange(&mut self, batch: &[Request]) -> (Instance, Vec<Reply>);
+
+    /// Anything but [`Event::Expiry`].
+    fn suffer(&mut self, event: &Event);
+
+    /// How long it has been there, by a clock of its own.
+    fn now(&self) -> Duration;
+
+    /// The clock on its wall, in Unix seconds.
+    fn wall(&self) -> u64;
+
+    /// A little time passes.
+    fn wait(&mut self);
+
+    /// By how much its items may live shorter or longer than their TTL, and its clock may be off.
+    fn tolerance(&self) -> Tolerance;
+}
+
+/// How far the real thing may be from the ideal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tolerance {
+    pub(crate) early: Duration,
+    pub(crate) late: Duration,
+    pub(crate) clock_seconds: u64,
+}
+
+/// The item of a script's key.
+pub(crate) fn item(key: &str) -> ItemName {
+    ItemName::of_lock("memlock", "contract", key)
+}
+
+/// What contender `who` writes for `key`. The label has the key in it, so that text which is hard for a name is tried as
+/// a label, too.
+pub(crate) fn record(key: &str, who: u32) -> Record {
+    Record {
+        nonce: Nonce(u128::MAX / u128::from(who + 1)),
+        lease: Duration::from_micros(200_001) * (who + 1),
+        renewal: who,
+        label: format!("{who} {key}").into(),
+        full_name: item(key).full().cloned(),
+    }
+}
+
+/// Plays `script` on `server`, which is empty. `last_cas` is the CAS given last, where that is known.
+pub(crate) fn play(script: &[Step], server: &mut dyn Server, last_cas: Option<u64>) {
+    let mut run = Run {
+        server,
+        cas: HashMap::from([(NO_ITEMS, Cas::MAX)]),
+        last_cas: last_cas.unwrap_or(0)..=last_cas.unwrap_or(u64::MAX),
+        lives: HashMap::new(),
+        clock: None,
+        instance: None,
+    };
+    for (number, step) in script.iter().enumerate() {
+        let place = format!("step {number}, {step:?}");
+        match step {
+            Step::Exchange(lines) => run.exchange(lines, &place),
+            Step::Event(Event::Expiry(key)) => run.watch_expiry(key, &place),
+            Step::Event(event) => run.suffer(event),
+        }
+    }
+}
+
+struct Run<'a> {
+    server: &'a mut dyn Server,
+    cas: HashMap<&'static str, Cas>,
+    /// Between which numbers the CAS given last is.
+    last_cas: RangeInclusive<u64>,
+    lives: HashMap<ItemName, Life>,
+    /// The latest reading of the server's second.
+    clock: Option<u64>,
+    instance: Option<Instance>,
+}
+
+/// What is known of when an item was stored.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    ttl: u32,
+    asked: Duration,
+    answered: Duration,
+    /// The server's second before and after.
+    second_before: Option<u64>,
+    second_after: Option<u64>,
+}
+
+impl Run<'_> {
+    fn exchange(&mut self, lines: &[(Ask, Say)], place: &str) {
+        let batch: Vec<Request> = lines.iter().map(|(ask, _)| self.request(ask)).collect();
+        let asked = self.server.now();
+        let replies = self.ask(&batch, place);
+        let answered = self.server.now();
+        for ((request, (ask, say)), reply) in batch.iter().zip(lines).zip(&replies) {
+            let place = &format!("{place}\n    at \"{ask:?}\", which was answered {reply:?}");
+            self.hold_to(ask, *say, reply, place);
+            if let (Request::Add { item, ttl, .. } | Request::Replace { item, ttl, .. }, Reply::Stored(_)) =
+                (request, reply)
+            {
+                let life = Life {
+                    ttl: *ttl,
+                    asked,
+                    answered,
+                    second_before: self.clock,
+                    second_after: None,
+                };
+                self.lives.insert(item.clone(), life);
+            }
+        }
+    }
+
+    /// One exchange, held to the law of instances.
+    fn ask(&mut self, batch: &[Request], place: &str) -> Vec<Reply> {
+        let (instance, replies) = self.server.exchange(batch);
+        assert_eq!(replies.len(), batch.len(), "{place}");
+        let known = *self.instance.get_or_insert(instance);
+        assert_eq!(instance, known, "{place}: one process is one instance");
+        replies
+    }
+
+    fn hold_to(&mut self, ask: &Ask, say: Say, reply: &Reply, place: &str) {
+        let known = |name: &str| {
+            *self
+                .cas
+                .get(name)
+                .unwrap_or_else(|| panic!("{place}\n    no CAS {name:?}"))
+        };
+        match (say, reply) {
+            (Say::NotStored, Reply::NotStored)
+            | (Say::Exists, Reply::Exists)
+            | (Say::Missing, Reply::Missing)
+            | (Say::Deleted, Reply::Deleted) => {}
+            (Say::Clock, Reply::Clock(second)) => self.observe(*second, place),
+            (Say::Stored(name), Reply::Stored(cas)) => {
+                self.next_cas(*cas, place);
+                self.call(name, *cas, place);
+            }
+            (Say::There(who, name), Reply::Item { content, cas }) => {
+                assert_eq!(*cas, known(name), "{place}");
+                assert_eq!(*content, Content::Lock(record(key_of(ask), who)), "{place}");
+            }
+            (Say::Renumbered(who, name), Reply::Item { content, cas }) => {
+                assert_eq!(*content, Content::Lock(record(key_of(ask), who)), "{place}");
+                self.call(name, *cas, place);
+            }
+            (Say::Foreign(name), Reply::Item { content, cas }) => {
+                assert_eq!(*content, Content::Foreign, "{place}");
+                self.call(name, *cas, place);
+            }
+            (Say::Refused, Reply::Refused(refusal)) => {
+                assert!(refusal.0.contains("SERVER_ERROR out of memory"), "{place}");
+            }
+            _ => panic!("{place}\n    but {say:?} was expected"),
+        }
+    }
+
+    /// Gives a CAS that has just been learned its name. No two have the same, and no two items the same CAS.
+    fn call(&mut self, name: &'static str, cas: Cas, place: &str) {
+        let before = self.cas.insert(name, cas);
+        assert_eq!(before, None, "{place}\n    the script calls two CAS {name:?}");
+    }
+
+    /// The law of CAS.
+    fn next_cas(&mut self, cas: Cas, place: &str) {
+        let before = cas.get() - 1;
+        assert!(
+            self.last_cas.contains(&before),
+            "{place}\n    the CAS before it was {:?}, and each store takes the next one",
+            self.last_cas
+        );
+        self.last_cas = cas.get()..=cas.get();
+    }
+
+    /// The law of the server's clock.
+    fn observe(&mut self, second: u64, place: &str) {
+        let tolerated = self.server.tolerance().clock_seconds;
+        let wall = self.server.wall();
+        assert!(
+            second.abs_diff(wall) <= tolerated,
+            "{place}\n    by the wall it is {wall}"
+        );
+        assert!(
+            self.clock.is_none_or(|before| before <= second),
+            "{place}\n    the clock went back from {:?}",
+            self.clock
+        );
+        self.clock = Some(second);
+        for life in self.lives.values_mut() {
+            life.second_after.get_or_insert(second);
+        }
+    }
+
+    /// The law of expiry, by the client's clock and by the server's.
+    fn watch_expiry(&mut self, key: &str, place: &str) {
+        let item = item(key);
+        let tolerance = self.server.tolerance();
+        loop {
+            let life = *self.lives.get(&item).expect("the script has stored it");
+            let ttl = Duration::from_secs(life.ttl.into());
+            let asked = self.server.now();
+            let batch = [
+                Request::ReadClock,
+                Request::Read { item: item.clone() },
+                Request::ReadClock,
+            ];
+            let replies = self.ask(&batch, place);
+            let answered = self.server.now();
+            let [before, there, after] = &replies[..] else {
+                panic!("{place}: {replies:?}")
+            };
+            match there {
+                Reply::Item { .. } => {
+                    assert!(
+                        asked < life.answered + ttl + tolerance.late,
+                        "{place}\n    it is still there after {:?}",
+                        asked - life.answered
+                    );
+                    if let (Reply::Clock(second), Some(stored_by)) = (before, life.second_after) {
+                        assert!(
+                            *second < stored_by + u64::from(life.ttl),
+                            "{place}\n    stored by second {stored_by}, it is still there in {second}"
+                        );
+                    }
+                }
+                Reply::Missing => {
+                    assert!(
+                        answered + tolerance.early >= life.asked + ttl,
+                        "{place}\n    it is gone after {:?}",
+                        answered - life.asked
+                    );
+                    if let (Reply::Clock(second), Some(not_before)) = (after, life.second_before) {
+                        assert!(
+                            *second >= not_before + u64::from(life.ttl),
+                            "{place}\n    stored no sooner than in second {not_before}, it is gone in {second}"
+                        );
+                    }
+                    return;
+                }
+                other => panic!("{place}: {other:?}"),
+            }
+            for reading in [before, after] {
+                if let Reply::Clock(second) = reading {
+                    self.observe(*second, place);
+                }
+            }
+            self.server.wait();
+        }
+    }
+
+    fn suffer(&mut self, event: &Event) {
+        let (least, most) = (*self.last_cas.start(), *self.last_cas.end());
+        self.server.suffer(event);
+        self.last_cas = match event {
+            Event::Restart => {
+                let old = self.instance.take();
+                let (new, _) = self.server.exchange(&[Request::ReadClock]);
+                assert!(
+                    old.is_none_or(|old| old.start < new.start && old.pid != new.pid),
+                    "{old:?} was restarted and is {new:?}"
+                );
+                self.clock = None;
+                0..=0
+            }
+            // A flush takes one before memcached 1.6.25.
+            Event::Flush => least..=most.saturating_add(1),
+            // However many it took to fill it.
+            Event::Fill => least..=u64::MAX,
+            Event::Renumber(_) | Event::StoreForeign(_) => least + 1..=most.saturating_add(1),
+            Event::Expiry(_) | Event::Free | Event::LoseClock | Event::Evict(_) => least..=most,
+        };
+    }
+
+    fn request(&self, ask: &Ask) -> Request {
+        let cas = |name: &str| *self.cas.get(name).unwrap_or_else(|| panic!("{ask:?}: no such CAS"));
+        match ask {
+            Ask::ReadClock => Request::ReadClock,
+            Ask::CreateClock => Request::CreateClock,
+            Ask::Add { key, who, ttl } => Request::Add {
+                item: item(key),
+                record: record(key, *who),
+                ttl: *ttl,
+            },
+            Ask::Replace {
+                key,
+                who,
+                ttl,
+                cas: name,
+            } => Request::Replace {
+                item: item(key),
+                record: record(key, *who),
+                ttl: *ttl,
+                cas: cas(name),
+            },
+            Ask::Delete { key, cas: name } => Request::Delete {
+                item: item(key),
+                cas: cas(name),
+            },
+            Ask::Read { key } => Request::Read { item: item(key) },
+        }
+    }
+}
+
+fn key_of(ask: &Ask) -> &str {
+    match ask {
+        Ask::Read { key } => key,
+        other => panic!("{other:?} has no item in its reply"),
+    }
+}
+
+/// Makes each script a module with one test for each server: `NAME::on_memory`, `NAME::on_memcached`.
+macro_rules! scripts {
+    ($($(#[$about:meta])* $name:ident: $steps:expr;)*) => {$(
+        $(#[$about])*
+        mod $name {
+            #[allow(unused_imports, reason = "no script needs all words")]
+            use crate::script::{Event::*, Say::*, *};
+            #[allow(unused_imports, reason = "some scripts have helpers")]
+            use super::*;
+
+            fn script() -> Vec<Step> {
+                Vec::from($steps)
+            }
+
+            #[test]
+            fn on_memory() {
+                crate::on_memory::play(&script());
+            }
+
+            #[cfg(feature = "server-tests")]
+            #[test]
+            fn on_memcached() {
+                crate::on_memcached::play(&script());
+            }
+        }
+    )*};
+}

@@ -1,0 +1,116 @@
+//! memcached's protocol as typed by hand: for facts about the server itself, and for doing to it what memlock never does.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use memlock_testkit::Memcached;
+
+/// How long a reply may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Arguments for a server that is soon full, evicts nothing, and keeps its memory where it is.
+pub(crate) const SMALL: &[&str] = &["-m", "2", "-M", "-o", "no_slab_automove"];
+
+/// How many fillers are sent at once. It is not full before all of them are refused.
+const FILLERS: usize = 500;
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: BufReader<TcpStream>,
+}
+
+impl Wire {
+    pub(crate) fn to(server: &Memcached) -> Wire {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).expect("memcached listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a socket takes a limit");
+        stream.set_nodelay(true).expect("a socket can be told not to wait");
+        Wire {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &str) {
+        self.stream.get_mut().write_all(bytes.as_bytes()).expect("sent");
+    }
+
+    /// The next line, without its end; text is all that the tests store.
+    pub(crate) fn line(&mut self) -> String {
+        self.next_line().expect("memcached answers")
+    }
+
+    /// The next line; `UnexpectedEof` when the server has closed.
+    pub(crate) fn next_line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
+        }
+    }
+
+    /// Sends, and has the first line of the answer.
+    pub(crate) fn ask(&mut self, bytes: &str) -> String {
+        self.send(bytes);
+        self.line()
+    }
+
+    /// Waits until a reply has come, and leaves it where it is: closed with input that nobody read, a connection is reset.
+    pub(crate) fn leave_unread(&self) {
+        let come = self.stream.get_ref().peek(&mut [0]).expect("memcached answers");
+        assert_eq!(come, 1, "memcached closed");
+    }
+
+    /// Uses up all memory for items as large as a lock's, and smaller and somewhat larger ones. Each time has a `round` of
+    /// its own, for new fillers: a refused one would delete the old one of its name and make room.
+    pub(crate) fn fill(&mut self, round: usize) {
+        for size in sizes() {
+            let mut number = 0;
+            loop {
+                let mut commands = String::new();
+                let value = "x".repeat(size);
+                for _ in 0..FILLERS {
+                    write!(
+                        commands,
+                        "ms {} {size} ME T0 q\r\n{value}\r\n",
+                        filler(round, size, number)
+                    )
+                    .expect("text");
+                    number += 1;
+                }
+                // Stored is said by silence. `mn` ends what there is to hear.
+                self.send(&(commands + "mn\r\n"));
+                let mut refused = 0;
+                loop {
+                    match self.line().as_str() {
+                        "MN" => break,
+                        "SERVER_ERROR out of memory storing object" => refused += 1,
+                        other => panic!("a filler was answered {other:?}"),
+                    }
+                }
+                if refused == FILLERS {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Makes room again, by what the first round stored.
+    pub(crate) fn free(&mut self) {
+        for size in sizes() {
+            for number in 0..FILLERS {
+                let said = self.ask(&format!("md {}\r\n", filler(0, size, number)));
+                assert!(said == "HD" || said == "NF", "{said}");
+            }
+        }
+    }
+}
+
+/// In steps smaller than those from one class of sizes to the next.
+fn sizes() -> impl Iterator<Item = usize> {
+    (0..320).step_by(16)
+}
+
+fn filler(round: usize, size: usize, number: usize) -> String {
+    format!("filler:{round}:{size}:{number}")
+}
