@@ -1,6 +1,6 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -211,6 +211,96 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
         left = now;
         renewals >= 3
     });
+}
+
+/// [`Memory`] that cannot be reached while it is `down`, and counts what did not reach it.
+#[derive(Debug)]
+struct Fickle {
+    memory: Memory,
+    down: Arc<AtomicBool>,
+    missed: Arc<AtomicUsize>,
+    batches: Arc<Mutex<Vec<Vec<Request>>>>,
+}
+
+impl Store for Fickle {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        self.batches.lock().expect("no panic").push(batch.to_vec());
+        if !self.down.load(Ordering::SeqCst) {
+            return self.memory.exchange(item, batch, only_on, limit);
+        }
+        self.missed.fetch_add(1, Ordering::SeqCst);
+        let fault = Fault {
+            damage: Damage::NotSent,
+            source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it is down")),
+        };
+        Answer {
+            instance: None,
+            replies: Replies::new(),
+            fault: Some(fault),
+            pending: None,
+        }
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "fickle"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}
+
+#[test]
+fn a_release_that_found_no_server_is_tried_until_there_is_one() {
+    let (down, missed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let store = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::clone(&missed),
+        batches: Arc::default(),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE));
+    let guard = locks.lock("k").acquire().expect("it is free");
+    down.store(true, Ordering::SeqCst);
+    drop(guard);
+    // The release itself, and then attempts to make up for it: one that fails is not the last.
+    wait_until("the release to be tried again and again", || {
+        missed.load(Ordering::SeqCst) >= 3
+    });
+    down.store(false, Ordering::SeqCst);
+    wait_until("the lock to be free", || locks.lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn a_renewal_after_one_that_failed_has_a_higher_number() {
+    let (down, batches) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<_>>>::default());
+    let store = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::default(),
+        batches: Arc::clone(&batches),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE));
+    let guard = locks.lock("k").acquire().expect("it is free");
+    for is_down in [true, true, false] {
+        down.store(is_down, Ordering::SeqCst);
+        assert_eq!(guard.renew().is_err(), is_down);
+    }
+    let numbers: Vec<u32> = {
+        let batches = batches.lock().expect("no panic");
+        let number = |request: &Request| match request {
+            Request::Replace { record, .. } => Some(record.renewal),
+            _ => None,
+        };
+        batches.iter().flatten().filter_map(number).collect()
+    };
+    assert_eq!(numbers, [1, 2, 3], "a number was written twice");
 }
 
 #[test]

@@ -650,6 +650,43 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[DRIVER, IN_MEMORY],
     },
     Mutant {
+        name: "lost-release-forgotten",
+        breaks: "L3",
+        fault: "a release without a reply is not tried again in the background",
+        edits: &[Edit {
+            file: "driver/blocking.rs",
+            from: "core.keeper(&spec.item).settle(core, spec, grant.nonce, pending);",
+            to: "drop(pending);",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "failed-settling-forgotten",
+        breaks: "L3",
+        fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
+        edits: &[Edit {
+            file: "driver/keeper.rs",
+            from: "Released::Failed(_) => self.again(),",
+            to: "Released::Failed(_) => None,",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "failed-renewals-not-counted",
+        breaks: "S1",
+        fault: "a hold forgets the number of a renewal that failed, and its next one writes it again",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "\
+both must be kept.
+                state.grant = grant;",
+            to: "\
+both must be kept.
+                drop(grant);",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "exchange-outlasts-the-wait",
         breaks: "L2",
         fault: "each exchange takes its whole limit, however little the caller wanted to wait",
