@@ -6,7 +6,7 @@ use std::time::Instant;
 use memlock_testkit::Memcached;
 
 use crate::proxy::{Deed, End, Fault, Then};
-use crate::stage::{Stage, Times, ms};
+use crate::stage::{QUICK, Stage, Times};
 use crate::wire::Kind;
 
 pub(crate) const ENDS: [End; 2] = [End::Finished, End::Reset];
@@ -79,27 +79,27 @@ fn cut_everywhere(stage: &Stage, kind: Kind, skip: u32, ends: &[End], thens: &[T
 
 #[test]
 fn an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan() {
-    let stage = Stage::set("cut acquire", ms(200));
+    let stage = Stage::set("cut acquire", QUICK);
     cut_everywhere(&stage, Kind::Acquire, 0, &ENDS, &THENS, || ());
 }
 
 #[test]
 fn a_release_cut_at_any_byte_is_made_up_for() {
-    let stage = Stage::set("cut release", ms(200));
+    let stage = Stage::set("cut release", QUICK);
     cut_everywhere(&stage, Kind::Delete, 0, &ENDS, &THENS, || ());
 }
 
 /// The longest exchange, some 7 KiB: without a connection nothing has been asked for, so one way to cut it will do.
 #[test]
 fn a_handshake_cut_at_any_byte_is_made_up_for_by_another() {
-    let stage = Stage::set("cut handshake", ms(200));
+    let stage = Stage::set("cut handshake", QUICK);
     cut_everywhere(&stage, Kind::Handshake, 0, &[End::Finished], &[Then::Well], || ());
 }
 
 /// The first grant on a server finds no clock item: it makes one, gives itself back, and tries again.
 #[test]
 fn making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan() {
-    let stage = Stage::on(Arc::new(Memcached::start()), "cut clock", ms(200));
+    let stage = Stage::on(Arc::new(Memcached::start()), "cut clock", QUICK);
     let without_clock = || {
         assert_eq!(stage.ask("md memlock:clock"), "HD\r\n");
     };

@@ -8,7 +8,7 @@ use memlock_testkit::wait_until;
 
 use crate::cuts::{Way, at_every_byte};
 use crate::proxy::{Deed, End, Fault, Then};
-use crate::stage::{PATIENCE, Stage, Times, ms, timed};
+use crate::stage::{PATIENCE, QUICK, Stage, Times, ms, timed};
 use crate::wire::Kind;
 
 /// Each end of a connection with one of what may follow, to halve the number of runs.
@@ -62,7 +62,7 @@ pub(crate) fn age(guard: &Guard, timeout: Duration) {
 #[test]
 fn a_renewal_cut_at_any_byte_extends_nothing_and_loses_nothing() {
     let timeout = Duration::from_mins(1);
-    let stage = Stage::set("cut renewal", ms(200));
+    let stage = Stage::set("cut renewal", QUICK);
     let caller = stage.caller();
     let guard = caller.locks.lock(stage.key).timeout(timeout).acquire();
     let guard = guard.expect("nothing is wrong yet");
@@ -93,7 +93,7 @@ fn a_renewal_cut_at_any_byte_extends_nothing_and_loses_nothing() {
 
 #[test]
 fn a_look_cut_at_any_byte_lets_nobody_in() {
-    let stage = Stage::set("cut look", ms(200));
+    let stage = Stage::set("cut look", QUICK);
     let guard = stage
         .direct
         .lock(stage.key)
@@ -127,7 +127,7 @@ fn a_look_cut_at_any_byte_lets_nobody_in() {
 
 #[test]
 fn a_waiter_whose_look_is_cut_at_any_byte_gets_the_lock_when_it_is_free() {
-    let stage = Stage::set("cut waiter", ms(200));
+    let stage = Stage::set("cut waiter", QUICK);
     let mut count = 0;
     for way in [Way::Request, Way::Reply] {
         count += at_every_byte(way, End::Reset, |deed| {
@@ -183,7 +183,7 @@ impl Dead {
 
 #[test]
 fn a_take_over_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan() {
-    let stage = Stage::set("cut take-over", ms(200));
+    let stage = Stage::set("cut take-over", QUICK);
     let dead = Dead::of(&stage);
     let mut number = 0;
     let mut times = Times::default();

@@ -21,6 +21,10 @@ pub(crate) const MARGIN: Duration = Duration::from_millis(500);
 /// For how long a lock that nobody got may keep others out. The promise is a tenth of it, on an idle machine.
 pub(crate) const ORPHANED: Duration = Duration::from_secs(1);
 
+/// The limit of exchanges that are over at once, whatever is done to them: nothing waits for it, and a busy machine does
+/// not reach it.
+pub(crate) const QUICK: Duration = ms(2000);
+
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -203,6 +207,16 @@ fn listen_for_panics() {
             usual(info);
         }));
     });
+}
+
+/// Measures for how long a busy machine lets a thread stand that wants to go on, until told to stop.
+pub(crate) fn longest_stall(until: impl Fn() -> bool) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !until() {
+        let ((), took) = timed(|| thread::park_timeout(ms(5)));
+        longest = longest.max(took.saturating_sub(ms(5)));
+    }
+    longest
 }
 
 /// How long things took, for people.
