@@ -236,7 +236,6 @@ fn a_renewal_that_is_never_answered_extends_nothing_and_loses_nothing() {
 
 /// The server is soon back, but for the one connection, which neither answers nor ends.
 #[test]
-#[ignore = "while the keeper listens for a late reply it does not clean up, and the lock stays for its whole lease"]
 fn a_connection_that_stays_silent_leaves_no_orphan() {
     let stage = Stage::set("silent orphan", EXCHANGE);
     for executed in [false, true] {
@@ -248,7 +247,6 @@ fn a_connection_that_stays_silent_leaves_no_orphan() {
 
 /// The server never got it, and can be asked on any other connection.
 #[test]
-#[ignore = "while the keeper listens for a late reply it does not clean up, and the lock stays for its whole lease"]
 fn a_release_on_a_connection_that_stays_silent_is_made_up_for_on_another() {
     let stage = Stage::set("silent release", EXCHANGE);
     for executed in [true, false] {

@@ -34,6 +34,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// Settling is to be done within 100 ms of the server's being back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
+/// The longest that it goes without looking for an item whose write's reply is late.
+const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
+
 /// For how long it listens for a late reply. A server that has not answered by then is not going to.
 const LONGEST_LISTENING: Duration = Duration::from_mins(10);
 
@@ -93,6 +96,9 @@ struct Settle {
     /// When to give up, on the monotonic clock: by then the server has forgotten the item.
     until: Duration,
     backoff: Duration,
+    /// When to look for the item although its write's reply is still listened for, and how long after that again.
+    next_look: Duration,
+    distance: Duration,
 }
 
 impl Keeper {
@@ -140,6 +146,8 @@ impl Keeper {
             until: due + if pending.is_some() { LONGEST_LISTENING } else { ttl },
             pending,
             backoff: FIRST_BACKOFF,
+            next_look: due,
+            distance: FIRST_BACKOFF,
         };
         self.add(|agenda| agenda.settles.push(Reverse(Entry { due, task })));
     }
@@ -269,7 +277,7 @@ impl Renewal {
 }
 
 impl Settle {
-    /// Listens for the late reply, then reads the item and deletes it if it is this write's. `Some`: to be tried again.
+    /// Listens for the late reply, and reads the item and deletes it if it is this write's. `Some`: to be tried again.
     fn attempt(mut self) -> Option<Entry<Settle>> {
         if let Some(pending) = self.pending.take() {
             match pending.wait(LISTEN) {
@@ -278,22 +286,30 @@ impl Settle {
                     self.is_over = true;
                     self.until = self.core.now().instant + self.ttl;
                 }
-                Err(pending) => {
-                    self.pending = Some(pending);
-                    return self.again();
-                }
+                Err(pending) => self.pending = Some(pending),
             }
         }
+        if self.pending.is_some() && self.core.now().instant < self.next_look {
+            return self.again();
+        }
         match blocking::clean(&self.core, &self.item, self.nonce) {
-            Released::Gone if !self.is_over => {
+            // Seen and deleted: a write is executed once, so this one is settled, whatever is still to be heard.
+            Released::Released => return None,
+            // It may be executed yet. Meanwhile the connection may be silent for ever, and the server be well: so it is
+            // not only listened for, but also looked for on another, at growing distances.
+            Released::Gone | Released::Failed(_) if self.pending.is_some() => {
+                self.next_look = self.core.now().instant + self.distance;
+                self.distance = (self.distance * 2).min(LONGEST_DISTANCE);
+            }
+            Released::Gone if self.is_over => return None,
+            Released::Gone => {
                 // Nobody listens for this write any more, and the server may have been just about to execute it.
                 self.is_over = true;
                 self.backoff = LONGEST_BACKOFF;
-                self.again()
             }
-            Released::Released | Released::Gone => None,
-            Released::Failed(_) => self.again(),
+            Released::Failed(_) => {}
         }
+        self.again()
     }
 
     fn again(mut self) -> Option<Entry<Settle>> {

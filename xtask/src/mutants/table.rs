@@ -666,8 +666,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
         edits: &[Edit {
             file: "driver/keeper.rs",
-            from: "Released::Failed(_) => self.again(),",
-            to: "Released::Failed(_) => None,",
+            from: "Released::Failed(_) => {}",
+            to: "Released::Failed(_) => return None,",
         }],
         suites: &[DRIVER],
     },

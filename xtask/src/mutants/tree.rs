@@ -72,7 +72,7 @@ impl Tree {
         Ok(changed)
     }
 
-    /// Puts the fault in. To [`write`] what this returns takes it out again.
+    /// Puts the fault in. To [`write()`] what this returns takes it out again.
     pub(super) fn apply(&self, mutant: &Mutant) -> Result<Files, String> {
         let changed = self.mutated(mutant)?;
         let originals = changed.keys().map(|path| Ok((path.clone(), read(path)?)));
