@@ -1,0 +1,314 @@
+//! What can happen next, and what it changes: the model as the checker sees it.
+
+use std::time::Duration;
+
+use memlock_runtime::__internals::Damage;
+use stateright::{Model, Property};
+
+use crate::Bounds;
+use crate::contender::{Lane, Tools, next_write};
+use crate::outcomes::{Reached, Tally};
+use crate::world::{Contender, Doing, Promise, World, local, skew, spec};
+
+/// Something that can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A contender begins to ask for the lock.
+    Begin(usize),
+    /// A waiter's pause is over.
+    Wake(usize),
+    /// A holder begins to renew.
+    Renew(usize),
+    /// A holder begins to release.
+    Release(usize),
+    /// The keeper of a process begins to clean up.
+    Clean(usize),
+    /// The server executes the next command of an exchange.
+    Execute(usize, Lane),
+    /// All replies of an exchange are heard.
+    Hear(usize, Lane),
+    /// Nobody waits for an exchange any more; what is left of it may be executed later, or never.
+    Lose(usize, Lane),
+    /// An exchange turns out not to have been sent.
+    Unsent(usize, Lane),
+    /// The connection of an exchange ended with its server.
+    Cut(usize, Lane),
+    /// An exchange will be executed once more.
+    Repeat(usize, Lane),
+    /// The server executes the next command of a stray exchange.
+    ExecuteStray(usize),
+    /// Time passes.
+    Advance {
+        /// How much.
+        step: Duration,
+        /// How many seconds the server's clock stays behind.
+        late: u64,
+    },
+    /// The server is stopped.
+    Stop,
+    /// The server goes on, for now by the clock that stood still.
+    Resume,
+    /// The server's clock catches up.
+    Tick,
+    /// Everything on the server is flushed.
+    Flush,
+    /// A new instance takes the server's place.
+    Restart,
+    /// The clock item is lost.
+    LoseClock,
+    /// A live item's CAS changes by itself.
+    Renumber,
+}
+
+/// A model: the protocol within bounds.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    pub(crate) bounds: Bounds,
+    pub(crate) tally: std::sync::Arc<Tally>,
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(&self.bounds)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.watched.broken.is_some() {
+            return;
+        }
+        for index in 0..world.contenders.len() {
+            self.contenders(world, index, actions);
+        }
+        if !world.server.is_stopped {
+            actions.extend((0..world.strays.len()).map(Action::ExecuteStray));
+        }
+        self.times(world, actions);
+        calamities(world, actions);
+    }
+
+    fn next_state(&self, before: &World, action: Action) -> Option<World> {
+        let tools = Tools {
+            bounds: &self.bounds,
+            tally: &self.tally,
+        };
+        let mut world = before.clone();
+        match action {
+            Action::Begin(index) => world.begin(index, tools),
+            Action::Wake(index) => world.step(index, memlock_runtime::__internals::Input::Woke, None, tools),
+            Action::Renew(index) => world.renew(index, tools),
+            Action::Release(index) => world.release(index, tools),
+            Action::Clean(index) => world.clean(index, tools),
+            Action::Execute(index, lane) => self.execute(&mut world, index, lane),
+            Action::Hear(index, lane) => world.hear(index, lane, None, tools),
+            Action::Lose(index, lane) => {
+                world.left.lost -= 1;
+                world.hear(index, lane, Some(Damage::Late), tools);
+            }
+            Action::Unsent(index, lane) => {
+                world.left.unsent -= 1;
+                world.hear(index, lane, Some(Damage::NotSent), tools);
+            }
+            Action::Cut(index, lane) => world.hear(index, lane, Some(Damage::Cut), tools),
+            Action::Repeat(index, lane) => {
+                world.left.repeated -= 1;
+                let sender = world.sender(index, lane);
+                if let Some(exchange) = world.exchange(index, lane).clone() {
+                    world.stray(sender, &exchange, 0);
+                }
+            }
+            Action::ExecuteStray(place) => self.execute_stray(&mut world, place),
+            Action::Advance { step, late } => self.advance(&mut world, step, late),
+            Action::Stop => {
+                world.left.stops -= 1;
+                world.server.is_stopped = true;
+            }
+            Action::Resume => world.server.is_stopped = false,
+            Action::Tick => world.tick(0),
+            Action::Flush => {
+                world.left.flushes -= 1;
+                world.flush();
+            }
+            Action::Restart => {
+                world.left.restarts -= 1;
+                world.restart();
+            }
+            Action::LoseClock => {
+                world.left.clock_losses -= 1;
+                world.server.items.lose_clock();
+            }
+            Action::Renumber => {
+                world.left.renumberings -= 1;
+                world.server.items.renumber(&spec(&self.bounds).item);
+            }
+        }
+        self.look(&mut world, action);
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always("S1: at most one believes", |_, world: &World| {
+                let excused = &world.watched.excused;
+                world.believers().filter(|(_, nonce)| !excused.contains(nonce)).count() <= 1
+            }),
+            Property::always(
+                "S2: tokens rise in the order of the grants' stores",
+                |_, world: &World| world.watched.broken != Some(Promise::TokensRise),
+            ),
+            Property::always(
+                "S3: release and renewal touch only their own item",
+                |_, world: &World| world.watched.broken != Some(Promise::OnlyTheOwnItem),
+            ),
+            Property::always("S4: no grant without a reply that proves it", |_, world: &World| {
+                world.watched.broken != Some(Promise::NoGrantWithoutProof)
+            }),
+            Property::always(
+                "S5: whose deadline has not passed, his item is there",
+                |_, world: &World| {
+                    let (holder, excused) = (world.watched.holder, &world.watched.excused);
+                    world
+                        .believers()
+                        .all(|(_, nonce)| holder == Some(nonce) || excused.contains(&nonce))
+                },
+            ),
+            Property::always("no machine ends as none may here", |_, world: &World| {
+                world.watched.broken != Some(Promise::NoSurprise)
+            }),
+        ]
+    }
+}
+
+impl Protocol {
+    fn execute(&self, world: &mut World, index: usize, lane: Lane) {
+        let sender = world.sender(index, lane);
+        let Some(mut exchange) = world.exchange(index, lane).take() else {
+            return;
+        };
+        let rest = exchange.replies.len()..exchange.batch.len();
+        for place in rest.take(if self.bounds.whole_batches { usize::MAX } else { 1 }) {
+            let reply = world.execute(sender, &exchange.batch[place], &self.tally);
+            exchange.replies.push(reply);
+        }
+        *world.exchange(index, lane) = Some(exchange);
+    }
+
+    fn execute_stray(&self, world: &mut World, place: usize) {
+        let mut stray = world.strays.remove(place);
+        world.execute(stray.sender, &stray.exchange.batch[stray.next], &self.tally);
+        if let Some(next) = next_write(&stray.exchange.batch, stray.next + 1) {
+            stray.next = next;
+            world.strays.insert(place, stray);
+        }
+    }
+
+    fn advance(&self, world: &mut World, step: Duration, late: u64) {
+        world.now += step;
+        world.steps_taken += 1;
+        world.tick(late);
+        for (index, contender) in world.contenders.iter_mut().enumerate() {
+            let now = local(world.now, skew(&self.bounds, index));
+            contender.belief = contender.belief.filter(|(_, deadline)| !deadline.has_passed(now));
+        }
+    }
+
+    /// What the one who checks notes after each transition.
+    fn look(&self, world: &mut World, action: Action) {
+        world.contenders.iter_mut().for_each(Contender::retire);
+        let before = world.watched.holder;
+        world.watched.holder = world.ask_for_holder(&spec(&self.bounds).item);
+        let is_time = matches!(action, Action::Advance { .. } | Action::Tick);
+        if is_time && before.is_some() && world.watched.holder.is_none() {
+            self.tally.count(Reached::Expiry);
+        }
+        let excused = |nonce| world.watched.excused.contains(&nonce);
+        let (some, others): (Vec<_>, Vec<_>) = world.believers().partition(|(_, nonce)| excused(*nonce));
+        if !some.is_empty() && !others.is_empty() {
+            self.tally.count(Reached::ExcusedBeliever);
+        }
+    }
+
+    fn contenders(&self, world: &World, index: usize, actions: &mut Vec<Action>) {
+        let contender = &world.contenders[index];
+        let begins_after = self.bounds.begins_after.get(index).copied().unwrap_or(0);
+        match (&contender.doing, &contender.exchange) {
+            (_, Some(exchange)) => exchanges(world, exchange, index, Lane::Own, actions),
+            (Doing::Resting, None) if contender.attempts > 0 && world.steps_taken >= begins_after => {
+                actions.push(Action::Begin(index));
+            }
+            (Doing::Resting, None) => {}
+            (Doing::Holding(_), None) => {
+                actions.push(Action::Release(index));
+                if contender.renewals > 0 {
+                    actions.push(Action::Renew(index));
+                }
+            }
+            (Doing::Acquiring(_) | Doing::Renewing(_) | Doing::Releasing(..), None) => {
+                actions.push(Action::Wake(index));
+            }
+        }
+        match &contender.cleaning {
+            Some((_, Some(exchange))) => exchanges(world, exchange, index, Lane::Keeper, actions),
+            Some((_, None)) => {}
+            None if contender.leftovers.is_empty() => {}
+            None => actions.push(Action::Clean(index)),
+        }
+    }
+
+    fn times(&self, world: &World, actions: &mut Vec<Action>) {
+        let longest_delay = u64::from(self.bounds.late_ticks && !world.server.is_stopped);
+        if let Some(&step) = self.bounds.steps.get(world.steps_taken) {
+            actions.extend((0..=longest_delay).map(|late| Action::Advance { step, late }));
+        }
+        if world.server.is_stopped {
+            actions.push(Action::Resume);
+        } else {
+            if world.left.stops > 0 {
+                actions.push(Action::Stop);
+            }
+            if world.server.second < world.true_second() {
+                actions.push(Action::Tick);
+            }
+        }
+    }
+}
+
+fn exchanges(world: &World, exchange: &crate::world::Exchange, index: usize, lane: Lane, actions: &mut Vec<Action>) {
+    let is_whole = exchange.replies.len() == exchange.batch.len();
+    let is_gone = exchange.instance != world.server.items.instance();
+    if is_whole {
+        actions.push(Action::Hear(index, lane));
+    } else if is_gone {
+        actions.push(Action::Cut(index, lane));
+    } else if !world.server.is_stopped {
+        actions.push(Action::Execute(index, lane));
+    }
+    if world.left.lost > 0 && !is_gone {
+        actions.push(Action::Lose(index, lane));
+    }
+    if world.left.unsent > 0 && exchange.replies.is_empty() {
+        actions.push(Action::Unsent(index, lane));
+    }
+    if world.left.repeated > 0 && !is_gone && next_write(&exchange.batch, 0).is_some() {
+        actions.push(Action::Repeat(index, lane));
+    }
+}
+
+fn calamities(world: &World, actions: &mut Vec<Action>) {
+    let left = &world.left;
+    if left.flushes > 0 {
+        actions.push(Action::Flush);
+    }
+    // The server's own second has to be past its first, or the next instance could start before it.
+    if left.restarts > 0 {
+        actions.push(Action::Restart);
+    }
+    if left.clock_losses > 0 {
+        actions.push(Action::LoseClock);
+    }
+    if left.renumberings > 0 && world.watched.holder.is_some() {
+        actions.push(Action::Renumber);
+    }
+}

@@ -1,0 +1,86 @@
+//! What a model may do: how many contenders there are, how far time goes, and how much may go wrong.
+
+use std::time::Duration;
+
+/// The bounds of one model. Every number is a budget: the checker tries all ways of spending it, or less.
+#[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own, and a test names those that it turns"
+)]
+pub struct Bounds {
+    /// What the model is about.
+    pub name: &'static str,
+    /// How often each contender may ask for the lock. There are as many contenders as numbers.
+    pub attempts: Vec<u8>,
+    /// How many steps of time must be over before each asks for the first time; those not named may at once.
+    pub begins_after: Vec<usize>,
+    /// How often each may renew it, over all its grants; those not named never.
+    pub renewals: Vec<u8>,
+    /// How long a grant is believed in.
+    pub lease: Duration,
+    /// By how much time jumps, one step after another; then it ends.
+    pub steps: Vec<Duration>,
+    /// By how many parts in a million each contender's clock is fast; those not named are right.
+    pub skew: Vec<i32>,
+    /// Whether the commands of a batch are executed at once. That other commands come in between is for other models.
+    pub whole_batches: bool,
+    /// Replies that do not come, whether what was asked is executed before, later or never.
+    pub lost: u8,
+    /// Exchanges of which nothing is sent.
+    pub unsent: u8,
+    /// Exchanges that are executed twice.
+    pub repeated: u8,
+    /// Whether the keeper cleans up after writes without a reply, beside whatever its process does.
+    pub keeper: bool,
+    /// How often the server may be stopped. Its clock stands still, and goes on some commands after the server does.
+    pub stops: u8,
+    /// Whether the server's clock may be a tick late.
+    pub late_ticks: bool,
+    /// How old the second is that the server's clock shows in the beginning: less than two seconds, if nothing is amiss.
+    pub first_second_is_old: Duration,
+    /// Whether each process has read the server's clock when the model begins.
+    pub has_baseline: bool,
+    /// Whether the clock item is there in the beginning.
+    pub has_clock_item: bool,
+    /// How often everything may be flushed.
+    pub flushes: u8,
+    /// How often the server may be replaced by a new instance.
+    pub restarts: u8,
+    /// How often the clock item may be lost.
+    pub clock_losses: u8,
+    /// How often a live item's CAS may change by itself.
+    pub renumberings: u8,
+    /// Breaks the rule that nothing is granted by a server that has just started, to show that the model notices.
+    pub serves_when_young: bool,
+}
+
+impl Bounds {
+    /// Two contenders who ask once each, in a world where nothing goes wrong and no time passes.
+    pub fn calm(name: &'static str) -> Bounds {
+        Bounds {
+            name,
+            attempts: vec![1, 1],
+            begins_after: Vec::new(),
+            renewals: Vec::new(),
+            lease: Duration::from_secs(1),
+            steps: Vec::new(),
+            skew: Vec::new(),
+            whole_batches: false,
+            lost: 0,
+            unsent: 0,
+            repeated: 0,
+            keeper: false,
+            stops: 0,
+            late_ticks: false,
+            first_second_is_old: Duration::ZERO,
+            has_baseline: true,
+            has_clock_item: true,
+            flushes: 0,
+            restarts: 0,
+            clock_losses: 0,
+            renumberings: 0,
+            serves_when_young: false,
+        }
+    }
+}

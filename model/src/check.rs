@@ -1,0 +1,88 @@
+//! Runs a model to its end.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::actions::Protocol;
+use crate::outcomes::{Reached, Tally};
+use crate::{Action, Bounds};
+
+/// How a promise is broken.
+#[derive(Debug)]
+pub struct Counterexample {
+    /// Which one.
+    pub promise: &'static str,
+    /// The shortest way to break it.
+    pub actions: Vec<Action>,
+}
+
+/// Visits every state within `bounds`, and prints how many there are.
+///
+/// # Panics
+///
+/// Where a promise is broken, with the shortest way there; where something of `reached` never came about.
+pub fn exhaust(bounds: Bounds, reached: &[Reached]) {
+    let name = bounds.name;
+    println!("{bounds:?}");
+    let (found, tally) = run(bounds, HasDiscoveries::AnyFailures);
+    if let Some(Counterexample { promise, actions }) = found {
+        let steps: Vec<String> = actions.iter().map(|action| format!("  {action:?}")).collect();
+        panic!("{name}: {promise}: not so after\n{}", steps.join("\n"));
+    }
+    for (outcome, count) in tally.counted() {
+        println!("  {outcome:?}: {count}");
+    }
+    for outcome in reached {
+        assert!(
+            tally.of(*outcome) > 0,
+            "{name}: {outcome:?} never comes about, so the model proves little"
+        );
+    }
+}
+
+/// Looks for a state that breaks a promise, to show that a model can.
+pub fn find_counterexample(bounds: Bounds) -> Option<Counterexample> {
+    println!("{bounds:?}");
+    run(bounds, HasDiscoveries::AnyFailures).0
+}
+
+fn run(bounds: Bounds, until: HasDiscoveries) -> (Option<Counterexample>, Arc<Tally>) {
+    let began = Instant::now();
+    let name = bounds.name;
+    let tally = Arc::new(Tally::default());
+    let protocol = Protocol {
+        bounds,
+        tally: Arc::clone(&tally),
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // No limit on states, depth or time: it ends when there is nothing left to visit.
+    let checker = protocol
+        .checker()
+        .threads(threads)
+        .finish_when(until)
+        .spawn_bfs()
+        .join();
+    let found = checker.discoveries().into_iter().next();
+    println!(
+        "{name}: {} unique states, {} transitions, depth {}, {:.1} s, {}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        began.elapsed().as_secs_f64(),
+        if found.is_some() {
+            "a promise broken"
+        } else {
+            "exhausted"
+        },
+    );
+    let found = found.map(|(promise, path)| Counterexample {
+        promise,
+        actions: path.into_actions(),
+    });
+    assert!(found.is_some() || checker.is_done(), "{name}: cut off");
+    (found, tally)
+}

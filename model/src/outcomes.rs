@@ -1,0 +1,90 @@
+//! What has come about in a run of the checker, counted by transitions. A model in which nothing happens keeps every
+//! promise, so each names what has to be reached. The counts are no part of any state.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Something worth reaching.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// A contender heard that it has the lock.
+    Grant,
+    /// One took over an item whose lease had been watched out, and heard of it.
+    TakeOver,
+    /// A grant was heard of so late that it was given back.
+    TooLate,
+    /// A lease was extended.
+    Renewal,
+    /// A renewal found its item gone, or another's.
+    Loss,
+    /// A renewal came too late to be sent.
+    RanOut,
+    /// A renewal read the item, and went on with another CAS.
+    CasReadAnew,
+    /// An item was released.
+    Release,
+    /// A release found its item gone, or another's.
+    NothingToRelease,
+    /// The keeper deleted what a write without a reply had left behind.
+    Cleaned,
+    /// A contender found its own item there, from a write without a reply, and began to clear it away.
+    FoundOwnLeftover,
+    /// A store was executed that nobody waited for any more.
+    LateStore,
+    /// A contender gave up on a server that did not answer.
+    GaveUp,
+    /// An item was stored by a clock that stood still.
+    StoredByStaleClock,
+    /// An item expired.
+    Expiry,
+    /// Two contenders believed in the lock, the first of them excused because the server had lost its state.
+    ExcusedBeliever,
+    /// A batch was not sent, because it was meant for another instance.
+    OtherInstance,
+    /// A batch was not sent, because the server had just started.
+    TooYoung,
+    /// An item was there under the very CAS that a batch of an earlier instance named, and was another's.
+    SameCasOnAnotherInstance,
+}
+
+/// All of them, in the order of their declaration.
+const ALL: [Reached; 19] = [
+    Reached::Grant,
+    Reached::TakeOver,
+    Reached::TooLate,
+    Reached::Renewal,
+    Reached::Loss,
+    Reached::RanOut,
+    Reached::CasReadAnew,
+    Reached::Release,
+    Reached::NothingToRelease,
+    Reached::Cleaned,
+    Reached::FoundOwnLeftover,
+    Reached::LateStore,
+    Reached::GaveUp,
+    Reached::StoredByStaleClock,
+    Reached::Expiry,
+    Reached::ExcusedBeliever,
+    Reached::OtherInstance,
+    Reached::TooYoung,
+    Reached::SameCasOnAnotherInstance,
+];
+
+/// How often each was reached.
+#[derive(Debug, Default)]
+pub(crate) struct Tally([AtomicU64; ALL.len()]);
+
+impl Tally {
+    pub(crate) fn count(&self, reached: Reached) {
+        self.0[reached as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn of(&self, reached: Reached) -> u64 {
+        self.0[reached as usize].load(Ordering::Relaxed)
+    }
+
+    /// What was reached at all, and how often.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (Reached, u64)> {
+        let counted = |reached| (reached, self.of(reached));
+        ALL.into_iter().map(counted).filter(|(_, count)| *count > 0)
+    }
+}

@@ -1,0 +1,112 @@
+//! The server's side of a transition: commands, one by one, its clock, and what befalls it. What a command does is
+//! [`Items::apply`](memlock_runtime::__internals::Items::apply)'s; here it is only watched.
+
+use memlock_runtime::__internals::{Instance, Nonce, Reply, Request, YOUNGEST_SERVER};
+
+use crate::outcomes::{Reached, Tally};
+use crate::world::{FIRST_UPTIME, Machine, Promise, Sender, World};
+
+impl World {
+    /// Executes one command, and notes whom it concerns.
+    pub(crate) fn execute(&mut self, sender: Sender, request: &Request, tally: &Tally) -> Reply {
+        let holder = self.watched.holder;
+        let reply = self.server.items.apply(self.server.second, request);
+        match (request, &reply) {
+            (Request::Add { record, .. } | Request::Replace { record, .. }, Reply::Stored(_)) => {
+                match sender.machine {
+                    Machine::Acquire => self.stored(sender, record.nonce, tally),
+                    Machine::Renew(nonce) | Machine::Release(nonce) => {
+                        self.require(holder == Some(nonce) && record.nonce == nonce, Promise::OnlyTheOwnItem);
+                    }
+                }
+                if self.server.second < self.true_second() {
+                    tally.count(Reached::StoredByStaleClock);
+                }
+            }
+            (Request::Delete { .. }, Reply::Deleted) => {
+                let is_own = match sender.machine {
+                    Machine::Release(nonce) | Machine::Renew(nonce) => holder == Some(nonce),
+                    // Of its own attempts, and not one that it has been granted.
+                    Machine::Acquire => holder.is_some_and(|holder| {
+                        holder.0 >> 8 == sender.contender as u128 + 1
+                            && self.believers().all(|(_, believed)| believed != holder)
+                    }),
+                };
+                self.require(is_own, Promise::OnlyTheOwnItem);
+            }
+            _ => {}
+        }
+        reply
+    }
+
+    fn stored(&mut self, sender: Sender, nonce: Nonce, tally: &Tally) {
+        if sender.is_stray {
+            tally.count(Reached::LateStore);
+            return;
+        }
+        // Of an earlier store of the same machine no grant can come any more.
+        self.forget_stored_by(sender.contender);
+        self.watched.stored.push((nonce, None));
+    }
+
+    /// Forgets what `contender` has stored and not been granted.
+    pub(crate) fn forget_stored_by(&mut self, contender: usize) {
+        let is_its = |nonce: Nonce| nonce.0 >> 8 == contender as u128 + 1;
+        self.watched
+            .stored
+            .retain(|(nonce, token)| token.is_some() || !is_its(*nonce));
+        self.forget_old_tokens();
+    }
+
+    /// Of the grants that precede every store whose grant is still to be heard of, only the last one's token matters.
+    pub(crate) fn forget_old_tokens(&mut self) {
+        let stored = &mut self.watched.stored;
+        let settled = stored.iter().take_while(|(_, token)| token.is_some()).count();
+        stored.drain(..settled.saturating_sub(1));
+        if let Some((nonce @ Nonce(1..), Some(_))) = stored.first_mut() {
+            // Whose it was does not matter.
+            *nonce = Nonce(0);
+        }
+    }
+
+    pub(crate) fn require(&mut self, is_kept: bool, promise: Promise) {
+        if !is_kept {
+            self.watched.broken.get_or_insert(promise);
+        }
+    }
+
+    pub(crate) fn is_young(&self) -> bool {
+        self.server.second.saturating_sub(self.server.items.instance().start) < YOUNGEST_SERVER
+    }
+
+    /// The server's clock ticks, unless the server is stopped; `late` is how many seconds it stays behind.
+    pub(crate) fn tick(&mut self, late: u64) {
+        if !self.server.is_stopped {
+            self.server.second = self.server.second.max(self.true_second() - late);
+        }
+        // Expired items are dropped at the next request: now, so that equal states are equal.
+        self.server.items.apply(self.server.second, &Request::ReadClock);
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.excuse();
+        self.server.items.flush();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.excuse();
+        let pid = self.server.items.instance().pid + 1;
+        let start = self.true_second() - FIRST_UPTIME;
+        self.server.items.restart(Instance { start, pid });
+        self.server.second = self.true_second();
+        self.server.is_stopped = false;
+        self.server.items.apply(self.server.second, &Request::ReadClock);
+        let instance = self.server.items.instance();
+        self.strays.retain(|stray| stray.exchange.instance == instance);
+    }
+
+    /// The one whose item goes down with the server's state may still believe in it: that is what is not promised.
+    fn excuse(&mut self) {
+        self.watched.excused.extend(self.watched.holder);
+    }
+}

@@ -1,0 +1,271 @@
+//! What a state of the model consists of: one server, its contenders, and what is on its way between them. Plain data.
+//!
+//! States that differ in nothing that matters are made equal, so that there are fewer: nonces are numbered by contender and
+//! use instead of by the order of events, and what was stored is remembered only as long as a grant may come of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memlock_runtime::__internals::{
+    Acquire, Batch, Content, Deadline, Grant, Instance, ItemName, Items, Nonce, Now, Release, Renew, Replies, Reply,
+    Request, ServerClock, Spec,
+};
+use memlock_runtime::Token;
+
+use crate::Bounds;
+
+/// The server's second at the beginning of the model.
+pub(crate) const BEGINNING: u64 = 1_800_000_000;
+
+/// What `stats` calls `uptime` when a server has just started.
+pub(crate) const FIRST_UPTIME: u64 = 2;
+
+/// How long the first instance had run at the beginning.
+const AGE: u64 = 1000;
+
+/// Where every process's own clock stands at the beginning. Not at zero, which no clock would show.
+const ORIGIN: Duration = Duration::from_secs(1000);
+
+/// A state.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    /// The true time since the server's first second began.
+    pub(crate) now: Duration,
+    pub(crate) steps_taken: usize,
+    pub(crate) server: Server,
+    pub(crate) contenders: Vec<Contender>,
+    /// Exchanges that nobody waits for any more (or that were repeated), and that may yet be executed.
+    pub(crate) strays: Vec<Stray>,
+    /// What may still go wrong.
+    pub(crate) left: Left,
+    pub(crate) watched: Watched,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Server {
+    pub(crate) items: Items,
+    /// The second that its workers go by.
+    pub(crate) second: u64,
+    pub(crate) is_stopped: bool,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Contender {
+    pub(crate) doing: Doing,
+    pub(crate) exchange: Option<Exchange>,
+    /// The keeper at work on the first of `leftovers`.
+    pub(crate) cleaning: Option<(Release, Option<Exchange>)>,
+    /// The nonces of writes without a reply.
+    pub(crate) leftovers: Vec<Nonce>,
+    pub(crate) watch: Option<memlock_runtime::__internals::Watch>,
+    pub(crate) clock: ServerClock,
+    pub(crate) clock_of: Option<Instance>,
+    /// What it believes in.
+    pub(crate) belief: Option<(Nonce, Deadline)>,
+    /// The nonce of the last store that it was told of: what a grant has to rest on.
+    pub(crate) proof: Option<Nonce>,
+    pub(crate) nonces_used: u8,
+    pub(crate) attempts: u8,
+    pub(crate) renewals: u8,
+}
+
+/// What the process's own thread is at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each state")]
+pub(crate) enum Doing {
+    Resting,
+    Acquiring(Acquire),
+    Holding(Grant),
+    Renewing(Renew),
+    Releasing(Release, Nonce),
+}
+
+/// A batch on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Exchange {
+    pub(crate) batch: Batch,
+    /// The instance that the connection leads to.
+    pub(crate) instance: Instance,
+    pub(crate) sent: Now,
+    pub(crate) replies: Replies,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Stray {
+    pub(crate) sender: Sender,
+    pub(crate) exchange: Exchange,
+    pub(crate) next: usize,
+}
+
+/// Who sent an exchange: the contender, what kind of machine it was, and under which nonce it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Sender {
+    pub(crate) contender: usize,
+    pub(crate) machine: Machine,
+    pub(crate) is_stray: bool,
+}
+
+/// The kind of a machine, and whose item it may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Machine {
+    Acquire,
+    Renew(Nonce),
+    Release(Nonce),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Left {
+    pub(crate) lost: u8,
+    pub(crate) unsent: u8,
+    pub(crate) repeated: u8,
+    pub(crate) stops: u8,
+    pub(crate) flushes: u8,
+    pub(crate) restarts: u8,
+    pub(crate) clock_losses: u8,
+    pub(crate) renumberings: u8,
+}
+
+/// What only the one who checks can see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Watched {
+    /// Whose the item is now.
+    pub(crate) holder: Option<Nonce>,
+    /// What has been stored under a new nonce, in the server's order, and the token where that was granted.
+    pub(crate) stored: Vec<(Nonce, Option<Token>)>,
+    /// Whose items were there when the server lost its state.
+    pub(crate) excused: Vec<Nonce>,
+    /// The promise that the last transition broke.
+    pub(crate) broken: Option<Promise>,
+}
+
+/// The promises that are checked where something happens, and not on what stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Promise {
+    TokensRise,
+    OnlyTheOwnItem,
+    NoGrantWithoutProof,
+    /// A machine ended as none may in such a world.
+    NoSurprise,
+}
+
+impl World {
+    pub(crate) fn new(bounds: &Bounds) -> World {
+        let instance = Instance {
+            start: BEGINNING - AGE,
+            pid: 1,
+        };
+        let mut items = Items::new(instance);
+        if bounds.has_clock_item {
+            items.apply(BEGINNING, &Request::CreateClock);
+        }
+        // So that it has seen this second, as it has in every later state.
+        items.apply(BEGINNING, &Request::ReadClock);
+        let contender = |index| {
+            let mut clock = ServerClock::default();
+            if bounds.has_baseline && (bounds.stops > 0 || bounds.late_ticks) {
+                let now = local(bounds.first_second_is_old, skew(bounds, index));
+                clock.observe(BEGINNING, now, now);
+            }
+            Contender {
+                doing: Doing::Resting,
+                exchange: None,
+                cleaning: None,
+                leftovers: Vec::new(),
+                watch: None,
+                clock,
+                clock_of: bounds.has_baseline.then_some(instance),
+                belief: None,
+                proof: None,
+                nonces_used: 0,
+                attempts: bounds.attempts[index],
+                renewals: bounds.renewals.get(index).copied().unwrap_or(0),
+            }
+        };
+        World {
+            now: bounds.first_second_is_old,
+            steps_taken: 0,
+            server: Server {
+                items,
+                second: BEGINNING,
+                is_stopped: false,
+            },
+            contenders: (0..bounds.attempts.len()).map(contender).collect(),
+            strays: Vec::new(),
+            left: Left {
+                lost: bounds.lost,
+                unsent: bounds.unsent,
+                repeated: bounds.repeated,
+                stops: bounds.stops,
+                flushes: bounds.flushes,
+                restarts: bounds.restarts,
+                clock_losses: bounds.clock_losses,
+                renumberings: bounds.renumberings,
+            },
+            watched: Watched::default(),
+        }
+    }
+
+    /// The second that the server's clock would show if it were never late.
+    pub(crate) fn true_second(&self) -> u64 {
+        BEGINNING + self.now.as_secs()
+    }
+
+    /// Whose the item is, by the server's own account.
+    pub(crate) fn ask_for_holder(&mut self, item: &ItemName) -> Option<Nonce> {
+        let read = Request::Read { item: item.clone() };
+        match self.server.items.apply(self.server.second, &read) {
+            Reply::Item {
+                content: Content::Lock(record),
+                ..
+            } => Some(record.nonce),
+            _ => None,
+        }
+    }
+
+    /// Who believes in the lock, by index.
+    pub(crate) fn believers(&self) -> impl Iterator<Item = (usize, Nonce)> {
+        let belief = |(index, contender): (usize, &Contender)| Some((index, contender.belief?.0));
+        self.contenders.iter().enumerate().filter_map(belief)
+    }
+}
+
+/// The lock that they all want.
+pub(crate) fn spec(bounds: &Bounds) -> Spec {
+    Spec {
+        item: ItemName::of_lock("memlock", "model", "x"),
+        label: Arc::from(""),
+        timeout: bounds.lease,
+        interval: Duration::from_millis(50),
+        wait: None,
+    }
+}
+
+pub(crate) fn skew(bounds: &Bounds, contender: usize) -> i32 {
+    bounds.skew.get(contender).copied().unwrap_or(0)
+}
+
+/// What a clock that is fast by `skew` parts in a million shows at `now`.
+pub(crate) fn local(now: Duration, skew: i32) -> Now {
+    let error = now * skew.unsigned_abs() / 1_000_000;
+    let elapsed = if skew < 0 {
+        now.saturating_sub(error)
+    } else {
+        now + error
+    };
+    let instant = ORIGIN + elapsed;
+    Now { instant, wall: instant }
+}
+
+/// The nonce of the `used`th attempt of `contender`, both from 0.
+pub(crate) fn nonce(contender: usize, used: u8) -> Nonce {
+    Nonce(((contender as u128 + 1) << 8) | u128::from(used))
+}
+
+/// The nonce under which a batch creates an item or takes it over, and that request's place.
+pub(crate) fn written(batch: &Batch) -> Option<(usize, Nonce)> {
+    batch.iter().enumerate().find_map(|(index, request)| match request {
+        Request::Add { record, .. } | Request::Replace { record, .. } => Some((index, record.nonce)),
+        _ => None,
+    })
+}

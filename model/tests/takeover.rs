@@ -1,0 +1,75 @@
+//! A take-over racing what its target may still do: a renewal, a release, an expiry with a third's add.
+
+use std::time::Duration;
+
+use memlock_model::{Bounds, Reached, exhaust};
+
+/// Of a lease of one second: after one step it is believed in, after two it has been watched out.
+const MOST_OF_A_LEASE: Duration = Duration::from_millis(700);
+
+fn watched(name: &'static str) -> Bounds {
+    Bounds {
+        renewals: vec![1],
+        steps: vec![MOST_OF_A_LEASE; 2],
+        whole_batches: true,
+        ..Bounds::calm(name)
+    }
+}
+
+#[test]
+fn a_take_over_races_a_renewal_and_a_release() {
+    let bounds = Bounds {
+        attempts: vec![2, 1],
+        ..watched("take-over, renewal, release")
+    };
+    let reached = [
+        Reached::TakeOver,
+        Reached::Renewal,
+        Reached::Loss,
+        Reached::RanOut,
+        Reached::NothingToRelease,
+    ];
+    exhaust(bounds, &reached);
+}
+
+#[test]
+fn a_take_over_meets_a_renewal_that_is_executed_late() {
+    let bounds = Bounds {
+        lost: 1,
+        ..watched("take-over with a lost reply")
+    };
+    exhaust(bounds, &[Reached::TakeOver, Reached::Loss, Reached::LateStore]);
+}
+
+#[test]
+fn a_take_over_meets_a_renumbered_item() {
+    let bounds = Bounds {
+        renumberings: 1,
+        ..watched("take-over of a renumbered item")
+    };
+    exhaust(bounds, &[Reached::TakeOver, Reached::CasReadAnew, Reached::Loss]);
+}
+
+#[test]
+fn a_take_over_races_an_expiry_and_a_thirds_add() {
+    let bounds = Bounds {
+        attempts: vec![1, 1, 1],
+        begins_after: vec![0, 0, 2],
+        // Past the watch, and then past the TTL, with what was begun between the two still on its way.
+        steps: vec![Duration::from_millis(9_500), Duration::from_secs(1)],
+        whole_batches: true,
+        ..Bounds::calm("expiry and a third")
+    };
+    exhaust(bounds, &[Reached::Expiry, Reached::TakeOver, Reached::NothingToRelease]);
+}
+
+#[test]
+fn clocks_that_run_apart_by_a_thousandth_are_allowed_for() {
+    let bounds = Bounds {
+        // Between the ends of a lease by the fast clock and by the slow one.
+        steps: vec![Duration::from_micros(999_800); 2],
+        skew: vec![-500, 500],
+        ..watched("a slow holder and a fast watcher")
+    };
+    exhaust(bounds, &[Reached::TakeOver, Reached::Renewal]);
+}
