@@ -1,9 +1,10 @@
 //! Each option reaches the runtime.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use memlock::{Locks, lock, rlock};
+use memlock::{Locks, TestServer, lock, rlock};
+use memlock_testkit::wait_until;
 
 use crate::stage::{LOCKS, UNREACHABLE, build, held};
 
@@ -66,30 +67,42 @@ fn a_computed_length_that_cannot_be_is_an_error_that_names_the_option() {
     assert!(computed(0.5).is_ok());
 }
 
-const SHORT: Duration = Duration::from_millis(300);
+const HOUR: Duration = Duration::from_hours(1);
 
-#[lock("k", locks = &LOCKS, timeout = SHORT, renew)]
+/// Locks of this test's own, since it moves their clock.
+static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
+
+#[lock("k", locks = &TIMED.0, timeout = HOUR, renew)]
 fn renewed() -> bool {
-    std::thread::sleep(SHORT * 2);
-    memlock::current().expect("held").is_valid()
+    outlasts_an_hour()
 }
 
-#[lock("k", locks = &LOCKS, timeout = SHORT, renew = true)]
+#[lock("k", locks = &TIMED.0, timeout = HOUR, renew = true)]
 fn renewed_in_words() -> bool {
-    std::thread::sleep(SHORT * 2);
-    memlock::current().expect("held").is_valid()
+    outlasts_an_hour()
 }
 
-#[lock("k", locks = &LOCKS, timeout = SHORT, renew = "1h")]
+#[lock("k", locks = &TIMED.0, timeout = HOUR, renew = "1d")]
 fn renewed_for_long() -> bool {
-    std::thread::sleep(SHORT * 2);
+    outlasts_an_hour()
+}
+
+#[lock("k", locks = &TIMED.0, timeout = HOUR, renew = false)]
+fn not_renewed() -> bool {
+    TIMED.1.advance(HOUR * 2);
     memlock::current().expect("held").is_valid()
 }
 
-#[lock("k", locks = &LOCKS, timeout = SHORT, renew = false)]
-fn not_renewed() -> bool {
-    std::thread::sleep(SHORT * 2);
-    memlock::current().expect("held").is_valid()
+/// Lets two hours pass, in steps between which the lease is to be extended.
+fn outlasts_an_hour() -> bool {
+    let lease = memlock::current().expect("held");
+    for _ in 0..5 {
+        TIMED.1.advance(HOUR * 2 / 5);
+        wait_until("the lease to be extended", Duration::from_secs(30), || {
+            !lease.is_valid() || lease.remaining() > HOUR * 4 / 5
+        });
+    }
+    lease.is_valid()
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What happens when the lock cannot be had.
 
 use std::panic::{catch_unwind, panic_any};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use memlock::{Error, lock, rlock};
+use memlock::{Error, Locks, TestServer, lock, rlock};
 
 use crate::stage::{LOCKS, UNREACHABLE, held};
 
@@ -157,13 +157,19 @@ fn otherwise_also_stands_for_an_unavailable_server() {
     assert_eq!(unavailable_or(), 7);
 }
 
-const SHORT: Duration = Duration::from_millis(200);
+/// Locks of this test's own, since it moves their clock.
+static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
-#[lock(id, locks = &LOCKS, timeout = SHORT, on_lost = error)]
+/// Outlasts any lease of a minute.
+fn outlast() {
+    TIMED.1.advance(Duration::from_mins(2));
+}
+
+#[lock(id, locks = &TIMED.0, timeout = 60, on_lost = error)]
 fn reports_loss(id: u64, outlast: bool, text: &mut String) -> Result<&mut String, Error> {
     let _ = id;
     if outlast {
-        std::thread::sleep(SHORT * 2);
+        self::outlast();
     }
     if text.is_empty() {
         return Ok(text);
@@ -176,10 +182,10 @@ fn held_error() -> Error {
     hard().expect_err("no server")
 }
 
-#[lock(id, locks = &LOCKS, timeout = SHORT, on_lost = error, otherwise = |error| Err(error.to_string()))]
+#[lock(id, locks = &TIMED.0, timeout = 60, on_lost = error, otherwise = |error| Err(error.to_string()))]
 fn replaces_loss(id: u64, outlast: bool) -> Result<String, String> {
     if outlast {
-        std::thread::sleep(SHORT * 2);
+        self::outlast();
     }
     if id == 0 {
         Err("its own error".to_owned())
@@ -188,9 +194,9 @@ fn replaces_loss(id: u64, outlast: bool) -> Result<String, String> {
     }
 }
 
-#[lock(id, locks = &LOCKS, timeout = SHORT, on_lost = error, otherwise = 0)]
+#[lock(id, locks = &TIMED.0, timeout = 60, on_lost = error, otherwise = 0)]
 fn replaces_loss_of_any_type(id: u64) -> u64 {
-    std::thread::sleep(SHORT * 2);
+    self::outlast();
     id
 }
 
