@@ -277,7 +277,7 @@ impl Protocol {
 
 fn exchanges(world: &World, exchange: &crate::world::Exchange, index: usize, lane: Lane, actions: &mut Vec<Action>) {
     let is_whole = exchange.replies.len() == exchange.batch.len();
-    let is_gone = exchange.instance != world.server.items.instance();
+    let is_gone = exchange.run != world.server.run;
     if is_whole {
         actions.push(Action::Hear(index, lane));
     } else if is_gone {
@@ -301,7 +301,6 @@ fn calamities(world: &World, actions: &mut Vec<Action>) {
     if left.flushes > 0 {
         actions.push(Action::Flush);
     }
-    // The server's own second has to be past its first, or the next instance could start before it.
     if left.restarts > 0 {
         actions.push(Action::Restart);
     }

@@ -16,7 +16,7 @@ use crate::{Action, Bounds};
 pub struct Counterexample {
     /// Which one.
     pub promise: &'static str,
-    /// The shortest way to break it.
+    /// A way to break it. With several threads, not always the shortest.
     pub actions: Vec<Action>,
 }
 
@@ -24,7 +24,7 @@ pub struct Counterexample {
 ///
 /// # Panics
 ///
-/// Where a promise is broken, with the shortest way there; where something of `reached` never came about.
+/// Where a promise is broken, with a way there; where something of `reached` never came about.
 pub fn exhaust(bounds: Bounds, reached: &[Reached]) {
     let name = bounds.name;
     println!("{bounds:?}");

@@ -95,7 +95,7 @@ impl World {
 
     /// Leaves `exchange` on the network, to be executed from `next` on, if there is anything in it that matters.
     pub(crate) fn stray(&mut self, sender: Sender, exchange: &Exchange, next: usize) {
-        let is_gone = exchange.instance != self.server.items.instance();
+        let is_gone = exchange.run != self.server.run;
         let Some(next) = next_write(&exchange.batch, next).filter(|_| !is_gone) else {
             return;
         };
@@ -304,6 +304,7 @@ impl World {
         let exchange = Exchange {
             batch,
             instance,
+            run: self.server.run,
             sent,
             replies: Replies::new(),
         };

@@ -95,14 +95,16 @@ impl World {
 
     pub(crate) fn restart(&mut self) {
         self.excuse();
-        let pid = self.server.items.instance().pid + 1;
+        // In a container every process that serves has the same id.
+        let pid = self.server.items.instance().pid;
         let start = self.true_second() - FIRST_UPTIME;
+        self.server.run += 1;
         self.server.items.restart(Instance { start, pid });
         self.server.second = self.true_second();
         self.server.is_stopped = false;
         self.server.items.apply(self.server.second, &Request::ReadClock);
-        let instance = self.server.items.instance();
-        self.strays.retain(|stray| stray.exchange.instance == instance);
+        // Their connections ended with the server.
+        self.strays.clear();
     }
 
     /// The one whose item goes down with the server's state may still believe in it: that is what is not promised.

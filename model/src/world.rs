@@ -44,6 +44,8 @@ pub(crate) struct World {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) items: Items,
+    /// How often it has been restarted. Only the one who checks can see it: two instances may look the same.
+    pub(crate) run: u8,
     /// The second that its workers go by.
     pub(crate) second: u64,
     pub(crate) is_stopped: bool,
@@ -85,8 +87,10 @@ pub(crate) enum Doing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Exchange {
     pub(crate) batch: Batch,
-    /// The instance that the connection leads to.
+    /// The instance that the connection leads to, as it calls itself.
     pub(crate) instance: Instance,
+    /// Which run of the server that really is.
+    pub(crate) run: u8,
     pub(crate) sent: Now,
     pub(crate) replies: Replies,
 }
@@ -187,6 +191,7 @@ impl World {
             steps_taken: 0,
             server: Server {
                 items,
+                run: 0,
                 second: BEGINNING,
                 is_stopped: false,
             },

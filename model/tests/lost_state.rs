@@ -64,7 +64,7 @@ fn a_cas_read_before_a_restart_takes_nothing_over_after_it() {
     );
 }
 
-/// Restarts so close together that two instances may share a start second.
+/// Restarts so close together that two instances may share a start second, and so be taken for one.
 fn restarted_twice() -> Bounds {
     Bounds {
         attempts: vec![1, 2],
@@ -81,12 +81,14 @@ fn tokens_rise_across_two_restarts_because_young_servers_grant_nothing() {
 }
 
 #[test]
-fn without_the_rule_on_young_servers_the_model_sees_a_token_fall() {
+fn without_the_rule_on_young_servers_the_model_breaks_a_promise() {
     let bounds = Bounds {
         name: "two restarts of servers that grant at once",
         serves_when_young: true,
         ..restarted_twice()
     };
+    // A token falls, or a CAS is used on an instance that looks like the one that gave it: whichever is met with first.
     let found = find_counterexample(bounds).expect("a broken promise");
-    assert!(found.promise.starts_with("S2"), "{found:?}");
+    let is_expected = ["S1", "S2", "S3", "S5"].iter().any(|promise| found.promise.starts_with(promise));
+    assert!(is_expected, "{found:?}");
 }

@@ -35,6 +35,8 @@ fn a_take_over_races_a_renewal_and_a_release() {
 #[test]
 fn a_take_over_meets_a_renewal_that_is_executed_late() {
     let bounds = Bounds {
+        // The second, so that a number written twice would deceive the watcher.
+        renewals: vec![2],
         lost: 1,
         ..watched("take-over with a lost reply")
     };
