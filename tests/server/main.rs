@@ -10,6 +10,7 @@ mod attributes;
 mod configuration;
 mod connections;
 mod death;
+mod evicting;
 mod exclusion;
 mod full;
 mod outage;
