@@ -15,13 +15,13 @@ fn flood(stage: &Stage) {
     let mut replies = BufReader::new(out.try_clone().expect("a socket"));
     let mut reply = String::new();
     for start in (0..ITEMS).step_by(100) {
-        let batch: String = (start..start + 100)
+        let batch: Vec<String> = (start..start + 100)
             .map(|number| {
                 let value = "x".repeat(64 + number % 128);
                 format!("set filler-{number} 0 0 {}\r\n{value}\r\n", value.len())
             })
             .collect();
-        out.write_all(batch.as_bytes()).expect("the server listens");
+        out.write_all(batch.concat().as_bytes()).expect("the server listens");
         for _ in 0..100 {
             reply.clear();
             replies.read_line(&mut reply).expect("the server answers");
