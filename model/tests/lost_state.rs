@@ -89,6 +89,8 @@ fn without_the_rule_on_young_servers_the_model_breaks_a_promise() {
     };
     // A token falls, or a CAS is used on an instance that looks like the one that gave it: whichever is met with first.
     let found = find_counterexample(bounds).expect("a broken promise");
-    let is_expected = ["S1", "S2", "S3", "S5"].iter().any(|promise| found.promise.starts_with(promise));
+    let is_expected = ["S1", "S2", "S3", "S5"]
+        .iter()
+        .any(|promise| found.promise.starts_with(promise));
     assert!(is_expected, "{found:?}");
 }
