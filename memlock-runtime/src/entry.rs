@@ -50,7 +50,7 @@ pub(crate) struct Call<'a> {
     /// The namespace of the key.
     pub name: &'a str,
     /// The function, `module::path::function`, for labels and messages.
-    pub function: &'a str,
+    pub function: &'static str,
     /// The lifetime of the lock. `None`: the default of `locks`.
     pub timeout: Option<Duration>,
     /// The longest pause between two looks. `None`: the default of `locks`.
@@ -108,42 +108,87 @@ impl Drop for Held {
     }
 }
 
+/// What an annotated async function holds while its body runs.
+#[derive(Debug)]
+#[must_use]
+pub struct AsyncHeld {
+    held: Held,
+}
+
+impl AsyncHeld {
+    /// Runs the body, and releases.
+    pub async fn run<F: Future>(self, body: F) -> F::Output {
+        body.await
+    }
+
+    /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
+    pub async fn run_and_check<F: Future>(self, body: F) -> (F::Output, Option<Error>) {
+        let output = body.await;
+        (output, self.held.lost())
+    }
+}
+
+/// A call of an annotated async function, with all that is evaluated before it waits. It borrows nothing.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    locks: Locks,
+    kind: Kind,
+    on_unavailable: Option<OnUnavailable>,
+    order: Order,
+    items: Items,
+}
+
+/// Prepares to acquire the locks on `keys` for `call`, which is waited for by [`enter_async`].
+pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> {
+    let locks = locks_of(call)?;
+    let (order, items) = ask(locks, call, keys)?;
+    Ok(Prepared {
+        locks: locks.clone(),
+        kind: call.kind,
+        on_unavailable: call.on_unavailable,
+        order,
+        items,
+    })
+}
+
+/// Does what [`enter`] does, without blocking the thread.
+pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Result<AsyncHeld, Error> {
+    let Prepared {
+        locks,
+        kind,
+        on_unavailable,
+        order,
+        items,
+    } = prepared;
+    let held = acquire(&locks, kind, &order, &items)
+        .or_else(|error| fall_back(&locks, kind, order.function, on_unavailable, reporting, error))?;
+    Ok(AsyncHeld { held })
+}
+
 /// Acquires the locks on `keys` (one, or several at once; a key that asks for no lock is left out) for `call`.
 ///
 /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
 /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
 #[track_caller]
 pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
-    let locks = match call.locks {
-        Some(locks) => locks,
-        None => Locks::process_wide()?,
-    };
-    let error = match acquire(locks, call, keys) {
-        Ok(held) => return Ok(held),
-        Err(error) => error,
-    };
-    let by_type = match reporting {
-        Reporting::Yes => OnUnavailable::Error,
-        Reporting::No => OnUnavailable::Unlocked,
-    };
-    let policy = call
-        .on_unavailable
-        .or(locks.settings().on_unavailable)
-        .unwrap_or(by_type);
-    match (&error, policy, reporting) {
-        (Error::Unavailable { .. }, OnUnavailable::Panic, _)
-        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{}: {error}", call.function),
-        (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
-        | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
-            locks.count_soft_run();
-            tracing::warn!(target: "memlock", function = call.function, %error, "running without the lock");
-            Ok(Held::new(call.kind, None, false))
-        }
-        _ => Err(error),
+    let locks = locks_of(call)?;
+    let (order, items) = ask(locks, call, keys)?;
+    acquire(locks, call.kind, &order, &items)
+        .or_else(|error| fall_back(locks, call.kind, call.function, call.on_unavailable, reporting, error))
+}
+
+fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
+    match call.locks {
+        Some(locks) => Ok(locks),
+        None => Locks::process_wide(),
     }
 }
 
-fn acquire(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<Held, Error> {
+/// The names of locks, in order, each once.
+type Items = SmallVec<[ItemName; 1]>;
+
+/// What `call` asks of `locks`.
+fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), Error> {
     let settings = locks.settings();
     let order = Order {
         function: call.function,
@@ -157,17 +202,49 @@ fn acquire(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<Held, Error> 
         key.text()
             .map(|key| ItemName::of_lock(&settings.prefix, call.name, key))
     };
-    let mut items: SmallVec<[ItemName; 1]> = keys.iter().filter_map(item).collect();
+    let mut items: Items = keys.iter().filter_map(item).collect();
     items.sort_unstable();
     items.dedup();
+    Ok((order, items))
+}
+
+/// Applies the failure policy to an error of acquiring.
+#[track_caller]
+fn fall_back(
+    locks: &Locks,
+    kind: Kind,
+    function: &str,
+    on_unavailable: Option<OnUnavailable>,
+    reporting: Reporting,
+    error: Error,
+) -> Result<Held, Error> {
+    let by_type = match reporting {
+        Reporting::Yes => OnUnavailable::Error,
+        Reporting::No => OnUnavailable::Unlocked,
+    };
+    let policy = on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type);
+    match (&error, policy, reporting) {
+        (Error::Unavailable { .. }, OnUnavailable::Panic, _)
+        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{function}: {error}"),
+        (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
+        | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
+            locks.count_soft_run();
+            tracing::warn!(target: "memlock", function, %error, "running without the lock");
+            Ok(Held::new(kind, None, false))
+        }
+        _ => Err(error),
+    }
+}
+
+fn acquire(locks: &Locks, kind: Kind, order: &Order, items: &[ItemName]) -> Result<Held, Error> {
     if items.is_empty() {
-        return Ok(Held::new(call.kind, None, false));
+        return Ok(Held::new(kind, None, false));
     }
-    if let Some(lease) = reenter(locks, call.kind, &items)? {
-        return Ok(Held::new(call.kind, Some(lease), false));
+    if let Some(lease) = reenter(locks, kind, items)? {
+        return Ok(Held::new(kind, Some(lease), false));
     }
-    let lease = locks.acquire_all(&items, &order)?;
-    Ok(Held::new(call.kind, Some(lease), true))
+    let lease = locks.acquire_all(items, order)?;
+    Ok(Held::new(kind, Some(lease), true))
 }
 
 /// The lease of an outer body, where that holds all of `items` and both are `rlock`.

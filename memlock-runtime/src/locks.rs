@@ -169,7 +169,7 @@ impl Locks {
 
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
-    pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order<'_>) -> Result<Lease, Error> {
+    pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let started = self.core.now();
         if let Some(item) = items
             .iter()
@@ -213,7 +213,7 @@ impl Locks {
     fn acquire_once(
         &self,
         items: &[ItemName],
-        order: &Order<'_>,
+        order: &Order,
         label: &Arc<str>,
         started: Now,
     ) -> Result<Holds, Stopped> {
@@ -276,15 +276,15 @@ impl fmt::Debug for Locks {
 
 /// How locks are to be acquired.
 #[derive(Debug)]
-pub(crate) struct Order<'a> {
-    pub(crate) function: &'a str,
+pub(crate) struct Order {
+    pub(crate) function: &'static str,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
     pub(crate) wait: Option<Duration>,
     pub(crate) renew: Option<Renew>,
 }
 
-impl Order<'_> {
+impl Order {
     /// Refuses durations that cannot be meant.
     pub(crate) fn check(&self) -> Result<(), Error> {
         checked("timeout", self.timeout, LONGEST_TIMEOUT)?;

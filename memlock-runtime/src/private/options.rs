@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::length::IntoDuration;
-use crate::entry::{Call, Held, Kind, OnUnavailable, Renew, Reporting, enter};
+use crate::entry::{Call, Held, Kind, OnUnavailable, Prepared, Renew, Reporting, enter, prepare};
 use crate::error::Error;
 use crate::key::Key;
 use crate::lease::LONGEST_TIMEOUT;
@@ -26,16 +26,16 @@ struct Mistake {
 
 impl<'a> Options<'a> {
     /// `function` under the plain lock, in a namespace of its own.
-    pub const fn lock(function: &'a str) -> Options<'a> {
+    pub const fn lock(function: &'static str) -> Options<'a> {
         Options::of(Kind::Lock, function)
     }
 
     /// `function` under the re-entrant lock, in a namespace of its own.
-    pub const fn rlock(function: &'a str) -> Options<'a> {
+    pub const fn rlock(function: &'static str) -> Options<'a> {
         Options::of(Kind::Rlock, function)
     }
 
-    const fn of(kind: Kind, function: &'a str) -> Options<'a> {
+    const fn of(kind: Kind, function: &'static str) -> Options<'a> {
         Options {
             call: Call {
                 kind,
@@ -101,9 +101,19 @@ impl<'a> Options<'a> {
     }
 
     /// Acquires the locks on `keys`.
+    #[track_caller]
     pub(super) fn enter(self, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
+        enter(self.checked()?, keys, reporting)
+    }
+
+    /// Prepares to acquire the locks on `keys` without blocking.
+    pub(super) fn prepare(self, keys: &[Key]) -> Result<Prepared, Error> {
+        prepare(self.checked()?, keys)
+    }
+
+    fn checked(&self) -> Result<&Call<'a>, Error> {
         match self.mistake {
-            None => enter(&self.call, keys, reporting),
+            None => Ok(&self.call),
             Some(Mistake { option, problem }) => Err(Error::config(format!(
                 "the option `{option}` of `{}` {problem}",
                 self.call.function
