@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::sync::Notify;
+
+use crate::background::{Timer, either};
 use crate::lease::Now;
 
 /// The process's clocks, both of them; in tests, with a hand to move them forward.
@@ -14,6 +17,8 @@ pub(crate) struct Clock {
     ahead: AtomicU64,
     /// Who sleeps until some time on them, and is to look again when they were moved.
     sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
+    /// The same for tasks.
+    moved: Notify,
 }
 
 /// Somebody who sleeps until some time on a [`Clock`].
@@ -44,6 +49,21 @@ impl Clock {
             .iter()
             .filter_map(Weak::upgrade)
             .for_each(|sleeper| sleeper.wake());
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until `due` on the monotonic clock, on the background thread.
+    pub(crate) async fn sleep_until(&self, due: Duration) {
+        loop {
+            // Before the clock is looked at, so that no move is missed.
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
+            let left = due.saturating_sub(self.now().instant);
+            if left.is_zero() {
+                return;
+            }
+            either(Timer::after(left), moved).await;
+        }
     }
 
     /// From now on `sleeper` is woken when the clocks are moved.

@@ -1,7 +1,22 @@
-//! Who holds what in this call tree: one frame for each annotated body that is running, on the thread that runs it.
+//! Who holds what in this call tree: one frame for each annotated body that is running.
+//!
+//! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current one of
+//! its thread. A synchronous body's frame is current from its begin to its end. An asynchronous body's frame *replaces* the
+//! current one whenever the body is polled, and the one before is put back after: so it goes with the body from thread to
+//! thread, and whatever else its executor polls in between sees nothing of it.
+//!
+//! With each current frame stands the task in which it became current, as tokio counts tasks. In another task it does not
+//! count: a synchronous body may block on an executor that polls others' tasks on its thread.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::task;
 
 use crate::driver::Core;
 use crate::driver::hold::Hold;
@@ -10,7 +25,25 @@ use crate::guard::Lease;
 use crate::key::ItemName;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Frame>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Current> = const { RefCell::new(Current { frame: None, task: None }) };
+}
+
+/// What a thread is in just now.
+#[derive(Debug)]
+struct Current {
+    frame: Option<Arc<Frame>>,
+    /// The task in which it became current; `None` outside of tokio's.
+    task: Option<task::Id>,
+}
+
+impl Current {
+    /// `frame`, in this task.
+    fn here(frame: Option<Arc<Frame>>) -> Current {
+        Current {
+            frame,
+            task: task::try_id(),
+        }
+    }
 }
 
 /// A running body.
@@ -22,10 +55,22 @@ pub(crate) struct Frame {
     lease: Option<Lease>,
 }
 
-/// A frame while it is the current one. Dropping it puts the one before back.
+impl Frame {
+    /// A body that runs under `lease`, called by the one whose frame is `outer`.
+    pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
+        Arc::new(Frame { outer, kind, lease })
+    }
+
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+}
+
+/// A synchronous body's frame while it is the current one. Dropping it puts the one before back.
 #[derive(Debug)]
 pub(crate) struct Entered {
     frame: Arc<Frame>,
+    before: Current,
 }
 
 /// A lock that this call tree holds already, and the attribute that acquired it.
@@ -34,61 +79,65 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
 }
 
-/// Begins a body that runs under `lease`.
+/// Begins a synchronous body that runs under `lease`.
 pub(crate) fn push(kind: Kind, lease: Option<Lease>) -> Entered {
-    CURRENT.with_borrow_mut(|current| {
-        let frame = Arc::new(Frame {
-            outer: current.take(),
-            kind,
-            lease,
-        });
-        *current = Some(Arc::clone(&frame));
-        Entered { frame }
-    })
+    let frame = Frame::new(here(), kind, lease);
+    let before = CURRENT.replace(Current::here(Some(Arc::clone(&frame))));
+    Entered { frame, before }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        let before = Current {
+            frame: self.before.frame.take(),
+            task: self.before.task,
+        };
         // A frame that is no longer the current one is left alone: its body's value was dropped out of order, or on
         // another thread.
-        let _ = CURRENT.try_with(|current| {
+        let replaced = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
-            if current.as_ref().is_some_and(|frame| Arc::ptr_eq(frame, &self.frame)) {
-                current.clone_from(&self.frame.outer);
-            }
+            let is_current = current.frame.as_ref().is_some_and(|frame| Arc::ptr_eq(frame, &self.frame));
+            is_current.then(|| std::mem::replace(&mut *current, before))
         });
+        drop(replaced);
     }
 }
 
 impl Entered {
     pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.frame.lease.as_ref()
+        self.frame.lease()
     }
 }
 
-/// The lock on `item`, if a body of this call tree holds it.
-pub(crate) fn find(core: &Arc<Core>, item: &ItemName) -> Option<Found> {
+/// The frame of the innermost annotated body that is running here.
+pub(crate) fn here() -> Option<Arc<Frame>> {
     CURRENT.with_borrow(|current| {
-        let mut next = current.as_ref();
-        while let Some(frame) = next {
-            let holds = frame.lease.as_ref().map(Lease::holds).unwrap_or_default();
-            let held = holds
-                .iter()
-                .find(|hold| Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released());
-            if let Some(hold) = held {
-                return Some(Found {
-                    hold: Arc::clone(hold),
-                    kind: frame.kind,
-                });
-            }
-            next = frame.outer.as_ref();
-        }
-        None
+        let frame = current.frame.as_ref()?;
+        (current.task == task::try_id()).then(|| Arc::clone(frame))
     })
 }
 
-/// The lease of the innermost annotated function that is running on this thread; `None` where it runs unlocked (or
-/// where there is none).
+/// The lock on `item`, if a body of the call tree that ends in `frame` holds it.
+pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<Found> {
+    let mut next = frame;
+    while let Some(frame) = next {
+        let holds = frame.lease.as_ref().map(Lease::holds).unwrap_or_default();
+        let held = holds
+            .iter()
+            .find(|hold| Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released());
+        if let Some(hold) = held {
+            return Some(Found {
+                hold: Arc::clone(hold),
+                kind: frame.kind,
+            });
+        }
+        next = frame.outer.as_ref();
+    }
+    None
+}
+
+/// The lease of the innermost annotated function that is running here, in this call tree; `None` where it runs unlocked
+/// (or where there is none).
 ///
 /// ```
 /// # fn publish(_token: u64) {}
@@ -101,5 +150,116 @@ pub(crate) fn find(core: &Arc<Core>, item: &ItemName) -> Option<Found> {
 /// # body().unwrap();
 /// ```
 pub fn current() -> Option<Lease> {
-    CURRENT.with_borrow(|current| current.as_ref().and_then(|frame| frame.lease.clone()))
+    here().and_then(|frame| frame.lease.clone())
+}
+
+/// A frame that is current until this is dropped; then the one before is again, on the same thread.
+struct Polling {
+    before: Option<Current>,
+}
+
+impl Polling {
+    fn begin(frame: Option<Arc<Frame>>) -> Polling {
+        Polling {
+            before: CURRENT.try_with(|current| current.replace(Current::here(frame))).ok(),
+        }
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            drop(CURRENT.try_with(|current| current.replace(before)));
+        }
+    }
+}
+
+pin_project! {
+    /// A future whose frame is the current one whenever it is polled, and while it is dropped.
+    pub(crate) struct InFrame<F> {
+        frame: Option<Arc<Frame>>,
+        #[pin]
+        body: Option<F>,
+    }
+
+    impl<F> PinnedDrop for InFrame<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.body.is_some() {
+                // What the body drops when it is given up may call annotated functions, too.
+                let _polling = Polling::begin(this.frame.take());
+                this.body.set(None);
+            }
+        }
+    }
+}
+
+impl<F> InFrame<F> {
+    pub(crate) fn new(frame: Option<Arc<Frame>>, body: F) -> InFrame<F> {
+        InFrame {
+            frame,
+            body: Some(body),
+        }
+    }
+}
+
+impl<F: Future> Future for InFrame<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let _polling = Polling::begin(this.frame.clone());
+        let Some(body) = this.body.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let polled = body.poll(context);
+        if polled.is_ready() {
+            this.body.set(None);
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for InFrame<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFrame").field("frame", &self.frame).finish_non_exhaustive()
+    }
+}
+
+/// A call tree: the annotated functions that are running here, each called by the one before. They are one holder, to whom
+/// an [`rlock`](https://docs.rs/memlock/latest/memlock/attr.rlock.html) opens again.
+///
+/// A thread or a task that is started in a body is *not* part of the body's call tree: it may run when the body is long over.
+/// Where it surely does not, because the body waits for it, the body can hand its identity over:
+///
+/// ```
+/// # fn work() {}
+/// let here = memlock_runtime::CallTree::current();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| here.enter(|| work()));
+/// });
+/// ```
+///
+/// Both are then the same holder, and may be inside at once: who does that excludes them from each other himself.
+#[derive(Debug, Clone)]
+pub struct CallTree {
+    frame: Option<Arc<Frame>>,
+}
+
+impl CallTree {
+    /// The one that is running here. Outside of annotated functions it is empty.
+    pub fn current() -> CallTree {
+        CallTree { frame: here() }
+    }
+
+    /// Calls `body` as part of this call tree.
+    pub fn enter<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _polling = Polling::begin(self.frame.clone());
+        body()
+    }
+
+    /// `body` as part of this call tree, under whichever executor it is polled.
+    pub fn enter_async<F: Future>(&self, body: F) -> impl Future<Output = F::Output> + use<F> {
+        InFrame::new(self.frame.clone(), body)
+    }
 }

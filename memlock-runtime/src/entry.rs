@@ -1,11 +1,17 @@
 //! What an attribute asks for, and what it gets: the one door between generated code and the runtime.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
-use crate::current::{self, Entered};
+use crate::current::{self, Entered, Frame, InFrame};
+use crate::driver::agent;
 use crate::driver::hold::Hold;
 use crate::error::Error;
 use crate::guard::Lease;
@@ -85,13 +91,6 @@ pub struct Held {
 }
 
 impl Held {
-    fn new(kind: Kind, lease: Option<Lease>, owns: bool) -> Held {
-        Held {
-            entered: current::push(kind, lease),
-            owns,
-        }
-    }
-
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
         self.entered.lease().and_then(|lease| lease.check().err())
@@ -108,23 +107,98 @@ impl Drop for Held {
     }
 }
 
-/// What an annotated async function holds while its body runs.
+/// What an annotated asynchronous function holds while its body runs. Releases in the background when it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct AsyncHeld {
-    held: Held,
+    frame: Arc<Frame>,
+    /// Whether the locks are still to be released: not on re-entry, nor when they have been.
+    owns: bool,
 }
 
 impl AsyncHeld {
     /// Runs the body, and releases.
-    pub async fn run<F: Future>(self, body: F) -> F::Output {
-        body.await
+    pub fn run<F: Future>(self, body: F) -> Run<F> {
+        Run {
+            body: InFrame::new(Some(Arc::clone(&self.frame)), body),
+            held: Some(self),
+            ending: None,
+            output: None,
+        }
     }
 
     /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
     pub async fn run_and_check<F: Future>(self, body: F) -> (F::Output, Option<Error>) {
-        let output = body.await;
-        (output, self.held.lost())
+        let frame = Arc::clone(&self.frame);
+        // Looked at before the release, which ends the lease.
+        let checked = async move {
+            let output = body.await;
+            let lost = frame.lease().and_then(|lease| lease.check().err());
+            (output, lost)
+        };
+        self.run(checked).await
+    }
+
+    async fn release(mut self) {
+        if self.owns
+            && let Some(lease) = self.frame.lease()
+        {
+            lease.release_async().await;
+        }
+        self.owns = false;
+    }
+}
+
+impl Drop for AsyncHeld {
+    fn drop(&mut self) {
+        if self.owns
+            && let Some(lease) = self.frame.lease()
+        {
+            lease.release_in_background();
+        }
+    }
+}
+
+pin_project! {
+    /// A body under its locks. Dropping it drops the body, and then releases in the background.
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct Run<F: Future> {
+        #[pin]
+        body: InFrame<F>,
+        held: Option<AsyncHeld>,
+        /// The release, once the body is done.
+        ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        output: Option<F::Output>,
+    }
+}
+
+impl<F: Future> Future for Run<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        if let Some(held) = this.held.take() {
+            let Poll::Ready(output) = this.body.as_mut().poll(context) else {
+                *this.held = Some(held);
+                return Poll::Pending;
+            };
+            if !held.owns {
+                return Poll::Ready(output);
+            }
+            *this.output = Some(output);
+            *this.ending = Some(Box::pin(held.release()));
+        }
+        if let Some(ending) = this.ending {
+            std::task::ready!(ending.as_mut().poll(context));
+        }
+        *this.ending = None;
+        this.output.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<F: Future> fmt::Debug for Run<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
     }
 }
 
@@ -136,6 +210,8 @@ pub(crate) struct Prepared {
     on_unavailable: Option<OnUnavailable>,
     order: Order,
     items: Items,
+    /// The body that called.
+    outer: Option<Arc<Frame>>,
 }
 
 /// Prepares to acquire the locks on `keys` for `call`, which is waited for by [`enter_async`].
@@ -148,21 +224,57 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
         on_unavailable: call.on_unavailable,
         order,
         items,
+        outer: current::here(),
     })
 }
 
 /// Does what [`enter`] does, without blocking the thread.
 pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Result<AsyncHeld, Error> {
+    let (lease, owns) = match acquire_async(&prepared).await {
+        Ok(acquired) => acquired,
+        Err(error) => {
+            let (locks, function) = (&prepared.locks, prepared.order.function);
+            fall_back(locks, function, prepared.on_unavailable, reporting, error)?;
+            (None, false)
+        }
+    };
+    Ok(AsyncHeld {
+        frame: Frame::new(prepared.outer, prepared.kind, lease),
+        owns,
+    })
+}
+
+/// The lease to run under, and whether it is to be released after.
+async fn acquire_async(prepared: &Prepared) -> Result<(Option<Lease>, bool), Error> {
     let Prepared {
         locks,
         kind,
-        on_unavailable,
         order,
         items,
+        outer,
+        ..
     } = prepared;
-    let held = acquire(&locks, kind, &order, &items)
-        .or_else(|error| fall_back(&locks, kind, order.function, on_unavailable, reporting, error))?;
-    Ok(AsyncHeld { held })
+    if items.is_empty() {
+        return Ok((None, false));
+    }
+    if let Some(lease) = reentered(outer.as_ref(), locks, *kind, items)? {
+        for hold in lease.holds() {
+            keep_at_least_half(hold).await?;
+        }
+        return Ok((Some(lease), false));
+    }
+    let lease = locks.acquire_all_async(items, order).await?;
+    Ok((Some(lease), true))
+}
+
+/// Room for an inner body, at a round trip only when the lease is half over.
+async fn keep_at_least_half(hold: &Arc<Hold>) -> Result<(), Error> {
+    if hold.has_half() {
+        return Ok(());
+    }
+    let hold = Arc::clone(hold);
+    // A renewal may not be given up midway.
+    agent::finish(async move { hold.keep_at_least_half_async(hold.core().exchange_limit).await }).await
 }
 
 /// Acquires the locks on `keys` (one, or several at once; a key that asks for no lock is left out) for `call`.
@@ -173,8 +285,17 @@ pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Res
 pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = locks_of(call)?;
     let (order, items) = ask(locks, call, keys)?;
-    acquire(locks, call.kind, &order, &items)
-        .or_else(|error| fall_back(locks, call.kind, call.function, call.on_unavailable, reporting, error))
+    let (lease, owns) = match acquire(locks, call.kind, &order, &items) {
+        Ok(acquired) => acquired,
+        Err(error) => {
+            fall_back(locks, call.function, call.on_unavailable, reporting, error)?;
+            (None, false)
+        }
+    };
+    Ok(Held {
+        entered: current::push(call.kind, lease),
+        owns,
+    })
 }
 
 fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
@@ -208,16 +329,15 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), E
     Ok((order, items))
 }
 
-/// Applies the failure policy to an error of acquiring.
+/// Applies the failure policy to an error of acquiring. `Ok`: the body is to run without the lock.
 #[track_caller]
 fn fall_back(
     locks: &Locks,
-    kind: Kind,
     function: &str,
     on_unavailable: Option<OnUnavailable>,
     reporting: Reporting,
     error: Error,
-) -> Result<Held, Error> {
+) -> Result<(), Error> {
     let by_type = match reporting {
         Reporting::Yes => OnUnavailable::Error,
         Reporting::No => OnUnavailable::Unlocked,
@@ -230,35 +350,48 @@ fn fall_back(
         | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
             locks.count_soft_run();
             tracing::warn!(target: "memlock", function, %error, "running without the lock");
-            Ok(Held::new(kind, None, false))
+            Ok(())
         }
         _ => Err(error),
     }
 }
 
-fn acquire(locks: &Locks, kind: Kind, order: &Order, items: &[ItemName]) -> Result<Held, Error> {
+/// The lease to run under, and whether it is to be released after.
+fn acquire(
+    locks: &Locks,
+    kind: Kind,
+    order: &Order,
+    items: &[ItemName],
+) -> Result<(Option<Lease>, bool), Error> {
     if items.is_empty() {
-        return Ok(Held::new(kind, None, false));
+        return Ok((None, false));
     }
-    if let Some(lease) = reenter(locks, kind, items)? {
-        return Ok(Held::new(kind, Some(lease), false));
+    if let Some(lease) = reentered(current::here().as_ref(), locks, kind, items)? {
+        for hold in lease.holds() {
+            // Room for the inner body, at a round trip only when the lease is half over.
+            hold.keep_at_least_half(locks.core().exchange_limit)?;
+        }
+        return Ok((Some(lease), false));
     }
     let lease = locks.acquire_all(items, order)?;
-    Ok(Held::new(kind, Some(lease), true))
+    Ok((Some(lease), true))
 }
 
 /// The lease of an outer body, where that holds all of `items` and both are `rlock`.
-fn reenter(locks: &Locks, kind: Kind, items: &[ItemName]) -> Result<Option<Lease>, Error> {
+fn reentered(
+    outer: Option<&Arc<Frame>>,
+    locks: &Locks,
+    kind: Kind,
+    items: &[ItemName],
+) -> Result<Option<Lease>, Error> {
     let mut holds: SmallVec<[Arc<Hold>; 1]> = SmallVec::new();
     for item in items {
-        let Some(found) = current::find(locks.core(), item) else {
+        let Some(found) = current::find(outer, locks.core(), item) else {
             continue;
         };
         if (kind, found.kind) != (Kind::Rlock, Kind::Rlock) {
             return Err(Error::Reentered { key: item.to_string() });
         }
-        // Room for the inner body, at a round trip only when the lease is half over.
-        found.hold.keep_at_least_half(locks.core().exchange_limit)?;
         holds.push(found.hold);
     }
     if holds.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::driver::agent;
 use crate::driver::hold::Hold;
 use crate::error::Error;
 use crate::token::Token;
@@ -67,6 +68,23 @@ impl Lease {
         self.holds.iter().try_for_each(|hold| hold.renew())
     }
 
+    /// The same, without blocking the thread: for asynchronous bodies.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew`](Self::renew).
+    ///
+    /// # Cancellation
+    ///
+    /// A renewal that is under way when the future is dropped goes on.
+    pub async fn renew_async(&self) -> Result<(), Error> {
+        for hold in &self.holds {
+            let hold = Arc::clone(hold);
+            agent::finish(async move { hold.renew_async(hold.core().exchange_limit).await }).await?;
+        }
+        Ok(())
+    }
+
     /// An error once the lease is over, for a long body to stop with: `memlock::current().unwrap().check()?`.
     ///
     /// # Errors
@@ -82,6 +100,22 @@ impl Lease {
     pub(crate) fn release(&self) {
         // The last one first, as guards on a stack would.
         self.holds.iter().rev().for_each(|hold| hold.release());
+    }
+
+    /// Releases without blocking the thread. What a dropped future leaves undone is to be given to
+    /// [`release_in_background`](Self::release_in_background).
+    pub(crate) async fn release_async(&self) {
+        for hold in self.holds.iter().rev() {
+            hold.release_async(hold.core().exchange_limit).await;
+        }
+    }
+
+    /// Releases without waiting for it.
+    pub(crate) fn release_in_background(&self) {
+        if let [first, ..] = self.holds.as_slice() {
+            let lease = self.clone();
+            agent::spawn(first.core(), async move { lease.release_async().await });
+        }
     }
 }
 
@@ -120,5 +154,56 @@ impl Deref for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.lease.release();
+    }
+}
+
+/// A held lock of an asynchronous caller. Made by [`LockRequest::acquire_async`](crate::LockRequest::acquire_async).
+///
+/// Dropping it releases the lock in the background, soon; [`release`](Self::release) waits until that is done. Otherwise it
+/// is a [`Guard`].
+#[derive(Debug)]
+#[must_use = "the lock is released as soon as this is dropped"]
+pub struct AsyncGuard {
+    lease: Lease,
+    is_released: bool,
+}
+
+impl AsyncGuard {
+    pub(crate) fn new(lease: Lease) -> AsyncGuard {
+        AsyncGuard {
+            lease,
+            is_released: false,
+        }
+    }
+
+    /// Releases the lock, and waits for that. What goes wrong is logged, and cleaned up in the background.
+    ///
+    /// # Cancellation
+    ///
+    /// The lock is released in any case.
+    pub async fn release(mut self) {
+        self.lease.release_async().await;
+        self.is_released = true;
+    }
+
+    /// The lease, to keep.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+}
+
+impl Deref for AsyncGuard {
+    type Target = Lease;
+
+    fn deref(&self) -> &Lease {
+        &self.lease
+    }
+}
+
+impl Drop for AsyncGuard {
+    fn drop(&mut self) {
+        if !self.is_released {
+            self.lease.release_in_background();
+        }
     }
 }

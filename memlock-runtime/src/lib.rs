@@ -11,15 +11,16 @@
 //! | `in_process` | the store behind `memory:`: that function with a clock, which tests can move |
 //! | `memcached` | the same requests to real servers: translate, connect, pool, route |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
-//! | `driver` | the loops that run the machines: on the caller's thread, and one thread in the background |
+//! | `driver` | the loops that run the machines: on the caller's thread, in the caller's future, and in the background |
 //! | `guard` `current` | what a holder has in its hands; who holds what in this call tree |
 //! | `config` `locks` `entry` | settings, the public entrance, and the door for generated code |
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
-//! Beside them, `clock` is the one place that reads clocks.
+//! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the process.
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
+mod background;
 mod clock;
 mod config;
 mod current;
@@ -40,10 +41,10 @@ mod testing;
 mod token;
 
 pub use config::Builder;
-pub use current::current;
+pub use current::{CallTree, current};
 pub use entry::OnUnavailable;
 pub use error::{Error, Source};
-pub use guard::{Guard, Lease};
+pub use guard::{AsyncGuard, Guard, Lease};
 pub use key::{DontLock, IntoKey, Key, KeyText};
 pub use locks::{Counts, LockRequest, Locks, init};
 pub use testing::TestServer;

@@ -12,10 +12,10 @@ use crate::config::{Builder, checked};
 use crate::current;
 use crate::driver::blocking::{self, Stopped};
 use crate::driver::hold::Hold;
-use crate::driver::{Core, Counters};
+use crate::driver::{Core, Counters, agent, tasks};
 use crate::entry::{OnUnavailable, Renew};
 use crate::error::Error;
-use crate::guard::{Guard, Lease};
+use crate::guard::{AsyncGuard, Guard, Lease};
 use crate::key::{IntoKey, ItemName, Key};
 use crate::lease::{LONGEST_TIMEOUT, Now};
 use crate::protocol::Spec;
@@ -131,6 +131,40 @@ impl Locks {
         }
     }
 
+    /// Waits until all that goes on in the background is done: releases of guards and futures that were dropped, and
+    /// cleaning up after replies that were lost. Whether that is so after `limit` at the latest. A process that exits
+    /// without it leaves to the leases' end what was not done yet.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let (locks, _) = memlock_runtime::Locks::in_memory();
+    /// // Last thing in main():
+    /// if !locks.flush(Duration::from_secs(1)) {
+    ///     eprintln!("some locks are left to the end of their leases");
+    /// }
+    /// ```
+    pub fn flush(&self, limit: Duration) -> bool {
+        blocking::block_on(self.flush_async(limit))
+    }
+
+    /// [`flush`](Self::flush) without blocking the thread.
+    pub async fn flush_async(&self, limit: Duration) -> bool {
+        self.core.chores.wait(limit).await
+    }
+
+    /// Ends the use of these locks, and of their clones: from now on nothing is acquired any more
+    /// ([`Error::Config`] says why), then as [`flush`](Self::flush). Locks that are held go on being held, renewed and
+    /// released.
+    pub fn shutdown(&self, limit: Duration) -> bool {
+        blocking::block_on(self.shutdown_async(limit))
+    }
+
+    /// [`shutdown`](Self::shutdown) without blocking the thread.
+    pub async fn shutdown_async(&self, limit: Duration) -> bool {
+        self.core.is_shut_down.store(true, Ordering::Release);
+        self.flush_async(limit).await
+    }
+
     /// What has happened so far.
     pub fn counts(&self) -> Counts {
         let counters = &self.core.counters;
@@ -170,75 +204,128 @@ impl Locks {
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
-        let started = self.core.now();
-        if let Some(item) = items
-            .iter()
-            .find(|item| item.full().is_some_and(|full| full.len() > LONGEST_NAME))
-        {
+        let asked = self.asked(items, order)?;
+        for _ in 0..ROUNDS {
+            match self.acquire_once(items, &asked) {
+                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {}
+                ended => return self.ended(ended, items, order),
+            }
+        }
+        self.ended(Err(Stopped::CompanionLost), items, order)
+    }
+
+    /// The same without blocking the thread. What a dropped future has acquired is released in the background.
+    pub(crate) async fn acquire_all_async(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
+        let asked = self.asked(items, order)?;
+        for _ in 0..ROUNDS {
+            match self.acquire_once_async(items, &asked).await {
+                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {}
+                ended => return self.ended(ended, items, order),
+            }
+        }
+        self.ended(Err(Stopped::CompanionLost), items, order)
+    }
+
+    /// Acquires all of `items` once through. What it has acquired when it fails is released, within what is left of the
+    /// caller's wait.
+    fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
+        let mut acquired = Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
+        for item in items {
+            let hold = blocking::acquire(&self.core, &asked.spec(item), asked.started, &acquired.holds)?;
+            // The first ones have aged while this one was waited for.
+            let kept = acquired.holds.iter().try_for_each(|aged| aged.keep_at_least_half(asked.limit()));
+            acquired.holds.push(hold);
+            kept.map_err(|_| Stopped::CompanionLost)?;
+        }
+        Ok(std::mem::take(&mut acquired.holds))
+    }
+
+    /// The same without blocking the thread.
+    async fn acquire_once_async(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
+        let mut acquired = Acquired::new(|holds| Lease::new(holds).iter().for_each(Lease::release_in_background));
+        for item in items {
+            let hold = tasks::acquire(&self.core, &asked.spec(item), asked.started, &acquired.holds).await?;
+            acquired.holds.push(hold);
+            if let [aged @ .., _] = acquired.holds.as_slice() {
+                for hold in aged {
+                    let kept = hold.keep_at_least_half_async(asked.limit()).await;
+                    kept.map_err(|_| Stopped::CompanionLost)?;
+                }
+            }
+        }
+        Ok(std::mem::take(&mut acquired.holds))
+    }
+
+    /// Begins to acquire `items`.
+    fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
+        if self.core.is_shut_down.load(Ordering::Acquire) {
+            return Err(Error::config("these locks were shut down: nothing is acquired any more"));
+        }
+        let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
+        if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(
                 "the key `{}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
                 item.as_str(),
                 item.full().map_or(0, |full| full.len()),
             )));
         }
-        let label = self.label(order.function);
-        let limit = || blocking::limit(&self.core, order.wait, started);
-        for _ in 0..ROUNDS {
-            match self.acquire_once(items, order, &label, started) {
-                Ok(holds) => {
-                    for hold in &holds {
-                        match order.renew {
-                            None => {}
-                            Some(Renew::Always) => self.core.keeper(&hold.spec().item).renew(hold, None),
-                            Some(Renew::For(length)) => self.core.keeper(&hold.spec().item).renew(hold, Some(length)),
-                        }
-                    }
-                    return Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"));
-                }
-                Err(Stopped::Failed(error)) => {
-                    if error.is_unavailable() {
-                        Counters::count(&self.core.counters.unavailable);
-                    }
-                    return Err(error);
-                }
-                Err(Stopped::CompanionLost) if limit().is_zero() => break,
-                Err(Stopped::CompanionLost) => {}
-            }
-        }
-        let key = items.first().map(ToString::to_string).unwrap_or_default();
-        Err(Error::Lost { key, reason: AGED })
+        Ok(Asked {
+            core: &self.core,
+            order,
+            label: self.label(order.function),
+            started: self.core.now(),
+        })
     }
 
-    /// Acquires all of `items` once through. What it has acquired when it fails is released.
-    fn acquire_once(
-        &self,
-        items: &[ItemName],
-        order: &Order,
-        label: &Arc<str>,
-        started: Now,
-    ) -> Result<Holds, Stopped> {
-        let limit = || blocking::limit(&self.core, order.wait, started);
-        let mut holds = Acquired {
-            holds: Holds::new(),
-            limit: &limit,
-        };
-        for item in items {
-            let spec = Spec {
-                item: item.clone(),
-                label: Arc::clone(label),
-                timeout: order.timeout,
-                interval: order.interval,
-                wait: order.wait,
-            };
-            let hold = blocking::acquire(&self.core, &spec, started, &holds.holds)?;
-            holds.holds.push(hold);
-            // The first ones have aged while this one was waited for.
-            if let [aged @ .., _] = holds.holds.as_slice() {
-                let kept = aged.iter().try_for_each(|hold| hold.keep_at_least_half(limit()));
-                kept.map_err(|_| Stopped::CompanionLost)?;
+    /// Ends with what acquiring came to.
+    fn ended(&self, ended: Result<Holds, Stopped>, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
+        match ended {
+            Ok(holds) => {
+                for hold in &holds {
+                    match order.renew {
+                        None => {}
+                        Some(Renew::Always) => agent::keep_alive(hold, None),
+                        Some(Renew::For(length)) => agent::keep_alive(hold, Some(length)),
+                    }
+                }
+                Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"))
+            }
+            Err(Stopped::Failed(error)) => {
+                if error.is_unavailable() {
+                    Counters::count(&self.core.counters.unavailable);
+                }
+                Err(error)
+            }
+            Err(Stopped::CompanionLost) => {
+                let key = items.first().map(ToString::to_string).unwrap_or_default();
+                Err(Error::Lost { key, reason: AGED })
             }
         }
-        Ok(std::mem::take(&mut holds.holds))
+    }
+}
+
+/// What a caller asks for, and since when.
+struct Asked<'a> {
+    core: &'a Arc<Core>,
+    order: &'a Order,
+    label: Arc<str>,
+    started: Now,
+}
+
+impl Asked<'_> {
+    fn spec(&self, item: &ItemName) -> Spec {
+        Spec {
+            item: item.clone(),
+            label: Arc::clone(&self.label),
+            timeout: self.order.timeout,
+            interval: self.order.interval,
+            wait: self.order.wait,
+        }
+    }
+
+    /// How long an exchange may take.
+    fn limit(&self) -> Duration {
+        blocking::limit(self.core, self.order.wait, self.started)
     }
 }
 
@@ -251,16 +338,25 @@ const ROUNDS: usize = 3;
 /// Why it is given up after that.
 const AGED: &str = "acquiring all keys took longer than their `timeout`; give them a longer one";
 
-/// Locks acquired so far. Dropping them releases them, within what is left of the caller's wait.
-struct Acquired<'a> {
+/// Locks acquired so far, and how those are released that are left when it is dropped.
+struct Acquired<F: Fn(Holds)> {
     holds: Holds,
-    limit: &'a dyn Fn() -> Duration,
+    release: F,
 }
 
-impl Drop for Acquired<'_> {
+impl<F: Fn(Holds)> Acquired<F> {
+    fn new(release: F) -> Acquired<F> {
+        Acquired {
+            holds: Holds::new(),
+            release,
+        }
+    }
+}
+
+impl<F: Fn(Holds)> Drop for Acquired<F> {
     fn drop(&mut self) {
-        for hold in self.holds.iter().rev() {
-            hold.release_within((self.limit)());
+        if !self.holds.is_empty() {
+            (self.release)(std::mem::take(&mut self.holds));
         }
     }
 }
@@ -345,6 +441,40 @@ impl<'a> LockRequest<'a> {
     /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
     /// for a wrong setting, or a key that asks for no lock.
     pub fn acquire(self) -> Result<Guard, Error> {
+        let (order, item) = self.asked()?;
+        self.locks.acquire_all(&[item], &order).map(Guard::new)
+    }
+
+    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first
+    /// polled.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancellation
+    ///
+    /// The future may be dropped at any time. A lock that was or will be acquired for it is released in the background.
+    pub async fn acquire_async(self) -> Result<AsyncGuard, Error> {
+        let (order, item) = self.asked()?;
+        self.locks.acquire_all_async(&[item], &order).await.map(AsyncGuard::new)
+    }
+
+    /// Tries once to acquire the lock, without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire_async`](Self::acquire_async).
+    pub async fn try_acquire_async(self) -> Result<AsyncGuard, Error> {
+        self.wait(Duration::ZERO).acquire_async().await
+    }
+
+    /// How to acquire what, once checked.
+    fn asked(&self) -> Result<(Order, ItemName), Error> {
         let order = Order {
             function: "",
             timeout: self.timeout,
@@ -359,10 +489,10 @@ impl<'a> LockRequest<'a> {
             ));
         };
         let item = ItemName::of_lock(&self.locks.settings.prefix, self.name, key);
-        if current::find(&self.locks.core, &item).is_some() {
+        if current::find(current::here().as_ref(), &self.locks.core, &item).is_some() {
             return Err(Error::Reentered { key: item.to_string() });
         }
-        self.locks.acquire_all(&[item], &order).map(Guard::new)
+        Ok((order, item))
     }
 
     /// Tries once to acquire the lock.

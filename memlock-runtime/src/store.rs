@@ -4,6 +4,7 @@
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -203,12 +204,54 @@ pub struct Answer {
 /// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
 /// whatever it did can be undone. Dropping it closes the connection.
 pub trait Pending: Send + fmt::Debug {
-    /// Listens for up to `limit`. `Ok` has the whole exchange's outcome, never [`Damage::Late`]; `Err` gives this back
+    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has the whole exchange's outcome, never [`Damage::Late`]; `Err` gives this back
     /// to try again.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 
+/// An exchange that is made without blocking a thread. Dropping it gives up listening, but recalls nothing: see
+/// [`abandon`](Self::abandon).
+pub trait Exchange: Send + fmt::Debug {
+    /// The outcome, once it is there. Not to be polled again after that.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer>;
+
+    /// Nobody waits for the outcome any more. `Some` where a write may have been sent, or may yet be: with it one learns
+    /// what became of that.
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>>;
+}
+
+/// An exchange that is over.
+#[derive(Debug)]
+pub struct Over(Option<Answer>);
+
+impl Over {
+    /// It came to `answer`.
+    pub fn new(answer: Answer) -> Over {
+        Over(Some(answer))
+    }
+}
+
+impl Exchange for Over {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+        self.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
+        self.0.and_then(|answer| answer.pending)
+    }
+}
+
 impl<S: Store> Store for Arc<S> {
+    fn begin(
+        &self,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        (**self).begin(item, batch, only_on, limit)
+    }
+
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
         (**self).exchange(item, batch, only_on, limit)
     }
@@ -235,6 +278,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sends `batch` on one connection to the server that keeps `item`, and reads its replies, all within `limit`
     /// (which covers connecting). With `only_on`, nothing is sent to any other instance.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
+
+    /// Begins the same without blocking. As it stands here it is for stores that take no time.
+    fn begin(
+        &self,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
+    }
 
     /// The server that keeps `item`, as its user spelled it.
     fn server_of(&self, item: &ItemName) -> &str;

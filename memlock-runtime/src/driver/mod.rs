@@ -1,17 +1,19 @@
 //! The drivers: the loops that run the protocol's machines against a store, with the clocks and the dice that the
 //! machines do not have.
 //!
-//! [`blocking`] runs them on the caller's thread. [`keeper`] is one background thread a server, started on first need, for what
-//! must happen although no caller waits for it: renewals, and cleaning up after writes that got no reply.
+//! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future. [`agent`] is what must happen in the
+//! background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
+//! got no reply.
 
+pub(crate) mod agent;
 pub(crate) mod blocking;
 mod dice;
 pub(crate) mod hold;
-pub(crate) mod keeper;
+pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,8 +23,8 @@ use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::protocol::Answered;
 use crate::queue::Queues;
-use crate::store::{Batch, Damage, Instance, Pending, Replies, Reply, Store};
-use keeper::Keeper;
+use crate::store::{Answer, Batch, Damage, Instance, Pending, Replies, Reply, Store};
+use agent::Chores;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
 /// store deletes the item under it, which may be a live lock.
@@ -37,19 +39,16 @@ pub(crate) struct Core {
     pub(crate) exchange_limit: Duration,
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: Counters,
-    servers: Vec<Server>,
+    /// What the agent has still to do.
+    pub(crate) chores: Chores,
+    /// Nothing is acquired any more.
+    pub(crate) is_shut_down: AtomicBool,
+    servers: Vec<Mutex<Server>>,
 }
 
-/// One server of the list.
-#[derive(Debug)]
-struct Server {
-    state: Mutex<ServerState>,
-    keeper: Keeper,
-}
-
-/// What is known of it.
+/// What is known of one server of the list.
 #[derive(Debug, Default)]
-struct ServerState {
+struct Server {
     instance: Option<Instance>,
     clock: ServerClock,
     refused: Option<Now>,
@@ -86,18 +85,15 @@ impl Core {
 
     /// On a clock that can be moved.
     pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        let servers = (0..store.servers().max(1))
-            .map(|_| Server {
-                state: Mutex::default(),
-                keeper: Keeper::new(Arc::clone(&clock)),
-            })
-            .collect();
+        let servers = (0..store.servers().max(1)).map(|_| Mutex::default()).collect();
         let core = Arc::new(Core {
             clock,
             store,
             exchange_limit,
             queues: Queues::new(),
             counters: Counters::default(),
+            chores: Chores::default(),
+            is_shut_down: AtomicBool::new(false),
             servers,
         });
         let sleeper: Weak<Core> = Arc::downgrade(&core);
@@ -116,16 +112,20 @@ impl Core {
         if limit.is_zero() {
             return Heard::nothing(sent);
         }
-        let answer = self.store.exchange(item, batch, only_on, limit);
+        self.hear(item, self.store.exchange(item, batch, only_on, limit), sent)
+    }
+
+    /// Notes what an exchange that began at `sent` tells of the server.
+    fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
         let received = self.now();
         let mut best = None;
         if let Some(instance) = answer.instance {
-            let mut server = self.server(item).state();
+            let mut server = self.server(item);
             if server.instance != Some(instance) {
                 // Another instance's clock is another clock.
-                *server = ServerState {
+                *server = Server {
                     instance: Some(instance),
-                    ..ServerState::default()
+                    ..Server::default()
                 };
             }
             if let Some(Reply::Clock(second)) = answer.replies.first() {
@@ -158,31 +158,20 @@ impl Core {
         if self.store.evicts(item) != Some(true) {
             return true;
         }
-        let refused = self.server(item).state().refused;
+        let refused = self.server(item).refused;
         refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
     }
 
-    /// Who does in the background what concerns the server that keeps `item`.
-    pub(crate) fn keeper(&self, item: &ItemName) -> &Keeper {
-        &self.server(item).keeper
-    }
-
-    fn server(&self, item: &ItemName) -> &Server {
+    fn server(&self, item: &ItemName) -> MutexGuard<'_, Server> {
         // `new` saw to it that there is one.
-        &self.servers[self.store.server_index(item) % self.servers.len()]
+        let server = &self.servers[self.store.server_index(item) % self.servers.len()];
+        server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sleeper for Core {
     fn wake(&self) {
         self.queues.wake_all();
-        self.servers.iter().for_each(|server| server.keeper.wake());
-    }
-}
-
-impl Server {
-    fn state(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

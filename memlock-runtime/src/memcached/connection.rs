@@ -3,10 +3,10 @@
 
 use std::time::Instant;
 
-use super::handshake::{GREETING, Handshake, LARGEST_REPLY, Peer, Unfit};
+use super::handshake::{GREETING, Handshake, Peer, Unfit};
 use super::progress::{Progress, Step};
-use super::transport::{Broken, LONGEST_LINE, Limit, Stream, Transport};
-use super::trouble::{Trouble, quoted};
+use super::transport::{Broken, Limit, Stream, Transport};
+use super::trouble::Trouble;
 use crate::key::ItemName;
 use crate::store::{Instance, Request};
 
@@ -21,6 +21,8 @@ pub(super) struct Connection {
     output: Vec<u8>,
     /// The replies to the batch that was sent last.
     pub(super) progress: Progress,
+    /// Whether the server has been told that nothing more will come.
+    has_finished: bool,
     /// Since when it may have been idle.
     pub(super) idle_since: Instant,
 }
@@ -49,32 +51,17 @@ impl Connection {
         limit.look();
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
         let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, broken)| broken);
-        let mut received = 0;
         loop {
-            while let Some(end) = transport.input.unread().iter().position(|byte| *byte == b'\n') {
-                let line = transport.input.unread().get(..end).unwrap_or_default();
-                let last = handshake
-                    .line(line.strip_suffix(b"\r").unwrap_or(line))
-                    .map_err(unfit)?;
-                transport.input.consume(end + 1);
-                received += end + 1;
-                if last {
-                    return Ok(Box::new(Connection {
-                        peer: handshake.verdict().map_err(unfit)?,
-                        idle_since: limit.began(),
-                        next_opaque: 1,
-                        output: Vec::new(),
-                        progress: Progress::default(),
-                        transport,
-                    }));
-                }
-            }
-            let unread = transport.input.unread();
-            if unread.len() > LONGEST_LINE || received > LARGEST_REPLY {
-                return Err(NotOpened::Failed(Trouble::new(format!(
-                    "it does not speak memcached's text protocol: its answer to `stats` does not end, {}",
-                    quoted(unread)
-                ))));
+            if let Some(peer) = handshake.read(&mut transport.input).map_err(NotOpened::from)? {
+                return Ok(Box::new(Connection {
+                    peer,
+                    idle_since: limit.began(),
+                    next_opaque: 1,
+                    output: Vec::new(),
+                    progress: Progress::default(),
+                    has_finished: false,
+                    transport,
+                }));
             }
             let read = if limit.look().is_zero() {
                 Err(Broken::Late)
@@ -85,11 +72,7 @@ impl Connection {
                 Ok(()) => continue,
                 Err(broken) => unsent.take().unwrap_or(broken),
             };
-            return Err(NotOpened::Failed(match broken {
-                Broken::Late => Trouble::new("it does not answer (no reply to `stats` within the limit)"),
-                Broken::Closed(error) => Trouble::caused("it closed the connection before the reply to `stats`", error),
-                Broken::Lost(error) => Trouble::caused("the connection failed before the reply to `stats`", error),
-            }));
+            return Err(NotOpened::from(broken));
         }
     }
 
@@ -121,34 +104,67 @@ impl Connection {
 
     /// Receives until all replies are there, or no more can come. After [`Broken::Late`] it can be called again.
     pub(super) fn receive(&mut self, limit: &mut Limit) -> Result<(), Broken> {
-        let mut finished = false;
-        loop {
-            match self.progress.advance(&mut self.transport.input) {
-                Step::Complete => return Ok(()),
-                Step::Reading => {}
-                Step::Draining => {
-                    if !self.progress.is_write_open() {
-                        // Nothing can have been changed, so nothing needs to be waited for.
-                        return Err(Broken::Closed(std::io::ErrorKind::InvalidData.into()));
-                    }
-                    // What was sent will be executed all the same. Only when the server has closed is that over.
-                    if !std::mem::replace(&mut finished, true) {
-                        self.transport.finish();
-                    }
-                }
-            }
+        while !self.advance()? {
             // The clock is read only after bytes that were not enough.
             if self.progress.begun && limit.look().is_zero() {
                 return Err(Broken::Late);
             }
             self.transport.read(limit)?;
         }
+        Ok(())
+    }
+
+    /// The same with what has come, without blocking.
+    pub(super) fn receive_now(&mut self) -> Result<(), Broken> {
+        while !self.advance()? {
+            if !self.transport.read_now()? {
+                return Err(Broken::Late);
+            }
+        }
+        Ok(())
+    }
+
+    /// Uses up what has been read. Whether all replies are there.
+    fn advance(&mut self) -> Result<bool, Broken> {
+        match self.progress.advance(&mut self.transport.input) {
+            Step::Complete => Ok(true),
+            Step::Reading => Ok(false),
+            // Nothing can have been changed, so nothing needs to be waited for.
+            Step::Draining if !self.progress.is_write_open() => {
+                Err(Broken::Closed(std::io::ErrorKind::InvalidData.into()))
+            }
+            // What was sent will be executed all the same. Only when the server has closed is that over.
+            Step::Draining => {
+                if !std::mem::replace(&mut self.has_finished, true) {
+                    self.transport.finish();
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the connection may be used for another batch, now that all replies to the last one are there.
+    pub(super) fn is_reusable(&self) -> bool {
+        // A byte too many belongs to no request: what comes next on this connection would not be in step.
+        self.progress.is_in_step() && self.transport.input.unread().is_empty()
     }
 }
 
-fn unfit(unfit: Unfit) -> NotOpened {
-    match unfit {
-        Unfit::Unsuitable(text) => NotOpened::Failed(Trouble::new(text)),
-        Unfit::TooYoung(instance) => NotOpened::TooYoung(instance),
+impl From<Unfit> for NotOpened {
+    fn from(unfit: Unfit) -> NotOpened {
+        match unfit {
+            Unfit::Unsuitable(text) => NotOpened::Failed(Trouble::new(text)),
+            Unfit::TooYoung(instance) => NotOpened::TooYoung(instance),
+        }
+    }
+}
+
+impl From<Broken> for NotOpened {
+    fn from(broken: Broken) -> NotOpened {
+        NotOpened::Failed(match broken {
+            Broken::Late => Trouble::new("it does not answer (no reply to `stats` within the limit)"),
+            Broken::Closed(error) => Trouble::caused("it closed the connection before the reply to `stats`", error),
+            Broken::Lost(error) => Trouble::caused("the connection failed before the reply to `stats`", error),
+        })
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use super::address::{Place, Server};
+use super::node::Node;
+use super::pipe::{Reader, Writer};
 use super::transport::{Limit, Stream};
 use super::trouble::Trouble;
 
@@ -41,12 +43,43 @@ impl Dialer {
                 let stream = self
                     .local
                     .call(limit, move || UnixStream::connect(&path))
-                    .map_err(|error| Trouble::caused("cannot connect (is memcached running with -s?)", error))?;
+                    .map_err(not_local)?;
                 Ok(Stream::Local(stream))
             }
             #[cfg(not(unix))]
             Place::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
         }
+    }
+
+    /// The same on the background thread, for the connection that all tasks share. `node` is the one that this is part of.
+    pub(super) async fn dial_shared(&self, node: &Arc<Node>, mut limit: Limit) -> Result<(Reader, Writer), Trouble> {
+        let address = match &self.place {
+            Place::Address(address) => *address,
+            Place::Name { host, port } => {
+                let (node, name, port) = (Arc::clone(node), host.clone(), *port);
+                // The system's lookup blocks.
+                let lookup = tokio::task::spawn_blocking(move || node.dialer().resolve(&name, port, &mut limit));
+                lookup
+                    .await
+                    .map_err(|_| Trouble::new(format!("looking up the name `{host}` failed")))??
+            }
+            #[cfg(unix)]
+            Place::Local(path) => {
+                let (reader, writer) = tokio::net::UnixStream::connect(path)
+                    .await
+                    .map_err(not_local)?
+                    .into_split();
+                return Ok((Reader::Local(reader), Writer::Local(writer)));
+            }
+            #[cfg(not(unix))]
+            Place::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
+        };
+        let failed = |error| not_connected(address, error);
+        let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
+        // A batch is one small packet that waits for nothing.
+        stream.set_nodelay(true).map_err(failed)?;
+        let (reader, writer) = stream.into_split();
+        Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
     }
 
     /// Names are looked up for each new connection, since they move.
@@ -61,12 +94,7 @@ impl Dialer {
 }
 
 fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
-    let failed = |error| {
-        Trouble::caused(
-            format!("cannot connect to {address} (is memcached running there?)"),
-            error,
-        )
-    };
+    let failed = |error| not_connected(address, error);
     let left = limit.look();
     if left.is_zero() {
         return Err(failed(io::ErrorKind::TimedOut.into()));
@@ -75,6 +103,18 @@ fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
     // A batch is one small packet that waits for nothing.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(Stream::Tcp(stream))
+}
+
+fn not_connected(address: SocketAddr, error: io::Error) -> Trouble {
+    Trouble::caused(
+        format!("cannot connect to {address} (is memcached running there?)"),
+        error,
+    )
+}
+
+#[cfg(unix)]
+fn not_local(error: io::Error) -> Trouble {
+    Trouble::caused("cannot connect (is memcached running with -s?)", error)
 }
 
 /// The one address that a name stands for. Two processes must never choose differently, so several are refused, but

@@ -1,6 +1,7 @@
 //! Who is at the other end: reads the lines of `stats` and `stats settings`, names the instance, and refuses servers
-//! on which locks would not be safe. Lines in, verdict out; no I/O.
+//! on which locks would not be safe. Bytes in, verdict out; no I/O.
 
+use super::transport::{Input, LONGEST_LINE};
 use super::trouble::quoted;
 use crate::store::{Instance, YOUNGEST_SERVER};
 
@@ -8,7 +9,7 @@ use crate::store::{Instance, YOUNGEST_SERVER};
 pub(super) const GREETING: &[u8] = b"stats\r\nstats settings\r\n";
 
 /// Both replies together have some 6 KiB; a peer that sends more than this is no memcached.
-pub(super) const LARGEST_REPLY: usize = 64 * 1024;
+const LARGEST_REPLY: usize = 64 * 1024;
 
 /// The first version with the meta commands as they are today: before it, `ms` took the length as a flag and success
 /// was `OK`.
@@ -46,9 +47,32 @@ pub(super) struct Handshake {
     pid: Option<u32>,
     cas: Option<bool>,
     evicts: bool,
+    /// How many bytes of it have come.
+    received: usize,
 }
 
 impl Handshake {
+    /// Uses up what has been read. `Some` when all has come, and the server will do.
+    pub(super) fn read(&mut self, input: &mut Input) -> Result<Option<Peer>, Unfit> {
+        while let Some(end) = input.unread().iter().position(|byte| *byte == b'\n') {
+            let line = input.unread().get(..end).unwrap_or_default();
+            let last = self.line(line.strip_suffix(b"\r").unwrap_or(line))?;
+            input.consume(end + 1);
+            self.received += end + 1;
+            if last {
+                return self.verdict().map(Some);
+            }
+        }
+        let unread = input.unread();
+        if unread.len() > LONGEST_LINE || self.received > LARGEST_REPLY {
+            return Err(Unfit::Unsuitable(format!(
+                "it does not speak memcached's text protocol: its answer to `stats` does not end, {}",
+                quoted(unread)
+            )));
+        }
+        Ok(None)
+    }
+
     /// Takes one line. `Ok(true)` when it was the last.
     pub(super) fn line(&mut self, line: &[u8]) -> Result<bool, Unfit> {
         if line == b"END" {

@@ -8,7 +8,9 @@
 //! | `address` | one entry of the server list, parsed |
 //! | `router` | which server keeps an item |
 //! | `node` | one server: a batch from start to end, what a failure means |
+//! | `exchange` | the same for tasks, without blocking |
 //! | `pool` | its idle connections |
+//! | `pipe` | the one connection that all tasks share |
 //! | `dial` | name lookup and connecting, under a limit |
 //! | `handshake` | who is at the other end, and whether it will do |
 //! | `connection` | sending a batch, receiving its replies |
@@ -26,9 +28,11 @@ mod address;
 mod connection;
 mod dial;
 mod digits;
+mod exchange;
 mod handshake;
 mod node;
 mod pending;
+mod pipe;
 mod pool;
 mod progress;
 mod record;
@@ -43,12 +47,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::address::Server;
+use self::exchange::Shared;
 use self::node::Node;
 use self::router::Router;
 use self::transport::Limit;
 use self::trouble::Trouble;
 use crate::key::ItemName;
-use crate::store::{Answer, Damage, Instance, Request, Store};
+use crate::store::{Answer, Batch, Damage, Exchange, Instance, Over, Request, Store};
 
 /// A list of memcached servers over which the items are spread. It connects when it is first asked, keeps a few idle
 /// connections to each server, and closes them when it is dropped.
@@ -78,15 +83,23 @@ impl Memcached {
     }
 }
 
+fn no_servers() -> Answer {
+    let trouble = Trouble::new("the list of servers is empty");
+    node::failed(None, Damage::NotSent, trouble.into_source())
+}
+
 impl Store for Memcached {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
         match self.node(item) {
             Some(node) => node.exchange(batch, only_on, Limit::new(limit)),
-            None => node::failed(
-                None,
-                Damage::NotSent,
-                Trouble::new("the list of servers is empty").into_source(),
-            ),
+            None => no_servers(),
+        }
+    }
+
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        match self.node(item) {
+            Some(node) => Box::new(Shared::begin(Arc::clone(node), batch, only_on, Limit::new(limit))),
+            None => Box::new(Over::new(no_servers())),
         }
     }
 

@@ -3,18 +3,23 @@
 
 use std::io;
 use std::mem;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
 
 use super::address::Server;
 use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
+use super::exchange::{Opened, Unopened, too_young};
 use super::pending::Listening;
+use super::pipe::Pipe;
 use super::pool::Pool;
-use super::transport::{Broken, Limit};
+use super::transport::{Broken, Input, Limit};
 use super::trouble::Trouble;
+use crate::background;
 use crate::error::Source;
 use crate::key::ItemName;
-use crate::store::{Answer, Damage, Fault, Instance, Replies, Request, YOUNGEST_SERVER};
+use crate::store::{Answer, Damage, Fault, Instance, Replies, Request};
 
 /// One server of the list.
 #[derive(Debug)]
@@ -23,8 +28,19 @@ pub(super) struct Node {
     clock: ItemName,
     dialer: Dialer,
     pool: Pool,
+    shared: Mutex<SharedPipe>,
     /// Whether the server evicts, as it told on the last connection that was opened.
     evicts: RwLock<Option<bool>>,
+}
+
+/// The connection that all tasks share.
+#[derive(Debug, Default)]
+enum SharedPipe {
+    #[default]
+    None,
+    /// It is being opened, for these.
+    Opening(Vec<oneshot::Sender<Opened>>),
+    Open(Arc<Pipe>),
 }
 
 impl Node {
@@ -34,6 +50,7 @@ impl Node {
             server,
             clock,
             pool: Pool::default(),
+            shared: Mutex::default(),
             evicts: RwLock::default(),
         }
     }
@@ -63,12 +80,7 @@ impl Node {
         let connection = match self.open(&mut limit) {
             Ok(connection) => connection,
             Err(NotOpened::Failed(trouble)) => return failed(None, Damage::NotSent, trouble.into_source()),
-            Err(NotOpened::TooYoung(instance)) => {
-                let trouble = Trouble::new(format!(
-                    "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
-                ));
-                return failed(Some(instance), Damage::TooYoung, trouble.into_source());
-            }
+            Err(NotOpened::TooYoung(instance)) => return too_young(instance),
         };
         if limit.look().is_zero() {
             let instance = connection.instance();
@@ -90,8 +102,79 @@ impl Node {
     fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
         let stream = self.dialer.dial(limit).map_err(NotOpened::Failed)?;
         let connection = Connection::open(stream, limit)?;
-        *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.evicts());
+        self.told_of_evictions(connection.evicts());
         Ok(connection)
+    }
+
+    fn told_of_evictions(&self, evicts: bool) {
+        *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(evicts);
+    }
+
+    pub(super) fn clock(&self) -> &ItemName {
+        &self.clock
+    }
+
+    /// The pipe that all tasks share, if it is open.
+    pub(super) fn pipe(&self) -> Option<Arc<Pipe>> {
+        match &*self.shared() {
+            SharedPipe::Open(pipe) if !pipe.is_retired() => Some(Arc::clone(pipe)),
+            _ => None,
+        }
+    }
+
+    /// Opens a pipe for all who want one now, within the limit of the first of them. Nothing is ever told where the
+    /// background thread fails.
+    pub(super) fn open_pipe(self: &Arc<Node>, limit: Limit) -> oneshot::Receiver<Opened> {
+        let (told, listener) = oneshot::channel();
+        let mut shared = self.shared();
+        match &mut *shared {
+            SharedPipe::Opening(waiting) => waiting.push(told),
+            SharedPipe::Open(pipe) if !pipe.is_retired() => {
+                // Whoever asked is there to be told.
+                let _ = told.send(Ok(Arc::clone(pipe)));
+            }
+            SharedPipe::None | SharedPipe::Open(_) => {
+                *shared = SharedPipe::Opening(vec![told]);
+                drop(shared);
+                let mut opening = Opening {
+                    node: Arc::clone(self),
+                    opened: None,
+                };
+                background::spawn(async move { opening.opened = Some(opening.node.dial_pipe(limit).await) });
+            }
+        }
+        listener
+    }
+
+    async fn dial_pipe(self: &Arc<Node>, mut limit: Limit) -> Opened {
+        let left = limit.look();
+        let opening = async {
+            let (reader, writer) = self.dialer.dial_shared(self, limit).await.map_err(NotOpened::Failed)?;
+            let mut input = Input::new();
+            let pipe = Pipe::open(&reader, writer, &mut input).await?;
+            self.told_of_evictions(pipe.evicts());
+            background::spawn(Arc::clone(&pipe).run(reader, input));
+            Ok(pipe)
+        };
+        match tokio::time::timeout(left, opening).await {
+            Ok(opened) => opened.map_err(|error| match error {
+                NotOpened::Failed(trouble) => Unopened::Failed(trouble.into_source()),
+                NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
+            }),
+            Err(_) => {
+                let trouble = Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
+                Err(Unopened::Failed(trouble.into_source()))
+            }
+        }
+    }
+
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    fn shared(&self) -> MutexGuard<'_, SharedPipe> {
+        // Nothing panics while it holds the lock.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One try. `None` where a pooled connection turned out to be dead, and the batch has changed nothing and will not:
@@ -140,7 +223,7 @@ impl Node {
                 self.dead(&connection);
                 // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
                 let trouble = Trouble::caused("the connection failed before all replies had come", error);
-                answered(*connection, Damage::Late, trouble)
+                answered(instance, connection.progress.replies, Damage::Late, trouble)
             }
         })
     }
@@ -184,7 +267,7 @@ impl Node {
             fault: None,
             pending: None,
         };
-        if connection.progress.is_reusable() {
+        if connection.is_reusable() {
             self.pool.put(connection, limit.began());
         }
         answer
@@ -211,12 +294,48 @@ impl Node {
 
     /// A connection turned out to be dead: so are those to the same instance.
     pub(super) fn dead(&self, connection: &Connection) {
-        self.pool.forget(connection.instance());
+        self.forget(connection.instance());
+    }
+
+    /// Idle connections to `dead` are closed.
+    pub(super) fn forget(&self, dead: Instance) {
+        self.pool.forget(dead);
     }
 
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
         self.pool.len()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Its task does not hold the node, and would keep it open.
+        if let SharedPipe::Open(pipe) = &*self.shared() {
+            pipe.retire();
+        }
+    }
+}
+
+/// A pipe that is being opened. However that ends, those who wait for it are told.
+struct Opening {
+    node: Arc<Node>,
+    opened: Option<Opened>,
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let next = match &self.opened {
+            Some(Ok(pipe)) => SharedPipe::Open(Arc::clone(pipe)),
+            Some(Err(_)) | None => SharedPipe::None,
+        };
+        let before = mem::replace(&mut *self.node.shared(), next);
+        if let (SharedPipe::Opening(waiting), Some(opened)) = (before, &self.opened) {
+            for told in waiting {
+                // It may have given up.
+                let _ = told.send(opened.clone());
+            }
+        }
     }
 }
 
@@ -226,19 +345,18 @@ pub(super) fn closed(connection: Connection, error: io::Error) -> Answer {
         Some(nonsense) => nonsensical(nonsense),
         None => Trouble::caused("it closed the connection before all replies had come", error),
     };
-    answered(connection, Damage::Cut, trouble)
+    answered(connection.instance(), connection.progress.replies, Damage::Cut, trouble)
 }
 
 /// The replies that had come count.
-fn answered(connection: Connection, damage: Damage, trouble: Trouble) -> Answer {
-    let instance = connection.instance();
+pub(super) fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
     Answer {
-        replies: connection.progress.replies,
+        replies,
         ..failed(Some(instance), damage, trouble.into_source())
     }
 }
 
-fn nonsensical(what: &str) -> Trouble {
+pub(super) fn nonsensical(what: &str) -> Trouble {
     Trouble::new(format!("it does not keep to the protocol: {what}"))
 }
 

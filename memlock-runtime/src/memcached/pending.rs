@@ -18,7 +18,12 @@ pub(super) struct Listening {
 impl Pending for Listening {
     fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
         let mut limit = Limit::new(limit);
-        match self.connection.receive(&mut limit) {
+        let received = if limit.is_over() {
+            self.connection.receive_now()
+        } else {
+            self.connection.receive(&mut limit)
+        };
+        match received {
             Ok(()) => Ok(self.node.completed(self.connection, &limit)),
             Err(Broken::Late) => Err(self),
             // Of a network that failed no more can be learned than of a server that closed.

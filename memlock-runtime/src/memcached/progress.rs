@@ -70,8 +70,13 @@ impl Progress {
         self.nonsense = None;
     }
 
-    /// Whether the connection may be used for another batch afterwards.
-    pub(super) fn is_reusable(&self) -> bool {
+    /// Error lines prove nothing any more: one before it on this connection may have been about anything.
+    pub(super) fn doubt_places(&mut self) {
+        self.places = Places::Doubtful;
+    }
+
+    /// Whether the next reply is sure to be the next request's.
+    pub(super) fn is_in_step(&self) -> bool {
         self.places == Places::InStep
     }
 
@@ -93,10 +98,6 @@ impl Progress {
                 return Step::Draining;
             }
             let Some(awaited) = self.awaited.get(self.replies.len()).copied() else {
-                // A byte too many belongs to no request: what comes next on this connection would not be in step.
-                if !input.unread().is_empty() {
-                    self.places = Places::InStepSoFar;
-                }
                 return Step::Complete;
             };
             let (line, value, length) = match frame(input.unread()) {
@@ -112,7 +113,7 @@ impl Progress {
                 Judged::Reply(reply) => self.replies.push(reply),
                 Judged::Refused { .. } if self.places == Places::Doubtful => {
                     self.nonsense = Some(format!(
-                        "{} after a refused data block, which may be what it is about",
+                        "{} after another that may have been about more than its request",
                         quoted(line)
                     ));
                     continue;

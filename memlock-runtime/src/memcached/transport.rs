@@ -80,7 +80,7 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    fn from_error(error: io::Error) -> Broken {
+    pub(super) fn from_error(error: io::Error) -> Broken {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         match error.kind() {
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Broken::Closed(error),
@@ -159,6 +159,28 @@ impl Transport {
         }
     }
 
+    /// Reads what has come, without blocking: `false` where nothing has.
+    pub(super) fn read_now(&mut self) -> Result<bool, Broken> {
+        let Some(room) = self.input.room() else {
+            return Err(Broken::Lost(io::Error::other("the reply is too long")));
+        };
+        let read = either!(&mut self.stream, socket => {
+            socket.set_nonblocking(true).and_then(|()| {
+                let read = socket.read(room);
+                socket.set_nonblocking(false).and(read)
+            })
+        });
+        match read {
+            Ok(0) => Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(read) => {
+                self.input.filled(read);
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(Broken::from_error(error)),
+        }
+    }
+
     /// Whether an idle connection can be used: open, and without a byte that nobody asked for.
     pub(super) fn is_idle(&mut self) -> bool {
         let mut byte = [0];
@@ -223,7 +245,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    fn new() -> Input {
+    pub(super) fn new() -> Input {
         Input {
             bytes: vec![0; USUAL_INPUT],
             start: 0,
@@ -245,7 +267,7 @@ impl Input {
     }
 
     /// Room for more, or `None` where a whole largest reply is waiting to be used.
-    fn room(&mut self) -> Option<&mut [u8]> {
+    pub(super) fn room(&mut self) -> Option<&mut [u8]> {
         if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
@@ -259,7 +281,7 @@ impl Input {
         self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
     }
 
-    fn filled(&mut self, count: usize) {
+    pub(super) fn filled(&mut self, count: usize) {
         self.end = self.bytes.len().min(self.end + count);
     }
 }

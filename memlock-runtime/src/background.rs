@@ -1,0 +1,86 @@
+//! The one background thread of the process. It starts on first need, runs an event loop that nobody else sees, and stays.
+//! It knows nothing of locks.
+//!
+//! Asynchronous callers may run under any executor, several of them, or ones that come and go; what must outlive a
+//! caller's future (an exchange that is under way, the release of a lock whose future was dropped) cannot run there.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use once_cell::sync::OnceCell;
+use tokio::runtime::{Builder, Handle};
+use tokio::time::Sleep;
+
+static HANDLE: OnceCell<Handle> = OnceCell::new();
+
+/// The thread's event loop.
+///
+/// # Errors
+///
+/// When the system gives no thread, or no descriptor for the loop. The next call tries again.
+pub(crate) fn handle() -> io::Result<&'static Handle> {
+    HANDLE.get_or_try_init(|| {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let handle = runtime.handle().clone();
+        thread::Builder::new()
+            .name("memlock".to_owned())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        Ok(handle)
+    })
+}
+
+/// Runs `task` to its end, whatever becomes of its caller. A panic ends the task and nothing else.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    match handle() {
+        Ok(handle) => drop(handle.spawn(task)),
+        Err(error) => tracing::error!(target: "memlock", %error, "no thread for background work"),
+    }
+}
+
+/// A length of real time that passes. It may be polled on any thread, under any executor.
+#[derive(Debug)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Rings after `length`. Where there is no background thread it rings at once, so that nobody waits for ever.
+    pub(crate) fn after(length: Duration) -> Timer {
+        let Ok(handle) = handle() else { return Timer(None) };
+        let _entered = handle.enter();
+        Timer(Some(Box::pin(tokio::time::sleep(length))))
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().poll(context),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// Waits for either of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// The output of whichever future is ready first; of the first, where both are. The other is dropped.
+pub(crate) async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
+    let mut first = std::pin::pin!(first);
+    let mut second = std::pin::pin!(second);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(output) = first.as_mut().poll(context) {
+            return Poll::Ready(Either::First(output));
+        }
+        second.as_mut().poll(context).map(Either::Second)
+    })
+    .await
+}

@@ -1,0 +1,228 @@
+//! The driver of tasks: runs the machines inside a future, under whichever executor polls it.
+//!
+//! The future may be dropped at any of its await points. What it has begun then goes on in the background, where the
+//! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
+
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::blocking::{Contender, Stopped, Waiting};
+use super::hold::Hold;
+use super::{Core, Heard, agent, dice};
+use crate::background::{Timer, either};
+use crate::key::ItemName;
+use crate::lease::Now;
+use crate::protocol::{Grant, Input, Output, Release, Released, Renew, Renewed, Spec};
+use crate::error::Source;
+use crate::queue::{Joined, Place, Progress, Turn};
+use crate::store::{Batch, Damage, Exchange, Instance, Nonce};
+
+/// Acquires one lock: see [`blocking::acquire`](super::blocking::acquire).
+pub(crate) async fn acquire(
+    core: &Arc<Core>,
+    spec: &Spec,
+    started: Now,
+    companions: &[Arc<Hold>],
+) -> Result<Arc<Hold>, Stopped> {
+    let mut waiting = Waiting::new(core, spec, started, companions);
+    let bell = Arc::new(Bell::default());
+    let turn = match core.queues.join(&spec.item, || Waker::from(Arc::clone(&bell))) {
+        Joined::Head(turn) => turn,
+        Joined::Behind(place) => for_turn(&mut waiting, place, &bell).await?,
+    };
+    let mut contender = Contender::new(core, spec, turn, started);
+    let mut input = Input::Start;
+    let mut now = started;
+    loop {
+        match contender.machine.step(now, dice::nonce(), input) {
+            Output::Exchange { batch, only_on } => {
+                let limit = waiting.limit();
+                let heard = exchange(core, spec, &batch, only_on, limit).await;
+                now = heard.received;
+                input = Input::Answered(contender.heed(heard, &batch, limit));
+            }
+            Output::Pause(pause) => {
+                rest(&mut waiting, dice::draw(pause), &Bell::default()).await?;
+                now = core.now();
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
+        }
+    }
+}
+
+/// Wakes a future that waits in a queue.
+#[derive(Debug, Default)]
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Waits in this process's queue.
+async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, bell: &Bell) -> Result<Turn, Stopped> {
+    loop {
+        place = match place.progress(waiting.now()) {
+            Progress::Turn(turn) => return Ok(turn),
+            Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
+            Progress::Place(place) => place,
+        };
+        let length = waiting.before_next_look(&place)?;
+        rest(waiting, length, bell).await?;
+    }
+}
+
+/// Rests for `length`, or less where the bell rings or there is something to be done before that.
+async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Result<(), Stopped> {
+    let mut length = waiting.until_warning(length);
+    for companion in waiting.companions {
+        let kept = companion.keep_at_least_half_async(waiting.limit()).await;
+        kept.map_err(|_| Stopped::CompanionLost)?;
+        length = length.min(waiting.until_companion(companion));
+    }
+    if !length.is_zero() {
+        either(bell.0.notified(), Timer::after(length)).await;
+    }
+    Ok(())
+}
+
+/// Makes one exchange for `spec`. When the future is dropped meanwhile, a write that was sent is settled in the background.
+async fn exchange(
+    core: &Arc<Core>,
+    spec: &Spec,
+    batch: &Batch,
+    only_on: Option<Instance>,
+    limit: Duration,
+) -> Heard {
+    let mut orphan = Orphan {
+        core,
+        spec,
+        nonce: super::blocking::written_nonce(batch),
+        exchange: None,
+    };
+    let sent = core.now();
+    if limit.is_zero() {
+        return Heard::nothing(sent);
+    }
+    let exchange = orphan
+        .exchange
+        .insert(core.store.begin(&spec.item, batch.clone(), only_on, limit));
+    let answer = std::future::poll_fn(|context| exchange.poll(context)).await;
+    orphan.exchange = None;
+    core.hear(&spec.item, answer, sent)
+}
+
+/// An exchange that must not be forgotten when nobody waits for it any more.
+struct Orphan<'a> {
+    core: &'a Arc<Core>,
+    spec: &'a Spec,
+    nonce: Option<Nonce>,
+    exchange: Option<Box<dyn Exchange>>,
+}
+
+impl Drop for Orphan<'_> {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take()
+            && let Some(pending) = exchange.abandon()
+            && let Some(nonce) = self.nonce
+        {
+            agent::settle(self.core, self.spec, nonce, Some(pending));
+        }
+    }
+}
+
+/// Renews `grant` with exchanges of at most `limit`, and says why when that failed. Not to be dropped before its end: the
+/// number of attempts in the grant that it returns must be kept.
+pub(super) async fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration) -> (Renewed, Option<Source>) {
+    let mut machine = Renew::new(spec.clone(), grant);
+    let mut trouble = None;
+    let step = |now, input| machine.step(now, input);
+    let renewed = run(core, &spec.item, limit, core.now(), step, |heard| {
+        // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
+        trouble = heard.source.take().or(trouble.take());
+    })
+    .await;
+    (renewed.unwrap_or(Renewed::Lost), trouble)
+}
+
+/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent, as is all
+/// when the future is dropped.
+pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
+    let mut unreleased = Unreleased {
+        core,
+        spec,
+        nonce: Some(grant.nonce),
+    };
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now);
+    let mut pending = None;
+    let step = |now, input| machine.step(now, input);
+    let released = run(core, &spec.item, limit, now, step, |heard| {
+        pending = heard.pending.take();
+    })
+    .await;
+    let released = released.unwrap_or(Released::Failed(Damage::NotSent));
+    unreleased.nonce = None;
+    if let Released::Failed(_) = released {
+        agent::settle(core, spec, grant.nonce, pending);
+    }
+    released
+}
+
+/// A lock whose release is under way.
+struct Unreleased<'a> {
+    core: &'a Arc<Core>,
+    spec: &'a Spec,
+    nonce: Option<Nonce>,
+}
+
+impl Drop for Unreleased<'_> {
+    fn drop(&mut self) {
+        if let Some(nonce) = self.nonce {
+            agent::settle(self.core, self.spec, nonce, None);
+        }
+    }
+}
+
+/// Deletes what a write under `nonce` left behind.
+pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
+    let mut machine = Release::of_nonce(item.clone(), nonce);
+    let step = |now, input| machine.step(now, input);
+    let released = run(core, item, core.exchange_limit, core.now(), step, |_| ()).await;
+    released.unwrap_or(Released::Failed(Damage::NotSent))
+}
+
+/// Runs a machine that never pauses. `None` where it asks for a pause all the same.
+async fn run<T>(
+    core: &Arc<Core>,
+    item: &ItemName,
+    limit: Duration,
+    mut now: Now,
+    mut step: impl FnMut(Now, Input) -> Output<T>,
+    mut listen: impl FnMut(&mut Heard),
+) -> Option<T> {
+    let mut input = Input::Start;
+    loop {
+        match step(now, input) {
+            Output::Exchange { batch, only_on } => {
+                let sent = core.now();
+                let mut heard = if limit.is_zero() {
+                    Heard::nothing(sent)
+                } else {
+                    let mut exchange = core.store.begin(item, batch, only_on, limit);
+                    let answer = std::future::poll_fn(|context| exchange.poll(context)).await;
+                    core.hear(item, answer, sent)
+                };
+                listen(&mut heard);
+                now = heard.received;
+                input = Input::Answered(heard.answered);
+            }
+            Output::Pause(_) => return None,
+            Output::Done(outcome) => return Some(outcome),
+        }
+    }
+}
