@@ -4,13 +4,15 @@
 //! socket and reads one line each. Machines are noisy, so nothing is compared between runs: contestants take turns in
 //! short rounds, each round gives one ratio to the yardstick's round beside it, and the median of the ratios counts.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+#[path = "yardstick/mod.rs"]
+mod yardstick;
+
 use std::time::{Duration, Instant};
 
 use memcache::exp::{MetaClient, Ttl};
 use memlock::Locks;
 use memlock_testkit::Memcached;
+use yardstick::{BareSocket, quartiles};
 
 const ROUNDS: usize = 60;
 const PAIRS_PER_ROUND: u32 = 1_000;
@@ -83,41 +85,6 @@ fn time(pair: &mut Pair<'_>) -> Duration {
         pair();
     }
     start.elapsed()
-}
-
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [values.len() / 4, values.len() / 2, values.len() * 3 / 4].map(|index| values[index])
-}
-
-/// The yardstick: no checks, no clock, no nonce.
-struct BareSocket {
-    stream: BufReader<TcpStream>,
-    line: String,
-}
-
-impl BareSocket {
-    fn connect(server: &Memcached) -> BareSocket {
-        let stream = TcpStream::connect(server.address()).expect("memcached is up");
-        stream.set_nodelay(true).expect("a TCP socket");
-        BareSocket {
-            stream: BufReader::new(stream),
-            line: String::new(),
-        }
-    }
-
-    fn pair(&mut self) {
-        self.exchange(b"ms bare:lock 16 ME T38 c\r\n0123456789abcdef\r\n");
-        let cas = self.line.trim_end().strip_prefix("HD c").expect("stored").to_owned();
-        self.exchange(format!("md bare:lock C{cas}\r\n").as_bytes());
-        assert_eq!(self.line, "HD\r\n");
-    }
-
-    fn exchange(&mut self, request: &[u8]) {
-        self.stream.get_mut().write_all(request).expect("memcached is up");
-        self.line.clear();
-        self.stream.read_line(&mut self.line).expect("memcached is up");
-    }
 }
 
 fn client_pair(client: &MetaClient) {

@@ -24,6 +24,23 @@ const TTL_RESERVE: u32 = 8;
 /// The longest time for which a lock may be asked: memcached takes a TTL of over 30 days for a date.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_hours(29 * 24);
 
+/// For how long a process may hand a lock from one of its threads to the next before it goes back to the server.
+///
+/// While it does, other processes wait; and a dead holder's lock is taken over that much later, since the lease in the item
+/// has to cover the last of these holders. A slice of 50 ms is some twenty times what going back costs at a round trip of a
+/// millisecond, so a longer one would gain next to nothing; and it is no more than the default `interval`, at which others
+/// look anyway.
+const LONGEST_SLICE: Duration = Duration::from_millis(50);
+
+/// The slice is no more than this fraction of a short timeout.
+const SLICE_FRACTION: u32 = 8;
+
+/// How much longer than a holder's own timeout the lease in the item is, for those who get the lock from it inside the
+/// process.
+pub(crate) fn slice_of(timeout: Duration) -> Duration {
+    LONGEST_SLICE.min(timeout / SLICE_FRACTION)
+}
+
 /// The expiry of the clock item, in Unix seconds: the largest that memcached takes. It answers `t`, the seconds left,
 /// so the server's clock stands at this number less `t`.
 pub const CLOCK_ITEM_EXPIRY: u64 = 2_147_483_647;
@@ -54,22 +71,22 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a lease of `timeout`, whose request left at `sent` with `ttl` seconds on the wire.
+    /// The deadline of a lease of `lease`, whose request left at `sent` with `ttl` seconds on the wire.
     ///
-    /// It is the earliest of three: `timeout` from before the request left; the shortest life that such a TTL can have;
+    /// It is the earliest of three: `lease` from before the request left; the shortest life that such a TTL can have;
     /// and, where the same batch read the server's clock *before* the write and an older reading tells how far that
     /// clock lags, the expiry by that clock. The third catches a server that was stopped: it dates an item by a clock
     /// that stood still, and the item expires as much too early as the stop was long.
     pub(crate) fn of_grant(
         sent: Now,
-        timeout: Duration,
+        lease: Duration,
         ttl: u32,
         server_second: Option<u64>,
         best: Option<Reading>,
     ) -> Deadline {
         let ttl = Duration::from_secs(u64::from(ttl));
         let margin = TTL_GRAIN + TICK_DELAY + ttl / DRIFT;
-        let mut length = timeout.min(ttl.saturating_sub(margin));
+        let mut length = lease.min(ttl.saturating_sub(margin));
         if let (Some(second), Some(best)) = (server_second, best) {
             // Nanoseconds as i128: server seconds and process instants have different origins.
             let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl) - best.ahead;
@@ -77,6 +94,25 @@ impl Deadline {
             length = length.min(duration(left));
         }
         Deadline { sent, length }
+    }
+
+    /// The deadline of one holder among those of a grant: its own `timeout` from `began`, and never beyond this one, which
+    /// is the grant's. Whoever believes in the result at some time could believe in this one then, too, whatever either
+    /// clock did since: the two spans that the wall clock (or the monotonic one) has run add up to no less than the whole.
+    pub(crate) fn of_holder(self, began: Now, timeout: Duration) -> Deadline {
+        Deadline {
+            sent: began,
+            length: timeout.min(self.remaining(began)),
+        }
+    }
+
+    /// This one or `other`: whichever has more left at `now`.
+    pub(crate) fn or_later(self, other: Deadline, now: Now) -> Deadline {
+        if other.remaining(now) > self.remaining(now) {
+            other
+        } else {
+            self
+        }
     }
 
     /// How much is left; zero when it has passed.
@@ -94,7 +130,7 @@ impl Deadline {
         self.sent.instant + self.length
     }
 
-    /// When the request that it counts from left.
+    /// What it counts from: when the request left, or when the lock was handed over.
     pub fn sent(self) -> Now {
         self.sent
     }
@@ -249,6 +285,36 @@ mod tests {
             deadline.has_passed(set_back),
             "setting the wall clock back extends nothing"
         );
+    }
+
+    #[test]
+    fn a_holders_deadline_is_never_beyond_the_grants_whatever_the_clocks_do() {
+        let seconds = Duration::from_secs;
+        let grant = Deadline::of_grant(at(0.0), seconds(10), ttl_of(seconds(10)), None, None);
+        let moved = |now: Now, wall: f64| Now {
+            wall: Duration::from_secs_f64(now.wall.as_secs_f64() + wall),
+            ..now
+        };
+        for timeout in [1, 5, 10, 60].map(seconds) {
+            for before in [-3.0, 0.0, 3.0] {
+                for since in [-3.0, 0.0, 3.0] {
+                    let own = grant.of_holder(moved(at(2.0), before), timeout);
+                    assert!(own.length() <= timeout);
+                    for second in 2..12 {
+                        let now = moved(at(f64::from(second)), before + since);
+                        assert!(own.remaining(now) <= grant.remaining(now), "{timeout:?} {before} {since}");
+                    }
+                }
+            }
+        }
+        let own = grant.of_holder(at(2.0), seconds(5));
+        assert_eq!(own.remaining(at(3.0)), seconds(4), "it counts from when its holder began");
+    }
+
+    #[test]
+    fn the_slice_is_a_small_part_of_the_timeout() {
+        assert_eq!(slice_of(Duration::from_secs(30)), Duration::from_millis(50));
+        assert_eq!(slice_of(Duration::from_millis(80)), Duration::from_millis(10));
     }
 
     #[test]

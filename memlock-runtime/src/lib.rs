@@ -59,7 +59,7 @@ pub mod __internals {
     pub use crate::memcached::{Memcached, Server};
     pub use crate::memory::Items;
     pub use crate::protocol::{
-        Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec, Watch,
+        Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec, Watch,
     };
     pub use crate::store::*;
 }

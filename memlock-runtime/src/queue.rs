@@ -5,6 +5,11 @@
 //! lock. What the head learns of the holder (its [`Watch`]) stays with the queue, not with the caller: a dead holder is
 //! found dead in one lease, however often the head gives up and another takes its place.
 //!
+//! Who is done with the lock hands it over to the next in line without the server, as long as the grant allows
+//! ([`Turn::hand_over`]). On its way the grant lies in the queue: in nobody's hands, until its taker comes for it
+//! ([`Place::progress`]). A taker that leaves instead, or does not come, is passed over; and where nobody is left to take
+//! it, it is given to [`Queues::orphans_to`] to be released. So it is always in exactly one place, and is lost in none.
+//!
 //! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
 //! of its own process for as long as it holds up everyone else's.
 //!
@@ -16,14 +21,15 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::key::ItemName;
-use crate::protocol::Watch;
+use crate::lease::Now;
+use crate::protocol::{Grant, Handed, Watch};
 
 /// Queues are spread over this many locks, so that distinct keys seldom meet. A power of two.
 const SHARDS: usize = 16;
@@ -35,7 +41,17 @@ pub(crate) struct Queues {
     /// Seeded by the operating system: keys come from users, who may not choose which queues share a bucket.
     hasher: RandomState,
     turns: AtomicU64,
+    orphanage: OnceLock<Weak<dyn Orphanage>>,
 }
+
+/// Who sees to it that a lock is released that was handed over to nobody.
+pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
+    /// Releases `grant` of the lock in `item`, soon, without keeping the caller.
+    fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant);
+}
+
+/// No turn's number.
+const NONE: u64 = 0;
 
 /// Queues by their key, which carries its hash, so that it is computed once for all that a caller does in its turn.
 type BySlot<T> = HashMap<Slot, T, BuildHasherDefault<Precomputed>>;
@@ -94,15 +110,21 @@ struct Queue {
     watch: Option<Watch>,
     /// The number of the present turn: one that was taken away from its thread passes nothing on.
     turn: u64,
-    /// When the lease ends that was granted in this turn, on the monotonic clock; `None` while there is none.
+    /// When the lease ends that was granted in this turn, or handed over with it, on the monotonic clock; `None` while
+    /// there is none.
     leased_until: Option<Duration>,
+    /// The grant that was handed over with the present turn, until its taker comes for it. Nobody believes in it meanwhile.
+    handed: Option<Grant>,
     /// What the head's last exchange came to grief on, while it tries again.
     trouble: Option<Error>,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    has_turn: AtomicBool,
+    /// The number of the turn that it was given, or [`NONE`].
+    turn: AtomicU64,
+    /// For how long it is to hold the lock.
+    timeout: Duration,
     /// What the head failed with, on behalf of all.
     verdict: OnceLock<Error>,
     /// When it wakes up by itself, in nanoseconds on the monotonic clock.
@@ -115,12 +137,23 @@ impl Queues {
         Arc::new(Queues {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            turns: AtomicU64::new(0),
+            turns: AtomicU64::new(NONE),
+            orphanage: OnceLock::new(),
         })
     }
 
-    /// Joins the queue for `item`; `waker` is called for when it is made the head.
-    pub(crate) fn join(self: &Arc<Queues>, item: &ItemName, waker: impl FnOnce() -> Waker) -> Joined {
+    /// From now on `orphanage` releases what is handed over to nobody. The first call counts.
+    pub(crate) fn orphans_to(&self, orphanage: Weak<dyn Orphanage>) {
+        let _ = self.orphanage.set(orphanage);
+    }
+
+    /// Joins the queue for `item`, to hold it for `timeout`; `waker` is called for when it is made the head.
+    pub(crate) fn join(
+        self: &Arc<Queues>,
+        item: &ItemName,
+        timeout: Duration,
+        waker: impl FnOnce() -> Waker,
+    ) -> Joined {
         let slot = Slot {
             hash: self.hasher.hash_one(item),
             item: item.clone(),
@@ -140,11 +173,13 @@ impl Queues {
                     slot,
                     number,
                     watch,
+                    handed: None,
                 })
             }
             Entry::Occupied(mut queue) => {
                 let waiter = Arc::new(Waiter {
-                    has_turn: AtomicBool::new(false),
+                    turn: AtomicU64::new(NONE),
+                    timeout,
                     verdict: OnceLock::new(),
                     wakes_at: AtomicU64::new(u64::MAX),
                     waker: waker(),
@@ -177,30 +212,42 @@ impl Queues {
 
     /// A number that no turn has had, of whichever queue.
     fn number(&self) -> u64 {
-        self.turns.fetch_add(1, Ordering::Relaxed)
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Turn `number` is over: the first waiter gets the next, or the queue is gone.
-    fn pass_on(&self, slot: &Slot, number: u64, watch: Option<Watch>) {
+    /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
+    /// left behind, unless the turn has been taken away.
+    fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Queue)) {
         let mut shard = self.shard(slot);
         let Some(queue) = shard.queues.get_mut(slot).filter(|queue| queue.turn == number) else {
             return;
         };
-        queue.watch = watch;
-        let Some(next) = queue.next_turn(self.number()) else {
-            shard.queues.remove(slot);
-            if let Some(watch) = watch {
-                if shard.watches.len() >= MOST_WATCHES {
-                    shard.watches.clear();
-                }
-                shard.watches.insert(slot.clone(), watch);
-            }
+        leave(queue);
+        // A grant that nobody comes for is of no use to anyone when it is over.
+        let until = queue.handed.as_ref().map(|grant| grant.end.ends());
+        if let Some(wake) = queue.give_turn(self.number(), until) {
+            drop(shard);
+            wake.all();
             return;
-        };
-        // Under the lock, so that a waiter who leaves at this moment finds out that the turn is its to pass on.
-        next.has_turn.store(true, Ordering::Release);
+        }
+        let (watch, orphan) = (queue.watch, queue.handed.take());
+        shard.queues.remove(slot);
+        if let Some(watch) = watch {
+            if shard.watches.len() >= MOST_WATCHES {
+                shard.watches.clear();
+            }
+            shard.watches.insert(slot.clone(), watch);
+        }
         drop(shard);
-        next.waker.wake_by_ref();
+        if let Some(grant) = orphan {
+            self.release_orphan(slot, &grant);
+        }
+    }
+
+    fn release_orphan(&self, slot: &Slot, grant: &Grant) {
+        if let Some(orphanage) = self.orphanage.get().and_then(Weak::upgrade) {
+            orphanage.release_orphan(&slot.item, grant);
+        }
     }
 
     /// Turn `number` is over, and nobody gets the next: all who wait are told why.
@@ -209,9 +256,9 @@ impl Queues {
         if shard.queues.get(slot).is_none_or(|queue| queue.turn != number) {
             return;
         }
-        let waiting = shard.queues.remove(slot).map(|queue| queue.waiting).unwrap_or_default();
+        let queue = shard.queues.remove(slot).unwrap_or_default();
         drop(shard);
-        for waiter in waiting {
+        for waiter in queue.waiting {
             // The only one that sets it.
             let _ = waiter.verdict.set(verdict.clone());
             waiter.waker.wake_by_ref();
@@ -220,12 +267,40 @@ impl Queues {
 }
 
 impl Queue {
-    /// Ends the present turn and begins turn `number`. The first in line is to be told that it has it.
+    /// Ends the present turn and begins turn `number`. The first in line is to have it.
     fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turn = number;
         self.leased_until = None;
         self.trouble = None;
         self.waiting.pop_front()
+    }
+
+    /// The same, and tells the first in line. The lease that comes with the turn, if one does, lasts for `until`.
+    fn give_turn(&mut self, number: u64, until: Option<Duration>) -> Option<Wake> {
+        let next = self.next_turn(number)?;
+        // Under the lock, so that a waiter who leaves at this moment finds out that the turn is its to pass on.
+        next.turn.store(number, Ordering::Release);
+        let sleeper = until.and_then(|until| self.leased(until));
+        Some(Wake(Some(next), sleeper))
+    }
+
+    /// A lease lasts for `until`. The first in line is to step in then, and is to be woken if it sleeps for longer.
+    fn leased(&mut self, until: Duration) -> Option<Arc<Waiter>> {
+        self.leased_until = Some(until);
+        let oversleeps = |first: &&Arc<Waiter>| first.wakes_at.load(Ordering::Acquire) > nanos(until);
+        self.waiting.front().filter(oversleeps).map(Arc::clone)
+    }
+}
+
+/// Waiters to be woken, once the shard's lock is let go.
+#[must_use]
+struct Wake(Option<Arc<Waiter>>, Option<Arc<Waiter>>);
+
+impl Wake {
+    fn all(self) {
+        for waiter in [self.0, self.1].into_iter().flatten() {
+            waiter.waker.wake_by_ref();
+        }
     }
 }
 
@@ -259,8 +334,8 @@ pub(crate) enum Progress {
 
 impl Place {
     /// The turn, once it has come to this place, or if this is the first place and the lease of the one before has
-    /// ended by `now` (on the monotonic clock).
-    pub(crate) fn progress(mut self, now: Duration) -> Progress {
+    /// ended by `now`. A grant may come with it: see [`Turn::take_handed`].
+    pub(crate) fn progress(mut self, now: Now) -> Progress {
         let Some(waiter) = self.waiter.take() else {
             return Progress::Place(self);
         };
@@ -268,33 +343,56 @@ impl Place {
             return Progress::Dismissed(verdict.clone());
         }
         let mut shard = self.queues.shard(&self.slot);
-        let number = shard.queues.get_mut(&self.slot).and_then(|queue| {
-            if !waiter.has_turn.load(Ordering::Acquire) {
+        let given = waiter.turn.load(Ordering::Acquire);
+        if given != NONE && !shard.queues.contains_key(&self.slot) {
+            // It came too late for its turn, and whoever stepped in has left since: it is the head again.
+            let queue = Queue {
+                turn: given,
+                ..Queue::default()
+            };
+            shard.queues.insert(self.slot.clone(), queue);
+        }
+        let begun = shard.queues.get_mut(&self.slot).and_then(|queue| {
+            if given == NONE {
                 let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
-                if !is_first || queue.leased_until.is_none_or(|until| now < until) {
+                if !is_first || queue.leased_until.is_none_or(|until| now.instant < until) {
                     return None;
                 }
                 queue.next_turn(self.queues.number());
+            } else if given != queue.turn {
+                // It came too late, and another has stepped in, who has the grant now if there was one.
+                waiter.turn.store(NONE, Ordering::Release);
+                queue.waiting.push_front(Arc::clone(&waiter));
+                return None;
             }
-            Some((queue.turn, queue.watch.take()))
+            let handed = queue.handed.take().map(|grant| grant.hand_over(waiter.timeout, now));
+            Some(if let Some(Handed::Over(grant)) = &handed {
+                // What the first in line needs to know stays where it is.
+                (queue.turn, None, queue.leased(grant.deadline.ends()), handed)
+            } else {
+                queue.leased_until = None;
+                (queue.turn, queue.watch.take(), None, handed)
+            })
         });
         drop(shard);
-        let Some((number, watch)) = number else {
+        let Some((number, watch, sleeper, handed)) = begun else {
             self.waiter = Some(waiter);
             return Progress::Place(self);
         };
+        Wake(None, sleeper).all();
         Progress::Turn(Turn {
             queues: Arc::clone(&self.queues),
             slot: self.slot.clone(),
             number,
             watch,
+            handed,
         })
     }
 
     /// Whether there is something for [`progress`](Self::progress) to tell. To be asked right before parking, since
     /// whatever ran in between may have used up the wake-up.
     pub(crate) fn has_news(&self) -> bool {
-        let has_news = |waiter: &Arc<Waiter>| waiter.has_turn.load(Ordering::Acquire) || waiter.verdict.get().is_some();
+        let has_news = |waiter: &Arc<Waiter>| waiter.turn.load(Ordering::Acquire) != NONE || waiter.verdict.get().is_some();
         self.waiter.as_ref().is_some_and(has_news)
     }
 
@@ -334,16 +432,14 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         let mut shard = self.queues.shard(&self.slot);
-        let Some(queue) = shard.queues.get_mut(&self.slot) else {
-            return;
-        };
-        queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
-        let (number, watch) = (queue.turn, queue.watch);
-        // Under the lock: a turn that was given meanwhile is this one's to pass on.
-        let had_turn = waiter.has_turn.load(Ordering::Acquire);
+        // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
+        let given = waiter.turn.load(Ordering::Acquire);
+        if let Some(queue) = shard.queues.get_mut(&self.slot).filter(|_| given == NONE) {
+            queue.waiting.retain(|other| !Arc::ptr_eq(other, &waiter));
+        }
         drop(shard);
-        if had_turn {
-            self.queues.pass_on(&self.slot, number, watch);
+        if given != NONE {
+            self.queues.pass_on(&self.slot, given, |_| ());
         }
     }
 }
@@ -353,34 +449,60 @@ impl Drop for Place {
 pub(crate) struct Turn {
     queues: Arc<Queues>,
     slot: Slot,
+    /// [`NONE`] once it is over.
     number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
+    /// The grant that came with it, until it is taken.
+    handed: Option<Handed>,
 }
 
 impl Turn {
+    /// What was handed over with the turn, if anything was: it is the caller's now, to hold or to release.
+    pub(crate) fn take_handed(&mut self) -> Option<Handed> {
+        self.handed.take()
+    }
+
+    /// The holder is done with `grant`: it and the turn go to the first in line, if one waits to whom the grant may still
+    /// be handed over. Otherwise the turn comes back, and the lock is to be released.
+    pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
+        let mut shard = self.queues.shard(&self.slot);
+        let queue = shard
+            .queues
+            .get_mut(&self.slot)
+            .filter(|queue| queue.turn == self.number);
+        let wake = queue.and_then(|queue| {
+            let timeout = queue.waiting.front()?.timeout;
+            if !grant.may_be_handed_over(timeout, now) {
+                return None;
+            }
+            queue.handed = Some(grant.clone());
+            // What is known of the holder from outside does not change: it stays in the queue.
+            queue.give_turn(self.queues.number(), Some(now.instant + timeout))
+        });
+        drop(shard);
+        let Some(wake) = wake else { return Some(self) };
+        self.number = NONE;
+        wake.all();
+        None
+    }
+
     /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.slot);
-        if let Some(queue) = shard
+        let queue = shard
             .queues
             .get_mut(&self.slot)
-            .filter(|queue| queue.turn == self.number)
-        {
-            queue.leased_until = Some(until);
+            .filter(|queue| queue.turn == self.number);
+        let sleeper = queue.and_then(|queue| {
             queue.watch = Some(watch);
-            // The first in line is to step in when the lease ends, and may be asleep for longer than that.
-            let oversleeps = |first: &&Arc<Waiter>| first.wakes_at.load(Ordering::Acquire) > nanos(until);
-            if let Some(first) = queue.waiting.front().filter(oversleeps).map(Arc::clone) {
-                drop(shard);
-                first.waker.wake_by_ref();
-            }
-        }
+            queue.leased(until)
+        });
+        drop(shard);
+        Wake(None, sleeper).all();
     }
-}
 
-impl Turn {
     /// The last exchange failed with `trouble`, and is tried again; or it did not.
     pub(crate) fn met(&self, trouble: Option<Error>) {
         let mut shard = self.queues.shard(&self.slot);
@@ -401,7 +523,21 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.queues.pass_on(&self.slot, self.number, self.watch);
+        if self.number == NONE {
+            return;
+        }
+        // Its taker may have been stopped before it took what came with it.
+        let has_left_watch = matches!(self.handed, Some(Handed::Over(_)));
+        let mut untaken = self.handed.take().map(Handed::into_grant);
+        self.queues.pass_on(&self.slot, self.number, |queue| {
+            if !has_left_watch {
+                queue.watch = self.watch;
+            }
+            queue.handed = untaken.take();
+        });
+        if let Some(grant) = untaken {
+            self.queues.release_orphan(&self.slot, &grant);
+        }
     }
 }
 
@@ -411,6 +547,12 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn at(instant: Duration) -> Now {
+        Now { instant, wall: instant }
+    }
 
     struct Count(AtomicUsize);
 
@@ -425,7 +567,7 @@ mod tests {
     }
 
     fn head(queues: &Arc<Queues>) -> Turn {
-        match queues.join(&item(), || Waker::noop().clone()) {
+        match queues.join(&item(), TIMEOUT, || Waker::noop().clone()) {
             Joined::Head(turn) => turn,
             Joined::Behind(_) => panic!("somebody is there"),
         }
@@ -433,21 +575,21 @@ mod tests {
 
     fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), || Waker::from(Arc::clone(&count))) {
+        match queues.join(&item(), TIMEOUT, || Waker::from(Arc::clone(&count))) {
             Joined::Head(_) => panic!("nobody is there"),
             Joined::Behind(place) => (place, count),
         }
     }
 
     fn has_turn(place: Place, now: Duration, why: &str) -> Turn {
-        match place.progress(now) {
+        match place.progress(at(now)) {
             Progress::Turn(turn) => turn,
             other => panic!("{other:?}: {why}"),
         }
     }
 
     fn waits(place: Place, now: Duration, why: &str) -> Place {
-        match place.progress(now) {
+        match place.progress(at(now)) {
             Progress::Place(place) => place,
             other => panic!("{other:?}: {why}"),
         }
@@ -467,7 +609,7 @@ mod tests {
         turn.fail_for_all(&Error::config("no server"));
         assert!(first.has_news());
         for place in [first, second] {
-            assert!(matches!(place.progress(Duration::ZERO), Progress::Dismissed(error) if error.is_config()));
+            assert!(matches!(place.progress(Now::default()), Progress::Dismissed(error) if error.is_config()));
         }
         assert_eq!(
             (
@@ -560,7 +702,7 @@ mod tests {
         );
         for key in 0..20_000 {
             let item = ItemName::of_lock("memlock", "queue", &key.to_string());
-            match queues.join(&item, || unreachable!()) {
+            match queues.join(&item, TIMEOUT, || unreachable!()) {
                 Joined::Head(mut turn) => turn.watch = Some(watch),
                 Joined::Behind(_) => panic!("another key's"),
             }
@@ -607,6 +749,7 @@ mod tests {
             .map(|key| {
                 match queues.join(
                     &ItemName::of_lock("memlock", "queue", &key.to_string()),
+                    TIMEOUT,
                     || unreachable!(),
                 ) {
                     Joined::Head(turn) => turn,

@@ -31,6 +31,14 @@ impl Token {
         (token < 1 << 63).then_some(Token(token))
     }
 
+    /// The token of the next holder under the same grant, in the same process. `None` after 256 of them: the next number
+    /// is that of another grant.
+    pub(crate) fn next(self) -> Option<Token> {
+        // The rest of the token is a multiple of 256, so the last byte is the number of the hand-over.
+        let is_last = self.0.trailing_ones() >= u8::BITS;
+        (!is_last).then(|| Token(self.0 + 1))
+    }
+
     /// The number.
     pub fn get(self) -> u64 {
         self.0
@@ -72,6 +80,20 @@ mod tests {
             "a restart outranks a large CAS"
         );
         assert!(token(start, 5, 0) < token(start, 5, 1));
+    }
+
+    #[test]
+    fn hand_overs_under_one_grant_have_rising_tokens_below_the_next_grants() {
+        let mut last = token(EPOCH + 27_000_000, 5, 0).expect("sound numbers");
+        let mut holders = 1;
+        while let Some(next) = last.next() {
+            assert!(next > last);
+            last = next;
+            holders += 1;
+        }
+        assert_eq!(holders, 256);
+        assert_eq!(Some(last), token(EPOCH + 27_000_000, 5, 255));
+        assert!(Some(last) < token(EPOCH + 27_000_000, 6, 0));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::hold::Hold;
-use super::{Core, Counters, Heard, dice};
+use super::{Core, Heard, dice};
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Answered, Grant, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec};
-use crate::queue::{Joined, Place, Progress, Turn};
-use crate::store::{Batch, Damage, Nonce, Request};
+use crate::protocol::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec, Watch};
+use crate::queue::{Joined, Orphanage, Place, Progress, Turn};
+use crate::store::{Batch, Damage, Nonce, Pending, Request};
 
 /// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
 /// one attempt of a caller who does not want to wait at all.
@@ -47,10 +47,18 @@ pub(crate) fn acquire(
         companions,
         has_warned: false,
     };
-    let turn = match core.queues.join(&spec.item, thread_waker) {
+    let mut turn = match core.queues.join(&spec.item, spec.timeout, thread_waker) {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => waiting.for_turn(place)?,
     };
+    match turn.take_handed() {
+        None => {}
+        Some(Handed::Over(grant)) => return Ok(Arc::new(Hold::new(core, spec, grant, Some(turn)))),
+        Some(Handed::Spent(grant)) => {
+            let limit = waiting.limit();
+            release(core, spec, &grant, core.now(), limit);
+        }
+    }
     let look_first = core.must_look_first(&spec.item, started);
     let machine = Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started);
     let contender = Contender {
@@ -146,14 +154,15 @@ impl Contender<'_> {
         let item = &self.spec.item;
         let (error, is_everyones) = match outcome {
             Outcome::Granted(grant) => {
-                Counters::count(&self.core.counters.acquired);
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
                     // There is nobody to watch any more.
                     turn.watch = None;
                 }
-                let hold = Hold::new(Arc::clone(self.core), self.spec.clone(), grant, turn, now);
-                return Ok(Arc::new(hold));
+                if let Some(turn) = &turn {
+                    turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
+                }
+                return Ok(Arc::new(Hold::new(self.core, self.spec, grant, turn)));
             }
             Outcome::Busy { holder } => (busy(item, holder.as_deref(), waiting.waited()), false),
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
@@ -208,9 +217,28 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
     });
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
-        core.keeper(&spec.item).settle(core, spec, grant.nonce, pending);
+        settle(core, &spec.item, grant, pending);
     }
     released
+}
+
+/// Leaves it to the keeper to release `grant`.
+fn settle(core: &Arc<Core>, item: &ItemName, grant: &Grant, pending: Option<Box<dyn Pending>>) {
+    // As its present holder's timeout is not what its item's lease was made of.
+    let spec = Spec {
+        item: item.clone(),
+        label: "".into(),
+        timeout: grant.lease,
+        interval: Duration::ZERO,
+        wait: None,
+    };
+    core.keeper(item).settle(core, &spec, grant.nonce, pending);
+}
+
+impl Orphanage for Core {
+    fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant) {
+        settle(&self, item, grant, None);
+    }
 }
 
 /// Deletes what a write under `nonce` left behind.
@@ -266,13 +294,13 @@ impl Waiting<'_> {
     /// Waits in this process's queue.
     fn for_turn(&mut self, mut place: Place) -> Result<Turn, Stopped> {
         loop {
-            let now = self.core.now().instant;
+            let now = self.core.now();
             place = match place.progress(now) {
                 Progress::Turn(turn) => return Ok(turn),
                 Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
                 Progress::Place(place) => place,
             };
-            let wait = self.spec.wait;
+            let (now, wait) = (now.instant, self.spec.wait);
             let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
             if left.is_zero() {
                 // Nobody may hold it, if the head is having trouble with the server.

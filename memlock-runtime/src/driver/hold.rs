@@ -26,6 +26,8 @@ struct State {
     grant: Grant,
     status: Status,
     turn: Option<Turn>,
+    /// Whether the last renewal got no reply: it may be executed yet, so the grant is not handed over.
+    is_renewal_open: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,20 +43,19 @@ const RELEASED: &str = "it has been released";
 const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
-    /// `now` is when the grant's proof was received, or later.
-    pub(crate) fn new(core: Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, now: Now) -> Hold {
+    /// A lock that was granted by the server, or handed over with the turn.
+    pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Hold {
+        Counters::count(&core.counters.acquired);
         let token = grant.token;
-        if let Some(turn) = &turn {
-            turn.leased(grant.deadline.ends(), Watch::of_own(&spec, &grant, now));
-        }
         let state = Mutex::new(State {
             grant,
             status: Status::Held,
             turn,
+            is_renewal_open: false,
         });
         Hold {
-            core,
-            spec,
+            core: Arc::clone(core),
+            spec: spec.clone(),
             token,
             state,
             exchanging: Mutex::new(()),
@@ -124,12 +125,10 @@ impl Hold {
             (_, Status::Released) => Err(self.lost_because(RELEASED)),
             (Renewed::Renewed(grant), Status::Held) => {
                 if let Some(turn) = &state.turn {
-                    turn.leased(
-                        grant.deadline.ends(),
-                        Watch::of_own(&self.spec, &grant, self.core.now()),
-                    );
+                    turn.leased(grant.deadline.ends(), Watch::of_own(&grant, self.core.now()));
                 }
                 state.grant = grant;
+                state.is_renewal_open = false;
                 Ok(())
             }
             (Renewed::Lost, Status::Held) => {
@@ -143,6 +142,7 @@ impl Hold {
             (Renewed::Failed(grant, damage), Status::Held) => {
                 // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
                 state.grant = grant;
+                state.is_renewal_open = true;
                 Err(blocking::unavailable(&self.core, &self.spec.item, damage, source))
             }
         }
@@ -159,7 +159,8 @@ impl Hold {
         }
     }
 
-    /// Gives the lock up. The first call does it; a failure is handed to the keeper, and hides nobody's result.
+    /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
+    /// to the keeper, and hides nobody's result.
     pub(crate) fn release(&self) {
         self.release_within(self.core.exchange_limit);
     }
@@ -168,7 +169,7 @@ impl Hold {
     pub(crate) fn release_within(&self, limit: Duration) {
         let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.core.now();
-        let (grant, turn, lost) = {
+        let (grant, mut turn, lost, is_renewal_open) = {
             let mut state = self.state();
             state.settle(now);
             let before = std::mem::replace(&mut state.status, Status::Released);
@@ -177,8 +178,17 @@ impl Hold {
                 Status::Held => None,
                 Status::Lost(reason) => Some(reason),
             };
-            (state.grant.clone(), state.turn.take(), lost)
+            (state.grant.clone(), state.turn.take(), lost, state.is_renewal_open)
         };
+        if lost.is_none()
+            && !is_renewal_open
+            && let Some(mine) = turn.take()
+        {
+            turn = mine.hand_over(&grant, now);
+            if turn.is_none() {
+                return;
+            }
+        }
         if let Some(reason) = lost {
             Counters::count(&self.core.counters.lost);
             tracing::warn!(

@@ -98,6 +98,8 @@ impl Core {
         });
         let sleeper: Weak<Core> = Arc::downgrade(&core);
         core.clock.wake_on_move(sleeper);
+        let orphanage: Weak<Core> = Arc::downgrade(&core);
+        core.queues.orphans_to(orphanage);
         core
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use super::{Answered, Grant, Input, Output, Pause, Spec, Watch, lock_of};
-use crate::lease::{Now, ttl_of};
+use crate::lease::{Now, slice_of, ttl_of};
 use crate::store::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
 use crate::token::Token;
 
@@ -319,12 +319,16 @@ impl Acquire {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
-        let deadline = self.spec.deadline(answered);
+        let (sent, lease) = (answered.sent, self.spec.lease());
+        let end = answered.end_of(lease);
         let grant = Grant {
             nonce,
             instance,
             cas,
-            deadline,
+            deadline: end.of_holder(sent, self.spec.timeout),
+            end,
+            lease,
+            slice_ends: sent.instant + slice_of(self.spec.timeout),
             token,
             renewals: 0,
         };

@@ -23,6 +23,9 @@
 //! * A CAS is used only on the instance that gave it (`only_on`): it restarts at 1 with the server. On another
 //!   instance the item is read first, its nonce compared, and the CAS just read is used there.
 //! * Another CAS is no proof of loss: servers before 1.6.24 renumber live items. Read, and compare the nonce.
+//! * The lease in the item is longer than its holder's `timeout`, by a slice. While that lasts the lock may be handed over
+//!   inside the process, without the server's knowing: each holder has a higher token and a deadline of its own, and no
+//!   deadline is beyond the end of the lease in the item, which is all that anyone else goes by.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
 //!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
 
@@ -42,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
-use crate::lease::{Deadline, Now, Reading, ttl_of};
+use crate::lease::{Deadline, Now, Reading, slice_of, ttl_of};
 use crate::store::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Replies, Reply};
 use crate::token::Token;
 
@@ -65,20 +68,10 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The lease as the item tells it. It is the holder's timeout: nothing is handed on under the same grant.
-    fn lease(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Until when to believe in a lease whose proof is `answered`.
-    fn deadline(&self, answered: &Answered) -> Deadline {
-        Deadline::of_grant(
-            answered.sent,
-            self.timeout,
-            ttl_of(self.lease()),
-            answered.server_second(),
-            answered.best,
-        )
+    /// The lease as the item tells it: the timeout, and the slice in which the lock may be handed on inside the process,
+    /// since the last who gets it so is to have its whole timeout, too. Whoever watches the item waits for them all.
+    pub(crate) fn lease(&self) -> Duration {
+        self.timeout + slice_of(self.timeout)
     }
 
     fn record(&self, nonce: Nonce, renewal: u32) -> Record {
@@ -101,12 +94,60 @@ pub struct Grant {
     pub instance: Instance,
     /// The item's CAS, within that instance.
     pub cas: Cas,
-    /// Until when to believe in it.
+    /// Until when its present holder may believe in it.
     pub deadline: Deadline,
-    /// The fencing token, which a renewal does not change.
+    /// Until when any holder may, to whom it is handed over inside the process. No holder's deadline is beyond it.
+    pub end: Deadline,
+    /// The length of the lease that the item tells. It does not shrink while the grant lasts, whoever renews it.
+    pub lease: Duration,
+    /// When it is to go back to the server instead of to the next in this process, on the monotonic clock.
+    pub slice_ends: Duration,
+    /// The fencing token, which a renewal does not change, and a hand-over raises.
     pub token: Token,
     /// How many renewals have been attempted.
     pub renewals: u32,
+}
+
+/// What becomes of a grant that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Handed {
+    /// The next holder's.
+    Over(Grant),
+    /// Too little of it is left. It is nobody's now, and is to be released.
+    Spent(Grant),
+}
+
+impl Handed {
+    /// The grant, whatever becomes of it.
+    pub fn into_grant(self) -> Grant {
+        match self {
+            Handed::Over(grant) | Handed::Spent(grant) => grant,
+        }
+    }
+}
+
+impl Grant {
+    /// Whether its holder may hand it over, instead of releasing it, to one who asks for `timeout`.
+    pub fn may_be_handed_over(&self, timeout: Duration, now: Now) -> bool {
+        now.instant < self.slice_ends && self.end.remaining(now) >= timeout && self.token.next().is_some()
+    }
+
+    /// Takes it over from a holder that believes in it no more, for one who asks for `timeout` and begins now.
+    ///
+    /// It may have lain about since it was handed over, while its taker was not running. As with a grant that comes late
+    /// from the server: a holder that is let in with little time left only loses its lease.
+    #[must_use]
+    pub fn hand_over(self, timeout: Duration, now: Now) -> Handed {
+        let deadline = self.end.of_holder(now, timeout);
+        match self.token.next() {
+            Some(token) if deadline.length() >= timeout / 2 => Handed::Over(Grant {
+                deadline,
+                token,
+                ..self
+            }),
+            _ => Handed::Spent(self),
+        }
+    }
 }
 
 /// What a machine wants done next.
@@ -176,6 +217,11 @@ impl Answered {
     /// What is known of the request without a reply. A store that says nothing at all is taken at its worst.
     fn damage(&self) -> Damage {
         self.damage.unwrap_or(Damage::Late)
+    }
+
+    /// Until when a lease of this length may be believed in that was written with this proof.
+    fn end_of(&self, lease: Duration) -> Deadline {
+        Deadline::of_grant(self.sent, lease, ttl_of(lease), self.server_second(), self.best)
     }
 
     /// The server's second, if the first request of the batch read it.

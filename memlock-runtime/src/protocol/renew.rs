@@ -12,8 +12,8 @@
 use smallvec::smallvec;
 
 use super::{Answered, Grant, Input, Output, RETRIES, Spec, lock_of};
-use crate::lease::{Deadline, Now, ttl_of};
-use crate::store::{Damage, Reply, Request};
+use crate::lease::{Now, ttl_of};
+use crate::store::{Damage, Record, Reply, Request};
 
 /// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ impl Renew {
                 (Some(Reply::Stored(cas)), Some(instance)) => {
                     self.grant.cas = *cas;
                     self.grant.instance = instance;
-                    self.grant.deadline = self.later_deadline(now, &answered);
+                    self.extend(now, &answered);
                     self.end(Renewed::Renewed(self.grant.clone()))
                 }
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
@@ -102,11 +102,17 @@ impl Renew {
         self.state = State::Writing;
         self.grant.renewals += 1;
         let item = self.spec.item.clone();
-        let record = self.spec.record(self.grant.nonce, self.grant.renewals);
+        // The grant may have been made for a longer timeout than its present holder's. Its lease never gets shorter: then
+        // the server's expiry only moves forward, and what was believed before holds whatever becomes of this.
+        self.grant.lease = self.grant.lease.max(self.spec.lease());
+        let record = Record {
+            lease: self.grant.lease,
+            ..self.spec.record(self.grant.nonce, self.grant.renewals)
+        };
         let replace = Request::Replace {
             item,
             record,
-            ttl: ttl_of(self.spec.lease()),
+            ttl: ttl_of(self.grant.lease),
             cas: self.grant.cas,
         };
         Output::Exchange {
@@ -129,14 +135,12 @@ impl Renew {
         }
     }
 
-    /// Both the old and the new deadline are proofs, since the server's expiry only moves forward: the later one counts.
-    fn later_deadline(&self, now: Now, answered: &Answered) -> Deadline {
-        let new = self.spec.deadline(answered);
-        if new.remaining(now) > self.grant.deadline.remaining(now) {
-            new
-        } else {
-            self.grant.deadline
-        }
+    /// Both the old and the new end are proofs, since the server's expiry only moves forward: the later one counts.
+    fn extend(&mut self, now: Now, answered: &Answered) {
+        let end = answered.end_of(self.grant.lease);
+        let deadline = end.of_holder(answered.sent, self.spec.timeout);
+        self.grant.end = self.grant.end.or_later(end, now);
+        self.grant.deadline = self.grant.deadline.or_later(deadline, now);
     }
 
     fn fail(&mut self, answered: &Answered) -> Output<Renewed> {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Grant, Spec};
+use super::Grant;
 use crate::lease::{Now, watch_of};
 use crate::store::{Nonce, Record};
 
@@ -36,12 +36,12 @@ impl Watch {
         }
     }
 
-    /// The watch of a process over its own grant, or renewal, whose proof was received at `received`.
-    pub(crate) fn of_own(spec: &Spec, grant: &Grant, received: Now) -> Watch {
+    /// The watch of a process over its own grant, whoever in it holds it, or renewal, whose proof was received at `received`.
+    pub(crate) fn of_own(grant: &Grant, received: Now) -> Watch {
         Watch {
             nonce: grant.nonce,
             renewal: grant.renewals,
-            lease: spec.lease(),
+            lease: grant.lease,
             since: received.instant,
         }
     }
