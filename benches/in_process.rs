@@ -50,7 +50,10 @@ fn main() {
         format!("memlock guard, {THREADS} threads")
     );
     let acquired = locks.counts().acquired - before;
-    let stores = server.stat("cmd_set").zip(stores).map_or(0, |(now, before)| now - before);
+    let stores = server
+        .stat("cmd_set")
+        .zip(stores)
+        .map_or(0, |(now, before)| now - before);
     let of_memlock = stores - u64::from(BARE_PAIRS) * ROUNDS as u64;
     println!(
         "{acquired} acquisitions, {} of them handed over inside the process; {of_memlock} stores on the server",

@@ -96,6 +96,6 @@ pub use memlock_macros::{lock, rlock};
 #[doc(hidden)]
 pub use memlock_runtime::__private;
 pub use memlock_runtime::{
-    AsyncGuard, Builder, CallTree, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks, OnUnavailable, Source,
-    TestServer, Token, current, init,
+    AsyncGuard, Builder, CallTree, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks,
+    OnUnavailable, Source, TestServer, Token, current, init,
 };

@@ -40,4 +40,3 @@ impl BareSocket {
         self.stream.read_line(&mut self.line).expect("memcached is up");
     }
 }
-

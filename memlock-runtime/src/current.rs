@@ -96,7 +96,10 @@ impl Drop for Entered {
         // another thread.
         let replaced = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
-            let is_current = current.frame.as_ref().is_some_and(|frame| Arc::ptr_eq(frame, &self.frame));
+            let is_current = current
+                .frame
+                .as_ref()
+                .is_some_and(|frame| Arc::ptr_eq(frame, &self.frame));
             is_current.then(|| std::mem::replace(&mut *current, before))
         });
         drop(replaced);
@@ -222,7 +225,9 @@ impl<F: Future> Future for InFrame<F> {
 
 impl<F> fmt::Debug for InFrame<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InFrame").field("frame", &self.frame).finish_non_exhaustive()
+        f.debug_struct("InFrame")
+            .field("frame", &self.frame)
+            .finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,6 @@ use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
 use crate::current::{self, Entered, Frame, InFrame};
-use crate::driver::agent;
 use crate::driver::hold::Hold;
 use crate::error::Error;
 use crate::guard::Lease;
@@ -166,7 +165,7 @@ pin_project! {
         #[pin]
         body: InFrame<F>,
         held: Option<AsyncHeld>,
-        /// The release, once the body is done.
+        // The release, once the body is done.
         ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         output: Option<F::Output>,
     }
@@ -259,22 +258,12 @@ async fn acquire_async(prepared: &Prepared) -> Result<(Option<Lease>, bool), Err
     }
     if let Some(lease) = reentered(outer.as_ref(), locks, *kind, items)? {
         for hold in lease.holds() {
-            keep_at_least_half(hold).await?;
+            hold.keep_at_least_half_async(locks.core().exchange_limit).await?;
         }
         return Ok((Some(lease), false));
     }
     let lease = locks.acquire_all_async(items, order).await?;
     Ok((Some(lease), true))
-}
-
-/// Room for an inner body, at a round trip only when the lease is half over.
-async fn keep_at_least_half(hold: &Arc<Hold>) -> Result<(), Error> {
-    if hold.has_half() {
-        return Ok(());
-    }
-    let hold = Arc::clone(hold);
-    // A renewal may not be given up midway.
-    agent::finish(async move { hold.keep_at_least_half_async(hold.core().exchange_limit).await }).await
 }
 
 /// Acquires the locks on `keys` (one, or several at once; a key that asks for no lock is left out) for `call`.
@@ -357,12 +346,7 @@ fn fall_back(
 }
 
 /// The lease to run under, and whether it is to be released after.
-fn acquire(
-    locks: &Locks,
-    kind: Kind,
-    order: &Order,
-    items: &[ItemName],
-) -> Result<(Option<Lease>, bool), Error> {
+fn acquire(locks: &Locks, kind: Kind, order: &Order, items: &[ItemName]) -> Result<(Option<Lease>, bool), Error> {
     if items.is_empty() {
         return Ok((None, false));
     }

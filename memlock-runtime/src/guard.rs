@@ -79,8 +79,7 @@ impl Lease {
     /// A renewal that is under way when the future is dropped goes on.
     pub async fn renew_async(&self) -> Result<(), Error> {
         for hold in &self.holds {
-            let hold = Arc::clone(hold);
-            agent::finish(async move { hold.renew_async(hold.core().exchange_limit).await }).await?;
+            hold.renew_async(hold.core().exchange_limit).await?;
         }
         Ok(())
     }

@@ -302,13 +302,20 @@ mod tests {
                     assert!(own.length() <= timeout);
                     for second in 2..12 {
                         let now = moved(at(f64::from(second)), before + since);
-                        assert!(own.remaining(now) <= grant.remaining(now), "{timeout:?} {before} {since}");
+                        assert!(
+                            own.remaining(now) <= grant.remaining(now),
+                            "{timeout:?} {before} {since}"
+                        );
                     }
                 }
             }
         }
         let own = grant.of_holder(at(2.0), seconds(5));
-        assert_eq!(own.remaining(at(3.0)), seconds(4), "it counts from when its holder began");
+        assert_eq!(
+            own.remaining(at(3.0)),
+            seconds(4),
+            "it counts from when its holder began"
+        );
     }
 
     #[test]

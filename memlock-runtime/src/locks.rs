@@ -229,11 +229,15 @@ impl Locks {
     /// Acquires all of `items` once through. What it has acquired when it fails is released, within what is left of the
     /// caller's wait.
     fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
-        let mut acquired = Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
+        let mut acquired =
+            Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
         for item in items {
             let hold = blocking::acquire(&self.core, &asked.spec(item), asked.started, &acquired.holds)?;
             // The first ones have aged while this one was waited for.
-            let kept = acquired.holds.iter().try_for_each(|aged| aged.keep_at_least_half(asked.limit()));
+            let kept = acquired
+                .holds
+                .iter()
+                .try_for_each(|aged| aged.keep_at_least_half(asked.limit()));
             acquired.holds.push(hold);
             kept.map_err(|_| Stopped::CompanionLost)?;
         }
@@ -259,7 +263,9 @@ impl Locks {
     /// Begins to acquire `items`.
     fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
         if self.core.is_shut_down.load(Ordering::Acquire) {
-            return Err(Error::config("these locks were shut down: nothing is acquired any more"));
+            return Err(Error::config(
+                "these locks were shut down: nothing is acquired any more",
+            ));
         }
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {

@@ -392,7 +392,8 @@ impl Place {
     /// Whether there is something for [`progress`](Self::progress) to tell. To be asked right before parking, since
     /// whatever ran in between may have used up the wake-up.
     pub(crate) fn has_news(&self) -> bool {
-        let has_news = |waiter: &Arc<Waiter>| waiter.turn.load(Ordering::Acquire) != NONE || waiter.verdict.get().is_some();
+        let has_news =
+            |waiter: &Arc<Waiter>| waiter.turn.load(Ordering::Acquire) != NONE || waiter.verdict.get().is_some();
         self.waiter.as_ref().is_some_and(has_news)
     }
 

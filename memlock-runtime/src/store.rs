@@ -242,13 +242,7 @@ impl Exchange for Over {
 }
 
 impl<S: Store> Store for Arc<S> {
-    fn begin(
-        &self,
-        item: &ItemName,
-        batch: Batch,
-        only_on: Option<Instance>,
-        limit: Duration,
-    ) -> Box<dyn Exchange> {
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         (**self).begin(item, batch, only_on, limit)
     }
 
@@ -280,13 +274,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
-    fn begin(
-        &self,
-        item: &ItemName,
-        batch: Batch,
-        only_on: Option<Instance>,
-        limit: Duration,
-    ) -> Box<dyn Exchange> {
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
     }
 

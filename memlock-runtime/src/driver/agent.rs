@@ -19,7 +19,7 @@ use crate::background::{self, Timer, either};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::ttl_of;
-use crate::protocol::{Released, Spec};
+use crate::protocol::Released;
 use crate::store::{Nonce, Pending};
 
 /// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
@@ -101,9 +101,11 @@ pub(crate) async fn finish<T: Send + 'static>(
         // Nobody may be listening any more.
         let _ = told.send(work.await);
     });
-    listener
-        .await
-        .unwrap_or_else(|_| Err(Error::config("the background thread of memlock could not be started, or failed")))
+    listener.await.unwrap_or_else(|_| {
+        Err(Error::config(
+            "the background thread of memlock could not be started, or failed",
+        ))
+    })
 }
 
 /// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
@@ -137,7 +139,7 @@ async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     if hold.is_released() {
         return None;
     }
-    match hold.renew_async(hold.core().exchange_limit).await {
+    match hold.renew_unbroken(hold.core().exchange_limit).await {
         Ok(()) => Some(Ok(())),
         Err(error) if error.is_lost() => {
             if !hold.is_released() {
@@ -149,14 +151,20 @@ async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     }
 }
 
-/// Finds out what became of a write under `nonce`, and deletes what it left behind. With `pending` its outcome can still
+/// Finds out what became of a write under `nonce` of a lock with this lease, and deletes what it left behind. With `pending` its outcome can still
 /// be heard.
-pub(super) fn settle(core: &Arc<Core>, spec: &Spec, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
+pub(super) fn settle(
+    core: &Arc<Core>,
+    item: &ItemName,
+    nonce: Nonce,
+    lease: Duration,
+    pending: Option<Box<dyn Pending>>,
+) {
     let settle = Settle {
         core: Arc::clone(core),
-        item: spec.item.clone(),
+        item: item.clone(),
         nonce,
-        ttl: Duration::from_secs(ttl_of(spec.lease()).into()),
+        ttl: Duration::from_secs(ttl_of(lease).into()),
     };
     spawn(core, settle.run(pending));
 }

@@ -1,18 +1,22 @@
-//! The blocking driver: runs the machines on the caller's thread.
+//! The blocking driver: runs the machines on the caller's thread. What decides something, and lets no time pass, is shared
+//! with the driver of [`tasks`](super::tasks).
 
+use std::future::Future;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::hold::Hold;
-use super::{Core, Heard, dice};
+use super::{Core, Heard, agent, dice};
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec, Watch};
+use crate::protocol::{
+    Acquire, Answered, Grant, Handed, Input, Outcome, Output, Release, Released, Renew, Renewed, Spec, Watch,
+};
 use crate::queue::{Joined, Orphanage, Place, Progress, Turn};
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
 
@@ -40,13 +44,7 @@ pub(crate) fn acquire(
     started: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let mut waiting = Waiting {
-        core,
-        spec,
-        started,
-        companions,
-        has_warned: false,
-    };
+    let mut waiting = Waiting::new(core, spec, started, companions);
     let mut turn = match core.queues.join(&spec.item, spec.timeout, thread_waker) {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => waiting.for_turn(place)?,
@@ -59,18 +57,25 @@ pub(crate) fn acquire(
             release(core, spec, &grant, core.now(), limit);
         }
     }
-    let look_first = core.must_look_first(&spec.item, started);
-    let machine = Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started);
-    let contender = Contender {
-        core,
-        spec,
-        machine,
-        settled: SmallVec::new(),
-        turn: Some(turn),
-        trouble: None,
-        was_cut_short: false,
-    };
-    contender.contend(&mut waiting)
+    let mut contender = Contender::new(core, spec, turn, started);
+    let mut input = Input::Start;
+    let mut now = started;
+    loop {
+        match contender.step(now, input) {
+            Output::Exchange { batch, only_on } => {
+                let limit = waiting.limit();
+                let heard = core.exchange(&spec.item, &batch, only_on, limit);
+                now = heard.received;
+                input = Input::Answered(contender.heed(heard, &batch, limit));
+            }
+            Output::Pause(pause) => {
+                waiting.rest(dice::draw(pause), sleep)?;
+                now = core.now();
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
+        }
+    }
 }
 
 /// How long an exchange may take for a caller who has been at it since `started`: no longer than it is willing to wait,
@@ -84,11 +89,11 @@ pub(crate) fn limit(core: &Core, wait: Option<Duration>, started: Now) -> Durati
 }
 
 /// The head of the queue, at work.
-struct Contender<'a> {
+pub(super) struct Contender<'a> {
     core: &'a Arc<Core>,
     spec: &'a Spec,
     machine: Acquire,
-    /// Nonces without a reply that the keeper has been told of.
+    /// Nonces without a reply that the agent has been told of.
     settled: SmallVec<[Nonce; 2]>,
     turn: Option<Turn>,
     /// What the last failed exchange came to grief on.
@@ -97,33 +102,28 @@ struct Contender<'a> {
     was_cut_short: bool,
 }
 
-impl Contender<'_> {
-    fn contend(mut self, waiting: &mut Waiting<'_>) -> Result<Arc<Hold>, Stopped> {
-        let mut input = Input::Start;
-        let mut now = waiting.started;
-        loop {
-            match self.machine.step(now, dice::nonce(), input) {
-                Output::Exchange { batch, only_on } => {
-                    let limit = waiting.limit();
-                    let heard = self.core.exchange(&self.spec.item, &batch, only_on, limit);
-                    now = heard.received;
-                    input = Input::Answered(self.heed(heard, &batch, limit));
-                }
-                Output::Pause(pause) => {
-                    waiting.rest(dice::draw(pause), sleep)?;
-                    now = self.core.now();
-                    input = Input::Woke;
-                }
-                Output::Done(outcome) => return self.end(outcome, waiting, now).map_err(Stopped::Failed),
-            }
+impl<'a> Contender<'a> {
+    pub(super) fn new(core: &'a Arc<Core>, spec: &'a Spec, turn: Turn, started: Now) -> Contender<'a> {
+        let look_first = core.must_look_first(&spec.item, started);
+        Contender {
+            core,
+            spec,
+            machine: Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started),
+            settled: SmallVec::new(),
+            turn: Some(turn),
+            trouble: None,
+            was_cut_short: false,
         }
     }
 
+    pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
+        self.machine.step(now, dice::nonce(), input)
+    }
+
     /// Takes note of what an exchange met with, and returns the rest of it.
-    fn heed(&mut self, heard: Heard, batch: &Batch, limit: Duration) -> Answered {
+    pub(super) fn heed(&mut self, heard: Heard, batch: &Batch, limit: Duration) -> Answered {
         if let (Some(pending), Some(nonce)) = (heard.pending, written_nonce(batch)) {
-            let keeper = self.core.keeper(&self.spec.item);
-            keeper.settle(self.core, self.spec, nonce, Some(pending));
+            self.settle(nonce, Some(pending));
             self.settled.push(nonce);
         }
         let had_trouble = self.trouble.is_some();
@@ -150,7 +150,7 @@ impl Contender<'_> {
         heard.answered
     }
 
-    fn end(mut self, outcome: Outcome, waiting: &Waiting<'_>, now: Now) -> Result<Arc<Hold>, Error> {
+    pub(super) fn end(mut self, outcome: Outcome, waiting: &Waiting<'_>, now: Now) -> Result<Arc<Hold>, Error> {
         let item = &self.spec.item;
         let (error, is_everyones) = match outcome {
             Outcome::Granted(grant) => {
@@ -180,13 +180,18 @@ impl Contender<'_> {
     }
 }
 
+impl Contender<'_> {
+    fn settle(&self, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
+        agent::settle(self.core, &self.spec.item, nonce, self.spec.lease(), pending);
+    }
+}
+
 impl Drop for Contender<'_> {
     /// However it ended, a panic included: no write without a reply is forgotten, and what was learned stays.
     fn drop(&mut self) {
         for nonce in self.machine.outstanding() {
             if !self.settled.contains(nonce) {
-                let keeper = self.core.keeper(&self.spec.item);
-                keeper.settle(self.core, self.spec, *nonce, None);
+                self.settle(*nonce, None);
             }
         }
         if let Some(turn) = &mut self.turn {
@@ -207,7 +212,7 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the keeper.
+/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent.
 pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
     let mut machine = Release::of_grant(spec.item.clone(), grant, now);
     let mut pending = None;
@@ -217,36 +222,15 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
     });
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
-        settle(core, &spec.item, grant, pending);
+        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     released
 }
 
-/// Leaves it to the keeper to release `grant`.
-fn settle(core: &Arc<Core>, item: &ItemName, grant: &Grant, pending: Option<Box<dyn Pending>>) {
-    // As its present holder's timeout is not what its item's lease was made of.
-    let spec = Spec {
-        item: item.clone(),
-        label: "".into(),
-        timeout: grant.lease,
-        interval: Duration::ZERO,
-        wait: None,
-    };
-    core.keeper(item).settle(core, &spec, grant.nonce, pending);
-}
-
 impl Orphanage for Core {
     fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant) {
-        settle(&self, item, grant, None);
+        agent::settle(&self, item, grant.nonce, grant.lease, None);
     }
-}
-
-/// Deletes what a write under `nonce` left behind.
-pub(super) fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
-    let mut machine = Release::of_nonce(item.clone(), nonce);
-    let step = |now, input| machine.step(now, input);
-    let released = run(core, item, core.exchange_limit, core.now(), step, |_| ());
-    released.unwrap_or(Released::Failed(Damage::NotSent))
 }
 
 /// Runs a machine that never pauses. `None` where it asks for a pause all the same.
@@ -274,7 +258,7 @@ fn run<T>(
 }
 
 /// The nonce under which a batch creates an item, if it does.
-fn written_nonce(batch: &Batch) -> Option<Nonce> {
+pub(super) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     batch.iter().find_map(|request| match request {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some(record.nonce),
         _ => None,
@@ -282,38 +266,34 @@ fn written_nonce(batch: &Batch) -> Option<Nonce> {
 }
 
 /// A caller that waits.
-struct Waiting<'a> {
+pub(super) struct Waiting<'a> {
     core: &'a Core,
     spec: &'a Spec,
     started: Now,
-    companions: &'a [Arc<Hold>],
+    pub(super) companions: &'a [Arc<Hold>],
     has_warned: bool,
 }
 
-impl Waiting<'_> {
+impl<'a> Waiting<'a> {
+    pub(super) fn new(core: &'a Core, spec: &'a Spec, started: Now, companions: &'a [Arc<Hold>]) -> Waiting<'a> {
+        Waiting {
+            core,
+            spec,
+            started,
+            companions,
+            has_warned: false,
+        }
+    }
+
     /// Waits in this process's queue.
     fn for_turn(&mut self, mut place: Place) -> Result<Turn, Stopped> {
         loop {
-            let now = self.core.now();
-            place = match place.progress(now) {
+            place = match place.progress(self.core.now()) {
                 Progress::Turn(turn) => return Ok(turn),
                 Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
                 Progress::Place(place) => place,
             };
-            let (now, wait) = (now.instant, self.spec.wait);
-            let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
-            if left.is_zero() {
-                // Nobody may hold it, if the head is having trouble with the server.
-                let holder = Some("another thread of this process");
-                let busy = || busy(&self.spec.item, holder, self.waited());
-                return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
-            }
-            place.sleeps_until(now.saturating_add(left));
-            if let Some(until) = place.leased_until() {
-                // A place that is not the first finds nothing to do then, and looks again a little later.
-                left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
-                place.sleeps_until(now.saturating_add(left));
-            }
+            let left = self.until_next_look(&place)?;
             self.rest(left, |length| {
                 if !place.has_news() {
                     thread::park_timeout(length);
@@ -322,8 +302,42 @@ impl Waiting<'_> {
         }
     }
 
+    /// How long `place` has to wait until there may be something to find out there, if nobody wakes it before that.
+    pub(super) fn until_next_look(&self, place: &Place) -> Result<Duration, Stopped> {
+        let now = self.core.now().instant;
+        let wait = self.spec.wait;
+        let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
+        if left.is_zero() {
+            // Nobody may hold it, if the head is having trouble with the server.
+            let holder = Some("another caller in this process");
+            let busy = || busy(&self.spec.item, holder, self.waited());
+            return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
+        }
+        place.sleeps_until(now.saturating_add(left));
+        if let Some(until) = place.leased_until() {
+            // A place that is not the first finds nothing to do then, and looks again a little later.
+            left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
+            place.sleeps_until(now.saturating_add(left));
+        }
+        Ok(left)
+    }
+
     /// Rests for `length`, or less where there is something to be done before that.
     fn rest(&mut self, length: Duration, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
+        let mut length = self.until_warning(length);
+        for companion in self.companions {
+            let kept = companion.keep_at_least_half(self.limit());
+            kept.map_err(|_| Stopped::CompanionLost)?;
+            length = length.min(companion.until_half());
+        }
+        if !length.is_zero() {
+            rest(length);
+        }
+        Ok(())
+    }
+
+    /// Warns when the wait is getting long; `length`, or less where it is to warn before that.
+    pub(super) fn until_warning(&mut self, length: Duration) -> Duration {
         let waited = self.waited();
         let patience = self.spec.timeout;
         if waited >= patience && !self.has_warned {
@@ -333,28 +347,22 @@ impl Waiting<'_> {
                 "still waiting for the lock, for longer than its timeout; set `wait` to give up instead"
             );
         }
-        let mut length = if self.has_warned {
+        if self.has_warned {
             length
         } else {
             length.min(patience.saturating_sub(waited))
-        };
-        for companion in self.companions {
-            let kept = companion.keep_at_least_half(self.limit());
-            kept.map_err(|_| Stopped::CompanionLost)?;
-            // A quarter is left for the renewal to succeed in.
-            length = length.min(companion.spec().timeout / 4);
         }
-        if !length.is_zero() {
-            rest(length);
-        }
-        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.core.now()
     }
 
     fn waited(&self) -> Duration {
         self.core.now().instant.saturating_sub(self.started.instant)
     }
 
-    fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         limit(self.core, self.spec.wait, self.started)
     }
 }
@@ -375,6 +383,19 @@ impl Wake for Unpark {
 
 fn thread_waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
+}
+
+/// Runs `future` to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let waker = thread_waker();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        thread::park();
+    }
 }
 
 pub(crate) fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {

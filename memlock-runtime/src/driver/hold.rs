@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Core, Counters, blocking};
-use crate::error::Error;
+use super::{Core, Counters, agent, blocking, tasks};
+use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{Grant, Released, Renewed, Spec, Watch};
 use crate::queue::Turn;
 use crate::token::Token;
 
-/// A lock that was granted. Shared between its guard, the leases taken from it, and the keeper.
+/// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
 #[derive(Debug)]
 pub(crate) struct Hold {
     core: Arc<Core>,
@@ -18,7 +18,7 @@ pub(crate) struct Hold {
     token: Token,
     state: Mutex<State>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
-    exchanging: Mutex<()>,
+    exchanging: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Hold {
             spec: spec.clone(),
             token,
             state,
-            exchanging: Mutex::new(()),
+            exchanging: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -106,17 +106,47 @@ impl Hold {
 
     /// The same, with exchanges of at most `limit`.
     fn renew_within(&self, limit: Duration) -> Result<(), Error> {
-        let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
-        let grant = {
-            let mut state = self.state();
-            state.settle(self.core.now());
-            match state.status {
-                Status::Held => state.grant.clone(),
-                Status::Lost(reason) => return Err(self.lost_because(reason)),
-                Status::Released => return Err(self.lost_because(RELEASED)),
-            }
-        };
+        let _exchanging = self.exchange_alone();
+        let grant = self.to_renew()?;
         let (renewed, source) = blocking::renew(&self.core, &self.spec, grant, limit);
+        self.renewed(renewed, source)
+    }
+
+    /// The same without blocking the thread. Not to be dropped before its end: the number of an attempt must be kept.
+    pub(super) async fn renew_unbroken(&self, limit: Duration) -> Result<(), Error> {
+        let _exchanging = self.exchanging.lock().await;
+        let grant = self.to_renew()?;
+        let (renewed, source) = tasks::renew(&self.core, &self.spec, grant, limit).await;
+        self.renewed(renewed, source)
+    }
+
+    /// The same. When the future is dropped, the renewal goes on.
+    pub(crate) async fn renew_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+        let hold = Arc::clone(self);
+        agent::finish(async move { hold.renew_unbroken(limit).await }).await
+    }
+
+    /// Nobody else exchanges anything about this lock from now on.
+    fn exchange_alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        match self.exchanging.try_lock() {
+            Ok(alone) => alone,
+            Err(_) => blocking::block_on(self.exchanging.lock()),
+        }
+    }
+
+    /// What is to be renewed.
+    fn to_renew(&self) -> Result<Grant, Error> {
+        let mut state = self.state();
+        state.settle(self.core.now());
+        match state.status {
+            Status::Held => Ok(state.grant.clone()),
+            Status::Lost(reason) => Err(self.lost_because(reason)),
+            Status::Released => Err(self.lost_because(RELEASED)),
+        }
+    }
+
+    /// Takes note of what a renewal came to.
+    fn renewed(&self, renewed: Renewed, source: Option<Source>) -> Result<(), Error> {
         let mut state = self.state();
         let before = state.status;
         match (renewed, before) {
@@ -148,33 +178,67 @@ impl Hold {
         }
     }
 
-    /// Renews when less than half of the timeout is left, with exchanges of at most `limit`. A failure is no error as long as the lease lasts.
+    /// Renews when less than half of the timeout is left, with exchanges of at most `limit`. A failure is no error as
+    /// long as the lease lasts.
     pub(crate) fn keep_at_least_half(&self, limit: Duration) -> Result<(), Error> {
-        if self.remaining() >= self.spec.timeout / 2 {
+        if self.has_half() {
             return Ok(());
         }
-        match self.renew_within(limit) {
-            Err(error) if error.is_lost() => Err(error),
-            Err(_) | Ok(()) => Ok(()),
+        unless_lost(self.renew_within(limit))
+    }
+
+    /// The same without blocking the thread.
+    pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+        if self.has_half() {
+            return Ok(());
         }
+        unless_lost(self.renew_async(limit).await)
+    }
+
+    fn has_half(&self) -> bool {
+        self.remaining() >= self.spec.timeout / 2
+    }
+
+    /// How long until it has to be looked at again by who keeps at least half: a quarter is left for the renewal to
+    /// succeed in.
+    pub(super) fn until_half(&self) -> Duration {
+        self.spec.timeout / 4
     }
 
     /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
-    /// to the keeper, and hides nobody's result.
+    /// to the agent, and hides nobody's result.
     pub(crate) fn release(&self) {
         self.release_within(self.core.exchange_limit);
     }
 
     /// The same, with exchanges of at most `limit`.
     pub(crate) fn release_within(&self, limit: Duration) {
-        let _exchanging = self.exchanging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _exchanging = self.exchange_alone();
+        if let Some(ending) = self.end() {
+            let released = blocking::release(&self.core, &self.spec, &ending.grant, ending.now, limit);
+            ending.ended(&self.spec, released);
+        }
+    }
+
+    /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
+    /// that, it goes on.
+    pub(crate) async fn release_async(&self, limit: Duration) {
+        let _exchanging = self.exchanging.lock().await;
+        if let Some(ending) = self.end() {
+            let released = tasks::release(&self.core, &self.spec, &ending.grant, ending.now, limit).await;
+            ending.ended(&self.spec, released);
+        }
+    }
+
+    /// Ends the hold. `Some`: its item on the server is to be deleted.
+    fn end(&self) -> Option<Ending> {
         let now = self.core.now();
         let (grant, mut turn, lost, is_renewal_open) = {
             let mut state = self.state();
             state.settle(now);
             let before = std::mem::replace(&mut state.status, Status::Released);
             let lost = match before {
-                Status::Released => return,
+                Status::Released => return None,
                 Status::Held => None,
                 Status::Lost(reason) => Some(reason),
             };
@@ -186,7 +250,7 @@ impl Hold {
         {
             turn = mine.hand_over(&grant, now);
             if turn.is_none() {
-                return;
+                return None;
             }
         }
         if let Some(reason) = lost {
@@ -196,16 +260,7 @@ impl Hold {
                 "the lease ended before its holder was done: {reason}"
             );
         }
-        if lost != Some(TAKEN)
-            && let Released::Failed(damage) = blocking::release(&self.core, &self.spec, &grant, now, limit)
-        {
-            tracing::warn!(
-                target: "memlock", lock = %self.spec.item, ?damage,
-                "the lock could not be released at once; it is tried again in the background"
-            );
-        }
-        // Only now: the next thread of this process would find the lock still held.
-        drop(turn);
+        (lost != Some(TAKEN)).then_some(Ending { grant, now, turn })
     }
 
     fn lost_because(&self, reason: &'static str) -> Error {
@@ -217,6 +272,34 @@ impl Hold {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A hold that was ended, while the server is told.
+struct Ending {
+    grant: Grant,
+    now: Now,
+    /// Passed on only when that is done: the next in this process would find the lock still held.
+    turn: Option<Turn>,
+}
+
+impl Ending {
+    fn ended(self, spec: &Spec, released: Released) {
+        if let Released::Failed(damage) = released {
+            tracing::warn!(
+                target: "memlock", lock = %spec.item, ?damage,
+                "the lock could not be released at once; it is tried again in the background"
+            );
+        }
+        drop(self.turn);
+    }
+}
+
+/// An error is one only where the lease is lost.
+fn unless_lost(renewed: Result<(), Error>) -> Result<(), Error> {
+    match renewed {
+        Err(error) if error.is_lost() => Err(error),
+        Err(_) | Ok(()) => Ok(()),
     }
 }
 

@@ -13,10 +13,10 @@ use super::blocking::{Contender, Stopped, Waiting};
 use super::hold::Hold;
 use super::{Core, Heard, agent, dice};
 use crate::background::{Timer, either};
+use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Grant, Input, Output, Release, Released, Renew, Renewed, Spec};
-use crate::error::Source;
+use crate::protocol::{Grant, Handed, Input, Output, Release, Released, Renew, Renewed, Spec};
 use crate::queue::{Joined, Place, Progress, Turn};
 use crate::store::{Batch, Damage, Exchange, Instance, Nonce};
 
@@ -29,15 +29,25 @@ pub(crate) async fn acquire(
 ) -> Result<Arc<Hold>, Stopped> {
     let mut waiting = Waiting::new(core, spec, started, companions);
     let bell = Arc::new(Bell::default());
-    let turn = match core.queues.join(&spec.item, || Waker::from(Arc::clone(&bell))) {
+    let joined = core
+        .queues
+        .join(&spec.item, spec.timeout, || Waker::from(Arc::clone(&bell)));
+    let mut turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => for_turn(&mut waiting, place, &bell).await?,
     };
+    match turn.take_handed() {
+        None => {}
+        Some(Handed::Over(grant)) => return Ok(Arc::new(Hold::new(core, spec, grant, Some(turn)))),
+        Some(Handed::Spent(grant)) => {
+            release(core, spec, &grant, core.now(), waiting.limit()).await;
+        }
+    }
     let mut contender = Contender::new(core, spec, turn, started);
     let mut input = Input::Start;
     let mut now = started;
     loop {
-        match contender.machine.step(now, dice::nonce(), input) {
+        match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let limit = waiting.limit();
                 let heard = exchange(core, spec, &batch, only_on, limit).await;
@@ -72,7 +82,7 @@ async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, bell: &Bell) -> R
             Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
             Progress::Place(place) => place,
         };
-        let length = waiting.before_next_look(&place)?;
+        let length = waiting.until_next_look(&place)?;
         rest(waiting, length, bell).await?;
     }
 }
@@ -83,7 +93,7 @@ async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Resul
     for companion in waiting.companions {
         let kept = companion.keep_at_least_half_async(waiting.limit()).await;
         kept.map_err(|_| Stopped::CompanionLost)?;
-        length = length.min(waiting.until_companion(companion));
+        length = length.min(companion.until_half());
     }
     if !length.is_zero() {
         either(bell.0.notified(), Timer::after(length)).await;
@@ -92,13 +102,7 @@ async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Resul
 }
 
 /// Makes one exchange for `spec`. When the future is dropped meanwhile, a write that was sent is settled in the background.
-async fn exchange(
-    core: &Arc<Core>,
-    spec: &Spec,
-    batch: &Batch,
-    only_on: Option<Instance>,
-    limit: Duration,
-) -> Heard {
+async fn exchange(core: &Arc<Core>, spec: &Spec, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
     let mut orphan = Orphan {
         core,
         spec,
@@ -131,7 +135,7 @@ impl Drop for Orphan<'_> {
             && let Some(pending) = exchange.abandon()
             && let Some(nonce) = self.nonce
         {
-            agent::settle(self.core, self.spec, nonce, Some(pending));
+            agent::settle(self.core, &self.spec.item, nonce, self.spec.lease(), Some(pending));
         }
     }
 }
@@ -155,8 +159,8 @@ pub(super) async fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Du
 pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
     let mut unreleased = Unreleased {
         core,
-        spec,
-        nonce: Some(grant.nonce),
+        item: &spec.item,
+        grant: Some(grant),
     };
     let mut machine = Release::of_grant(spec.item.clone(), grant, now);
     let mut pending = None;
@@ -166,9 +170,9 @@ pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: N
     })
     .await;
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
-    unreleased.nonce = None;
+    unreleased.grant = None;
     if let Released::Failed(_) = released {
-        agent::settle(core, spec, grant.nonce, pending);
+        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     released
 }
@@ -176,14 +180,14 @@ pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: N
 /// A lock whose release is under way.
 struct Unreleased<'a> {
     core: &'a Arc<Core>,
-    spec: &'a Spec,
-    nonce: Option<Nonce>,
+    item: &'a ItemName,
+    grant: Option<&'a Grant>,
 }
 
 impl Drop for Unreleased<'_> {
     fn drop(&mut self) {
-        if let Some(nonce) = self.nonce {
-            agent::settle(self.core, self.spec, nonce, None);
+        if let Some(grant) = self.grant {
+            agent::settle(self.core, self.item, grant.nonce, grant.lease, None);
         }
     }
 }

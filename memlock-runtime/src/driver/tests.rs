@@ -1,18 +1,22 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Core;
+use crate::background::Timer;
 use crate::config::Builder;
 use crate::in_process::Memory;
 use crate::key::ItemName;
 use crate::locks::Locks;
-use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, Store};
+use crate::store::{Answer, Batch, Damage, Exchange, Fault, Instance, Over, Pending, Replies, Request, Store};
 
-/// Whether it was the keeper's, and the limit, of each exchange that hung.
+/// Whether it was the agent's, and the limit, of each exchange that hung.
 type Limits = Arc<Mutex<Vec<(bool, Duration)>>>;
 
 /// How much time the exchanges of callers were given together.
@@ -20,7 +24,7 @@ fn given_to_callers(limits: &Limits) -> Duration {
     let limits = limits.lock().expect("no panic");
     limits
         .iter()
-        .filter(|(is_keeper, _)| !is_keeper)
+        .filter(|(is_agent, _)| !is_agent)
         .map(|(_, limit)| *limit)
         .sum()
 }
@@ -46,19 +50,18 @@ impl Store for Moody {
         if !self.hangs.load(Ordering::SeqCst) {
             return self.other.exchange(item, batch, only_on, limit);
         }
-        let is_keeper = thread::current().name() == Some("memlock-keeper");
-        self.limits.lock().expect("no panic").push((is_keeper, limit));
+        self.limits.lock().expect("no panic").push((false, limit));
         thread::sleep(limit);
-        let fault = Fault {
-            damage: Damage::Late,
-            source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it hangs")),
-        };
-        Answer {
-            instance: None,
-            replies: Replies::new(),
-            fault: Some(fault),
-            pending: Some(Box::new(Never)),
+        hung()
+    }
+
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) {
+            return Box::new(Over::new(self.exchange(item, &batch, only_on, limit)));
         }
+        let is_agent = thread::current().name() == Some("memlock");
+        self.limits.lock().expect("no panic").push((is_agent, limit));
+        Box::new(Hanging(Timer::after(limit)))
     }
 
     fn server_of(&self, _: &ItemName) -> &'static str {
@@ -71,6 +74,33 @@ impl Store for Moody {
 
     fn servers(&self) -> usize {
         2
+    }
+}
+
+fn hung() -> Answer {
+    let fault = Fault {
+        damage: Damage::Late,
+        source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it hangs")),
+    };
+    Answer {
+        instance: None,
+        replies: Replies::new(),
+        fault: Some(fault),
+        pending: Some(Box::new(Never)),
+    }
+}
+
+/// An exchange that takes all the time that it has, on nobody's thread.
+#[derive(Debug)]
+struct Hanging(Timer);
+
+impl Exchange for Hanging {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0).poll(context).map(|()| hung())
+    }
+
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
+        Some(Box::new(Never))
     }
 }
 
@@ -190,7 +220,7 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
     impl Store for Panics {
         fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
             let renews = matches!(batch, [_, Request::Replace { .. }]);
-            assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the keeper's thread");
+            assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the background");
             self.0.exchange(item, batch, only_on, limit)
         }
 

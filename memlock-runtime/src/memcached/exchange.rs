@@ -134,7 +134,11 @@ impl Exchange for Shared {
                         },
                     };
                 }
-                Stage::Sent { pipe, outcome, is_fresh } => {
+                Stage::Sent {
+                    pipe,
+                    outcome,
+                    is_fresh,
+                } => {
                     let instance = pipe.instance();
                     let answer = match Pin::new(outcome).poll(context) {
                         Poll::Ready(Ok(answer)) => answer,
@@ -176,7 +180,11 @@ impl Shared {
     /// The limit is over and the outcome is not there.
     fn late(&mut self) -> Answer {
         let Stage::Sent { pipe, .. } = &self.stage else {
-            return failed(None, Damage::NotSent, Trouble::new("there was no time left to ask it").into_source());
+            return failed(
+                None,
+                Damage::NotSent,
+                Trouble::new("there was no time left to ask it").into_source(),
+            );
         };
         // The next batch is to try another connection.
         pipe.retire();

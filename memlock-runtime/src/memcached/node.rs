@@ -136,11 +136,14 @@ impl Node {
             SharedPipe::None | SharedPipe::Open(_) => {
                 *shared = SharedPipe::Opening(vec![told]);
                 drop(shared);
-                let mut opening = Opening {
+                let opening = Opening {
                     node: Arc::clone(self),
                     opened: None,
                 };
-                background::spawn(async move { opening.opened = Some(opening.node.dial_pipe(limit).await) });
+                background::spawn(async move {
+                    let opened = opening.node.dial_pipe(limit).await;
+                    opening.end(opened);
+                });
             }
         }
         listener
@@ -162,7 +165,8 @@ impl Node {
                 NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
             }),
             Err(_) => {
-                let trouble = Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
+                let trouble =
+                    Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
                 Err(Unopened::Failed(trouble.into_source()))
             }
         }
@@ -321,6 +325,12 @@ impl Drop for Node {
 struct Opening {
     node: Arc<Node>,
     opened: Option<Opened>,
+}
+
+impl Opening {
+    fn end(mut self, opened: Opened) {
+        self.opened = Some(opened);
+    }
 }
 
 impl Drop for Opening {

@@ -313,7 +313,11 @@ impl Pipe {
             let Some(first) = state.sent.front_mut() else {
                 if !input.unread().is_empty() {
                     // They belong to no request, and what would come next on this connection to another than it seems.
-                    state.finish(Some("bytes that nobody asked for".to_owned()), self.instance(), &mut outcomes);
+                    state.finish(
+                        Some("bytes that nobody asked for".to_owned()),
+                        self.instance(),
+                        &mut outcomes,
+                    );
                 }
                 break;
             };
@@ -431,7 +435,10 @@ impl State {
             }
             let damage = if was_taken { Damage::Cut } else { Damage::NotSent };
             let replies = mem::take(&mut sent.progress.replies);
-            outcomes.push((sent.outcome, answered(instance, replies, damage, nonsensical(&nonsense))));
+            outcomes.push((
+                sent.outcome,
+                answered(instance, replies, damage, nonsensical(&nonsense)),
+            ));
         }
         self.nonsense = Some(nonsense);
     }
