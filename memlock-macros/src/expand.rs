@@ -11,7 +11,7 @@
 //!
 //! The `let` evaluates keys and options and drops their temporaries. The `match` makes the lock outlive what
 //! the last expression of the body borrows. Both are in the way of neither type inference nor drop order, so that the
-//! other shapes below are for what cannot be written like this.
+//! other shapes below are for what cannot be written like this. What is asynchronous is in `asynchronous`.
 
 use std::time::Duration;
 
@@ -20,13 +20,15 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, FnArg, Pat, ReturnType, Signature};
 
-use crate::function::{Function, Returns, plain_name};
+use crate::asynchronous;
+use crate::function::{Function, plain_name};
 use crate::key::{Key, argument_name, conditions, hands_over_unused};
+use crate::returns::{Returns, Shape};
 use crate::valid::{Demand, Kind, Locked};
 use crate::values::{Length, OnUnavailable, Renew};
 
 /// Names of the expansion are visible to the expansion only.
-fn site() -> Span {
+pub(crate) fn site() -> Span {
     Span::mixed_site()
 }
 
@@ -45,8 +47,14 @@ pub(crate) fn expand(locked: &Locked) -> TokenStream {
     let private = &locked.private;
     let import = quote_spanned!(site()=> use #private as __memlock;);
     let enter = enter(locked, named);
-    let run = run(locked);
-    let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #enter #(#patterns)* #run));
+    let entered = match locked.shape {
+        Shape::Sync => {
+            let run = run(locked);
+            quote!(#enter #(#patterns)* #run)
+        }
+        _ => asynchronous::run(locked, &enter, &patterns),
+    };
+    let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #entered));
     block.set_span(body.span());
     quote!(#(#attrs)* #vis #default #sig #block)
 }
@@ -72,36 +80,50 @@ fn name_patterns(sig: &Signature, named: usize) -> (Signature, Vec<TokenStream>)
     (sig, patterns)
 }
 
-/// `let __memlock_entered = …;`: all that happens before the body.
+/// `let __memlock_entered = …;`: all that happens before the body. In an async function, `let __memlock_entering = …;`:
+/// all that is evaluated before it waits.
 fn enter(locked: &Locked, named: usize) -> TokenStream {
     let function = &locked.function;
     let returns = returns(locked);
     let options = options(locked);
     let keys = keys(locked);
-    // A panic in there, and a refusal of the return type, point at the signature.
-    let here = site().located_at(match &function.sig.output {
-        ReturnType::Default => function.sig.ident.span(),
-        ReturnType::Type(_, ty) => ty.span(),
-    });
+    // A panic in there, and a refusal of the return type, point there.
+    let here = site().located_at(signature_span(locked));
     let gets_the_error = locked.otherwise.is_some() || locked.checks_lease;
-    let method = if gets_the_error {
-        "__memlock_try_enter"
-    } else {
-        "__memlock_enter"
+    let (method, entered, names_return) = match (&locked.shape, gets_the_error) {
+        (Shape::Sync, false) => ("__memlock_enter", "__memlock_entered", false),
+        (Shape::Sync, true) => ("__memlock_try_enter", "__memlock_entered", locked.checks_lease),
+        _ => {
+            let method = match locked.otherwise {
+                None => "__memlock_enter_async",
+                Some(_) => "__memlock_try_enter_async",
+            };
+            (method, "__memlock_entering", asynchronous::names_return(locked))
+        }
     };
     let method = Ident::new(method, here);
+    let entered = Ident::new(entered, site());
     let arguments = quote_spanned!(here=> (#options, [#(#keys),*]));
     // The key function may well ignore what the body ignores; only the compiler knows.
     let allow =
         hands_over_unused(function, named).then(|| quote_spanned!(site()=> #[allow(clippy::used_underscore_binding)]));
-    if locked.checks_lease {
+    if names_return {
         quote_spanned! {site()=>
             let __memlock_return = #returns;
             #allow
-            let __memlock_entered = __memlock_return.#method #arguments;
+            let #entered = __memlock_return.#method #arguments;
         }
     } else {
-        quote_spanned!(site()=> #allow let __memlock_entered = #returns.#method #arguments;)
+        quote_spanned!(site()=> #allow let #entered = #returns.#method #arguments;)
+    }
+}
+
+/// Where the signature says what is returned: of a future, what it gives.
+pub(crate) fn signature_span(locked: &Locked) -> Span {
+    match (&locked.function.sig.output, &locked.returns) {
+        (ReturnType::Default, _) => locked.function.sig.ident.span(),
+        (ReturnType::Type(..), Returns::Type(ty)) => ty.span(),
+        (ReturnType::Type(_, written), Returns::Hidden | Returns::Never) => written.span(),
     }
 }
 
@@ -109,7 +131,7 @@ fn enter(locked: &Locked, named: usize) -> TokenStream {
 fn returns(locked: &Locked) -> TokenStream {
     let ty = match &locked.returns {
         Returns::Type(ty) => quote!(#ty),
-        Returns::Hidden(_) | Returns::Never => quote_spanned!(site()=> __memlock::Opaque),
+        Returns::Hidden | Returns::Never => quote_spanned!(site()=> __memlock::Opaque),
     };
     let demand = match locked.demand {
         Demand::Usual => None,
@@ -216,7 +238,7 @@ fn run(locked: &Locked) -> TokenStream {
                 #failed
             }
         },
-        Returns::Hidden(_) | Returns::Never => {
+        Returns::Hidden | Returns::Never => {
             let hold = if locked.otherwise.is_some() {
                 quote_spanned! {site()=>
                     let __memlock_held = match __memlock_entered {
@@ -256,10 +278,10 @@ fn run_and_check(locked: &Locked) -> TokenStream {
 
 /// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is
 /// then reported on the user's line. (What never returns does not do even that.)
-fn failed(locked: &Locked) -> TokenStream {
+pub(crate) fn failed(locked: &Locked) -> TokenStream {
     let exit = match locked.returns {
         Returns::Never => None,
-        Returns::Type(_) | Returns::Hidden(_) => Some(quote_spanned!(site()=> return)),
+        Returns::Type(_) | Returns::Hidden => Some(quote_spanned!(site()=> return)),
     };
     match &locked.otherwise {
         None => quote_spanned! {site()=>
@@ -275,7 +297,7 @@ fn failed(locked: &Locked) -> TokenStream {
 }
 
 /// The body in braces of the expansion's: where the user's own would be called needless.
-fn relocated(body: &Group) -> TokenStream {
+pub(crate) fn relocated(body: &Group) -> TokenStream {
     let mut block = Group::new(Delimiter::Brace, body.stream());
     block.set_span(site().located_at(body.span()));
     quote!(#block)

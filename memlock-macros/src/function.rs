@@ -5,10 +5,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{
-    Attribute, Error, FnArg, GenericArgument, Ident, Pat, Path, PathArguments, Receiver, ReceiverKind, Result,
-    ReturnType, Signature, Token, Type, TypeParamBound, Visibility, parse_quote,
-};
+use syn::{Attribute, Error, FnArg, Ident, Pat, Receiver, ReceiverKind, Result, Signature, Token, Type, Visibility};
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -20,16 +17,6 @@ pub(crate) struct Function {
     pub(crate) inner: Vec<Attribute>,
     /// The body, in its braces, without its inner attributes.
     pub(crate) body: Group,
-}
-
-/// What a function returns, as far as it can be written in its body.
-pub(crate) enum Returns {
-    /// A type; each `impl Trait` in it is a `_`.
-    Type(Box<Type>),
-    /// `impl Trait`.
-    Hidden(Box<Type>),
-    /// `!`.
-    Never,
 }
 
 impl Parse for Function {
@@ -117,29 +104,6 @@ impl Function {
         self.sig.ident.unraw().to_string()
     }
 
-    /// What the function returns.
-    pub(crate) fn returns(&self) -> Returns {
-        let ReturnType::Type(_, ty) = &self.sig.output else {
-            return Returns::Type(Box::new(parse_quote!(())));
-        };
-        let mut ty = ty.clone();
-        while let Type::Group(_) | Type::Paren(_) = *ty {
-            ty = match *ty {
-                Type::Group(group) => group.elem,
-                Type::Paren(paren) => paren.elem,
-                other => Box::new(other),
-            };
-        }
-        match *ty {
-            Type::Never(_) => Returns::Never,
-            Type::ImplTrait(_) => Returns::Hidden(ty),
-            _ => {
-                infer_hidden(&mut ty);
-                Returns::Type(ty)
-            }
-        }
-    }
-
     /// The receiver's `self`, borrowed: `&*self`, or `&self` where it is a value.
     pub(crate) fn borrowed_receiver(receiver: &Receiver) -> TokenStream {
         let this = &receiver.self_token;
@@ -212,39 +176,4 @@ fn mentions_self(tokens: TokenStream) -> bool {
         TokenTree::Group(group) => mentions_self(group.stream()),
         _ => false,
     })
-}
-
-/// Replaces each `impl Trait` by `_`, for a type that is written again in the body.
-fn infer_hidden(ty: &mut Type) {
-    match ty {
-        Type::ImplTrait(_) => *ty = parse_quote!(_),
-        Type::Array(array) => infer_hidden(&mut array.elem),
-        Type::Group(group) => infer_hidden(&mut group.elem),
-        Type::Paren(paren) => infer_hidden(&mut paren.elem),
-        Type::Ptr(pointer) => infer_hidden(&mut pointer.elem),
-        Type::Reference(reference) => infer_hidden(&mut reference.elem),
-        Type::Slice(slice) => infer_hidden(&mut slice.elem),
-        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(infer_hidden),
-        Type::Path(path) => infer_hidden_in_path(&mut path.path),
-        Type::TraitObject(object) => object.bounds.iter_mut().for_each(|bound| {
-            if let TypeParamBound::Trait(bound) = bound {
-                infer_hidden_in_path(&mut bound.path);
-            }
-        }),
-        _ => {}
-    }
-}
-
-fn infer_hidden_in_path(path: &mut Path) {
-    for segment in &mut path.segments {
-        if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
-            for argument in &mut arguments.args {
-                match argument {
-                    GenericArgument::Type(ty) => infer_hidden(ty),
-                    GenericArgument::AssocType(binding) => infer_hidden(&mut binding.ty),
-                    _ => {}
-                }
-            }
-        }
-    }
 }

@@ -1,13 +1,15 @@
 //! The attributes of memlock: what stands over a function becomes a call into the runtime in front of its body.
 //!
-//! The files are the phases: `args` (with `options`, `values` and `text`) and `function` read, `valid` (with `key`)
-//! checks, `expand` writes, `fallback` is for what is wrong.
+//! The files are the phases: `args` (with `options`, `values` and `text`) and `function` (with `returns`) read, `valid`
+//! (with `key`) checks, `expand` (with `asynchronous`) writes, `fallback` is for what is wrong.
 mod args;
+mod asynchronous;
 mod expand;
 mod fallback;
 mod function;
 mod key;
 mod options;
+mod returns;
 mod text;
 mod valid;
 mod values;

@@ -4,11 +4,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
-use syn::{Error, Expr, Result, Type, TypeParamBound};
+use syn::{Error, Expr, Result};
 
-use crate::function::{Function, Returns};
+use crate::function::Function;
 use crate::key::Key;
 use crate::options::{Given, Options};
+use crate::returns::{self, Returns, Shape};
 use crate::values::{Length, OnLost, OnUnavailable, Renew};
 
 /// Which attribute.
@@ -22,6 +23,8 @@ pub(crate) enum Kind {
 pub(crate) struct Locked {
     pub(crate) kind: Kind,
     pub(crate) function: Function,
+    pub(crate) shape: Shape,
+    /// What the body returns in the end: of a future, what it gives.
     pub(crate) returns: Returns,
     /// None: the whole function has one lock.
     pub(crate) keys: Vec<Key>,
@@ -58,8 +61,13 @@ pub(crate) enum Demand {
 
 /// Checks the arguments against the function.
 pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Result<Locked> {
-    let returns = function.returns();
-    refuse_what_cannot_be_locked(&function, &returns)?;
+    if let Some(constness) = &function.sig.constness {
+        return Err(Error::new_spanned(
+            constness,
+            "a `const fn` cannot take a lock: it may run in the compiler",
+        ));
+    }
+    let (shape, returns) = returns::read(&function.sig);
     let demand = demand(&options);
     let checks_lease = match &options.on_lost {
         Some(Given {
@@ -85,6 +93,7 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
     let keys = keys(options.key, options.keys, options.name.is_some(), &function)?;
     Ok(Locked {
         kind,
+        shape,
         returns,
         keys,
         name: options.name.map(|given| given.value.0),
@@ -99,36 +108,6 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
         demand,
         private,
         function,
-    })
-}
-
-fn refuse_what_cannot_be_locked(function: &Function, returns: &Returns) -> Result<()> {
-    if let Some(constness) = &function.sig.constness {
-        return Err(Error::new_spanned(
-            constness,
-            "a `const fn` cannot take a lock: it may run in the compiler",
-        ));
-    }
-    if let Some(asyncness) = &function.sig.asyncness {
-        return Err(Error::new_spanned(
-            asyncness,
-            "memlock cannot lock an async function yet: lock the synchronous function that it calls",
-        ));
-    }
-    match returns {
-        Returns::Hidden(hidden) if is_future(hidden) => Err(Error::new_spanned(
-            hidden,
-            "this function returns a future, and its lock would be released before the future runs: memlock cannot lock asynchronous functions yet",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn is_future(hidden: &Type) -> bool {
-    let Type::ImplTrait(hidden) = hidden else { return false };
-    hidden.bounds.iter().any(|bound| match bound {
-        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == "Future"),
-        _ => false,
     })
 }
 

@@ -9,12 +9,20 @@
 //! | `bodies` | control flow and drop order of a body are its own |
 //! | `options` | each option reaches the runtime |
 //! | `hygiene` `macro_made` | no name of the user's gets in the way |
+//! | `async_bodies` | an async body runs lazily, under the lock, with the control flow and drop order of its own |
+//! | `async_signatures` | any async function can be locked, and means what it meant |
+//! | `async_policy` | what it does when the lock cannot be had |
+//! | `async_send` | a future that is `Send` stays it |
 //!
 //! The whole binary is compiled a second time as edition 2018, and holds no warning in either: an attribute that brought
 //! one would not compile here.
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "key functions take references")]
 
+mod async_bodies;
+mod async_policy;
+mod async_send;
+mod async_signatures;
 mod bodies;
 mod hygiene;
 mod keys;

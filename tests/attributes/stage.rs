@@ -1,6 +1,10 @@
 //! The locks that the cases use, and what a body can tell about its own.
 
-use std::sync::LazyLock;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake};
+use std::thread::Thread;
 
 use memlock::Locks;
 
@@ -40,4 +44,38 @@ pub(crate) fn key() -> String {
         }
         several_or_none => std::panic::panic_any(format!("not one lock: {several_or_none:?}")),
     }
+}
+
+/// Runs a future to its end, on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Gives way once, so that what follows is another poll.
+pub(crate) async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if paused {
+            return Poll::Ready(());
+        }
+        paused = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -5,13 +5,16 @@
 //! found by probing types begin with `__memlock_`, so that no trait of the user's has one of the same name.
 //!
 //! Nothing here allocates unless something is wrong.
+mod entering;
 mod key_fn;
 mod length;
 mod options;
 mod returns;
 
 pub use core::time::Duration;
+pub use std::boxed::Box;
 
+pub use self::entering::returned;
 pub use self::key_fn::*;
 pub use self::length::IntoDuration;
 pub use self::options::Options;

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock that is not to be had;
 //! 2. [`Mute`]: any other `Result` is refused, unless the attribute says what to do instead;
-//! 3. [`Lazy`]: a future is refused, for the lock would be gone before it runs;
+//! 3. [`Lazy`]: a future that the attribute did not see is refused, for the lock would be gone before it runs;
 //! 4. [`Plain`]: anything else cannot report, and falls back.
 //!
 //! A refusing step's method has a bound of its own that no type meets and whose diagnostic says what to do.
@@ -22,6 +22,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
 use crate::entry::{Held, Reporting};
 use crate::error::Error;
@@ -60,7 +61,7 @@ steps! {
     Return => Mute;
     /// The step of the results that cannot report.
     Mute => Lazy;
-    /// The step of the futures.
+    /// The step of the futures (of an async function: of those whose future gives another).
     Lazy => Plain;
     /// The step of everything else.
     Plain;
@@ -139,6 +140,81 @@ impl<R> Plain<R> {
     /// Enters, for an expansion that knows what to do with a lock error.
     pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error> {
         options.enter(&keys, Reporting::Yes)
+    }
+}
+
+// Entering an async function: the same, in two steps. This one evaluates, the next one waits.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Prepares to enter; a lock that is not to be had is the function's error.
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Reports> {
+        Entering::new(options.prepare(&keys))
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
+    where
+        E: MadeFromLockError,
+    {
+        Plain::<E>(PhantomData).__memlock_enter_async(options, keys)
+    }
+
+    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter_async<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Entering<TriesResult> {
+        Entering::new(options.prepare(&keys))
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
+    where
+        R: GivesNoFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_enter_async(options, keys)
+    }
+
+    /// Refuses.
+    pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries>
+    where
+        R: GivesNoFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_try_enter_async(options, keys)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Prepares to enter, softly: without a server the body runs unlocked.
+    ///
+    /// # Panics
+    ///
+    /// On a mistake in the program, which this function has no other way to report.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft> {
+        match options.prepare(&keys) {
+            Ok(prepared) => Entering::new(Ok(prepared)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries> {
+        Entering::new(options.prepare(&keys))
+    }
+
+    /// Never called. Tells what an async body returns before it is looked at, and in which order it takes its
+    /// `arguments`.
+    pub fn __memlock_value<A>(self, arguments: A) -> R {
+        drop(arguments);
+        unreachable!("an expansion names this behind `if false`")
     }
 }
 
@@ -274,9 +350,17 @@ pub trait MadeFromLockError {}
 #[diagnostic::on_unimplemented(
     message = "this function returns a future, and its lock would be released before the future runs",
     label = "`{Self}` is a future",
-    note = "memlock cannot lock asynchronous functions yet"
+    note = "make it an `async fn`, or write the future's type out, by which the attribute knows it: `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<'_, T>` or `impl Future<Output = T>`"
 )]
 pub trait NotAFuture {}
+
+/// Met by no future.
+#[diagnostic::on_unimplemented(
+    message = "this function's future gives another future, and its lock would be released before that one runs",
+    label = "`{Self}` is a future",
+    note = "`.await` it in the body, and return what it gives"
+)]
+pub trait GivesNoFuture {}
 
 /// Met by no type.
 #[diagnostic::on_unimplemented(

@@ -1,0 +1,165 @@
+//! The last phase, for an `async fn` and for a function that makes a future.
+//!
+//! ```text
+//! use ::memlock::__private as __memlock;
+//! let __memlock_return = __memlock::Return::<R>::new();
+//! let __memlock_entering = __memlock_return.__memlock_enter_async(OPTIONS, [KEYS]);
+//! __memlock_entering.run(async move {
+//!     if false { return __memlock_return.__memlock_value(()); }
+//!     BODY
+//! }).await
+//! ```
+//!
+//! The `let` evaluates keys and options and drops their temporaries, so that nothing which only they need lives across
+//! the `.await`. The body is a future of its own, which the runtime polls under the lock. The line before the body is
+//! never run: it says what the body returns before the first `return` or `?` in it would have to be guessed from.
+
+use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use quote::quote_spanned;
+use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
+
+use crate::expand::{failed, relocated, signature_span, site};
+use crate::key::conditions;
+use crate::returns::{Returns, Shape};
+use crate::valid::Locked;
+
+/// What follows the import: `enter` evaluates, `patterns` bind the arguments.
+pub(crate) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]) -> TokenStream {
+    let run = entered(locked, &body(locked));
+    let all = quote_spanned!(site()=> #enter #(#patterns)* #run);
+    match &locked.shape {
+        Shape::Future => quote_spanned!(site()=> async move { #all }),
+        Shape::Boxed(_) => quote_spanned!(site()=> __memlock::Box::pin(async move { #all })),
+        Shape::Sync | Shape::Async => all,
+    }
+}
+
+/// Whether there is a line before the body that says what it returns: a type that cannot be written it cannot say.
+pub(crate) fn names_return(locked: &Locked) -> bool {
+    matches!((&locked.shape, &locked.returns), (Shape::Async, Returns::Type(_)))
+}
+
+/// The call that enters and runs `body`.
+fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
+    if locked.otherwise.is_none() {
+        let run = if locked.checks_lease { "run_and_check" } else { "run" };
+        let run = Ident::new(run, site());
+        return quote_spanned!(site()=> __memlock_entering.#run(#body).await);
+    }
+    let failed = failed(locked);
+    if locked.checks_lease {
+        return quote_spanned! {site()=>
+            match __memlock_entering.run_and_check(#body).await {
+                ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
+                #failed
+            }
+        };
+    }
+    // Apart, for `otherwise` may need what the body takes.
+    quote_spanned! {site()=>
+        match __memlock_entering.enter().await {
+            ::core::result::Result::Ok(__memlock_held) => __memlock_held.run(#body).await,
+            #failed
+        }
+    }
+}
+
+/// The body, as a future.
+fn body(locked: &Locked) -> TokenStream {
+    let block = relocated(&locked.function.body);
+    // What does not fit the return type is told there.
+    let here = site().located_at(signature_span(locked));
+    match &locked.shape {
+        // A closure that goes straight into the call which runs it: `return` in it returns what the function would.
+        Shape::Boxed(ty) => quote_spanned!(here=> __memlock::returned(move || -> #ty #block)),
+        Shape::Future => quote_spanned!(here=> __memlock::returned(move || #block)),
+        Shape::Sync | Shape::Async if names_return(locked) => {
+            let order = drop_order(locked);
+            quote_spanned! {here=>
+                async move {
+                    if false {
+                        return __memlock_return.__memlock_value((#(#order,)*));
+                    }
+                    #block
+                }
+            }
+        }
+        Shape::Sync | Shape::Async => quote_spanned!(here=> async move #block),
+    }
+}
+
+/// The arguments in the order in which the function would drop them, where that could matter.
+///
+/// What an `async move` block takes it drops in the order in which it is mentioned there: so they are, in the reverse
+/// order of the signature. What the body does not mention stays outside. (Were it mentioned here, no lint would call it
+/// unused.)
+fn drop_order(locked: &Locked) -> Vec<TokenStream> {
+    let mut taken = Vec::new();
+    for input in &locked.function.sig.inputs {
+        match input {
+            FnArg::Receiver(receiver) if has_no_drop_receiver(receiver) => {}
+            FnArg::Receiver(receiver) => {
+                let this = receiver.self_token;
+                taken.push((Ident::from(this), quote_spanned!(site()=> #this)));
+            }
+            FnArg::Typed(typed) if has_no_drop(&typed.ty) => {}
+            FnArg::Typed(typed) => bindings(&typed.pat, &mut |name| {
+                let conditions = conditions(&typed.attrs);
+                taken.push((name.clone(), quote_spanned!(site()=> #(#conditions)* #name)));
+            }),
+        }
+    }
+    taken.retain(|(name, _)| mentions(&locked.function.body, name));
+    if taken.len() < 2 {
+        return Vec::new();
+    }
+    taken.into_iter().rev().map(|(_, mention)| mention).collect()
+}
+
+/// Calls `each` with what a pattern binds.
+fn bindings(pat: &Pat, each: &mut impl FnMut(&Ident)) {
+    match pat {
+        Pat::Ident(binding) => each(&binding.ident),
+        Pat::Paren(paren) => bindings(&paren.pat, each),
+        Pat::Reference(reference) => bindings(&reference.pat, each),
+        Pat::Slice(slice) => slice.elems.iter().for_each(|pat| bindings(pat, each)),
+        Pat::Struct(fields) => fields.fields.iter().for_each(|field| bindings(&field.pat, each)),
+        Pat::Tuple(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, each)),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, each)),
+        _ => {}
+    }
+}
+
+fn has_no_drop_receiver(receiver: &Receiver) -> bool {
+    match &receiver.kind {
+        ReceiverKind::Reference(..) => true,
+        ReceiverKind::Typed(_, ty) => has_no_drop(ty),
+        _ => false,
+    }
+}
+
+/// Types of which it is plain to see that dropping them does nothing.
+fn has_no_drop(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(_) => true,
+        Type::Group(group) => has_no_drop(&group.elem),
+        Type::Paren(paren) => has_no_drop(&paren.elem),
+        Type::Path(path) => path.path.get_ident().is_some_and(|name| {
+            let name = name.to_string();
+            [
+                "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64",
+                "u128", "usize",
+            ]
+            .contains(&name.as_str())
+        }),
+        _ => false,
+    }
+}
+
+fn mentions(body: &Group, name: &Ident) -> bool {
+    body.stream().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == *name,
+        TokenTree::Group(group) => mentions(&group, name),
+        _ => false,
+    })
+}

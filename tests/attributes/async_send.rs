@@ -1,0 +1,102 @@
+//! A future that is `Send` stays it, and one that is not is nobody's concern.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Mutex;
+
+use memlock::lock;
+
+use crate::stage::{LOCKS, block_on, key, pause};
+
+/// `Send`, and not `Sync`.
+type Counter = Cell<u8>;
+
+fn of_counter(counter: &Counter) -> u8 {
+    counter.get()
+}
+
+#[lock(of_counter, locks = &LOCKS)]
+async fn key_of_what_is_not_sync(counter: Counter) -> String {
+    counter.set(7);
+    pause().await;
+    counter.set(8);
+    key()
+}
+
+#[lock(|counter, _| counter.get(), locks = &LOCKS)]
+async fn closure_of_what_is_not_sync(counter: Counter, call: Box<dyn Fn() -> u8 + Send>) -> u8 {
+    pause().await;
+    call() + counter.get()
+}
+
+#[lock({ let text = Rc::new("rc"); *text }, locks = &LOCKS)]
+async fn key_by_way_of_what_is_not_send() -> String {
+    pause().await;
+    key()
+}
+
+#[lock("k", locks = &LOCKS, timeout = { let seconds = Rc::new(5_u8); *seconds }, wait = 0, otherwise = |_| 0)]
+async fn options_by_way_of_what_is_not_send(counter: Counter) -> u8 {
+    pause().await;
+    counter.get()
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn not_send_between_awaits(text: &str) -> usize {
+    pause().await;
+    let length = {
+        let text = Rc::new(text);
+        text.len()
+    };
+    pause().await;
+    length
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn gives_what_is_not_send() -> Rc<u8> {
+    pause().await;
+    Rc::new(7)
+}
+
+struct Shelf(Mutex<u8>);
+
+impl Shelf {
+    #[lock("k", locks = &LOCKS, on_lost = error)]
+    async fn method(&self, counter: Counter) -> Result<u8, memlock::Error> {
+        *self.0.lock().expect("no panic") += counter.get();
+        pause().await;
+        Ok(counter.get() + *self.0.lock().expect("no panic"))
+    }
+}
+
+fn is_send<F: Future + Send>(future: F) -> F {
+    future
+}
+
+#[test]
+fn a_future_that_is_send_stays_it() {
+    assert_eq!(block_on(is_send(key_of_what_is_not_sync(Cell::new(1)))), "1");
+    assert_eq!(
+        block_on(is_send(closure_of_what_is_not_sync(Cell::new(1), Box::new(|| 2)))),
+        3
+    );
+    assert_eq!(block_on(is_send(key_by_way_of_what_is_not_send())), "rc");
+    assert_eq!(block_on(is_send(options_by_way_of_what_is_not_send(Cell::new(1)))), 1);
+    assert_eq!(block_on(is_send(not_send_between_awaits("abc"))), 3);
+    assert_eq!(*block_on(is_send(gives_what_is_not_send())), 7);
+    let shelf = Shelf(Mutex::new(1));
+    assert_eq!(block_on(is_send(shelf.method(Cell::new(1)))).expect("locked"), 3);
+}
+
+#[lock(**counter, locks = &LOCKS)]
+async fn not_send(counter: &Rc<u8>) -> u8 {
+    let counter = Rc::clone(counter);
+    pause().await;
+    *counter
+}
+
+#[test]
+fn a_future_that_is_not_send_need_not_be() {
+    assert_eq!(block_on(not_send(&Rc::new(7))), 7);
+}

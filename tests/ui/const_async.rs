@@ -1,0 +1,4 @@
+#[memlock::lock("k")]
+const async fn both() {}
+
+fn main() {}
