@@ -53,12 +53,6 @@ async fn not_send_between_awaits(text: &str) -> usize {
     length
 }
 
-#[lock("k", locks = &LOCKS)]
-async fn gives_what_is_not_send() -> Rc<u8> {
-    pause().await;
-    Rc::new(7)
-}
-
 struct Shelf(Mutex<u8>);
 
 impl Shelf {
@@ -84,7 +78,6 @@ fn a_future_that_is_send_stays_it() {
     assert_eq!(block_on(is_send(key_by_way_of_what_is_not_send())), "rc");
     assert_eq!(block_on(is_send(options_by_way_of_what_is_not_send(Cell::new(1)))), 1);
     assert_eq!(block_on(is_send(not_send_between_awaits("abc"))), 3);
-    assert_eq!(*block_on(is_send(gives_what_is_not_send())), 7);
     let shelf = Shelf(Mutex::new(1));
     assert_eq!(block_on(is_send(shelf.method(Cell::new(1)))).expect("locked"), 3);
 }
