@@ -194,6 +194,18 @@ impl Queues {
         }
     }
 
+    /// How many wait for `item`, not counting whose turn it is.
+    pub(crate) fn waiting(&self, item: &ItemName) -> usize {
+        let slot = Slot {
+            hash: self.hasher.hash_one(item),
+            item: item.clone(),
+        };
+        self.shard(&slot)
+            .queues
+            .get(&slot)
+            .map_or(0, |queue| queue.waiting.len())
+    }
+
     /// Wakes everyone, to look at the clock again.
     pub(crate) fn wake_all(&self) {
         for shard in &self.shards {

@@ -87,6 +87,16 @@ impl TestServer {
         }
     }
 
+    /// How many callers of the first locks, in threads and tasks, stand in line for the lock on `key` in the namespace
+    /// `name`. Whoever holds it is not counted, nor who is next and asks the server.
+    pub fn waiting(&self, name: &str, key: impl IntoKey) -> usize {
+        let key = key.into_key();
+        let item = key
+            .text()
+            .map(|key| ItemName::of_lock(&self.locks.settings().prefix, name, key));
+        item.map_or(0, |item| self.locks.core().queues.waiting(&item))
+    }
+
     /// The server is restarted: it has forgotten all locks. Leases that were granted before go on being believed in.
     pub fn restart(&self) {
         self.memory.restart();

@@ -1,0 +1,204 @@
+//! A future may be dropped at any of its await points. Here it is dropped at each of them: polled until it has waited so
+//! many times, and then given up, until one run comes through.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use memlock_runtime::Locks;
+
+use crate::executors::{Executor, block_on, poll_until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Drops what `make` makes at each await point in turn, and calls `after`. After each, nothing may be left: not for those
+/// in this process, and not for others.
+fn at_every_point<T, F: Future<Output = T>>(
+    locks: &Locks,
+    others: &Locks,
+    make: impl Fn() -> F,
+    after: impl Fn(),
+) -> usize {
+    for cut in 0..100 {
+        let done = poll_until(cut, make()).is_some();
+        after();
+        // What is given up goes on in the background; this waits for that.
+        assert!(locks.flush(PATIENCE), "cut at {cut}");
+        for (who, locks) in [("others", others), ("this process", locks)] {
+            let free = locks.lock("k").try_acquire();
+            assert!(free.is_ok(), "cut at await point {cut}, {who} find it held: {free:?}");
+        }
+        if done {
+            return cut;
+        }
+    }
+    panic!("it never comes to an end");
+}
+
+/// Waits once.
+async fn pause() {
+    let mut is_over = false;
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut is_over, true) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+async fn lock_and_work(locks: &Locks) {
+    let guard = locks.lock("k").acquire_async().await.expect("it will be free");
+    pause().await;
+    guard.renew_async().await.expect("the server is there");
+    pause().await;
+    guard.release().await;
+}
+
+/// A stage: one process's locks, and another's on the same server.
+fn on_stage(play: impl Fn(&Locks, &Locks)) {
+    let (locks, server) = Locks::in_memory();
+    play(&locks, &server.other_process());
+    #[cfg(feature = "server-tests")]
+    {
+        let server = memlock_testkit::Memcached::start();
+        let locks = || {
+            Locks::builder()
+                .servers(server.address().to_string())
+                .build()
+                .expect("a server")
+        };
+        play(&locks(), &locks());
+    }
+}
+
+#[test]
+fn of_a_free_lock() {
+    on_stage(|locks, others| {
+        let points = at_every_point(locks, others, || lock_and_work(locks), || ());
+        assert!(points >= 2, "the two pauses, at least: {points}");
+    });
+}
+
+#[test]
+fn of_several_locks() {
+    on_stage(|locks, others| {
+        let two = || async {
+            let first = locks.lock("k").acquire_async().await.expect("it is free");
+            pause().await;
+            let second = locks.lock("l").acquire_async().await.expect("it is free");
+            pause().await;
+            second.release().await;
+            first.release().await;
+        };
+        at_every_point(locks, others, two, || ());
+        assert!(locks.lock("l").try_acquire().is_ok());
+        assert!(others.lock("l").try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn behind_a_holder_in_this_process() {
+    // The holder lets go at once, or later: so that cuts fall before, at, and after the hand-over.
+    for head_start in [0, 1, 5] {
+        on_stage(|locks, others| behind(locks, locks, others, head_start));
+    }
+}
+
+#[test]
+fn behind_a_holder_in_another_process() {
+    for head_start in [0, 1, 5] {
+        on_stage(|locks, others| behind(others, locks, others, head_start));
+    }
+}
+
+fn behind(holding: &Locks, locks: &Locks, others: &Locks, head_start: u64) {
+    let releaser = Mutex::new(None);
+    let make = || {
+        let held = holding.lock("k").acquire().expect("it is free");
+        let (go, going) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let _: Result<(), _> = going.recv_timeout(Duration::from_millis(head_start));
+            drop(held);
+        });
+        *releaser.lock().expect("no panic") = Some((go, thread));
+        lock_and_work(locks)
+    };
+    at_every_point(locks, others, make, || {
+        let (go, thread) = releaser.lock().expect("no panic").take().expect("it was made");
+        drop(go);
+        thread.join().expect("no panic");
+    });
+}
+
+#[test]
+fn a_task_that_is_aborted_lets_go() {
+    for runtime in [crate::executors::tokio_threads(), crate::executors::tokio_current()] {
+        let (locks, server) = Locks::in_memory();
+        let task_locks = locks.clone();
+        runtime.block_on(async {
+            let (told, is_in) = tokio::sync::oneshot::channel();
+            let task = tokio::spawn(async move {
+                let _guard = task_locks.lock("k").acquire_async().await.expect("it is free");
+                told.send(()).expect("somebody listens");
+                std::future::pending::<()>().await;
+            });
+            is_in.await.expect("it gets in");
+            task.abort();
+            assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        });
+        assert!(locks.flush(PATIENCE));
+        assert!(server.other_process().lock("k").try_acquire().is_ok());
+    }
+}
+
+#[test]
+fn a_timeout_and_a_select_let_go() {
+    let (locks, server) = Locks::in_memory();
+    crate::executors::tokio_current().block_on(async {
+        let long = async {
+            let _guard = locks.lock("k").acquire_async().await.expect("it is free");
+            std::future::pending::<()>().await;
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(5), long).await.is_err());
+        assert!(locks.flush_async(PATIENCE).await);
+        let held = locks.lock("k").acquire_async().await.expect("it was given up");
+        tokio::select! {
+            biased;
+            _ = locks.lock("k").acquire_async() => panic!("it is held"),
+            () = pause() => {}
+        }
+        held.release().await;
+        assert!(locks.flush_async(PATIENCE).await);
+    });
+    assert!(server.other_process().lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn a_panic_lets_go() {
+    for executor in Executor::ALL {
+        let (locks, server) = Locks::in_memory();
+        let task_locks = locks.clone();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            executor.run(async {
+                let _guard = task_locks.lock("k").acquire_async().await.expect("it is free");
+                pause().await;
+                panic!("in the body");
+            });
+        }));
+        assert!(panicked.is_err());
+        assert!(locks.flush(PATIENCE));
+        assert!(server.other_process().lock("k").try_acquire().is_ok());
+    }
+}
+
+#[test]
+fn a_guard_may_be_dropped_where_no_executor_is() {
+    let (locks, server) = Locks::in_memory();
+    let guard = block_on(locks.lock("k").acquire_async()).expect("it is free");
+    std::thread::spawn(move || drop(guard)).join().expect("no panic");
+    assert!(locks.flush(PATIENCE));
+    assert!(server.other_process().lock("k").try_acquire().is_ok());
+}

@@ -1,0 +1,70 @@
+//! Ends: of runtimes while locks are held, and of the use of locks.
+
+use std::time::Duration;
+
+use memlock_runtime::Locks;
+
+use crate::executors::{Executor, block_on, tokio_current, tokio_threads};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn runtimes_come_and_go() {
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let mut last = None;
+    for executor in Executor::ALL.into_iter().chain(Executor::ALL) {
+        let guard = executor.run(locks.lock("k").acquire_async()).expect("it is free");
+        assert!(last < Some(guard.token()));
+        last = Some(guard.token());
+        assert!(others.lock("k").try_acquire().is_err());
+        block_on(guard.release());
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_lets_go_of_what_its_tasks_hold() {
+    for runtime in [tokio_threads(), tokio_current()] {
+        let (locks, server) = Locks::in_memory();
+        let task_locks = locks.clone();
+        let (told, is_in) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move {
+            let _guard = task_locks.lock("k").acquire_async().await.expect("it is free");
+            told.send(()).expect("somebody listens");
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(is_in).expect("it gets in");
+        assert!(server.other_process().lock("k").try_acquire().is_err());
+        drop(runtime);
+        assert!(locks.flush(PATIENCE));
+        assert!(server.other_process().lock("k").try_acquire().is_ok());
+    }
+}
+
+#[test]
+fn flush_says_whether_all_is_done() {
+    let (locks, server) = Locks::in_memory();
+    assert!(locks.flush(Duration::ZERO), "there is nothing to do");
+    let guard = block_on(locks.lock("k").acquire_async()).expect("it is free");
+    server.set_down(true);
+    drop(guard);
+    assert!(!locks.flush(Duration::from_millis(20)), "the server is off");
+    server.set_down(false);
+    assert!(block_on(locks.flush_async(PATIENCE)));
+    assert!(server.other_process().lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn after_shutdown_nothing_is_acquired_and_what_is_held_is_released() {
+    let (locks, server) = Locks::in_memory();
+    let held = locks.lock("k").acquire().expect("it is free");
+    assert!(locks.shutdown(PATIENCE));
+    let error = locks.lock("l").acquire().expect_err("shut down");
+    assert!(error.is_config() && error.to_string().contains("shut down"), "{error}");
+    assert!(block_on(locks.lock("l").acquire_async()).is_err_and(|error| error.is_config()));
+    assert!(held.is_valid());
+    held.renew().expect("it is still held");
+    drop(held);
+    assert!(block_on(locks.shutdown_async(PATIENCE)));
+    assert!(server.other_process().lock("k").try_acquire().is_ok());
+}

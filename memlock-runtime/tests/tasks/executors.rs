@@ -1,0 +1,98 @@
+//! Executors: what runs a test's future, and starts further tasks from it.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+/// An executor, for the time of one test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Executor {
+    /// tokio, with two worker threads.
+    TokioThreads,
+    /// tokio, on the caller's thread.
+    TokioCurrent,
+    /// smol, whose tasks run on a thread of its own.
+    Smol,
+}
+
+/// A task that was started.
+pub(crate) type Started<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Executor {
+    pub(crate) const ALL: [Executor; 3] = [Executor::TokioThreads, Executor::TokioCurrent, Executor::Smol];
+
+    /// Runs `test` to its end.
+    pub(crate) fn run<T>(self, test: impl Future<Output = T>) -> T {
+        match self {
+            Executor::TokioThreads => tokio_threads().block_on(test),
+            Executor::TokioCurrent => tokio_current().block_on(test),
+            Executor::Smol => smol::block_on(test),
+        }
+    }
+
+    /// Starts a task, from inside [`run`](Self::run).
+    pub(crate) fn start<T: Send + 'static>(self, task: impl Future<Output = T> + Send + 'static) -> Started<T> {
+        match self {
+            Executor::TokioThreads | Executor::TokioCurrent => {
+                let task = tokio::spawn(task);
+                Box::pin(async { task.await.expect("no panic") })
+            }
+            Executor::Smol => Box::pin(smol::spawn(task)),
+        }
+    }
+}
+
+pub(crate) fn tokio_threads() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+pub(crate) fn tokio_current() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// No executor at all: polls on this thread, until it is ready.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    poll_until(usize::MAX, future).unwrap_or_else(|| panic!("it is polled until it is ready"))
+}
+
+/// Polls until it is ready, and drops it at its await point number `cut`, counted from 0, if it comes there. Each time that
+/// it waits, it is polled again when it is woken.
+pub(crate) fn poll_until<T>(cut: usize, future: impl Future<Output = T>) -> Option<T> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    let mut waited = 0;
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        if waited == cut {
+            return None;
+        }
+        waited += 1;
+        std::thread::park();
+    }
+}
+
+/// Polls once, for nobody.
+pub(crate) fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
