@@ -277,12 +277,11 @@ fn run_and_check(locked: &Locked) -> TokenStream {
 }
 
 /// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is
-/// then reported on the user's line. (What never returns does not do even that.)
+/// then reported on the user's line. (What never returns does not do even that: it would be called unreachable.)
 pub(crate) fn failed(locked: &Locked) -> TokenStream {
-    let exit = match locked.returns {
-        Returns::Never => None,
-        Returns::Type(_) | Returns::Hidden => Some(quote_spanned!(site()=> return)),
-    };
+    let never_returns =
+        matches!(locked.returns, Returns::Never) || locked.otherwise.as_ref().is_some_and(is_seen_to_panic);
+    let exit = (!never_returns).then(|| quote_spanned!(site()=> return));
     match &locked.otherwise {
         None => quote_spanned! {site()=>
             ::core::result::Result::Err(__memlock_failed) => #exit __memlock_failed,
@@ -294,6 +293,16 @@ pub(crate) fn failed(locked: &Locked) -> TokenStream {
         }
         Some(value) => quote_spanned!(site()=> ::core::result::Result::Err(_) => #exit #value,),
     }
+}
+
+/// `panic!(…)` and its like.
+fn is_seen_to_panic(value: &Expr) -> bool {
+    let Expr::Macro(call) = value else { return false };
+    call.mac.path.segments.last().is_some_and(|last| {
+        ["panic", "todo", "unimplemented", "unreachable"]
+            .iter()
+            .any(|name| last.ident == name)
+    })
 }
 
 /// The body in braces of the expansion's: where the user's own would be called needless.

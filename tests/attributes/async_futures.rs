@@ -37,7 +37,7 @@ fn named(id: &str) -> BoxFuture<'_, String> {
     })
 }
 
-#[lock(**id, locks = &LOCKS)]
+#[lock(*id, locks = &LOCKS)]
 fn named_and_not_send(id: Rc<u8>) -> LocalBoxFuture<'static, String> {
     let held_at_once = key();
     Box::pin(async move {

@@ -13,16 +13,22 @@
 //! | `async_signatures` | any async function can be locked, and means what it meant |
 //! | `async_policy` | what it does when the lock cannot be had |
 //! | `async_send` | a future that is `Send` stays it |
+//! | `async_futures` | functions that make a future, in a box or hidden |
+//! | `async_beside` | other attributes beside ours, and executors with threads |
+//! | `async_sizes` | a future grows by little |
 //!
 //! The whole binary is compiled a second time as edition 2018, and holds no warning in either: an attribute that brought
 //! one would not compile here.
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "key functions take references")]
 
+mod async_beside;
 mod async_bodies;
+mod async_futures;
 mod async_policy;
 mod async_send;
 mod async_signatures;
+mod async_sizes;
 mod bodies;
 mod hygiene;
 mod keys;

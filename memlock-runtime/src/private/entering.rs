@@ -144,7 +144,7 @@ impl<P> Entering<P> {
 
     /// Acquires, for an expansion that knows what to do with a lock error.
     pub async fn enter(self) -> Result<AsyncHeld, Error> {
-        enter_async(self.prepared?, Reporting::Yes).await
+        Box::pin(enter_async(self.prepared?, Reporting::Yes)).await
     }
 
     /// Acquires, runs the body, and releases.
@@ -178,7 +178,8 @@ impl<P> Entering<P> {
         let prepared = self.prepared;
         let reporting = if P::REPORTS { Reporting::Yes } else { Reporting::No };
         Stages::First {
-            first: async move { enter_async(prepared?, reporting).await },
+            // On the heap: it is large, and over when the body begins, which would carry it along.
+            first: Box::pin(async move { enter_async(prepared?, reporting).await }),
             next: move |entered| match entered {
                 Ok(held) => ControlFlow::Continue((run(held, body), finish)),
                 Err(error) => ControlFlow::Break(P::failed(error)),
