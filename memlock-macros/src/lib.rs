@@ -20,7 +20,7 @@ use syn::parse::Parser as _;
 use crate::function::Function;
 use crate::valid::Kind;
 
-/// One holder at a time runs the function for a key, in all the cluster.
+/// One holder at a time runs the function, which may be async, for a key, in all the cluster.
 ///
 /// A function that takes a lock which its own caller holds gets `Error::Reentered`; for that see [`rlock`](macro@rlock).
 ///

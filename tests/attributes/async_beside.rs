@@ -52,7 +52,7 @@ impl Catalog for Shelf {
     #[rlock(|_, pair: &(u8, u8)| pair.1, locks = &LOCKS, on_lost = error, otherwise = panic!("lost"))]
     async fn changes(&mut self, (first, second): (u8, u8)) -> &mut String {
         pause().await;
-        self.0.push_str(&format!("{first}{second}{}", key()));
+        self.0 += &[first.to_string(), second.to_string(), key()].concat();
         &mut self.0
     }
 
