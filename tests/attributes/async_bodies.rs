@@ -214,6 +214,14 @@ async fn bare<'a>(third: Tells<'a>, (second, first): (Tells<'a>, Tells<'a>)) -> 
     third.number() + second.number() + first.number()
 }
 
+impl<'a> Tells<'a> {
+    #[lock("k", locks = &LOCKS)]
+    async fn by_value(self, argument: Tells<'a>) -> usize {
+        pause().await;
+        self.number() + argument.number()
+    }
+}
+
 #[lock("k", locks = &LOCKS)]
 async fn does_not_use(_unused: Tells<'_>, _: Tells<'_>) {
     pause().await;
@@ -235,6 +243,8 @@ fn arguments_are_dropped_in_their_order_those_that_the_body_takes_before_the_rel
     for (locked, bare) in locked.iter().zip(&order) {
         assert_eq!(*locked, bare.replace("unlocked", "locked"));
     }
+    block_on(tells("self").by_value(tells("argument")));
+    assert_eq!(log.take(), ["argument locked", "self locked"]);
     block_on(does_not_use(tells("first"), tells("second")));
     assert_eq!(log.take(), ["second unlocked", "first unlocked"]);
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use memlock::lock;
+use memlock::{lock, rlock};
 
 use crate::stage::{LOCKS, block_on, key, pause};
 
@@ -80,6 +80,29 @@ fn a_future_that_is_send_stays_it() {
     assert_eq!(block_on(is_send(not_send_between_awaits("abc"))), 3);
     let shelf = Shelf(Mutex::new(1));
     assert_eq!(block_on(is_send(shelf.method(Cell::new(1)))).expect("locked"), 3);
+}
+
+#[rlock(name = "recursion", locks = &LOCKS)]
+async fn recursive(n: u8) -> Result<u8, memlock::Error> {
+    if n == 0 {
+        return Ok(0);
+    }
+    Ok(1 + Box::pin(recursive(n - 1)).await?)
+}
+
+async fn generic<T: Send>(value: T) -> Result<T, memlock::Error> {
+    #[lock("inner", locks = &LOCKS)]
+    async fn inner<T>(value: T) -> Result<T, memlock::Error> {
+        pause().await;
+        Ok(value)
+    }
+    inner(value).await
+}
+
+#[test]
+fn recursive_and_generic_futures_are_send() {
+    assert_eq!(block_on(is_send(recursive(3))).expect("locked"), 3);
+    assert_eq!(block_on(is_send(generic(Cell::new(7)))).expect("locked").get(), 7);
 }
 
 #[lock(**counter, locks = &LOCKS)]

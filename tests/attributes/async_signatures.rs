@@ -373,3 +373,72 @@ mod names {
 fn names() {
     assert_eq!(block_on(names::function(1, String::new(), String::new())).1, 1);
 }
+
+async fn find(id: u8) -> Result<String, memlock::Error> {
+    pause().await;
+    if id == 0 {
+        return Err(LOCKS
+            .lock("k")
+            .timeout(std::time::Duration::ZERO)
+            .acquire()
+            .expect_err("no time"));
+    }
+    Ok(format!("found-{id}"))
+}
+
+#[lock(find(id).await?, locks = &LOCKS)]
+async fn key_that_waits(id: u8) -> Result<String, memlock::Error> {
+    Ok(key())
+}
+
+#[lock(if id == 0 { None } else { Some(id) }, locks = &LOCKS)]
+async fn perhaps_without_a_lock(id: u8) -> usize {
+    pause().await;
+    held().len()
+}
+
+#[test]
+fn keys_that_wait_fail_or_are_none() {
+    assert_eq!(block_on(key_that_waits(7)).expect("found"), "found-7");
+    assert!(block_on(key_that_waits(0)).is_err());
+    assert_eq!(block_on(perhaps_without_a_lock(0)), 0);
+    assert_eq!(block_on(perhaps_without_a_lock(1)), 1);
+}
+
+#[lock("{text}", locks = &LOCKS)]
+async fn of_any_lifetime(text: &str) -> usize {
+    pause().await;
+    text.len()
+}
+
+async fn call(function: impl AsyncFn(&str) -> usize) -> usize {
+    let text = "abc".to_owned();
+    function(&text).await
+}
+
+#[test]
+fn a_locked_function_is_still_an_async_fn_of_any_lifetime() {
+    assert_eq!(block_on(call(of_any_lifetime)), 3);
+}
+
+macro_rules! body_from_outside {
+    ($(#[$attr:meta])* $vis:vis async fn $name:ident($($arg:ident: $ty:ty),*) -> $returns:ty $body:block) => {
+        $(#[$attr])*
+        $vis async fn $name($($arg: $ty),*) -> $returns $body
+    };
+}
+body_from_outside! {
+    #[lock(id, locks = &LOCKS)]
+    pub(crate) async fn wrapped(id: String, more: Vec<u8>) -> Result<(String, usize), memlock::Error> {
+        if more.is_empty() {
+            return Ok((id, 0));
+        }
+        pause().await;
+        Ok((key(), more.len()))
+    }
+}
+
+#[test]
+fn wrapped_by_macro_rules() {
+    assert_eq!(block_on(wrapped("a".into(), vec![1])).expect("locked"), ("a".into(), 1));
+}
