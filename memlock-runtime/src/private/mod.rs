@@ -4,7 +4,7 @@
 //! `keyN` helpers), and what the function's return type allows ([`Return`]), which enters the lock. Methods that are
 //! found by probing types begin with `__memlock_`, so that no trait of the user's has one of the same name.
 //!
-//! Nothing here allocates unless something is wrong.
+//! Nothing here allocates unless something is wrong, but for what an async function waits with.
 mod entering;
 mod key_fn;
 mod length;
