@@ -16,7 +16,8 @@
 //! | `config` `locks` `entry` | settings, the public entrance, and the door for generated code |
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
-//! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the process.
+//! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the
+//! process; `worker` has a word for those who block a runtime.
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
@@ -39,6 +40,7 @@ mod queue;
 mod store;
 mod testing;
 mod token;
+mod worker;
 
 pub use config::Builder;
 pub use current::{CallTree, current};

@@ -19,6 +19,7 @@ use crate::guard::{AsyncGuard, Guard, Lease};
 use crate::key::{IntoKey, ItemName, Key};
 use crate::lease::{LONGEST_TIMEOUT, Now};
 use crate::protocol::Spec;
+use crate::worker::warn_if_blocking_tasks;
 
 /// The namespace of locks that are asked for without one.
 const UNNAMED: &str = "lock";
@@ -205,6 +206,7 @@ impl Locks {
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
+        warn_if_blocking_tasks(order.function);
         for _ in 0..ROUNDS {
             match self.acquire_once(items, &asked) {
                 Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {}

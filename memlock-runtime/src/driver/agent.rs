@@ -83,11 +83,11 @@ impl Drop for Chore {
     }
 }
 
-/// Runs `chore` in the background; those who wait for `core`'s chores wait for it.
-pub(crate) fn spawn(core: &Arc<Core>, chore: impl Future<Output = ()> + Send + 'static) {
+/// Runs `work` in the background; those who wait for `core`'s chores wait for it.
+pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
     let counted = Chore::begin(core);
     background::spawn(async move {
-        chore.await;
+        work.await;
         drop(counted);
     });
 }

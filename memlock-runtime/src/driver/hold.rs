@@ -248,10 +248,7 @@ impl Hold {
             && !is_renewal_open
             && let Some(mine) = turn.take()
         {
-            turn = mine.hand_over(&grant, now);
-            if turn.is_none() {
-                return None;
-            }
+            turn = Some(mine.hand_over(&grant, now)?);
         }
         if let Some(reason) = lost {
             Counters::count(&self.core.counters.lost);

@@ -1,0 +1,51 @@
+//! A synchronous lock on a thread on which tokio runs tasks: a warning, once. It has a process of its own.
+
+#[path = "server/warnings.rs"]
+#[allow(dead_code, reason = "the server's tests use the rest of it")]
+mod warnings;
+
+use std::sync::{Arc, LazyLock};
+
+use memlock::{Error, Locks, lock};
+use warnings::Warnings;
+
+static LOCKS: LazyLock<Locks> = LazyLock::new(|| Locks::builder().servers("memory:").build().expect("good settings"));
+
+#[lock("k", locks = &LOCKS)]
+fn synchronous() -> Result<(), Error> {
+    Ok(())
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn asynchronous() -> Result<(), Error> {
+    Ok(())
+}
+
+#[test]
+fn blocking_a_worker_is_warned_of_once() {
+    let warnings = Warnings::new();
+    tracing::subscriber::set_global_default(Arc::clone(&warnings)).expect("the first");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .expect("a runtime");
+
+    synchronous().expect("it is free");
+    runtime.block_on(async {
+        tokio::spawn(asynchronous())
+            .await
+            .expect("no panic")
+            .expect("it is free");
+        let blocking = tokio::task::spawn_blocking(synchronous).await;
+        blocking.expect("no panic").expect("it is free");
+        let in_place = tokio::spawn(async { tokio::task::block_in_place(synchronous) }).await;
+        in_place.expect("no panic").expect("it is free");
+    });
+    assert_eq!(warnings.count(), 0, "these block nobody");
+
+    for _ in 0..3 {
+        let on_worker = runtime.block_on(async { tokio::spawn(async { synchronous() }).await });
+        on_worker.expect("no panic").expect("it is free");
+    }
+    assert_eq!(warnings.count(), 1);
+}
