@@ -4,7 +4,7 @@
 //! use ::memlock::__private as __memlock;
 //! let __memlock_return = __memlock::Return::<R>::new();
 //! let __memlock_entering = __memlock_return.__memlock_enter_async(OPTIONS, [KEYS]);
-//! __memlock_entering.run(async move {
+//! __memlock_entering.run(__memlock_return.__memlock_ending(), async move {
 //!     if false { return __memlock_return.__memlock_value(()); }
 //!     BODY
 //! }).await
@@ -15,7 +15,7 @@
 //! never run: it says what the body returns before the first `return` or `?` in it would have to be guessed from.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
-use quote::quote_spanned;
+use quote::{ToTokens as _, quote_spanned};
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
 use crate::expand::{failed, relocated, signature_span, site};
@@ -41,15 +41,16 @@ pub(crate) fn names_return(locked: &Locked) -> bool {
 
 /// The call that enters and runs `body`.
 fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
+    let ending = ending(locked);
     if locked.otherwise.is_none() {
         let run = if locked.checks_lease { "run_and_check" } else { "run" };
         let run = Ident::new(run, site());
-        return quote_spanned!(site()=> __memlock_entering.#run(#body).await);
+        return quote_spanned!(site()=> __memlock_entering.#run(#ending, #body).await);
     }
     let failed = failed(locked);
     if locked.checks_lease {
         return quote_spanned! {site()=>
-            match __memlock_entering.run_and_check(#body).await {
+            match __memlock_entering.run_and_check(#ending, #body).await {
                 ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
                 #failed
             }
@@ -58,10 +59,35 @@ fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
     // Apart, for `otherwise` may need what the body takes.
     quote_spanned! {site()=>
         match __memlock_entering.enter().await {
-            ::core::result::Result::Ok(__memlock_held) => __memlock_held.run(#body).await,
+            ::core::result::Result::Ok(__memlock_held) => __memlock_held.run(#ending, #body).await,
             #failed
         }
     }
+}
+
+/// Whether the release is waited for: what the body returned is kept meanwhile, so it has to be `Send` where the future is.
+/// Of a type that cannot be written it is not known.
+fn ending(locked: &Locked) -> TokenStream {
+    match &locked.returns {
+        Returns::Type(ty) if !is_inferred(ty.to_token_stream()) => {
+            if names_return(locked) {
+                quote_spanned!(site()=> __memlock_return.__memlock_ending())
+            } else {
+                quote_spanned!(site()=> __memlock::Return::<#ty>::new().__memlock_ending())
+            }
+        }
+        Returns::Type(_) | Returns::Hidden | Returns::Never => quote_spanned!(site()=> __memlock::Leaves),
+    }
+}
+
+/// Whether a part of the type is `_`.
+fn is_inferred(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "_",
+        TokenTree::Punct(punct) => punct.as_char() == '_',
+        TokenTree::Group(group) => is_inferred(group.stream()),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 /// The body, as a future.

@@ -117,17 +117,21 @@ pub struct AsyncHeld {
 
 impl AsyncHeld {
     /// Runs the body, and releases.
-    pub fn run<F: Future>(self, body: F) -> Run<F> {
+    pub fn run<F: Future, E: Ending<F::Output>>(self, _: E, body: F) -> Run<F, E> {
         Run {
             body: InFrame::new(Some(Arc::clone(&self.frame)), body),
             held: Some(self),
-            ending: None,
-            output: None,
+            release: None,
+            kept: E::Kept::default(),
         }
     }
 
     /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
-    pub async fn run_and_check<F: Future>(self, body: F) -> (F::Output, Option<Error>) {
+    pub fn run_and_check<F: Future>(
+        self,
+        ending: impl Ending<(F::Output, Option<Error>)>,
+        body: F,
+    ) -> impl Future<Output = (F::Output, Option<Error>)> {
         let frame = Arc::clone(&self.frame);
         // Looked at before the release, which ends the lease.
         let checked = async move {
@@ -135,7 +139,7 @@ impl AsyncHeld {
             let lost = frame.lease().and_then(|lease| lease.check().err());
             (output, lost)
         };
-        self.run(checked).await
+        self.run(ending, checked)
     }
 
     async fn release(mut self) {
@@ -158,20 +162,65 @@ impl Drop for AsyncHeld {
     }
 }
 
+/// Whether the release is waited for, after a body that returns an `R`.
+pub trait Ending<R> {
+    /// What the future keeps of the body's output meanwhile.
+    type Kept: Default;
+
+    /// The output comes back where the release is not waited for.
+    fn keep(kept: &mut Self::Kept, output: R) -> Option<R>;
+
+    /// What was kept.
+    fn kept(kept: &mut Self::Kept) -> Option<R>;
+}
+
+/// The release is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits;
+
+/// The release is begun, and ends in the background: for outputs that are not `Send`, with which the future would not be.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaves;
+
+impl<R> Ending<R> for Waits {
+    type Kept = Option<R>;
+
+    fn keep(kept: &mut Option<R>, output: R) -> Option<R> {
+        *kept = Some(output);
+        None
+    }
+
+    fn kept(kept: &mut Option<R>) -> Option<R> {
+        kept.take()
+    }
+}
+
+impl<R> Ending<R> for Leaves {
+    type Kept = ();
+
+    fn keep((): &mut (), output: R) -> Option<R> {
+        Some(output)
+    }
+
+    fn kept((): &mut ()) -> Option<R> {
+        None
+    }
+}
+
 pin_project! {
     /// A body under its locks. Dropping it drops the body, and then releases in the background.
     #[must_use = "futures do nothing unless they are polled"]
-    pub struct Run<F: Future> {
+    pub struct Run<F: Future, E: Ending<F::Output>> {
         #[pin]
         body: InFrame<F>,
         held: Option<AsyncHeld>,
         // The release, once the body is done.
-        ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-        output: Option<F::Output>,
+        release: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        kept: E::Kept,
     }
 }
 
-impl<F: Future> Future for Run<F> {
+impl<F: Future, E: Ending<F::Output>> Future for Run<F, E> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -184,18 +233,21 @@ impl<F: Future> Future for Run<F> {
             if !held.owns {
                 return Poll::Ready(output);
             }
-            *this.output = Some(output);
-            *this.ending = Some(Box::pin(held.release()));
+            if let Some(output) = E::keep(this.kept, output) {
+                // Dropped, it releases in the background.
+                return Poll::Ready(output);
+            }
+            *this.release = Some(Box::pin(held.release()));
         }
-        if let Some(ending) = this.ending {
-            std::task::ready!(ending.as_mut().poll(context));
+        if let Some(release) = this.release {
+            std::task::ready!(release.as_mut().poll(context));
         }
-        *this.ending = None;
-        this.output.take().map_or(Poll::Pending, Poll::Ready)
+        *this.release = None;
+        E::kept(this.kept).map_or(Poll::Pending, Poll::Ready)
     }
 }
 
-impl<F: Future> fmt::Debug for Run<F> {
+impl<F: Future, E: Ending<F::Output>> fmt::Debug for Run<F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
     }

@@ -116,3 +116,41 @@ async fn not_send(counter: &Rc<u8>) -> u8 {
 fn a_future_that_is_not_send_need_not_be() {
     assert_eq!(block_on(not_send(&Rc::new(7))), 7);
 }
+
+#[lock("k", locks = &LOCKS)]
+async fn gives_what_is_not_send(value: u8) -> Result<Rc<u8>, Box<dyn std::error::Error>> {
+    pause().await;
+    Ok(Rc::new(value))
+}
+
+#[lock("k", locks = &LOCKS, on_lost = error)]
+async fn checks_what_is_not_send(value: u8) -> Result<Rc<u8>, Box<dyn std::error::Error>> {
+    pause().await;
+    Ok(Rc::new(value))
+}
+
+#[lock("k", locks = &LOCKS, otherwise = Rc::new(0))]
+async fn otherwise_what_is_not_send(value: u8) -> Rc<u8> {
+    pause().await;
+    Rc::new(value)
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn hides_what_is_not_send(value: u8) -> impl std::ops::Deref<Target = u8> {
+    pause().await;
+    Rc::new(value)
+}
+
+#[lock("k", locks = &LOCKS)]
+fn boxes_what_is_not_send(value: u8) -> std::pin::Pin<Box<dyn Future<Output = Rc<u8>> + Send>> {
+    Box::pin(async move { Rc::new(value) })
+}
+
+#[test]
+fn a_future_that_gives_what_is_not_send_stays_send() {
+    assert_eq!(*block_on(is_send(gives_what_is_not_send(1))).expect("locked"), 1);
+    assert_eq!(*block_on(is_send(checks_what_is_not_send(2))).expect("locked"), 2);
+    assert_eq!(*block_on(is_send(otherwise_what_is_not_send(3))), 3);
+    assert_eq!(*block_on(is_send(hides_what_is_not_send(4))), 4);
+    assert_eq!(*block_on(is_send(boxes_what_is_not_send(5))), 5);
+}

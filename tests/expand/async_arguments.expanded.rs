@@ -23,11 +23,15 @@ async fn send<T: Into<Message>>(
         );
     let (from, to) = __memlock_arg1;
     __memlock_entering
-        .run(async move {
-            if false {
-                return __memlock_return.__memlock_value((#[cfg(unix)] what, to, from));
-            }
-            { deliver(from, to, what.into(), id).await }
-        })
+        .run(
+            __memlock_return.__memlock_ending(),
+            async move {
+                if false {
+                    return __memlock_return
+                        .__memlock_value((#[cfg(unix)] what, to, from));
+                }
+                { deliver(from, to, what.into(), id).await }
+            },
+        )
         .await
 }

@@ -11,12 +11,15 @@ impl Account {
                 [__memlock::key(&::core::format_args!("account/{}", self.id))],
             );
         __memlock_entering
-            .run(async move {
-                if false {
-                    return __memlock_return.__memlock_value(());
-                }
-                { self.store(self.load().await? + amount).await }
-            })
+            .run(
+                __memlock_return.__memlock_ending(),
+                async move {
+                    if false {
+                        return __memlock_return.__memlock_value(());
+                    }
+                    { self.store(self.load().await? + amount).await }
+                },
+            )
             .await
     }
 }
@@ -28,7 +31,7 @@ async fn hidden() -> impl Iterator<Item = u8> {
                 .name("hidden"),
             [__memlock::key("")],
         );
-    __memlock_entering.run(async move { find().await }).await
+    __memlock_entering.run(__memlock::Leaves, async move { find().await }).await
 }
 async fn lead() -> ! {
     use ::memlock::__private as __memlock;
@@ -40,10 +43,13 @@ async fn lead() -> ! {
             [__memlock::key("")],
         );
     __memlock_entering
-        .run(async move {
-            loop {
-                work().await;
-            }
-        })
+        .run(
+            __memlock::Leaves,
+            async move {
+                loop {
+                    work().await;
+                }
+            },
+        )
         .await
 }

@@ -12,12 +12,15 @@ async fn try_now(id: u64) -> Outcome {
     match __memlock_entering.enter().await {
         ::core::result::Result::Ok(__memlock_held) => {
             __memlock_held
-                .run(async move {
-                    if false {
-                        return __memlock_return.__memlock_value(());
-                    }
-                    { work(id).await }
-                })
+                .run(
+                    __memlock_return.__memlock_ending(),
+                    async move {
+                        if false {
+                            return __memlock_return.__memlock_value(());
+                        }
+                        { work(id).await }
+                    },
+                )
                 .await
         }
         ::core::result::Result::Err(__memlock_error) => {
@@ -41,12 +44,15 @@ async fn long_work(id: u64) -> io::Result<u64> {
             [__memlock::key(&id)],
         );
     __memlock_entering
-        .run_and_check(async move {
-            if false {
-                return __memlock_return.__memlock_value(());
-            }
-            { work(id).await }
-        })
+        .run_and_check(
+            __memlock_return.__memlock_ending(),
+            async move {
+                if false {
+                    return __memlock_return.__memlock_value(());
+                }
+                { work(id).await }
+            },
+        )
         .await
 }
 async fn long_guess(id: u64) -> Option<u64> {
@@ -60,12 +66,15 @@ async fn long_guess(id: u64) -> Option<u64> {
             [__memlock::key(&id)],
         );
     match __memlock_entering
-        .run_and_check(async move {
-            if false {
-                return __memlock_return.__memlock_value(());
-            }
-            { work(id).await.ok() }
-        })
+        .run_and_check(
+            __memlock_return.__memlock_ending(),
+            async move {
+                if false {
+                    return __memlock_return.__memlock_value(());
+                }
+                { work(id).await.ok() }
+            },
+        )
         .await
     {
         ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,

@@ -10,6 +10,7 @@ fn boxed<'a>(id: &'a str) -> Pin<Box<dyn Future<Output = io::Result<u64>> + Send
             );
         __memlock_entering
             .run(
+                __memlock::Return::<io::Result<u64>>::new().__memlock_ending(),
                 __memlock::returned(move || -> Pin<
                     Box<dyn Future<Output = io::Result<u64>> + Send + 'a>,
                 > {
@@ -36,6 +37,7 @@ fn named(id: &str) -> BoxFuture<'_, u64> {
             ::core::result::Result::Ok(__memlock_held) => {
                 __memlock_held
                     .run(
+                        __memlock::Return::<u64>::new().__memlock_ending(),
                         __memlock::returned(move || -> BoxFuture<'_, u64> {
                             work(id).boxed()
                         }),
@@ -57,7 +59,10 @@ fn hidden(id: u64) -> impl Future<Output = io::Result<u64>> + Send {
                 [__memlock::key(&id)],
             );
         __memlock_entering
-            .run(__memlock::returned(move || { async move { work(id).await } }))
+            .run(
+                __memlock::Return::<io::Result<u64>>::new().__memlock_ending(),
+                __memlock::returned(move || { async move { work(id).await } }),
+            )
             .await
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::entry::{AsyncHeld, Prepared, Reporting, enter_async};
+use crate::entry::{AsyncHeld, Ending, Prepared, Reporting, enter_async};
 use crate::error::Error;
 
 /// What becomes of a lock error, for a body that returns an `R`.
@@ -148,22 +148,30 @@ impl<P> Entering<P> {
     }
 
     /// Acquires, runs the body, and releases.
-    pub fn run<B: Future>(self, body: B) -> impl Future<Output = P::Outcome>
+    pub fn run<B: Future>(self, ending: impl Ending<B::Output>, body: B) -> impl Future<Output = P::Outcome>
     where
         P: Policy<B::Output>,
     {
-        self.then(body, AsyncHeld::run, P::returned)
+        self.then(body, |held, body| held.run(ending, body), P::returned)
     }
 
     /// The same; and a success under a lease that did not last is a failure (`on_lost = error`).
-    pub fn run_and_check<B: Future>(self, body: B) -> impl Future<Output = P::Outcome>
+    pub fn run_and_check<B: Future>(
+        self,
+        ending: impl Ending<(B::Output, Option<Error>)>,
+        body: B,
+    ) -> impl Future<Output = P::Outcome>
     where
         P: Policy<B::Output>,
     {
-        self.then(body, AsyncHeld::run_and_check, |(returned, lost)| match lost {
-            Some(lost) if P::succeeded(&returned) => P::failed(lost),
-            _ => P::returned(returned),
-        })
+        self.then(
+            body,
+            |held, body| held.run_and_check(ending, body),
+            |(returned, lost)| match lost {
+                Some(lost) if P::succeeded(&returned) => P::failed(lost),
+                _ => P::returned(returned),
+            },
+        )
     }
 
     fn then<B: Future, Run: Future>(

@@ -19,7 +19,7 @@ pub use self::key_fn::*;
 pub use self::length::IntoDuration;
 pub use self::options::Options;
 pub use self::returns::{Opaque, Return, otherwise};
-pub use crate::entry::{AsyncHeld, Held, OnUnavailable};
+pub use crate::entry::{AsyncHeld, Held, Leaves, OnUnavailable, Waits};
 pub use crate::key::{IntoKey, Key};
 
 /// The key that a value is.

@@ -24,7 +24,7 @@ use std::ops::Deref;
 
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
-use crate::entry::{Held, Reporting};
+use crate::entry::{Held, Leaves, Reporting, Waits};
 use crate::error::Error;
 use crate::key::Key;
 
@@ -64,7 +64,9 @@ steps! {
     /// The step of the futures (of an async function: of those whose future gives another).
     Lazy => Plain;
     /// The step of everything else.
-    Plain;
+    Plain => Last;
+    /// The step of what may not be `Send`.
+    Last;
 }
 
 /// Stands for a return type that cannot be named: `impl Trait`, or `!`. Nothing is ever returned as one.
@@ -215,6 +217,22 @@ impl<R> Plain<R> {
     pub fn __memlock_value<A>(self, arguments: A) -> R {
         drop(arguments);
         unreachable!("an expansion names this behind `if false`")
+    }
+}
+
+// Whether an async function waits for its release.
+
+impl<R: Send> Plain<R> {
+    /// What was returned may be kept meanwhile.
+    pub fn __memlock_ending(self) -> Waits {
+        Waits
+    }
+}
+
+impl<R> Last<R> {
+    /// What was returned is no part of the future, which would not be `Send` with it.
+    pub fn __memlock_ending(self) -> Leaves {
+        Leaves
     }
 }
 
