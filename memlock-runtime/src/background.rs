@@ -7,12 +7,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Sleep;
 
 static HANDLE: OnceCell<Handle> = OnceCell::new();
@@ -24,11 +25,17 @@ static HANDLE: OnceCell<Handle> = OnceCell::new();
 /// When the system gives no thread, or no descriptor for the loop. The next call tries again.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
     HANDLE.get_or_try_init(|| {
+        // The thread first: where there is none, there must be no loop to be dropped, which panics inside another of tokio's.
+        let (hand_over, handed_over) = mpsc::sync_channel::<Runtime>(1);
+        thread::Builder::new().name("memlock".to_owned()).spawn(move || {
+            if let Ok(runtime) = handed_over.recv() {
+                runtime.block_on(std::future::pending::<()>());
+            }
+        })?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let handle = runtime.handle().clone();
-        thread::Builder::new()
-            .name("memlock".to_owned())
-            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        // The thread waits for it.
+        let _ = hand_over.send(runtime);
         Ok(handle)
     })
 }
@@ -38,6 +45,37 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     match handle() {
         Ok(handle) => drop(handle.spawn(task)),
         Err(error) => tracing::error!(target: "memlock", %error, "no thread for background work"),
+    }
+}
+
+/// Waits for `future` on this thread for up to `limit`; `None` when that is over. It works inside of any executor, where it
+/// holds up the thread.
+pub(crate) fn wait_for<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
+    let (bell, rung) = mpsc::sync_channel(1);
+    let waker = Waker::from(Arc::new(Bell(bell)));
+    let timer = Timer::after(limit);
+    let mut either = std::pin::pin!(either(&mut future, timer));
+    loop {
+        match either.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Either::First(output)) => return Some(output),
+            Poll::Ready(Either::Second(())) => return None,
+            // Not longer than this even on the background thread itself, where no timer rings meanwhile.
+            Poll::Pending => {
+                if rung.recv_timeout(limit).is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Wakes a thread that waits; one that is awake, the next time it waits.
+struct Bell(mpsc::SyncSender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        // Full: it was rung already.
+        let _ = self.0.try_send(());
     }
 }
 

@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use super::handshake::{GREETING, Handshake, Peer, Unfit};
 use super::progress::{Progress, Step};
-use super::transport::{Broken, Limit, Stream, Transport};
-use super::trouble::Trouble;
+use super::transport::{Broken, Input, Limit, Stream, Transport};
+use super::trouble::{Trouble, quoted};
 use crate::key::ItemName;
 use crate::store::{Instance, Request};
+
+/// How often it is read from at most, when nobody is to wait for it: the longest reply fits in several times.
+const MOST_READS: u32 = 64;
 
 /// A connection that has passed the handshake.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl Connection {
         let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, broken)| broken);
         loop {
             if let Some(peer) = handshake.read(&mut transport.input).map_err(NotOpened::from)? {
+                nothing_more(&transport.input)?;
                 return Ok(Box::new(Connection {
                     peer,
                     idle_since: limit.began(),
@@ -114,14 +118,17 @@ impl Connection {
         Ok(())
     }
 
-    /// The same with what has come, without blocking.
+    /// The same with what has come, without blocking, and without being kept by a server that sends and sends.
     pub(super) fn receive_now(&mut self) -> Result<(), Broken> {
-        while !self.advance()? {
+        for _ in 0..MOST_READS {
+            if self.advance()? {
+                return Ok(());
+            }
             if !self.transport.read_now()? {
-                return Err(Broken::Late);
+                break;
             }
         }
-        Ok(())
+        Err(Broken::Late)
     }
 
     /// Uses up what has been read. Whether all replies are there.
@@ -147,6 +154,17 @@ impl Connection {
     pub(super) fn is_reusable(&self) -> bool {
         // A byte too many belongs to no request: what comes next on this connection would not be in step.
         self.progress.is_in_step() && self.transport.input.unread().is_empty()
+    }
+}
+
+/// What has come before it was asked for would be taken for the reply to what is asked next.
+pub(super) fn nothing_more(input: &Input) -> Result<(), NotOpened> {
+    match input.unread() {
+        [] => Ok(()),
+        more => Err(NotOpened::Failed(Trouble::new(format!(
+            "it does not keep to the protocol: after its reply to `stats` comes {}",
+            quoted(more)
+        )))),
     }
 }
 

@@ -4,11 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use tokio::sync::Notify;
+
 use super::address::{Place, Server};
-use super::node::Node;
 use super::pipe::{Reader, Writer};
 use super::transport::{Limit, Stream};
 use super::trouble::Trouble;
@@ -51,17 +52,13 @@ impl Dialer {
         }
     }
 
-    /// The same on the background thread, for the connection that all tasks share. `node` is the one that this is part of.
-    pub(super) async fn dial_shared(&self, node: &Arc<Node>, mut limit: Limit) -> Result<(Reader, Writer), Trouble> {
+    /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
+    pub(super) async fn dial_shared(&self) -> Result<(Reader, Writer), Trouble> {
         let address = match &self.place {
             Place::Address(address) => *address,
             Place::Name { host, port } => {
-                let (node, name, port) = (Arc::clone(node), host.clone(), *port);
-                // The system's lookup blocks.
-                let lookup = tokio::task::spawn_blocking(move || node.dialer().resolve(&name, port, &mut limit));
-                lookup
-                    .await
-                    .map_err(|_| Trouble::new(format!("looking up the name `{host}` failed")))??
+                let found = self.lookup.call_async(lookup_of(host, *port)).await;
+                chosen(host, found)?
             }
             #[cfg(unix)]
             Place::Local(path) => {
@@ -84,13 +81,19 @@ impl Dialer {
 
     /// Names are looked up for each new connection, since they move.
     fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Trouble> {
-        let name = host.to_owned();
-        let addresses = self
-            .lookup
-            .call(limit, move || Ok((name.as_str(), port).to_socket_addrs()?.collect()))
-            .map_err(|error| Trouble::caused(format!("cannot look up the name `{host}`"), error))?;
-        choose(host, &addresses).map_err(Trouble::new)
+        chosen(host, self.lookup.call(limit, lookup_of(host, port)))
     }
+}
+
+/// The system's lookup, which blocks.
+fn lookup_of(host: &str, port: u16) -> impl Fn() -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static {
+    let name = host.to_owned();
+    move || Ok((name.as_str(), port).to_socket_addrs()?.collect())
+}
+
+fn chosen(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Trouble> {
+    let addresses = found.map_err(|error| Trouble::caused(format!("cannot look up the name `{host}`"), error))?;
+    choose(host, &addresses).map_err(Trouble::new)
 }
 
 fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
@@ -155,6 +158,8 @@ struct Unbounded<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
+    /// The same for those who wait without blocking.
+    told: Notify,
 }
 
 #[derive(Debug)]
@@ -176,6 +181,7 @@ impl<T> Default for Unbounded<T> {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 changed: Condvar::new(),
+                told: Notify::new(),
             }),
         }
     }
@@ -184,52 +190,99 @@ impl<T> Default for Unbounded<T> {
 impl<T: Send + 'static> Unbounded<T> {
     fn call(&self, limit: &mut Limit, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
         let shared = &*self.shared;
-        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting += 1;
-        let result = loop {
+        let _waiting = Waiting::begin(shared);
+        let mut state = shared.state();
+        loop {
             if let Some(result) = state.result.take() {
-                break result;
+                return result;
             }
             let left = limit.look();
             if left.is_zero() {
-                break Err(io::ErrorKind::TimedOut.into());
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            if !state.running {
-                match self.start(call.clone()) {
-                    Ok(()) => state.running = true,
-                    Err(error) => break Err(error),
-                }
-            }
+            self.start(&mut state, &call)?;
             state = shared
                 .changed
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-        };
+        }
+    }
+
+    /// The same without blocking, until it is there or the future is dropped.
+    async fn call_async(&self, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
+        let shared = &*self.shared;
+        let _waiting = Waiting::begin(shared);
+        loop {
+            let mut told = std::pin::pin!(shared.told.notified());
+            // Before the result is looked for, so that it is not missed.
+            told.as_mut().enable();
+            {
+                let mut state = shared.state();
+                if let Some(result) = state.result.take() {
+                    return result;
+                }
+                self.start(&mut state, &call)?;
+            }
+            told.await;
+        }
+    }
+
+    /// Makes the call, unless it is being made.
+    fn start(
+        &self,
+        state: &mut State<T>,
+        call: &(impl Fn() -> io::Result<T> + Clone + Send + 'static),
+    ) -> io::Result<()> {
+        if state.running {
+            return Ok(());
+        }
+        let (shared, call) = (Arc::clone(&self.shared), call.clone());
+        thread::Builder::new().name("memlock-dial".to_owned()).spawn(move || {
+            let result = call();
+            let mut state = shared.state();
+            state.running = false;
+            if state.waiting > 0 {
+                state.result = Some(result);
+            }
+            shared.tell();
+        })?;
+        state.running = true;
+        Ok(())
+    }
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        self.told.notify_waiters();
+    }
+}
+
+/// One who waits for the result, until it is dropped.
+struct Waiting<'a, T>(&'a Shared<T>);
+
+impl<'a, T> Waiting<'a, T> {
+    fn begin(shared: &'a Shared<T>) -> Waiting<'a, T> {
+        shared.state().waiting += 1;
+        Waiting(shared)
+    }
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
         state.waiting -= 1;
         if state.waiting == 0 {
             state.result = None;
         } else {
             // Another caller's turn: its result was taken here, or it is to make its own call.
-            shared.changed.notify_all();
+            self.0.tell();
         }
-        result
-    }
-
-    fn start(&self, call: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        thread::Builder::new()
-            .name("memlock-dial".to_owned())
-            .spawn(move || {
-                let result = call();
-                let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.running = false;
-                if state.waiting > 0 {
-                    state.result = Some(result);
-                }
-                shared.changed.notify_all();
-            })
-            .map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 //! decided as in `node`, of which this is the other half.
 
 use std::future::Future as _;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::node::{Node, failed};
-use super::pipe::{NotTaken, Pipe, not_taken};
+use super::pipe::{NotTaken, Pipe, Ticket, not_taken};
 use super::transport::Limit;
 use super::trouble::Trouble;
 use crate::background::{self, Timer};
@@ -24,7 +25,13 @@ pub(super) type Opened = Result<Arc<Pipe>, Unopened>;
 pub(super) enum Unopened {
     Failed(Source),
     TooYoung(Instance),
+    /// The limit of each of them is over.
+    Late,
 }
+
+/// How many pipes a batch is offered to before it is given up. Each may be retired by other callers' bad luck before the
+/// batch gets to it, and each costs a connection.
+const MOST_PIPES: u8 = 4;
 
 /// A batch on its way.
 #[derive(Debug)]
@@ -35,21 +42,23 @@ pub(super) struct Shared {
     limit: Limit,
     /// Rings when the limit is over; wound up when there is something to wait for.
     timer: Option<Timer>,
+    /// How many pipes were asked for.
+    pipes: u8,
     stage: Stage,
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it lives in a box")]
 enum Stage {
     /// A new pipe is being opened.
     Opening(oneshot::Receiver<Opened>),
     /// The batch was submitted.
     Sent {
-        pipe: Arc<Pipe>,
-        outcome: oneshot::Receiver<Answer>,
+        ticket: Ticket,
         /// Whether the pipe was opened for this batch: it was not closed while it was idle.
         is_fresh: bool,
     },
-    /// Something definite.
+    /// Something definite, until it is told.
     Over(Option<Answer>),
 }
 
@@ -61,47 +70,69 @@ impl Shared {
             only_on,
             limit,
             timer: None,
+            pipes: 0,
             stage: Stage::Over(None),
         };
         shared.stage = if limit.is_over() {
-            shared.no_time()
+            over(no_time())
         } else {
             match shared.node.pipe() {
-                Some(pipe) => shared.submit(pipe, false),
+                Some(pipe) => shared.submit(&pipe, false),
                 None => shared.open(),
             }
         };
         shared
     }
 
-    fn open(&self) -> Stage {
+    fn open(&mut self) -> Stage {
+        self.pipes += 1;
         Stage::Opening(self.node.open_pipe(self.limit))
     }
 
-    fn submit(&self, pipe: Arc<Pipe>, is_fresh: bool) -> Stage {
+    fn submit(&mut self, pipe: &Arc<Pipe>, is_fresh: bool) -> Stage {
         if self.only_on.is_some_and(|wanted| wanted != pipe.instance()) {
             let trouble = Trouble::new("it was restarted: another instance answers");
-            let answer = failed(Some(pipe.instance()), Damage::OtherInstance, trouble.into_source());
-            return Stage::Over(Some(answer));
+            let source = trouble.into_source();
+            return over(failed(Some(pipe.instance()), Damage::OtherInstance, source));
         }
         match pipe.submit(&self.batch, self.node.clock()) {
-            Ok(outcome) => Stage::Sent {
-                pipe,
-                outcome,
-                is_fresh,
-            },
-            Err(NotTaken::Retired) if !is_fresh => self.open(),
-            Err(why) => Stage::Over(Some(not_taken(pipe.instance(), why))),
+            Ok(ticket) => Stage::Sent { ticket, is_fresh },
+            // Between its opening and now others may have met with trouble on it.
+            Err(NotTaken::Retired) if self.pipes < MOST_PIPES => self.open(),
+            Err(why) => over(not_taken(pipe.instance(), why)),
         }
     }
 
-    fn no_time(&self) -> Stage {
-        let trouble = Trouble::new("there was no time left to ask it");
-        Stage::Over(Some(failed(None, Damage::NotSent, trouble.into_source())))
+    /// After the opening of a pipe.
+    fn opened(&mut self, opened: Result<Opened, oneshot::error::RecvError>) -> Stage {
+        let is_over = self.limit.look().is_zero();
+        match opened {
+            // It was opened, and this future was not polled in time.
+            Ok(Ok(_)) if is_over => over(no_time()),
+            Ok(Ok(pipe)) => self.submit(&pipe, true),
+            Ok(Err(Unopened::Failed(source))) => over(failed(None, Damage::NotSent, source)),
+            Ok(Err(Unopened::TooYoung(instance))) => over(too_young(instance)),
+            // Whoever came at the last moment to one that was given up has time left.
+            Ok(Err(Unopened::Late)) if !is_over => self.open(),
+            Ok(Err(Unopened::Late)) => over(never_opened()),
+            Err(_) if !is_over && self.pipes < MOST_PIPES && background::handle().is_ok() => self.open(),
+            Err(_) => over(no_background()),
+        }
     }
 
-    fn writes(&self) -> bool {
-        self.batch.iter().any(Request::writes)
+    /// After the outcome on a pipe.
+    fn answered(&mut self, answer: Answer, instance: Instance, is_fresh: bool) -> Stage {
+        let damage = answer.fault.as_ref().map(|fault| fault.damage);
+        if let Some(Damage::Cut | Damage::NotSent | Damage::Late) = damage {
+            self.node.forget(instance);
+        }
+        // Closed while it was idle. Reading twice does no harm, nor does what was never sent.
+        let writes = self.batch.iter().any(Request::writes);
+        let is_harmless = damage == Some(Damage::NotSent) || damage == Some(Damage::Cut) && !writes;
+        if is_harmless && !is_fresh && !self.limit.look().is_zero() {
+            return self.open();
+        }
+        over(answer)
     }
 
     /// Whether the limit is over.
@@ -110,124 +141,63 @@ impl Shared {
         let timer = self.timer.get_or_insert_with(|| Timer::after(limit.look()));
         Pin::new(timer).poll(context)
     }
+
+    /// After the limit.
+    fn late(&mut self) -> Stage {
+        match mem::replace(&mut self.stage, Stage::Over(None)) {
+            Stage::Opening(_) => over(never_opened()),
+            Stage::Sent { ticket, .. } => over(ticket.late()),
+            stage @ Stage::Over(_) => stage,
+        }
+    }
 }
 
 impl Exchange for Shared {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
         loop {
-            match &mut self.stage {
-                Stage::Opening(opened) => {
-                    self.stage = match Pin::new(opened).poll(context) {
-                        Poll::Ready(Ok(Ok(pipe))) => self.submit(pipe, true),
-                        Poll::Ready(Ok(Err(Unopened::Failed(source)))) => {
-                            Stage::Over(Some(failed(None, Damage::NotSent, source)))
-                        }
-                        Poll::Ready(Ok(Err(Unopened::TooYoung(instance)))) => Stage::Over(Some(too_young(instance))),
-                        // Who opened it for all had less time, or there is no background thread.
-                        Poll::Ready(Err(_)) if !self.limit.look().is_zero() && background::handle().is_ok() => {
-                            self.open()
-                        }
-                        Poll::Ready(Err(_)) => self.no_time(),
-                        Poll::Pending => match self.poll_limit(context) {
-                            Poll::Ready(()) => self.no_time(),
-                            Poll::Pending => return Poll::Pending,
-                        },
-                    };
-                }
-                Stage::Sent {
-                    pipe,
-                    outcome,
-                    is_fresh,
-                } => {
-                    let instance = pipe.instance();
-                    let answer = match Pin::new(outcome).poll(context) {
-                        Poll::Ready(Ok(answer)) => answer,
-                        Poll::Ready(Err(_)) => {
-                            let trouble = Trouble::new("the background thread failed");
-                            failed(Some(instance), Damage::Late, trouble.into_source())
-                        }
-                        Poll::Pending => {
-                            if self.poll_limit(context).is_pending() {
-                                return Poll::Pending;
-                            }
-                            return Poll::Ready(self.late());
-                        }
-                    };
-                    let is_fresh = *is_fresh;
-                    let damage = answer.fault.as_ref().map(|fault| fault.damage);
-                    if let Some(Damage::Cut | Damage::NotSent | Damage::Late) = damage {
-                        self.node.forget(instance);
-                    }
-                    // Closed while it was idle. Reading twice does no harm, nor does what was never sent.
-                    let is_harmless = damage == Some(Damage::NotSent) || damage == Some(Damage::Cut) && !self.writes();
-                    if is_harmless && !is_fresh {
-                        self.stage = self.open();
-                        continue;
-                    }
-                    return Poll::Ready(answer);
+            let next = match &mut self.stage {
+                Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
+                Stage::Sent { ticket, is_fresh } => {
+                    let (instance, is_fresh) = (ticket.instance(), *is_fresh);
+                    let answer = ticket.poll(context);
+                    answer.map(|answer| self.answered(answer, instance, is_fresh))
                 }
                 Stage::Over(answer) => return answer.take().map_or(Poll::Pending, Poll::Ready),
-            }
+            };
+            self.stage = match next {
+                Poll::Ready(stage) => stage,
+                Poll::Pending if self.poll_limit(context).is_ready() => self.late(),
+                Poll::Pending => return Poll::Pending,
+            };
         }
     }
 
-    fn abandon(mut self: Box<Self>) -> Option<Box<dyn Pending>> {
-        self.outstanding()
-    }
-}
-
-impl Shared {
-    /// The limit is over and the outcome is not there.
-    fn late(&mut self) -> Answer {
-        let Stage::Sent { pipe, .. } = &self.stage else {
-            return failed(
-                None,
-                Damage::NotSent,
-                Trouble::new("there was no time left to ask it").into_source(),
-            );
-        };
-        // The next batch is to try another connection.
-        pipe.retire();
-        let trouble = Trouble::new("it does not answer (no reply within the limit)");
-        let mut answer = failed(Some(pipe.instance()), Damage::Late, trouble.into_source());
-        answer.pending = self.outstanding();
-        answer
-    }
-
-    /// Of a batch that was sent, and writes: what to listen to.
-    fn outstanding(&mut self) -> Option<Box<dyn Pending>> {
-        let writes = self.writes();
-        match std::mem::replace(&mut self.stage, Stage::Over(None)) {
-            Stage::Sent { outcome, .. } if writes => Some(Box::new(Outstanding(outcome))),
-            _ => None,
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
+        match self.stage {
+            Stage::Sent { ticket, .. } => ticket.abandon(),
+            Stage::Over(answer) => answer.and_then(|answer| answer.pending),
+            Stage::Opening(_) => None,
         }
     }
 }
 
-/// A batch that nobody waits for any more, and whose outcome still comes over its pipe.
-#[derive(Debug)]
-struct Outstanding(oneshot::Receiver<Answer>);
+fn over(answer: Answer) -> Stage {
+    Stage::Over(Some(answer))
+}
 
-impl Pending for Outstanding {
-    fn wait(mut self: Box<Self>, limit: std::time::Duration) -> Result<Answer, Box<dyn Pending>> {
-        use oneshot::error::TryRecvError::{Closed, Empty};
-        if !limit.is_zero()
-            && let Ok(handle) = background::handle()
-        {
-            let first = background::either(&mut self.0, Timer::after(limit));
-            if let background::Either::First(Ok(answer)) = handle.block_on(first) {
-                return Ok(answer);
-            }
-        }
-        match self.0.try_recv() {
-            Ok(answer) => Ok(answer),
-            Err(Empty) => Err(self),
-            Err(Closed) => {
-                let trouble = Trouble::new("the background thread failed");
-                Ok(failed(None, Damage::Cut, trouble.into_source()))
-            }
-        }
-    }
+fn no_time() -> Answer {
+    let trouble = Trouble::new("there was no time left to ask it");
+    failed(None, Damage::NotSent, trouble.into_source())
+}
+
+fn never_opened() -> Answer {
+    let trouble = Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
+    failed(None, Damage::NotSent, trouble.into_source())
+}
+
+fn no_background() -> Answer {
+    let trouble = Trouble::new("the background thread could not be started, or failed");
+    failed(None, Damage::NotSent, trouble.into_source())
 }
 
 pub(super) fn too_young(instance: Instance) -> Answer {

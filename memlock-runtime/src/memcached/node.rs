@@ -4,6 +4,7 @@
 use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -17,6 +18,7 @@ use super::pool::Pool;
 use super::transport::{Broken, Input, Limit};
 use super::trouble::Trouble;
 use crate::background;
+use crate::clock;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::store::{Answer, Damage, Fault, Instance, Replies, Request};
@@ -38,8 +40,11 @@ pub(super) struct Node {
 enum SharedPipe {
     #[default]
     None,
-    /// It is being opened, for these.
-    Opening(Vec<oneshot::Sender<Opened>>),
+    /// It is being opened, for these, until the last of their limits is over.
+    Opening {
+        waiting: Vec<oneshot::Sender<Opened>>,
+        until: Instant,
+    },
     Open(Arc<Pipe>),
 }
 
@@ -122,26 +127,31 @@ impl Node {
         }
     }
 
-    /// Opens a pipe for all who want one now, within the limit of the first of them. Nothing is ever told where the
-    /// background thread fails.
+    /// Opens a pipe for all who want one now. Nothing is ever told where the background thread fails.
     pub(super) fn open_pipe(self: &Arc<Node>, limit: Limit) -> oneshot::Receiver<Opened> {
         let (told, listener) = oneshot::channel();
         let mut shared = self.shared();
         match &mut *shared {
-            SharedPipe::Opening(waiting) => waiting.push(told),
+            SharedPipe::Opening { waiting, until } => {
+                waiting.push(told);
+                *until = limit.until().max(*until);
+            }
             SharedPipe::Open(pipe) if !pipe.is_retired() => {
                 // Whoever asked is there to be told.
                 let _ = told.send(Ok(Arc::clone(pipe)));
             }
             SharedPipe::None | SharedPipe::Open(_) => {
-                *shared = SharedPipe::Opening(vec![told]);
+                *shared = SharedPipe::Opening {
+                    waiting: vec![told],
+                    until: limit.until(),
+                };
                 drop(shared);
                 let opening = Opening {
                     node: Arc::clone(self),
                     opened: None,
                 };
                 background::spawn(async move {
-                    let opened = opening.node.dial_pipe(limit).await;
+                    let opened = opening.node.dial_pipe().await;
                     opening.end(opened);
                 });
             }
@@ -149,31 +159,38 @@ impl Node {
         listener
     }
 
-    async fn dial_pipe(self: &Arc<Node>, mut limit: Limit) -> Opened {
-        let left = limit.look();
+    async fn dial_pipe(&self) -> Opened {
         let opening = async {
-            let (reader, writer) = self.dialer.dial_shared(self, limit).await.map_err(NotOpened::Failed)?;
+            let (reader, writer) = self.dialer.dial_shared().await.map_err(NotOpened::Failed)?;
             let mut input = Input::new();
             let pipe = Pipe::open(&reader, writer, &mut input).await?;
             self.told_of_evictions(pipe.evicts());
             background::spawn(Arc::clone(&pipe).run(reader, input));
             Ok(pipe)
         };
-        match tokio::time::timeout(left, opening).await {
-            Ok(opened) => opened.map_err(|error| match error {
-                NotOpened::Failed(trouble) => Unopened::Failed(trouble.into_source()),
-                NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
-            }),
-            Err(_) => {
-                let trouble =
-                    Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
-                Err(Unopened::Failed(trouble.into_source()))
+        let mut opening = std::pin::pin!(opening);
+        let mut until = self.wanted_until();
+        loop {
+            if let Ok(opened) = tokio::time::timeout_at(until.into(), opening.as_mut()).await {
+                return opened.map_err(|error| match error {
+                    NotOpened::Failed(trouble) => Unopened::Failed(trouble.into_source()),
+                    NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
+                });
+            }
+            // Somebody with more time may have come meanwhile.
+            let last = mem::replace(&mut until, self.wanted_until());
+            if until <= last {
+                return Err(Unopened::Late);
             }
         }
     }
 
-    pub(super) fn dialer(&self) -> &Dialer {
-        &self.dialer
+    /// Until when the pipe that is being opened is of use to anybody.
+    fn wanted_until(&self) -> Instant {
+        match &*self.shared() {
+            SharedPipe::Opening { until, .. } => *until,
+            SharedPipe::None | SharedPipe::Open(_) => clock::instant(),
+        }
     }
 
     fn shared(&self) -> MutexGuard<'_, SharedPipe> {
@@ -340,7 +357,7 @@ impl Drop for Opening {
             Some(Err(_)) | None => SharedPipe::None,
         };
         let before = mem::replace(&mut *self.node.shared(), next);
-        if let (SharedPipe::Opening(waiting), Some(opened)) = (before, &self.opened) {
+        if let (SharedPipe::Opening { waiting, .. }, Some(opened)) = (before, &self.opened) {
             for told in waiting {
                 // It may have given up.
                 let _ = told.send(opened.clone());

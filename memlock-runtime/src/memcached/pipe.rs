@@ -2,11 +2,11 @@
 //! come back in the same order.
 //!
 //! A batch is written by whoever submits it, on their own thread, as far as the kernel takes it at once. The rest is
-//! written, and all is read, by a task on the background thread, which outlives every caller: a request cannot be
-//! recalled, so what was sent is listened for even when nobody waits for it any more.
+//! written, and all is read, by a task on the background thread, which outlives every caller: what was sent cannot be
+//! recalled, so it is listened for even when its caller does not wait any more. What was not sent is taken back.
 //!
 //! ```text
-//!  open ── late, idle for long, or nobody uses the store any more ──► retired ── all outcomes known ──► closed
+//!  open ── late, idle for long, or nobody uses the store any more ──► retired ── nobody listens any more ──► closed
 //!    │                                                                  ▲
 //!    └── nonsense from the server ── says that it has finished ─────────┘
 //! ```
@@ -14,9 +14,12 @@
 //! A retired pipe takes no more batches; those that it has are listened for until the server answers or closes.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
 use std::mem;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -24,21 +27,26 @@ use tokio::io::{Interest, Ready};
 use tokio::net::tcp;
 #[cfg(unix)]
 use tokio::net::unix;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::connection::NotOpened;
+use super::connection::{NotOpened, nothing_more};
 use super::handshake::{GREETING, Handshake, Peer};
 use super::node::{answered, failed, nonsensical};
 use super::progress::{Progress, Step};
 use super::transport::{Broken, Input};
-use super::trouble::Trouble;
-use crate::background::{Either, either};
+use super::trouble::{Trouble, quoted};
+use crate::background::{self, Either, either};
 use crate::key::ItemName;
-use crate::store::{Answer, Damage, Instance, Request};
+use crate::store::{Answer, Damage, Instance, Pending, Replies, Request};
 
 /// How often an open pipe looks whether anybody still uses it; after two looks without use it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(30);
+
+/// After so many reads and writes in one go others on the background thread have their turn: a server that sends and sends
+/// is to keep nobody waiting but those who ask it.
+const TURN: u32 = 32;
 
 /// For how many such looks a retired pipe goes on listening: a server that has not answered in ten minutes is not going
 /// to.
@@ -96,10 +104,14 @@ impl Reader {
                 input.filled(read);
                 Ok(true)
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(error) if is_for_later(&error) => Ok(false),
             Err(error) => Err(Broken::from_error(error)),
         }
     }
+}
+
+fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// The connection.
@@ -130,13 +142,21 @@ struct State {
     nonsense: Option<String>,
     /// Whether a batch was submitted since the last look.
     is_used: bool,
+    /// The batch that was the first without all its replies at the last look.
+    first_at_last_look: Option<u64>,
+    /// How many looks there were since it was retired.
+    looks_since_retired: u32,
 }
 
 /// A batch that was submitted.
 #[derive(Debug)]
 struct Sent {
+    /// The opaque of its first request, which rises from batch to batch.
+    id: u64,
     /// Where it begins, in bytes since the pipe was opened.
     begins: u64,
+    /// How many bytes it has.
+    length: usize,
     progress: Progress,
     outcome: oneshot::Sender<Answer>,
 }
@@ -172,7 +192,7 @@ impl Pipe {
             if ready.is_writable() && !rest.is_empty() {
                 match writer.try_write(rest) {
                     Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) if is_for_later(&error) => {}
                     Err(error) => {
                         rest = &[];
                         unsent = Some(Broken::from_error(error));
@@ -183,6 +203,7 @@ impl Pipe {
                 reader.read(input).map_err(|broken| unsent.take().unwrap_or(broken))?;
             }
         };
+        nothing_more(input)?;
         let state = State {
             writer: Some(writer),
             output: Vec::new(),
@@ -193,6 +214,8 @@ impl Pipe {
             is_in_doubt: false,
             nonsense: None,
             is_used: true,
+            first_at_last_look: None,
+            looks_since_retired: 0,
         };
         Ok(Arc::new(Pipe {
             peer,
@@ -219,8 +242,8 @@ impl Pipe {
         self.changed.notify_one();
     }
 
-    /// Sends `batch`, now or as soon as the kernel takes it. The outcome comes in any case, or the sender is dropped.
-    pub(super) fn submit(&self, batch: &[Request], clock: &ItemName) -> Result<oneshot::Receiver<Answer>, NotTaken> {
+    /// Sends `batch`, now or as soon as the kernel takes it.
+    pub(super) fn submit(self: &Arc<Pipe>, batch: &[Request], clock: &ItemName) -> Result<Ticket, NotTaken> {
         let mut state = self.state();
         if state.is_retired {
             return Err(NotTaken::Retired);
@@ -240,8 +263,11 @@ impl Pipe {
         let mut progress = Progress::default();
         progress.start(batch, first_opaque, self.peer.opaque_on_miss);
         let (outcome, listener) = oneshot::channel();
+        let length = state.output.len() - before;
         state.sent.push_back(Sent {
+            id: first_opaque,
             begins,
+            length,
             progress,
             outcome,
         });
@@ -255,17 +281,32 @@ impl Pipe {
         if is_left {
             self.changed.notify_one();
         }
-        Ok(listener)
+        Ok(Ticket {
+            pipe: Arc::clone(self),
+            id: first_opaque,
+            writes: batch.iter().any(Request::writes),
+            outcome: listener,
+            is_settled: false,
+        })
     }
 
     /// Reads replies, and writes what the kernel would not take at once, until the pipe is closed.
     pub(super) async fn run(self: Arc<Pipe>, reader: Reader, mut input: Input) {
+        // Also when a waker that somebody gave panics: the others are to learn of it.
+        let ending = Ending(&self);
+        let broken = self.serve(&reader, &mut input).await;
+        mem::forget(ending);
+        self.ended(&broken);
+    }
+
+    async fn serve(&self, reader: &Reader, input: &mut Input) -> Broken {
         let mut look = std::pin::pin!(sleep(IDLE_LOOK));
-        let mut looks_since_retired = 0;
-        let broken = loop {
-            let (is_over, interest) = self.state().outlook();
+        let mut turns = 0;
+        loop {
+            let (is_over, interest, unsendable) = self.state().outlook(self.instance());
+            tell(unsendable);
             if is_over {
-                break Broken::Late;
+                return Broken::Late;
             }
             let event = either(either(reader.ready(interest), self.changed.notified()), look.as_mut()).await;
             match event {
@@ -274,30 +315,60 @@ impl Pipe {
                         self.state().write();
                     }
                     if ready.is_readable() || ready.is_read_closed() {
-                        match reader.read(&mut input) {
-                            Ok(true) => self.received(&mut input),
+                        match reader.read(input) {
+                            Ok(true) => self.received(input),
                             Ok(false) => {}
-                            Err(broken) => break broken,
+                            Err(broken) => return broken,
                         }
                     }
+                    turns = (turns + 1) % TURN;
+                    if turns == 0 {
+                        tokio::task::yield_now().await;
+                    }
                 }
-                Either::First(Either::First(Err(error))) => break Broken::from_error(error),
+                Either::First(Either::First(Err(error))) => return Broken::from_error(error),
                 Either::First(Either::Second(())) => {}
                 Either::Second(()) => {
                     restart(look.as_mut());
-                    if !mem::take(&mut self.state().is_used) {
-                        self.state().is_retired = true;
-                    }
-                    if self.is_retired() {
-                        looks_since_retired += 1;
-                        if looks_since_retired > LONGEST_LISTENING {
-                            break Broken::Late;
-                        }
+                    if self.look() {
+                        return Broken::Late;
                     }
                 }
             }
+        }
+    }
+
+    /// Looks whether it is still of use; done every now and then. Whether it has been of none for too long.
+    pub(super) fn look(&self) -> bool {
+        let mut state = self.state();
+        let first = state.sent.front().map(|sent| sent.id);
+        // It may be that nobody is late who would say that the server hangs: all give up before that.
+        let hangs = first.is_some() && first == state.first_at_last_look;
+        state.first_at_last_look = first;
+        if !mem::take(&mut state.is_used) || hangs {
+            state.is_retired = true;
+        }
+        state.looks_since_retired += u32::from(state.is_retired);
+        state.looks_since_retired > LONGEST_LISTENING
+    }
+
+    /// Where the batch `id` stands, for whoever does not wait for it any longer. What was not sent is taken back.
+    fn give_up(&self, id: u64) -> Standing {
+        let mut state = self.state();
+        let Ok(index) = state.sent.binary_search_by_key(&id, |sent| sent.id) else {
+            return Standing::Over;
         };
-        self.ended(&broken);
+        if state.take_back(index) {
+            return Standing::NotSent;
+        }
+        match state.sent.get(index) {
+            Some(sent) => Standing::Sent {
+                replies: sent.progress.replies.clone(),
+                is_write_open: sent.progress.is_write_open(),
+                nonsense: state.nonsense.clone(),
+            },
+            None => Standing::Over,
+        }
     }
 
     /// Bytes have come.
@@ -309,17 +380,15 @@ impl Pipe {
                 input.consume(input.unread().len());
                 break;
             }
-            let is_in_doubt = state.is_in_doubt;
-            let Some(first) = state.sent.front_mut() else {
-                if !input.unread().is_empty() {
-                    // They belong to no request, and what would come next on this connection to another than it seems.
-                    state.finish(
-                        Some("bytes that nobody asked for".to_owned()),
-                        self.instance(),
-                        &mut outcomes,
-                    );
-                }
+            if input.unread().is_empty() {
                 break;
+            }
+            let (is_in_doubt, taken) = (state.is_in_doubt, state.taken);
+            // Of what was not sent yet, nothing can be answered.
+            let Some(first) = state.sent.front_mut().filter(|sent| sent.begins < taken) else {
+                let what = format!("{}, for which nobody has asked", quoted(input.unread()));
+                state.finish(Some(what), self.instance(), &mut outcomes);
+                continue;
             };
             if is_in_doubt {
                 first.progress.doubt_places();
@@ -393,14 +462,44 @@ impl Pipe {
 }
 
 impl State {
-    /// Whether nothing is left to be done, and else what to wait for.
-    fn outlook(&self) -> (bool, Interest) {
+    /// Whether nothing is left to be done, and else what to wait for; and those that cannot be sent any more.
+    fn outlook(&mut self, instance: Instance) -> (bool, Interest, Outcomes) {
+        let mut unsendable = Outcomes::new();
+        if self.writer.is_none() {
+            while self.sent.back().is_some_and(|sent| sent.begins >= self.taken) {
+                if let Some(sent) = self.sent.pop_back() {
+                    let trouble = Trouble::new("the connection takes no more bytes");
+                    let answer = failed(Some(instance), Damage::NotSent, trouble.into_source());
+                    unsendable.push((sent.outcome, answer));
+                }
+            }
+        }
         let interest = if self.output.is_empty() || self.writer.is_none() {
             Interest::READABLE
         } else {
             Interest::READABLE | Interest::WRITABLE
         };
-        (self.is_retired && self.sent.is_empty(), interest)
+        let is_over = self.is_retired && self.sent.iter().all(|sent| sent.outcome.is_closed());
+        (is_over, interest, unsendable)
+    }
+
+    /// Takes back a batch of which the kernel has taken nothing. `false` where it has.
+    fn take_back(&mut self, index: usize) -> bool {
+        let Some(sent) = self.sent.get(index) else { return false };
+        let Some(start) = sent.begins.checked_sub(self.taken) else {
+            return false;
+        };
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let length = sent.length;
+        // There is no output any more where the connection takes none.
+        if start.saturating_add(length) <= self.output.len() {
+            self.output.drain(start..start + length);
+        }
+        self.sent.remove(index);
+        for later in self.sent.iter_mut().skip(index) {
+            later.begins -= length as u64;
+        }
+        true
     }
 
     /// Writes what the kernel takes at once. A failure shows in the reading as well, and is dealt with there.
@@ -411,7 +510,7 @@ impl State {
                     self.output.drain(..written);
                     self.taken += written as u64;
                 }
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
+                Err(error) if is_for_later(&error) => return,
                 Err(_) => {
                     self.writer = None;
                     self.is_retired = true;
@@ -444,7 +543,150 @@ impl State {
     }
 }
 
-fn restart(look: std::pin::Pin<&mut Sleep>) {
+/// Where a batch stands.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it lives for a moment")]
+enum Standing {
+    /// Its outcome is known, or about to be told.
+    Over,
+    /// Nothing of it was sent, and nothing will be.
+    NotSent,
+    /// Some of it was sent.
+    Sent {
+        replies: Replies,
+        is_write_open: bool,
+        nonsense: Option<String>,
+    },
+}
+
+/// A batch that was submitted, for whoever waits for its outcome. Dropping it gives up listening.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pipe: Arc<Pipe>,
+    id: u64,
+    writes: bool,
+    outcome: oneshot::Receiver<Answer>,
+    /// Whether the pipe knows nothing of it any more.
+    is_settled: bool,
+}
+
+impl Ticket {
+    pub(super) fn instance(&self) -> Instance {
+        self.pipe.instance()
+    }
+
+    /// The outcome, once it is there. Not to be polled again after that.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.outcome).poll(context).map(|outcome| {
+            self.is_settled = true;
+            outcome.unwrap_or_else(|_| self.never_told())
+        })
+    }
+
+    /// The outcome where it is there.
+    fn now(&mut self) -> Option<Answer> {
+        let outcome = match self.outcome.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Closed) => self.never_told(),
+        };
+        self.is_settled = true;
+        Some(outcome)
+    }
+
+    fn never_told(&self) -> Answer {
+        let trouble = Trouble::new("the background thread failed");
+        failed(Some(self.instance()), Damage::Late, trouble.into_source())
+    }
+
+    /// The limit is over and the outcome is not there. The next batch is to try another connection.
+    pub(super) fn late(mut self) -> Answer {
+        let standing = self.pipe.give_up(self.id);
+        self.pipe.retire();
+        // The outcome is told just after the pipe has forgotten the batch.
+        if let Some(answer) = self.now() {
+            return answer;
+        }
+        let instance = self.instance();
+        let (replies, is_write_open, nonsense) = match standing {
+            Standing::NotSent => {
+                self.is_settled = true;
+                let trouble = Trouble::new("it takes no more bytes (the request was not sent)");
+                return failed(Some(instance), Damage::NotSent, trouble.into_source());
+            }
+            Standing::Over => (Replies::new(), self.writes, None),
+            Standing::Sent {
+                replies,
+                is_write_open,
+                nonsense,
+            } => (replies, is_write_open, nonsense),
+        };
+        let trouble = match nonsense {
+            Some(nonsense) => nonsensical(&nonsense),
+            None => Trouble::new("it does not answer (no reply within the limit)"),
+        };
+        let mut answer = answered(instance, replies, Damage::Late, trouble);
+        // Of reads there is nothing to learn any more.
+        if is_write_open {
+            answer.pending = Some(Box::new(Outstanding(self)));
+        }
+        answer
+    }
+
+    /// Nobody waits for the outcome any more. `Some` where a write was sent.
+    pub(super) fn abandon(mut self) -> Option<Box<dyn Pending>> {
+        if let Standing::NotSent = self.pipe.give_up(self.id) {
+            self.is_settled = true;
+            // There may be nothing to do for the pipe any more.
+            self.pipe.changed.notify_one();
+            return None;
+        }
+        self.writes.then(|| Box::new(Outstanding(self)) as Box<dyn Pending>)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.outcome.close();
+            self.pipe.give_up(self.id);
+            // A retired pipe is closed when nobody listens any more.
+            self.pipe.changed.notify_one();
+        }
+    }
+}
+
+/// A batch whose caller does not wait any more, and whose outcome still comes over its pipe.
+#[derive(Debug)]
+struct Outstanding(Ticket);
+
+impl Pending for Outstanding {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+        let mut answer = self.0.now();
+        if answer.is_none() && !limit.is_zero() {
+            let ticket = &mut self.0;
+            answer = background::wait_for(std::future::poll_fn(|context| ticket.poll(context)), limit);
+        }
+        let Some(mut answer) = answer else { return Err(self) };
+        // Of a network that failed no more can be learned than of a server that closed.
+        if let Some(fault) = answer.fault.as_mut().filter(|fault| fault.damage == Damage::Late) {
+            fault.damage = Damage::Cut;
+        }
+        Ok(answer)
+    }
+}
+
+/// Ends a pipe whose task came to a sudden end.
+struct Ending<'a>(&'a Pipe);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0
+            .ended(&Broken::Lost(io::Error::other("the background thread failed")));
+    }
+}
+
+fn restart(look: Pin<&mut Sleep>) {
     #[allow(clippy::disallowed_methods, reason = "a timer for I/O")]
     look.reset(Instant::now() + IDLE_LOOK);
 }

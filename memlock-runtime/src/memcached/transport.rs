@@ -57,6 +57,11 @@ impl Limit {
         self.began
     }
 
+    /// When it is over.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.left.is_zero()
     }
