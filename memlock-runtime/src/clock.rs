@@ -19,6 +19,9 @@ pub(crate) struct Clock {
     sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
     /// The same for tasks.
     moved: Notify,
+    /// Where they stand, but for being moved, in a test that no slow machine is to disturb.
+    #[cfg(test)]
+    stands_at: Option<Now>,
 }
 
 /// Somebody who sleeps until some time on a [`Clock`].
@@ -28,8 +31,20 @@ pub(crate) trait Sleeper: fmt::Debug + Send + Sync {
 }
 
 impl Clock {
+    /// Clocks that only a hand moves.
+    #[cfg(test)]
+    pub(crate) fn standing() -> Clock {
+        Clock {
+            stands_at: Some(now()),
+            ..Clock::default()
+        }
+    }
+
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
+        #[cfg(test)]
+        let now = self.stands_at.unwrap_or_else(now);
+        #[cfg(not(test))]
         let now = now();
         let ahead = Duration::from_nanos(self.ahead.load(Ordering::Acquire));
         Now {

@@ -21,7 +21,7 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -52,6 +52,10 @@ pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
 
 /// No turn's number.
 const NONE: u64 = 0;
+
+/// A lock that is held for less than this is handed over faster than a thread wakes up: the thread after the next is woken
+/// early then, and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
+const BRISK: Duration = Duration::from_micros(10);
 
 /// Queues by their key, which carries its hash, so that it is computed once for all that a caller does in its turn.
 type BySlot<T> = HashMap<Slot, T, BuildHasherDefault<Precomputed>>;
@@ -115,6 +119,8 @@ struct Queue {
     leased_until: Option<Duration>,
     /// The grant that was handed over with the present turn, until its taker comes for it. Nobody believes in it meanwhile.
     handed: Option<Grant>,
+    /// Whether the last holder was done within [`BRISK`].
+    is_brisk: bool,
     /// What the head's last exchange came to grief on, while it tries again.
     trouble: Option<Error>,
 }
@@ -125,6 +131,12 @@ struct Waiter {
     turn: AtomicU64,
     /// For how long it is to hold the lock.
     timeout: Duration,
+    /// Whether it can make use of being woken early.
+    wakes_early: bool,
+    /// Whether its turn is the next, and soon.
+    is_near: AtomicBool,
+    /// Whether it looks for its turn all the time, and needs no waking.
+    is_awake: AtomicBool,
     /// What the head failed with, on behalf of all.
     verdict: OnceLock<Error>,
     /// When it wakes up by itself, in nanoseconds on the monotonic clock.
@@ -147,11 +159,13 @@ impl Queues {
         let _ = self.orphanage.set(orphanage);
     }
 
-    /// Joins the queue for `item`, to hold it for `timeout`; `waker` is called for when it is made the head.
+    /// Joins the queue for `item`, to hold it for `timeout`. The waker that `waker` makes is called when the turn comes, and
+    /// with `wakes_early` also right before (see [`Place::stay_awake`]).
     pub(crate) fn join(
         self: &Arc<Queues>,
         item: &ItemName,
         timeout: Duration,
+        wakes_early: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Joined {
         let slot = Slot {
@@ -177,14 +191,19 @@ impl Queues {
                 })
             }
             Entry::Occupied(mut queue) => {
+                let queue = queue.get_mut();
+                let is_near = wakes_early && queue.is_brisk && queue.waiting.is_empty();
                 let waiter = Arc::new(Waiter {
                     turn: AtomicU64::new(NONE),
                     timeout,
+                    wakes_early,
+                    is_near: AtomicBool::new(is_near),
+                    is_awake: AtomicBool::new(false),
                     verdict: OnceLock::new(),
                     wakes_at: AtomicU64::new(u64::MAX),
                     waker: waker(),
                 });
-                queue.get_mut().waiting.push_back(Arc::clone(&waiter));
+                queue.waiting.push_back(Arc::clone(&waiter));
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
                     slot,
@@ -291,9 +310,11 @@ impl Queue {
     fn give_turn(&mut self, number: u64, until: Option<Duration>) -> Option<Wake> {
         let next = self.next_turn(number)?;
         // Under the lock, so that a waiter who leaves at this moment finds out that the turn is its to pass on.
-        next.turn.store(number, Ordering::Release);
+        next.turn.store(number, Ordering::SeqCst);
         let sleeper = until.and_then(|until| self.leased(until));
-        Some(Wake(Some(next), sleeper))
+        // Whoever is awake looks once more after it has said that it is not.
+        let is_asleep = !next.is_awake.load(Ordering::SeqCst);
+        Some(Wake(is_asleep.then_some(next), sleeper))
     }
 
     /// A lease lasts for `until`. The first in line is to step in then, and is to be woken if it sleeps for longer.
@@ -301,6 +322,16 @@ impl Queue {
         self.leased_until = Some(until);
         let oversleeps = |first: &&Arc<Waiter>| first.wakes_at.load(Ordering::Acquire) > nanos(until);
         self.waiting.front().filter(oversleeps).map(Arc::clone)
+    }
+
+    /// The first in line, if it is to be woken because its turn is near.
+    fn near(&self) -> Option<Arc<Waiter>> {
+        let first = self
+            .waiting
+            .front()
+            .filter(|first| self.is_brisk && first.wakes_early)?;
+        first.is_near.store(true, Ordering::Release);
+        Some(Arc::clone(first))
     }
 }
 
@@ -405,8 +436,24 @@ impl Place {
     /// whatever ran in between may have used up the wake-up.
     pub(crate) fn has_news(&self) -> bool {
         let has_news =
-            |waiter: &Arc<Waiter>| waiter.turn.load(Ordering::Acquire) != NONE || waiter.verdict.get().is_some();
+            |waiter: &Arc<Waiter>| waiter.turn.load(Ordering::SeqCst) != NONE || waiter.verdict.get().is_some();
         self.waiter.as_ref().is_some_and(has_news)
+    }
+
+    /// Where the turn comes next, and soon, it costs less to stay awake for it: then this looks for news a few times, with
+    /// `pause` in between, and nobody takes the trouble to wake this place meanwhile. It does so once each time that it is
+    /// woken early.
+    pub(crate) fn stay_awake(&self, mut looks: u32, pause: impl Fn()) {
+        let Some(waiter) = &self.waiter else { return };
+        if !waiter.is_near.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        waiter.is_awake.store(true, Ordering::SeqCst);
+        while looks > 0 && !self.has_news() {
+            pause();
+            looks -= 1;
+        }
+        waiter.is_awake.store(false, Ordering::SeqCst);
     }
 
     /// What the head has met, while it tries again.
@@ -490,8 +537,10 @@ impl Turn {
                 return None;
             }
             queue.handed = Some(grant.clone());
+            queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
             // What is known of the holder from outside does not change: it stays in the queue.
-            queue.give_turn(self.queues.number(), Some(now.instant + timeout))
+            let Wake(next, sleeper) = queue.give_turn(self.queues.number(), Some(now.instant + timeout))?;
+            Some(Wake(next, queue.near().or(sleeper)))
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };
@@ -580,7 +629,7 @@ mod tests {
     }
 
     fn head(queues: &Arc<Queues>) -> Turn {
-        match queues.join(&item(), TIMEOUT, || Waker::noop().clone()) {
+        match queues.join(&item(), TIMEOUT, false, || Waker::noop().clone()) {
             Joined::Head(turn) => turn,
             Joined::Behind(_) => panic!("somebody is there"),
         }
@@ -588,7 +637,7 @@ mod tests {
 
     fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), TIMEOUT, || Waker::from(Arc::clone(&count))) {
+        match queues.join(&item(), TIMEOUT, false, || Waker::from(Arc::clone(&count))) {
             Joined::Head(_) => panic!("nobody is there"),
             Joined::Behind(place) => (place, count),
         }
@@ -715,7 +764,7 @@ mod tests {
         );
         for key in 0..20_000 {
             let item = ItemName::of_lock("memlock", "queue", &key.to_string());
-            match queues.join(&item, TIMEOUT, || unreachable!()) {
+            match queues.join(&item, TIMEOUT, false, || unreachable!()) {
                 Joined::Head(mut turn) => turn.watch = Some(watch),
                 Joined::Behind(_) => panic!("another key's"),
             }
@@ -755,6 +804,301 @@ mod tests {
         drop(head(&queues));
     }
 
+    /// A grant for `lease`, all of which may be handed over.
+    fn grant(lease: Duration) -> Grant {
+        use crate::lease::{Deadline, ttl_of};
+        use crate::store::{Cas, Instance, Nonce};
+        use crate::token::Token;
+
+        let instance = Instance {
+            start: 1_800_000_000,
+            pid: 1,
+        };
+        let end = Deadline::of_grant(Now::default(), lease, ttl_of(lease), None, None);
+        Grant {
+            nonce: Nonce(1),
+            instance,
+            cas: Cas::MIN,
+            deadline: end.of_holder(Now::default(), TIMEOUT),
+            end,
+            lease,
+            slice_ends: lease,
+            token: Token::of_grant(instance, Cas::MIN, 0).expect("sound numbers"),
+            renewals: 0,
+        }
+    }
+
+    fn handed(turn: &mut Turn) -> Grant {
+        match turn.take_handed() {
+            Some(Handed::Over(grant)) => grant,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Remembers what it is given to release.
+    #[derive(Debug, Default)]
+    struct Found(Mutex<Vec<Grant>>);
+
+    impl Orphanage for Found {
+        fn release_orphan(self: Arc<Self>, _: &ItemName, grant: &Grant) {
+            self.0.lock().expect("no panic").push(grant.clone());
+        }
+    }
+
+    impl Found {
+        fn by(queues: &Queues) -> Arc<Found> {
+            let found = Arc::<Found>::default();
+            let orphanage: Weak<Found> = Arc::downgrade(&found);
+            queues.orphans_to(orphanage);
+            found
+        }
+
+        fn number(&self) -> usize {
+            self.0.lock().expect("no panic").len()
+        }
+    }
+
+    #[test]
+    fn a_grant_goes_to_the_first_in_line_with_a_higher_token_and_a_deadline_of_its_own() {
+        let queues = Queues::new();
+        let found = Found::by(&queues);
+        let turn = head(&queues);
+        let (first, first_woken) = behind(&queues);
+        let (second, second_woken) = behind(&queues);
+        let original = grant(TIMEOUT * 9 / 8);
+        let now = at(TIMEOUT / 16);
+        assert!(turn.hand_over(&original, now).is_none());
+        assert!(first.has_news());
+        assert_eq!(first_woken.0.load(Ordering::SeqCst), 1);
+        let mut turn = has_turn(first, now.instant, "it was handed over");
+        let second = waits(second, now.instant, "it is not its turn");
+        let taken = handed(&mut turn);
+        assert!(taken.token > original.token);
+        assert_eq!(taken.deadline.remaining(now), TIMEOUT, "its whole timeout, from now");
+        assert_eq!((taken.nonce, taken.end), (original.nonce, original.end));
+
+        // It hangs. The one behind it steps in when its lease is over, and is handed nothing when it wakes up.
+        let own_end = taken.deadline.ends();
+        assert!(
+            second_woken.0.load(Ordering::SeqCst) >= 1,
+            "the next must know when to step in"
+        );
+        let second = waits(second, own_end - Duration::from_nanos(1), "the lease is not over");
+        let mut stepped_in = has_turn(second, own_end, "the lease is over");
+        assert!(stepped_in.take_handed().is_none(), "two holders");
+        let (third, _) = behind(&queues);
+        let turn = turn.hand_over(&taken, now).expect("it is not its turn any more");
+        drop(turn);
+        assert!(!third.has_news());
+        drop(stepped_in);
+        drop(has_turn(third, own_end, "the second has left"));
+        assert_eq!(found.number(), 0);
+        drop(head(&queues));
+    }
+
+    #[test]
+    fn nothing_is_handed_over_that_the_grant_does_not_cover() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let lone = grant(TIMEOUT * 9 / 8);
+        let turn = turn.hand_over(&lone, at(Duration::ZERO)).expect("nobody waits");
+        let (first, _) = behind(&queues);
+        let late = at(TIMEOUT / 8 + Duration::from_nanos(1));
+        let turn = turn
+            .hand_over(&lone, late)
+            .expect("too little is left for the next one's timeout");
+        let over = Grant {
+            slice_ends: Duration::from_millis(1),
+            ..lone.clone()
+        };
+        let turn = turn
+            .hand_over(&over, at(Duration::from_millis(1)))
+            .expect("the slice is over");
+        let mut token = lone.token;
+        while let Some(next) = token.next() {
+            token = next;
+        }
+        let last = Grant { token, ..lone };
+        let turn = turn
+            .hand_over(&last, at(Duration::ZERO))
+            .expect("there is no higher token");
+        assert!(!first.has_news());
+        drop(turn);
+        let mut turn = has_turn(first, Duration::ZERO, "the head has left");
+        assert!(turn.take_handed().is_none());
+    }
+
+    #[test]
+    fn a_grant_that_its_taker_comes_for_too_late_is_spent() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let (first, _) = behind(&queues);
+        let original = grant(TIMEOUT * 9 / 8);
+        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+        let mut turn = has_turn(first, TIMEOUT, "it was handed over");
+        assert_eq!(turn.take_handed(), Some(Handed::Spent(original)));
+    }
+
+    #[test]
+    fn a_waiter_that_leaves_leaves_what_it_was_handed_to_the_next() {
+        let queues = Queues::new();
+        let found = Found::by(&queues);
+        let turn = head(&queues);
+        let (first, _) = behind(&queues);
+        let (second, second_woken) = behind(&queues);
+        let (third, _) = behind(&queues);
+        let original = grant(TIMEOUT * 2);
+        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+        let before = second_woken.0.load(Ordering::SeqCst);
+        drop(first); // It had not looked yet.
+        assert_eq!(second_woken.0.load(Ordering::SeqCst), before + 1);
+        drop(has_turn(second, Duration::ZERO, "the first has left")); // It had looked, and is stopped before it holds.
+        let mut turn = has_turn(third, Duration::ZERO, "the second has left");
+        assert!(handed(&mut turn).token > original.token);
+        assert_eq!(found.number(), 0);
+    }
+
+    #[test]
+    fn a_grant_that_nobody_is_left_to_take_is_released() {
+        for has_looked in [false, true] {
+            let queues = Queues::new();
+            let found = Found::by(&queues);
+            let turn = head(&queues);
+            let (only, _) = behind(&queues);
+            assert!(turn.hand_over(&grant(TIMEOUT * 2), at(Duration::ZERO)).is_none());
+            if has_looked {
+                drop(has_turn(only, Duration::ZERO, "it was handed over"));
+            } else {
+                drop(only);
+            }
+            assert_eq!(found.number(), 1, "nobody holds it, and nobody releases it");
+            drop(head(&queues));
+        }
+    }
+
+    #[test]
+    fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
+        let queues = Queues::new();
+        let found = Found::by(&queues);
+        let turn = head(&queues);
+        let (absent, _) = behind(&queues);
+        let (second, _) = behind(&queues);
+        let (third, _) = behind(&queues);
+        let original = grant(TIMEOUT * 3);
+        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+        let second = waits(second, TIMEOUT / 2, "it may come yet");
+        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
+        let taken = handed(&mut stepped_in);
+        assert!(taken.token > original.token);
+        let absent = waits(absent, TIMEOUT, "it is another's turn now");
+        assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
+        let third = waits(third, TIMEOUT, "the one that was passed over goes first");
+        let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
+        assert!(handed(&mut turn).token > taken.token, "a token was used twice");
+        drop(turn);
+        drop(has_turn(third, TIMEOUT, "the last"));
+
+        // The same, when all others have come and gone meanwhile.
+        let turn = head(&queues);
+        let (absent, _) = behind(&queues);
+        let (second, _) = behind(&queues);
+        assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
+        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
+        handed(&mut stepped_in);
+        drop(stepped_in);
+        let mut turn = has_turn(absent, TIMEOUT, "nobody else is there");
+        assert!(turn.take_handed().is_none());
+        let (next, _) = behind(&queues);
+        drop(turn);
+        drop(has_turn(next, TIMEOUT, "the queue is sound"));
+        assert_eq!(found.number(), 0);
+    }
+
+    #[test]
+    fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let (absent, _) = behind(&queues);
+        let (second, _) = behind(&queues);
+        let (third, _) = behind(&queues);
+        assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
+        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
+        let taken = handed(&mut stepped_in);
+        drop(absent);
+        let third = waits(third, TIMEOUT, "the second has it");
+        assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
+        handed(&mut has_turn(third, TIMEOUT, "the second is done"));
+    }
+
+    #[test]
+    fn what_is_known_of_the_holder_stays_through_hand_overs() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let original = grant(TIMEOUT * 2);
+        let watch = Watch::of_own(&original, Now::default());
+        turn.leased(TIMEOUT, watch);
+        let (first, _) = behind(&queues);
+        let (second, _) = behind(&queues);
+        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+        let mut hanging = has_turn(first, Duration::ZERO, "it was handed over");
+        let taken = handed(&mut hanging);
+        let second = has_turn(second, taken.deadline.ends(), "the first hangs");
+        assert_eq!(second.watch, Some(watch), "it knows whom it takes over from");
+    }
+
+    #[test]
+    fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_while() {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let early = || {
+            let count = Arc::new(Count(AtomicUsize::new(0)));
+            match queues.join(&item(), TIMEOUT, true, || Waker::from(Arc::clone(&count))) {
+                Joined::Head(_) => panic!("nobody is there"),
+                Joined::Behind(place) => (place, count),
+            }
+        };
+        let (first, _) = early();
+        let (second, second_woken) = early();
+        let looks = |place: &Place| {
+            let looks = std::cell::Cell::new(0);
+            place.stay_awake(5, || looks.set(looks.get() + 1));
+            looks.get()
+        };
+        second.sleeps_until(Duration::ZERO);
+        assert_eq!(looks(&second), 0, "its turn is far away");
+        let original = grant(TIMEOUT * 2);
+        assert!(turn.hand_over(&original, at(BRISK / 2)).is_none());
+        assert_eq!(second_woken.0.load(Ordering::SeqCst), 1);
+        assert_eq!((looks(&second), looks(&second)), (5, 0), "once each time");
+        // It is handed the lock while it is awake, and needs no waking; it notices by itself.
+        let mut turn = has_turn(first, Duration::ZERO, "it was handed over");
+        let taken = handed(&mut turn);
+        second
+            .waiter
+            .as_ref()
+            .expect("it waits")
+            .is_near
+            .store(true, Ordering::SeqCst);
+        let turn = std::cell::Cell::new(Some(turn));
+        second.stay_awake(5, || {
+            if let Some(turn) = turn.take() {
+                assert!(turn.hand_over(&taken, Now::default()).is_none());
+            }
+        });
+        assert!(second.has_news());
+        assert_eq!(second_woken.0.load(Ordering::SeqCst), 1, "it was awake");
+
+        // One that has stayed awake in vain is woken as any other.
+        let (third, third_woken) = early();
+        assert_eq!(looks(&third), 5, "it came right behind a quick holder");
+        let mut turn = has_turn(second, Duration::ZERO, "it was handed over");
+        let taken = handed(&mut turn);
+        let before = third_woken.0.load(Ordering::SeqCst);
+        assert!(turn.hand_over(&taken, Now::default()).is_none());
+        assert!(third_woken.0.load(Ordering::SeqCst) > before);
+        drop(third);
+    }
+
     #[test]
     fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
         let queues = Queues::new();
@@ -763,6 +1107,7 @@ mod tests {
                 match queues.join(
                     &ItemName::of_lock("memlock", "queue", &key.to_string()),
                     TIMEOUT,
+                    false,
                     || unreachable!(),
                 ) {
                     Joined::Head(turn) => turn,

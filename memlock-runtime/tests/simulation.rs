@@ -3,7 +3,8 @@
 //! has given up on it, and holders that are stopped. Seeded, so every run can be had again:
 //! `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
 //!
-//! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2).
+//! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2). Each contender is a
+//! process: now and then its lock is handed over inside it, to somebody with another timeout.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Damage, Grant, Input, Instance, ItemName, Items, Nonce, Now, Outcome, Output, Release,
-    Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Watch,
+    Acquire, Answered, Batch, Damage, Grant, Handed, Input, Instance, ItemName, Items, Nonce, Now, Outcome, Output,
+    Release, Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Watch,
 };
 use memlock_runtime::Token;
 
@@ -82,6 +83,8 @@ enum Doing {
 
 struct Contender {
     doing: Doing,
+    /// The timeout of whoever in this process holds, or is to hold, the lock.
+    timeout: Duration,
     round: u64,
     clock: ServerClock,
     clock_of: Option<Instance>,
@@ -145,6 +148,7 @@ impl World {
         for contender in 0..CONTENDERS {
             world.contenders.push(Contender {
                 doing: Doing::Resting,
+                timeout: lease,
                 round: 0,
                 clock: ServerClock::default(),
                 clock_of: None,
@@ -191,7 +195,7 @@ impl World {
         Spec {
             item: self.item.clone(),
             label,
-            timeout: self.lease,
+            timeout: self.contenders[contender].timeout,
             interval,
             wait: None,
         }
@@ -350,12 +354,26 @@ impl World {
                 let release = self.contenders[contender].leftovers.last().copied();
                 self.contenders[contender].cleaning = release;
                 let watch = self.contenders[contender].watch;
+                self.contenders[contender].timeout = self.lease;
                 self.contenders[contender].doing = if let Some(nonce) = release {
                     Doing::Releasing(Release::of_nonce(self.item.clone(), nonce))
                 } else {
                     Doing::Acquiring(Acquire::new(self.spec(contender), watch, false))
                 };
                 self.step(contender, Input::Start);
+            }
+            // To another thread of this process, which may have come with another timeout.
+            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
+                let timeout = self.lease / self.dice.u32(1..4);
+                if !grant.may_be_handed_over(timeout, at(self.now)) {
+                    return self.hold(contender, grant);
+                }
+                self.contenders[contender].timeout = timeout;
+                let token = grant.token;
+                match grant.hand_over(timeout, at(self.now)) {
+                    Handed::Over(next) => self.handed_over(contender, token, next),
+                    Handed::Spent(grant) => panic!("it was handed over at once: {grant:?}"),
+                }
             }
             Doing::Holding(grant) => {
                 self.contenders[contender].doing = if self.chance(300) {
@@ -446,6 +464,21 @@ impl World {
             self.last_token
         );
         self.last_token = Some(grant.token);
+        self.believe(contender, grant);
+    }
+
+    fn handed_over(&mut self, contender: usize, before: Token, grant: Grant) {
+        *self.outcomes.entry("handed over").or_default() += 1;
+        if !self.may_have_two_holders() {
+            return self.granted(contender, grant);
+        }
+        // The server has forgotten who holds it, and may have granted it anew. A hand-over under the old grant then has a
+        // lower token, and the resource refuses it.
+        assert!(before < grant.token, "S2 within one grant");
+        self.believe(contender, grant);
+    }
+
+    fn believe(&mut self, contender: usize, grant: Grant) {
         self.contenders[contender].believes = Some(grant.clone());
         self.hold(contender, grant);
     }
@@ -477,12 +510,14 @@ impl World {
         self.wake_in(contender, pause);
     }
 
-    fn check(&self) {
-        // The server's losing its state is outside the assumptions, until the leases from before it have ended.
-        if self
-            .state_was_lost_at
+    /// The server's losing its state is outside the assumptions, until the leases from before it have ended.
+    fn may_have_two_holders(&self) -> bool {
+        self.state_was_lost_at
             .is_some_and(|lost| self.now < lost + 2 * self.lease)
-        {
+    }
+
+    fn check(&self) {
+        if self.may_have_two_holders() {
             return;
         }
         let now = at(self.now);
@@ -505,14 +540,16 @@ fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
         }
         Err(_) => 1..=runs,
     };
-    let mut grants = 0;
+    let (mut grants, mut handed_over) = (0, 0);
     for seed in seeds {
         let world = std::panic::catch_unwind(|| World::new(seed, weather, lease).run());
         let Ok(world) = world else {
             panic!("seed {seed} fails in {weather:?}: run it alone with MEMLOCK_SEED={seed}")
         };
         grants += world.grants;
+        handed_over += world.outcomes.get("handed over").copied().unwrap_or_default();
     }
+    assert!(handed_over > grants / 20, "{handed_over} of {grants} were hand-overs");
     grants
 }
 

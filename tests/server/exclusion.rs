@@ -13,11 +13,30 @@ use memlock_testkit::{Parent, Peer, wait_until};
 
 use crate::stage::{PATIENCE, Stage};
 
-const PROCESSES: usize = 8;
-const THREADS: usize = 2;
-const KEYS: usize = 3;
-/// 20 016 in all.
-const TURNS: usize = 1251;
+/// Who contends, for how many keys, and how often each thread.
+struct Crowd {
+    processes: usize,
+    threads: usize,
+    keys: usize,
+    turns: usize,
+}
+
+/// Contention between processes.
+const PROCESSES: Crowd = Crowd {
+    processes: 8,
+    threads: 2,
+    keys: 3,
+    turns: 1251,
+};
+
+/// Contention between the threads of each process, most of all: nearly all of their locks are handed over inside it.
+const THREADS: Crowd = Crowd {
+    processes: 3,
+    threads: 8,
+    keys: 1,
+    turns: 1000,
+};
+
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// Where the test tells its peers to leave their traces.
@@ -27,8 +46,9 @@ const TRACES: &str = "MEMLOCK_TEST_TRACES";
 struct Traces(PathBuf);
 
 impl Traces {
-    fn new() -> Traces {
-        let path = env::temp_dir().join(format!("memlock-exclusion-{}", process::id()));
+    fn new(test: &str) -> Traces {
+        let test = test.replace("::", "-");
+        let path = env::temp_dir().join(format!("memlock-{test}-{}", process::id()));
         fs::create_dir(&path).expect("a directory for traces");
         Traces(path)
     }
@@ -51,14 +71,37 @@ impl Drop for Traces {
 fn processes_and_threads_exclude_each_other_and_tokens_rise() {
     const NAME: &str = "exclusion::processes_and_threads_exclude_each_other_and_tokens_rise";
     if let Some(parent) = Parent::of_role("contender") {
-        return contend(&parent);
+        return contend(&parent, &PROCESSES);
     }
     let stage = Stage::on_a_machine_of_its_own();
-    let traces = Traces::new();
-    let mut contenders: Vec<Peer> = (0..PROCESSES)
+    watch_over(&stage, NAME, &PROCESSES);
+}
+
+/// The same, where most locks never reach the server.
+#[test]
+fn hand_overs_inside_processes_exclude_others_and_spare_the_server() {
+    const NAME: &str = "exclusion::hand_overs_inside_processes_exclude_others_and_spare_the_server";
+    if let Some(parent) = Parent::of_role("contender") {
+        return contend(&parent, &THREADS);
+    }
+    let stage = Stage::on_a_machine_of_its_own();
+    let before = stage.number("cmd_set");
+    let entered = watch_over(&stage, NAME, &THREADS);
+    let stores = stage.number("cmd_set") - before;
+    println!("{stores} stores on the server for {entered} acquisitions");
+    assert!(
+        stores < entered as u64 / 4,
+        "{stores} stores for {entered} acquisitions"
+    );
+}
+
+/// Lets a crowd loose, and checks that nobody was ever inside together with another, and that tokens rose.
+fn watch_over(stage: &Stage, name: &str, crowd: &Crowd) -> usize {
+    let traces = Traces::new(name);
+    let mut contenders: Vec<Peer> = (0..crowd.processes)
         .map(|_| {
             Peer::of("contender")
-                .test(NAME)
+                .test(name)
                 .env("MEMLOCK_SERVERS", stage.address())
                 .env(TRACES, &traces.0)
                 .start()
@@ -82,7 +125,7 @@ fn processes_and_threads_exclude_each_other_and_tokens_rise() {
     let took = started.elapsed();
 
     let mut entered = 0;
-    for key in 0..KEYS {
+    for key in 0..crowd.keys {
         let trace = fs::read_to_string(traces.of(key)).expect("its key was locked");
         let tokens: Vec<u64> = trace.lines().map(|line| line.parse().expect("a token")).collect();
         assert!(
@@ -93,28 +136,29 @@ fn processes_and_threads_exclude_each_other_and_tokens_rise() {
     }
     println!("{entered} acquisitions in {took:.1?}, {violations} violations; the longest wait took {longest} ms");
     assert_eq!(violations, 0, "of {entered} bodies so many were not alone");
-    assert_eq!(entered, PROCESSES * THREADS * TURNS);
+    assert_eq!(entered, crowd.processes * crowd.threads * crowd.turns);
     assert!(entered >= 20_000);
     wait_until("nothing but the clock to be left on the server", PATIENCE, || {
         stage.stat("curr_items") == Some(1)
     });
+    entered
 }
 
-fn contend(parent: &Parent) {
+fn contend(parent: &Parent, crowd: &Crowd) {
     let traces = Traces(env::var_os(TRACES).expect("the test says where").into());
     let locks = Locks::from_env().expect("the test says where");
     let violations = AtomicU32::new(0);
-    let start = Barrier::new(THREADS + 1);
+    let start = Barrier::new(crowd.threads + 1);
     let longest = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
+        let threads: Vec<_> = (0..crowd.threads)
             .map(|thread| {
                 let (locks, traces, violations, start) = (&locks, &traces, &violations, &start);
                 scope.spawn(move || {
                     let mut longest = Duration::ZERO;
-                    let mut files: Vec<File> = (0..KEYS).map(|key| open(traces, key)).collect();
+                    let mut files: Vec<File> = (0..crowd.keys).map(|key| open(traces, key)).collect();
                     start.wait();
-                    for turn in 0..TURNS {
-                        let key = (turn + thread) % KEYS;
+                    for turn in 0..crowd.turns {
+                        let key = (turn + thread) % crowd.keys;
                         let asked = Instant::now();
                         let guard = locks.lock(key).acquire().expect("nothing is wrong with the server");
                         longest = longest.max(asked.elapsed());

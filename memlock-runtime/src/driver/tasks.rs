@@ -31,7 +31,7 @@ pub(crate) async fn acquire(
     let bell = Arc::new(Bell::default());
     let joined = core
         .queues
-        .join(&spec.item, spec.timeout, || Waker::from(Arc::clone(&bell)));
+        .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
     let mut turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => for_turn(&mut waiting, place, &bell).await?,

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::Core;
 use crate::background::Timer;
+use crate::clock::Clock;
 use crate::config::Builder;
+use crate::guard::Guard;
 use crate::in_process::Memory;
 use crate::key::ItemName;
 use crate::locks::Locks;
@@ -355,4 +357,318 @@ fn locks_are_gone_soon_after_their_last_user() {
     assert!(core.upgrade().is_some(), "a guard keeps them");
     drop(guard);
     assert!(core.upgrade().is_none());
+}
+
+/// Locks on a store that counts its requests, on a clock that can be moved.
+struct Counted {
+    locks: Locks,
+    clock: Arc<Clock>,
+    down: Arc<AtomicBool>,
+    memory: Arc<Memory>,
+    batches: Arc<Mutex<Vec<Vec<Request>>>>,
+}
+
+fn counted() -> Counted {
+    counted_on(Clock::standing())
+}
+
+fn counted_on(clock: Clock) -> Counted {
+    #[derive(Debug)]
+    struct Shared(Arc<Memory>, Fickle);
+
+    impl Store for Shared {
+        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+            if self.1.down.load(Ordering::SeqCst) {
+                return self.1.exchange(item, batch, only_on, limit);
+            }
+            self.1.batches.lock().expect("no panic").push(batch.to_vec());
+            self.0.exchange(item, batch, only_on, limit)
+        }
+
+        fn server_of(&self, _: &ItemName) -> &'static str {
+            "counted"
+        }
+
+        fn server_index(&self, _: &ItemName) -> usize {
+            0
+        }
+
+        fn servers(&self) -> usize {
+            1
+        }
+    }
+
+    let clock = Arc::new(clock);
+    let memory = Arc::new(Memory::on(Arc::clone(&clock)));
+    let (down, batches) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<_>>>::default());
+    let fickle = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::default(),
+        batches: Arc::clone(&batches),
+    };
+    let store = Shared(Arc::clone(&memory), fickle);
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), EXCHANGE));
+    let stage = Counted {
+        locks,
+        clock,
+        down,
+        memory,
+        batches,
+    };
+    // The first grant of a server makes the clock item, and is given back.
+    drop(stage.hold(LEASE));
+    stage.sent();
+    stage
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+
+impl Counted {
+    fn hold(&self, timeout: Duration) -> Guard {
+        self.locks
+            .lock("k")
+            .timeout(timeout)
+            .acquire()
+            .expect("it is to be had")
+    }
+
+    /// Another thread comes to wait behind whoever holds it, and `then` happens; what it holds in the end.
+    fn next(&self, timeout: Duration, then: impl FnOnce()) -> Guard {
+        let waiting = self.waiting();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| self.hold(timeout));
+            wait_until("the waiter to stand in the queue", || self.waiting() > waiting);
+            then();
+            waiter.join().expect("no panic")
+        })
+    }
+
+    fn waiting(&self) -> usize {
+        self.locks.core().queues.waiting(&self.item())
+    }
+
+    /// How many requests of a kind were sent since the last time.
+    fn sent(&self) -> [usize; 3] {
+        let batches = std::mem::take(&mut *self.batches.lock().expect("no panic"));
+        let count = |is: fn(&&Request) -> bool| batches.iter().flatten().filter(is).count();
+        [
+            count(|request| matches!(request, Request::Add { .. })),
+            count(|request| matches!(request, Request::Delete { .. })),
+            count(|request| matches!(request, Request::Read { .. })),
+        ]
+    }
+
+    fn item(&self) -> ItemName {
+        ItemName::of_lock("memlock", "lock", "k")
+    }
+}
+
+#[test]
+fn one_grant_serves_all_who_wait_in_the_order_in_which_they_came() {
+    let stage = counted();
+    let held = stage.hold(LEASE);
+    let first = held.token();
+    let served = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let (stage, served) = (&stage, &served);
+        for number in 1..=8 {
+            scope.spawn(move || {
+                let guard = stage.hold(LEASE);
+                served.lock().expect("no panic").push((number, guard.token()));
+            });
+            wait_until("the waiter to stand in the queue", || stage.waiting() == number);
+        }
+        drop(held);
+    });
+    let served = served.into_inner().expect("no panic");
+    assert_eq!(
+        served.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6, 7, 8]
+    );
+    assert!(served.is_sorted_by(|one, other| one.1 < other.1) && served[0].1 > first);
+    assert_eq!(
+        stage.sent(),
+        [1, 1, 0],
+        "the server was asked for more than one of nine"
+    );
+    assert_eq!(
+        stage.locks.counts().acquired,
+        10,
+        "hand-overs count, and the very first"
+    );
+    assert!(stage.locks.lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn the_slice_ends_what_one_grant_serves() {
+    let stage = counted();
+    let first = stage.hold(LEASE);
+    let first_token = first.token();
+    let second = stage.next(LEASE, || {
+        stage.clock.advance(Duration::from_millis(49));
+        drop(first);
+    });
+    assert_eq!(stage.sent(), [1, 0, 0], "the slice is 50 ms");
+    assert!(second.token() > first_token);
+    assert!(
+        second.remaining() > LEASE - Duration::from_millis(40),
+        "a whole timeout for each"
+    );
+    let token = second.token();
+    let third = stage.next(LEASE, || {
+        stage.clock.advance(Duration::from_millis(2));
+        drop(second);
+    });
+    assert_eq!(stage.sent(), [1, 1, 0], "others were to have their turn");
+    assert!(third.token() > token);
+}
+
+#[test]
+fn after_256_holders_it_goes_back_to_the_server() {
+    let stage = counted();
+    let mut held = stage.hold(LEASE);
+    let mut holders = 1;
+    let mut most = 0;
+    for _ in 0..600 {
+        let token = held.token();
+        let before = held;
+        held = stage.next(LEASE, || drop(before));
+        assert!(held.token() > token, "a token was used twice");
+        holders = if held.token().get() & 0xff == 0 { 1 } else { holders + 1 };
+        most = most.max(holders);
+    }
+    assert!(most <= 256, "{most}");
+    let [adds, deletes, _] = stage.sent();
+    assert_eq!(adds, deletes + 1);
+    assert_eq!(adds, 3, "601 acquisitions");
+}
+
+#[test]
+fn each_has_its_own_timeout_and_no_more_than_the_grant_covers() {
+    let stage = counted();
+    let short = stage.hold(LEASE / 10);
+    let long = stage.next(LEASE, || drop(short));
+    assert_eq!(stage.sent(), [2, 1, 0], "the first grant covers too little for it");
+    let short = stage.next(LEASE / 10, || drop(long));
+    assert_eq!(stage.sent(), [0, 0, 0]);
+    assert!(short.remaining() <= LEASE / 10, "{:?}", short.remaining());
+    let late = stage.next(LEASE / 2, || {
+        stage.clock.advance(LEASE / 10);
+        assert!(!short.is_valid());
+        drop(short);
+        // It stepped in, and watches out the lease in the item, which is the longest one's.
+        stage.clock.advance(LEASE * 2);
+    });
+    assert!(late.is_valid() && late.remaining() <= LEASE / 2);
+}
+
+#[test]
+fn a_renewed_lock_is_handed_over_with_its_renewals() {
+    let stage = counted();
+    let first = stage.hold(LEASE);
+    first.renew().expect("it is held");
+    let second = stage.next(LEASE / 10, || drop(first));
+    assert_eq!(stage.sent(), [1, 0, 0]);
+    second.renew().expect("it is held");
+    assert!(second.remaining() <= LEASE / 10);
+    let replaced: Vec<_> = stage
+        .batches
+        .lock()
+        .expect("no panic")
+        .iter()
+        .flatten()
+        .filter_map(|request| match request {
+            Request::Replace { record, ttl, .. } => Some((record.renewal, record.lease >= LEASE, *ttl >= 18)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(replaced, [(2, true, true)], "the lease in the item must not shrink");
+    let third = stage.next(LEASE / 10, || drop(second));
+    assert_eq!(stage.sent(), [0, 0, 0]);
+    drop(third);
+    assert_eq!(stage.sent(), [0, 1, 0], "its CAS is that of the last renewal");
+    assert!(stage.locks.lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn what_is_doubtful_goes_back_to_the_server() {
+    let stage = counted();
+    // A renewal without a reply.
+    let first = stage.hold(LEASE);
+    stage.down.store(true, Ordering::SeqCst);
+    first.renew().expect_err("it is down");
+    stage.down.store(false, Ordering::SeqCst);
+    stage.sent();
+    let second = stage.next(LEASE, || drop(first));
+    assert_eq!(stage.sent(), [1, 1, 0]);
+    // A lease that is known to be lost.
+    stage.memory.evict(&stage.item());
+    second.renew().expect_err("it was evicted");
+    stage.sent();
+    let third = stage.next(LEASE, || drop(second));
+    assert_eq!(stage.sent(), [1, 0, 0], "a lock was handed over that nobody holds");
+    assert!(third.is_valid());
+    third.renew().expect("it is really held");
+}
+
+#[test]
+fn a_holder_that_panics_hands_over_as_any_other() {
+    let stage = counted();
+    let next = thread::scope(|scope| {
+        let holder = scope.spawn(|| {
+            let _held = stage.hold(LEASE);
+            wait_until("the waiter to stand in the queue", || stage.waiting() == 1);
+            panic!("in the body");
+        });
+        wait_until("the lock to be held", || stage.locks.counts().acquired == 2);
+        let next = stage.hold(LEASE);
+        assert!(holder.join().is_err());
+        next
+    });
+    assert!(next.is_valid());
+    assert_eq!(stage.sent(), [1, 0, 0]);
+}
+
+#[test]
+fn a_thread_that_hangs_after_a_hand_over_is_taken_over_from_when_the_grant_ends() {
+    let stage = counted();
+    let first = stage.hold(LEASE);
+    let hanging = stage.next(LEASE, || drop(first));
+    let token = hanging.token();
+    let heir = stage.next(LEASE, || {
+        stage.clock.advance(LEASE * 11 / 10);
+        assert!(!hanging.is_valid());
+    });
+    assert!(heir.token() > token);
+    drop(hanging);
+    heir.renew().expect("the one that hung deleted the lock of another");
+}
+
+/// At each moment: some find their wait over just when they are handed the lock.
+#[test]
+fn waiters_that_give_up_take_no_lock_with_them() {
+    let stage = counted_on(Clock::default());
+    let inside = AtomicUsize::new(0);
+    let had = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for number in 0..8_u64 {
+            let (stage, inside, had) = (&stage, &inside, &had);
+            scope.spawn(move || {
+                for turn in 0..400 {
+                    let wait = Duration::from_micros((turn * 7 + number * 13) % 200);
+                    let Ok(_guard) = stage.locks.lock("k").wait(wait).acquire() else {
+                        continue;
+                    };
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two holders");
+                    had.fetch_add(1, Ordering::SeqCst);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert!(had.into_inner() > 0);
+    assert_eq!(stage.waiting(), 0);
+    wait_until("the lock to be free", || stage.locks.lock("k").try_acquire().is_ok());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::{Acquire, Answered, Grant, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec};
+use super::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec};
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::memory::Items;
@@ -740,6 +740,58 @@ fn a_renewal_extends_the_deadline_and_keeps_the_token() {
         (grant.token, grant.nonce, 1)
     );
     assert_eq!(world.release_grant(&renewed), Released::Released);
+}
+
+#[test]
+fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    let written = |world: &World| match &world.sent.last().expect("it was sent").0[1] {
+        Request::Add { record, ttl, .. } | Request::Replace { record, ttl, .. } => (record.lease, *ttl),
+        other => panic!("{other:?}"),
+    };
+    let (lease, ttl) = written(&world);
+    assert_eq!(lease, TIMEOUT + Duration::from_millis(50));
+    // From hand to hand until the slice is over. Nobody's deadline is beyond what the item tells.
+    let mut hands = 0;
+    while grant.may_be_handed_over(TIMEOUT, world.at()) {
+        let token = grant.token;
+        let Handed::Over(next) = grant.hand_over(TIMEOUT, world.at()) else {
+            panic!("it was just handed over")
+        };
+        assert!(next.token > token);
+        assert_eq!(next.deadline.remaining(world.at()), TIMEOUT);
+        assert!(next.deadline.ends() <= Duration::from_secs(1000) + lease);
+        grant = next;
+        hands += 1;
+        world.now += Duration::from_millis(4);
+    }
+    assert_eq!(hands, 13, "in 50 ms");
+    // A holder with a shorter timeout renews for itself, and takes nothing from what the item tells.
+    let short = Spec {
+        timeout: TIMEOUT / 10,
+        ..spec()
+    };
+    let Handed::Over(grant) = grant.hand_over(short.timeout, world.at()) else {
+        panic!("more than enough is left")
+    };
+    assert_eq!(grant.deadline.remaining(world.at()), short.timeout);
+    let mut machine = Renew::new(short.clone(), grant);
+    let Output::Exchange { batch, only_on } = machine.step(world.at(), Input::Start) else {
+        panic!("it is held")
+    };
+    let answered = world.exchange(&batch, only_on);
+    let Output::Done(Renewed::Renewed(grant)) = machine.step(world.at(), Input::Answered(answered)) else {
+        panic!("it is held")
+    };
+    assert_eq!(written(&world), (lease, ttl));
+    assert!(grant.deadline.remaining(world.at()) <= short.timeout);
+    assert!(grant.end.remaining(world.at()) > TIMEOUT);
+    // A waiter of another process takes over from whoever holds it by then, once the whole lease is over.
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
+    assert!(waiter.watch().expect("it is held").left(world.at()) > TIMEOUT);
+    assert_eq!(world.release_grant(&grant), Released::Released);
 }
 
 #[test]

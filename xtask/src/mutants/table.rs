@@ -56,6 +56,7 @@ const DRIVER: Suite = unit("driver::");
 const MEMCACHED: Suite = unit("memcached::");
 const IN_MEMORY: Suite = unit("testing::");
 
+const PROTOCOL_RS: &str = "protocol/mod.rs";
 const ACQUIRE: &str = "protocol/acquire.rs";
 const RENEW: &str = "protocol/renew.rs";
 const RELEASE: &str = "protocol/release.rs";
@@ -72,8 +73,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant is believed in from its reply on, and not from before its request left",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "let deadline = self.spec.deadline(answered);",
-            to: "let deadline = self.spec.deadline(&Answered { sent: now, ..answered.clone() });",
+            from: "let (sent, lease) = (answered.sent, self.spec.lease());",
+            to: "\
+let answered = &Answered { sent: now, ..answered.clone() };
+        let (sent, lease) = (now, self.spec.lease());",
         }],
         suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
     },
@@ -83,8 +86,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "the same for a renewal",
         edits: &[Edit {
             file: RENEW,
-            from: "let new = self.spec.deadline(answered);",
-            to: "let new = self.spec.deadline(&Answered { sent: now, ..answered.clone() });",
+            from: "        let end = answered.end_of(self.grant.lease);
+",
+            to: "\
+        let answered = &Answered { sent: now, ..answered.clone() };
+        let end = answered.end_of(self.grant.lease);
+",
         }],
         suites: &[PROTOCOL],
     },
@@ -161,7 +168,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "the TTL is believed to the second, although it may be two seconds shorter",
         edits: &[Edit {
             file: LEASE_RS,
-            from: "timeout.min(ttl.saturating_sub(margin))",
+            from: "lease.min(ttl.saturating_sub(margin))",
             to: "timeout.min(ttl)",
         }],
         suites: &[LEASE],
@@ -505,7 +512,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             },
             Edit {
                 file: RENEW,
-                from: "self.grant.deadline = self.later_deadline(now, &answered);",
+                from: "self.extend(now, &answered);",
                 to: "self.grant.renewals += 1;
                     self.grant.deadline = self.later_deadline(now, &answered);",
             },
@@ -655,8 +662,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a release without a reply is not tried again in the background",
         edits: &[Edit {
             file: "driver/blocking.rs",
-            from: "core.keeper(&spec.item).settle(core, spec, grant.nonce, pending);",
-            to: "drop(pending);",
+            from: "        settle(core, &spec.item, grant, pending);",
+            to: "        drop(pending);",
         }],
         suites: &[DRIVER],
     },
@@ -714,8 +721,10 @@ both must be kept.
         fault: "a waiter that leaves just as it is given the turn takes it along, and all behind it wait for ever",
         edits: &[Edit {
             file: QUEUE_RS,
-            from: "if had_turn {",
-            to: "if false {",
+            from: "        if given != NONE {
+            self.queues.pass_on(",
+            to: "        if false {
+            self.queues.pass_on(",
         }],
         suites: &[QUEUE],
     },
@@ -725,8 +734,8 @@ both must be kept.
         fault: "a waiter is given the turn and not woken",
         edits: &[Edit {
             file: QUEUE_RS,
-            from: "        next.waker.wake_by_ref();\n",
-            to: "",
+            from: "Some(Wake(is_asleep.then_some(next), sleeper))",
+            to: "Some(Wake(None.filter(|_: &Arc<Waiter>| is_asleep), sleeper))",
         }],
         suites: &[QUEUE],
     },
@@ -736,9 +745,9 @@ both must be kept.
         fault: "what a waiter has seen of a dead holder is forgotten when it gives up",
         edits: &[Edit {
             file: QUEUE_RS,
-            from: "        queue.watch = watch;
-        let Some(next)",
-            to: "        let Some(next)",
+            from: "                queue.watch = self.watch;
+",
+            to: "",
         }],
         suites: &[QUEUE],
     },
@@ -750,6 +759,177 @@ both must be kept.
             file: QUEUE_RS,
             from: ".get_mut(slot).filter(|queue| queue.turn == number)",
             to: ".get_mut(slot)",
+        }],
+        suites: &[QUEUE],
+    },
+    // Handing over inside a process.
+    Mutant {
+        name: "hand-over-beyond-the-grants-end",
+        breaks: "S1 S5",
+        fault: "whoever a lock is handed over to believes in it for a whole timeout, whatever is left of the grant",
+        edits: &[Edit {
+            file: LEASE_RS,
+            from: "length: timeout.min(self.remaining(began)),",
+            to: "length: timeout,",
+        }],
+        suites: &[LEASE, QUEUE],
+    },
+    Mutant {
+        name: "hand-over-that-the-grant-does-not-cover",
+        breaks: "S5",
+        fault: "a lock is handed over although less is left of the grant than the next holder's timeout",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: " && self.end.remaining(now) >= timeout",
+            to: "",
+        }],
+        suites: &[QUEUE, DRIVER],
+    },
+    Mutant {
+        name: "spent-grant-taken",
+        breaks: "S5",
+        fault: "a taker that was not running for long still takes what little is left",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "if deadline.length() >= timeout / 2 =>",
+            to: "if !deadline.length().is_zero() =>",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "slice-without-end",
+        breaks: "L6",
+        fault: "a process hands its lock over among its threads for as long as the grant lasts",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "now.instant < self.slice_ends && ",
+            to: "",
+        }],
+        suites: &[QUEUE, DRIVER],
+    },
+    Mutant {
+        name: "lease-in-the-item-without-the-slice",
+        breaks: "S1",
+        fault: "the item tells the first holder's timeout alone, and others take over from those after it",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "            lease: self.lease(),
+",
+            to: "            lease: self.timeout,
+",
+        }],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+    },
+    Mutant {
+        name: "lease-that-shrinks",
+        breaks: "S5",
+        fault: "a holder with a shorter timeout renews with a shorter lease, and the server's expiry moves back",
+        edits: &[Edit {
+            file: RENEW,
+            from: "self.grant.lease = self.grant.lease.max(self.spec.lease());",
+            to: "self.grant.lease = self.spec.lease();",
+        }],
+        suites: &[PROTOCOL, DRIVER],
+    },
+    Mutant {
+        name: "token-handed-over",
+        breaks: "S2",
+        fault: "the next holder under a grant has the token of the one before",
+        edits: &[Edit {
+            file: TOKEN_RS,
+            from: "Token(self.0 + 1)",
+            to: "Token(self.0)",
+        }],
+        suites: &[TOKEN, DRIVER],
+    },
+    Mutant {
+        name: "hand-over-after-256",
+        breaks: "S2",
+        fault: "more are handed the lock under one grant than there are tokens before the next grant's",
+        edits: &[Edit {
+            file: TOKEN_RS,
+            from: "let is_last = self.0.trailing_ones() >= u8::BITS;",
+            to: "let is_last = false;",
+        }],
+        suites: &[TOKEN, DRIVER],
+    },
+    Mutant {
+        name: "lost-lock-handed-over",
+        breaks: "S1",
+        fault: "a holder that knows that its lease is lost hands it over",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "        if lost.is_none()
+            && !is_renewal_open",
+            to: "        if !is_renewal_open",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "doubtful-lock-handed-over",
+        breaks: "S4",
+        fault: "a lock whose last renewal got no reply is handed over",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "state.is_renewal_open = true;",
+            to: "state.is_renewal_open = false;",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "hand-over-by-one-who-hung",
+        breaks: "S1",
+        fault: "a thread that hung, and whose turn another has by now, hands its lock to the next all the same",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "            .filter(|queue| queue.turn == self.number);
+        let wake",
+            to: "            .filter(|_| true);
+        let wake",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "taker-passed-over-has-the-turn",
+        breaks: "S1",
+        fault: "a taker that came too late takes the turn, and the grant, of the one that stepped in",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "} else if given != queue.turn {",
+            to: "} else if false {",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "leaving-waiter-swallows-the-grant",
+        breaks: "L3",
+        fault: "a lock that is handed over to a waiter that leaves, and to nobody else, is never released",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "if let Some(grant) = orphan {",
+            to: "if let Some(grant) = orphan.filter(|_| false) {",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "stopped-taker-swallows-the-grant",
+        breaks: "L3",
+        fault: "a lock that was handed over to a taker that is stopped before it holds it is gone with its turn",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "queue.handed = untaken.take();",
+            to: "drop(untaken.take());",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "waiter-counted-as-awake-for-good",
+        breaks: "L1",
+        fault: "a waiter that has stopped looking for its turn is still not woken for it",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "waiter.is_awake.store(false, Ordering::SeqCst);",
+            to: "",
         }],
         suites: &[QUEUE],
     },
