@@ -349,6 +349,10 @@ impl Wake {
 
 /// What joining a queue gives.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is moved per acquisition; a box would cost more than the move"
+)]
 pub(crate) enum Joined {
     /// Nobody was there: the turn.
     Head(Turn),
@@ -366,6 +370,7 @@ pub(crate) struct Place {
 
 /// How a place in a queue fares.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "as above")]
 pub(crate) enum Progress {
     /// It is the head now.
     Turn(Turn),

@@ -45,7 +45,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "measure lock + unlock against a bare socket; arguments go to the bench",
+        summary: "measure lock + unlock, alone and among threads, against a bare socket; arguments go to the benches",
         run: tasks::bench,
     },
     Command {

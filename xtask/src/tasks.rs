@@ -24,7 +24,8 @@ pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
-    let mut command = vec!["bench", "--features", "server-tests", "--bench", "uncontended", "--"];
+    let mut command = vec!["bench", "--features", "server-tests"];
+    command.extend(["--bench", "uncontended", "--bench", "in_process", "--"]);
     command.extend(arguments.iter().map(String::as_str));
     cargo(&command)
 }

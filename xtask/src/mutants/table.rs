@@ -644,15 +644,15 @@ let answered = &Answered { sent: now, ..answered.clone() };
         }],
         suites: &[unit("memcached::translate::")],
     },
-    // The driver, the keeper and the queue.
+    // The driver, the agent and the queue.
     Mutant {
         name: "late-write-not-settled",
         breaks: "L3",
         fault: "nobody cleans up after an acquisition whose reply came too late",
         edits: &[Edit {
             file: "driver/blocking.rs",
-            from: "keeper.settle(self.core, self.spec, nonce, Some(pending));",
-            to: "let _ = (keeper, pending);",
+            from: "self.settle(nonce, Some(pending));",
+            to: "drop(pending);",
         }],
         suites: &[DRIVER, IN_MEMORY],
     },
@@ -662,7 +662,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a release without a reply is not tried again in the background",
         edits: &[Edit {
             file: "driver/blocking.rs",
-            from: "        settle(core, &spec.item, grant, pending);",
+            from: "        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);",
             to: "        drop(pending);",
         }],
         suites: &[DRIVER],
@@ -672,9 +672,9 @@ let answered = &Answered { sent: now, ..answered.clone() };
         breaks: "L3",
         fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
         edits: &[Edit {
-            file: "driver/keeper.rs",
+            file: "driver/agent.rs",
             from: "Released::Failed(_) => {}",
-            to: "Released::Failed(_) => return None,",
+            to: "Released::Failed(_) => return,",
         }],
         suites: &[DRIVER],
     },
