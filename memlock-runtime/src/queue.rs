@@ -121,6 +121,8 @@ struct Queue {
     handed: Option<Grant>,
     /// Whether the last holder was done within [`BRISK`].
     is_brisk: bool,
+    /// Whether the holder is done, and only the server is still to be told.
+    is_ending: bool,
     /// What the head's last exchange came to grief on, while it tries again.
     trouble: Option<Error>,
 }
@@ -302,6 +304,7 @@ impl Queue {
     fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turn = number;
         self.leased_until = None;
+        self.is_ending = false;
         self.trouble = None;
         self.waiting.pop_front()
     }
@@ -470,6 +473,12 @@ impl Place {
             .and_then(|queue| queue.trouble.clone())
     }
 
+    /// Whether the holder before this place is done, and the turn comes as soon as the server has been told.
+    pub(crate) fn is_next_soon(&self) -> bool {
+        let shard = self.queues.shard(&self.slot);
+        shard.queues.get(&self.slot).is_some_and(|queue| queue.is_ending)
+    }
+
     /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken.
     pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
@@ -537,6 +546,8 @@ impl Turn {
             .get_mut(&self.slot)
             .filter(|queue| queue.turn == self.number);
         let wake = queue.and_then(|queue| {
+            // Unless it is handed over.
+            queue.is_ending = true;
             let timeout = queue.waiting.front()?.timeout;
             if !grant.may_be_handed_over(timeout, now) {
                 return None;
