@@ -25,9 +25,27 @@
 //! |---|---|
 //! | one caller at a time | [`lock`](macro@lock) |
 //! | the same, for functions that call each other or themselves | [`rlock`](macro@rlock) |
-//! | a lock for part of a function, or one that is passed on | [`Locks::lock`], a [`Guard`] |
+//! | a lock for part of a function, or one that is passed on | [`Locks::lock`], a [`Guard`] (an [`AsyncGuard`] in tasks) |
+//! | a task or thread that works for its starter, under the same lock | [`CallTree`] |
+//! | that nothing is left when the process ends | [`Locks::flush`] |
 //! | to know how the lock fares, from inside the body | [`current()`] |
 //! | a resource that a stale holder cannot harm | [`Lease::token`] |
+//!
+//! # Async
+//!
+//! The attributes mean the same on an `async fn`, under any executor:
+//!
+//! ```
+//! #[memlock::lock("invoice/{id}", timeout = 30, wait = 5)]
+//! async fn send(id: u64) -> Result<(), memlock::Error> {
+//!     // Nobody else sends this invoice, across every `.await` in here.
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The future may be dropped at any `.await`: the body is dropped, and the lock is released in the background. The holder is
+//! the call tree: what a body joins, selects or calls may enter an [`rlock`](macro@rlock) again; what it spawns may not.
+//! A *synchronous* locked function blocks its thread; in a task that is a mistake, and is warned of once.
 //!
 //! # Setting up
 //!

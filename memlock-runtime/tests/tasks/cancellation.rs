@@ -64,12 +64,7 @@ fn on_stage(play: impl Fn(&Locks, &Locks)) {
     #[cfg(feature = "server-tests")]
     {
         let server = memlock_testkit::Memcached::start();
-        let locks = || {
-            Locks::builder()
-                .servers(server.address().to_string())
-                .build()
-                .expect("a server")
-        };
+        let locks = || Locks::builder().servers(server.address()).build().expect("a server");
         play(&locks(), &locks());
     }
 }

@@ -100,10 +100,7 @@ fn a_lease_that_is_kept_alive_outlives_its_timeout() {
 #[cfg(feature = "server-tests")]
 fn who_tries_right_after_a_guard_was_dropped_finds_the_lock_free() {
     let server = memlock_testkit::Memcached::start();
-    let locks = Locks::builder()
-        .servers(server.address().to_string())
-        .build()
-        .expect("a server");
+    let locks = Locks::builder().servers(server.address()).build().expect("a server");
     block_on(async {
         for _ in 0..300 {
             let guard = locks.lock("k").acquire_async().await.expect("it is free");
