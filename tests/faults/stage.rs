@@ -10,7 +10,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
-use memlock::{Error, Lease, Locks, Token};
+use memlock::{Error, Guard, Lease, Locks, Token};
 use memlock_testkit::Memcached;
 
 use crate::proxy::Proxy;
@@ -260,7 +260,7 @@ impl Stage {
         let is_granted = match by {
             By::Thread => {
                 let (result, took) = timed(|| request.acquire());
-                self.held_and_released(&caller, result, took, |guard| guard.release())
+                self.held_and_released(&caller, result, took, Guard::release)
             }
             By::Task => {
                 let (result, took) = timed(|| block_on(request.acquire_async()));
