@@ -11,9 +11,11 @@
 //! | any server | [`Memcached::shared`] |
 //! | a server that hangs, dies, comes back | [`Memcached::pause`], [`Memcached::kill`], [`Memcached::restart`] |
 //! | a port that refuses connections | [`unused_port`] |
+//! | another server's process | [`Daemon`] |
 //! | a second process | [`Peer`], and [`Parent`] inside it |
 //! | to wait for something | [`wait_until`] |
 
+mod daemon;
 mod memcached;
 mod peer;
 mod port;
@@ -21,6 +23,7 @@ mod signal;
 mod until;
 mod watchdog;
 
+pub use daemon::Daemon;
 pub use memcached::Memcached;
 pub use peer::{Parent, Peer, PeerBuilder};
 pub use port::unused_port;

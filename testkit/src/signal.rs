@@ -22,6 +22,11 @@ pub(crate) fn resume(pid: u32) {
     send("CONT", pid);
 }
 
+/// Asks a process to end, as control-C does (SIGINT).
+pub(crate) fn interrupt(pid: u32) {
+    send("INT", pid);
+}
+
 fn send(signal: &str, pid: u32) {
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()])
