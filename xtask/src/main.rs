@@ -45,7 +45,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "measure lock + unlock, alone and among threads, against a bare socket; arguments go to the benches",
+        summary: "measure memlock beside its peers, which it installs; names choose contests, --quick makes it short",
         run: tasks::bench,
     },
     Command {

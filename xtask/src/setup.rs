@@ -1,18 +1,57 @@
-//! `cargo xtask setup`: installs memcached with the system's package manager.
+//! `cargo xtask setup`: installs memcached with the system's package manager; for the bench, also its peers.
 //!
 //! [`plan`] decides and is pure; the rest looks at the machine and does it.
 
 use crate::no_arguments;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fmt};
+use std::{env, fmt, fs};
 
 /// memlock speaks memcached's meta commands, which have their present form since this version.
 const OLDEST: [u32; 3] = [1, 6, 10];
 
-/// A package manager: its program, and what to run in which order. Any step but the last may fail, since an outdated
-/// list of packages usually does, too.
+/// Something to install.
+struct Software {
+    /// What people call it.
+    name: &'static str,
+    /// Which one, and where it is to be had.
+    advice: &'static str,
+    /// It is there when this program is.
+    program: &'static str,
+    /// What a package manager calls it.
+    package: fn(&str) -> &'static str,
+}
+
+const MEMCACHED: Software = Software {
+    name: "memcached",
+    advice: "memcached 1.6.10 or newer, see https://memcached.org/downloads",
+    program: "memcached",
+    package: |_| "memcached",
+};
+
+const REDIS: Software = Software {
+    name: "Redis",
+    advice: "redis-server, see https://redis.io/docs/latest/operate/oss_and_stack/install/",
+    program: "redis-server",
+    package: |manager| match manager {
+        "apt-get" => "redis-server",
+        _ => "redis",
+    },
+};
+
+const POSTGRESQL: Software = Software {
+    name: "PostgreSQL",
+    advice: "the PostgreSQL server, see https://www.postgresql.org/download/",
+    program: "postgres",
+    package: |manager| match manager {
+        "dnf" | "yum" | "zypper" => "postgresql-server",
+        _ => "postgresql",
+    },
+};
+
+/// A package manager: its program, and what to run in which order, the name of the package being added to the last step.
+/// Any step but the last may fail, since an outdated list of packages usually does, too.
 struct Manager {
     program: &'static str,
     steps: &'static [&'static [&'static str]],
@@ -32,40 +71,39 @@ const MANAGERS: &[Manager] = &[
                 "install",
                 "--yes",
                 "--no-install-recommends",
-                "memcached",
             ],
         ],
         needs_root: true,
     },
     Manager {
         program: "dnf",
-        steps: &[&["dnf", "install", "--assumeyes", "memcached"]],
+        steps: &[&["dnf", "install", "--assumeyes"]],
         needs_root: true,
     },
     Manager {
         program: "yum",
-        steps: &[&["yum", "install", "--assumeyes", "memcached"]],
+        steps: &[&["yum", "install", "--assumeyes"]],
         needs_root: true,
     },
     Manager {
         program: "apk",
-        steps: &[&["apk", "add", "--update-cache", "memcached"]],
+        steps: &[&["apk", "add", "--update-cache"]],
         needs_root: true,
     },
     Manager {
         program: "pacman",
-        steps: &[&["pacman", "-S", "--needed", "--noconfirm", "memcached"]],
+        steps: &[&["pacman", "-S", "--needed", "--noconfirm"]],
         needs_root: true,
     },
     Manager {
         program: "zypper",
-        steps: &[&["zypper", "--non-interactive", "install", "memcached"]],
+        steps: &[&["zypper", "--non-interactive", "install"]],
         needs_root: true,
     },
     // Refuses to run as root.
     Manager {
         program: "brew",
-        steps: &[&["brew", "install", "memcached"]],
+        steps: &[&["brew", "install"]],
         needs_root: false,
     },
 ];
@@ -92,8 +130,11 @@ impl fmt::Display for Plan {
 /// Installs memcached when it is missing, and says so.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     no_arguments(arguments)?;
-    if !is_installed("memcached") {
-        install()?;
+    if !is_installed(MEMCACHED.program) {
+        install(&MEMCACHED)?;
+        if !is_installed(MEMCACHED.program) {
+            return Err("memcached was installed, but is not on the PATH".to_owned());
+        }
     }
     let version = version()?;
     check(&version)?;
@@ -101,15 +142,54 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-fn install() -> Result<(), String> {
+/// Installs also what memlock is compared with. Where that cannot be had, the bench does without. Gives the folder of
+/// `PostgreSQL`'s programs, where the PATH does not have them.
+pub(crate) fn peers() -> Option<PathBuf> {
+    if !is_installed(REDIS.program)
+        && let Err(problem) = install(&REDIS)
+    {
+        eprintln!("xtask: {problem}");
+    }
+    if is_installed(POSTGRESQL.program) {
+        return None;
+    }
+    off_the_path(POSTGRESQL.program).or_else(|| {
+        if let Err(problem) = install(&POSTGRESQL) {
+            eprintln!("xtask: {problem}");
+        }
+        off_the_path(POSTGRESQL.program)
+    })
+}
+
+/// Where packages put `PostgreSQL`'s programs that do not put them on the PATH: one folder for each version.
+const OFF_THE_PATH: &[(&str, &str)] = &[
+    ("/usr/lib/postgresql", "bin"),
+    ("/usr/libexec", ""),
+    ("/opt/homebrew/opt", "bin"),
+    ("/usr/local/opt", "bin"),
+];
+
+fn off_the_path(program: &str) -> Option<PathBuf> {
+    OFF_THE_PATH.iter().find_map(|(versions, below)| {
+        let folders = fs::read_dir(versions).ok()?.filter_map(Result::ok);
+        folders
+            .map(|version| version.path().join(below))
+            .find(|folder| is_executable(&folder.join(program)))
+    })
+}
+
+fn install(software: &Software) -> Result<(), String> {
+    let Software { name, advice, .. } = software;
     let machine = Machine {
         has: &is_installed,
         is_root: is_root(),
         is_attended: io::stdin().is_terminal(),
     };
-    let Plan(steps) = plan(&machine)?;
-    eprintln!("xtask: memcached is missing, so it is installed now. The package may also start a server of its own on");
-    eprintln!("xtask: port 11211; tests and demo do not use that one.");
+    let Plan(steps) = plan(software, &machine)?;
+    eprintln!(
+        "xtask: {name} is missing, so it is installed now. The package may also start a server of its own, on its"
+    );
+    eprintln!("xtask: usual port; tests, demo and bench do not use that one.");
     let last = steps.len() - 1;
     for (n, step) in steps.iter().enumerate() {
         let shown = step.join(" ");
@@ -123,34 +203,32 @@ fn install() -> Result<(), String> {
             (false, false) => eprintln!("xtask: {shown} failed ({status}); going on with what is known"),
             (false, true) => {
                 return Err(format!(
-                    "could not install memcached: {shown} failed ({status}); install memcached 1.6.10 or newer by hand"
+                    "could not install {name}: {shown} failed ({status}); install it by hand: {advice}"
                 ));
             }
         }
     }
-    if is_installed("memcached") {
-        Ok(())
-    } else {
-        Err("memcached was installed, but is not on the PATH".to_owned())
-    }
+    Ok(())
 }
 
 /// What to run on this machine, or what the user can do.
-fn plan(machine: &Machine<'_>) -> Result<Plan, String> {
+fn plan(software: &Software, machine: &Machine<'_>) -> Result<Plan, String> {
+    let Software { name, advice, .. } = software;
     let Some(manager) = MANAGERS.iter().find(|manager| (machine.has)(manager.program)) else {
-        return Err(
-            "memcached is not installed, and no package manager known here was found; install memcached 1.6.10 or \
-                    newer, see https://memcached.org/downloads"
-                .to_owned(),
-        );
+        return Err(format!(
+            "{name} is not installed, and no package manager known here was found; install {advice}"
+        ));
     };
-    let plain = Plan(manager.steps.iter().map(|step| step.to_vec()).collect());
+    let mut plain = Plan(manager.steps.iter().map(|step| step.to_vec()).collect());
+    if let Some(last) = plain.0.last_mut() {
+        last.push((software.package)(manager.program));
+    }
     if !manager.needs_root || machine.is_root {
         return Ok(plain);
     }
     if !(machine.has)("sudo") {
         return Err(format!(
-            "memcached is not installed, and installing it takes root; as root, run: {plain}"
+            "{name} is not installed, and installing it takes root; as root, run: {plain}"
         ));
     }
     // Without a terminal, sudo fails rather than waits for a password that nobody types.
@@ -213,15 +291,19 @@ fn is_root() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Machine, check, plan};
+    use super::{MEMCACHED, Machine, POSTGRESQL, REDIS, Software, check, plan};
 
     fn planned(programs: &[&str], is_root: bool, is_attended: bool) -> Result<String, String> {
-        plan(&Machine {
+        planned_for(&MEMCACHED, programs, is_root, is_attended)
+    }
+
+    fn planned_for(software: &Software, programs: &[&str], is_root: bool, is_attended: bool) -> Result<String, String> {
+        let machine = Machine {
             has: &|program| programs.contains(&program),
             is_root,
             is_attended,
-        })
-        .map(|plan| plan.to_string())
+        };
+        plan(software, &machine).map(|plan| plan.to_string())
     }
 
     #[test]
@@ -242,6 +324,15 @@ mod tests {
             planned(&["apk", "sudo"], false, false).unwrap(),
             "sudo -n apk add --update-cache memcached"
         );
+    }
+
+    #[test]
+    fn what_is_installed_is_called_what_the_package_manager_calls_it() {
+        let planned = |software, manager| planned_for(software, &[manager], true, false).unwrap();
+        assert!(planned(&REDIS, "apt-get").ends_with(" redis-server"));
+        assert!(planned(&REDIS, "dnf").ends_with(" redis"));
+        assert!(planned(&POSTGRESQL, "apt-get").ends_with(" postgresql"));
+        assert!(planned(&POSTGRESQL, "dnf").ends_with(" postgresql-server"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The commands that run cargo.
 
+use std::path::Path;
+
 use crate::cargo::{cargo, cargo_with};
 use crate::{no_arguments, setup};
 
@@ -15,8 +17,9 @@ pub(crate) fn demo(arguments: &[String]) -> Result<(), String> {
 /// build too.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
-    // One failure should not hide the next.
+    // One failure should not hide the next. The bench's peers are many crates, which nobody else needs.
     let mut command = vec!["test", "--workspace", "--all-features", "--no-fail-fast"];
+    command.extend(["--exclude", "memlock-bench"]);
     command.extend(arguments.iter().map(String::as_str));
     cargo(&command)
 }
@@ -24,10 +27,15 @@ pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
-    let mut command = vec!["bench", "--features", "server-tests"];
-    command.extend(["--bench", "uncontended", "--bench", "in_process", "--"]);
+    let programs = setup::peers();
+    let programs = programs.as_deref().and_then(Path::to_str);
+    let variables: Vec<(&str, &str)> = programs
+        .iter()
+        .map(|folder| ("MEMLOCK_BENCH_PROGRAMS", *folder))
+        .collect();
+    let mut command = vec!["run", "--release", "--package", "memlock-bench", "--"];
     command.extend(arguments.iter().map(String::as_str));
-    cargo(&command)
+    cargo_with(&variables, &command)
 }
 
 /// `cargo xtask lint`.
