@@ -4,10 +4,14 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use memlock_runtime::__internals::{
-    Answer, Cas, Content, Damage, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, Server, Store,
+    Answer, Batch, Cas, Content, Damage, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request,
+    Server, Store,
 };
 
 /// Long enough for a busy machine.
@@ -515,4 +519,193 @@ fn many_threads_share_a_store() {
             });
         }
     });
+}
+
+/// Wakes a thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for all of them, as an executor of tasks would.
+fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Answer> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut answers: Vec<Option<Answer>> = exchanges.iter().map(|_| None).collect();
+    loop {
+        for (exchange, answer) in exchanges.iter_mut().zip(&mut answers) {
+            if answer.is_none()
+                && let Poll::Ready(ready) = exchange.poll(&mut Context::from_waker(&waker))
+            {
+                *answer = Some(ready);
+            }
+        }
+        if answers.iter().all(Option::is_some) {
+            return answers.into_iter().flatten().collect();
+        }
+        thread::park();
+    }
+}
+
+fn begin(store: &Memcached, batch: &[Request], limit: Duration) -> Box<dyn Exchange> {
+    store.begin(&item("x"), Batch::from(batch), None, limit)
+}
+
+/// What the server counts under a name in its `stats`.
+fn statistic(process: &Process, name: &str) -> u64 {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = TcpStream::connect(&process.spelled).expect("connect");
+    stream.write_all(b"stats\r\n").expect("write");
+    let named = format!("STAT {name} ");
+    BufReader::new(stream)
+        .lines()
+        .find_map(|line| line.expect("text").strip_prefix(&named).map(str::to_owned))
+        .expect("counted")
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_replies() {
+    const TASKS: usize = 64;
+    let process = Process::start(&[]);
+    drop(process.grown());
+    let store = process.store();
+    let connections = statistic(&process, "total_connections");
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..15 {
+                    let of = |task: usize| format!("{thread}/{round}/{task}");
+                    let nonce = |task: usize| (thread * 1_000_000 + round * 1000 + task) as u128;
+                    let adds = |task| {
+                        begin(
+                            store,
+                            &[read("x"), add(&of(task), nonce(task)), read(&of(task))],
+                            PATIENCE,
+                        )
+                    };
+                    let answers = all_of((0..TASKS).map(adds).collect());
+                    let mut deletes = Vec::new();
+                    for (task, answer) in answers.iter().enumerate() {
+                        assert!(answer.fault.is_none(), "{answer:?}");
+                        let cas = stored(&answer.replies[1]);
+                        let content = Content::Lock(record(nonce(task)));
+                        assert_eq!(answer.replies[2], Reply::Item { content, cas });
+                        deletes.push(begin(store, &[delete(&of(task), cas)], PATIENCE));
+                    }
+                    for answer in all_of(deletes) {
+                        assert_eq!(answer.replies.as_slice(), [Reply::Deleted], "{answer:?}");
+                    }
+                }
+            });
+        }
+    });
+    // Its own, and the one of this question.
+    assert_eq!(statistic(&process, "total_connections"), connections + 2);
+    let open = statistic(&process, "curr_connections");
+    drop(store);
+    eventually("it is closed", || {
+        (statistic(&process, "curr_connections") < open).then_some(())
+    });
+}
+
+#[test]
+fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
+    let mut process = Process::start(&[]);
+    let port = process
+        .spelled
+        .rsplit(':')
+        .next()
+        .expect("a port")
+        .parse()
+        .expect("a number");
+    drop(process.grown());
+    let store = process.store();
+    let writes = |round: usize| {
+        let of = |task| begin(&store, &[add(&format!("{round}/{task}"), 1)], PATIENCE);
+        (0..200).map(of).collect::<Vec<_>>()
+    };
+    assert!(all_of(writes(0)).iter().all(|answer| answer.fault.is_none()));
+    process.signal("-STOP");
+    let on_their_way = writes(1);
+    process.kill();
+    for answer in all_of(on_their_way) {
+        assert_eq!(damage(&answer), Some(Damage::Cut), "they were sent: {answer:?}");
+        assert!(answer.pending.is_none());
+    }
+    for answer in all_of(writes(2)) {
+        assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    }
+    let process = Process::start_on(port, &[]);
+    for answer in all_of(writes(3)) {
+        assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
+    }
+    drop(process.grown());
+    for answer in all_of(writes(4)) {
+        assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
+    let process = Process::start(&[]);
+    drop(process.grown());
+    let store = process.store();
+    assert!(all_of(vec![begin(&store, &[read("x")], LIMIT)])[0].fault.is_none());
+    process.signal("-STOP");
+    let limit = Duration::from_millis(100);
+    let began = now();
+    let late = all_of(
+        (0..100)
+            .map(|task| begin(&store, &[add(&task.to_string(), 1)], limit))
+            .collect(),
+    );
+    assert!(
+        now() - began < limit + Duration::from_millis(300),
+        "{:?}",
+        now() - began
+    );
+    // The next ones try another connection, which the kernel accepts and nobody greets.
+    let next = all_of((0..100).map(|_| begin(&store, &[add("n", 1)], limit)).collect());
+    assert!(next.iter().all(|answer| damage(answer) == Some(Damage::NotSent)));
+    let pending: Vec<_> = late
+        .into_iter()
+        .map(|answer| {
+            assert_eq!(damage(&answer), Some(Damage::Late), "{answer:?}");
+            answer
+                .pending
+                .expect("a write is open")
+                .wait(Duration::ZERO)
+                .expect_err("it stands")
+        })
+        .collect();
+    process.signal("-CONT");
+    for (task, pending) in pending.into_iter().enumerate() {
+        let answer = pending.wait(PATIENCE).expect("it goes on");
+        assert!(answer.fault.is_none(), "{answer:?}");
+        let undone = begin(
+            &store,
+            &[delete(&task.to_string(), stored(&answer.replies[0]))],
+            PATIENCE,
+        );
+        assert_eq!(all_of(vec![undone])[0].replies.as_slice(), [Reply::Deleted]);
+    }
+}
+
+#[test]
+fn a_local_socket_is_shared_as_well() {
+    let directory = std::env::temp_dir().join(format!("memlock-pipe-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let process = Process::start_local(&directory.join("socket"));
+    drop(process.grown());
+    let store = process.store();
+    let writes = (0..1000).map(|task| begin(&store, &[add(&task.to_string(), 1)], PATIENCE));
+    for answer in all_of(writes.collect()) {
+        assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
+    }
+    let _ = std::fs::remove_dir_all(directory);
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use memlock_testkit::Memcached;
 
 use crate::proxy::{Deed, End, Fault, Then};
-use crate::stage::{QUICK, Stage, Times};
+use crate::stage::{By, QUICK, Stage, Times};
 use crate::wire::Kind;
 
 pub(crate) const ENDS: [End; 2] = [End::Finished, End::Reset];
@@ -38,7 +38,7 @@ pub(crate) fn at_every_byte(way: Way, end: End, mut cut: impl FnMut(Deed) -> boo
 
 /// Cuts the exchange of that kind, the first but for `skip`, everywhere: in each direction, at each byte, in both ways to
 /// end a connection, with a network that works afterwards and with one that does not.
-fn cut_everywhere(stage: &Stage, kind: Kind, skip: u32, ends: &[End], thens: &[Then], before: impl Fn()) {
+fn cut_everywhere(stage: &Stage, by: By, kind: Kind, skip: u32, ends: &[End], thens: &[Then], before: impl Fn()) {
     let mut times = Times::default();
     let began = Instant::now();
     let mut bytes = Vec::new();
@@ -53,12 +53,12 @@ fn cut_everywhere(stage: &Stage, kind: Kind, skip: u32, ends: &[End], thens: &[T
                         deed,
                         then,
                     });
-                    let locked = stage.lock_and_unlock();
+                    let locked = stage.lock_and_unlock(by);
                     if locked.was_hit {
                         times.add(locked.free_after);
                         // A release hides no result, and one broken connection is made up for by another.
                         let expected = then == Then::Well || kind == Kind::Delete && skip == 0;
-                        assert_eq!(locked.is_granted, expected, "{kind:?}, {then:?}");
+                        assert_eq!(locked.is_granted, expected, "{kind:?}, {then:?}, {by:?}");
                     } else {
                         assert!(locked.is_granted, "nothing was cut");
                     }
@@ -70,46 +70,65 @@ fn cut_everywhere(stage: &Stage, kind: Kind, skip: u32, ends: &[End], thens: &[T
     }
     assert!(bytes.iter().all(|length| *length > 5), "nothing to cut: {bytes:?}");
     println!(
-        "{kind:?} cut {} times in {:.1?}, of so many bytes: {bytes:?}; {}",
+        "{kind:?} of a {by:?} cut {} times in {:.1?}, of so many bytes: {bytes:?}; {}",
         times.len(),
         began.elapsed(),
         times.summary()
     );
 }
 
-#[test]
-fn an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan() {
-    let stage = Stage::set("cut acquire", QUICK);
-    cut_everywhere(&stage, Kind::Acquire, 0, &ENDS, &THENS, || ());
+/// Each test, by a thread and by a task.
+macro_rules! by_each {
+    ($($test:ident)*) => {
+        mod thread {
+            $(#[test] fn $test() { super::$test(super::By::Thread); })*
+        }
+        mod task {
+            $(#[test] fn $test() { super::$test(super::By::Task); })*
+        }
+    };
 }
 
-#[test]
-fn a_release_cut_at_any_byte_is_made_up_for() {
-    let stage = Stage::set("cut release", QUICK);
-    cut_everywhere(&stage, Kind::Delete, 0, &ENDS, &THENS, || ());
+by_each! {
+    an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan
+    a_release_cut_at_any_byte_is_made_up_for
+    a_handshake_cut_at_any_byte_is_made_up_for_by_another
+    making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan
+}
+
+fn an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan(by: By) {
+    let stage = Stage::set(by.pick(["cut acquire", "task cut acquire"]), QUICK);
+    cut_everywhere(&stage, by, Kind::Acquire, 0, &ENDS, &THENS, || ());
+}
+
+fn a_release_cut_at_any_byte_is_made_up_for(by: By) {
+    let stage = Stage::set(by.pick(["cut release", "task cut release"]), QUICK);
+    cut_everywhere(&stage, by, Kind::Delete, 0, &ENDS, &THENS, || ());
 }
 
 /// The longest exchange, some 7 KiB: without a connection nothing has been asked for, so one way to cut it will do.
-#[test]
-fn a_handshake_cut_at_any_byte_is_made_up_for_by_another() {
-    let stage = Stage::set("cut handshake", QUICK);
-    cut_everywhere(&stage, Kind::Handshake, 0, &[End::Finished], &[Then::Well], || ());
+fn a_handshake_cut_at_any_byte_is_made_up_for_by_another(by: By) {
+    let stage = Stage::set(by.pick(["cut handshake", "task cut handshake"]), QUICK);
+    cut_everywhere(&stage, by, Kind::Handshake, 0, &[End::Finished], &[Then::Well], || ());
 }
 
 /// The first grant on a server finds no clock item: it makes one, gives itself back, and tries again.
-#[test]
-fn making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan() {
-    let stage = Stage::on(Arc::new(Memcached::start()), "cut clock", QUICK);
+fn making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan(by: By) {
+    let stage = Stage::on(
+        Arc::new(Memcached::start()),
+        by.pick(["cut clock", "task cut clock"]),
+        QUICK,
+    );
     let without_clock = || {
         assert_eq!(stage.ask("md memlock:clock"), "HD\r\n");
     };
-    cut_everywhere(&stage, Kind::MakeClock, 0, &[End::Finished], &THENS, without_clock);
+    cut_everywhere(&stage, by, Kind::MakeClock, 0, &[End::Finished], &THENS, without_clock);
     // The first delete is the giving back, the first two acquisitions are before and after it.
-    give_back_cut_everywhere(&stage, without_clock);
-    cut_everywhere(&stage, Kind::Acquire, 1, &[End::Finished], &THENS, without_clock);
+    give_back_cut_everywhere(&stage, by, without_clock);
+    cut_everywhere(&stage, by, Kind::Acquire, 1, &[End::Finished], &THENS, without_clock);
 }
 
-fn give_back_cut_everywhere(stage: &Stage, before: impl Fn()) {
+fn give_back_cut_everywhere(stage: &Stage, by: By, before: impl Fn()) {
     for way in [Way::Request, Way::Reply] {
         for then in THENS {
             at_every_byte(way, End::Reset, |deed| {
@@ -120,7 +139,7 @@ fn give_back_cut_everywhere(stage: &Stage, before: impl Fn()) {
                     deed,
                     then,
                 });
-                let locked = stage.lock_and_unlock();
+                let locked = stage.lock_and_unlock(by);
                 assert!(locked.is_granted || then == Then::Down && locked.was_hit);
                 locked.was_hit
             });

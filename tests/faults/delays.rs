@@ -7,7 +7,7 @@ use memlock_testkit::wait_until;
 
 use crate::midway::{age, renew_through_fault};
 use crate::proxy::{Deed, Fault, Then};
-use crate::stage::{MARGIN, ORPHANED, PATIENCE, Stage, ms, timed};
+use crate::stage::{By, MARGIN, ORPHANED, PATIENCE, Stage, ms, timed};
 use crate::wire::Kind;
 
 const EXCHANGE: Duration = ms(80);
@@ -171,7 +171,7 @@ fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
         for then in [Then::Well, Then::Down] {
             for _ in 0..50 {
                 arm(&stage, on, Deed::CloseThenSend { after_a_look: false }, then);
-                let locked = stage.lock_and_unlock();
+                let locked = stage.lock_and_unlock(By::Thread);
                 assert!(locked.was_hit);
                 assert_eq!(locked.is_granted, then == Then::Well || on == Kind::Delete);
             }
@@ -210,7 +210,7 @@ fn a_connection_that_went_silent_is_made_up_for_by_another() {
     for executed in [true, false] {
         for on in [Kind::Handshake, Kind::Acquire] {
             arm(&stage, on, Deed::Silence { executed }, Then::Well);
-            let locked = stage.lock_and_unlock();
+            let locked = stage.lock_and_unlock(By::Thread);
             assert!(locked.was_hit && locked.is_granted);
         }
     }
@@ -240,7 +240,7 @@ fn a_connection_that_stays_silent_leaves_no_orphan() {
     let stage = Stage::set("silent orphan", EXCHANGE);
     for executed in [false, true] {
         arm(&stage, Kind::Acquire, Deed::Silence { executed }, Then::Down);
-        let locked = stage.lock_and_unlock();
+        let locked = stage.lock_and_unlock(By::Thread);
         assert!(locked.was_hit && !locked.is_granted);
     }
 }
@@ -251,7 +251,7 @@ fn a_release_on_a_connection_that_stays_silent_is_made_up_for_on_another() {
     let stage = Stage::set("silent release", EXCHANGE);
     for executed in [true, false] {
         arm(&stage, Kind::Delete, Deed::Silence { executed }, Then::Well);
-        let locked = stage.lock_and_unlock();
+        let locked = stage.lock_and_unlock(By::Thread);
         assert!(locked.was_hit && locked.is_granted);
     }
 }

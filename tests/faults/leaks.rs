@@ -9,7 +9,7 @@ use memlock::{Error, Locks};
 use memlock_testkit::{Memcached, Parent, Peer, wait_until};
 
 use crate::proxy::{Deed, End, Fault, Proxy, Then};
-use crate::stage::{PATIENCE, ms, timed, whole_machine};
+use crate::stage::{PATIENCE, block_on, ms, timed, whole_machine};
 use crate::wire::Kind;
 
 const ACQUISITIONS: u64 = 100_000;
@@ -112,6 +112,10 @@ fn work(parent: &Parent) {
         let locks = Locks::builder().servers(servers).exchange_timeout(ms(30));
         locks.build().expect("a good address")
     };
+    // The background thread stays, by design; where nobody listens, no connection does.
+    let nowhere = Locks::builder().servers("127.0.0.1:1").build().expect("a good address");
+    assert!(block_on(nowhere.lock("k").acquire_async()).is_err());
+    drop(nowhere);
     parent.say("ready");
     assert_eq!(parent.hear(PATIENCE), "go");
     let (straight, faulty) = (of(STRAIGHT), of("MEMLOCK_SERVERS"));
@@ -127,8 +131,18 @@ fn work(parent: &Parent) {
                     let locks = if turn % FAULTY == 0 { faulty } else { straight };
                     // Mostly a key of its own, now and then one that all want.
                     let key = if turn % 10 == 0 { u64::MAX } else { thread };
-                    match locks.lock(key).wait(PATIENCE).acquire() {
-                        Ok(_) => granted.fetch_add(1, Ordering::SeqCst),
+                    let request = locks.lock(key).wait(PATIENCE);
+                    // By threads, and by tasks that release, or leave it to the background.
+                    let result = match turn % 3 {
+                        0 => request.acquire().map(drop),
+                        1 => block_on(request.acquire_async()).map(drop),
+                        _ => block_on(async {
+                            request.acquire_async().await?.release().await;
+                            Ok(())
+                        }),
+                    };
+                    match result {
+                        Ok(()) => granted.fetch_add(1, Ordering::SeqCst),
                         Err(Error::Unavailable { .. }) => unavailable.fetch_add(1, Ordering::SeqCst),
                         Err(error) => panic!("another error: {error}"),
                     };

@@ -8,7 +8,7 @@ use memlock_testkit::wait_until;
 
 use crate::cuts::{Way, at_every_byte};
 use crate::proxy::{Deed, End, Fault, Then};
-use crate::stage::{PATIENCE, QUICK, Stage, Times, ms, timed};
+use crate::stage::{By, PATIENCE, QUICK, Stage, Times, ms, timed};
 use crate::wire::Kind;
 
 /// Each end of a connection with one of what may follow, to halve the number of runs.
@@ -196,7 +196,7 @@ fn a_take_over_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no
             deed,
             then,
         });
-        let locked = stage.lock_and_unlock();
+        let locked = stage.lock_and_unlock(By::Thread);
         assert_eq!(locked.is_granted, then == Then::Well || !locked.was_hit);
         times.add(locked.free_after);
         locked.was_hit

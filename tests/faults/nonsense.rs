@@ -9,7 +9,7 @@ use memlock_testkit::{Parent, Peer};
 use crate::cuts::THENS;
 use crate::midway::{age, renew_through_fault};
 use crate::proxy::{Deed, Fault, Seen, Then};
-use crate::stage::{MARGIN, PATIENCE, QUICK, Stage, ms, timed};
+use crate::stage::{By, MARGIN, PATIENCE, QUICK, Stage, ms, timed};
 use crate::wire::Kind;
 
 type Answer = fn(&Seen<'_>) -> Vec<u8>;
@@ -65,23 +65,25 @@ const NONSENSE: [(&str, Answer); 17] = [
     }),
 ];
 
+const BOTH: [By; 2] = [By::Thread, By::Task];
+
 const EXECUTED: [bool; 2] = [true, false];
 
 #[test]
 fn nonsense_for_an_acquisition_or_a_release_is_no_success_and_leaves_no_orphan() {
     let stage = Stage::set("nonsense", QUICK);
-    for on in [Kind::Acquire, Kind::Delete] {
+    for (on, by) in [Kind::Acquire, Kind::Delete].map(|on| BOTH.map(|by| (on, by))).concat() {
         for (what, with) in NONSENSE {
             for executed in EXECUTED {
                 for then in THENS {
-                    println!("{on:?}, executed: {executed}, {then:?}: {what}");
+                    println!("{by:?}, {on:?}, executed: {executed}, {then:?}: {what}");
                     stage.proxy.arm(Fault {
                         on,
                         skip: 0,
                         deed: Deed::Answer { executed, with },
                         then,
                     });
-                    let locked = stage.lock_and_unlock();
+                    let locked = stage.lock_and_unlock(by);
                     assert!(locked.was_hit);
                     assert_eq!(locked.is_granted, then == Then::Well || on == Kind::Delete);
                 }
@@ -93,16 +95,16 @@ fn nonsense_for_an_acquisition_or_a_release_is_no_success_and_leaves_no_orphan()
 #[test]
 fn nonsense_for_a_handshake_is_made_up_for_by_another() {
     let stage = Stage::set("nonsense greeting", QUICK);
-    for (what, with) in NONSENSE {
+    for (by, (what, with)) in BOTH.map(|by| NONSENSE.map(|nonsense| (by, nonsense))).concat() {
         for then in THENS {
-            println!("{then:?}: {what}");
+            println!("{by:?}, {then:?}: {what}");
             stage.proxy.arm(Fault {
                 on: Kind::Handshake,
                 skip: 0,
                 deed: Deed::Answer { executed: false, with },
                 then,
             });
-            assert_eq!(stage.lock_and_unlock().is_granted, then == Then::Well);
+            assert_eq!(stage.lock_and_unlock(by).is_granted, then == Then::Well);
         }
     }
 }

@@ -1,12 +1,16 @@
 //! What every test begins with, and what it holds every caller to.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 use std::{panic, thread};
 
-use memlock::{Error, Guard, Locks, Token};
+use memlock::{Error, Guard, Lease, Locks, Token};
 use memlock_testkit::Memcached;
 
 use crate::proxy::Proxy;
@@ -139,7 +143,7 @@ impl Stage {
 
     /// Whoever has a guard has the lock: it is his on the server, under the CAS that his token was made of.
     #[track_caller]
-    pub(crate) fn assert_proved(&self, caller: &Caller, guard: &Guard) {
+    pub(crate) fn assert_proved(&self, caller: &Caller, guard: &Lease) {
         let kept = self.kept().expect("granted, and not on the server");
         assert!(kept.value.contains(&caller.label), "another's: {kept:?}");
         assert_eq!(kept.cas, cas_of(guard.token()), "granted without proof: {kept:?}");
@@ -148,7 +152,7 @@ impl Stage {
     }
 
     #[track_caller]
-    pub(crate) fn assert_rises(&self, guard: &Guard) {
+    pub(crate) fn assert_rises(&self, guard: &Lease) {
         let token = Some(guard.token());
         assert!(self.last.get() < token, "a token that does not rise");
         self.last.set(token);
@@ -200,7 +204,7 @@ fn listen_for_panics() {
         panic::set_hook(Box::new(move |info| {
             if thread::current()
                 .name()
-                .is_some_and(|name| name.starts_with("memlock-"))
+                .is_some_and(|name| name == "memlock" || name.starts_with("memlock-"))
             {
                 PANICS.fetch_add(1, Ordering::SeqCst);
             }
@@ -250,25 +254,85 @@ pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
 impl Stage {
     /// A lock and its release on the faulty way, held to what is promised; then the fault is over, and the lock is free.
     #[track_caller]
-    pub(crate) fn lock_and_unlock(&self) -> Locked {
+    pub(crate) fn lock_and_unlock(&self, by: By) -> Locked {
         let caller = self.caller();
-        let (result, took) = timed(|| caller.locks.lock(self.key).acquire());
-        assert!(took < self.limit(), "kept for {took:?}");
-        let is_granted = result.is_ok();
-        match result {
-            Ok(guard) => {
-                self.assert_proved(&caller, &guard);
-                let ((), took) = timed(|| guard.release());
-                assert!(took < self.limit(), "kept by its release for {took:?}");
+        let request = caller.locks.lock(self.key);
+        let is_granted = match by {
+            By::Thread => {
+                let (result, took) = timed(|| request.acquire());
+                self.held_and_released(&caller, result, took, Guard::release)
             }
-            Err(error) => self.assert_unavailable(&error),
-        }
+            By::Task => {
+                let (result, took) = timed(|| block_on(request.acquire_async()));
+                self.held_and_released(&caller, result, took, |guard| block_on(guard.release()))
+            }
+        };
         self.proxy.heal();
         Locked {
             is_granted,
             was_hit: self.proxy.has_fired(),
             free_after: self.assert_free(),
         }
+    }
+
+    #[track_caller]
+    fn held_and_released<G: Deref<Target = Lease>>(
+        &self,
+        caller: &Caller,
+        result: Result<G, Error>,
+        took: Duration,
+        release: impl FnOnce(G),
+    ) -> bool {
+        assert!(took < self.limit(), "kept for {took:?}");
+        match result {
+            Ok(guard) => {
+                self.assert_proved(caller, &guard);
+                let ((), took) = timed(|| release(guard));
+                assert!(took < self.limit(), "kept by its release for {took:?}");
+                true
+            }
+            Err(error) => {
+                self.assert_unavailable(&error);
+                false
+            }
+        }
+    }
+}
+
+/// Who locks: a thread, which makes its exchanges itself, or a task, which shares a pipe with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Thread,
+    Task,
+}
+
+impl By {
+    /// What belongs to it.
+    pub(crate) fn pick<T>(self, [of_thread, of_task]: [T; 2]) -> T {
+        match self {
+            By::Thread => of_thread,
+            By::Task => of_task,
+        }
+    }
+}
+
+/// The smallest executor: polls on this thread, until it is ready.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

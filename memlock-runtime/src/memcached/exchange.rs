@@ -150,10 +150,8 @@ impl Shared {
             stage @ Stage::Over(_) => stage,
         }
     }
-}
 
-impl Exchange for Shared {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
         loop {
             let next = match &mut self.stage {
                 Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
@@ -170,6 +168,15 @@ impl Exchange for Shared {
                 Poll::Pending => return Poll::Pending,
             };
         }
+    }
+}
+
+impl Exchange for Shared {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        // In a task of tokio's that has used up its turn, what is of tokio's would not say that it is ready, not even the
+        // timer: and an executor that polls something busy first would keep it so for ever.
+        let unconstrained = tokio::task::unconstrained(std::future::poll_fn(|context| self.advance(context)));
+        std::pin::pin!(unconstrained).poll(context)
     }
 
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {

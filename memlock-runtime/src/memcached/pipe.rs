@@ -236,6 +236,12 @@ impl Pipe {
         self.state().is_retired
     }
 
+    /// How many bytes wait for the kernel to take them.
+    #[cfg(test)]
+    pub(super) fn unwritten(&self) -> usize {
+        self.state().output.len()
+    }
+
     /// Takes no more batches from now on.
     pub(super) fn retire(&self) {
         self.state().is_retired = true;
@@ -603,23 +609,23 @@ impl Ticket {
     pub(super) fn late(mut self) -> Answer {
         let standing = self.pipe.give_up(self.id);
         self.pipe.retire();
-        // The outcome is told just after the pipe has forgotten the batch.
+        let instance = self.instance();
+        if let Standing::NotSent = standing {
+            self.is_settled = true;
+            let trouble = Trouble::new("it takes no more bytes (the request was not sent)");
+            return failed(Some(instance), Damage::NotSent, trouble.into_source());
+        }
         if let Some(answer) = self.now() {
             return answer;
         }
-        let instance = self.instance();
         let (replies, is_write_open, nonsense) = match standing {
-            Standing::NotSent => {
-                self.is_settled = true;
-                let trouble = Trouble::new("it takes no more bytes (the request was not sent)");
-                return failed(Some(instance), Damage::NotSent, trouble.into_source());
-            }
-            Standing::Over => (Replies::new(), self.writes, None),
             Standing::Sent {
                 replies,
                 is_write_open,
                 nonsense,
             } => (replies, is_write_open, nonsense),
+            // The outcome is told just after the pipe has forgotten the batch.
+            Standing::Over | Standing::NotSent => (Replies::new(), self.writes, None),
         };
         let trouble = match nonsense {
             Some(nonsense) => nonsensical(&nonsense),

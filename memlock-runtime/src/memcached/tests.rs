@@ -1,8 +1,10 @@
 //! The store against a *scripted* server: what a real one will not do on demand. Against real ones: `tests/store.rs`.
 
+mod pipeline;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,9 +44,15 @@ enum Act {
     AwaitEnd,
     /// Sends so many bytes of nothing but `x`, or as many as the client takes.
     Flood(usize),
+    /// The same, until the test says so.
+    Drown(Receiver<()>),
+    /// Tells the test that this was reached.
+    Tell(Sender<()>),
+    /// Reads until the client closes or has finished sending, and tells the test what.
+    Collect(Sender<String>),
 }
 
-use Act::{Await, AwaitEnd, Delay, Flood, Hold, Say, Trickle};
+use Act::{Await, AwaitEnd, Collect, Delay, Drown, Flood, Hold, Say, Tell, Trickle};
 
 fn say(text: &str) -> Act {
     Say(text.as_bytes().to_vec())
@@ -125,6 +133,15 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
                 }
             }
             AwaitEnd => while stream.read(&mut bytes).is_ok_and(|read| read > 0) {},
+            Drown(stop) => {
+                while stop.try_recv() == Err(TryRecvError::Empty) && stream.write_all(&[b'x'; 10_000]).is_ok() {}
+            }
+            Tell(told) => told.send(()).expect("the test listens"),
+            Collect(told) => {
+                let _ = stream.read_to_end(&mut unread);
+                let text = String::from_utf8_lossy(&unread).into_owned();
+                told.send(text).expect("the test listens");
+            }
             Flood(count) => {
                 for _ in 0..count / 1000 {
                     if stream.write_all(&[b'x'; 1000]).is_err() {
@@ -219,6 +236,8 @@ macro_rules! both_ways {
 }
 
 both_ways! {
+    what_comes_with_the_greeting_answers_nothing
+    a_late_flood_is_listened_to_without_blocking
     a_good_exchange_is_answered_and_its_connection_kept
     no_malformed_reply_is_a_success_or_outlives_its_connection
     replies_before_the_nonsense_count
@@ -756,4 +775,32 @@ fn an_empty_list_of_servers_answers_without_a_panic(way: Way) {
     let store = Memcached::new(Vec::new(), "memlock");
     assert_eq!(damage(&way.ask(&store, &[read()])), Some(Damage::NotSent));
     assert_eq!((store.server_of(&item()), store.servers()), ("", 0));
+}
+
+fn what_comes_with_the_greeting_answers_nothing(way: Way) {
+    // What the reply to the first request would be.
+    let server = Scripted::start(vec![vec![
+        Await("stats settings\r\n"),
+        Say([GREETING_REPLY, "HD c9 O1\r\n"].concat().into_bytes()),
+        AwaitEnd,
+    ]]);
+    let answer = way.ask(&server.store(), &[add()]);
+    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert!(text(&answer).contains("protocol"), "{}", text(&answer));
+    server.join();
+}
+
+fn a_late_flood_is_listened_to_without_blocking(way: Way) {
+    let (stop, stopped) = channel();
+    let server = Scripted::greeting(vec![Await(ADDED), say("garbage\r\n"), Drown(stopped)]);
+    let store = server.store();
+    let answer = way.exchange(&store, &[add()], None, SHORT);
+    assert_eq!(damage(&answer), Some(Damage::Late));
+    let mut pending = answer.pending.expect("a write is open");
+    for _ in 0..3 {
+        pending = pending.wait(Duration::ZERO).expect_err("it goes on and on");
+    }
+    stop.send(()).expect("it floods");
+    assert_eq!(damage(&pending.wait(PATIENCE).expect("closed")), Some(Damage::Cut));
+    server.join();
 }
