@@ -1,9 +1,12 @@
 //! One connection to one instance of a server: the handshake, sending a batch, receiving its replies. It is at most in
 //! one exchange at a time, and decides nothing about what a failure means.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::handshake::{GREETING, Handshake, Peer, Unfit};
+use super::pipe::{Pipe, Reader, Writer};
 use super::progress::{Progress, Step};
 use super::transport::{Broken, Input, Limit, Stream, Transport};
 use super::trouble::{Trouble, quoted};
@@ -78,6 +81,24 @@ impl Connection {
             };
             return Err(NotOpened::from(broken));
         }
+    }
+
+    /// Makes an idle connection into the one that all tasks share. To be called on the background thread.
+    pub(super) fn share(self) -> io::Result<(Reader, Arc<Pipe>)> {
+        let (reader, writer) = match self.transport.into_stream() {
+            Stream::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                let (reader, writer) = tokio::net::TcpStream::from_std(stream)?.into_split();
+                (Reader::Tcp(reader), Writer::Tcp(writer))
+            }
+            #[cfg(unix)]
+            Stream::Local(stream) => {
+                stream.set_nonblocking(true)?;
+                let (reader, writer) = tokio::net::UnixStream::from_std(stream)?.into_split();
+                (Reader::Local(reader), Writer::Local(writer))
+            }
+        };
+        Ok((reader, Pipe::over(writer, self.peer, self.next_opaque)))
     }
 
     pub(super) fn instance(&self) -> Instance {

@@ -172,9 +172,11 @@ impl Node {
         let mut until = self.wanted_until();
         loop {
             if let Ok(opened) = tokio::time::timeout_at(until.into(), opening.as_mut()).await {
-                return opened.map_err(|error| match error {
-                    NotOpened::Failed(trouble) => Unopened::Failed(trouble.into_source()),
-                    NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
+                return opened.or_else(|error| match error {
+                    NotOpened::Failed(trouble) => {
+                        self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into_source()))
+                    }
+                    NotOpened::TooYoung(instance) => Err(Unopened::TooYoung(instance)),
                 });
             }
             // Somebody with more time may have come meanwhile.
@@ -183,6 +185,15 @@ impl Node {
                 return Err(Unopened::Late);
             }
         }
+    }
+
+    /// A server that takes no more connections may still serve those that it has: one that was left by a thread is as good
+    /// as a new one, and what is to be cleaned up must not wait for others to go.
+    fn share_idle(&self) -> Option<Arc<Pipe>> {
+        let connection = self.pool.take(None, clock::instant())?;
+        let (reader, pipe) = connection.share().ok()?;
+        background::spawn(Arc::clone(&pipe).run(reader, Input::new()));
+        Some(pipe)
     }
 
     /// Until when the pipe that is being opened is of use to anybody.

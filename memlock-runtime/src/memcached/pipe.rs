@@ -204,11 +204,16 @@ impl Pipe {
             }
         };
         nothing_more(input)?;
+        Ok(Pipe::over(writer, peer, 1))
+    }
+
+    /// Over a connection that is open already, and has used the opaques before `next_opaque`.
+    pub(super) fn over(writer: Writer, peer: Peer, next_opaque: u64) -> Arc<Pipe> {
         let state = State {
             writer: Some(writer),
             output: Vec::new(),
             taken: 0,
-            next_opaque: 1,
+            next_opaque,
             sent: VecDeque::new(),
             is_retired: false,
             is_in_doubt: false,
@@ -217,11 +222,11 @@ impl Pipe {
             first_at_last_look: None,
             looks_since_retired: 0,
         };
-        Ok(Arc::new(Pipe {
+        Arc::new(Pipe {
             peer,
             state: Mutex::new(state),
             changed: Notify::new(),
-        }))
+        })
     }
 
     pub(super) fn instance(&self) -> Instance {

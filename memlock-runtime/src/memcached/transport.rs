@@ -131,6 +131,10 @@ impl Transport {
         }
     }
 
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Writes all of `bytes`. The error comes with how many the kernel took.
     pub(super) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, Broken)> {
         let mut rest = bytes;
