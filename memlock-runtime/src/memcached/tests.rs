@@ -4,7 +4,8 @@ mod pipeline;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -134,7 +135,18 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
             }
             AwaitEnd => while stream.read(&mut bytes).is_ok_and(|read| read > 0) {},
             Drown(stop) => {
-                while stop.try_recv() == Err(TryRecvError::Empty) && stream.write_all(&[b'x'; 10_000]).is_ok() {}
+                let is_over = AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    // Several, so that there is always more than is read.
+                    for _ in 0..3 {
+                        let (mut stream, is_over) = (&stream, &is_over);
+                        scope.spawn(move || {
+                            while !is_over.load(Ordering::Relaxed) && stream.write_all(&[b'x'; 200_000]).is_ok() {}
+                        });
+                    }
+                    let _ = stop.recv_timeout(PATIENCE);
+                    is_over.store(true, Ordering::Relaxed);
+                });
             }
             Tell(told) => told.send(()).expect("the test listens"),
             Collect(told) => {
