@@ -141,7 +141,7 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
                     for _ in 0..3 {
                         let (mut stream, is_over) = (&stream, &is_over);
                         scope.spawn(move || {
-                            while !is_over.load(Ordering::Relaxed) && stream.write_all(&[b'x'; 200_000]).is_ok() {}
+                            while !is_over.load(Ordering::Relaxed) && stream.write_all(&vec![b'x'; 200_000]).is_ok() {}
                         });
                     }
                     let _ = stop.recv_timeout(PATIENCE);
