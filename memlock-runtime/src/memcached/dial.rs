@@ -353,4 +353,36 @@ mod tests {
         let answer = unbounded.call(&mut Limit::new(Duration::from_secs(10)), call);
         assert_eq!(answer.expect("released"), 7);
     }
+
+    #[test]
+    fn tasks_and_threads_share_a_call_that_hangs_and_whoever_gives_up_leaves_nothing() {
+        let (release, hold) = mpsc::channel::<()>();
+        let hold = Arc::new(Mutex::new(hold));
+        let started = Arc::new(Mutex::new(0));
+        let unbounded = Unbounded::default();
+        let call = {
+            let started = Arc::clone(&started);
+            move || {
+                *started.lock().expect("sound") += 1;
+                let _ = hold.lock().expect("sound").recv();
+                Ok(7)
+            }
+        };
+        let wait = |limit| crate::background::wait_for(Box::pin(unbounded.call_async(call.clone())), limit);
+        for _ in 0..3 {
+            assert!(wait(Duration::from_millis(20)).is_none(), "it hangs");
+            let error = unbounded.call(&mut Limit::new(Duration::from_millis(20)), call.clone());
+            assert_eq!(error.expect_err("it hangs").kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(*started.lock().expect("sound"), 1);
+        assert_eq!(unbounded.shared.state().waiting, 0);
+        drop(release);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| unbounded.call(&mut Limit::new(Duration::from_secs(10)), call.clone()));
+            let task = wait(Duration::from_secs(10)).expect("released");
+            assert_eq!(task.expect("released"), 7);
+            assert_eq!(thread.join().expect("no panic").expect("released"), 7);
+        });
+        assert!(unbounded.shared.state().result.is_none(), "nobody waits for it");
+    }
 }
