@@ -61,7 +61,8 @@ pub mod __internals {
     pub use crate::memcached::{Memcached, Server};
     pub use crate::memory::Items;
     pub use crate::protocol::{
-        Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Release, Released, Renew, Renewed, Spec, Watch,
+        Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Loss, Outcome, Output, Pause, Release,
+        Released, Renew, Renewed, Spec, Status, Taken, Turns, Watch,
     };
     pub use crate::store::*;
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Watch};
+use crate::protocol::{Claim, Grant, Handed, Taken, Turns, Watch};
 
 /// Queues are spread over this many locks, so that distinct keys seldom meet. A power of two.
 const SHARDS: usize = 16;
@@ -51,7 +51,7 @@ pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
 }
 
 /// No turn's number.
-const NONE: u64 = 0;
+const NONE: u64 = Turns::NONE;
 
 /// A lock that is held for less than this is handed over faster than a thread wakes up: the thread after the next is woken
 /// early then, and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
@@ -111,14 +111,8 @@ impl Hasher for Precomputed {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Arc<Waiter>>,
-    watch: Option<Watch>,
-    /// The number of the present turn: one that was taken away from its thread passes nothing on.
-    turn: u64,
-    /// When the lease ends that was granted in this turn, or handed over with it, on the monotonic clock; `None` while
-    /// there is none.
-    leased_until: Option<Duration>,
-    /// The grant that was handed over with the present turn, until its taker comes for it. Nobody believes in it meanwhile.
-    handed: Option<Grant>,
+    /// Whose turn it is, and what comes with it.
+    turns: Turns,
     /// Whether the last holder was done within [`BRISK`].
     is_brisk: bool,
     /// Whether the holder is done, and only the server is still to be told.
@@ -181,7 +175,7 @@ impl Queues {
                 let watch = watches.remove(&slot);
                 let number = self.number();
                 vacant.insert(Queue {
-                    turn: number,
+                    turns: Turns::begun(number),
                     ..Queue::default()
                 });
                 Joined::Head(Turn {
@@ -250,20 +244,24 @@ impl Queues {
 
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
     /// left behind, unless the turn has been taken away.
-    fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Queue)) {
+    fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Turns)) {
         let mut shard = self.shard(slot);
-        let Some(queue) = shard.queues.get_mut(slot).filter(|queue| queue.turn == number) else {
+        let Some(queue) = shard
+            .queues
+            .get_mut(slot)
+            .filter(|queue| queue.turns.is_present(number))
+        else {
             return;
         };
-        leave(queue);
+        leave(&mut queue.turns);
         // A grant that nobody comes for is of no use to anyone when it is over.
-        let until = queue.handed.as_ref().map(|grant| grant.end.ends());
+        let until = queue.turns.handed().map(|grant| grant.end.ends());
         if let Some(wake) = queue.give_turn(self.number(), until) {
             drop(shard);
             wake.all();
             return;
         }
-        let (watch, orphan) = (queue.watch, queue.handed.take());
+        let (watch, orphan) = queue.turns.left_behind();
         shard.queues.remove(slot);
         if let Some(watch) = watch {
             if shard.watches.len() >= MOST_WATCHES {
@@ -286,7 +284,11 @@ impl Queues {
     /// Turn `number` is over, and nobody gets the next: all who wait are told why.
     fn dismiss(&self, slot: &Slot, number: u64, verdict: &Error) {
         let mut shard = self.shard(slot);
-        if shard.queues.get(slot).is_none_or(|queue| queue.turn != number) {
+        if !shard
+            .queues
+            .get(slot)
+            .is_some_and(|queue| queue.turns.is_present(number))
+        {
             return;
         }
         let queue = shard.queues.remove(slot).unwrap_or_default();
@@ -302,8 +304,7 @@ impl Queues {
 impl Queue {
     /// Ends the present turn and begins turn `number`. The first in line is to have it.
     fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
-        self.turn = number;
-        self.leased_until = None;
+        self.turns.next(number);
         self.is_ending = false;
         self.trouble = None;
         self.waiting.pop_front()
@@ -322,7 +323,12 @@ impl Queue {
 
     /// A lease lasts for `until`. The first in line is to step in then, and is to be woken if it sleeps for longer.
     fn leased(&mut self, until: Duration) -> Option<Arc<Waiter>> {
-        self.leased_until = Some(until);
+        self.turns.leased(until);
+        self.oversleeper(until)
+    }
+
+    /// The first in line, if it sleeps for longer than `until`.
+    fn oversleeper(&self, until: Duration) -> Option<Arc<Waiter>> {
         let oversleeps = |first: &&Arc<Waiter>| first.wakes_at.load(Ordering::Acquire) > nanos(until);
         self.waiting.front().filter(oversleeps).map(Arc::clone)
     }
@@ -398,39 +404,36 @@ impl Place {
         if given != NONE && !shard.queues.contains_key(&self.slot) {
             // It came too late for its turn, and whoever stepped in has left since: it is the head again.
             let queue = Queue {
-                turn: given,
+                turns: Turns::begun(given),
                 ..Queue::default()
             };
             shard.queues.insert(self.slot.clone(), queue);
         }
         let begun = shard.queues.get_mut(&self.slot).and_then(|queue| {
-            if given == NONE {
-                let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
-                if !is_first || queue.leased_until.is_none_or(|until| now.instant < until) {
+            let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
+            match queue.turns.claim(given, is_first, now) {
+                Claim::Wait => return None,
+                Claim::TooLate => {
+                    waiter.turn.store(NONE, Ordering::Release);
+                    queue.waiting.push_front(Arc::clone(&waiter));
                     return None;
                 }
-                queue.next_turn(self.queues.number());
-            } else if given != queue.turn {
-                // It came too late, and another has stepped in, who has the grant now if there was one.
-                waiter.turn.store(NONE, Ordering::Release);
-                queue.waiting.push_front(Arc::clone(&waiter));
-                return None;
+                Claim::StepIn => {
+                    queue.next_turn(self.queues.number());
+                }
+                Claim::Mine => {}
             }
-            let handed = queue.handed.take().map(|grant| grant.hand_over(waiter.timeout, now));
-            Some(if let Some(Handed::Over(grant)) = &handed {
-                // What the first in line needs to know stays where it is.
-                (queue.turn, None, queue.leased(grant.deadline.ends()), handed)
-            } else {
-                queue.leased_until = None;
-                (queue.turn, queue.watch.take(), None, handed)
-            })
+            let taken = queue.turns.take(waiter.timeout, now);
+            let sleeper = queue.turns.leased_until().and_then(|until| queue.oversleeper(until));
+            Some((taken, sleeper))
         });
         drop(shard);
-        let Some((number, watch, sleeper, handed)) = begun else {
+        let Some((taken, sleeper)) = begun else {
             self.waiter = Some(waiter);
             return Progress::Place(self);
         };
         Wake(None, sleeper).all();
+        let Taken { number, watch, handed } = taken;
         Progress::Turn(Turn {
             queues: Arc::clone(&self.queues),
             slot: self.slot.clone(),
@@ -493,7 +496,7 @@ impl Place {
             .shard(&self.slot)
             .queues
             .get(&self.slot)
-            .and_then(|queue| queue.leased_until)
+            .and_then(|queue| queue.turns.leased_until())
     }
 }
 
@@ -541,20 +544,14 @@ impl Turn {
     /// be handed over. Otherwise the turn comes back, and the lock is to be released.
     pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
         let mut shard = self.queues.shard(&self.slot);
-        let queue = shard
-            .queues
-            .get_mut(&self.slot)
-            .filter(|queue| queue.turn == self.number);
-        let wake = queue.and_then(|queue| {
+        let wake = shard.queues.get_mut(&self.slot).and_then(|queue| {
             // Unless it is handed over.
-            queue.is_ending = true;
+            queue.is_ending |= queue.turns.is_present(self.number);
             let timeout = queue.waiting.front()?.timeout;
-            if !grant.may_be_handed_over(timeout, now) {
+            if !queue.turns.hand_over(self.number, grant, timeout, now) {
                 return None;
             }
-            queue.handed = Some(grant.clone());
             queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
-            // What is known of the holder from outside does not change: it stays in the queue.
             let Wake(next, sleeper) = queue.give_turn(self.queues.number(), Some(now.instant + timeout))?;
             Some(Wake(next, queue.near().or(sleeper)))
         });
@@ -569,13 +566,9 @@ impl Turn {
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.slot);
-        let queue = shard
-            .queues
-            .get_mut(&self.slot)
-            .filter(|queue| queue.turn == self.number);
-        let sleeper = queue.and_then(|queue| {
-            queue.watch = Some(watch);
-            queue.leased(until)
+        let sleeper = shard.queues.get_mut(&self.slot).and_then(|queue| {
+            let is_present = queue.turns.granted(self.number, until, watch);
+            is_present.then(|| queue.oversleeper(until)).flatten()
         });
         drop(shard);
         Wake(None, sleeper).all();
@@ -587,7 +580,7 @@ impl Turn {
         if let Some(queue) = shard
             .queues
             .get_mut(&self.slot)
-            .filter(|queue| queue.turn == self.number)
+            .filter(|queue| queue.turns.is_present(self.number))
         {
             queue.trouble = trouble;
         }
@@ -605,16 +598,12 @@ impl Drop for Turn {
             return;
         }
         // Its taker may have been stopped before it took what came with it.
-        let has_left_watch = matches!(self.handed, Some(Handed::Over(_)));
-        let mut untaken = self.handed.take().map(Handed::into_grant);
-        self.queues.pass_on(&self.slot, self.number, |queue| {
-            if !has_left_watch {
-                queue.watch = self.watch;
-            }
-            queue.handed = untaken.take();
-        });
-        if let Some(grant) = untaken {
-            self.queues.release_orphan(&self.slot, &grant);
+        let mut untaken = self.handed.take();
+        let passed = &mut untaken;
+        self.queues
+            .pass_on(&self.slot, self.number, |turns| turns.leave(self.watch, passed.take()));
+        if let Some(handed) = untaken {
+            self.queues.release_orphan(&self.slot, &handed.into_grant());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Core, Counters, agent, blocking, tasks};
 use crate::error::{Error, Source};
 use crate::lease::Now;
-use crate::protocol::{Grant, Released, Renewed, Spec, Watch};
+use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renewed, Spec, Status, Watch};
 use crate::queue::Turn;
 use crate::token::Token;
 
@@ -23,19 +23,8 @@ pub(crate) struct Hold {
 
 #[derive(Debug)]
 struct State {
-    grant: Grant,
-    status: Status,
+    holding: Holding,
     turn: Option<Turn>,
-    /// Whether the last renewal got no reply: it may be executed yet, so the grant is not handed over.
-    is_renewal_open: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Held,
-    /// Once lost, always lost: a caller may already have acted on it. The reason is for people.
-    Lost(&'static str),
-    Released,
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -48,10 +37,8 @@ impl Hold {
         Counters::count(&core.counters.acquired);
         let token = grant.token;
         let state = Mutex::new(State {
-            grant,
-            status: Status::Held,
+            holding: Holding::new(grant),
             turn,
-            is_renewal_open: false,
         });
         Hold {
             core: Arc::clone(core),
@@ -77,24 +64,18 @@ impl Hold {
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
         let now = self.core.now();
-        let mut state = self.state();
-        state.settle(now);
-        match state.status {
-            Status::Held => state.grant.deadline.remaining(now),
-            Status::Lost(_) | Status::Released => Duration::ZERO,
-        }
+        self.state().holding.remaining(now)
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.state().status == Status::Released
+        self.state().holding.last_status() == Status::Released
     }
 
     /// The error that says how the lease was lost, if it was.
     pub(crate) fn lost(&self) -> Option<Error> {
-        let mut state = self.state();
-        state.settle(self.core.now());
-        match state.status {
-            Status::Lost(reason) => Some(self.lost_because(reason)),
+        let now = self.core.now();
+        match self.state().holding.status(now) {
+            Status::Lost(loss) => Some(self.lost_because(loss.reason())),
             Status::Held | Status::Released => None,
         }
     }
@@ -136,45 +117,28 @@ impl Hold {
 
     /// What is to be renewed.
     fn to_renew(&self) -> Result<Grant, Error> {
+        let now = self.core.now();
         let mut state = self.state();
-        state.settle(self.core.now());
-        match state.status {
-            Status::Held => Ok(state.grant.clone()),
-            Status::Lost(reason) => Err(self.lost_because(reason)),
-            Status::Released => Err(self.lost_because(RELEASED)),
+        match state.holding.status(now) {
+            Status::Held => Ok(state.holding.grant().clone()),
+            over => Err(self.not_held(over)),
         }
     }
 
     /// Takes note of what a renewal came to.
     fn renewed(&self, renewed: Renewed, source: Option<Source>) -> Result<(), Error> {
         let mut state = self.state();
-        let before = state.status;
-        match (renewed, before) {
-            // Somebody has been told meanwhile that it is lost (or it was released), and acts on that.
-            (_, Status::Lost(reason)) => Err(self.lost_because(reason)),
-            (_, Status::Released) => Err(self.lost_because(RELEASED)),
-            (Renewed::Renewed(grant), Status::Held) => {
-                if let Some(turn) = &state.turn {
-                    turn.leased(grant.deadline.ends(), Watch::of_own(&grant, self.core.now()));
+        match state.holding.renewed(renewed) {
+            Extended::Yes => {
+                let State { holding, turn } = &*state;
+                if let Some(turn) = turn {
+                    let grant = holding.grant();
+                    turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core.now()));
                 }
-                state.grant = grant;
-                state.is_renewal_open = false;
                 Ok(())
             }
-            (Renewed::Lost, Status::Held) => {
-                state.status = Status::Lost(TAKEN);
-                Err(self.lost_because(TAKEN))
-            }
-            (Renewed::RanOut, Status::Held) => {
-                state.status = Status::Lost(RAN_OUT);
-                Err(self.lost_because(RAN_OUT))
-            }
-            (Renewed::Failed(grant, damage), Status::Held) => {
-                // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
-                state.grant = grant;
-                state.is_renewal_open = true;
-                Err(blocking::unavailable(&self.core, &self.spec.item, damage, source))
-            }
+            Extended::Failed(damage) => Err(blocking::unavailable(&self.core, &self.spec.item, damage, source)),
+            Extended::Over(over) => Err(self.not_held(over)),
         }
     }
 
@@ -196,7 +160,8 @@ impl Hold {
     }
 
     fn has_half(&self) -> bool {
-        self.remaining() >= self.spec.timeout / 2
+        let now = self.core.now();
+        self.state().holding.has_half(self.spec.timeout, now)
     }
 
     /// How long until it has to be looked at again by who keeps at least half: a quarter is left for the renewal to
@@ -233,31 +198,38 @@ impl Hold {
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
         let now = self.core.now();
-        let (grant, mut turn, lost, is_renewal_open) = {
+        let (grant, mut turn, end) = {
             let mut state = self.state();
-            state.settle(now);
-            let before = std::mem::replace(&mut state.status, Status::Released);
-            let lost = match before {
-                Status::Released => return None,
-                Status::Held => None,
-                Status::Lost(reason) => Some(reason),
-            };
-            (state.grant.clone(), state.turn.take(), lost, state.is_renewal_open)
+            let end = state.holding.end(now)?;
+            (state.holding.grant().clone(), state.turn.take(), end)
         };
-        if lost.is_none()
-            && !is_renewal_open
-            && let Some(mine) = turn.take()
-        {
-            turn = Some(mine.hand_over(&grant, now)?);
-        }
-        if let Some(reason) = lost {
+        let lost = match end {
+            End::HandOver => {
+                if let Some(mine) = turn.take() {
+                    turn = Some(mine.hand_over(&grant, now)?);
+                }
+                None
+            }
+            End::Release(lost) => lost,
+            End::Forget => Some(Loss::Taken),
+        };
+        if let Some(loss) = lost {
+            let reason = loss.reason();
             Counters::count(&self.core.counters.lost);
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, holder = %self.spec.label,
                 "the lease ended before its holder was done: {reason}"
             );
         }
-        (lost != Some(TAKEN)).then_some(Ending { grant, now, turn })
+        (end != End::Forget).then_some(Ending { grant, now, turn })
+    }
+
+    /// The error of a use of a hold that is `over`.
+    fn not_held(&self, over: Status) -> Error {
+        self.lost_because(match over {
+            Status::Lost(loss) => loss.reason(),
+            Status::Held | Status::Released => RELEASED,
+        })
     }
 
     fn lost_because(&self, reason: &'static str) -> Error {
@@ -300,11 +272,12 @@ fn unless_lost(renewed: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-impl State {
-    /// Notices that the deadline has passed.
-    fn settle(&mut self, now: Now) {
-        if self.status == Status::Held && self.grant.deadline.has_passed(now) {
-            self.status = Status::Lost(RAN_OUT);
+impl Loss {
+    /// For people.
+    fn reason(self) -> &'static str {
+        match self {
+            Loss::RanOut => RAN_OUT,
+            Loss::Taken => TAKEN,
         }
     }
 }

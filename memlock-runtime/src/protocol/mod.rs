@@ -30,15 +30,19 @@
 //!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
 
 mod acquire;
+mod holding;
 mod release;
 mod renew;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watch;
 
 pub use acquire::{Acquire, Outcome};
+pub use holding::{End, Extended, Holding, Loss, Status};
 pub use release::{Release, Released};
 pub use renew::{Renew, Renewed};
+pub use turns::{Claim, Taken, Turns};
 pub use watch::Watch;
 
 use std::sync::Arc;

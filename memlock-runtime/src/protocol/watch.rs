@@ -37,7 +37,7 @@ impl Watch {
     }
 
     /// The watch of a process over its own grant, whoever in it holds it, or renewal, whose proof was received at `received`.
-    pub(crate) fn of_own(grant: &Grant, received: Now) -> Watch {
+    pub fn of_own(grant: &Grant, received: Now) -> Watch {
         Watch {
             nonce: grant.nonce,
             renewal: grant.renewals,
