@@ -60,6 +60,8 @@ const PROTOCOL_RS: &str = "protocol/mod.rs";
 const ACQUIRE: &str = "protocol/acquire.rs";
 const RENEW: &str = "protocol/renew.rs";
 const RELEASE: &str = "protocol/release.rs";
+const HOLDING: &str = "protocol/holding.rs";
+const TURNS: &str = "protocol/turns.rs";
 const WATCH_RS: &str = "protocol/watch.rs";
 const LEASE_RS: &str = "lease.rs";
 const TOKEN_RS: &str = "token.rs";
@@ -169,7 +171,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         edits: &[Edit {
             file: LEASE_RS,
             from: "lease.min(ttl.saturating_sub(margin))",
-            to: "timeout.min(ttl)",
+            to: "lease.min(ttl)",
         }],
         suites: &[LEASE],
     },
@@ -213,7 +215,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         edits: &[Edit {
             file: RENEW,
             from: "self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
-            to: "self.grant.deadline = self.spec.deadline(answered);
+            to: "self.grant.deadline = answered.end_of(self.grant.lease).of_holder(answered.sent, self.spec.timeout);
         self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
         }],
         suites: &[PROTOCOL],
@@ -514,7 +516,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
                 file: RENEW,
                 from: "self.extend(now, &answered);",
                 to: "self.grant.renewals += 1;
-                    self.grant.deadline = self.later_deadline(now, &answered);",
+                    self.extend(now, &answered);",
             },
         ],
         suites: &[PROTOCOL],
@@ -683,10 +685,10 @@ let answered = &Answered { sent: now, ..answered.clone() };
         breaks: "S1",
         fault: "a hold forgets the number of a renewal that failed, and its next one writes it again",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: HOLDING,
             from: "\
 both must be kept.
-                state.grant = grant;",
+                self.grant = grant;",
             to: "\
 both must be kept.
                 drop(grant);",
@@ -744,10 +746,13 @@ both must be kept.
         breaks: "L1",
         fault: "what a waiter has seen of a dead holder is forgotten when it gives up",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "                queue.watch = self.watch;
-",
-            to: "",
+            file: TURNS,
+            from: "            self.watch = watch;
+        }
+        self.handed",
+            to: "            let _ = watch;
+        }
+        self.handed",
         }],
         suites: &[QUEUE],
     },
@@ -757,8 +762,9 @@ both must be kept.
         fault: "a thread that hung past its lease passes on the turn that another has by now",
         edits: &[Edit {
             file: QUEUE_RS,
-            from: ".get_mut(slot).filter(|queue| queue.turn == number)",
-            to: ".get_mut(slot)",
+            from: "            .filter(|queue| queue.turns.is_present(number))
+        else {",
+            to: "        else {",
         }],
         suites: &[QUEUE],
     },
@@ -858,10 +864,10 @@ both must be kept.
         breaks: "S1",
         fault: "a holder that knows that its lease is lost hands it over",
         edits: &[Edit {
-            file: "driver/hold.rs",
-            from: "        if lost.is_none()
-            && !is_renewal_open",
-            to: "        if !is_renewal_open",
+            file: HOLDING,
+            from: "Status::Lost(Loss::Taken) => Some(End::Forget),
+            Status::Lost(loss) => Some(End::Release(Some(loss))),",
+            to: "Status::Lost(_) => Some(End::HandOver),",
         }],
         suites: &[DRIVER],
     },
@@ -870,9 +876,9 @@ both must be kept.
         breaks: "S4",
         fault: "a lock whose last renewal got no reply is handed over",
         edits: &[Edit {
-            file: "driver/hold.rs",
-            from: "state.is_renewal_open = true;",
-            to: "state.is_renewal_open = false;",
+            file: HOLDING,
+            from: "self.is_renewal_open = true;",
+            to: "self.is_renewal_open = false;",
         }],
         suites: &[DRIVER],
     },
@@ -881,11 +887,9 @@ both must be kept.
         breaks: "S1",
         fault: "a thread that hung, and whose turn another has by now, hands its lock to the next all the same",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "            .filter(|queue| queue.turn == self.number);
-        let wake",
-            to: "            .filter(|_| true);
-        let wake",
+            file: TURNS,
+            from: "self.is_present(number) && grant.may_be_handed_over",
+            to: "grant.may_be_handed_over",
         }],
         suites: &[QUEUE],
     },
@@ -894,8 +898,8 @@ both must be kept.
         breaks: "S1",
         fault: "a taker that came too late takes the turn, and the grant, of the one that stepped in",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "} else if given != queue.turn {",
+            file: TURNS,
+            from: "} else if given != self.present {",
             to: "} else if false {",
         }],
         suites: &[QUEUE],
@@ -916,9 +920,9 @@ both must be kept.
         breaks: "L3",
         fault: "a lock that was handed over to a taker that is stopped before it holds it is gone with its turn",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "queue.handed = untaken.take();",
-            to: "drop(untaken.take());",
+            file: TURNS,
+            from: "self.handed = untaken.map(Handed::into_grant);",
+            to: "drop(untaken);",
         }],
         suites: &[QUEUE],
     },
