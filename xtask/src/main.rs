@@ -30,7 +30,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "demo",
-        summary: "move money with and without a lock, in several processes, and compare",
+        summary: "several processes move money (\"demo tickets\": sell tickets by HTTP), without a lock and with one",
         run: tasks::demo,
     },
     Command {

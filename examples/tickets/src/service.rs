@@ -50,7 +50,8 @@ async fn sell(State(shop): State<Shop>, Path(event): Path<String>) -> Result<Sea
 /// It waits without a thread, and holds the lock across the `.await`s of the body.
 ///
 /// A request that has not had its turn after two seconds is answered with 503. An instance that dies in here blocks its
-/// event for five seconds at the most.
+/// event for five seconds at the most. A customer who hangs up drops this future wherever it waits, and the lock is
+/// released; what must not stop half-way is called in a task of its own: `tokio::spawn(sell_locked(shop, event)).await`.
 #[memlock::lock("event/{event.0}", timeout = 5, wait = 2)]
 async fn sell_locked(shop: State<Shop>, event: Path<String>) -> Result<Seat, AppError> {
     sell(shop, event).await

@@ -112,19 +112,15 @@ fn an_instance_that_stood_still_past_its_lease_sells_nothing() {
     let stage = Stage::set("fencing");
     let (sleeper, other) = (stage.start(SLOW), stage.start(QUICK));
     let mut counter = stage.counter(sleeper.address);
-    let stale = stage.runtime.spawn(async move { counter.post(0).await });
+    let late = stage.runtime.spawn(async move { counter.post(0).await });
     stage.wait_until_somebody_pays();
     sleeper.pause();
     let sold = stage.runtime.block_on(stage.customer(other.address));
     let (answer, _) = sold.expect("no panic").expect("it is answered");
     assert_eq!(answer.seat, Some(1));
     sleeper.resume();
-    let stale = stage
-        .runtime
-        .block_on(stale)
-        .expect("no panic")
-        .expect("it is answered");
-    assert_eq!(stale.status(), StatusCode::SERVICE_UNAVAILABLE, "{:?}", stale.body());
+    let late = stage.runtime.block_on(late).expect("no panic").expect("it is answered");
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE, "{:?}", late.body());
     assert_eq!(stage.booked(), 1);
     sleeper.stop().expect("it ends in peace");
 }
