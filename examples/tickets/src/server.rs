@@ -43,7 +43,9 @@ pub(crate) async fn run(parent: Parent) -> Result<()> {
     let is_locked = env::var_os(LOCKED).is_some();
     // What the attributes use, and kept here to be flushed. A mistake in MEMLOCK_SERVERS shows now, not at the first request.
     let locks = is_locked.then(Locks::from_env).transpose()?;
-    locks.clone().map_or(Ok(()), memlock::init)?;
+    if let Some(locks) = &locks {
+        memlock::init(locks.clone())?;
+    }
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     parent.say(&listener.local_addr()?.to_string());
@@ -52,12 +54,12 @@ pub(crate) async fn run(parent: Parent) -> Result<()> {
         .await?;
 
     // Where a customer hung up, the handler's future was dropped, and its lock is released in the background.
-    match locks {
-        Some(locks) if !locks.flush_async(FLUSH_LIMIT).await => {
-            Err("some locks are left to the end of their leases".into())
-        }
-        _ => Ok(()),
+    if let Some(locks) = locks
+        && !locks.flush_async(FLUSH_LIMIT).await
+    {
+        return Err("some locks are left to the end of their leases".into());
     }
+    Ok(())
 }
 
 /// Ends when the parent says so, or the system does. (When the parent is gone, the process has ended already.)
@@ -120,6 +122,10 @@ impl Instance {
     /// Has it answer what has begun, release its locks and end.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.send("stop");
+        self.ended()
+    }
+
+    fn ended(mut self) -> Result<()> {
         let status = self.process.wait(STOP_LIMIT);
         if status.success() {
             Ok(())
@@ -132,6 +138,15 @@ impl Instance {
 /// What else can happen to an instance.
 #[cfg(all(test, feature = "server-tests"))]
 impl Instance {
+    /// Asks it to end, as the system does (SIGTERM).
+    pub(crate) fn terminate(self) -> Result<()> {
+        let pid = self.process.pid().to_string();
+        std::process::Command::new("sh")
+            .args(["-c", "kill -s TERM \"$0\"", &pid])
+            .status()?;
+        self.ended()
+    }
+
     /// Ends it in the middle of what it does (SIGKILL).
     pub(crate) fn kill(mut self) {
         self.process.kill();

@@ -126,7 +126,7 @@ fn an_instance_that_stood_still_past_its_lease_sells_nothing() {
 }
 
 #[test]
-fn an_instance_that_stops_leaves_no_lock_of_a_customer_who_hung_up() {
+fn an_instance_that_is_terminated_leaves_no_lock_of_a_customer_who_hung_up() {
     let stage = Stage::set("hung-up");
     let instance = stage.start(NEVER);
     let impatient = stage.customer(instance.address);
@@ -139,7 +139,7 @@ fn an_instance_that_stops_leaves_no_lock_of_a_customer_who_hung_up() {
             .is_err_and(|error| error.is_cancelled())
     );
     let hung_up = Instant::now();
-    instance.stop().expect("it ends in peace");
+    instance.terminate().expect("it ends in peace");
     stage.wait_until_nothing_is_locked();
     assert!(hung_up.elapsed() < TIMEOUT, "the lock was left to the end of its lease");
     assert_eq!(stage.booked(), 0);
