@@ -57,7 +57,7 @@ impl Memory {
     }
 
     fn second(&self) -> u64 {
-        self.origin_second + self.clock.now().instant.saturating_sub(self.origin.instant).as_secs()
+        self.origin_second + self.clock.instant().saturating_sub(self.origin.instant).as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -439,7 +439,7 @@ impl Place {
             slot: self.slot.clone(),
             number,
             watch,
-            handed,
+            handed: handed.map(Box::new),
         })
     }
 
@@ -530,14 +530,14 @@ pub(crate) struct Turn {
     number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
-    /// The grant that came with it, until it is taken.
-    handed: Option<Handed>,
+    /// The grant that came with it, until it is taken. Boxed, so that those that come without one stay small.
+    handed: Option<Box<Handed>>,
 }
 
 impl Turn {
     /// What was handed over with the turn, if anything was: it is the caller's now, to hold or to release.
     pub(crate) fn take_handed(&mut self) -> Option<Handed> {
-        self.handed.take()
+        self.handed.take().map(|handed| *handed)
     }
 
     /// The holder is done with `grant`: it and the turn go to the first in line, if one waits to whom the grant may still
@@ -598,7 +598,7 @@ impl Drop for Turn {
             return;
         }
         // Its taker may have been stopped before it took what came with it.
-        let mut untaken = self.handed.take();
+        let mut untaken = self.handed.take().map(|handed| *handed);
         let passed = &mut untaken;
         self.queues
             .pass_on(&self.slot, self.number, |turns| turns.leave(self.watch, passed.take()));

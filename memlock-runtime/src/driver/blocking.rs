@@ -72,7 +72,7 @@ pub(crate) fn acquire(
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let limit = waiting.limit();
-                let heard = core.exchange(&spec.item, &batch, only_on, limit);
+                let heard = core.exchange(&spec.item, &batch, only_on, limit, now);
                 now = heard.received;
                 input = Input::Answered(contender.heed(heard, &batch, limit));
             }
@@ -254,7 +254,7 @@ fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
-                let mut heard = core.exchange(item, &batch, only_on, limit);
+                let mut heard = core.exchange(item, &batch, only_on, limit, now);
                 listen(&mut heard);
                 now = heard.received;
                 input = Input::Answered(heard.answered);

@@ -108,9 +108,9 @@ impl Core {
         self.clock.now()
     }
 
-    /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent.
-    fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
-        let sent = self.now();
+    /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent. `sent` is a moment
+    /// just before: the last that the caller has read.
+    fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration, sent: Now) -> Heard {
         if limit.is_zero() {
             return Heard::nothing(sent);
         }

@@ -50,7 +50,7 @@ pub(crate) async fn acquire(
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let limit = waiting.limit();
-                let heard = exchange(core, spec, &batch, only_on, limit).await;
+                let heard = exchange(core, spec, &batch, only_on, limit, now).await;
                 now = heard.received;
                 input = Input::Answered(contender.heed(heard, &batch, limit));
             }
@@ -102,14 +102,20 @@ async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Resul
 }
 
 /// Makes one exchange for `spec`. When the future is dropped meanwhile, a write that was sent is settled in the background.
-async fn exchange(core: &Arc<Core>, spec: &Spec, batch: &Batch, only_on: Option<Instance>, limit: Duration) -> Heard {
+async fn exchange(
+    core: &Arc<Core>,
+    spec: &Spec,
+    batch: &Batch,
+    only_on: Option<Instance>,
+    limit: Duration,
+    sent: Now,
+) -> Heard {
     let mut orphan = Orphan {
         core,
         spec,
         nonce: super::blocking::written_nonce(batch),
         exchange: None,
     };
-    let sent = core.now();
     if limit.is_zero() {
         return Heard::nothing(sent);
     }
@@ -213,13 +219,12 @@ async fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
-                let sent = core.now();
                 let mut heard = if limit.is_zero() {
-                    Heard::nothing(sent)
+                    Heard::nothing(now)
                 } else {
                     let mut exchange = core.store.begin(item, batch, only_on, limit);
                     let answer = std::future::poll_fn(|context| exchange.poll(context)).await;
-                    core.hear(item, answer, sent)
+                    core.hear(item, answer, now)
                 };
                 listen(&mut heard);
                 now = heard.received;
