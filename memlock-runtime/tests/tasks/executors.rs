@@ -70,26 +70,30 @@ impl Wake for Unpark {
 
 /// No executor at all: polls on this thread, until it is ready.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    poll_until(usize::MAX, future).unwrap_or_else(|| panic!("it is polled until it is ready"))
-}
-
-/// Polls until it is ready, and drops it at its await point number `cut`, counted from 0, if it comes there. Each time that
-/// it waits, it is polled again when it is woken.
-pub(crate) fn poll_until<T>(cut: usize, future: impl Future<Output = T>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
-    let mut waited = 0;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return Some(output);
+            return output;
         }
-        if waited == cut {
-            return None;
-        }
-        waited += 1;
         std::thread::park();
     }
+}
+
+/// Drops `future` at its await point number `cut`, counted from 0, if it comes there; else its output.
+pub(crate) async fn cut_at<T>(cut: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut waited = 0;
+    let output = std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if waited == cut => Poll::Ready(None),
+        Poll::Pending => {
+            waited += 1;
+            Poll::Pending
+        }
+    });
+    output.await
 }
 
 /// Polls once, for nobody.
