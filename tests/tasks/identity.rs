@@ -3,11 +3,12 @@
 //! All of it runs under tokio with several threads, tokio on one, and smol.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use memlock::{CallTree, Error, Locks, Token, current, lock, rlock};
+
+use crate::executors::Executor;
 
 static LOCKS: LazyLock<Locks> = LazyLock::new(|| Locks::builder().servers("memory:").build().expect("good settings"));
 
@@ -23,54 +24,10 @@ macro_rules! under_every_executor {
                 (Executor::Smol, concat!(stringify!($case), " on smol")),
             ] {
                 async fn case($key: &'static str, $executor: Executor) $body
-                executor.run(case(key, executor));
+                executor.run(async { executor.start(case(key, executor)).await });
             }
         }
     )*};
-}
-
-/// A task that was started.
-type Started<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Executor {
-    TokioThreads,
-    TokioCurrent,
-    Smol,
-}
-
-impl Executor {
-    /// Runs `case` as a task.
-    fn run(self, case: impl Future<Output = ()> + Send + 'static) {
-        match self {
-            Executor::TokioThreads => {
-                let mut builder = tokio::runtime::Builder::new_multi_thread();
-                let runtime = builder.worker_threads(3).build().expect("a runtime");
-                runtime.block_on(async { tokio::spawn(case).await.expect("no panic") });
-            }
-            Executor::TokioCurrent => {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .build()
-                    .expect("a runtime");
-                runtime.block_on(async { tokio::spawn(case).await.expect("no panic") });
-            }
-            Executor::Smol => {
-                let executor = smol::Executor::new();
-                smol::block_on(executor.run(executor.spawn(case)));
-            }
-        }
-    }
-
-    /// Starts a task, to be waited for.
-    fn task<T: Send + 'static>(self, task: impl Future<Output = T> + Send + 'static) -> Started<T> {
-        match self {
-            Executor::TokioThreads | Executor::TokioCurrent => {
-                let task = tokio::spawn(task);
-                Box::pin(async { task.await.expect("no panic") })
-            }
-            Executor::Smol => Box::pin(smol::spawn(task)),
-        }
-    }
 }
 
 /// Lets others run.
@@ -167,7 +124,7 @@ under_every_executor! {
     }
 
     async fn a_task_started_in_a_body_is_no_holder(key: &'static str, executor: Executor) {
-        let of_task = outer(key, executor.task(async move {
+        let of_task = outer(key, executor.start(async move {
             assert!(current().is_none());
             (inner(key).await, inner_sync(key))
         }));
@@ -179,7 +136,7 @@ under_every_executor! {
     async fn an_identity_may_be_handed_to_a_task(key: &'static str, executor: Executor) {
         let of_task = outer(key, async {
             let here = CallTree::current();
-            executor.task(here.enter_async(async move { (token(), inner(key).await, inner_sync(key)) })).await
+            executor.start(here.enter_async(async move { (token(), inner(key).await, inner_sync(key)) })).await
         });
         let (own, one, other) = of_task.await.expect("it is free");
         assert_eq!(one.expect("the same holder"), own);
@@ -193,7 +150,7 @@ under_every_executor! {
     }
 
     async fn a_body_keeps_its_identity_on_every_thread(key: &'static str, executor: Executor) {
-        let others: Vec<_> = (0..4).map(|_| executor.task(async { for _ in 0..100 { pause().await } })).collect();
+        let others: Vec<_> = (0..4).map(|_| executor.start(async { for _ in 0..100 { pause().await } })).collect();
         let threads = outer(key, async {
             let own = token();
             for _ in 0..100 {
@@ -213,7 +170,7 @@ under_every_executor! {
         let rounds = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..4).map(|_| {
             let (inside, rounds) = (Arc::clone(&inside), Arc::clone(&rounds));
-            executor.task(async move {
+            executor.start(async move {
                 for _ in 0..25 {
                     let body = async {
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two are inside");
