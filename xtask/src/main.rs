@@ -49,6 +49,11 @@ const COMMANDS: &[Command] = &[
         run: tasks::bench,
     },
     Command {
+        name: "transparency",
+        summary: "put the attribute on every function of published crates, and run their own tests; names choose some",
+        run: tasks::transparency,
+    },
+    Command {
         name: "lint",
         summary: "formatting, clippy and the documentation, warnings being errors",
         run: tasks::lint,
@@ -83,7 +88,7 @@ fn help(arguments: &[String]) -> Result<(), String> {
     no_arguments(arguments)?;
     println!("cargo xtask <command>\n");
     for Command { name, summary, .. } in COMMANDS {
-        println!("  {name:<7} {summary}");
+        println!("  {name:<12} {summary}");
     }
     Ok(())
 }

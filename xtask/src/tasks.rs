@@ -51,6 +51,14 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     cargo_with(&variables, &command)
 }
 
+/// `cargo xtask transparency`.
+pub(crate) fn transparency(arguments: &[String]) -> Result<(), String> {
+    setup::run(&[])?;
+    let mut command = vec!["run", "--package", "memlock-transparency", "--"];
+    command.extend(arguments.iter().map(String::as_str));
+    cargo(&command)
+}
+
 /// `cargo xtask lint`.
 pub(crate) fn lint(arguments: &[String]) -> Result<(), String> {
     no_arguments(arguments)?;

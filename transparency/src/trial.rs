@@ -1,0 +1,254 @@
+//! Builds a copy, runs its tests, and says what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::crates::Crate;
+use crate::sources::{cargo, folder};
+
+/// A test binary that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A copy that has been built.
+pub(crate) struct Built {
+    root: PathBuf,
+    executables: Vec<Executable>,
+    /// The compiler's warnings of the crate itself: file, line and text, without the column, which an attribute moves.
+    pub(crate) warnings: BTreeMap<String, usize>,
+    pub(crate) time: Duration,
+}
+
+struct Executable {
+    /// Of which file, as cargo says.
+    of: String,
+    path: PathBuf,
+}
+
+/// Builds the tests in `root`.
+pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, String> {
+    let begun = Instant::now();
+    let mut command = cargo();
+    // Not the documentation's examples: each is a program of its own.
+    command
+        .args([
+            "test",
+            "--tests",
+            "--no-run",
+            "--message-format",
+            "short",
+            "--color",
+            "never",
+        ])
+        .args(["--features", &on_trial.features.join(",")])
+        .env("CARGO_TARGET_DIR", folder().join("build"))
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .current_dir(root);
+    let output = command
+        .output()
+        .map_err(|error| format!("could not run cargo: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let errors: Vec<&str> = said.lines().filter(|line| line.contains("error")).take(40).collect();
+        return Err(format!("{} does not compile:\n{}", root.display(), errors.join("\n")));
+    }
+    let mut built = Built {
+        root: root.to_owned(),
+        executables: Vec::new(),
+        warnings: BTreeMap::new(),
+        time: begun.elapsed(),
+    };
+    for line in said.lines() {
+        if let Some((of, path)) = line
+            .trim_start()
+            .strip_prefix("Executable ")
+            .and_then(|rest| rest.split_once(" ("))
+        {
+            built.executables.push(Executable {
+                of: of.to_owned(),
+                path: root.join(path.trim_end_matches(')')),
+            });
+        } else if let Some(warning) = warning(line) {
+            *built.warnings.entry(warning).or_default() += 1;
+        }
+    }
+    if built.executables.is_empty() {
+        return Err(format!("{} has no tests that could be run", root.display()));
+    }
+    Ok(built)
+}
+
+/// Of `src/lib.rs:10:5: warning: text`, all but the column. Warnings of other packages have other paths, and what cargo
+/// itself warns of has none.
+fn warning(line: &str) -> Option<String> {
+    let (place, text) = line.split_once(": warning")?;
+    let mut place = place.rsplitn(3, ':');
+    let (_column, line, file) = (place.next()?, place.next()?, place.next()?);
+    Path::new(file)
+        .is_relative()
+        .then(|| format!("{file}:{line}: warning{text}"))
+}
+
+/// What the tests said, and the locks that they took.
+#[derive(Default)]
+pub(crate) struct Ran {
+    pub(crate) passed: BTreeSet<String>,
+    pub(crate) failed: BTreeSet<String>,
+    /// What is wrong beyond failed tests.
+    pub(crate) trouble: Vec<String>,
+    pub(crate) counts: Counts,
+    pub(crate) time: Duration,
+}
+
+/// What the probe counted.
+#[derive(Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) calls: u64,
+    pub(crate) acquired: u64,
+    pub(crate) soft_runs: u64,
+    pub(crate) lost: u64,
+}
+
+/// Runs all tests, with locks of `servers` for the first `budget` calls of each process.
+pub(crate) fn run(built: &Built, servers: &str, budget: u64) -> Result<Ran, String> {
+    let begun = Instant::now();
+    let reports = folder().join("reports");
+    // Of the run before.
+    let _ = fs::remove_dir_all(&reports);
+    fs::create_dir_all(&reports).map_err(|error| format!("could not make {}: {error}", reports.display()))?;
+    let mut ran = Ran::default();
+    for executable in &built.executables {
+        let mut command = Command::new(&executable.path);
+        command
+            .current_dir(&built.root)
+            .env("CARGO_MANIFEST_DIR", &built.root)
+            .env("MEMLOCK_SERVERS", servers)
+            .env("MEMLOCK_TRANSPARENCY_BUDGET", budget.to_string())
+            .env("MEMLOCK_TRANSPARENCY_REPORT", &reports)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command
+            .spawn()
+            .map_err(|error| format!("could not run {}: {error}", executable.path.display()))?;
+        watch(child, &executable.of, &mut ran)?;
+    }
+    ran.counts = counts(&reports)?;
+    ran.time = begun.elapsed();
+    Ok(ran)
+}
+
+/// Reads what a test binary says until it ends, and ends it when it does not.
+fn watch(mut child: Child, of: &str, ran: &mut Ran) -> Result<(), String> {
+    let (sender, lines) = mpsc::channel();
+    let stdout = child.stdout.take().ok_or("no output")?;
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    let mut stderr = child.stderr.take().ok_or("no output")?;
+    let errors = thread::spawn(move || {
+        let mut said = String::new();
+        // What is not text is missing from a message, no more.
+        let _ = stderr.read_to_string(&mut said);
+        said
+    });
+    let end = Instant::now() + LONGEST;
+    loop {
+        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => note(&line, of, ran),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                ran.trouble.push(format!("{of} hangs"));
+                // Fails only when it has ended after all.
+                let _ = child.kill();
+                break;
+            }
+        }
+    }
+    let status = child
+        .wait()
+        .map_err(|error| format!("could not wait for {of}: {error}"))?;
+    if status.code().is_none_or(|code| code != 0 && code != 101) {
+        let said = errors.join().unwrap_or_default();
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        ran.trouble
+            .push(format!("{of} ended with {status}: {}", last.join(" / ")));
+    }
+    Ok(())
+}
+
+/// `test m::t ... ok`. With a failed test stands what it said, which goes to the person.
+fn note(line: &str, of: &str, ran: &mut Ran) {
+    let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) else {
+        if line.contains("panicked at") {
+            ran.trouble.push(format!("{of}: {line}"));
+        }
+        return;
+    };
+    let name = format!("{of}: {}", name.trim_end_matches(" - should panic"));
+    if outcome.starts_with("ok") {
+        ran.passed.insert(name);
+    } else if outcome.starts_with("FAILED") {
+        ran.failed.insert(name);
+    }
+}
+
+fn counts(reports: &Path) -> Result<Counts, String> {
+    let mut sum = Counts::default();
+    let entries = fs::read_dir(reports).map_err(|error| format!("could not read {}: {error}", reports.display()))?;
+    for entry in entries.flatten() {
+        let report = fs::read_to_string(entry.path()).unwrap_or_default();
+        let numbers: Vec<u64> = report
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        let [calls, acquired, soft_runs, lost] = numbers[..] else {
+            return Err(format!("the report \"{report}\" is not to be understood"));
+        };
+        sum.calls += calls;
+        sum.acquired += acquired;
+        sum.soft_runs += soft_runs;
+        sum.lost += lost;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_known_without_its_column() {
+        assert_eq!(
+            warning("src/lib.rs:10:5: warning: unused variable: `x`").as_deref(),
+            Some("src/lib.rs:10: warning: unused variable: `x`")
+        );
+        assert_eq!(warning("warning: `semver` (lib) generated 1 warning"), None);
+        assert_eq!(warning("/elsewhere/lib.rs:10:5: warning: unused"), None);
+    }
+
+    #[test]
+    fn outcomes_are_told_apart() {
+        let mut ran = Ran::default();
+        for line in [
+            "test a::b ... ok",
+            "test c - should panic ... FAILED",
+            "test d ... ignored",
+            "running 3 tests",
+        ] {
+            note(line, "tests", &mut ran);
+        }
+        assert_eq!(ran.passed.into_iter().collect::<Vec<_>>(), ["tests: a::b"]);
+        assert_eq!(ran.failed.into_iter().collect::<Vec<_>>(), ["tests: c"]);
+    }
+}
