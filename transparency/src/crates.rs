@@ -10,6 +10,10 @@ pub(crate) struct Crate {
     pub(crate) features: &'static [&'static str],
     /// Dependencies that its tests do without: they serve its benches, or tests of a feature that is off.
     pub(crate) without: &'static [&'static str],
+    /// Files and folders without which its tests are as good: tests of a compiler's messages.
+    pub(crate) left_out: &'static [&'static str],
+    /// Only the functions of its tests: a procedural macro runs in the compiler.
+    pub(crate) tests_only: bool,
     /// Functions that stay as they are, and why.
     pub(crate) skipped: &'static [(&'static str, &'static str)],
 }
@@ -20,6 +24,8 @@ const PLAIN: Crate = Crate {
     checksum: "",
     features: &[],
     without: &[],
+    left_out: &[],
+    tests_only: false,
     skipped: &[],
 };
 
@@ -141,6 +147,23 @@ pub(crate) const CRATES: &[Crate] = &[
         name: "async-channel",
         version: "2.5.0",
         checksum: "924ed96dd52d1b75e9c1a3e6275715fd320f5f9439fb5a4a11fa51f4221158d2",
+        ..PLAIN
+    },
+    // Async: bodies of requests, under tokio.
+    Crate {
+        name: "http-body-util",
+        version: "0.1.5",
+        checksum: "23169fe34a5fbcdd3f3862e78fb9b6fccd5f02a6dc6f732547005d45631ce71c",
+        ..PLAIN
+    },
+    // Async: every kind of signature that an async method can have, under another attribute.
+    Crate {
+        name: "async-trait",
+        version: "0.1.92",
+        checksum: "82f6aeea286b8eb4dd3431a1be1b59d290ace00f5bfd8e2a159bc2a05e2c1667",
+        without: &["trybuild"],
+        left_out: &["compiletest.rs", "ui"],
+        tests_only: true,
         ..PLAIN
     },
 ];

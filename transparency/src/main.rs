@@ -10,6 +10,8 @@ mod sources;
 mod trial;
 
 use std::env;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -98,7 +100,7 @@ fn all(names: &[String]) -> Result<bool, String> {
     Ok(rows.iter().all(|row| row.problems.is_empty()))
 }
 
-fn one(on_trial: &Crate, vendored: &std::path::Path, server: &Memcached, row: &mut Row) -> Result<(), String> {
+fn one(on_trial: &Crate, vendored: &Path, server: &Memcached, row: &mut Row) -> Result<(), String> {
     let plain = sources::copy(on_trial, vendored, false)?;
     let plain = trial::build(on_trial, &plain.root)?;
     let before = trial::run(&plain, "memory:", 0)?;
@@ -180,8 +182,9 @@ fn table(rows: &[Row]) -> String {
             .map(|(skip, count)| format!("{count} {}", skip.reason()))
             .collect();
         let verdict = if row.problems.is_empty() { "" } else { " **FAILED**" };
-        table.push_str(&format!(
-            "| {} {}{verdict} | {} | {} | {} | {} | {} | {} | {} | {} | {} s |\n",
+        let _ = writeln!(
+            table,
+            "| {} {}{verdict} | {} | {} | {} | {} | {} | {} | {} | {} | {} s |",
             row.name,
             row.version,
             row.tally.functions(),
@@ -193,18 +196,19 @@ fn table(rows: &[Row]) -> String {
             row.in_memory,
             row.on_server,
             row.seconds
-        ));
+        );
     }
     let named = CRATES
         .iter()
         .filter(|on_trial| rows.iter().any(|row| row.name == on_trial.name));
     for on_trial in named {
         for (name, reason) in on_trial.skipped {
-            table.push_str(&format!(
-                "\n{} `{}::{name}`: {reason}\n",
+            let _ = writeln!(
+                table,
+                "\n{} `{}::{name}`: {reason}",
                 Skip::Named.reason(),
                 on_trial.name
-            ));
+            );
         }
     }
     table

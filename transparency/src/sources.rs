@@ -1,5 +1,6 @@
 //! Where the crates' sources come from, and the two copies of each: as it is, and with the attributes.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +28,7 @@ pub(crate) fn fetch(chosen: &[&Crate]) -> Result<PathBuf, String> {
         "[package]\nname = \"fetched\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n",
     );
     for on_trial in chosen {
-        manifest.push_str(&format!("{} = \"={}\"\n", on_trial.name, on_trial.version));
+        let _ = writeln!(manifest, "{} = \"={}\"", on_trial.name, on_trial.version);
     }
     write(&fetched.join("Cargo.toml"), &manifest)?;
     write(&fetched.join("src/lib.rs"), "")?;
@@ -96,6 +97,7 @@ pub(crate) fn copy(on_trial: &Crate, vendored: &Path, wrapped: bool) -> Result<C
         tally: Tally::default(),
     };
     for file in ["src", "tests"] {
+        let wrapped = wrapped && !(on_trial.tests_only && file == "src");
         copy_folder(
             on_trial,
             &from.join(file),
@@ -125,6 +127,9 @@ fn copy_folder(on_trial: &Crate, from: &Path, to: &Path, wrapped: bool, tally: &
     for entry in entries {
         let entry = entry.map_err(|error| format!("could not read {}: {error}", from.display()))?;
         let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if on_trial.left_out.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         if path.is_dir() {
             copy_folder(on_trial, &path, &to, wrapped, tally)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") && wrapped {
@@ -177,10 +182,18 @@ fn manifest(published: &str, on_trial: &Crate, wrapped: bool) -> String {
     manifest.push_str("\n[workspace]\n");
     if wrapped {
         let root = workspace();
-        manifest.push_str(&format!(
-            "\n[dependencies.memlock]\npath = {root:?}\n\n[dependencies.memlock-probe]\npath = {:?}\n",
-            root.join("transparency/probe")
-        ));
+        // What a procedural macro itself is linked with, its tests are not.
+        let section = if on_trial.tests_only {
+            "dev-dependencies"
+        } else {
+            "dependencies"
+        };
+        for (name, path) in [
+            ("memlock", root.clone()),
+            ("memlock-probe", root.join("transparency/probe")),
+        ] {
+            let _ = writeln!(manifest, "\n[{section}.{name}]\npath = '{}'", path.display());
+        }
     }
     manifest
 }
