@@ -41,6 +41,10 @@ use crate::background::{self, Either, either};
 use crate::key::ItemName;
 use crate::store::{Answer, Damage, Instance, Pending, Replies, Request};
 
+/// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
+/// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
+const DIRECT: usize = 4;
+
 /// How often an open pipe looks whether anybody still uses it; after two looks without use it is closed.
 const IDLE_LOOK: Duration = Duration::from_secs(30);
 
@@ -283,8 +287,9 @@ impl Pipe {
             outcome,
         });
         state.is_used = true;
-        // What is there already waits for the socket; then this waits behind it.
-        if before == 0 {
+        // What is there already waits for the socket; then this waits behind it. With many in flight it is left to the
+        // background thread, which sends what has come together in one packet.
+        if before == 0 && state.sent.len() <= DIRECT {
             state.write();
         }
         let is_left = !state.output.is_empty();
