@@ -246,6 +246,12 @@ impl Pipe {
     }
 
     /// How many bytes wait for the kernel to take them.
+    /// Writes what the kernel takes at once, as the background thread does when it gets to it.
+    #[cfg(test)]
+    pub(super) fn write(&self) {
+        self.state().write();
+    }
+
     #[cfg(test)]
     pub(super) fn unwritten(&self) -> usize {
         self.state().output.len()

@@ -333,6 +333,7 @@ fn what_a_server_does_not_take_is_taken_back() {
     // Until the kernel takes no more.
     while pipe.unwritten() == 0 {
         taken.push(begin(&store, &[large(taken.len() as u128)]));
+        pipe.write();
     }
     let unwritten = pipe.unwritten();
     let mut dropped = begin(&store, &[add(), delete()]);
