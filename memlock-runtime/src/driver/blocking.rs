@@ -404,9 +404,10 @@ fn thread_waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }
 
-/// Runs `future` to its end on this thread.
+/// Runs `future` to its end on this thread. In a task of tokio's that has used up what it may do at a time, nothing of
+/// tokio's would ever be ready, since the task does not give way before the end: so that does not count here.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
+    let mut future = std::pin::pin!(tokio::task::unconstrained(future));
     let waker = thread_waker();
     let mut context = Context::from_waker(&waker);
     loop {

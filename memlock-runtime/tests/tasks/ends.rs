@@ -54,6 +54,31 @@ fn flush_says_whether_all_is_done() {
     assert!(server.other_process().lock("k").try_acquire().is_ok());
 }
 
+/// Uses up all that a task of tokio's may do before it has to give way.
+fn use_up_budget() {
+    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+    while let std::task::Poll::Ready(step) = tokio::task::coop::poll_proceed(&mut nobody) {
+        step.made_progress();
+    }
+}
+
+#[test]
+fn flush_ends_in_a_task_that_has_used_up_its_budget() {
+    let (locks, server) = Locks::in_memory();
+    let task = async move {
+        let guard = locks.lock("k").acquire_async().await.expect("it is free");
+        server.set_down(true);
+        drop(guard);
+        use_up_budget();
+        assert!(!locks.flush(Duration::from_millis(20)), "the server is off");
+        server.set_down(false);
+        use_up_budget();
+        assert!(locks.flush(PATIENCE));
+    };
+    let runtime = tokio_threads();
+    runtime.block_on(async { tokio::spawn(task).await }).expect("no panic");
+}
+
 #[test]
 fn after_shutdown_nothing_is_acquired_and_what_is_held_is_released() {
     let (locks, server) = Locks::in_memory();
