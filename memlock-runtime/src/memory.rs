@@ -121,6 +121,11 @@ impl Items {
         Cas::new(self.last_cas).unwrap_or(Cas::MIN)
     }
 
+    /// The server's second in which `item` is gone, if it is there.
+    pub fn expiry(&self, item: &ItemName) -> Option<u64> {
+        self.locks.get(item).map(|held| held.expires)
+    }
+
     /// All items are gone, the clock's too. CAS goes on.
     pub fn flush(&mut self) {
         self.locks.clear();

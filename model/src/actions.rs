@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use memlock_runtime::__internals::Damage;
+use memlock_runtime::__internals::{Damage, Status};
 use stateright::{Model, Property};
 
 use crate::Bounds;
 use crate::contender::{Lane, Tools, next_write};
 use crate::outcomes::{Reached, Tally};
-use crate::world::{Contender, Doing, Promise, World, local, skew, spec};
+use crate::world::{Contender, Doing, Promise, World, item, local, skew};
 
 /// Something that can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +19,16 @@ pub enum Action {
     Wake(usize),
     /// A holder begins to renew.
     Renew(usize),
-    /// A holder begins to release.
+    /// A holder enters again, or begins to renew for that.
+    Enter(usize),
+    /// The innermost body of a holder that has entered again is done.
+    Exit(usize),
+    /// A holder is done: it hands over or begins to release.
     Release(usize),
+    /// One who waits in its process's queue looks whether its turn has come.
+    Progress(usize),
+    /// One who waits there leaves.
+    Leave(usize),
     /// The keeper of a process begins to clean up.
     Clean(usize),
     /// The server executes the next command of an exchange.
@@ -99,7 +107,14 @@ impl Model for Protocol {
             Action::Begin(index) => world.begin(index, tools),
             Action::Wake(index) => world.step(index, memlock_runtime::__internals::Input::Woke, None, tools),
             Action::Renew(index) => world.renew(index, tools),
+            Action::Enter(index) => world.enter(index, tools),
+            Action::Exit(index) => world.contenders[index].depth -= 1,
             Action::Release(index) => world.release(index, tools),
+            Action::Progress(index) => world.progress(index, tools),
+            Action::Leave(index) => {
+                world.left.leaves -= 1;
+                world.leave_line(index, tools);
+            }
             Action::Clean(index) => world.clean(index, tools),
             Action::Execute(index, lane) => self.execute(&mut world, index, lane),
             Action::Hear(index, lane) => world.hear(index, lane, None, tools),
@@ -141,7 +156,7 @@ impl Model for Protocol {
             }
             Action::Renumber => {
                 world.left.renumberings -= 1;
-                world.server.items.renumber(&spec(&self.bounds).item);
+                world.server.items.renumber(&item());
             }
         }
         self.look(&mut world, action);
@@ -174,6 +189,20 @@ impl Model for Protocol {
                         .all(|(_, nonce)| holder == Some(nonce) || excused.contains(&nonce))
                 },
             ),
+            Property::always(
+                "S5: no deadline is beyond the end of its grant, or the server's expiry",
+                |_, world: &World| world.watched.broken != Some(Promise::NoDeadlineBeyondTheEnd),
+            ),
+            Property::always("whose turn was taken away hands nothing over", |_, world: &World| {
+                world.watched.broken != Some(Promise::OneTurn)
+            }),
+            Property::always(
+                "who enters again has the lease that he had, and gives it up once",
+                |_, world: &World| world.watched.broken != Some(Promise::OneHold),
+            ),
+            Property::always("L3: nothing is left behind", |_, world: &World| {
+                world.watched.broken != Some(Promise::NothingLeftBehind)
+            }),
             Property::always("no machine ends as none may here", |_, world: &World| {
                 world.watched.broken != Some(Promise::NoSurprise)
             }),
@@ -218,7 +247,13 @@ impl Protocol {
     fn look(&self, world: &mut World, action: Action) {
         world.contenders.iter_mut().for_each(Contender::retire);
         let before = world.watched.holder;
-        world.watched.holder = world.ask_for_holder(&spec(&self.bounds).item);
+        world.watched.holder = world.ask_for_holder(&item());
+        world.retire_lines(&self.bounds);
+        world.check_expiry(&self.bounds);
+        // Where a write may be executed after everyone has given it up, the server is left to remove its item.
+        if self.bounds.keeper && self.bounds.lost == 0 && self.bounds.repeated == 0 {
+            world.check_for_orphans();
+        }
         let is_time = matches!(action, Action::Advance { .. } | Action::Tick);
         if is_time && before.is_some() && world.watched.holder.is_none() {
             self.tally.count(Reached::Expiry);
@@ -239,13 +274,29 @@ impl Protocol {
                 actions.push(Action::Begin(index));
             }
             (Doing::Resting, None) => {}
-            (Doing::Holding(_), None) => {
-                actions.push(Action::Release(index));
-                if contender.renewals > 0 {
+            (Doing::Waiting, None) => {
+                if world.has_news(index, &self.bounds) {
+                    actions.push(Action::Progress(index));
+                }
+                if world.left.leaves > 0 {
+                    actions.push(Action::Leave(index));
+                }
+            }
+            (Doing::Holding(holding), None) => {
+                let is_held = holding.last_status() == Status::Held;
+                if contender.depth > 0 {
+                    actions.push(Action::Exit(index));
+                } else {
+                    actions.push(Action::Release(index));
+                }
+                if is_held && contender.reentries > 0 {
+                    actions.push(Action::Enter(index));
+                }
+                if is_held && contender.renewals > 0 {
                     actions.push(Action::Renew(index));
                 }
             }
-            (Doing::Acquiring(_) | Doing::Renewing(_) | Doing::Releasing(..), None) => {
+            (Doing::Acquiring(_) | Doing::Renewing(..) | Doing::Releasing(..), None) => {
                 actions.push(Action::Wake(index));
             }
         }

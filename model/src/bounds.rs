@@ -17,8 +17,18 @@ pub struct Bounds {
     pub begins_after: Vec<usize>,
     /// How often each may renew it, over all its grants; those not named never.
     pub renewals: Vec<u8>,
+    /// Which process each contender is a thread of; those not named have one of their own.
+    pub processes: Vec<usize>,
+    /// How often each may enter again while it holds the lock, over all its grants; those not named never.
+    pub reentries: Vec<u8>,
+    /// How often each grant has been handed over, and come back, when it is heard of.
+    pub handed_over_before: u32,
+    /// How often one who waits for its turn may leave instead.
+    pub leaves: u8,
     /// How long a grant is believed in.
     pub lease: Duration,
+    /// The same for some of the contenders, in place of that; those not named have that.
+    pub timeouts: Vec<Duration>,
     /// By how much time jumps, one step after another; then it ends.
     pub steps: Vec<Duration>,
     /// By how many parts in a million each contender's clock is fast; those not named are right.
@@ -63,7 +73,12 @@ impl Bounds {
             attempts: vec![1, 1],
             begins_after: Vec::new(),
             renewals: Vec::new(),
+            processes: Vec::new(),
+            reentries: Vec::new(),
+            handed_over_before: 0,
+            leaves: 0,
             lease: Duration::from_secs(1),
+            timeouts: Vec::new(),
             steps: Vec::new(),
             skew: Vec::new(),
             whole_batches: false,
@@ -82,5 +97,25 @@ impl Bounds {
             renumberings: 0,
             serves_when_young: false,
         }
+    }
+
+    /// Which process `contender` is a thread of. Those that are alone in theirs come after all that are named.
+    pub(crate) fn process(&self, contender: usize) -> usize {
+        let named = self.processes.iter().max().map_or(0, |last| last + 1);
+        let alone = || named + contender - self.processes.len();
+        self.processes.get(contender).copied().unwrap_or_else(alone)
+    }
+
+    /// How many processes there are.
+    pub(crate) fn process_count(&self) -> usize {
+        (0..self.attempts.len())
+            .map(|index| self.process(index) + 1)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// For how long `contender` asks for the lock.
+    pub(crate) fn timeout(&self, contender: usize) -> Duration {
+        self.timeouts.get(contender).copied().unwrap_or(self.lease)
     }
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Damage, Grant, Input, Instance, Nonce, Now, Outcome, Output, Release, Released, Renew,
-    Renewed, Replies, Reply, Request, ServerClock,
+    Acquire, Answered, Batch, Damage, End, Extended, Grant, Holding, Input, Instance, Loss, Nonce, Now, Outcome,
+    Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Status, Turns,
 };
 
 use crate::Bounds;
 use crate::outcomes::{Reached, Tally};
 use crate::world::{
-    Contender, Doing, Exchange, Machine, Promise, Sender, Stray, World, local, nonce, skew, spec, written,
+    Contender, Doing, Exchange, Machine, Promise, Purpose, Sender, Stray, Then, World, item, local, nonce, skew, spec,
+    written,
 };
 
 /// Which of a process's threads.
@@ -31,37 +32,114 @@ pub(crate) struct Tools<'a> {
 
 impl World {
     pub(crate) fn begin(&mut self, index: usize, tools: Tools<'_>) {
+        self.contenders[index].attempts -= 1;
+        if self.join(index, tools.bounds) {
+            self.acquire(index, tools);
+        }
+    }
+
+    /// Begins to ask the server.
+    pub(crate) fn acquire(&mut self, index: usize, tools: Tools<'_>) {
         let contender = &mut self.contenders[index];
-        contender.attempts -= 1;
         // Since when it waits decides only how long its pauses are, and here a pause may end at any time.
-        let machine = Acquire::new(spec(tools.bounds), contender.watch, false).waiting_since(local(Duration::ZERO, 0));
+        let machine =
+            Acquire::new(spec(tools.bounds, index), contender.watch, false).waiting_since(local(Duration::ZERO, 0));
         contender.doing = Doing::Acquiring(machine);
         self.step(index, Input::Start, None, tools);
     }
 
     pub(crate) fn renew(&mut self, index: usize, tools: Tools<'_>) {
+        self.contenders[index].renewals -= 1;
+        self.begin_renewal(index, Purpose::Keep, tools);
+    }
+
+    /// Enters again, after a renewal if that is asked for.
+    pub(crate) fn enter(&mut self, index: usize, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        contender.renewals -= 1;
-        if let Doing::Holding(grant) = &contender.doing {
-            contender.doing = Doing::Renewing(Renew::new(spec(tools.bounds), grant.clone()));
+        contender.reentries -= 1;
+        let Doing::Holding(holding) = &mut contender.doing else {
+            return;
+        };
+        if holding.has_half(tools.bounds.timeout(index), now) {
+            tools.tally.count(Reached::Reentry);
+            self.entered(index, tools);
+        } else {
+            self.begin_renewal(index, Purpose::Enter, tools);
         }
+    }
+
+    /// The inner body begins: under the lease that is there, and no other.
+    fn entered(&mut self, index: usize, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let contender = &mut self.contenders[index];
+        contender.depth += 1;
+        let proof = contender.proof;
+        let Doing::Holding(holding) = &mut contender.doing else {
+            return self.require(false, Promise::OneHold);
+        };
+        let grant = holding.grant();
+        let is_the_same = Some(grant.nonce) == proof;
+        // Renewed or not, no more than its own timeout is left, and no more than was there, if it was not renewed.
+        let belief = contender.belief.map(|(_, deadline)| deadline.remaining(now));
+        let is_covered = belief.is_some_and(|left| holding.remaining(now) <= left);
+        self.require(is_the_same && is_covered, Promise::OneHold);
+    }
+
+    fn begin_renewal(&mut self, index: usize, purpose: Purpose, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let contender = &mut self.contenders[index];
+        let Doing::Holding(holding) = &mut contender.doing else {
+            return;
+        };
+        if holding.status(now) != Status::Held {
+            contender.belief = None;
+            tools.tally.count(match purpose {
+                Purpose::Keep => Reached::RanOut,
+                Purpose::Enter => Reached::NoReentry,
+            });
+            return;
+        }
+        let machine = Renew::new(spec(tools.bounds, index), holding.grant().clone());
+        contender.doing = Doing::Renewing(machine, holding.clone(), purpose);
         self.step(index, Input::Start, None, tools);
     }
 
+    /// Gives the hold up: to the next in line, else to the server.
     pub(crate) fn release(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         contender.belief = None;
-        if let Doing::Holding(grant) = &contender.doing {
-            let machine = Release::of_grant(spec(tools.bounds).item, grant, now);
-            contender.doing = Doing::Releasing(machine, grant.nonce);
+        let Doing::Holding(holding) = &mut contender.doing else {
+            return;
+        };
+        let (end, grant) = (holding.end(now), holding.grant().clone());
+        let is_ended_once = end.is_some() && holding.end(now).is_none();
+        let is_in_doubt = contender.is_in_doubt;
+        self.require(is_ended_once, Promise::OneHold);
+        match end {
+            Some(End::HandOver) if self.hand_over(index, &grant, now, tools) => {
+                self.require(!is_in_doubt, Promise::NoGrantWithoutProof);
+                return self.rest(index);
+            }
+            None | Some(End::Forget) => return self.done(index, tools),
+            Some(End::Release(None)) => tools.tally.count(Reached::DoubtfulRelease),
+            Some(End::HandOver | End::Release(Some(_))) => {}
         }
+        self.give_back(index, &grant, Then::Rest, tools);
+    }
+
+    /// Deletes the item of `grant`.
+    pub(crate) fn give_back(&mut self, index: usize, grant: &Grant, then: Then, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let machine = Release::of_grant(item(), grant, now);
+        self.contenders[index].doing = Doing::Releasing(machine, grant.nonce, then);
         self.step(index, Input::Start, None, tools);
     }
 
     pub(crate) fn clean(&mut self, index: usize, tools: Tools<'_>) {
         let contender = &mut self.contenders[index];
-        let machine = Release::of_nonce(spec(tools.bounds).item, contender.leftovers[0]);
+        let machine = Release::of_nonce(item(), contender.leftovers[0]);
         contender.cleaning = Some((machine, None));
         self.step_keeper(index, Input::Start, tools);
     }
@@ -85,6 +163,8 @@ impl World {
             // The keeper is told at once, while the machine goes on.
             contender.leave(nonce, tools.bounds);
         }
+        contender.is_in_doubt |=
+            is_lost && matches!(sender.machine, Machine::Renew(_)) && written(&exchange.batch).is_some();
         let instance = (damage != Some(Damage::NotSent)).then_some(exchange.instance);
         let answered = contender.answered(instance, &exchange, damage, now, tools.bounds);
         match lane {
@@ -114,9 +194,9 @@ impl World {
         let contender = &self.contenders[index];
         let machine = match (lane, &contender.doing) {
             (Lane::Keeper, _) => Machine::Release(contender.leftovers.first().copied().unwrap_or(Nonce(0))),
-            (Lane::Own, Doing::Releasing(_, nonce)) => Machine::Release(*nonce),
+            (Lane::Own, Doing::Releasing(_, nonce, _)) => Machine::Release(*nonce),
             // Whose lease is renewed is what it believed in last: the belief may have ended meanwhile.
-            (Lane::Own, Doing::Renewing(_)) => Machine::Renew(contender.proof.unwrap_or(Nonce(0))),
+            (Lane::Own, Doing::Renewing(..)) => Machine::Renew(contender.proof.unwrap_or(Nonce(0))),
             (Lane::Own, _) => Machine::Acquire,
         };
         Sender {
@@ -142,8 +222,11 @@ impl World {
                 let fresh = nonce(index, self.contenders[index].nonces_used);
                 let told = told_of_store(heard, &input);
                 self.contenders[index].proof = told.or(self.contenders[index].proof);
+                let unanswered = unanswered_store(heard, &input);
                 let output = machine.step(now, fresh, input);
                 self.contenders[index].watch = machine.watch();
+                let is_remembered = unanswered.is_none_or(|nonce| machine.outstanding().contains(&nonce));
+                self.require(is_remembered, Promise::NothingLeftBehind);
                 match output {
                     Output::Done(outcome) => self.acquired(index, outcome, &machine, heard, tools),
                     Output::Exchange { batch, only_on } => {
@@ -154,33 +237,36 @@ impl World {
                     Output::Pause(_) => self.contenders[index].doing = Doing::Acquiring(machine),
                 }
             }
-            Doing::Renewing(mut machine) => match machine.step(now, input) {
-                Output::Done(renewed) => self.renewed(index, renewed, tools),
+            Doing::Renewing(mut machine, holding, purpose) => match machine.step(now, input) {
+                Output::Done(renewed) => self.renewed(index, renewed, holding, purpose, tools),
                 Output::Exchange { batch, only_on } => {
                     if heard.is_some() && written(&batch).is_some() {
                         tools.tally.count(Reached::CasReadAnew);
                     }
-                    self.contenders[index].doing = Doing::Renewing(machine);
+                    self.contenders[index].doing = Doing::Renewing(machine, holding, purpose);
                     self.send(index, Lane::Own, batch, only_on, tools);
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
             },
-            Doing::Releasing(mut machine, nonce) => match machine.step(now, input) {
+            Doing::Releasing(mut machine, nonce, then) => match machine.step(now, input) {
                 Output::Done(released) => {
                     match released {
                         Released::Released => tools.tally.count(Reached::Release),
                         Released::Gone => tools.tally.count(Reached::NothingToRelease),
                         Released::Failed(_) => self.contenders[index].leave(nonce, tools.bounds),
                     }
-                    self.rest(index);
+                    match then {
+                        Then::Rest => self.done(index, tools),
+                        Then::Acquire => self.acquire(index, tools),
+                    }
                 }
                 Output::Exchange { batch, only_on } => {
-                    self.contenders[index].doing = Doing::Releasing(machine, nonce);
+                    self.contenders[index].doing = Doing::Releasing(machine, nonce, then);
                     self.send(index, Lane::Own, batch, only_on, tools);
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
             },
-            Doing::Resting | Doing::Holding(_) => self.require(false, Promise::NoSurprise),
+            Doing::Resting | Doing::Waiting | Doing::Holding(_) => self.require(false, Promise::NoSurprise),
         }
     }
 
@@ -217,11 +303,14 @@ impl World {
                 }
                 self.granted(index, grant, tools);
             }
-            Outcome::Unreachable(_) => {
+            Outcome::Unreachable(damage) => {
                 tools.tally.count(Reached::GaveUp);
-                self.rest(index);
+                if damage != Damage::TooYoung {
+                    self.dismiss(index, tools.bounds);
+                }
+                self.done(index, tools);
             }
-            Outcome::TooSlow => self.rest(index),
+            Outcome::TooSlow => self.done(index, tools),
             // Nobody is in a hurry, and this server has memory and a clock that is right.
             Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy => {
                 self.require(false, Promise::NoSurprise);
@@ -229,7 +318,11 @@ impl World {
         }
     }
 
-    fn granted(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
+    fn granted(&mut self, index: usize, mut grant: Grant, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        for _ in 0..tools.bounds.handed_over_before {
+            grant = grant.hand_over(tools.bounds.timeout(index), now).into_grant();
+        }
         let was_told = self.contenders[index].proof == Some(grant.nonce);
         let stored = &mut self.watched.stored;
         let entry = stored
@@ -244,41 +337,72 @@ impl World {
         self.require(tokens.is_sorted_by(|before, after| before < after), Promise::TokensRise);
         self.forget_stored_by(index);
         self.contenders[index].watch = None;
-        self.hold(index, grant, tools);
+        self.leased(index, &grant, tools);
+        self.hold(index, Holding::new(grant), tools);
     }
 
-    fn renewed(&mut self, index: usize, renewed: Renewed, tools: Tools<'_>) {
-        match renewed {
-            Renewed::Renewed(grant) => {
+    fn renewed(&mut self, index: usize, renewed: Renewed, mut holding: Holding, purpose: Purpose, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let before = holding.grant().token;
+        let extended = holding.renewed(renewed);
+        let (grant, is_same) = (holding.grant().clone(), holding.grant().token == before);
+        self.require(is_same, Promise::TokensRise);
+        match extended {
+            Extended::Yes => {
                 tools.tally.count(Reached::Renewal);
-                self.hold(index, grant, tools);
+                self.contenders[index].is_in_doubt = false;
+                self.leased(index, &grant, tools);
             }
             // The old deadline stands, if it has not passed meanwhile.
-            Renewed::Failed(grant, _) => self.contenders[index].doing = Doing::Holding(grant),
-            Renewed::Lost => {
+            Extended::Failed(_) => {}
+            Extended::Over(Status::Lost(Loss::Taken)) => {
                 tools.tally.count(Reached::Loss);
-                self.rest(index);
+                // From now on it knows, and nothing excuses it any more.
+                self.watched.excused.retain(|nonce| *nonce != grant.nonce);
             }
-            // The item may still be there. That nobody releases it is the worst that can happen.
-            Renewed::RanOut => {
-                tools.tally.count(Reached::RanOut);
-                self.rest(index);
+            Extended::Over(_) => tools.tally.count(Reached::RanOut),
+        }
+        let enters = purpose == Purpose::Enter && !matches!(extended, Extended::Over(_));
+        let status = if enters {
+            holding.status(now)
+        } else {
+            holding.last_status()
+        };
+        self.hold(index, holding, tools);
+        match (purpose, status) {
+            (Purpose::Keep, _) => {}
+            (Purpose::Enter, Status::Held) => {
+                tools.tally.count(Reached::RenewedReentry);
+                self.entered(index, tools);
             }
+            (Purpose::Enter, _) => tools.tally.count(Reached::NoReentry),
         }
     }
 
-    fn hold(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
+    /// It holds the lock, or has lost it and is still to give it up.
+    pub(crate) fn hold(&mut self, index: usize, holding: Holding, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
+        let grant = holding.grant();
+        let (left, most) = (grant.deadline.remaining(now), grant.end.remaining(now));
+        let believes = holding.last_status() == Status::Held && !left.is_zero();
         let contender = &mut self.contenders[index];
-        let believes = !grant.deadline.has_passed(now);
         contender.belief = believes.then_some((grant.nonce, grant.deadline));
-        contender.doing = Doing::Holding(grant);
+        contender.doing = Doing::Holding(holding);
+        self.require(left <= most, Promise::NoDeadlineBeyondTheEnd);
     }
 
-    fn rest(&mut self, index: usize) {
+    /// It is done, and passes its turn on.
+    pub(crate) fn done(&mut self, index: usize, tools: Tools<'_>) {
+        self.pass_on(index, tools);
+        self.rest(index);
+    }
+
+    pub(crate) fn rest(&mut self, index: usize) {
         let contender = &mut self.contenders[index];
         contender.belief = None;
         contender.proof = None;
+        contender.is_in_doubt = false;
+        contender.turn = Turns::NONE;
         contender.doing = Doing::Resting;
         self.forget_stored_by(index);
     }
@@ -370,12 +494,12 @@ impl Contender {
         let is_idle = matches!(self.doing, Doing::Resting) && self.cleaning.is_none();
         if is_idle && self.attempts == 0 && self.leftovers.is_empty() {
             (self.watch, self.clock, self.clock_of) = (None, ServerClock::default(), None);
-            (self.nonces_used, self.renewals) = (0, 0);
+            (self.nonces_used, self.renewals, self.reentries) = (0, 0, 0);
         }
     }
 
     /// A write under `nonce` has no reply: the keeper is to see to it.
-    fn leave(&mut self, nonce: Nonce, bounds: &Bounds) {
+    pub(crate) fn leave(&mut self, nonce: Nonce, bounds: &Bounds) {
         if bounds.keeper && !self.leftovers.contains(&nonce) {
             self.leftovers.push(nonce);
         }
@@ -387,6 +511,18 @@ fn told_of_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     let (place, nonce) = written(heard?)?;
     match input {
         Input::Answered(answered) if matches!(answered.replies.get(place), Some(Reply::Stored(_))) => Some(nonce),
+        _ => None,
+    }
+}
+
+/// The nonce that was written, where nobody knows whether it was stored.
+fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
+    let (place, nonce) = written(heard?)?;
+    match input {
+        Input::Answered(answered) if answered.replies.get(place).is_none() => {
+            let is_unknown = matches!(answered.damage, Some(Damage::Late | Damage::Cut));
+            is_unknown.then_some(nonce)
+        }
         _ => None,
     }
 }

@@ -44,10 +44,30 @@ pub enum Reached {
     TooYoung,
     /// An item was there under the very CAS that a batch of an earlier instance named, and was another's.
     SameCasOnAnotherInstance,
+    /// A grant was handed over in memory, and taken.
+    HandOver,
+    /// What was handed over was too little by the time its taker came, and was given back.
+    Spent,
+    /// One in line stepped in for a holder, or a taker, that was stopped.
+    StepIn,
+    /// A taker came when another had stepped in.
+    TooLateForTheTurn,
+    /// One who was to take a grant left, and it went on to the next.
+    PassedOn,
+    /// A holder's turn had been taken away when it was done.
+    TurnTakenAway,
+    /// A renewal without a reply kept a lock from being handed over.
+    DoubtfulRelease,
+    /// A holder entered again, without asking the server.
+    Reentry,
+    /// A holder entered again after a renewal.
+    RenewedReentry,
+    /// A holder did not enter again, because its lease was lost.
+    NoReentry,
 }
 
 /// All of them, in the order of their declaration.
-const ALL: [Reached; 19] = [
+const ALL: [Reached; 29] = [
     Reached::Grant,
     Reached::TakeOver,
     Reached::TooLate,
@@ -67,6 +87,16 @@ const ALL: [Reached; 19] = [
     Reached::OtherInstance,
     Reached::TooYoung,
     Reached::SameCasOnAnotherInstance,
+    Reached::HandOver,
+    Reached::Spent,
+    Reached::StepIn,
+    Reached::TooLateForTheTurn,
+    Reached::PassedOn,
+    Reached::TurnTakenAway,
+    Reached::DoubtfulRelease,
+    Reached::Reentry,
+    Reached::RenewedReentry,
+    Reached::NoReentry,
 ];
 
 /// How often each was reached.

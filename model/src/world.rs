@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Batch, Content, Deadline, Grant, Instance, ItemName, Items, Nonce, Now, Release, Renew, Replies, Reply,
-    Request, ServerClock, Spec,
+    Acquire, Batch, Content, Deadline, Holding, Instance, ItemName, Items, Nonce, Now, Release, Renew, Replies, Reply,
+    Request, ServerClock, Spec, Turns, Watch,
 };
 use memlock_runtime::Token;
 
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) steps_taken: usize,
     pub(crate) server: Server,
     pub(crate) contenders: Vec<Contender>,
+    /// The queue of each process for the lock.
+    pub(crate) lines: Vec<Line>,
     /// Exchanges that nobody waits for any more (or that were repeated), and that may yet be executed.
     pub(crate) strays: Vec<Stray>,
     /// What may still go wrong.
@@ -51,7 +53,7 @@ pub(crate) struct Server {
     pub(crate) is_stopped: bool,
 }
 
-/// One process.
+/// One thread of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Contender {
     pub(crate) doing: Doing,
@@ -60,7 +62,11 @@ pub(crate) struct Contender {
     pub(crate) cleaning: Option<(Release, Option<Exchange>)>,
     /// The nonces of writes without a reply.
     pub(crate) leftovers: Vec<Nonce>,
-    pub(crate) watch: Option<memlock_runtime::__internals::Watch>,
+    pub(crate) watch: Option<Watch>,
+    /// The number of the turn that it has, or had when that was taken away.
+    pub(crate) turn: u64,
+    /// The number of the turn that it was given while it waited.
+    pub(crate) given: u64,
     pub(crate) clock: ServerClock,
     pub(crate) clock_of: Option<Instance>,
     /// What it believes in.
@@ -70,17 +76,55 @@ pub(crate) struct Contender {
     pub(crate) nonces_used: u8,
     pub(crate) attempts: u8,
     pub(crate) renewals: u8,
+    pub(crate) reentries: u8,
+    /// How many bodies run under its hold beside the outermost.
+    pub(crate) depth: u8,
+    /// Whether its last renewal has had no reply.
+    pub(crate) is_in_doubt: bool,
 }
 
-/// What the process's own thread is at.
+/// A process's queue for the lock: what is shared between its threads, changed by one of them at a time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Line {
+    /// There are none while nobody has the turn.
+    pub(crate) turns: Option<Turns>,
+    /// Who waits, the first first.
+    pub(crate) waiting: Vec<usize>,
+    /// The last number of a turn.
+    pub(crate) numbers: u64,
+    /// What is known of the holder while there is no queue.
+    pub(crate) watch: Option<Watch>,
+    /// Whose turn it is, as only the one who checks knows for certain.
+    pub(crate) whose: Option<usize>,
+}
+
+/// What the thread is at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each state")]
 pub(crate) enum Doing {
     Resting,
     Acquiring(Acquire),
-    Holding(Grant),
-    Renewing(Renew),
-    Releasing(Release, Nonce),
+    /// It stands in its process's queue.
+    Waiting,
+    Holding(Holding),
+    Renewing(Renew, Holding, Purpose),
+    Releasing(Release, Nonce, Then),
+}
+
+/// Why a lease is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    Keep,
+    /// To enter again.
+    Enter,
+}
+
+/// What comes after a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Then {
+    Rest,
+    /// What was handed over was spent: ask the server, in the same turn.
+    Acquire,
 }
 
 /// A batch on its way.
@@ -128,6 +172,7 @@ pub(crate) struct Left {
     pub(crate) restarts: u8,
     pub(crate) clock_losses: u8,
     pub(crate) renumberings: u8,
+    pub(crate) leaves: u8,
 }
 
 /// What only the one who checks can see.
@@ -149,6 +194,14 @@ pub(crate) enum Promise {
     TokensRise,
     OnlyTheOwnItem,
     NoGrantWithoutProof,
+    /// No holder's deadline is beyond the end of the grant, or the server's expiry.
+    NoDeadlineBeyondTheEnd,
+    /// Whose turn was taken away hands nothing over, and takes nothing.
+    OneTurn,
+    /// Who enters again has a lease, and the one that he had; and it is given up once.
+    OneHold,
+    /// An item is there of which nobody knows that it is his.
+    NothingLeftBehind,
     /// A machine ended as none may in such a world.
     NoSurprise,
 }
@@ -184,6 +237,11 @@ impl World {
                 nonces_used: 0,
                 attempts: bounds.attempts[index],
                 renewals: bounds.renewals.get(index).copied().unwrap_or(0),
+                reentries: bounds.reentries.get(index).copied().unwrap_or(0),
+                depth: 0,
+                turn: Turns::NONE,
+                given: Turns::NONE,
+                is_in_doubt: false,
             }
         };
         World {
@@ -196,6 +254,7 @@ impl World {
                 is_stopped: false,
             },
             contenders: (0..bounds.attempts.len()).map(contender).collect(),
+            lines: vec![Line::default(); bounds.process_count()],
             strays: Vec::new(),
             left: Left {
                 lost: bounds.lost,
@@ -206,6 +265,7 @@ impl World {
                 restarts: bounds.restarts,
                 clock_losses: bounds.clock_losses,
                 renumberings: bounds.renumberings,
+                leaves: bounds.leaves,
             },
             watched: Watched::default(),
         }
@@ -235,12 +295,17 @@ impl World {
     }
 }
 
-/// The lock that they all want.
-pub(crate) fn spec(bounds: &Bounds) -> Spec {
+/// Its item.
+pub(crate) fn item() -> ItemName {
+    ItemName::of_lock("memlock", "model", "x")
+}
+
+/// The lock that they all want, as `contender` asks for it.
+pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
     Spec {
-        item: ItemName::of_lock("memlock", "model", "x"),
+        item: item(),
         label: Arc::from(""),
-        timeout: bounds.lease,
+        timeout: bounds.timeout(contender),
         interval: Duration::from_millis(50),
         wait: None,
     }

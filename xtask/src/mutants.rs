@@ -22,9 +22,6 @@ use tree::Tree;
 /// How long one suite may run. They take seconds; a fault may make one run for ever.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The package whose faults these are.
-const PACKAGE: &str = "memlock-runtime";
-
 /// `cargo xtask mutants`: all of them, or those named.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mutants = choose(arguments)?;
@@ -218,7 +215,7 @@ impl Workshop {
         // A fault may leave something unused behind, which is no reason not to compile it.
         let flags = format!("{} --cap-lints=warn", env::var("RUSTFLAGS").unwrap_or_default());
         let output = Command::new(program)
-            .args(["test", "--no-run", "--offline", "--locked", "--package", PACKAGE])
+            .args(["test", "--no-run", "--offline", "--locked", "--package", suite.package])
             .args(suite.target)
             .arg("--message-format=json-render-diagnostics")
             .env("CARGO_TARGET_DIR", self.folder.join("target"))
@@ -246,7 +243,7 @@ impl Workshop {
         let mut child = Command::new(executable)
             .arg(suite.filter)
             .env("RUST_BACKTRACE", "0")
-            .current_dir(self.tree.root().join(PACKAGE))
+            .current_dir(self.tree.root().join(suite.folder))
             .stdin(Stdio::null())
             .stdout(File::create(&said).map_err(problem)?)
             .stderr(Stdio::null())
@@ -270,7 +267,8 @@ impl Workshop {
         };
         let said = fs::read(&said).map_err(problem)?;
         let said = String::from_utf8_lossy(&said);
-        let failed = failed(&said);
+        let mut failed = failed(&said);
+        failed.extend(promises(&said));
         Ok(match (status.success(), failed.is_empty()) {
             (true, _) => Tested::Passed(passed(&said)),
             (false, false) => Tested::Failed(failed),
@@ -304,6 +302,15 @@ fn executable(messages: &str) -> Option<PathBuf> {
 fn failed(said: &str) -> Vec<String> {
     let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
     said.lines().filter_map(name).collect()
+}
+
+/// The promises of which the model says that they are broken.
+fn promises(said: &str) -> BTreeSet<String> {
+    let promise = |line: &str| {
+        let (_, promise) = line.strip_suffix(": not so after")?.split_once(": ")?;
+        Some(format!("\"{promise}\""))
+    };
+    said.lines().filter_map(promise).collect()
 }
 
 /// How many tests passed, by what the test harness says.
@@ -344,6 +351,11 @@ mod tests {
             "\nrunning 3 tests\ntest a::b ... ok\ntest a::c ... FAILED\ntest d ... ignored\n\nfailures:\n    a::c\n";
         assert_eq!(failed(said), ["a::c"]);
         assert_eq!(passed(said), 1);
+        let said = "two contenders: S1: at most one believes: not so after\n  Begin(0)\n";
+        assert_eq!(
+            promises(said).into_iter().collect::<Vec<_>>(),
+            ["\"S1: at most one believes\""]
+        );
         let messages = "{\"executable\":null}\n{\"executable\":\"C:\\\\deps\\\\tests\",\"fresh\":false}";
         assert_eq!(executable(messages), Some(PathBuf::from(r"C:\deps\tests")));
         assert_eq!(executable("{\"executable\":null}"), None);

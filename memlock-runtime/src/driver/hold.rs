@@ -148,7 +148,7 @@ impl Hold {
         if self.has_half() {
             return Ok(());
         }
-        unless_lost(self.renew_within(limit))
+        self.unless_lost(self.renew_within(limit))
     }
 
     /// The same without blocking the thread.
@@ -156,7 +156,16 @@ impl Hold {
         if self.has_half() {
             return Ok(());
         }
-        unless_lost(self.renew_async(limit).await)
+        let renewed = self.renew_async(limit).await;
+        self.unless_lost(renewed)
+    }
+
+    /// An error is one only where the lease is lost. It may have ended while a renewal waited for a reply.
+    fn unless_lost(&self, renewed: Result<(), Error>) -> Result<(), Error> {
+        match renewed {
+            Err(error) if error.is_lost() => Err(error),
+            Err(_) | Ok(()) => self.lost().map_or(Ok(()), Err),
+        }
     }
 
     fn has_half(&self) -> bool {
@@ -261,14 +270,6 @@ impl Ending {
             );
         }
         drop(self.turn);
-    }
-}
-
-/// An error is one only where the lease is lost.
-fn unless_lost(renewed: Result<(), Error>) -> Result<(), Error> {
-    match renewed {
-        Err(error) if error.is_lost() => Err(error),
-        Err(_) | Ok(()) => Ok(()),
     }
 }
 

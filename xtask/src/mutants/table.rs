@@ -28,6 +28,10 @@ pub(super) struct Edit {
 /// Tests of one executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Suite {
+    /// The package that it belongs to.
+    pub(super) package: &'static str,
+    /// Where that is.
+    pub(super) folder: &'static str,
     /// What tells cargo which executable.
     pub(super) target: &'static [&'static str],
     /// What their names contain.
@@ -36,6 +40,8 @@ pub(super) struct Suite {
 
 const fn unit(filter: &'static str) -> Suite {
     Suite {
+        package: "memlock-runtime",
+        folder: "memlock-runtime",
         target: &["--lib"],
         filter,
     }
@@ -43,10 +49,46 @@ const fn unit(filter: &'static str) -> Suite {
 
 const fn simulation(filter: &'static str) -> Suite {
     Suite {
+        package: "memlock-runtime",
+        folder: "memlock-runtime",
         target: &["--test", "simulation"],
         filter,
     }
 }
+
+/// The model checker, with one small model: it stops at the first state that breaks a promise.
+const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock-model",
+        folder: "model",
+        target,
+        filter,
+    }
+}
+
+const CONTENDERS: &[&str] = &["--test", "contenders"];
+const EXPIRY: &[&str] = &["--test", "expiry"];
+const HANDOVER: &[&str] = &["--test", "handover"];
+const LOST_STATE: &[&str] = &["--test", "lost_state"];
+const REENTRY: &[&str] = &["--test", "reentry"];
+const TAKEOVER: &[&str] = &["--test", "takeover"];
+
+const MODEL_WATCHED: Suite = model(HANDOVER, "a_lock_that_goes_round");
+const MODEL_LATE_TAKER: Suite = model(HANDOVER, "what_is_handed_over");
+const MODEL_LENGTHS: Suite = model(HANDOVER, "holders_that_ask_for_less");
+const MODEL_RENEWED: Suite = model(HANDOVER, "renewals_that_are_lost");
+const MODEL_STOPPED: Suite = model(HANDOVER, "a_turn_goes_on");
+const MODEL_LEAVING: Suite = model(HANDOVER, "who_leaves_the_line");
+const MODEL_FLUSHED: Suite = model(HANDOVER, "a_flush_excuses");
+const MODEL_256: Suite = model(HANDOVER, "after_256");
+const MODEL_REENTRY: Suite = model(REENTRY, "a_lock_that_was_handed_over");
+const MODEL_RESTARTED: Suite = model(LOST_STATE, "a_cas_from_before_a_restart");
+const MODEL_WAITER_RESTARTED: Suite = model(LOST_STATE, "a_cas_read_before_a_restart");
+const MODEL_RACE: Suite = model(TAKEOVER, "a_take_over_races_a_renewal");
+const MODEL_DRIFT: Suite = model(TAKEOVER, "clocks_that_run_apart");
+const MODEL_STOPPED_SERVER: Suite = model(EXPIRY, "an_item_stored_by_a_clock");
+const MODEL_UNREACHABLE: Suite = model(CONTENDERS, "two_lost_replies");
+const MODEL_KEEPER: Suite = model(CONTENDERS, "what_is_left_behind");
 
 const PROTOCOL: Suite = unit("protocol::");
 const LEASE: Suite = unit("lease::");
@@ -80,7 +122,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
 let answered = &Answered { sent: now, ..answered.clone() };
         let (sent, lease) = (now, self.spec.lease());",
         }],
-        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
     },
     Mutant {
         name: "renewal-counted-from-the-reply",
@@ -95,7 +137,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         let end = answered.end_of(self.grant.lease);
 ",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_RACE],
     },
     Mutant {
         name: "no-server-clock",
@@ -106,7 +148,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "(Some(second), Some(best)) = (server_second, best)",
             to: "(Some(second), Some(best)) = (server_second.filter(|_| false), best)",
         }],
-        suites: &[LEASE, PROTOCOL, simulation("a_server_that_stands_still")],
+        suites: &[LEASE, PROTOCOL, simulation("a_server_that_stands_still"), MODEL_STOPPED_SERVER],
     },
     Mutant {
         name: "clock-read-after-the-write",
@@ -151,7 +193,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         })",
             },
         ],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_STOPPED_SERVER],
     },
     Mutant {
         name: "server-clock-from-the-reply",
@@ -252,7 +294,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "Some(record) if record.nonce == self.nonce => self.delete(instance, *cas),",
             to: "Some(_) => self.delete(instance, *cas),",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_WATCHED],
     },
     Mutant {
         name: "renewal-by-cas-alone",
@@ -263,7 +305,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "Some(record) if record.nonce == self.grant.nonce => {",
             to: "Some(_) => {",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_FLUSHED],
     },
     Mutant {
         name: "name-by-its-hash-alone",
@@ -287,7 +329,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             to: "Request::Replace { item, record, ttl, cas }],
             Some(instance).filter(|_| false),",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_WAITER_RESTARTED],
     },
     Mutant {
         name: "renewal-on-another-instance",
@@ -298,7 +340,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "only_on: Some(self.grant.instance),",
             to: "only_on: None,",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_RESTARTED],
     },
     Mutant {
         name: "release-on-another-instance",
@@ -309,7 +351,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "only_on: Some(instance),",
             to: "only_on: None,",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_RESTARTED],
     },
     Mutant {
         name: "give-back-on-another-instance",
@@ -394,7 +436,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
                 }
                 // A refused",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_FLUSHED],
     },
     Mutant {
         name: "refused-renewal-ignored",
@@ -417,7 +459,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "(start << 32).checked_add(stores)?",
             to: "(start >> 63).checked_add(stores)?",
         }],
-        suites: &[TOKEN, PROTOCOL],
+        suites: &[TOKEN, PROTOCOL, MODEL_RESTARTED],
     },
     Mutant {
         name: "token-without-the-hand-over",
@@ -451,7 +493,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "watch_of(self.lease).saturating_sub",
             to: "(watch_of(self.lease) / 2).saturating_sub",
         }],
-        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
     },
     Mutant {
         name: "watch-without-drift",
@@ -462,7 +504,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "watch_of(self.lease).saturating_sub",
             to: "self.lease.saturating_sub",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_DRIFT],
     },
     Mutant {
         name: "watch-from-the-sending",
@@ -484,7 +526,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "(watch.nonce, watch.renewal) == (nonce, renewal)",
             to: "watch.nonce == nonce",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_RACE],
     },
     Mutant {
         name: "watch-ignores-whose-it-is",
@@ -495,7 +537,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "(watch.nonce, watch.renewal) == (nonce, renewal)",
             to: "watch.renewal == renewal",
         }],
-        suites: &[PROTOCOL, simulation("in_fine_weather")],
+        suites: &[PROTOCOL, simulation("in_fine_weather"), MODEL_RACE],
     },
     Mutant {
         name: "renewal-number-written-twice",
@@ -542,7 +584,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "                // Any other reply to an add is no proof of anything.\n",
             to: "                None if answered.damage().is_ambiguous() => self.stored(now, nonce, Cas::MIN, &answered),\n",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },
     Mutant {
         name: "own-item-taken-for-a-grant",
@@ -553,7 +595,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "return self.clear(record.nonce, *cas, instance);",
             to: "return self.stored(now, record.nonce, *cas, &answered);",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },
     Mutant {
         name: "ambiguous-taken-for-failure",
@@ -565,7 +607,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             self.outstanding.push(nonce);",
             to: "        if answered.damage().is_ambiguous() {",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },
     Mutant {
         name: "failed-give-back-forgotten",
@@ -598,7 +640,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             from: "self.take_over(fresh, *cas, instance)",
             to: "self.take_over(record.nonce, *cas, instance)",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_WATCHED],
     },
     Mutant {
         name: "nonce-reused-by-a-retry",
@@ -611,7 +653,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
             to: "                        self.watch = None;
                         self.add(now, self.outstanding.last().copied().unwrap_or(fresh))",
         }],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_KEEPER],
     },
     Mutant {
         name: "nonces-repeat",
@@ -778,7 +820,7 @@ both must be kept.
             from: "length: timeout.min(self.remaining(began)),",
             to: "length: timeout,",
         }],
-        suites: &[LEASE, QUEUE],
+        suites: &[LEASE, QUEUE, MODEL_LATE_TAKER],
     },
     Mutant {
         name: "hand-over-that-the-grant-does-not-cover",
@@ -824,7 +866,7 @@ both must be kept.
             to: "            lease: self.timeout,
 ",
         }],
-        suites: &[PROTOCOL, simulation("holders_that_are_stopped")],
+        suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
     },
     Mutant {
         name: "lease-that-shrinks",
@@ -835,7 +877,7 @@ both must be kept.
             from: "self.grant.lease = self.grant.lease.max(self.spec.lease());",
             to: "self.grant.lease = self.spec.lease();",
         }],
-        suites: &[PROTOCOL, DRIVER],
+        suites: &[PROTOCOL, DRIVER, MODEL_LENGTHS],
     },
     Mutant {
         name: "token-handed-over",
@@ -846,7 +888,7 @@ both must be kept.
             from: "Token(self.0 + 1)",
             to: "Token(self.0)",
         }],
-        suites: &[TOKEN, DRIVER],
+        suites: &[TOKEN, DRIVER, MODEL_STOPPED],
     },
     Mutant {
         name: "hand-over-after-256",
@@ -857,7 +899,7 @@ both must be kept.
             from: "let is_last = self.0.trailing_ones() >= u8::BITS;",
             to: "let is_last = false;",
         }],
-        suites: &[TOKEN, DRIVER],
+        suites: &[TOKEN, DRIVER, MODEL_256],
     },
     Mutant {
         name: "lost-lock-handed-over",
@@ -869,7 +911,7 @@ both must be kept.
             Status::Lost(loss) => Some(End::Release(Some(loss))),",
             to: "Status::Lost(_) => Some(End::HandOver),",
         }],
-        suites: &[DRIVER],
+        suites: &[DRIVER, MODEL_FLUSHED],
     },
     Mutant {
         name: "doubtful-lock-handed-over",
@@ -880,7 +922,7 @@ both must be kept.
             from: "self.is_renewal_open = true;",
             to: "self.is_renewal_open = false;",
         }],
-        suites: &[DRIVER],
+        suites: &[DRIVER, MODEL_RENEWED],
     },
     Mutant {
         name: "hand-over-by-one-who-hung",
@@ -891,7 +933,7 @@ both must be kept.
             from: "self.is_present(number) && grant.may_be_handed_over",
             to: "grant.may_be_handed_over",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, MODEL_STOPPED],
     },
     Mutant {
         name: "taker-passed-over-has-the-turn",
@@ -902,7 +944,7 @@ both must be kept.
             from: "} else if given != self.present {",
             to: "} else if false {",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, MODEL_STOPPED],
     },
     Mutant {
         name: "leaving-waiter-swallows-the-grant",
@@ -936,5 +978,79 @@ both must be kept.
             to: "",
         }],
         suites: &[QUEUE],
+    },
+    // What the model has found worth a fault of its own.
+    Mutant {
+        name: "renewal-number-not-told",
+        breaks: "S1",
+        fault: "a renewal leaves the number in the item as it is: a watcher does not see it",
+        edits: &[Edit {
+            file: RENEW,
+            from: "self.spec.record(self.grant.nonce, self.grant.renewals)",
+            to: "self.spec.record(self.grant.nonce, 0)",
+        }],
+        suites: &[PROTOCOL, MODEL_RACE],
+    },
+    Mutant {
+        name: "renewal-raises-the-token",
+        breaks: "S2",
+        fault: "a renewal has a token of its own: that of an inner function is not its outer one's",
+        edits: &[Edit {
+            file: RENEW,
+            from: "                    self.grant.instance = instance;
+                    self.extend(now, &answered);",
+            to: "                    self.grant.instance = instance;
+                    self.grant.token = self.grant.token.next().unwrap_or(self.grant.token);
+                    self.extend(now, &answered);",
+        }],
+        suites: &[PROTOCOL, MODEL_REENTRY],
+    },
+    Mutant {
+        name: "re-entry-without-a-renewal",
+        breaks: "S5",
+        fault: "who enters again believes in a whole timeout from then on, and the server knows nothing of it",
+        edits: &[Edit {
+            file: HOLDING,
+            from: "self.remaining(now) >= timeout / 2",
+            to: "{
+            self.grant.deadline = crate::lease::Deadline::of_grant(now, timeout, crate::lease::ttl_of(timeout), None, None);
+            true
+        }",
+        }],
+        suites: &[DRIVER, MODEL_REENTRY],
+    },
+    Mutant {
+        name: "hold-given-up-twice",
+        breaks: "S3",
+        fault: "a hold that was released is released again by whoever asks next",
+        edits: &[Edit {
+            file: HOLDING,
+            from: "        self.status = Status::Released;
+        match",
+            to: "        match",
+        }],
+        suites: &[DRIVER, MODEL_REENTRY],
+    },
+    Mutant {
+        name: "grant-left-in-the-line",
+        breaks: "L3",
+        fault: "the grant that lies in a queue when the last who stood there leaves is gone with it",
+        edits: &[Edit {
+            file: TURNS,
+            from: "(self.watch, self.handed.take())",
+            to: "(self.watch, None)",
+        }],
+        suites: &[QUEUE, MODEL_LEAVING],
+    },
+    Mutant {
+        name: "waiting-ends-by-itself",
+        breaks: "L2",
+        fault: "a caller that waits without a limit is told that the lock is busy",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "self.spec.wait.is_some_and(|wait| self.waited(now) >= wait)",
+            to: "self.spec.wait.is_none_or(|wait| self.waited(now) >= wait)",
+        }],
+        suites: &[PROTOCOL, MODEL_REENTRY],
     },
 ];

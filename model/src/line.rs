@@ -1,0 +1,261 @@
+//! A process's queue for the lock, and handing over in it.
+//!
+//! Whose turn it is, what it may do with it, and what becomes of a grant on its way are the real [`Turns`]'; who stands in
+//! line is a list here. Each of these is one step, as it is in the library, where the queue's lock makes it one.
+
+use memlock_runtime::__internals::{Claim, Grant, Handed, Holding, Now, Taken, Turns, Watch};
+
+use crate::Bounds;
+use crate::contender::Tools;
+use crate::outcomes::Reached;
+use crate::world::{Doing, Promise, Then, World, item, local, skew};
+
+impl World {
+    /// Joins the queue. `true`: nobody was there, and it is its turn.
+    pub(crate) fn join(&mut self, index: usize, bounds: &Bounds) -> bool {
+        let line = &mut self.lines[bounds.process(index)];
+        let contender = &mut self.contenders[index];
+        if line.turns.is_some() {
+            line.waiting.push(index);
+            contender.doing = Doing::Waiting;
+            return false;
+        }
+        line.numbers += 1;
+        line.turns = Some(Turns::begun(line.numbers));
+        line.whose = Some(index);
+        contender.turn = line.numbers;
+        contender.watch = line.watch.take();
+        true
+    }
+
+    /// Whether one who waits would find something out.
+    pub(crate) fn has_news(&self, index: usize, bounds: &Bounds) -> bool {
+        let now = local(self.now, skew(bounds, index));
+        let line = &self.lines[bounds.process(index)];
+        let is_first = line.waiting.first() == Some(&index);
+        let given = self.contenders[index].given;
+        match &line.turns {
+            Some(turns) => turns.claim(given, is_first, now) != Claim::Wait,
+            None => given != Turns::NONE,
+        }
+    }
+
+    /// One who waits looks whether its turn has come.
+    pub(crate) fn progress(&mut self, index: usize, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let line = &mut self.lines[tools.bounds.process(index)];
+        let contender = &mut self.contenders[index];
+        let is_first = line.waiting.first() == Some(&index);
+        if line.turns.is_none() {
+            // Whoever stepped in has left since: it is the head again.
+            line.whose = Some(index);
+        }
+        let turns = line.turns.get_or_insert_with(|| Turns::begun(contender.given));
+        match turns.claim(contender.given, is_first, now) {
+            Claim::Wait => return,
+            Claim::TooLate => {
+                tools.tally.count(Reached::TooLateForTheTurn);
+                contender.given = Turns::NONE;
+                line.waiting.insert(0, index);
+                return;
+            }
+            Claim::StepIn => {
+                tools.tally.count(Reached::StepIn);
+                line.numbers += 1;
+                turns.next(line.numbers);
+                line.waiting.remove(0);
+                line.whose = Some(index);
+            }
+            Claim::Mine => {}
+        }
+        let Taken { number, watch, handed } = turns.take(tools.bounds.timeout(index), now);
+        let is_its_turn = line.whose == Some(index);
+        (contender.turn, contender.given, contender.watch) = (number, Turns::NONE, watch);
+        self.require(is_its_turn, Promise::OneTurn);
+        match handed {
+            None => self.acquire(index, tools),
+            Some(Handed::Over(grant)) => self.taken(index, grant, tools),
+            Some(Handed::Spent(grant)) => {
+                tools.tally.count(Reached::Spent);
+                self.give_back(index, &grant, Then::Acquire, tools);
+            }
+        }
+    }
+
+    /// It holds what was handed over to it.
+    fn taken(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
+        tools.tally.count(Reached::HandOver);
+        let is_excused = self.watched.excused.contains(&grant.nonce);
+        let stored = &mut self.watched.stored;
+        // Whatever was granted before, by whomever, has a lower token. Only the grant of a server that has lost its state
+        // since may come after one of another's, which the resource is to prefer.
+        let tokens = stored.iter().filter_map(|(_, token)| *token);
+        let rises = tokens.max().is_none_or(|highest| highest < grant.token);
+        let own = stored.iter_mut().find(|(nonce, _)| *nonce == grant.nonce);
+        let rises_under_its_grant = own.as_ref().is_none_or(|(_, token)| *token < Some(grant.token));
+        let is_known = own.is_some();
+        if let Some((_, token)) = own {
+            *token = Some(grant.token);
+        }
+        // And in the order of the stores nothing excuses anything: each grant's tokens are below the next one's.
+        let tokens: Vec<_> = stored.iter().filter_map(|(_, token)| *token).collect();
+        let is_sorted = tokens.is_sorted_by(|before, after| before < after);
+        let is_kept = rises_under_its_grant && is_sorted && (is_excused || (is_known && rises));
+        self.require(is_kept, Promise::TokensRise);
+        self.contenders[index].proof = Some(grant.nonce);
+        self.hold(index, Holding::new(grant), tools);
+    }
+
+    /// A holder that believes no more hands `grant` over, if it may.
+    pub(crate) fn hand_over(&mut self, index: usize, grant: &Grant, now: Now, tools: Tools<'_>) -> bool {
+        let line = &mut self.lines[tools.bounds.process(index)];
+        let number = self.contenders[index].turn;
+        let is_its_turn = line.whose == Some(index);
+        if !is_its_turn {
+            tools.tally.count(Reached::TurnTakenAway);
+        }
+        let (Some(turns), Some(&first)) = (&mut line.turns, line.waiting.first()) else {
+            return false;
+        };
+        let timeout = tools.bounds.timeout(first);
+        if !turns.hand_over(number, grant, timeout, now) {
+            return false;
+        }
+        turns.next(line.numbers + 1);
+        turns.leased(now.instant + timeout);
+        self.give_turn(tools.bounds.process(index));
+        self.require(is_its_turn, Promise::OneTurn);
+        true
+    }
+
+    /// The first in line has the turn that has just begun.
+    fn give_turn(&mut self, process: usize) {
+        let line = &mut self.lines[process];
+        let first = line.waiting.remove(0);
+        line.numbers += 1;
+        line.whose = Some(first);
+        self.contenders[first].given = line.numbers;
+    }
+
+    /// A lease was granted in its turn, or extended.
+    pub(crate) fn leased(&mut self, index: usize, grant: &Grant, tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
+        let number = self.contenders[index].turn;
+        if let Some(turns) = &mut self.lines[tools.bounds.process(index)].turns {
+            turns.granted(number, grant.deadline.ends(), Watch::of_own(grant, now));
+        }
+    }
+
+    /// It is done without handing over.
+    pub(crate) fn pass_on(&mut self, index: usize, tools: Tools<'_>) {
+        let contender = &mut self.contenders[index];
+        let (number, watch) = (contender.turn, contender.watch.take());
+        self.end_turn(index, number, |turns| turns.leave(watch, None), tools);
+    }
+
+    fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut Turns), tools: Tools<'_>) {
+        let process = tools.bounds.process(index);
+        let line = &mut self.lines[process];
+        let is_its_turn = line.whose == Some(index);
+        let Some(turns) = line.turns.as_mut().filter(|turns| turns.is_present(number)) else {
+            return;
+        };
+        leave(turns);
+        if line.waiting.is_empty() {
+            let (watch, orphan) = turns.left_behind();
+            (line.turns, line.watch, line.whose) = (None, watch, None);
+            if let Some(grant) = orphan {
+                self.contenders[index].leave(grant.nonce, tools.bounds);
+            }
+        } else {
+            let until = turns.handed().map(|grant| grant.end.ends());
+            turns.next(line.numbers + 1);
+            if let Some(until) = until {
+                tools.tally.count(Reached::PassedOn);
+                turns.leased(until);
+            }
+            self.give_turn(process);
+        }
+        self.require(is_its_turn, Promise::OneTurn);
+    }
+
+    /// One who waits leaves; the turn that it was given meanwhile is passed on with what came with it.
+    pub(crate) fn leave_line(&mut self, index: usize, tools: Tools<'_>) {
+        let given = std::mem::take(&mut self.contenders[index].given);
+        if given == Turns::NONE {
+            self.lines[tools.bounds.process(index)]
+                .waiting
+                .retain(|other| *other != index);
+        } else {
+            self.end_turn(index, given, |_| (), tools);
+        }
+        self.rest(index);
+    }
+
+    /// The head could not reach the server: nor can those behind it.
+    pub(crate) fn dismiss(&mut self, index: usize, bounds: &Bounds) {
+        let line = &mut self.lines[bounds.process(index)];
+        let number = self.contenders[index].turn;
+        if line.turns.as_ref().is_some_and(|turns| turns.is_present(number)) {
+            (line.turns, line.whose) = (None, None);
+            for waiter in std::mem::take(&mut line.waiting) {
+                self.rest(waiter);
+            }
+        }
+    }
+
+    /// Forgets the numbers of turns where nobody has one any more.
+    pub(crate) fn retire_lines(&mut self, bounds: &Bounds) {
+        for (process, line) in self.lines.iter_mut().enumerate() {
+            let mut threads = self.contenders.iter().enumerate();
+            let is_over = |turn: u64| turn == Turns::NONE;
+            let is_idle = |(index, contender): (usize, &crate::world::Contender)| {
+                bounds.process(index) != process || (is_over(contender.turn) && is_over(contender.given))
+            };
+            if line.turns.is_none() && threads.all(is_idle) {
+                line.numbers = 0;
+                let is_retired =
+                    |index: usize| bounds.process(index) != process || self.contenders[index].attempts == 0;
+                if (0..self.contenders.len()).all(is_retired) {
+                    line.watch = None;
+                }
+            }
+        }
+    }
+
+    /// Whose deadline has not passed when the item expires, and be the server's clock right at once, believes too long.
+    pub(crate) fn check_expiry(&mut self, bounds: &Bounds) {
+        let Some(second) = self.server.items.expiry(&item()) else {
+            return;
+        };
+        let until = std::time::Duration::from_secs(second - crate::world::BEGINNING);
+        let has_passed = self.contenders.iter().enumerate().all(|(index, contender)| {
+            let is_on_it = |nonce| self.watched.holder == Some(nonce);
+            contender
+                .belief
+                .filter(|(nonce, _)| is_on_it(*nonce))
+                .is_none_or(|(_, deadline)| deadline.has_passed(local(until, skew(bounds, index))))
+        });
+        self.require(has_passed, Promise::NoDeadlineBeyondTheEnd);
+    }
+
+    /// Somebody knows of the item that is there, and is going to release it.
+    pub(crate) fn check_for_orphans(&mut self) {
+        let Some(nonce) = self.watched.holder else { return };
+        let knows = |(index, contender): (usize, &crate::world::Contender)| {
+            let is_at_work = match &contender.doing {
+                Doing::Resting | Doing::Waiting => false,
+                Doing::Acquiring(_) => nonce.0 >> 8 == index as u128 + 1,
+                Doing::Holding(holding) | Doing::Renewing(_, holding, _) => holding.grant().nonce == nonce,
+                Doing::Releasing(_, released, _) => *released == nonce,
+            };
+            is_at_work || contender.leftovers.contains(&nonce)
+        };
+        let lies_in_line = self.lines.iter().any(|line| {
+            let handed = line.turns.as_ref().and_then(Turns::handed);
+            handed.is_some_and(|grant| grant.nonce == nonce)
+        });
+        let is_known = lies_in_line || self.contenders.iter().enumerate().any(knows);
+        self.require(is_known, Promise::NothingLeftBehind);
+    }
+}
