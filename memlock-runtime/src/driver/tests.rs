@@ -193,6 +193,18 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
 }
 
 #[test]
+fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
+    let Stage { locks, hangs, .. } = stage();
+    let guard = locks.lock("moody").timeout(EXCHANGE).acquire().expect("it is free");
+    let hold = &guard.holds()[0];
+    wait_until("half of the lease to be over", || hold.remaining() < EXCHANGE / 2);
+    hangs.store(true, Ordering::SeqCst);
+    // It takes as long as the whole lease, and then fails.
+    let entered = hold.keep_at_least_half(EXCHANGE);
+    assert!(entered.is_err_and(|error| error.is_lost()));
+}
+
+#[test]
 fn a_server_that_hangs_holds_up_no_renewal_on_another() {
     let Stage { locks, hangs, limits } = stage();
     let kept = locks

@@ -1020,6 +1020,17 @@ both must be kept.
         suites: &[DRIVER, MODEL_REENTRY],
     },
     Mutant {
+        name: "re-entry-after-the-end",
+        breaks: "S1",
+        fault: "an inner function begins although the lease ended while its renewal waited for a reply",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "self.lost().map_or(Ok(()), Err)",
+            to: "Ok(())",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "hold-given-up-twice",
         breaks: "S3",
         fault: "a hold that was released is released again by whoever asks next",
