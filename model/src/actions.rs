@@ -247,7 +247,9 @@ impl Protocol {
     fn look(&self, world: &mut World, action: Action) {
         world.contenders.iter_mut().for_each(Contender::retire);
         let before = world.watched.holder;
-        world.watched.holder = world.ask_for_holder(&item());
+        let held = world.ask_for_holder(&item());
+        world.watched.holder = held.map(|(nonce, _)| nonce);
+        world.watched.lease = held.map(|(_, lease)| lease);
         world.retire_lines(&self.bounds);
         world.check_expiry(&self.bounds);
         // Where a write may be executed after everyone has given it up, the server is left to remove its item.

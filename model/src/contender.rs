@@ -319,10 +319,6 @@ impl World {
     }
 
     fn granted(&mut self, index: usize, mut grant: Grant, tools: Tools<'_>) {
-        let now = local(self.now, skew(tools.bounds, index));
-        for _ in 0..tools.bounds.handed_over_before {
-            grant = grant.hand_over(tools.bounds.timeout(index), now).into_grant();
-        }
         let was_told = self.contenders[index].proof == Some(grant.nonce);
         let stored = &mut self.watched.stored;
         let entry = stored
@@ -335,6 +331,13 @@ impl World {
         let tokens: Vec<_> = stored.iter().filter_map(|(_, token)| *token).collect();
         self.require(was_told && was_stored, Promise::NoGrantWithoutProof);
         self.require(tokens.is_sorted_by(|before, after| before < after), Promise::TokensRise);
+        let now = local(self.now, skew(tools.bounds, index));
+        for _ in 0..tools.bounds.handed_over_before {
+            grant = grant.hand_over(tools.bounds.timeout(index), now).into_grant();
+        }
+        if let Some((_, token)) = self.watched.stored.iter_mut().find(|(nonce, _)| *nonce == grant.nonce) {
+            *token = Some(grant.token);
+        }
         self.forget_stored_by(index);
         self.contenders[index].watch = None;
         self.leased(index, &grant, tools);

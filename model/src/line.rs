@@ -223,9 +223,10 @@ impl World {
         }
     }
 
-    /// Whose deadline has not passed when the item expires, and be the server's clock right at once, believes too long.
+    /// Whose deadline has not passed when the item expires, and be the server's clock right at once, believes too long; and
+    /// so does who believes for longer than one would watch the item who saw it now for the first time.
     pub(crate) fn check_expiry(&mut self, bounds: &Bounds) {
-        let Some(second) = self.server.items.expiry(&item()) else {
+        let (Some(second), Some(lease)) = (self.server.items.expiry(&item()), self.watched.lease) else {
             return;
         };
         let until = std::time::Duration::from_secs(second - crate::world::BEGINNING);
@@ -234,7 +235,11 @@ impl World {
             contender
                 .belief
                 .filter(|(nonce, _)| is_on_it(*nonce))
-                .is_none_or(|(_, deadline)| deadline.has_passed(local(until, skew(bounds, index))))
+                .is_none_or(|(_, deadline)| {
+                    let skew = skew(bounds, index);
+                    let is_covered = deadline.remaining(local(self.now, skew)) <= lease;
+                    is_covered && deadline.has_passed(local(until, skew))
+                })
         });
         self.require(has_passed, Promise::NoDeadlineBeyondTheEnd);
     }

@@ -180,6 +180,8 @@ pub(crate) struct Left {
 pub(crate) struct Watched {
     /// Whose the item is now.
     pub(crate) holder: Option<Nonce>,
+    /// The lease that the item tells.
+    pub(crate) lease: Option<Duration>,
     /// What has been stored under a new nonce, in the server's order, and the token where that was granted.
     pub(crate) stored: Vec<(Nonce, Option<Token>)>,
     /// Whose items were there when the server lost its state.
@@ -276,14 +278,14 @@ impl World {
         BEGINNING + self.now.as_secs()
     }
 
-    /// Whose the item is, by the server's own account.
-    pub(crate) fn ask_for_holder(&mut self, item: &ItemName) -> Option<Nonce> {
+    /// Whose the item is, and which lease it tells, by the server's own account.
+    pub(crate) fn ask_for_holder(&mut self, item: &ItemName) -> Option<(Nonce, Duration)> {
         let read = Request::Read { item: item.clone() };
         match self.server.items.apply(self.server.second, &read) {
             Reply::Item {
                 content: Content::Lock(record),
                 ..
-            } => Some(record.nonce),
+            } => Some((record.nonce, record.lease)),
             _ => None,
         }
     }

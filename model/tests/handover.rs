@@ -64,6 +64,38 @@ fn holders_that_ask_for_less_or_more_hand_over_within_one_grant() {
 }
 
 #[test]
+fn a_lease_does_not_shrink_while_a_grant_goes_round() {
+    let bounds = Bounds {
+        attempts: vec![2, 1],
+        processes: vec![0, 0],
+        timeouts: vec![Duration::from_secs(1), Duration::from_millis(400)],
+        renewals: vec![0, 1],
+        ..Bounds::calm("a short lease between two long ones")
+    };
+    exhaust(bounds, &[Reached::HandOver, Reached::Renewal]);
+}
+
+#[test]
+fn a_turn_that_was_taken_away_within_the_slice_hands_nothing_over() {
+    let bounds = Bounds {
+        attempts: vec![2, 1, 1],
+        timeouts: vec![
+            Duration::from_secs(1),
+            Duration::from_millis(10),
+            Duration::from_secs(1),
+        ],
+        renewals: vec![0, 1],
+        // The short lease is renewed after the first, and the reply heard after its old deadline, when another has stepped
+        // in: it may be believed in, and the turn is gone.
+        steps: vec![Duration::from_millis(6); 2],
+        whole_batches: true,
+        keeper: true,
+        ..three("a turn taken away within the slice")
+    };
+    exhaust(bounds, &[Reached::HandOver, Reached::TurnTakenAway, Reached::StepIn]);
+}
+
+#[test]
 fn renewals_that_are_lost_and_late_keep_a_lock_from_being_handed_over() {
     let bounds = Bounds {
         attempts: vec![1, 1],
@@ -171,7 +203,7 @@ fn a_restart_under_a_lock_that_is_handed_over() {
 #[test]
 fn after_256_holders_the_lock_goes_back_to_the_server() {
     let bounds = Bounds {
-        attempts: vec![2, 2],
+        attempts: vec![3, 2],
         processes: vec![0, 0],
         // One more is allowed.
         handed_over_before: 254,

@@ -13,7 +13,7 @@ pub(super) struct Mutant {
     /// What is wrong with the code then.
     pub(super) fault: &'static str,
     pub(super) edits: &'static [Edit],
-    /// The tests, at least one of which must fail.
+    /// The tests, at least one of which must fail; and of each model that is named, its own.
     pub(super) suites: &'static [Suite],
 }
 
@@ -59,12 +59,15 @@ const fn simulation(filter: &'static str) -> Suite {
 /// The model checker, with one small model: it stops at the first state that breaks a promise.
 const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
-        package: "memlock-model",
+        package: MODEL,
         folder: "model",
         target,
         filter,
     }
 }
+
+/// The package of the models.
+pub(super) const MODEL: &str = "memlock-model";
 
 const CONTENDERS: &[&str] = &["--test", "contenders"];
 const EXPIRY: &[&str] = &["--test", "expiry"];
@@ -75,7 +78,8 @@ const TAKEOVER: &[&str] = &["--test", "takeover"];
 
 const MODEL_WATCHED: Suite = model(HANDOVER, "a_lock_that_goes_round");
 const MODEL_LATE_TAKER: Suite = model(HANDOVER, "what_is_handed_over");
-const MODEL_LENGTHS: Suite = model(HANDOVER, "holders_that_ask_for_less");
+const MODEL_LENGTHS: Suite = model(HANDOVER, "a_lease_does_not_shrink");
+const MODEL_TAKEN_AWAY: Suite = model(HANDOVER, "a_turn_that_was_taken_away");
 const MODEL_RENEWED: Suite = model(HANDOVER, "renewals_that_are_lost");
 const MODEL_STOPPED: Suite = model(HANDOVER, "a_turn_goes_on");
 const MODEL_LEAVING: Suite = model(HANDOVER, "who_leaves_the_line");
@@ -933,7 +937,7 @@ both must be kept.
             from: "self.is_present(number) && grant.may_be_handed_over",
             to: "grant.may_be_handed_over",
         }],
-        suites: &[QUEUE, MODEL_STOPPED],
+        suites: &[QUEUE, MODEL_TAKEN_AWAY],
     },
     Mutant {
         name: "taker-passed-over-has-the-turn",
