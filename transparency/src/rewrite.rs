@@ -20,6 +20,9 @@ pub(crate) enum Skip {
     MacroCall,
     /// Written by a `macro_rules!` from parts among which no attribute can be put without knowing what they are.
     MacroParts,
+    /// It gives a future of a named type, which the attribute refuses, saying so: only the compiler knows which types are
+    /// futures.
+    NamedFuture,
     /// Named in the list of crates, with the reason there.
     Named,
 }
@@ -31,6 +34,7 @@ impl Skip {
             Skip::NoBody => "no body",
             Skip::MacroCall => "in a macro's arguments",
             Skip::MacroParts => "of a macro's parts",
+            Skip::NamedFuture => "gives a named future",
             Skip::Named => "by name",
         }
     }
@@ -59,12 +63,19 @@ impl Tally {
 /// The attribute for a function that returns these tokens.
 pub(crate) type Attribute<'a> = &'a dyn Fn(&[TokenTree]) -> String;
 
-/// Rewrites `source`. Functions called one of `named` are left alone.
-pub(crate) fn rewrite(source: &str, attribute: Attribute<'_>, named: &[&str]) -> Result<(String, Tally), String> {
+/// Rewrites `source`. Functions called one of `named` are left alone, and those with one of these lines in their
+/// signature, where the attribute was `refused` before.
+pub(crate) fn rewrite(
+    source: &str,
+    attribute: Attribute<'_>,
+    named: &[&str],
+    refused: &[usize],
+) -> Result<(String, Tally), String> {
     let tokens = TokenStream::from_str(source).map_err(|error| error.to_string())?;
     let mut rewriting = Rewriting {
         attribute,
         named,
+        refused,
         insertions: Vec::new(),
         tally: Tally::default(),
     };
@@ -80,6 +91,7 @@ pub(crate) fn rewrite(source: &str, attribute: Attribute<'_>, named: &[&str]) ->
 struct Rewriting<'a> {
     attribute: Attribute<'a>,
     named: &'a [&'a str],
+    refused: &'a [usize],
     /// What goes where, in bytes.
     insertions: Vec<(usize, String)>,
     tally: Tally,
@@ -176,6 +188,10 @@ impl Rewriting<'_> {
             return Err(Skip::Const);
         }
         let body = body(tokens, at, place)?;
+        let lines = tokens[first].span().start().line..=tokens[body].span().start().line;
+        if self.refused.iter().any(|line| lines.contains(line)) {
+            return Err(Skip::NamedFuture);
+        }
         let arrow = (at..body).find(|index| {
             is_punct(tokens.get(*index), '-')
                 && is_punct(tokens.get(index + 1), '>')
@@ -282,7 +298,7 @@ mod tests {
                 "@? ".to_owned()
             }
         };
-        rewrite(source, &attribute, &["named"]).expect("tokens").0
+        rewrite(source, &attribute, &["named"], &[]).expect("tokens").0
     }
 
     #[test]
@@ -326,10 +342,18 @@ mod tests {
             ("macro_rules! m { ($b:block) => { fn f() $b } }", Skip::MacroParts),
             ("fn named() {}", Skip::Named),
         ] {
-            let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &["named"]).expect("tokens");
+            let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &["named"], &[]).expect("tokens");
             assert_eq!(rewritten, source);
             assert_eq!(tally.skipped.into_iter().collect::<Vec<_>>(), [(skip, 1)], "{source}");
         }
+    }
+
+    #[test]
+    fn what_was_refused_is_known_by_a_line_of_its_signature() {
+        let source = "fn f()\n-> Recv { }\nfn g() {}";
+        let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &[], &[2]).expect("tokens");
+        assert_eq!(rewritten, "fn f()\n-> Recv { }\n@ fn g() {}");
+        assert_eq!(tally.skipped.into_iter().collect::<Vec<_>>(), [(Skip::NamedFuture, 1)]);
     }
 
     #[test]
@@ -347,7 +371,7 @@ mod tests {
             "type F = fn(u8);",
             "// fn f() {}\nconst A: &str = \"fn f() {}\";",
         ] {
-            let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &[]).expect("tokens");
+            let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &[], &[]).expect("tokens");
             assert_eq!((rewritten.as_str(), tally.functions()), (source, 0));
         }
     }

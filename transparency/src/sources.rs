@@ -1,5 +1,6 @@
 //! Where the crates' sources come from, and the two copies of each: as it is, and with the attributes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,16 +89,26 @@ pub(crate) struct Copy {
     pub(crate) tally: Tally,
 }
 
-/// Copies `on_trial` from among the `vendored`, as it is or with the attributes.
-pub(crate) fn copy(on_trial: &Crate, vendored: &Path, wrapped: bool) -> Result<Copy, String> {
+/// The lines of each file where the attribute was refused.
+pub(crate) type Refused = BTreeMap<PathBuf, Vec<usize>>;
+
+pub(crate) fn are_among(some: &Refused, all: &Refused) -> bool {
+    some.iter().all(|(file, lines)| {
+        let known = all.get(file);
+        lines.iter().all(|line| known.is_some_and(|known| known.contains(line)))
+    })
+}
+
+/// Copies `on_trial` from among the `vendored`, as it is, or with the attributes but where they were refused.
+pub(crate) fn copy(on_trial: &Crate, vendored: &Path, wrapped: Option<&Refused>) -> Result<Copy, String> {
     let from = vendored.join(format!("{}-{}", on_trial.name, on_trial.version));
-    let kind = if wrapped { "wrapped" } else { "plain" };
+    let kind = if wrapped.is_some() { "wrapped" } else { "plain" };
     let mut copy = Copy {
         root: folder().join(kind).join(on_trial.name),
         tally: Tally::default(),
     };
     for file in ["src", "tests"] {
-        let wrapped = wrapped && !(on_trial.tests_only && file == "src");
+        let wrapped = wrapped.filter(|_| !(on_trial.tests_only && file == "src"));
         copy_folder(
             on_trial,
             &from.join(file),
@@ -112,7 +123,7 @@ pub(crate) fn copy(on_trial: &Crate, vendored: &Path, wrapped: bool) -> Result<C
             write(&copy.root.join(file), &read(&from.join(file))?)?;
         }
     }
-    let manifest = manifest(&read(&from.join("Cargo.toml"))?, on_trial, wrapped);
+    let manifest = manifest(&read(&from.join("Cargo.toml"))?, on_trial, wrapped.is_some());
     write(&copy.root.join("Cargo.toml"), &manifest)?;
     // The same dependencies for all, so that they are built once.
     let lock = read(&workspace().join("Cargo.lock"))?;
@@ -122,7 +133,13 @@ pub(crate) fn copy(on_trial: &Crate, vendored: &Path, wrapped: bool) -> Result<C
     Ok(copy)
 }
 
-fn copy_folder(on_trial: &Crate, from: &Path, to: &Path, wrapped: bool, tally: &mut Tally) -> Result<(), String> {
+fn copy_folder(
+    on_trial: &Crate,
+    from: &Path,
+    to: &Path,
+    wrapped: Option<&Refused>,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
     for entry in entries {
         let entry = entry.map_err(|error| format!("could not read {}: {error}", from.display()))?;
@@ -132,9 +149,10 @@ fn copy_folder(on_trial: &Crate, from: &Path, to: &Path, wrapped: bool, tally: &
         }
         if path.is_dir() {
             copy_folder(on_trial, &path, &to, wrapped, tally)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") && wrapped {
+        } else if let Some(refused) = wrapped.filter(|_| path.extension().is_some_and(|extension| extension == "rs")) {
+            let refused = refused.get(&to).map_or(&[][..], Vec::as_slice);
             let named: Vec<&str> = on_trial.skipped.iter().map(|(name, _)| *name).collect();
-            let (content, added) = rewrite(&read(&path)?, &attribute, &named)
+            let (content, added) = rewrite(&read(&path)?, &attribute, &named, refused)
                 .map_err(|problem| format!("{}: {problem}", path.display()))?;
             tally.add(&added);
             write(&to, &content)?;
@@ -148,11 +166,11 @@ fn copy_folder(on_trial: &Crate, from: &Path, to: &Path, wrapped: bool, tally: &
 /// The attribute in front of a function that returns `returns`.
 ///
 /// A `Result` whose error is not `From<memlock::Error>` needs `on_unavailable`, and one whose error is does not mind. What
-/// is behind a `Self::Output` is not seen from here.
+/// is behind a `Self`, a path or a macro's `$type` is not seen from here.
 fn attribute(returns: &[TokenTree]) -> String {
     let may_be_a_result = returns.iter().any(|token| {
         let text = token.to_string();
-        text.contains("Result") || text.contains("::") || text == ":" || text == "$"
+        ["Self", ":", "$"].contains(&text.as_str()) || text.contains("Result")
     });
     let soft = if may_be_a_result {
         ", on_unavailable = unlocked"
@@ -164,21 +182,18 @@ fn attribute(returns: &[TokenTree]) -> String {
 
 /// The published manifest without benches, examples and what only they need; wrapped, with memlock.
 fn manifest(published: &str, on_trial: &Crate, wrapped: bool) -> String {
-    let mut manifest = String::new();
-    let mut keeps = true;
-    for line in published.lines() {
-        if line.starts_with('[') {
-            let without = on_trial
-                .without
-                .iter()
-                .any(|name| line.starts_with(&format!("[dev-dependencies.{name}")));
-            keeps = !(without || line == "[[bench]]" || line == "[[example]]");
-        }
-        if keeps {
-            manifest.push_str(line);
-            manifest.push('\n');
-        }
-    }
+    let goes = |section: &str| {
+        let is_without = |name: &&str| section.starts_with(&format!("[dev-dependencies.{name}]"));
+        let is_left_out = |name: &&str| section.starts_with("[[test]]") && section.contains(&format!("/{name}\""));
+        ["[[bench]]", "[[example]]"]
+            .iter()
+            .any(|kind| section.starts_with(kind))
+            || on_trial.without.iter().any(is_without)
+            || on_trial.left_out.iter().any(is_left_out)
+    };
+    let sections = published.split_inclusive("\n\n");
+    let mut manifest: String = sections.filter(|section| !goes(section)).collect();
+    manifest.push('\n');
     manifest.push_str("\n[workspace]\n");
     if wrapped {
         let root = workspace();

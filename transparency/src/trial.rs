@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::crates::Crate;
-use crate::sources::{cargo, folder};
+use crate::sources::{Refused, cargo, folder};
 
 /// A test binary that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -30,8 +30,30 @@ struct Executable {
     path: PathBuf,
 }
 
+/// Why there is nothing to run.
+pub(crate) enum Failed {
+    /// The attribute says that it is not for these functions, which give futures of named types.
+    Refused(Refused),
+    Else(String),
+}
+
+impl From<String> for Failed {
+    fn from(problem: String) -> Failed {
+        Failed::Else(problem)
+    }
+}
+
+impl From<Failed> for String {
+    fn from(failed: Failed) -> String {
+        match failed {
+            Failed::Refused(refused) => format!("functions that give futures: {refused:?}"),
+            Failed::Else(problem) => problem,
+        }
+    }
+}
+
 /// Builds the tests in `root`.
-pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, String> {
+pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, Failed> {
     let begun = Instant::now();
     let mut command = cargo();
     // Not the documentation's examples: each is a program of its own.
@@ -46,6 +68,9 @@ pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, String> {
             "never",
         ])
         .args(["--features", &on_trial.features.join(",")])
+        // Some tests make millions of calls.
+        .args(["--config", "profile.dev.package.memlock-runtime.opt-level=2"])
+        .args(["--config", "profile.dev.package.memlock-probe.opt-level=2"])
         .env("CARGO_TARGET_DIR", folder().join("build"))
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
@@ -55,8 +80,17 @@ pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, String> {
         .map_err(|error| format!("could not run cargo: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let errors: Vec<&str> = said.lines().filter(|line| line.contains("error")).take(40).collect();
-        return Err(format!("{} does not compile:\n{}", root.display(), errors.join("\n")));
+        let errors: Vec<&str> = said.lines().filter(|line| line.contains(": error")).take(40).collect();
+        let refused = refused(&errors, root);
+        if !refused.is_empty() {
+            return Err(Failed::Refused(refused));
+        }
+        let shown = if errors.is_empty() {
+            said.into_owned()
+        } else {
+            errors.join("\n")
+        };
+        return Err(Failed::Else(format!("{} does not compile:\n{shown}", root.display())));
     }
     let mut built = Built {
         root: root.to_owned(),
@@ -79,9 +113,26 @@ pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, String> {
         }
     }
     if built.executables.is_empty() {
-        return Err(format!("{} has no tests that could be run", root.display()));
+        return Err(Failed::Else(format!(
+            "{} has no tests that could be run",
+            root.display()
+        )));
     }
     Ok(built)
+}
+
+/// Where the macro has refused a function for the future that it gives.
+fn refused(errors: &[&str], root: &Path) -> Refused {
+    let mut refused = Refused::new();
+    for error in errors {
+        if let Some((place, _)) = error.split_once(": error[E0277]: this function returns a future")
+            && let [_column, line, file] = place.rsplitn(3, ':').collect::<Vec<_>>()[..]
+            && let Ok(line) = line.parse()
+        {
+            refused.entry(root.join(file)).or_default().push(line);
+        }
+    }
+    refused
 }
 
 /// Of `src/lib.rs:10:5: warning: text`, all but the column. Warnings of other packages have other paths, and what cargo
@@ -118,7 +169,7 @@ pub(crate) struct Counts {
 /// Runs all tests, with locks of `servers` for the first `budget` calls of each process.
 pub(crate) fn run(built: &Built, servers: &str, budget: u64) -> Result<Ran, String> {
     let begun = Instant::now();
-    let reports = folder().join("reports");
+    let reports = built.root.join("reports");
     // Of the run before.
     let _ = fs::remove_dir_all(&reports);
     fs::create_dir_all(&reports).map_err(|error| format!("could not make {}: {error}", reports.display()))?;
@@ -128,6 +179,8 @@ pub(crate) fn run(built: &Built, servers: &str, budget: u64) -> Result<Ran, Stri
         command
             .current_dir(&built.root)
             .env("CARGO_MANIFEST_DIR", &built.root)
+            // A property that holds for 100 random cases is no better proof of this than one that holds for 20.
+            .env("QUICKCHECK_TESTS", "20")
             .env("MEMLOCK_SERVERS", servers)
             .env("MEMLOCK_TRANSPARENCY_BUDGET", budget.to_string())
             .env("MEMLOCK_TRANSPARENCY_REPORT", &reports)
@@ -235,6 +288,19 @@ mod tests {
         );
         assert_eq!(warning("warning: `semver` (lib) generated 1 warning"), None);
         assert_eq!(warning("/elsewhere/lib.rs:10:5: warning: unused"), None);
+    }
+
+    #[test]
+    fn only_the_macros_refusal_of_a_future_is_taken_for_one() {
+        let errors = [
+            "src/lib.rs:266:108: error[E0277]: this function returns a future, and its lock would be released",
+            "src/lib.rs:290:102: error[E0277]: something else",
+        ];
+        let refused = refused(&errors, Path::new("/r"));
+        assert_eq!(
+            refused.into_iter().collect::<Vec<_>>(),
+            [("/r/src/lib.rs".into(), vec![266])]
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ struct Stage {
     writing: Mutex<()>,
 }
 
-/// The key for one call. `None`, no lock, only beyond the budget and outside of every locked body.
+/// The key for one call. `None`, no lock, beyond the budget.
 #[must_use]
 pub fn key() -> Option<String> {
     let stage = &*STAGE;
@@ -53,17 +53,17 @@ pub fn key() -> Option<String> {
     }
     // A thread that has begun to end reports no more, and may still call.
     let _ = AT_THREADS_END.try_with(|_| ());
-    let outer = memlock::current()
-        .and_then(|lease| lease.tokens().next())
-        .and_then(|(item, _)| {
-            let (_, key) = item.split_once(&format!(":{NAME}:"))?;
-            Some(key.to_owned())
-        });
-    let within_budget = call < stage.budget;
-    match outer {
-        Some(outer) if !within_budget || call % 2 == 1 => Some(outer),
-        _ => within_budget.then(|| format!("{}-{call}", process::id())),
+    if call >= stage.budget {
+        return None;
     }
+    // Every second call enters its caller's lock again, where it has one.
+    let again = || {
+        let (item, _) = memlock::current()?.tokens().next()?;
+        let (_, key) = item.split_once(&format!(":{NAME}:"))?;
+        Some(key.to_owned())
+    };
+    let outer = if call % 2 == 1 { again() } else { None };
+    Some(outer.unwrap_or_else(|| format!("{}-{call}", process::id())))
 }
 
 impl Stage {
