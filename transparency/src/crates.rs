@@ -112,14 +112,6 @@ pub(crate) const CRATES: &[Crate] = &[
         checksum: "071dfc062690e90b734c0b2273ce72ad0ffa95f0c74596bc250dcfd960262841",
         ..PLAIN
     },
-    // Traits with many provided methods, adaptors that are generic over closures, property tests.
-    Crate {
-        name: "itertools",
-        version: "0.15.0",
-        checksum: "8b4baf93f58d4425749ca49a51c50ebab072c5df6994d08fed93541c331481dc",
-        without: &["criterion"],
-        ..PLAIN
-    },
     // `no_std`, iterators in both directions.
     Crate {
         name: "slab",

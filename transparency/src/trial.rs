@@ -260,6 +260,9 @@ fn counts(reports: &Path) -> Result<Counts, String> {
     let mut sum = Counts::default();
     let entries = fs::read_dir(reports).map_err(|error| format!("could not read {}: {error}", reports.display()))?;
     for entry in entries.flatten() {
+        if entry.path().extension().is_some() {
+            continue;
+        }
         let report = fs::read_to_string(entry.path()).unwrap_or_default();
         let numbers: Vec<u64> = report
             .split_whitespace()

@@ -79,8 +79,13 @@ impl Stage {
             counts.soft_runs,
             counts.lost
         );
-        // What is not written is missing in the table, where a zero is a failure.
-        let _ = fs::write(format!("{folder}/{}", process::id()), report);
+        // The process may end in the middle of this: so a report is either there, all of it, or the one before is. What is
+        // not written is missing in the table, where a zero is a failure.
+        let (path, new) = (
+            format!("{folder}/{}", process::id()),
+            format!("{folder}/{}.new", process::id()),
+        );
+        let _ = fs::write(&new, report).and_then(|()| fs::rename(new, path));
     }
 }
 
