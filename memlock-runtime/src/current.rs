@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,7 +26,10 @@ use crate::guard::Lease;
 use crate::key::ItemName;
 
 thread_local! {
-    static CURRENT: RefCell<Current> = const { RefCell::new(Current { frame: None, task: None }) };
+    // Never dropped, and so there to the end: a thread's other locals may call annotated functions when they are dropped.
+    // Nothing is left in it then, for every frame goes with its body.
+    static CURRENT: ManuallyDrop<RefCell<Current>> =
+        const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
 }
 
 /// What a thread is in just now.
@@ -82,7 +86,7 @@ pub(crate) struct Found {
 /// Begins a synchronous body that runs under `lease`.
 pub(crate) fn push(kind: Kind, lease: Option<Lease>) -> Entered {
     let frame = Frame::new(here(), kind, lease);
-    let before = CURRENT.replace(Current::here(Some(Arc::clone(&frame))));
+    let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
     Entered { frame, before }
 }
 
@@ -114,7 +118,8 @@ impl Entered {
 
 /// The frame of the innermost annotated body that is running here.
 pub(crate) fn here() -> Option<Arc<Frame>> {
-    CURRENT.with_borrow(|current| {
+    CURRENT.with(|current| {
+        let current = current.borrow();
         let frame = current.frame.as_ref()?;
         (current.task == task::try_id()).then(|| Arc::clone(frame))
     })
