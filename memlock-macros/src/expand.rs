@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, FnArg, Pat, ReturnType, Signature};
@@ -129,9 +129,11 @@ pub(crate) fn signature_span(locked: &Locked) -> Span {
 
 /// `Return::<R>::new()`, with what is demanded of `R`.
 fn returns(locked: &Locked) -> TokenStream {
-    let ty = match &locked.returns {
-        Returns::Type(ty) => quote!(#ty),
-        Returns::Hidden | Returns::Never => quote_spanned!(site()=> __memlock::Opaque),
+    let ty = match (&locked.returns, &locked.shape) {
+        // Nothing here says what is hidden. It does not matter either: whether a `Result` can report is up to its error.
+        (Returns::Type(ty), Shape::Boxed(_) | Shape::Future) => with_units(quote!(#ty)),
+        (Returns::Type(ty), Shape::Sync | Shape::Async) => quote!(#ty),
+        (Returns::Hidden | Returns::Never, _) => quote_spanned!(site()=> __memlock::Opaque),
     };
     let demand = match locked.demand {
         Demand::Usual => None,
@@ -146,6 +148,20 @@ fn returns(locked: &Locked) -> TokenStream {
         quote_spanned!(here=> .#method())
     });
     quote_spanned!(site()=> __memlock::Return::<#ty>::new() #demand)
+}
+
+/// A type with `()` in place of each `_`.
+fn with_units(ty: TokenStream) -> TokenStream {
+    let unit = |token| match token {
+        TokenTree::Ident(ident) if ident == "_" => Group::new(Delimiter::Parenthesis, TokenStream::new()).into(),
+        TokenTree::Group(group) => {
+            let mut inside = Group::new(group.delimiter(), with_units(group.stream()));
+            inside.set_span(group.span());
+            inside.into()
+        }
+        other => other,
+    };
+    ty.into_iter().map(unit).collect()
 }
 
 /// `Options::lock("…").timeout(…)`.

@@ -191,3 +191,24 @@ async fn a_locked_future_can_be_spawned() {
         assert_eq!(task.await.expect("no panic").expect("locked"), id + 3);
     }
 }
+
+#[async_trait]
+trait Finds {
+    async fn found(&self) -> Result<impl AsRef<str> + Send, Error>
+    where
+        Self: Sized;
+}
+
+#[async_trait]
+impl Finds for Shelf {
+    #[lock("k", locks = &LOCKS)]
+    async fn found(&self) -> Result<impl AsRef<str> + Send, Error> {
+        pause().await;
+        Ok(key())
+    }
+}
+
+#[test]
+fn a_hidden_part_of_what_a_boxed_future_gives() {
+    assert_eq!(block_on(Shelf("s".into()).found()).expect("locked").as_ref(), "k");
+}

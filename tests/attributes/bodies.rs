@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use memlock::lock;
 
-use crate::stage::{LOCKS, held};
+use crate::stage::{LOCKS, held, key};
 
 #[lock("k", locks = &LOCKS)]
 fn early(n: u8) -> Result<u8, memlock::Error> {
@@ -239,4 +239,37 @@ fn a_body_that_is_looked_at_is_still_the_functions_own() {
     let mut count = 0;
     assert_eq!(consumes_its_arguments(vec![1, 2], &mut count).expect("held").len(), 4);
     assert_eq!(count, 2);
+}
+
+#[test]
+fn a_thread_may_lock_until_its_very_end() {
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Calls a locked function when its thread ends.
+    struct AtTheEnd(Sender<String>);
+
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            #[memlock::lock("end", locks = &LOCKS)]
+            fn locked() -> String {
+                key()
+            }
+            self.0.send(locked()).expect("somebody listens");
+        }
+    }
+
+    thread_local! {
+        static FIRST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
+    }
+
+    let (tell, told) = channel();
+    let thread = std::thread::spawn(move || {
+        // Before anything of memlock's, so that it is dropped after that.
+        FIRST.with(|first| *first.borrow_mut() = Some(AtTheEnd(tell)));
+        #[memlock::lock("before", locks = &LOCKS)]
+        fn locked() {}
+        locked();
+    });
+    thread.join().expect("no panic");
+    assert_eq!(told.recv().expect("it was called"), "end");
 }

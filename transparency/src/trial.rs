@@ -121,11 +121,17 @@ pub(crate) fn build(on_trial: &Crate, root: &Path) -> Result<Built, Failed> {
     Ok(built)
 }
 
+/// How the macro's errors begin that refuse a function for the future that it gives.
+const REFUSALS: [&str; 2] = [
+    ": error[E0277]: this function returns a future",
+    ": error[E0277]: this function's future gives another future",
+];
+
 /// Where the macro has refused a function for the future that it gives.
 fn refused(errors: &[&str], root: &Path) -> Refused {
     let mut refused = Refused::new();
     for error in errors {
-        if let Some((place, _)) = error.split_once(": error[E0277]: this function returns a future")
+        if let Some((place, _)) = REFUSALS.iter().find_map(|refusal| error.split_once(refusal))
             && let [_column, line, file] = place.rsplitn(3, ':').collect::<Vec<_>>()[..]
             && let Ok(line) = line.parse()
         {
