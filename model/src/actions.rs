@@ -271,7 +271,7 @@ impl Protocol {
         let contender = &world.contenders[index];
         let begins_after = self.bounds.begins_after.get(index).copied().unwrap_or(0);
         match (&contender.doing, &contender.exchange) {
-            (_, Some(exchange)) => exchanges(world, exchange, index, Lane::Own, actions),
+            (_, Some(exchange)) => self.exchanges(world, exchange, index, Lane::Own, actions),
             (Doing::Resting, None) if contender.attempts > 0 && world.steps_taken >= begins_after => {
                 actions.push(Action::Begin(index));
             }
@@ -303,10 +303,39 @@ impl Protocol {
             }
         }
         match &contender.cleaning {
-            Some((_, Some(exchange))) => exchanges(world, exchange, index, Lane::Keeper, actions),
+            Some((_, Some(exchange))) => self.exchanges(world, exchange, index, Lane::Keeper, actions),
             Some((_, None)) => {}
             None if contender.leftovers.is_empty() => {}
             None => actions.push(Action::Clean(index)),
+        }
+    }
+
+    fn exchanges(
+        &self,
+        world: &World,
+        exchange: &crate::world::Exchange,
+        index: usize,
+        lane: Lane,
+        actions: &mut Vec<Action>,
+    ) {
+        let is_whole = exchange.replies.len() == exchange.batch.len();
+        let is_gone = exchange.run != world.server.run;
+        if is_whole {
+            actions.push(Action::Hear(index, lane));
+        } else if is_gone {
+            actions.push(Action::Cut(index, lane));
+        } else if !world.server.is_stopped {
+            actions.push(Action::Execute(index, lane));
+        }
+        let is_renewal = matches!(world.contenders[index].doing, Doing::Renewing(..)) && lane == Lane::Own;
+        if world.left.lost > 0 && !is_gone && (is_renewal || !self.bounds.loses_only_renewals) {
+            actions.push(Action::Lose(index, lane));
+        }
+        if world.left.unsent > 0 && exchange.replies.is_empty() {
+            actions.push(Action::Unsent(index, lane));
+        }
+        if world.left.repeated > 0 && !is_gone && next_write(&exchange.batch, 0).is_some() {
+            actions.push(Action::Repeat(index, lane));
         }
     }
 
@@ -325,27 +354,6 @@ impl Protocol {
                 actions.push(Action::Tick);
             }
         }
-    }
-}
-
-fn exchanges(world: &World, exchange: &crate::world::Exchange, index: usize, lane: Lane, actions: &mut Vec<Action>) {
-    let is_whole = exchange.replies.len() == exchange.batch.len();
-    let is_gone = exchange.run != world.server.run;
-    if is_whole {
-        actions.push(Action::Hear(index, lane));
-    } else if is_gone {
-        actions.push(Action::Cut(index, lane));
-    } else if !world.server.is_stopped {
-        actions.push(Action::Execute(index, lane));
-    }
-    if world.left.lost > 0 && !is_gone {
-        actions.push(Action::Lose(index, lane));
-    }
-    if world.left.unsent > 0 && exchange.replies.is_empty() {
-        actions.push(Action::Unsent(index, lane));
-    }
-    if world.left.repeated > 0 && !is_gone && next_write(&exchange.batch, 0).is_some() {
-        actions.push(Action::Repeat(index, lane));
     }
 }
 

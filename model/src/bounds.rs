@@ -37,6 +37,8 @@ pub struct Bounds {
     pub whole_batches: bool,
     /// Replies that do not come, whether what was asked is executed before, later or never.
     pub lost: u8,
+    /// Whether only renewals are lost.
+    pub loses_only_renewals: bool,
     /// Exchanges of which nothing is sent.
     pub unsent: u8,
     /// Exchanges that are executed twice.
@@ -83,6 +85,7 @@ impl Bounds {
             skew: Vec::new(),
             whole_batches: false,
             lost: 0,
+            loses_only_renewals: false,
             unsent: 0,
             repeated: 0,
             keeper: false,

@@ -109,18 +109,22 @@ impl World {
     pub(crate) fn release(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        contender.belief = None;
+        let believed = contender.belief.take();
         let Doing::Holding(holding) = &mut contender.doing else {
             return;
         };
         let (end, grant) = (holding.end(now), holding.grant().clone());
         let is_ended_once = end.is_some() && holding.end(now).is_none();
         let is_in_doubt = contender.is_in_doubt;
+        // By what the lease says now, whoever still has it.
+        let believes_on = believed.filter(|_| !holding.remaining(now).is_zero());
         self.require(is_ended_once, Promise::OneHold);
         match end {
             Some(End::HandOver) if self.hand_over(index, &grant, now, tools) => {
                 self.require(!is_in_doubt, Promise::NoGrantWithoutProof);
-                return self.rest(index);
+                self.rest(index);
+                self.contenders[index].belief = believes_on;
+                return;
             }
             None | Some(End::Forget) => return self.done(index, tools),
             Some(End::Release(None)) => tools.tally.count(Reached::DoubtfulRelease),

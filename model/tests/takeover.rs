@@ -35,12 +35,22 @@ fn a_take_over_races_a_renewal_and_a_release() {
 #[test]
 fn a_take_over_meets_a_renewal_that_is_executed_late() {
     let bounds = Bounds {
-        // The second, so that a number written twice would deceive the watcher.
-        renewals: vec![2],
         lost: 1,
         ..watched("take-over with a lost reply")
     };
     exhaust(bounds, &[Reached::TakeOver, Reached::Loss, Reached::LateStore]);
+}
+
+#[test]
+fn a_watcher_sees_each_renewal_also_after_one_without_a_reply() {
+    let bounds = Bounds {
+        // The second, so that a number written twice would deceive the watcher.
+        renewals: vec![2],
+        lost: 1,
+        loses_only_renewals: true,
+        ..watched("a lost renewal, and one more")
+    };
+    exhaust(bounds, &[Reached::TakeOver, Reached::Renewal, Reached::RanOut]);
 }
 
 #[test]

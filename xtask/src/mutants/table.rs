@@ -89,6 +89,8 @@ const MODEL_REENTRY: Suite = model(REENTRY, "a_lock_that_was_handed_over");
 const MODEL_RESTARTED: Suite = model(LOST_STATE, "a_cas_from_before_a_restart");
 const MODEL_WAITER_RESTARTED: Suite = model(LOST_STATE, "a_cas_read_before_a_restart");
 const MODEL_RACE: Suite = model(TAKEOVER, "a_take_over_races_a_renewal");
+const MODEL_RENEWALS: Suite = model(TAKEOVER, "a_watcher_sees_each_renewal");
+const MODEL_TWO_RESTARTS: Suite = model(LOST_STATE, "tokens_rise_across_two_restarts");
 const MODEL_DRIFT: Suite = model(TAKEOVER, "clocks_that_run_apart");
 const MODEL_STOPPED_SERVER: Suite = model(EXPIRY, "an_item_stored_by_a_clock");
 const MODEL_UNREACHABLE: Suite = model(CONTENDERS, "two_lost_replies");
@@ -565,7 +567,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
                     self.extend(now, &answered);",
             },
         ],
-        suites: &[PROTOCOL],
+        suites: &[PROTOCOL, MODEL_RENEWALS],
     },
     Mutant {
         name: "waiter-stores-blindly",
@@ -1022,6 +1024,30 @@ both must be kept.
         }",
         }],
         suites: &[DRIVER, MODEL_REENTRY],
+    },
+    Mutant {
+        name: "belief-after-the-hand-over",
+        breaks: "S1",
+        fault: "whoever has handed a lock over goes on believing in it",
+        edits: &[Edit {
+            file: HOLDING,
+            from: "Status::Held => self.grant.deadline.remaining(now),
+            Status::Lost(_) | Status::Released => Duration::ZERO,",
+            to: "Status::Held | Status::Released => self.grant.deadline.remaining(now),
+            Status::Lost(_) => Duration::ZERO,",
+        }],
+        suites: &[DRIVER, MODEL_STOPPED],
+    },
+    Mutant {
+        name: "youngest-server",
+        breaks: "S2",
+        fault: "a server grants in the second in which the one before it may have started",
+        edits: &[Edit {
+            file: "store.rs",
+            from: "pub const YOUNGEST_SERVER: u64 = 4;",
+            to: "pub const YOUNGEST_SERVER: u64 = 2;",
+        }],
+        suites: &[MODEL_TWO_RESTARTS],
     },
     Mutant {
         name: "re-entry-after-the-end",
