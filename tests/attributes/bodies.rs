@@ -241,34 +241,31 @@ fn a_body_that_is_looked_at_is_still_the_functions_own() {
     assert_eq!(count, 2);
 }
 
+#[lock("end", locks = &LOCKS)]
+fn at_the_end() -> String {
+    key()
+}
+
+/// Calls a locked function when its thread ends.
+struct AtTheEnd(std::sync::mpsc::Sender<String>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        self.0.send(at_the_end()).expect("somebody listens");
+    }
+}
+
+thread_local! {
+    static AT_THE_END: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
+}
+
 #[test]
 fn a_thread_may_lock_until_its_very_end() {
-    use std::sync::mpsc::{Sender, channel};
-
-    /// Calls a locked function when its thread ends.
-    struct AtTheEnd(Sender<String>);
-
-    impl Drop for AtTheEnd {
-        fn drop(&mut self) {
-            #[memlock::lock("end", locks = &LOCKS)]
-            fn locked() -> String {
-                key()
-            }
-            self.0.send(locked()).expect("somebody listens");
-        }
-    }
-
-    thread_local! {
-        static FIRST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
-    }
-
-    let (tell, told) = channel();
+    let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         // Before anything of memlock's, so that it is dropped after that.
-        FIRST.with(|first| *first.borrow_mut() = Some(AtTheEnd(tell)));
-        #[memlock::lock("before", locks = &LOCKS)]
-        fn locked() {}
-        locked();
+        AT_THE_END.with(|it| *it.borrow_mut() = Some(AtTheEnd(tell)));
+        at_the_end();
     });
     thread.join().expect("no panic");
     assert_eq!(told.recv().expect("it was called"), "end");
