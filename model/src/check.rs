@@ -66,7 +66,15 @@ fn run(bounds: Bounds, until: HasDiscoveries) -> (Option<Counterexample>, Arc<Ta
         .finish_when(until)
         .spawn_bfs()
         .join();
-    let found = checker.discoveries().into_iter().next();
+    // Several may have been found by the time that the threads stop: the one with the shortest way is the cause of the rest.
+    let found = checker
+        .discoveries()
+        .into_iter()
+        .map(|(promise, path)| Counterexample {
+            promise,
+            actions: path.into_actions(),
+        })
+        .min_by_key(|found| found.actions.len());
     println!(
         "{name}: {} unique states, {} transitions, depth {}, {:.1} s, {}",
         checker.unique_state_count(),
@@ -79,10 +87,6 @@ fn run(bounds: Bounds, until: HasDiscoveries) -> (Option<Counterexample>, Arc<Ta
             "exhausted"
         },
     );
-    let found = found.map(|(promise, path)| Counterexample {
-        promise,
-        actions: path.into_actions(),
-    });
     assert!(found.is_some() || checker.is_done(), "{name}: cut off");
     (found, tally)
 }
