@@ -45,7 +45,9 @@ pub(crate) async fn acquire(
     }
     let mut contender = Contender::new(core, spec, turn, started);
     let mut input = Input::Start;
-    let mut now = started;
+    // It may have begun long ago, and waited in line or for other locks since: a lease, and a reading of the server's clock,
+    // count from right before the request.
+    let mut now = core.now();
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {

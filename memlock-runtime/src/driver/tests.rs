@@ -607,6 +607,19 @@ fn a_renewed_lock_is_handed_over_with_its_renewals() {
 }
 
 #[test]
+fn a_lease_counts_from_the_request_however_long_its_holder_stood_in_line() {
+    let stage = counted();
+    let first = stage.hold(LEASE);
+    let second = stage.next(LEASE, || {
+        // The slice is over: it goes back to the server.
+        stage.clock.advance(LEASE * 3 / 4);
+        drop(first);
+    });
+    assert!(second.remaining() > LEASE * 9 / 10, "{:?}", second.remaining());
+    assert_eq!(stage.sent(), [2, 1, 0], "a grant was given back as too short");
+}
+
+#[test]
 fn what_is_doubtful_goes_back_to_the_server() {
     let stage = counted();
     // A renewal without a reply.

@@ -1050,6 +1050,21 @@ both must be kept.
         suites: &[MODEL_TWO_RESTARTS],
     },
     Mutant {
+        name: "request-dated-by-the-call",
+        breaks: "L1",
+        fault: "who stood in line counts its lease from when it joined, and takes the server for one whose clock lags",
+        edits: &[Edit {
+            file: "driver/blocking.rs",
+            from: "    let mut now = core.now();
+    loop {
+        match contender",
+            to: "    let mut now = started;
+    loop {
+        match contender",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "re-entry-after-the-end",
         breaks: "S1",
         fault: "an inner function begins although the lease ended while its renewal waited for a reply",
