@@ -318,7 +318,8 @@ impl<'a> Waiting<'a> {
         let now = self.core.now().instant;
         let wait = self.spec.wait;
         let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
-        if left.is_zero() && place.is_next_soon() {
+        // In this order: when the turn comes in between, it is news.
+        if left.is_zero() && (place.is_next_soon() || place.has_news()) {
             // Who asks for a lock right after it was let go, maybe in the background, need not find it busy.
             left = self.limit();
         }
