@@ -16,6 +16,8 @@ use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Sleep;
 
+use crate::clock;
+
 static HANDLE: OnceCell<Handle> = OnceCell::new();
 
 /// The thread's event loop.
@@ -48,23 +50,39 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Waits for `future` on this thread for up to `limit`; `None` when that is over. It works inside of any executor, where it
-/// holds up the thread.
-pub(crate) fn wait_for<F: Future + Unpin>(mut future: F, limit: Duration) -> Option<F::Output> {
+/// Runs `future` to its end on this thread. It works inside of any executor, where it holds up the thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        // The bell is never lost, so the rest is never over.
+        if let Some(output) = poll_here(future.as_mut(), |rung| rung.recv().is_ok()) {
+            return output;
+        }
+    }
+}
+
+/// The same for up to `limit`; `None` when that is over.
+pub(crate) fn wait_for<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
+    let began = clock::instant();
+    poll_here(future, |rung| {
+        let left = limit.saturating_sub(clock::instant().saturating_duration_since(began));
+        rung.recv_timeout(left).is_ok()
+    })
+}
+
+/// Polls `future` whenever it asks for it, and rests until then; `None` when the rest is over before.
+fn poll_here<F: Future>(future: F, mut rest: impl FnMut(&mpsc::Receiver<()>) -> bool) -> Option<F::Output> {
+    // In a task of tokio's that has used up what it may do at a time, nothing of tokio's would ever be ready, since the task
+    // does not give way before the end: so that does not count here.
+    let mut future = std::pin::pin!(tokio::task::unconstrained(future));
     let (bell, rung) = mpsc::sync_channel(1);
     let waker = Waker::from(Arc::new(Bell(bell)));
-    let timer = Timer::after(limit);
-    let mut either = std::pin::pin!(either(&mut future, timer));
     loop {
-        match either.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(Either::First(output)) => return Some(output),
-            Poll::Ready(Either::Second(())) => return None,
-            // Not longer than this even on the background thread itself, where no timer rings meanwhile.
-            Poll::Pending => {
-                if rung.recv_timeout(limit).is_err() {
-                    return None;
-                }
-            }
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        if !rest(&rung) {
+            return None;
         }
     }
 }

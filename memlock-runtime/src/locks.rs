@@ -8,11 +8,12 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use smallvec::SmallVec;
 
+use crate::background;
 use crate::config::{Builder, checked};
 use crate::current;
-use crate::driver::blocking::{self, Stopped};
 use crate::driver::hold::Hold;
-use crate::driver::{Core, Counters, agent, tasks};
+use crate::driver::waiting::{self, Stopped};
+use crate::driver::{Core, Counters, agent, blocking, tasks};
 use crate::entry::{OnUnavailable, Renew};
 use crate::error::Error;
 use crate::guard::{AsyncGuard, Guard, Lease};
@@ -145,7 +146,7 @@ impl Locks {
     /// }
     /// ```
     pub fn flush(&self, limit: Duration) -> bool {
-        blocking::block_on(self.flush_async(limit))
+        background::block_on(self.flush_async(limit))
     }
 
     /// [`flush`](Self::flush) without blocking the thread.
@@ -157,7 +158,7 @@ impl Locks {
     /// ([`Error::Config`] says why), then as [`flush`](Self::flush). Locks that are held go on being held, renewed and
     /// released.
     pub fn shutdown(&self, limit: Duration) -> bool {
-        blocking::block_on(self.shutdown_async(limit))
+        background::block_on(self.shutdown_async(limit))
     }
 
     /// [`shutdown`](Self::shutdown) without blocking the thread.
@@ -333,7 +334,7 @@ impl Asked<'_> {
 
     /// How long an exchange may take.
     fn limit(&self) -> Duration {
-        blocking::limit(self.core, self.order.wait, self.started)
+        waiting::limit(self.core, self.order.wait, self.started)
     }
 }
 

@@ -19,7 +19,8 @@ use crate::background::{self, Timer, either};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::ttl_of;
-use crate::protocol::Released;
+use crate::protocol::{Grant, Released};
+use crate::queue::Orphanage;
 use crate::store::{Nonce, Pending};
 
 /// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
@@ -151,8 +152,8 @@ async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     }
 }
 
-/// Finds out what became of a write under `nonce` of a lock with this lease, and deletes what it left behind. With `pending` its outcome can still
-/// be heard.
+/// Finds out what became of a write under `nonce` of a lock with this lease, and deletes what it left behind. With `pending`
+/// its outcome can still be heard.
 pub(super) fn settle(
     core: &Arc<Core>,
     item: &ItemName,
@@ -167,6 +168,12 @@ pub(super) fn settle(
         ttl: Duration::from_secs(ttl_of(lease).into()),
     };
     spawn(core, settle.run(pending));
+}
+
+impl Orphanage for Core {
+    fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant) {
+        settle(&self, item, grant.nonce, grant.lease, None);
+    }
 }
 
 /// A write to be settled.

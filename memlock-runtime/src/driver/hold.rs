@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::contender::unavailable;
 use super::{Core, Counters, agent, blocking, tasks};
+use crate::background;
 use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renewed, Spec, Status, Watch};
@@ -111,7 +113,7 @@ impl Hold {
     fn exchange_alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
         match self.exchanging.try_lock() {
             Ok(alone) => alone,
-            Err(_) => blocking::block_on(self.exchanging.lock()),
+            Err(_) => background::block_on(self.exchanging.lock()),
         }
     }
 
@@ -137,7 +139,7 @@ impl Hold {
                 }
                 Ok(())
             }
-            Extended::Failed(damage) => Err(blocking::unavailable(&self.core, &self.spec.item, damage, source)),
+            Extended::Failed(damage) => Err(unavailable(&self.core, &self.spec.item, damage, source)),
             Extended::Over(over) => Err(self.not_held(over)),
         }
     }

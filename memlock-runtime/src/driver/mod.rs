@@ -1,17 +1,20 @@
 //! The drivers: the loops that run the protocol's machines against a store, with the clocks and the dice that the
 //! machines do not have.
 //!
-//! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future. [`agent`] is what must happen in the
+//! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future; what both make of a step is in
+//! [`contender`], and of waiting in [`waiting`]. [`agent`] is what must happen in the
 //! background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
 //! got no reply.
 
 pub(crate) mod agent;
 pub(crate) mod blocking;
+mod contender;
 mod dice;
 pub(crate) mod hold;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

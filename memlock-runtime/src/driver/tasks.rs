@@ -4,13 +4,14 @@
 //! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
 
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::blocking::{Contender, Stopped, Waiting};
+use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
+use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
 use crate::background::{Timer, either};
 use crate::error::Source;
@@ -18,7 +19,7 @@ use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Grant, Handed, Input, Output, Release, Released, Renew, Renewed, Spec};
 use crate::queue::{Joined, Place, Progress, Turn};
-use crate::store::{Batch, Damage, Exchange, Instance, Nonce};
+use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 
 /// Acquires one lock: see [`blocking::acquire`](super::blocking::acquire).
 pub(crate) async fn acquire(
@@ -51,10 +52,15 @@ pub(crate) async fn acquire(
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
-                let limit = waiting.limit();
-                let heard = exchange(core, spec, &batch, only_on, limit, now).await;
+                let (limit, written) = (waiting.limit(), written_nonce(&batch));
+                let orphaned = |pending| {
+                    if let Some(nonce) = written {
+                        agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));
+                    }
+                };
+                let heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
                 now = heard.received;
-                input = Input::Answered(contender.heed(heard, &batch, limit));
+                input = Input::Answered(contender.heed(heard, written, limit));
             }
             Output::Pause(pause) => {
                 rest(&mut waiting, dice::draw(pause), &Bell::default()).await?;
@@ -103,47 +109,38 @@ async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Resul
     Ok(())
 }
 
-/// Makes one exchange for `spec`. When the future is dropped meanwhile, a write that was sent is settled in the background.
+/// Makes one exchange. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what tells its outcome.
 async fn exchange(
     core: &Arc<Core>,
-    spec: &Spec,
-    batch: &Batch,
+    item: &ItemName,
+    batch: Batch,
     only_on: Option<Instance>,
     limit: Duration,
     sent: Now,
+    orphaned: impl FnOnce(Box<dyn Pending>),
 ) -> Heard {
-    let mut orphan = Orphan {
-        core,
-        spec,
-        nonce: super::blocking::written_nonce(batch),
-        exchange: None,
-    };
     if limit.is_zero() {
         return Heard::nothing(sent);
     }
-    let exchange = orphan
-        .exchange
-        .insert(core.store.begin(&spec.item, batch.clone(), only_on, limit));
-    let answer = std::future::poll_fn(|context| exchange.poll(context)).await;
-    orphan.exchange = None;
-    core.hear(&spec.item, answer, sent)
+    let mut orphan = Orphan(Some((core.store.begin(item, batch, only_on, limit), orphaned)));
+    let answer = std::future::poll_fn(|context| match &mut orphan.0 {
+        Some((exchange, _)) => exchange.poll(context),
+        None => Poll::Pending,
+    })
+    .await;
+    orphan.0 = None;
+    core.hear(item, answer, sent)
 }
 
 /// An exchange that must not be forgotten when nobody waits for it any more.
-struct Orphan<'a> {
-    core: &'a Arc<Core>,
-    spec: &'a Spec,
-    nonce: Option<Nonce>,
-    exchange: Option<Box<dyn Exchange>>,
-}
+struct Orphan<F: FnOnce(Box<dyn Pending>)>(Option<(Box<dyn Exchange>, F)>);
 
-impl Drop for Orphan<'_> {
+impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<F> {
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take()
+        if let Some((exchange, orphaned)) = self.0.take()
             && let Some(pending) = exchange.abandon()
-            && let Some(nonce) = self.nonce
         {
-            agent::settle(self.core, &self.spec.item, nonce, self.spec.lease(), Some(pending));
+            orphaned(pending);
         }
     }
 }
@@ -221,13 +218,7 @@ async fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
-                let mut heard = if limit.is_zero() {
-                    Heard::nothing(now)
-                } else {
-                    let mut exchange = core.store.begin(item, batch, only_on, limit);
-                    let answer = std::future::poll_fn(|context| exchange.poll(context)).await;
-                    core.hear(item, answer, now)
-                };
+                let mut heard = exchange(core, item, batch, only_on, limit, now, drop).await;
                 listen(&mut heard);
                 now = heard.received;
                 input = Input::Answered(heard.answered);

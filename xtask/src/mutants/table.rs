@@ -700,7 +700,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         breaks: "L3",
         fault: "nobody cleans up after an acquisition whose reply came too late",
         edits: &[Edit {
-            file: "driver/blocking.rs",
+            file: "driver/contender.rs",
             from: "self.settle(nonce, Some(pending));",
             to: "drop(pending);",
         }],
@@ -748,7 +748,7 @@ both must be kept.
         breaks: "L2",
         fault: "each exchange takes its whole limit, however little the caller wanted to wait",
         edits: &[Edit {
-            file: "driver/blocking.rs",
+            file: "driver/waiting.rs",
             from: "most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))",
             to: "most.min(wait.saturating_add(most).saturating_sub(waited))",
         }],

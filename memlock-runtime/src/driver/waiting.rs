@@ -1,0 +1,122 @@
+//! A caller that waits: for how long yet, and what it is to do meanwhile, whichever driver lets the time pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Core;
+use super::hold::Hold;
+use crate::error::Error;
+use crate::key::ItemName;
+use crate::lease::Now;
+use crate::protocol::Spec;
+use crate::queue::Place;
+
+/// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
+/// one attempt of a caller who does not want to wait at all.
+const WAIT_GRACE: Duration = Duration::from_millis(30);
+
+/// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
+/// is over.
+const FOR_THE_FIRST: Duration = Duration::from_millis(20);
+
+/// Why an acquisition of one lock of several stopped.
+pub(crate) enum Stopped {
+    /// This lock cannot be had.
+    Failed(Error),
+    /// A lock that was acquired before it was lost meanwhile: all must be acquired again.
+    CompanionLost,
+}
+
+/// How long an exchange may take for a caller who has been at it since `started`: no longer than it is willing to wait,
+/// give or take a little.
+pub(crate) fn limit(core: &Core, wait: Option<Duration>, started: Now) -> Duration {
+    let most = core.exchange_limit;
+    wait.map_or(most, |wait| {
+        let waited = core.now().instant.saturating_sub(started.instant);
+        most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))
+    })
+}
+
+/// A caller that waits.
+pub(super) struct Waiting<'a> {
+    core: &'a Core,
+    spec: &'a Spec,
+    started: Now,
+    pub(super) companions: &'a [Arc<Hold>],
+    has_warned: bool,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn new(core: &'a Core, spec: &'a Spec, started: Now, companions: &'a [Arc<Hold>]) -> Waiting<'a> {
+        Waiting {
+            core,
+            spec,
+            started,
+            companions,
+            has_warned: false,
+        }
+    }
+
+    /// How long `place` has to wait until there may be something to find out there, if nobody wakes it before that.
+    pub(super) fn until_next_look(&self, place: &Place) -> Result<Duration, Stopped> {
+        let now = self.core.now().instant;
+        let wait = self.spec.wait;
+        let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
+        // In this order: when the turn comes in between, it is news.
+        if left.is_zero() && (place.is_next_soon() || place.has_news()) {
+            // Who asks for a lock right after it was let go, maybe in the background, need not find it busy.
+            left = self.limit();
+        }
+        if left.is_zero() {
+            // Nobody may hold it, if the head is having trouble with the server.
+            let holder = Some("another caller in this process");
+            let busy = || busy(&self.spec.item, holder, self.waited());
+            return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
+        }
+        place.sleeps_until(now.saturating_add(left));
+        if let Some(until) = place.leased_until() {
+            // A place that is not the first finds nothing to do then, and looks again a little later.
+            left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
+            place.sleeps_until(now.saturating_add(left));
+        }
+        Ok(left)
+    }
+
+    /// Warns when the wait is getting long; `length`, or less where it is to warn before that.
+    pub(super) fn until_warning(&mut self, length: Duration) -> Duration {
+        let waited = self.waited();
+        let patience = self.spec.timeout;
+        if waited >= patience && !self.has_warned {
+            self.has_warned = true;
+            tracing::warn!(
+                target: "memlock", lock = %self.spec.item, waiter = %self.spec.label, ?waited,
+                "still waiting for the lock, for longer than its timeout; set `wait` to give up instead"
+            );
+        }
+        if self.has_warned {
+            length
+        } else {
+            length.min(patience.saturating_sub(waited))
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.core.now()
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        self.core.now().instant.saturating_sub(self.started.instant)
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        limit(self.core, self.spec.wait, self.started)
+    }
+}
+
+pub(crate) fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
+    Error::Busy {
+        key: item.to_string(),
+        holder: holder.map(str::to_owned),
+        waited,
+    }
+}
