@@ -167,7 +167,7 @@ impl Builder {
             prefix: self.prefix,
             timeout,
             interval,
-            label: self.label.unwrap_or_else(host_and_process),
+            label: self.label.unwrap_or_else(host_and_process).into(),
             on_unavailable: self.on_unavailable,
         }
     }

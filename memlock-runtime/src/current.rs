@@ -22,6 +22,7 @@ use tokio::task;
 use crate::driver::Core;
 use crate::driver::hold::Hold;
 use crate::entry::Kind;
+use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::ItemName;
 
@@ -68,6 +69,11 @@ impl Frame {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         self.lease.as_ref()
     }
+
+    /// The error of a body whose lease did not last.
+    pub(crate) fn lost(&self) -> Option<Error> {
+        self.lease.as_ref().and_then(|lease| lease.check().err())
+    }
 }
 
 /// A synchronous body's frame while it is the current one. Dropping it puts the one before back.
@@ -111,8 +117,8 @@ impl Drop for Entered {
 }
 
 impl Entered {
-    pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.frame.lease()
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
     }
 }
 

@@ -92,14 +92,14 @@ pub struct Held {
 impl Held {
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
-        self.entered.lease().and_then(|lease| lease.check().err())
+        self.entered.frame().lost()
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         if self.owns
-            && let Some(lease) = self.entered.lease()
+            && let Some(lease) = self.entered.frame().lease()
         {
             lease.release();
         }
@@ -111,7 +111,7 @@ impl Drop for Held {
 #[must_use]
 pub struct AsyncHeld {
     frame: Arc<Frame>,
-    /// Whether the locks are still to be released: not on re-entry, nor when they have been.
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry.
     owns: bool,
 }
 
@@ -136,19 +136,17 @@ impl AsyncHeld {
         // Looked at before the release, which ends the lease.
         let checked = async move {
             let output = body.await;
-            let lost = frame.lease().and_then(|lease| lease.check().err());
-            (output, lost)
+            (output, frame.lost())
         };
         self.run(ending, checked)
     }
 
-    async fn release(mut self) {
+    async fn release(self) {
         if self.owns
             && let Some(lease) = self.frame.lease()
         {
             lease.release_async().await;
         }
-        self.owns = false;
     }
 }
 

@@ -111,9 +111,12 @@ impl Lease {
         }
     }
 
-    /// Releases without waiting for it. It is begun here, so that its request is on its way as soon as can be.
+    /// Releases without waiting for it, where that is still to be done. It is begun here, so that its request is on its way
+    /// as soon as can be.
     pub(crate) fn release_in_background(&self) {
-        let [first, ..] = self.holds.as_slice() else { return };
+        let Some(first) = self.holds.iter().find(|hold| !hold.is_released()) else {
+            return;
+        };
         let lease = self.clone();
         let mut release = Box::pin(async move { lease.release_async().await });
         let nobody = &mut Context::from_waker(Waker::noop());
@@ -169,15 +172,11 @@ impl Drop for Guard {
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct AsyncGuard {
     lease: Lease,
-    is_released: bool,
 }
 
 impl AsyncGuard {
     pub(crate) fn new(lease: Lease) -> AsyncGuard {
-        AsyncGuard {
-            lease,
-            is_released: false,
-        }
+        AsyncGuard { lease }
     }
 
     /// Releases the lock, and waits for that. What goes wrong is logged, and cleaned up in the background.
@@ -185,9 +184,8 @@ impl AsyncGuard {
     /// # Cancellation
     ///
     /// The lock is released in any case.
-    pub async fn release(mut self) {
+    pub async fn release(self) {
         self.lease.release_async().await;
-        self.is_released = true;
     }
 
     /// The lease, to keep.
@@ -206,8 +204,6 @@ impl Deref for AsyncGuard {
 
 impl Drop for AsyncGuard {
     fn drop(&mut self) {
-        if !self.is_released {
-            self.lease.release_in_background();
-        }
+        self.lease.release_in_background();
     }
 }

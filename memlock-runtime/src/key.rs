@@ -369,6 +369,10 @@ impl fmt::Display for ItemName {
 
 /// Appends a lock's name. `::` between path segments stays; any other colon, and a `~` at the start, is encoded.
 fn push_name(out: &mut NameText, name: &str) {
+    if is_plain_path(name) {
+        out.extend_from_slice(name.as_bytes());
+        return;
+    }
     let mut at = 0;
     if name.starts_with('~') {
         push_percent(out, '~');
@@ -389,6 +393,19 @@ fn push_name(out: &mut NameText, name: &str) {
     push_plain(out, &name[at..]);
 }
 
+/// Whether nothing in `name` is to be encoded, as is nearly always so: segments of plain text with `::` between them.
+fn is_plain_path(name: &str) -> bool {
+    let mut colons = 0;
+    for byte in name.bytes() {
+        match byte {
+            b':' => colons += 1,
+            _ if is_plain(byte) && matches!(colons, 0 | 2) => colons = 0,
+            _ => return false,
+        }
+    }
+    colons == 0 && !name.starts_with([':', '~'])
+}
+
 /// Appends a lock's key: a colon at its start is encoded.
 fn push_key(out: &mut NameText, key: &str) {
     match key.strip_prefix(':') {
@@ -402,7 +419,7 @@ fn push_key(out: &mut NameText, key: &str) {
 
 /// Appends text as it is, but for what the protocol or a reader's terminal would take for something else.
 fn push_plain(out: &mut NameText, text: &str) {
-    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') {
+    if text.bytes().all(is_plain) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -413,6 +430,11 @@ fn push_plain(out: &mut NameText, text: &str) {
             out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
+}
+
+/// Whether a byte stands for itself, in any place.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'%'
 }
 
 fn push_percent(out: &mut NameText, character: char) {

@@ -4,7 +4,7 @@
 //!
 //! | floor | what it is |
 //! |---|---|
-//! | `key` `lease` `token` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
+//! | `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
 //! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
 //! | `protocol` | state machines: acquire, renew, release. They wait for nothing and read no clock |
 //! | `memory` | memcached's semantics as one pure function |
@@ -31,6 +31,7 @@ mod error;
 mod guard;
 mod in_process;
 mod key;
+mod label;
 mod lease;
 mod locks;
 mod memcached;
@@ -57,6 +58,7 @@ pub use token::Token;
 pub mod __internals {
     pub use crate::in_process::Memory;
     pub use crate::key::ItemName;
+    pub use crate::label::Label;
     pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::memcached::{Memcached, Server};
     pub use crate::memory::Items;

@@ -1,8 +1,8 @@
 //! `Locks`: one list of servers, the defaults that go with it, and locks without attributes.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -18,6 +18,7 @@ use crate::entry::{OnUnavailable, Renew};
 use crate::error::Error;
 use crate::guard::{AsyncGuard, Guard, Lease};
 use crate::key::{IntoKey, ItemName, Key};
+use crate::label::Label;
 use crate::lease::{LONGEST_TIMEOUT, Now};
 use crate::protocol::Spec;
 use crate::worker::warn_if_blocking_tasks;
@@ -54,7 +55,8 @@ pub(crate) struct Settings {
     pub(crate) prefix: String,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
-    pub(crate) label: String,
+    /// What to call this process.
+    pub(crate) label: Arc<str>,
     pub(crate) on_unavailable: Option<OnUnavailable>,
 }
 
@@ -190,19 +192,6 @@ impl Locks {
         Counters::count(&self.core.counters.soft_runs);
     }
 
-    /// What to call the holder: this process and `function`.
-    fn label(&self, function: &str) -> Arc<str> {
-        let process = self.settings.label.as_str();
-        if process.is_empty() || function.is_empty() {
-            return process.into();
-        }
-        let mut label: SmallVec<[u8; 128]> = SmallVec::from_slice(process.as_bytes());
-        label.push(b' ');
-        label.extend_from_slice(function.as_bytes());
-        // Two texts and a space are a text, so the fallback is never met.
-        std::str::from_utf8(&label).unwrap_or_default().into()
-    }
-
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
@@ -235,7 +224,7 @@ impl Locks {
         let mut acquired =
             Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
         for item in items {
-            let hold = blocking::acquire(&self.core, &asked.spec(item), asked.started, &acquired.holds)?;
+            let hold = blocking::acquire(&self.core, &asked.spec(item), &asked.began, &acquired.holds)?;
             // The first ones have aged while this one was waited for.
             let kept = acquired
                 .holds
@@ -251,7 +240,7 @@ impl Locks {
     async fn acquire_once_async(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
         let mut acquired = Acquired::new(|holds| Lease::new(holds).iter().for_each(Lease::release_in_background));
         for item in items {
-            let hold = tasks::acquire(&self.core, &asked.spec(item), asked.started, &acquired.holds).await?;
+            let hold = tasks::acquire(&self.core, &asked.spec(item), &asked.began, &acquired.holds).await?;
             acquired.holds.push(hold);
             if let [aged @ .., _] = acquired.holds.as_slice() {
                 for hold in aged {
@@ -281,8 +270,8 @@ impl Locks {
         Ok(Asked {
             core: &self.core,
             order,
-            label: self.label(order.function),
-            started: self.core.now(),
+            process: &self.settings.label,
+            began: OnceLock::new(),
         })
     }
 
@@ -317,15 +306,17 @@ impl Locks {
 struct Asked<'a> {
     core: &'a Arc<Core>,
     order: &'a Order,
-    label: Arc<str>,
-    started: Now,
+    /// What to call this process.
+    process: &'a Arc<str>,
+    /// Set by the first lock that is asked for.
+    began: OnceLock<Now>,
 }
 
 impl Asked<'_> {
     fn spec(&self, item: &ItemName) -> Spec {
         Spec {
             item: item.clone(),
-            label: Arc::clone(&self.label),
+            label: Label::new(self.process, self.order.function),
             timeout: self.order.timeout,
             interval: self.order.interval,
             wait: self.order.wait,
@@ -334,7 +325,8 @@ impl Asked<'_> {
 
     /// How long an exchange may take.
     fn limit(&self) -> Duration {
-        waiting::limit(self.core, self.order.wait, self.started)
+        let began = *self.began.get_or_init(|| self.core.now());
+        waiting::limit(self.core, self.order.wait, began)
     }
 }
 

@@ -97,7 +97,7 @@ impl Items {
             Request::Read { item } => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
-                    content: held.content.clone(),
+                    content: Box::new(held.content.clone()),
                     cas: held.cas,
                 },
             },

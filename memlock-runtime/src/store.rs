@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::error::Source;
 use crate::key::ItemName;
+use crate::label::Label;
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -43,8 +44,8 @@ pub struct Record {
     pub lease: Duration,
     /// How many times a renewal has been *attempted*. The same number is never written twice under one nonce.
     pub renewal: u32,
-    /// Host, process and function of the holder, for people. Empty where that is switched off.
-    pub label: Arc<str>,
+    /// Who the holder is, for people.
+    pub label: Label,
     /// The whole name of the lock, where the item's own is shortened.
     pub full_name: Option<Arc<str>>,
 }
@@ -124,8 +125,8 @@ pub enum Reply {
     Deleted,
     /// The item and its CAS.
     Item {
-        /// What it says.
-        content: Content,
+        /// What it says. Boxed, so that the replies that come with every lock stay small.
+        content: Box<Content>,
         /// Its CAS.
         cas: Cas,
     },

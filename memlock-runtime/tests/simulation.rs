@@ -10,7 +10,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
@@ -190,11 +189,10 @@ impl World {
     }
 
     fn spec(&self, contender: usize) -> Spec {
-        let label: Arc<str> = format!("contender {contender}").into();
         let interval = Duration::from_millis(50);
         Spec {
             item: self.item.clone(),
-            label,
+            label: format!("contender {contender}").into(),
             timeout: self.contenders[contender].timeout,
             interval,
             wait: None,

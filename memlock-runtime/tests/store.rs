@@ -199,7 +199,7 @@ fn every_request_has_the_reply_that_its_docs_promise(process: &Process) {
     let first = stored(&reply(&store, add("k", 1)));
     assert_eq!(reply(&store, add("k", 2)), Reply::NotStored);
     let there = |nonce, cas| Reply::Item {
-        content: Content::Lock(record(nonce)),
+        content: Box::new(Content::Lock(record(nonce))),
         cas,
     };
     assert_eq!(reply(&store, read("k")), there(1, first));
@@ -291,7 +291,7 @@ fn a_strangers_item_is_foreign_and_can_be_deleted_only_by_its_cas() {
         let Reply::Item { content, .. } = reply(&store, read("k")) else {
             panic!("not there")
         };
-        assert_eq!(content, Content::Foreign);
+        assert_eq!(*content, Content::Foreign);
     }
 }
 
@@ -593,7 +593,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
                     for (task, answer) in answers.iter().enumerate() {
                         assert!(answer.fault.is_none(), "{answer:?}");
                         let cas = stored(&answer.replies[1]);
-                        let content = Content::Lock(record(nonce(task)));
+                        let content = Box::new(Content::Lock(record(nonce(task))));
                         assert_eq!(answer.replies[2], Reply::Item { content, cas });
                         deletes.push(begin(store, &[delete(&of(task), cas)], PATIENCE));
                     }

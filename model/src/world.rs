@@ -3,12 +3,11 @@
 //! States that differ in nothing that matters are made equal, so that there are fewer: nonces are numbered by contender and
 //! use instead of by the order of events, and what was stored is remembered only as long as a grant may come of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Batch, Content, Deadline, Holding, Instance, ItemName, Items, Nonce, Now, Release, Renew, Replies, Reply,
-    Request, ServerClock, Spec, Turns, Watch,
+    Acquire, Batch, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew, Replies,
+    Reply, Request, ServerClock, Spec, Turns, Watch,
 };
 use memlock_runtime::Token;
 
@@ -282,10 +281,10 @@ impl World {
     pub(crate) fn ask_for_holder(&mut self, item: &ItemName) -> Option<(Nonce, Duration)> {
         let read = Request::Read { item: item.clone() };
         match self.server.items.apply(self.server.second, &read) {
-            Reply::Item {
-                content: Content::Lock(record),
-                ..
-            } => Some((record.nonce, record.lease)),
+            Reply::Item { content, .. } => match *content {
+                Content::Lock(record) => Some((record.nonce, record.lease)),
+                Content::Foreign => None,
+            },
             _ => None,
         }
     }
@@ -306,7 +305,7 @@ pub(crate) fn item() -> ItemName {
 pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
     Spec {
         item: item(),
-        label: Arc::from(""),
+        label: Label::default(),
         timeout: bounds.timeout(contender),
         interval: Duration::from_millis(50),
         wait: None,

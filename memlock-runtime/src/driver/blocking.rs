@@ -21,41 +21,45 @@ use crate::store::Damage;
 /// 15 µs altogether, which is what going to sleep and being woken would cost.
 const SPINS: u32 = 200;
 
-/// Acquires one lock, waiting as long as `spec` allows, counted from `started`. `companions` are locks that the caller
-/// acquired before this one; their leases are kept alive meanwhile.
+/// Acquires one lock, waiting as long as `spec` allows, counted from `began`, which is now where it is not set. `companions`
+/// are locks that the caller acquired before this one; their leases are kept alive meanwhile.
 pub(crate) fn acquire(
     core: &Arc<Core>,
     spec: &Spec,
-    started: Now,
+    began: &OnceLock<Now>,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let mut waiting = Waiting::new(core, spec, started, companions);
-    let mut turn = match core
-        .queues
-        .join(&spec.item, spec.timeout, has_processors(), thread_waker)
-    {
-        Joined::Head(turn) => turn,
-        Joined::Behind(place) => for_turn(&mut waiting, place)?,
-    };
-    match turn.take_handed() {
-        None => {}
-        Some(Handed::Over(grant)) => return Ok(Arc::new(Hold::new(core, spec, grant, Some(turn)))),
-        Some(Handed::Spent(grant)) => {
-            let limit = waiting.limit();
-            release(core, spec, &grant, core.now(), limit);
-        }
-    }
-    let mut contender = Contender::new(core, spec, turn, started);
-    let mut input = Input::Start;
-    // It may have begun long ago, and waited in line or for other locks since: a lease, and a reading of the server's clock,
-    // count from right before the request.
     let mut now = core.now();
+    let began = *began.get_or_init(|| now);
+    let mut waiting = Waiting::new(core, spec, began, companions);
+    let joined = core
+        .queues
+        .join(&spec.item, spec.timeout, has_processors(), thread_waker);
+    let turn = match joined {
+        Joined::Head(turn) => turn,
+        Joined::Behind(place) => {
+            let mut turn = for_turn(&mut waiting, place)?;
+            match turn.take_handed() {
+                None => {}
+                Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
+                Some(Handed::Spent(grant)) => {
+                    let limit = waiting.limit();
+                    release(core, spec, &grant, core.now(), limit);
+                }
+            }
+            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            now = core.now();
+            turn
+        }
+    };
+    let mut contender = Contender::new(core, spec, turn, began);
+    let mut input = Input::Start;
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let limit = waiting.limit();
                 let heard = core.exchange(&spec.item, &batch, only_on, limit, now);
-                now = heard.received;
+                now = heard.received(core);
                 input = Input::Answered(contender.heed(heard, written_nonce(&batch), limit));
             }
             Output::Pause(pause) => {
@@ -76,6 +80,7 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
     let renewed = run(core, &spec.item, limit, core.now(), step, |heard| {
         // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
         trouble = heard.source.take().or(trouble.take());
+        heard.received(core)
     });
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
@@ -87,6 +92,8 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
         pending = heard.pending.take();
+        // Nothing counts from when an item was deleted, nor from any other moment of this.
+        now
     });
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
@@ -95,22 +102,22 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
     released
 }
 
-/// Runs a machine that never pauses. `None` where it asks for a pause all the same.
+/// Runs a machine that never pauses. `listen` hears what came of each exchange, and tells the time after it. `None` where the
+/// machine asks for a pause all the same.
 fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
     limit: Duration,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
-    mut listen: impl FnMut(&mut Heard),
+    mut listen: impl FnMut(&mut Heard) -> Now,
 ) -> Option<T> {
     let mut input = Input::Start;
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let mut heard = core.exchange(item, &batch, only_on, limit, now);
-                listen(&mut heard);
-                now = heard.received;
+                now = listen(&mut heard);
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(_) => return None,

@@ -89,9 +89,12 @@ impl<'a> Contender<'a> {
                     turn.watch = None;
                     turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
                 }
-                return Ok(Arc::new(Hold::new(self.core, self.spec, grant, turn)));
+                return Ok(Hold::new(self.core, self.spec, grant, turn));
             }
-            Outcome::Busy { holder } => (busy(item, holder.as_deref(), waiting.waited()), false),
+            Outcome::Busy { holder } => {
+                let holder = holder.map(|holder| holder.to_string());
+                (busy(item, holder, waiting.waited()), false)
+            }
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
             Outcome::Unreachable(damage) => {
                 let error = unavailable(self.core, item, damage, self.trouble.take());

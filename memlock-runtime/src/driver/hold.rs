@@ -35,20 +35,19 @@ const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
     /// A lock that was granted by the server, or handed over with the turn.
-    pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Hold {
+    pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         Counters::count(&core.counters.acquired);
         let token = grant.token;
-        let state = Mutex::new(State {
-            holding: Holding::new(grant),
-            turn,
-        });
-        Hold {
+        Arc::new(Hold {
             core: Arc::clone(core),
             spec: spec.clone(),
             token,
-            state,
+            state: Mutex::new(State {
+                holding: Holding::new(grant),
+                turn,
+            }),
             exchanging: tokio::sync::Mutex::new(()),
-        }
+        })
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -287,6 +286,10 @@ impl Loss {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.release();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
+        if state.holding.last_status() != Status::Released {
+            self.release();
+        }
     }
 }

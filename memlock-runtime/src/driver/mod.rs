@@ -75,7 +75,8 @@ impl Counters {
 /// What came of an exchange: for the machine, and for everyone else.
 pub(crate) struct Heard {
     pub(crate) answered: Answered,
-    pub(crate) received: Now,
+    /// When the replies came, where that was looked up for them.
+    received: Option<Now>,
     pub(crate) source: Option<Source>,
     pub(crate) pending: Option<Box<dyn Pending>>,
 }
@@ -122,7 +123,7 @@ impl Core {
 
     /// Notes what an exchange that began at `sent` tells of the server.
     fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
-        let received = self.now();
+        let mut received = None;
         let mut best = None;
         if let Some(instance) = answer.instance {
             let mut server = self.server(item);
@@ -134,12 +135,13 @@ impl Core {
                 };
             }
             if let Some(Reply::Clock(second)) = answer.replies.first() {
+                let received = *received.get_or_insert_with(|| self.now());
                 server.clock.observe(*second, sent, received);
+                best = server.clock.best(received);
             }
             if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
-                server.refused = Some(received);
+                server.refused = Some(*received.get_or_insert_with(|| self.now()));
             }
-            best = server.clock.best(received);
         }
         let (damage, source) = answer.fault.map(|fault| (fault.damage, fault.source)).unzip();
         let answered = Answered {
@@ -181,6 +183,11 @@ impl Sleeper for Core {
 }
 
 impl Heard {
+    /// When the replies came. Reads the clocks, unless it was looked up already.
+    fn received(&self, core: &Core) -> Now {
+        self.received.unwrap_or_else(|| core.now())
+    }
+
     /// What is heard when nothing is sent.
     fn nothing(now: Now) -> Heard {
         let answered = Answered {
@@ -192,7 +199,7 @@ impl Heard {
         };
         Heard {
             answered,
-            received: now,
+            received: Some(now),
             source: None,
             pending: None,
         }

@@ -3,7 +3,7 @@
 //! The future may be dropped at any of its await points. What it has begun then goes on in the background, where the
 //! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -25,30 +25,34 @@ use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 pub(crate) async fn acquire(
     core: &Arc<Core>,
     spec: &Spec,
-    started: Now,
+    began: &OnceLock<Now>,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let mut waiting = Waiting::new(core, spec, started, companions);
+    let mut now = core.now();
+    let began = *began.get_or_init(|| now);
+    let mut waiting = Waiting::new(core, spec, began, companions);
     let bell = Arc::new(Bell::default());
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
-    let mut turn = match joined {
+    let turn = match joined {
         Joined::Head(turn) => turn,
-        Joined::Behind(place) => for_turn(&mut waiting, place, &bell).await?,
-    };
-    match turn.take_handed() {
-        None => {}
-        Some(Handed::Over(grant)) => return Ok(Arc::new(Hold::new(core, spec, grant, Some(turn)))),
-        Some(Handed::Spent(grant)) => {
-            release(core, spec, &grant, core.now(), waiting.limit()).await;
+        Joined::Behind(place) => {
+            let mut turn = for_turn(&mut waiting, place, &bell).await?;
+            match turn.take_handed() {
+                None => {}
+                Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
+                Some(Handed::Spent(grant)) => {
+                    release(core, spec, &grant, core.now(), waiting.limit()).await;
+                }
+            }
+            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            now = core.now();
+            turn
         }
-    }
-    let mut contender = Contender::new(core, spec, turn, started);
+    };
+    let mut contender = Contender::new(core, spec, turn, began);
     let mut input = Input::Start;
-    // It may have begun long ago, and waited in line or for other locks since: a lease, and a reading of the server's clock,
-    // count from right before the request.
-    let mut now = core.now();
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
@@ -59,7 +63,7 @@ pub(crate) async fn acquire(
                     }
                 };
                 let heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
-                now = heard.received;
+                now = heard.received(core);
                 input = Input::Answered(contender.heed(heard, written, limit));
             }
             Output::Pause(pause) => {
@@ -154,6 +158,7 @@ pub(super) async fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Du
     let renewed = run(core, &spec.item, limit, core.now(), step, |heard| {
         // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
         trouble = heard.source.take().or(trouble.take());
+        heard.received(core)
     })
     .await;
     (renewed.unwrap_or(Renewed::Lost), trouble)
@@ -172,6 +177,8 @@ pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: N
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
         pending = heard.pending.take();
+        // Nothing counts from when an item was deleted, nor from any other moment of this.
+        now
     })
     .await;
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
@@ -201,26 +208,27 @@ impl Drop for Unreleased<'_> {
 pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
     let mut machine = Release::of_nonce(item.clone(), nonce);
     let step = |now, input| machine.step(now, input);
-    let released = run(core, item, core.exchange_limit, core.now(), step, |_| ()).await;
+    let now = core.now();
+    let released = run(core, item, core.exchange_limit, now, step, |_| now).await;
     released.unwrap_or(Released::Failed(Damage::NotSent))
 }
 
-/// Runs a machine that never pauses. `None` where it asks for a pause all the same.
+/// Runs a machine that never pauses. `listen` hears what came of each exchange, and tells the time after it. `None` where the
+/// machine asks for a pause all the same.
 async fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
     limit: Duration,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
-    mut listen: impl FnMut(&mut Heard),
+    mut listen: impl FnMut(&mut Heard) -> Now,
 ) -> Option<T> {
     let mut input = Input::Start;
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
                 let mut heard = exchange(core, item, batch, only_on, limit, now, drop).await;
-                listen(&mut heard);
-                now = heard.received;
+                now = listen(&mut heard);
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(_) => return None,

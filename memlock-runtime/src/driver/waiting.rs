@@ -69,8 +69,8 @@ impl<'a> Waiting<'a> {
         }
         if left.is_zero() {
             // Nobody may hold it, if the head is having trouble with the server.
-            let holder = Some("another caller in this process");
-            let busy = || busy(&self.spec.item, holder, self.waited());
+            let holder = "another caller in this process".to_owned();
+            let busy = || busy(&self.spec.item, Some(holder), self.waited());
             return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
         }
         place.sleeps_until(now.saturating_add(left));
@@ -113,10 +113,10 @@ impl<'a> Waiting<'a> {
     }
 }
 
-pub(crate) fn busy(item: &ItemName, holder: Option<&str>, waited: Duration) -> Error {
+pub(crate) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
     Error::Busy {
         key: item.to_string(),
-        holder: holder.map(str::to_owned),
+        holder,
         waited,
     }
 }

@@ -17,6 +17,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::digits;
+use crate::label::Label;
 use crate::store::{Content, Nonce, Record};
 
 /// The version that this file reads and writes. Any other is [`Content::Foreign`].
@@ -25,7 +26,9 @@ const VERSION: &str = "1";
 /// Writes the line of `record`. Never empty.
 pub(super) fn encode(record: &Record) -> Vec<u8> {
     let full_name = record.full_name.as_deref();
-    let mut line = Vec::with_capacity(80 + record.label.len() + full_name.map_or(0, str::len));
+    let label = record.label.parts();
+    let length = label.iter().map(|part| part.len()).sum::<usize>() + full_name.map_or(0, str::len);
+    let mut line = Vec::with_capacity(80 + length);
     line.extend_from_slice(VERSION.as_bytes());
     line.push(b' ');
     for byte in record.nonce.0.to_be_bytes() {
@@ -40,10 +43,12 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     line.push(b' ');
     digits::push(&mut line, u64::from(record.renewal));
     line.push(b' ');
-    match &*record.label {
-        "" => line.push(b'-'),
-        "-" => line.extend_from_slice(b"%2D"),
-        label => push_encoded(&mut line, label, |c| c == ' '),
+    match label {
+        ["", ..] => line.push(b'-'),
+        ["-", "", ""] => line.extend_from_slice(b"%2D"),
+        parts => parts
+            .iter()
+            .for_each(|part| push_encoded(&mut line, part, |c| c == ' ')),
     }
     if let Some(name) = full_name {
         line.push(b' ');
@@ -71,7 +76,7 @@ fn read(bytes: &[u8]) -> Option<Record> {
         lease: Duration::from_micros(fields.next()?.parse().ok()?),
         renewal: fields.next()?.parse().ok()?,
         label: match fields.next()? {
-            "-" => "".into(),
+            "-" => Label::default(),
             label => decoded(label)?.into(),
         },
         full_name: match fields.next() {

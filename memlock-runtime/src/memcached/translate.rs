@@ -159,7 +159,7 @@ pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &
         (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
         (Awaited::Item, ReturnCode::Va) => match (cas, value) {
             (Some(cas), Some(value)) => Reply::Item {
-                content: record::decode(value),
+                content: Box::new(record::decode(value)),
                 cas,
             },
             _ => return nonsense("no CAS"),
@@ -331,7 +331,7 @@ mod tests {
                 Item,
                 "VA 14 c5 W O7",
                 Reply::Item {
-                    content: Content::Foreign,
+                    content: Box::new(Content::Foreign),
                     cas: cas(5),
                 },
             ),

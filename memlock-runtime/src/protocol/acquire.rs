@@ -16,12 +16,12 @@
 //!                                └─ yes ► Granted
 //! ```
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
 use super::{Answered, Grant, Input, Output, Pause, Spec, Watch, lock_of};
+use crate::label::Label;
 use crate::lease::{Now, slice_of, ttl_of};
 use crate::store::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
 use crate::token::Token;
@@ -56,7 +56,7 @@ pub enum Outcome {
     /// The wait is over, and another holds it.
     Busy {
         /// Who, where that is known.
-        holder: Option<Arc<str>>,
+        holder: Option<Label>,
     },
     /// The server said no.
     Refused(Refusal),
@@ -78,8 +78,8 @@ enum State {
     Looking { with_clock: bool },
     /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
-    /// `[create clock]` is out; the grant is ours, and stands on the TTL alone.
-    MakingClock { grant: Grant },
+    /// `[create clock]` is out; the grant is ours, and stands on the TTL alone. Boxed, since it happens once in a server's life.
+    MakingClock { grant: Box<Grant> },
     /// `[compare-and-delete]` of a grant that came too late is out.
     GivingBack { nonce: Nonce },
     /// `[compare-and-delete]` of an item that an attempt without a reply left behind is out.
@@ -100,7 +100,7 @@ pub struct Acquire {
     started: Option<Now>,
     watch: Option<Watch>,
     outstanding: SmallVec<[Nonce; 2]>,
-    holder: Option<Arc<str>>,
+    holder: Option<Label>,
     has_looked: bool,
     /// When the server's clock was last asked for.
     clock_asked: Option<Duration>,
@@ -197,7 +197,7 @@ impl Acquire {
                         if self.outstanding.contains(&record.nonce) {
                             return self.clear(record.nonce, *cas, instance);
                         }
-                        self.holder = (!record.label.is_empty()).then(|| Arc::clone(&record.label));
+                        self.holder = (!record.label.is_empty()).then(|| record.label.clone());
                         let watch = Watch::observe(self.watch, record, now);
                         self.watch = Some(watch);
                         if watch.left(now).is_zero() {
@@ -336,7 +336,7 @@ impl Acquire {
             // A server whose clock stood still dates the item by it, and nothing shows that without the clock item: the
             // grant would stand on the TTL alone. If it is missing again it has to.
             self.has_made_clock = true;
-            self.state = State::MakingClock { grant };
+            self.state = State::MakingClock { grant: Box::new(grant) };
             return exchange(smallvec![Request::CreateClock], None);
         }
         self.check(now, grant)

@@ -45,10 +45,10 @@ pub use renew::{Renew, Renewed};
 pub use turns::{Claim, Taken, Turns};
 pub use watch::Watch;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
+use crate::label::Label;
 use crate::lease::{Deadline, Now, Reading, slice_of, ttl_of};
 use crate::store::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Replies, Reply};
 use crate::token::Token;
@@ -62,7 +62,7 @@ pub struct Spec {
     /// The lock's item.
     pub item: ItemName,
     /// Who asks, for people.
-    pub label: Arc<str>,
+    pub label: Label,
     /// How long a grant is to be believed in.
     pub timeout: Duration,
     /// The longest pause between two looks at a held lock.
@@ -83,7 +83,7 @@ impl Spec {
             nonce,
             lease: self.lease(),
             renewal,
-            label: Arc::clone(&self.label),
+            label: self.label.clone(),
             full_name: self.item.full().cloned(),
         }
     }
@@ -209,7 +209,7 @@ pub struct Answered {
     pub damage: Option<Damage>,
     /// When the first byte could have left.
     pub sent: Now,
-    /// The best reading of this server's clock, this exchange's own included.
+    /// The best reading of this server's clock, where this exchange read it, too.
     pub best: Option<Reading>,
 }
 

@@ -8,7 +8,7 @@ use super::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Rel
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::memory::Items;
-use crate::store::{Batch, Damage, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
+use crate::store::{Batch, Content, Damage, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
 
 const START: u64 = 1_800_000_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -190,10 +190,10 @@ impl World {
     /// Whose the item is.
     fn holder(&mut self) -> Option<Nonce> {
         match self.items.apply(self.second(), &Request::Read { item: item() }) {
-            Reply::Item {
-                content: crate::store::Content::Lock(record),
-                ..
-            } => Some(record.nonce),
+            Reply::Item { content, .. } => match *content {
+                Content::Lock(record) => Some(record.nonce),
+                Content::Foreign => None,
+            },
             _ => None,
         }
     }

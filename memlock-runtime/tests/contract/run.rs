@@ -153,14 +153,14 @@ impl Run<'_> {
             }
             (Say::There(who, name), Reply::Item { content, cas }) => {
                 assert_eq!(*cas, known(name), "{place}");
-                assert_eq!(*content, Content::Lock(record(key_of(ask), who)), "{place}");
+                assert_eq!(**content, Content::Lock(record(key_of(ask), who)), "{place}");
             }
             (Say::Renumbered(who, name), Reply::Item { content, cas }) => {
-                assert_eq!(*content, Content::Lock(record(key_of(ask), who)), "{place}");
+                assert_eq!(**content, Content::Lock(record(key_of(ask), who)), "{place}");
                 self.call(name, *cas, place);
             }
             (Say::Foreign(name), Reply::Item { content, cas }) => {
-                assert_eq!(*content, Content::Foreign, "{place}");
+                assert_eq!(**content, Content::Foreign, "{place}");
                 self.call(name, *cas, place);
             }
             (Say::Refused, Reply::Refused(refusal)) => {

@@ -1055,12 +1055,9 @@ both must be kept.
         fault: "who stood in line counts its lease from when it joined, and takes the server for one whose clock lags",
         edits: &[Edit {
             file: "driver/blocking.rs",
-            from: "    let mut now = core.now();
-    loop {
-        match contender",
-            to: "    let mut now = started;
-    loop {
-        match contender",
+            from: "            now = core.now();
+            turn",
+            to: "            turn",
         }],
         suites: &[DRIVER],
     },

@@ -1,0 +1,68 @@
+//! What a call of an annotated function takes from the heap: a part of what it costs, and the part that can be counted.
+
+use allocation_counter::measure;
+use memlock::Locks;
+use std::sync::LazyLock;
+
+static LOCKS: LazyLock<Locks> = LazyLock::new(|| Locks::builder().servers("memory:").build().expect("it is in memory"));
+
+/// The lock's name on the server, the hold, and the body's frame. The latter two may outlive the call, in the hands of who
+/// asked for the [`current`](memlock::current) lease; the first is in the hands of all at once.
+const EACH_CALL: u64 = 3;
+
+/// The lock's name to look for, and the inner body's frame.
+const EACH_RE_ENTRY: u64 = 2;
+
+/// How often `call` allocates, when it has been called before. Only what this thread does is counted.
+fn allocations(call: impl Fn()) -> u64 {
+    // The first ones make the locks, a thread's own variables, and room in tables that keep it.
+    call();
+    call();
+    let counted = measure(call);
+    assert_eq!(counted.count_current, 0, "something stays behind");
+    counted.count_total
+}
+
+#[memlock::lock(name = "allocations::whole", locks = &LOCKS)]
+fn whole() {}
+
+#[memlock::lock("fixed", locks = &LOCKS)]
+fn fixed() {}
+
+#[memlock::lock(id, locks = &LOCKS)]
+fn by_number(id: u64) {
+    let _ = id;
+}
+
+#[memlock::lock("account/{id}", locks = &LOCKS)]
+fn by_text(id: u64) -> Result<u64, memlock::Error> {
+    Ok(id)
+}
+
+#[memlock::lock((tenant, id), locks = &LOCKS)]
+fn by_tuple(tenant: &str, id: u64) {
+    let _ = (tenant, id);
+}
+
+#[test]
+fn a_call_allocates_three_times_whatever_its_key() {
+    assert_eq!(allocations(whole), EACH_CALL);
+    assert_eq!(allocations(fixed), EACH_CALL);
+    assert_eq!(allocations(|| by_number(7)), EACH_CALL);
+    assert_eq!(allocations(|| drop(by_text(7))), EACH_CALL);
+    assert_eq!(allocations(|| by_tuple("tenant", 7)), EACH_CALL);
+}
+
+#[memlock::rlock("outer", name = "allocations::nested", locks = &LOCKS)]
+fn outer(depth: u64) {
+    (0..depth).for_each(|_| inner());
+}
+
+#[memlock::rlock("outer", name = "allocations::nested", locks = &LOCKS)]
+fn inner() {}
+
+#[test]
+fn entering_again_allocates_less() {
+    assert_eq!(allocations(|| outer(0)), EACH_CALL);
+    assert_eq!(allocations(|| outer(10)), EACH_CALL + 10 * EACH_RE_ENTRY);
+}
