@@ -3,23 +3,19 @@
 //! memcached must be there; who compares with a server that is not installed is left out.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 use std::{env, iter};
 
-use memlock_testkit::{Daemon, Memcached, unused_port, wait_until};
+use memlock_testkit::{Daemon, Memcached, Postgres, program, unused_port, wait_until};
 
 use crate::contestants::Kind;
 
-/// `PostgreSQL` makes its folder, and starts, in a second or two; on a machine busy with builds it takes longer.
+/// A start takes milliseconds, on a machine busy with builds much longer.
 const START_LIMIT: Duration = Duration::from_secs(30);
-
-/// `PostgreSQL`'s own name for whom it belongs to, and the name of the system's user that its packages make.
-const POSTGRES: &str = "postgres";
 
 /// All servers of one run.
 #[derive(Debug)]
@@ -42,9 +38,6 @@ pub(crate) struct Addresses {
     pub(crate) postgres: Option<String>,
 }
 
-/// A variable of the environment: a folder with programs besides those of the PATH.
-const PROGRAMS: &str = "MEMLOCK_BENCH_PROGRAMS";
-
 const VARIABLES: [&str; 3] = [
     "MEMLOCK_BENCH_MEMCACHED",
     "MEMLOCK_BENCH_REDIS",
@@ -55,7 +48,7 @@ impl Stage {
     pub(crate) fn set(is_quick: bool) -> Stage {
         let folder = Folder::new();
         let redis = Redis::start(&folder.0);
-        let postgres = Postgres::start(&folder.0);
+        let postgres = start_postgres(&folder.0);
         let memcached = Memcached::start();
         let addresses = Addresses {
             memcached: memcached.address(),
@@ -182,61 +175,11 @@ impl Redis {
     }
 }
 
-#[derive(Debug)]
-struct Postgres {
-    port: u16,
-    _process: Daemon,
-}
-
-impl Postgres {
-    fn start(folder: &Path) -> Option<Postgres> {
-        let (server, initdb) = (program("postgres")?, program("initdb")?);
-        let data = folder.join("postgresql");
-        fs::create_dir(&data).expect("a folder for temporary files");
-        // It refuses to run as root: then it runs as the user that its package made, who needs the folder.
-        let user = user();
-        if let Some([uid, gid]) = user {
-            std::os::unix::fs::chown(&data, Some(uid), Some(gid)).expect("root may give a folder away");
-        }
-        let run = |program: &Path| {
-            let mut command = Command::new(program);
-            quiet(&mut command).arg("-D").arg(&data).current_dir(&data);
-            if let Some([uid, gid]) = user {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let made = run(&initdb)
-            .args(["--username", POSTGRES, "--auth", "trust", "--no-sync"])
-            .stderr(Stdio::piped())
-            .output()
-            .expect("initdb can be run");
-        assert!(
-            made.status.success(),
-            "initdb failed: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
-        let port = unused_port();
-        // As it comes: advisory locks write nothing to the disk. A connection for each thread needs more than a hundred.
-        let process = Daemon::start(
-            run(&server)
-                .args(["-h", "127.0.0.1", "-N", "200", "-k"])
-                .arg(&data)
-                .args(["-p", &port.to_string()]),
-        );
-        let postgres = Postgres {
-            port,
-            _process: process,
-        };
-        wait_until("PostgreSQL to start", START_LIMIT, || {
-            postgres::Client::connect(&postgres.address(), postgres::NoTls).is_ok()
-        });
-        Some(postgres)
-    }
-
-    fn address(&self) -> String {
-        format!("host=127.0.0.1 port={} user={POSTGRES} dbname={POSTGRES}", self.port)
-    }
+/// As it comes: advisory locks write nothing to the disk. A connection for each thread needs more than a hundred.
+fn start_postgres(folder: &Path) -> Option<Postgres> {
+    Postgres::start(folder, &["-N", "200"], |address| {
+        postgres::Client::connect(address, postgres::NoTls).is_ok()
+    })
 }
 
 /// Without input and output.
@@ -246,33 +189,4 @@ fn quiet(command: &mut Command) -> &mut Command {
 
 fn is_listened_to(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_err() && TcpStream::connect(("127.0.0.1", port)).is_ok()
-}
-
-/// A program on the PATH, or where `cargo xtask bench` has found one.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path)
-        .chain(env::var_os(PROGRAMS).map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
-    if found.is_none() {
-        eprintln!(
-            "{name} is not on the PATH, so who needs it is left out; \"cargo xtask bench\" installs and finds it"
-        );
-    }
-    found
-}
-
-/// The user and group to run `PostgreSQL` as, where this is root.
-fn user() -> Option<[u32; 2]> {
-    let id = |arguments: &[&str]| -> Option<u32> {
-        let output = Command::new("id").args(arguments).output().ok()?;
-        let mut text = String::new();
-        output.stdout.as_slice().read_to_string(&mut text).ok()?;
-        text.trim().parse().ok()
-    };
-    if id(&["-u"]) != Some(0) {
-        return None;
-    }
-    Some([id(&["-u", POSTGRES])?, id(&["-g", POSTGRES])?])
 }

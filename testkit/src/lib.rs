@@ -11,7 +11,8 @@
 //! | any server | [`Memcached::shared`] |
 //! | a server that hangs, dies, comes back | [`Memcached::pause`], [`Memcached::kill`], [`Memcached::restart`] |
 //! | a port that refuses connections | [`unused_port`] |
-//! | another server's process | [`Daemon`] |
+//! | a `PostgreSQL` of your own | [`Postgres::start`] |
+//! | another server's process | [`Daemon`], [`program`] |
 //! | a second process | [`Peer`], and [`Parent`] inside it |
 //! | to wait for something | [`wait_until`] |
 
@@ -19,6 +20,7 @@ mod daemon;
 mod memcached;
 mod peer;
 mod port;
+mod postgres;
 mod signal;
 mod until;
 mod watchdog;
@@ -27,4 +29,5 @@ pub use daemon::Daemon;
 pub use memcached::Memcached;
 pub use peer::{Parent, Peer, PeerBuilder};
 pub use port::unused_port;
+pub use postgres::{Postgres, program};
 pub use until::wait_until;

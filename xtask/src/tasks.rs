@@ -44,7 +44,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     let programs = programs.as_deref().and_then(Path::to_str);
     let variables: Vec<(&str, &str)> = programs
         .iter()
-        .map(|folder| ("MEMLOCK_BENCH_PROGRAMS", *folder))
+        .map(|folder| ("MEMLOCK_TESTKIT_PROGRAMS", *folder))
         .collect();
     let mut command = vec!["run", "--release", "--package", "memlock-bench", "--"];
     command.extend(arguments.iter().map(String::as_str));
