@@ -8,6 +8,8 @@ mod expand;
 mod fallback;
 mod function;
 mod key;
+#[cfg(test)]
+mod messages;
 mod options;
 mod returns;
 mod text;

@@ -1,7 +1,6 @@
 //! Other attributes beside ours, and executors with threads.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use memlock::{Error, lock, rlock};
@@ -148,13 +147,13 @@ fn instrument_above_and_below() {
 #[lock("k", name = "tokio-above", locks = &LOCKS)]
 async fn a_test_above() {
     assert_eq!(held(), ["tokio-above:k"]);
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    pause().await;
 }
 
 #[lock("k", name = "tokio-below", locks = &LOCKS)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_test_below() -> Result<(), Error> {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    pause().await;
     hard().await.expect_err("no server");
     Ok(())
 }

@@ -25,4 +25,7 @@ fn unknown_choice() {}
 #[memlock::lock("k", crate = "other")]
 fn quoted_path() {}
 
+#[memlock::lock(name: "other")]
+fn colon_and_no_key() {}
+
 fn main() {}
