@@ -4,7 +4,8 @@
 //! `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
 //!
 //! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2). Each contender is a
-//! process: now and then its lock is handed over inside it, to somebody with another timeout.
+//! process: now and then its lock is handed over inside it, to somebody with another timeout, or reserved for a while, and then
+//! claimed by the one for whom it was reserved, or not.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -77,6 +78,11 @@ enum Doing {
     Acquiring(Acquire),
     Holding(Grant),
     Renewing(Renew),
+    /// The lease is being made a short one, for a retry.
+    Reserving(Renew),
+    Reserved(Grant),
+    /// The retry has come.
+    Claiming(Renew),
     Releasing(Release),
 }
 
@@ -369,9 +375,31 @@ impl World {
                 self.contenders[contender].timeout = timeout;
                 let token = grant.token;
                 match grant.hand_over(timeout, at(self.now)) {
-                    Handed::Over(next) => self.handed_over(contender, token, next),
+                    Handed::Over(next) => self.passed_on(contender, "handed over", token, next),
                     Handed::Spent(grant) => panic!("it was handed over at once: {grant:?}"),
                 }
+            }
+            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
+                let timeout = self.lease / self.dice.u32(1..8);
+                self.contenders[contender].timeout = timeout;
+                let grant = grant.reserve(timeout, at(self.now));
+                self.contenders[contender].believes = Some(grant.clone());
+                self.contenders[contender].doing = Doing::Reserving(Renew::shorten(self.spec(contender), grant));
+                self.step(contender, Input::Start);
+            }
+            Doing::Reserved(grant) => {
+                self.contenders[contender].timeout = self.lease / self.dice.u32(1..4);
+                self.contenders[contender].doing = if self.chance(700) {
+                    Doing::Claiming(Renew::new(self.spec(contender), grant))
+                } else if self.chance(500) {
+                    self.contenders[contender].believes = None;
+                    Doing::Releasing(Release::of_grant(self.item.clone(), &grant, at(self.now)))
+                } else {
+                    // Its process ends: what is reserved is left to its end.
+                    self.contenders[contender].believes = None;
+                    return self.rest(contender, "abandoned");
+                };
+                self.step(contender, Input::Start);
             }
             Doing::Holding(grant) => {
                 self.contenders[contender].doing = if self.chance(300) {
@@ -423,6 +451,41 @@ impl World {
                     self.go_on(contender, output);
                 }
             },
+            Doing::Reserving(mut machine) => match machine.step(now, input) {
+                Output::Done(Renewed::Renewed(grant) | Renewed::Failed(grant, _)) => self.reserved(contender, grant),
+                Output::Done(Renewed::Lost | Renewed::RanOut) => {
+                    self.contenders[contender].believes = None;
+                    self.rest(contender, "lost");
+                }
+                output => {
+                    self.contenders[contender].doing = Doing::Reserving(machine);
+                    self.go_on(contender, output);
+                }
+            },
+            Doing::Claiming(mut machine) => match machine.step(now, input) {
+                Output::Done(Renewed::Renewed(grant)) => {
+                    let token = grant.token;
+                    match grant.clone().claim() {
+                        Some(grant) => self.passed_on(contender, "claimed", token, grant),
+                        None => self.hold(contender, grant),
+                    }
+                }
+                // It may be there yet.
+                Output::Done(Renewed::Failed(grant, _)) => {
+                    self.contenders[contender].believes = None;
+                    self.contenders[contender].doing =
+                        Doing::Releasing(Release::of_grant(self.item.clone(), &grant, now));
+                    self.step(contender, Input::Start);
+                }
+                Output::Done(Renewed::Lost | Renewed::RanOut) => {
+                    self.contenders[contender].believes = None;
+                    self.rest(contender, "came too late");
+                }
+                output => {
+                    self.contenders[contender].doing = Doing::Claiming(machine);
+                    self.go_on(contender, output);
+                }
+            },
             Doing::Releasing(mut machine) => match machine.step(now, input) {
                 Output::Done(released) => {
                     let cleaned = self.contenders[contender].cleaning.take();
@@ -438,7 +501,7 @@ impl World {
                     self.go_on(contender, output);
                 }
             },
-            Doing::Resting | Doing::Holding(_) => panic!("nobody to step"),
+            Doing::Resting | Doing::Holding(_) | Doing::Reserved(_) => panic!("nobody to step"),
         }
     }
 
@@ -465,12 +528,13 @@ impl World {
         self.believe(contender, grant);
     }
 
-    fn handed_over(&mut self, contender: usize, before: Token, grant: Grant) {
-        *self.outcomes.entry("handed over").or_default() += 1;
+    /// To another holder of the same process, under the same grant.
+    fn passed_on(&mut self, contender: usize, how: &'static str, before: Token, grant: Grant) {
+        *self.outcomes.entry(how).or_default() += 1;
         if !self.may_have_two_holders() {
             return self.granted(contender, grant);
         }
-        // The server has forgotten who holds it, and may have granted it anew. A hand-over under the old grant then has a
+        // The server has forgotten who holds it, and may have granted it anew. A holder under the old grant then has a
         // lower token, and the resource refuses it.
         assert!(before < grant.token, "S2 within one grant");
         self.believe(contender, grant);
@@ -498,6 +562,14 @@ impl World {
         }
         self.contenders[contender].round += 1;
         self.wake_in(contender, body);
+    }
+
+    fn reserved(&mut self, contender: usize, grant: Grant) {
+        let longest = self.contenders[contender].timeout * 3 / 2;
+        self.contenders[contender].doing = Doing::Reserved(grant);
+        self.contenders[contender].round += 1;
+        let pause = longest.mul_f64(self.dice.f64().powi(3));
+        self.wake_in(contender, pause);
     }
 
     fn rest(&mut self, contender: usize, outcome: &'static str) {
@@ -538,16 +610,22 @@ fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
         }
         Err(_) => 1..=runs,
     };
-    let (mut grants, mut handed_over) = (0, 0);
+    let (mut grants, mut handed_over, mut claimed) = (0, 0, 0);
     for seed in seeds {
         let world = std::panic::catch_unwind(|| World::new(seed, weather, lease).run());
         let Ok(world) = world else {
             panic!("seed {seed} fails in {weather:?}: run it alone with MEMLOCK_SEED={seed}")
         };
         grants += world.grants;
-        handed_over += world.outcomes.get("handed over").copied().unwrap_or_default();
+        let number = |outcome| world.outcomes.get(outcome).copied().unwrap_or_default();
+        handed_over += number("handed over");
+        claimed += number("claimed");
     }
     assert!(handed_over > grants / 20, "{handed_over} of {grants} were hand-overs");
+    assert!(
+        claimed > grants / 40,
+        "{claimed} of {grants} were claims of a reservation"
+    );
     grants
 }
 

@@ -10,7 +10,7 @@
 //! | machine | moves by | ends in |
 //! |---|---|---|
 //! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
-//! | [`Renew`] | `[clock, compare-and-set]` | a later deadline, `Lost`, or `Failed` (nothing learned; the old deadline stands) |
+//! | [`Renew`] | `[clock, compare-and-set]` | a later deadline (of a *reservation*: a shorter lease in the item), `Lost`, or `Failed` (nothing learned; the old deadline stands) |
 //! | [`Release`] | `compare-and-delete` | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
 //!
 //! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are
@@ -26,6 +26,8 @@
 //! * The lease in the item is longer than its holder's `timeout`, by a slice. While that lasts the lock may be handed over
 //!   inside the process, without the server's knowing: each holder has a higher token and a deadline of its own, and no
 //!   deadline is beyond the end of the lease in the item, which is all that anyone else goes by.
+//! * A lease in the item gets shorter only in a reservation, and only after its holder has stopped believing in more; the TTL
+//!   that goes with it does not.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
 //!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
 
@@ -134,6 +136,26 @@ impl Grant {
     /// Whether its holder may hand it over, instead of releasing it, to one who asks for `timeout`.
     pub fn may_be_handed_over(&self, timeout: Duration, now: Now) -> bool {
         now.instant < self.slice_ends && self.end.remaining(now) >= timeout && self.token.next().is_some()
+    }
+
+    /// Keeps it for a retry, for `length` from now at the most. From here on nobody believes in more: so an item that tells
+    /// the shorter lease may be taken over after it, whether or not this process hears that it was written.
+    #[must_use]
+    pub fn reserve(self, length: Duration, now: Now) -> Grant {
+        let deadline = self.deadline.of_holder(now, length);
+        Grant {
+            deadline,
+            end: deadline,
+            // It is kept for one caller, and passed on to no other in this process.
+            slice_ends: now.instant,
+            ..self
+        }
+    }
+
+    /// Makes it, once it was renewed, that of the caller for whom it was reserved: another holder, with a higher token.
+    pub fn claim(self) -> Option<Grant> {
+        let token = self.token.next()?;
+        Some(Grant { token, ..self })
     }
 
     /// Takes it over from a holder that believes in it no more, for one who asks for `timeout` and begins now.

@@ -1,6 +1,6 @@
 //! Renewing a lease: compare-and-set of the same grant with a higher renewal number. It never creates.
 //!
-//! Who moves it: whoever keeps the lease alive. Invariant: the renewal number rises with every *attempt*, so a watcher
+//! Who moves it: whoever keeps the lease alive, or makes a short one of it, a *reservation*. Invariant: the renewal number rises with every *attempt*, so a watcher
 //! that has seen a number never sees it again with another meaning, whatever became of the replies.
 //!
 //! ```text
@@ -18,7 +18,7 @@ use crate::store::{Damage, Record, Reply, Request};
 /// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Renewed {
-    /// The lease was extended.
+    /// It is written down.
     Renewed(Grant),
     /// The lease is over: the item is gone or another's.
     Lost,
@@ -26,6 +26,16 @@ pub enum Renewed {
     RanOut,
     /// Nothing was learned: the old deadline stands, and it may be tried again.
     Failed(Grant, Damage),
+}
+
+/// What the item is to tell afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Aim {
+    /// The lease that the spec asks for, from now, or a longer one that it tells already.
+    Extend,
+    /// The timeout that the spec asks for, and no more: whoever watches it waits no longer. The grant was
+    /// [reserved](Grant::reserve) before, so nobody believes in more than that.
+    Shorten,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,16 +53,28 @@ enum State {
 pub struct Renew {
     spec: Spec,
     grant: Grant,
+    aim: Aim,
     state: State,
     reads: u8,
 }
 
 impl Renew {
-    /// Renews `grant`, which was given for `spec`.
+    /// Renews `grant` for `spec`.
     pub fn new(spec: Spec, grant: Grant) -> Renew {
+        Renew::aimed(Aim::Extend, spec, grant)
+    }
+
+    /// Writes down that `grant` lasts for the timeout of `spec` only, for which it was [reserved](Grant::reserve). Its deadline
+    /// stays as it is.
+    pub fn shorten(spec: Spec, grant: Grant) -> Renew {
+        Renew::aimed(Aim::Shorten, spec, grant)
+    }
+
+    fn aimed(aim: Aim, spec: Spec, grant: Grant) -> Renew {
         Renew {
             spec,
             grant,
+            aim,
             state: State::Ready,
             reads: 0,
         }
@@ -67,7 +89,10 @@ impl Renew {
                 (Some(Reply::Stored(cas)), Some(instance)) => {
                     self.grant.cas = *cas;
                     self.grant.instance = instance;
-                    self.extend(now, &answered);
+                    match self.aim {
+                        Aim::Extend => self.extend(now, &answered),
+                        Aim::Shorten => self.grant.lease = self.spec.timeout,
+                    }
                     self.end(Renewed::Renewed(self.grant.clone()))
                 }
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
@@ -102,11 +127,18 @@ impl Renew {
         self.state = State::Writing;
         self.grant.renewals += 1;
         let item = self.spec.item.clone();
-        // The grant may have been made for a longer timeout than its present holder's. Its lease never gets shorter: then
-        // the server's expiry only moves forward, and what was believed before holds whatever becomes of this.
-        self.grant.lease = self.grant.lease.max(self.spec.lease());
+        let lease = match self.aim {
+            // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter:
+            // then the server's expiry only moves forward, and what was believed before holds whatever becomes of this.
+            Aim::Extend => {
+                self.grant.lease = self.grant.lease.max(self.spec.lease());
+                self.grant.lease
+            }
+            // Until it is known to be stored, whoever watches for this process's own waiters counts on the longer one.
+            Aim::Shorten => self.spec.timeout,
+        };
         let record = Record {
-            lease: self.grant.lease,
+            lease,
             ..self.spec.record(self.grant.nonce, self.grant.renewals)
         };
         let replace = Request::Replace {

@@ -160,7 +160,10 @@ impl World {
     }
 
     fn renew(&mut self, grant: &Grant) -> Renewed {
-        let mut machine = Renew::new(spec(), grant.clone());
+        self.run_renew(&mut Renew::new(spec(), grant.clone()))
+    }
+
+    fn run_renew(&mut self, machine: &mut Renew) -> Renewed {
         let mut input = Input::Start;
         loop {
             match machine.step(self.at(), input) {
@@ -189,9 +192,13 @@ impl World {
 
     /// Whose the item is.
     fn holder(&mut self) -> Option<Nonce> {
+        self.record().map(|record| record.nonce)
+    }
+
+    fn record(&mut self) -> Option<Record> {
         match self.items.apply(self.second(), &Request::Read { item: item() }) {
             Reply::Item { content, .. } => match *content {
-                Content::Lock(record) => Some(record.nonce),
+                Content::Lock(record) => Some(record),
                 Content::Foreign => None,
             },
             _ => None,
@@ -908,4 +915,97 @@ fn a_release_without_a_reply_says_so_and_can_be_done_again() {
         );
         assert_eq!(world.holder(), None);
     }
+}
+
+#[test]
+fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
+    const RESERVE: Duration = Duration::from_secs(1);
+    let reserving = || Spec {
+        timeout: RESERVE,
+        ..spec()
+    };
+    for fate in [Fate::Fine, Fate::Executed(Damage::Late), Fate::Swallowed(Damage::Late)] {
+        let mut world = World::new();
+        let grant = world.granted();
+        world.now += Duration::from_secs(2);
+        let asked = world.at();
+        let reserved = grant.reserve(RESERVE, asked);
+        assert_eq!(reserved.deadline.remaining(asked), RESERVE, "before it is sent");
+        assert_eq!(reserved.end, reserved.deadline);
+        assert!(!reserved.may_be_handed_over(Duration::from_millis(1), asked));
+
+        // Another process has watched the holder all the time.
+        let mut waiter = Acquire::new(spec(), None, false);
+        assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+        world.fates = vec![fate];
+        let mut shorten = Renew::shorten(reserving(), reserved.clone());
+        let reserved = match world.run_renew(&mut shorten) {
+            Renewed::Renewed(grant) => {
+                assert_eq!(grant.lease, RESERVE, "what this process's own waiters go by");
+                grant
+            }
+            Renewed::Failed(grant, _) => {
+                assert_eq!(grant.lease, spec().lease(), "it may not have been written");
+                grant
+            }
+            over => panic!("{over:?}"),
+        };
+        assert_eq!(
+            reserved.deadline.ends(),
+            asked.instant + RESERVE,
+            "it counts from before it is sent, and a proof adds nothing"
+        );
+        let is_written = !matches!(fate, Fate::Swallowed(_));
+        let Some(record) = world.record() else {
+            panic!("it is still there")
+        };
+        assert_eq!((record.nonce, record.renewal), (reserved.nonce, u32::from(is_written)));
+        assert_eq!(record.lease, if is_written { RESERVE } else { spec().lease() });
+
+        // Nobody comes for it. The other takes it over when it is over, and not before.
+        assert_eq!(
+            world.run(&mut waiter, Input::Woke, 1),
+            None,
+            "a look at what is written"
+        );
+        let wait = if is_written { RESERVE } else { spec().lease() };
+        world.now = asked.instant + wait;
+        assert_eq!(
+            world.run(&mut waiter, Input::Woke, 0),
+            None,
+            "it may be believed in yet"
+        );
+        world.now += wait / 4;
+        let taken = world.run(&mut waiter, Input::Woke, 0);
+        assert!(matches!(taken, Some(Outcome::Granted(_))), "{taken:?}");
+        assert!(reserved.deadline.has_passed(world.at()));
+    }
+}
+
+#[test]
+fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
+    let mut world = World::new();
+    let grant = world.granted();
+    let reserved = grant.clone().reserve(Duration::from_secs(1), world.at());
+    let short = Spec {
+        timeout: Duration::from_secs(1),
+        ..spec()
+    };
+    let Renewed::Renewed(reserved) = world.run_renew(&mut Renew::shorten(short, reserved)) else {
+        panic!("it was there");
+    };
+    world.now += Duration::from_millis(900);
+    let claimed = world.at();
+    let Renewed::Renewed(renewed) = world.renew(&reserved) else {
+        panic!("it was reserved");
+    };
+    let claim = renewed.claim().expect("there is a higher token");
+    assert!(claim.token > grant.token);
+    assert_eq!(claim.deadline.ends(), claimed.instant + TIMEOUT);
+    assert_eq!(world.record().map(|record| record.lease), Some(spec().lease()));
+
+    // Too late is too late, although the item is there yet.
+    let reserved = claim.reserve(Duration::from_secs(1), world.at());
+    world.now += Duration::from_secs(1);
+    assert_eq!(world.renew(&reserved), Renewed::RanOut);
 }
