@@ -152,10 +152,12 @@ impl Grant {
         }
     }
 
-    /// Makes it, once it was renewed, that of the caller for whom it was reserved: another holder, with a higher token.
-    pub fn claim(self) -> Option<Grant> {
+    /// Makes it, once it was renewed for `timeout`, that of the caller for whom it was reserved: another holder, with a higher
+    /// token. `None`, and it is to be released: the proof came so late that the lease is half over, as with any grant, or
+    /// there is no higher token.
+    pub fn claim(self, timeout: Duration, now: Now) -> Option<Grant> {
         let token = self.token.next()?;
-        Some(Grant { token, ..self })
+        (self.deadline.remaining(now) >= timeout / 2).then_some(Grant { token, ..self })
     }
 
     /// Takes it over from a holder that believes in it no more, for one who asks for `timeout` and begins now.

@@ -999,10 +999,15 @@ fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
     let Renewed::Renewed(renewed) = world.renew(&reserved) else {
         panic!("it was reserved");
     };
-    let claim = renewed.claim().expect("there is a higher token");
+    let claim = renewed.clone().claim(TIMEOUT, world.at()).expect("it is fresh");
     assert!(claim.token > grant.token);
     assert_eq!(claim.deadline.ends(), claimed.instant + TIMEOUT);
     assert_eq!(world.record().map(|record| record.lease), Some(spec().lease()));
+
+    // The proof was heard of when half of the lease was over: another may be let in soon.
+    let mut late = claimed;
+    late.instant += TIMEOUT / 2 + Duration::from_millis(1);
+    assert_eq!(renewed.claim(TIMEOUT, late), None);
 
     // Too late is too late, although the item is there yet.
     let reserved = claim.reserve(Duration::from_secs(1), world.at());
