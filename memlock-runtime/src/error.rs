@@ -58,6 +58,30 @@ pub enum Error {
         key: String,
     },
 
+    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another: what its caller has
+    /// read of the database will be out of date. Roll back, and start the transaction again; outside of a
+    /// [transaction](crate::transaction()) the lock is reserved for that.
+    #[error("lock `{key}` was held by another{}, and what was read before is out of date: roll back and start again", Since(*waited))]
+    #[non_exhaustive]
+    Conflict {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// For how long this caller waited until it was free; zero in a transaction, where nothing waits.
+        waited: Duration,
+    },
+
+    /// A [transaction](crate::transaction()) met a conflict in each of its attempts.
+    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {source}", Seconds(*took))]
+    #[non_exhaustive]
+    GaveUp {
+        /// How often it was attempted.
+        attempts: u32,
+        /// How long that took altogether.
+        took: Duration,
+        /// The last conflict.
+        source: Source,
+    },
+
     /// A setting or an option is wrong; the message says which and what to do.
     #[error("memlock: {message}")]
     #[non_exhaustive]
@@ -88,6 +112,12 @@ impl Error {
         matches!(self, Error::Reentered { .. })
     }
 
+    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. It is to be
+    /// rolled back, and may be started again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Conflict { .. } | Error::GaveUp { .. })
+    }
+
     /// Whether a setting or an option is wrong.
     pub fn is_config(&self) -> bool {
         matches!(self, Error::Config { .. })
@@ -109,7 +139,9 @@ impl From<Error> for io::Error {
             Error::Busy { .. } => io::ErrorKind::TimedOut,
             Error::Unavailable { .. } => io::ErrorKind::NotConnected,
             Error::Config { .. } => io::ErrorKind::InvalidInput,
-            Error::Lost { .. } | Error::Reentered { .. } => io::ErrorKind::Other,
+            Error::Lost { .. } | Error::Reentered { .. } | Error::Conflict { .. } | Error::GaveUp { .. } => {
+                io::ErrorKind::Other
+            }
         };
         io::Error::new(kind, error)
     }
@@ -134,6 +166,17 @@ struct Seconds(Duration);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+struct Since(Duration);
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() {
+            return Ok(());
+        }
+        write!(f, " for {}", Seconds(self.0))
     }
 }
 
@@ -168,6 +211,31 @@ mod tests {
                 .get_ref()
                 .is_some_and(|inner| inner.downcast_ref::<Error>().is_some_and(Error::is_busy))
         );
+    }
+
+    #[test]
+    fn a_conflict_says_how_often_and_how_long_it_was_tried() {
+        let conflict = |waited| Error::Conflict {
+            key: "k".into(),
+            waited: Duration::from_millis(waited),
+        };
+        assert!(conflict(0).to_string().starts_with("lock `k` was held by another, and"));
+        assert!(
+            conflict(1500)
+                .to_string()
+                .starts_with("lock `k` was held by another for 1.500 s, and")
+        );
+        let gave_up = Error::GaveUp {
+            attempts: 3,
+            took: Duration::from_secs(2),
+            source: Arc::new(conflict(0)),
+        };
+        let text = gave_up.to_string();
+        assert!(
+            text.starts_with("a conflict in each of 3 attempts, over 2.000 s; the last one: lock `k`"),
+            "{text}"
+        );
+        assert!(gave_up.is_conflict() && !busy().is_conflict());
     }
 
     #[test]

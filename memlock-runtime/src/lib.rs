@@ -24,6 +24,7 @@
 mod background;
 mod clock;
 mod config;
+mod conflict;
 mod current;
 mod driver;
 mod entry;
@@ -44,6 +45,7 @@ mod token;
 mod worker;
 
 pub use config::Builder;
+pub use conflict::{Conflict, is_conflict};
 pub use current::{CallTree, current};
 pub use entry::OnUnavailable;
 pub use error::{Error, Source};

@@ -1,0 +1,205 @@
+//! What is a conflict: an error that says that a transaction has worked on data which another has changed meanwhile, so that
+//! it is to be rolled back and may be started again.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// An error type that says itself which of its values are conflicts.
+///
+/// [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) asks it, where it is implemented, and
+/// [`Transaction::run`](crate::Transaction::run) does in any case.
+///
+/// ```
+/// # use memlock_runtime as memlock;
+/// #[derive(Debug, thiserror::Error)]
+/// enum CatalogError {
+///     #[error("another has changed the catalogue")]
+///     Changed,
+///     #[error(transparent)]
+///     Lock(#[from] memlock::Error),
+///     #[error("no such document")]
+///     Missing,
+/// }
+///
+/// impl memlock::Conflict for CatalogError {
+///     fn is_conflict(&self) -> bool {
+///         // What lies below: memlock's own conflicts, and with its features those of the databases.
+///         matches!(self, CatalogError::Changed) || memlock::is_conflict(self)
+///     }
+/// }
+/// ```
+pub trait Conflict {
+    /// Whether the transaction that met this error is to be rolled back, and may be started again.
+    fn is_conflict(&self) -> bool;
+}
+
+/// Whether `error`, or one of those that it names as its [source](StdError::source), is a conflict: one of memlock's
+/// ([`Error::is_conflict`]), or one of a database whose feature is switched on:
+///
+/// | feature | conflicts |
+/// |---|---|
+/// | `rusqlite` | `SQLITE_BUSY_SNAPSHOT` (517), and `SQLITE_BUSY` (5), which a reader whose snapshot is old meets at once when it writes |
+/// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); of SQLite the same as above |
+/// | `tokio-postgres` | SQLSTATE 40001 and 40P01 (also of the crate `postgres`) |
+///
+/// It sees through [`io::Error`] and shared errors (`Arc`), which leave out of their sources what they are made of.
+pub fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if is_conflict_itself(error) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn is_conflict_itself(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return error.is_conflict();
+    }
+    if let Some(error) = error.downcast_ref::<Arc<Error>>() {
+        return error.is_conflict();
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return error.get_ref().is_some_and(|inner| is_conflict(inner));
+    }
+    if let Some(error) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
+        return is_conflict(&**error);
+    }
+    is_conflict_of_a_database(error)
+}
+
+/// `SQLITE_BUSY`: of a transaction that has read before it writes, while another writes.
+#[cfg(any(feature = "rusqlite", feature = "sqlx"))]
+const SQLITE_BUSY: i32 = 5;
+
+/// `SQLITE_BUSY_SNAPSHOT`: another has written since this transaction began to read.
+#[cfg(any(feature = "rusqlite", feature = "sqlx"))]
+const SQLITE_BUSY_SNAPSHOT: i32 = 517;
+
+/// Serialization failure and deadlock: <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
+#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+const SQLSTATES: [&str; 2] = ["40001", "40P01"];
+
+#[allow(
+    clippy::missing_const_for_fn,
+    unused_variables,
+    reason = "without features there is nothing to look at"
+)]
+fn is_conflict_of_a_database(error: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "rusqlite")]
+    if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
+        return [SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].contains(&failure.extended_code);
+    }
+    #[cfg(feature = "sqlx")]
+    if let Some(sqlx_core::Error::Database(failure)) = error.downcast_ref() {
+        let codes = [SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].map(|code| code.to_string());
+        return failure
+            .code()
+            .is_some_and(|code| SQLSTATES.contains(&code.as_ref()) || codes.iter().any(|busy| *busy == code));
+    }
+    #[cfg(feature = "tokio-postgres")]
+    if let Some(failure) = error.downcast_ref::<tokio_postgres::Error>() {
+        return failure.code().is_some_and(|state| SQLSTATES.contains(&state.code()));
+    }
+    false
+}
+
+impl Conflict for Error {
+    fn is_conflict(&self) -> bool {
+        Error::is_conflict(self)
+    }
+}
+
+macro_rules! by_source {
+    ($($(#[$condition:meta])* $error:ty => $as_error:expr;)*) => {$(
+        /// Searches its sources: see [`is_conflict`].
+        $(#[$condition])*
+        impl Conflict for $error {
+            fn is_conflict(&self) -> bool {
+                let as_error: fn(&$error) -> &(dyn StdError + 'static) = $as_error;
+                is_conflict(as_error(self))
+            }
+        }
+    )*};
+}
+by_source! {
+    io::Error => |error| error;
+    Box<dyn StdError> => |error| error.as_ref();
+    Box<dyn StdError + Send + Sync> => |error| error.as_ref();
+    #[cfg(feature = "rusqlite")]
+    rusqlite::Error => |error| error;
+    #[cfg(feature = "sqlx")]
+    sqlx_core::Error => |error| error;
+    #[cfg(feature = "tokio-postgres")]
+    tokio_postgres::Error => |error| error;
+    #[cfg(feature = "anyhow")]
+    anyhow::Error => |error| error.as_ref();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn conflict() -> Error {
+        Error::Conflict {
+            key: "k".into(),
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Something above something else.
+    #[derive(Debug)]
+    struct Above<T>(T);
+
+    impl<T> fmt::Display for Above<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("above")
+        }
+    }
+
+    impl<T: StdError + 'static> StdError for Above<T> {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_conflict_is_found_however_deep_and_however_wrapped() {
+        let shared: Arc<dyn StdError + Send + Sync> = Arc::new(Above(conflict()));
+        let found: [&dyn StdError; 6] = [
+            &conflict(),
+            &Above(Above(conflict())),
+            &io::Error::from(conflict()),
+            &Above(io::Error::other(Above(conflict()))),
+            &Above(Arc::new(conflict())),
+            &Above(shared),
+        ];
+        for error in found {
+            assert!(is_conflict(error), "{error:?}");
+        }
+        let boxed: Box<dyn StdError + Send + Sync> = Box::new(Above(conflict()));
+        assert!(boxed.is_conflict());
+    }
+
+    #[test]
+    fn other_errors_are_none() {
+        let config = || Error::config("wrong");
+        let none: [&dyn StdError; 4] = [
+            &config(),
+            &Above(config()),
+            &io::Error::other("text"),
+            &io::Error::from(io::ErrorKind::NotFound),
+        ];
+        for error in none {
+            assert!(!is_conflict(error), "{error:?}");
+        }
+    }
+}
