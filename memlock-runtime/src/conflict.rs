@@ -2,6 +2,7 @@
 //! it is to be rolled back and may be started again.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -109,6 +110,38 @@ fn is_conflict_of_a_database(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
+/// Whether what a body returned is a conflict.
+pub trait Judge<R> {
+    /// Looks at it.
+    fn is_conflict(&self, returned: &R) -> bool;
+}
+
+/// Of a body that is under no `zlock`.
+#[derive(Debug, Clone, Copy)]
+pub struct NoConflict;
+
+impl<R> Judge<R> for NoConflict {
+    fn is_conflict(&self, _: &R) -> bool {
+        false
+    }
+}
+
+/// As a function of its error tells.
+#[derive(Clone, Copy)]
+pub struct Told<F>(pub(crate) F);
+
+impl<F> fmt::Debug for Told<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl<T, E, F: Fn(&E) -> bool> Judge<Result<T, E>> for Told<F> {
+    fn is_conflict(&self, returned: &Result<T, E>) -> bool {
+        returned.as_ref().is_err_and(&self.0)
+    }
+}
+
 impl Conflict for Error {
     fn is_conflict(&self) -> bool {
         Error::is_conflict(self)
@@ -143,7 +176,6 @@ by_source! {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt;
     use std::time::Duration;
 
     use super::*;

@@ -25,6 +25,7 @@ use crate::entry::Kind;
 use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::ItemName;
+use crate::scope::Scope;
 
 thread_local! {
     // Never dropped, and so there to the end: a thread's other locals may call annotated functions when they are dropped.
@@ -55,24 +56,44 @@ impl Current {
 #[derive(Debug)]
 pub(crate) struct Frame {
     outer: Option<Arc<Frame>>,
-    kind: Kind,
-    /// What it runs under; `None` where it runs unlocked.
-    lease: Option<Lease>,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    /// An annotated function, and what it runs under; `None` where it runs unlocked.
+    Function { kind: Kind, lease: Option<Lease> },
+    /// A transaction's closure.
+    Transaction(Arc<Scope>),
 }
 
 impl Frame {
-    /// A body that runs under `lease`, called by the one whose frame is `outer`.
+    /// A function that runs under `lease`, called by the body whose frame is `outer`.
     pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
-        Arc::new(Frame { outer, kind, lease })
+        let running = Running::Function { kind, lease };
+        Arc::new(Frame { outer, running })
+    }
+
+    /// The closure of a transaction, called by the body whose frame is `outer`.
+    pub(crate) fn of_transaction(outer: Option<Arc<Frame>>, scope: &Arc<Scope>) -> Arc<Frame> {
+        let running = Running::Transaction(Arc::clone(scope));
+        Arc::new(Frame { outer, running })
+    }
+
+    fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
+        std::iter::successors(frame, |frame| frame.outer.as_ref())
     }
 
     pub(crate) fn lease(&self) -> Option<&Lease> {
-        self.lease.as_ref()
+        match &self.running {
+            Running::Function { lease, .. } => lease.as_ref(),
+            Running::Transaction(_) => None,
+        }
     }
 
     /// The error of a body whose lease did not last.
     pub(crate) fn lost(&self) -> Option<Error> {
-        self.lease.as_ref().and_then(|lease| lease.check().err())
+        self.lease().and_then(|lease| lease.check().err())
     }
 }
 
@@ -91,7 +112,11 @@ pub(crate) struct Found {
 
 /// Begins a synchronous body that runs under `lease`.
 pub(crate) fn push(kind: Kind, lease: Option<Lease>) -> Entered {
-    let frame = Frame::new(here(), kind, lease);
+    enter(Frame::new(here(), kind, lease))
+}
+
+/// Begins what runs synchronously in `frame`.
+pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
     let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
     Entered { frame, before }
 }
@@ -133,21 +158,27 @@ pub(crate) fn here() -> Option<Arc<Frame>> {
 
 /// The lock on `item`, if a body of the call tree that ends in `frame` holds it.
 pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<Found> {
-    let mut next = frame;
-    while let Some(frame) = next {
-        let holds = frame.lease.as_ref().map(Lease::holds).unwrap_or_default();
-        let held = holds
-            .iter()
-            .find(|hold| Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released());
-        if let Some(hold) = held {
-            return Some(Found {
-                hold: Arc::clone(hold),
-                kind: frame.kind,
-            });
-        }
-        next = frame.outer.as_ref();
-    }
-    None
+    Frame::outward(frame).find_map(|frame| {
+        let (kind, hold) = match &frame.running {
+            Running::Function { kind, lease } => {
+                let holds = lease.as_ref().map(Lease::holds).unwrap_or_default();
+                let is_it = |hold: &&Arc<Hold>| {
+                    Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
+                };
+                (*kind, holds.iter().find(is_it).cloned())
+            }
+            Running::Transaction(scope) => (Kind::Zlock, scope.find(core, item)),
+        };
+        hold.map(|hold| Found { hold, kind })
+    })
+}
+
+/// The innermost transaction of the call tree that ends in `frame`.
+pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
+    Frame::outward(frame).find_map(|frame| match &frame.running {
+        Running::Transaction(scope) => Some(Arc::clone(scope)),
+        Running::Function { .. } => None,
+    })
 }
 
 /// The lease of the innermost annotated function that is running here, in this call tree; `None` where it runs unlocked
@@ -164,7 +195,9 @@ pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName
 /// # body().unwrap();
 /// ```
 pub fn current() -> Option<Lease> {
-    here().and_then(|frame| frame.lease.clone())
+    let frame = here();
+    let function = Frame::outward(frame.as_ref()).find(|frame| matches!(frame.running, Running::Function { .. }))?;
+    function.lease().cloned()
 }
 
 /// A frame that is current until this is dropped; then the one before is again, on the same thread.

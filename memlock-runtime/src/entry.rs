@@ -10,12 +10,17 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
+use crate::conflict::{Judge, NoConflict};
 use crate::current::{self, Entered, Frame, InFrame};
 use crate::driver::hold::Hold;
+use crate::driver::reservations::{self, Owner};
+use crate::driver::waiting::WAIT_GRACE;
+use crate::driver::{Core, Counters};
 use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::{ItemName, Key};
 use crate::locks::{Locks, Order};
+use crate::zlock::{self, Zlock};
 
 /// Which of the attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub(crate) enum Kind {
     Lock,
     /// The re-entrant lock.
     Rlock,
+    /// The lock in front of a database that detects conflicts.
+    Zlock,
 }
 
 /// What to do when the server cannot be asked.
@@ -66,6 +73,8 @@ pub(crate) struct Call<'a> {
     pub renew: Option<Renew>,
     /// What to do when the server cannot be asked. `None`: the default of `locks`, else what suits the return type.
     pub on_unavailable: Option<OnUnavailable>,
+    /// How long a `zlock` stays reserved after a conflict.
+    pub reserve: Duration,
     /// The locks to use. `None`: the process-wide ones.
     pub locks: Option<&'a Locks>,
 }
@@ -85,14 +94,29 @@ pub(crate) enum Reporting {
 pub struct Held {
     /// The body's frame, until the end.
     entered: Entered,
-    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry.
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
     owns: bool,
+    /// How long they stay reserved after a conflict.
+    reserve: Duration,
 }
 
 impl Held {
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
         self.entered.frame().lost()
+    }
+
+    /// The body is done. After a conflict its locks are kept for its caller's retry.
+    pub(crate) fn end(mut self, is_conflict: bool) {
+        if !is_conflict || !self.owns {
+            return;
+        }
+        self.owns = false;
+        let (lease, reserve) = (self.entered.frame().lease().cloned(), self.reserve);
+        drop(self);
+        for hold in lease.iter().flat_map(Lease::holds) {
+            reservations::reserve(hold, reserve, Owner::thread());
+        }
     }
 }
 
@@ -111,16 +135,29 @@ impl Drop for Held {
 #[must_use]
 pub struct AsyncHeld {
     frame: Arc<Frame>,
-    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry.
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
     owns: bool,
+    /// How long they stay reserved after a conflict.
+    reserve: Duration,
 }
 
 impl AsyncHeld {
     /// Runs the body, and releases.
-    pub fn run<F: Future, E: Ending<F::Output>>(self, _: E, body: F) -> Run<F, E> {
+    pub fn run<F: Future, E: Ending<F::Output>>(self, ending: E, body: F) -> Run<F, E, NoConflict> {
+        self.run_zlock(ending, NoConflict, body)
+    }
+
+    /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
+    pub fn run_zlock<F, E, C>(self, _: E, conflict: C, body: F) -> Run<F, E, C>
+    where
+        F: Future,
+        E: Ending<F::Output>,
+        C: Judge<F::Output>,
+    {
         Run {
             body: InFrame::new(Some(Arc::clone(&self.frame)), body),
             held: Some(self),
+            conflict,
             release: None,
             kept: E::Kept::default(),
         }
@@ -139,6 +176,13 @@ impl AsyncHeld {
             (output, frame.lost())
         };
         self.run(ending, checked)
+    }
+
+    fn reserve(mut self) {
+        self.owns = false;
+        for hold in self.frame.lease().iter().flat_map(|lease| lease.holds()) {
+            reservations::reserve(hold, self.reserve, Owner::Process);
+        }
     }
 
     async fn release(self) {
@@ -208,17 +252,18 @@ impl<R> Ending<R> for Leaves {
 pin_project! {
     /// A body under its locks. Dropping it drops the body, and then releases in the background.
     #[must_use = "futures do nothing unless they are polled"]
-    pub struct Run<F: Future, E: Ending<F::Output>> {
+    pub struct Run<F: Future, E: Ending<F::Output>, C> {
         #[pin]
         body: InFrame<F>,
         held: Option<AsyncHeld>,
+        conflict: C,
         // The release, once the body is done.
         release: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         kept: E::Kept,
     }
 }
 
-impl<F: Future, E: Ending<F::Output>> Future for Run<F, E> {
+impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, C> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -229,6 +274,10 @@ impl<F: Future, E: Ending<F::Output>> Future for Run<F, E> {
                 return Poll::Pending;
             };
             if !held.owns {
+                return Poll::Ready(output);
+            }
+            if this.conflict.is_conflict(&output) {
+                held.reserve();
                 return Poll::Ready(output);
             }
             if let Some(output) = E::keep(this.kept, output) {
@@ -245,7 +294,7 @@ impl<F: Future, E: Ending<F::Output>> Future for Run<F, E> {
     }
 }
 
-impl<F: Future, E: Ending<F::Output>> fmt::Debug for Run<F, E> {
+impl<F: Future, E: Ending<F::Output>, C> fmt::Debug for Run<F, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
     }
@@ -257,6 +306,7 @@ pub(crate) struct Prepared {
     locks: Locks,
     kind: Kind,
     on_unavailable: Option<OnUnavailable>,
+    reserve: Duration,
     order: Order,
     items: Items,
     /// The body that called.
@@ -271,6 +321,7 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
         locks: locks.clone(),
         kind: call.kind,
         on_unavailable: call.on_unavailable,
+        reserve: call.reserve,
         order,
         items,
         outer: current::here(),
@@ -279,22 +330,23 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
 
 /// Does what [`enter`] does, without blocking the thread.
 pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Result<AsyncHeld, Error> {
-    let (lease, owns) = match acquire_async(&prepared).await {
+    let policy = policy(&prepared.locks, prepared.kind, prepared.on_unavailable, reporting);
+    let (lease, owns) = match acquire_async(&prepared, policy).await {
         Ok(acquired) => acquired,
         Err(error) => {
-            let (locks, function) = (&prepared.locks, prepared.order.function);
-            fall_back(locks, function, prepared.on_unavailable, reporting, error)?;
+            fall_back(prepared.locks.core(), prepared.order.function, policy, reporting, error)?;
             (None, false)
         }
     };
     Ok(AsyncHeld {
         frame: Frame::new(prepared.outer, prepared.kind, lease),
         owns,
+        reserve: prepared.reserve,
     })
 }
 
 /// The lease to run under, and whether it is to be released after.
-async fn acquire_async(prepared: &Prepared) -> Result<(Option<Lease>, bool), Error> {
+async fn acquire_async(prepared: &Prepared, policy: OnUnavailable) -> Result<(Option<Lease>, bool), Error> {
     let Prepared {
         locks,
         kind,
@@ -308,12 +360,33 @@ async fn acquire_async(prepared: &Prepared) -> Result<(Option<Lease>, bool), Err
     }
     if let Some(lease) = reentered(outer.as_ref(), locks, *kind, items)? {
         for hold in lease.holds() {
-            hold.keep_at_least_half_async(locks.core().exchange_limit).await?;
+            let kept = hold.keep_at_least_half_async(locks.core().exchange_limit).await;
+            unless_database_decides(*kind, kept)?;
         }
         return Ok((Some(lease), false));
     }
+    if *kind == Kind::Zlock {
+        let zlock = Zlock {
+            locks,
+            order,
+            items,
+            reserve: prepared.reserve,
+            policy,
+            scope: current::transaction(outer.as_ref()),
+        };
+        let (lease, owns) = zlock::acquire_async(&zlock).await?;
+        return Ok((Some(lease), owns));
+    }
     let lease = locks.acquire_all_async(items, order).await?;
     Ok((Some(lease), true))
+}
+
+/// A lease that did not last is no error of a `zlock`: its database finds out what came of that.
+fn unless_database_decides(kind: Kind, kept: Result<(), Error>) -> Result<(), Error> {
+    match kind {
+        Kind::Zlock => Ok(()),
+        Kind::Lock | Kind::Rlock => kept,
+    }
 }
 
 /// Acquires the locks on `keys` (one, or several at once; a key that asks for no lock is left out) for `call`.
@@ -324,16 +397,18 @@ async fn acquire_async(prepared: &Prepared) -> Result<(Option<Lease>, bool), Err
 pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = locks_of(call)?;
     let (order, items) = ask(locks, call, keys)?;
-    let (lease, owns) = match acquire(locks, call.kind, &order, &items) {
+    let policy = policy(locks, call.kind, call.on_unavailable, reporting);
+    let (lease, owns) = match acquire(locks, call, policy, &order, &items) {
         Ok(acquired) => acquired,
         Err(error) => {
-            fall_back(locks, call.function, call.on_unavailable, reporting, error)?;
+            fall_back(locks.core(), call.function, policy, reporting, error)?;
             (None, false)
         }
     };
     Ok(Held {
         entered: current::push(call.kind, lease),
         owns,
+        reserve: call.reserve,
     })
 }
 
@@ -355,6 +430,7 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), E
         timeout: call.timeout.unwrap_or(settings.timeout),
         interval: call.interval.unwrap_or(settings.interval),
         wait: call.wait,
+        grace: WAIT_GRACE,
         renew: call.renew,
     };
     order.check()?;
@@ -368,26 +444,37 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), E
     Ok((order, items))
 }
 
+/// The failure policy of a call.
+fn policy(locks: &Locks, kind: Kind, on_unavailable: Option<OnUnavailable>, reporting: Reporting) -> OnUnavailable {
+    let by_type = match (kind, reporting) {
+        // A database that detects conflicts itself is behind it.
+        (Kind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
+        (Kind::Lock | Kind::Rlock, Reporting::Yes) => OnUnavailable::Error,
+    };
+    on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type)
+}
+
+/// Applies the failure policy of a function that can report.
+#[track_caller]
+pub(crate) fn soften(core: &Core, function: &str, policy: OnUnavailable, error: Error) -> Result<(), Error> {
+    fall_back(core, function, policy, Reporting::Yes, error)
+}
+
 /// Applies the failure policy to an error of acquiring. `Ok`: the body is to run without the lock.
 #[track_caller]
 fn fall_back(
-    locks: &Locks,
+    core: &Core,
     function: &str,
-    on_unavailable: Option<OnUnavailable>,
+    policy: OnUnavailable,
     reporting: Reporting,
     error: Error,
 ) -> Result<(), Error> {
-    let by_type = match reporting {
-        Reporting::Yes => OnUnavailable::Error,
-        Reporting::No => OnUnavailable::Unlocked,
-    };
-    let policy = on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type);
     match (&error, policy, reporting) {
         (Error::Unavailable { .. }, OnUnavailable::Panic, _)
         | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{function}: {error}"),
         (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
         | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
-            locks.count_soft_run();
+            Counters::count(&core.counters.soft_runs);
             tracing::warn!(target: "memlock", function, %error, "running without the lock");
             Ok(())
         }
@@ -396,22 +483,41 @@ fn fall_back(
 }
 
 /// The lease to run under, and whether it is to be released after.
-fn acquire(locks: &Locks, kind: Kind, order: &Order, items: &[ItemName]) -> Result<(Option<Lease>, bool), Error> {
+fn acquire(
+    locks: &Locks,
+    call: &Call<'_>,
+    policy: OnUnavailable,
+    order: &Order,
+    items: &[ItemName],
+) -> Result<(Option<Lease>, bool), Error> {
     if items.is_empty() {
         return Ok((None, false));
     }
-    if let Some(lease) = reentered(current::here().as_ref(), locks, kind, items)? {
+    let outer = current::here();
+    if let Some(lease) = reentered(outer.as_ref(), locks, call.kind, items)? {
         for hold in lease.holds() {
             // Room for the inner body, at a round trip only when the lease is half over.
-            hold.keep_at_least_half(locks.core().exchange_limit)?;
+            let kept = hold.keep_at_least_half(locks.core().exchange_limit);
+            unless_database_decides(call.kind, kept)?;
         }
         return Ok((Some(lease), false));
+    }
+    if call.kind == Kind::Zlock {
+        let (lease, owns) = zlock::acquire(&Zlock {
+            locks,
+            order,
+            items,
+            reserve: call.reserve,
+            policy,
+            scope: current::transaction(outer.as_ref()),
+        })?;
+        return Ok((Some(lease), owns));
     }
     let lease = locks.acquire_all(items, order)?;
     Ok((Some(lease), true))
 }
 
-/// The lease of an outer body, where that holds all of `items` and both are `rlock`.
+/// The lease of an outer body, where that holds all of `items` and both are `rlock`, or both `zlock`.
 fn reentered(
     outer: Option<&Arc<Frame>>,
     locks: &Locks,
@@ -423,7 +529,7 @@ fn reentered(
         let Some(found) = current::find(outer, locks.core(), item) else {
             continue;
         };
-        if (kind, found.kind) != (Kind::Rlock, Kind::Rlock) {
+        if kind == Kind::Lock || kind != found.kind {
             return Err(Error::Reentered { key: item.to_string() });
         }
         holds.push(found.hold);
@@ -432,9 +538,13 @@ fn reentered(
         return Ok(None);
     }
     if holds.len() < items.len() {
+        if kind == Kind::Zlock && current::transaction(outer).is_some() {
+            // Nothing waits there.
+            return Ok(None);
+        }
         // Waiting for the others with these in hand could wait for somebody who does the reverse.
         return Err(Error::config(
-            "an `rlock` on several keys was entered by a function that holds only some of them: two such callers could \
+            "a re-entrant lock on several keys was entered by a function that holds only some of them: two such callers could \
              wait for each other; take all the keys in the outer function",
         ));
     }

@@ -1,12 +1,10 @@
 //! What a holder has in its hands: [`Lease`], to ask how the lock fares, and [`Guard`], which releases it.
 
-use std::future::Future as _;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::driver::agent;
 use crate::driver::hold::Hold;
@@ -26,6 +24,11 @@ impl Lease {
     /// `None` where there is no lock.
     pub(crate) fn new(holds: SmallVec<[Arc<Hold>; 1]>) -> Option<Lease> {
         (!holds.is_empty()).then_some(Lease { holds })
+    }
+
+    /// Of one lock.
+    pub(crate) fn of(hold: Arc<Hold>) -> Lease {
+        Lease { holds: smallvec![hold] }
     }
 
     pub(crate) fn holds(&self) -> &[Arc<Hold>] {
@@ -111,18 +114,13 @@ impl Lease {
         }
     }
 
-    /// Releases without waiting for it, where that is still to be done. It is begun here, so that its request is on its way
-    /// as soon as can be.
+    /// Releases without waiting for it, where that is still to be done.
     pub(crate) fn release_in_background(&self) {
         let Some(first) = self.holds.iter().find(|hold| !hold.is_released()) else {
             return;
         };
         let lease = self.clone();
-        let mut release = Box::pin(async move { lease.release_async().await });
-        let nobody = &mut Context::from_waker(Waker::noop());
-        if release.as_mut().poll(nobody).is_pending() {
-            agent::spawn(first.core(), release);
-        }
+        agent::begin(first.core(), async move { lease.release_async().await });
     }
 }
 

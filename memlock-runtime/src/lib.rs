@@ -39,10 +39,13 @@ mod memcached;
 mod memory;
 mod protocol;
 mod queue;
+mod scope;
 mod store;
 mod testing;
 mod token;
+mod transaction;
 mod worker;
+mod zlock;
 
 pub use config::Builder;
 pub use conflict::{Conflict, is_conflict};
@@ -54,6 +57,7 @@ pub use key::{DontLock, IntoKey, Key, KeyText};
 pub use locks::{Counts, LockRequest, Locks, init};
 pub use testing::TestServer;
 pub use token::Token;
+pub use transaction::{Transaction, transaction};
 
 /// For this project's own tests: no part of the public interface.
 #[doc(hidden)]

@@ -12,7 +12,7 @@ use crate::background;
 use crate::config::{Builder, checked};
 use crate::current;
 use crate::driver::hold::Hold;
-use crate::driver::waiting::{self, Stopped};
+use crate::driver::waiting::{self, Stopped, WAIT_GRACE};
 use crate::driver::{Core, Counters, agent, blocking, tasks};
 use crate::entry::{OnUnavailable, Renew};
 use crate::error::Error;
@@ -188,10 +188,6 @@ impl Locks {
         &self.settings
     }
 
-    pub(crate) fn count_soft_run(&self) {
-        Counters::count(&self.core.counters.soft_runs);
-    }
-
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken
     /// in it, so two callers cannot wait for each other.
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
@@ -253,7 +249,7 @@ impl Locks {
     }
 
     /// Begins to acquire `items`.
-    fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
+    pub(crate) fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
         if self.core.is_shut_down.load(Ordering::Acquire) {
             return Err(Error::config(
                 "these locks were shut down: nothing is acquired any more",
@@ -275,25 +271,22 @@ impl Locks {
         })
     }
 
+    /// Counts an error of acquiring.
+    pub(crate) fn failed(&self, error: Error) -> Error {
+        if error.is_unavailable() {
+            Counters::count(&self.core.counters.unavailable);
+        }
+        error
+    }
+
     /// Ends with what acquiring came to.
     fn ended(&self, ended: Result<Holds, Stopped>, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         match ended {
             Ok(holds) => {
-                for hold in &holds {
-                    match order.renew {
-                        None => {}
-                        Some(Renew::Always) => agent::keep_alive(hold, None),
-                        Some(Renew::For(length)) => agent::keep_alive(hold, Some(length)),
-                    }
-                }
+                holds.iter().for_each(|hold| keep_alive(hold, order.renew));
                 Lease::new(holds).ok_or_else(|| Error::config("no key to lock was given"))
             }
-            Err(Stopped::Failed(error)) => {
-                if error.is_unavailable() {
-                    Counters::count(&self.core.counters.unavailable);
-                }
-                Err(error)
-            }
+            Err(Stopped::Failed(error)) => Err(self.failed(error)),
             Err(Stopped::CompanionLost) => {
                 let key = items.first().map(ToString::to_string).unwrap_or_default();
                 Err(Error::Lost { key, reason: AGED })
@@ -302,36 +295,46 @@ impl Locks {
     }
 }
 
+/// Keeps the lease of `hold` alive as `renew` says.
+pub(crate) fn keep_alive(hold: &Arc<Hold>, renew: Option<Renew>) {
+    match renew {
+        None => {}
+        Some(Renew::Always) => agent::keep_alive(hold, None),
+        Some(Renew::For(length)) => agent::keep_alive(hold, Some(length)),
+    }
+}
+
 /// What a caller asks for, and since when.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     core: &'a Arc<Core>,
     order: &'a Order,
     /// What to call this process.
     process: &'a Arc<str>,
     /// Set by the first lock that is asked for.
-    began: OnceLock<Now>,
+    pub(crate) began: OnceLock<Now>,
 }
 
 impl Asked<'_> {
-    fn spec(&self, item: &ItemName) -> Spec {
+    pub(crate) fn spec(&self, item: &ItemName) -> Spec {
         Spec {
             item: item.clone(),
             label: Label::new(self.process, self.order.function),
             timeout: self.order.timeout,
             interval: self.order.interval,
             wait: self.order.wait,
+            grace: self.order.grace,
         }
     }
 
     /// How long an exchange may take.
     fn limit(&self) -> Duration {
         let began = *self.began.get_or_init(|| self.core.now());
-        waiting::limit(self.core, self.order.wait, began)
+        waiting::limit(self.core, self.order.wait, self.order.grace, began)
     }
 }
 
 /// Locks acquired together, nearly always one.
-type Holds = SmallVec<[Arc<Hold>; 1]>;
+pub(crate) type Holds = SmallVec<[Arc<Hold>; 1]>;
 
 /// How often several keys are acquired from the beginning, when the first were lost before the last was there.
 const ROUNDS: usize = 3;
@@ -372,12 +375,14 @@ impl fmt::Debug for Locks {
 }
 
 /// How locks are to be acquired.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Order {
     pub(crate) function: &'static str,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
     pub(crate) wait: Option<Duration>,
+    /// How much longer than that the server may take to answer.
+    pub(crate) grace: Duration,
     pub(crate) renew: Option<Renew>,
 }
 
@@ -481,6 +486,7 @@ impl<'a> LockRequest<'a> {
             timeout: self.timeout,
             interval: self.interval,
             wait: self.wait,
+            grace: WAIT_GRACE,
             renew: self.renew,
         };
         order.check()?;

@@ -202,6 +202,7 @@ impl World {
             timeout: self.contenders[contender].timeout,
             interval,
             wait: None,
+            grace: Duration::ZERO,
         }
     }
 

@@ -309,6 +309,7 @@ pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
         timeout: bounds.timeout(contender),
         interval: Duration::from_millis(50),
         wait: None,
+        grace: Duration::ZERO,
     }
 }
 

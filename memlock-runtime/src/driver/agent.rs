@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -91,6 +92,15 @@ pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
         work.await;
         drop(counted);
     });
+}
+
+/// The same, and begins it here, so that its request is on its way as soon as can be.
+pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
+    let mut work = Box::pin(work);
+    let nobody = &mut Context::from_waker(Waker::noop());
+    if work.as_mut().poll(nobody).is_pending() {
+        spawn(core, work);
+    }
 }
 
 /// Runs `work` to its end in the background, and waits for it. It goes on when nobody waits any more.

@@ -8,7 +8,7 @@ use super::{Core, Counters, agent, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
 use crate::lease::Now;
-use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renewed, Spec, Status, Watch};
+use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Status, Watch};
 use crate::queue::Turn;
 use crate::token::Token;
 
@@ -37,6 +37,10 @@ impl Hold {
     /// A lock that was granted by the server, or handed over with the turn.
     pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         Counters::count(&core.counters.acquired);
+        Hold::of(core, spec, grant, turn)
+    }
+
+    fn of(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         let token = grant.token;
         Arc::new(Hold {
             core: Arc::clone(core),
@@ -98,7 +102,8 @@ impl Hold {
     pub(super) async fn renew_unbroken(&self, limit: Duration) -> Result<(), Error> {
         let _exchanging = self.exchanging.lock().await;
         let grant = self.to_renew()?;
-        let (renewed, source) = tasks::renew(&self.core, &self.spec, grant, limit).await;
+        let (renewed, source) =
+            tasks::renew(&self.core, &self.spec.item, Renew::new(self.spec.clone(), grant), limit).await;
         self.renewed(renewed, source)
     }
 
@@ -205,14 +210,97 @@ impl Hold {
         }
     }
 
+    /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
+    /// keep, or it is lost, and given up.
+    ///
+    /// What the server is to be told of that is left to [`shorten`](Self::shorten).
+    pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
+        let _exchanging = self.exchanging.lock().await;
+        let now = self.core.now();
+        let (grant, turn, end) = self.take(now)?;
+        if end == End::HandOver {
+            let grant = grant.reserve(length, now);
+            if let Some(turn) = &turn {
+                turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
+            }
+            let spec = Spec {
+                timeout: length,
+                ..self.spec.clone()
+            };
+            return Some(Hold::of(&self.core, &spec, grant, turn));
+        }
+        if let Some(ending) = self.over(grant, turn, end, now) {
+            let limit = self.core.exchange_limit;
+            let released = tasks::release(&self.core, &self.spec, &ending.grant, ending.now, limit).await;
+            ending.ended(&self.spec, released);
+        }
+        None
+    }
+
+    /// Tells the server that this lock, which was set aside, lasts no longer than that. Where it does not hear of it, others
+    /// wait for the lease that it was told before, if this process dies.
+    pub(super) async fn shorten(&self) {
+        let _exchanging = self.exchanging.lock().await;
+        let Ok(grant) = self.to_renew() else { return };
+        if grant.lease <= self.spec.lease() {
+            return;
+        }
+        let limit = self.core.exchange_limit;
+        let (renewed, source) = tasks::renew(
+            &self.core,
+            &self.spec.item,
+            Renew::shorten(self.spec.clone(), grant),
+            limit,
+        )
+        .await;
+        // Lost or not, whoever claims it learns that.
+        let _ = self.renewed(renewed, source);
+    }
+
+    /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`. `None`: it came too late, or the
+    /// server could not be asked; what was left is released. Not to be dropped before its end.
+    pub(super) async fn claim(&self, spec: &Spec) -> Option<Arc<Hold>> {
+        let limit = self.core.exchange_limit;
+        let exchanging = self.exchanging.lock().await;
+        if let Ok(grant) = self.to_renew() {
+            let (renewed, source) =
+                tasks::renew(&self.core, &self.spec.item, Renew::new(spec.clone(), grant), limit).await;
+            if self.renewed(renewed, source).is_ok()
+                && let Some(claimed) = self.claimed(spec)
+            {
+                return Some(claimed);
+            }
+        }
+        drop(exchanging);
+        self.release_async(limit).await;
+        None
+    }
+
+    fn claimed(&self, spec: &Spec) -> Option<Arc<Hold>> {
+        let now = self.core.now();
+        let mut state = self.state();
+        let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
+        state.holding.end(now)?;
+        let turn = state.turn.take();
+        Some(Hold::new(&self.core, spec, grant, turn))
+    }
+
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
         let now = self.core.now();
-        let (grant, mut turn, end) = {
-            let mut state = self.state();
-            let end = state.holding.end(now)?;
-            (state.holding.grant().clone(), state.turn.take(), end)
-        };
+        let (grant, turn, end) = self.take(now)?;
+        self.over(grant, turn, end, now)
+    }
+
+    /// Takes everything out of the hold, which is released then. `None`: somebody else did.
+    fn take(&self, now: Now) -> Option<(Grant, Option<Turn>, End)> {
+        let mut state = self.state();
+        let end = state.holding.end(now)?;
+        Some((state.holding.grant().clone(), state.turn.take(), end))
+    }
+
+    /// Does what is to be done with what was taken out of it. `Some`: its item on the server is to be deleted.
+    fn over(&self, grant: Grant, mut turn: Option<Turn>, end: End, now: Now) -> Option<Ending> {
         let lost = match end {
             End::HandOver => {
                 if let Some(mine) = turn.take() {

@@ -11,6 +11,7 @@ pub(crate) mod blocking;
 mod contender;
 mod dice;
 pub(crate) mod hold;
+pub(crate) mod reservations;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::protocol::Answered;
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Damage, Instance, Pending, Replies, Reply, Store};
 use agent::Chores;
+use reservations::Reservations;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
 /// store deletes the item under it, which may be a live lock.
@@ -42,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) exchange_limit: Duration,
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: Counters,
+    pub(crate) reservations: Reservations,
     /// What the agent has still to do.
     pub(crate) chores: Chores,
     /// Nothing is acquired any more.
@@ -96,6 +99,7 @@ impl Core {
             exchange_limit,
             queues: Queues::new(),
             counters: Counters::default(),
+            reservations: Reservations::default(),
             chores: Chores::default(),
             is_shut_down: AtomicBool::new(false),
             servers,

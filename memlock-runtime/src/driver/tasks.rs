@@ -17,7 +17,7 @@ use crate::background::{Timer, either};
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Input, Output, Release, Released, Renew, Renewed, Spec};
+use crate::protocol::{Grant, Handed, Input, Output, Pause, Release, Released, Renew, Renewed, Spec};
 use crate::queue::{Joined, Place, Progress, Turn};
 use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 
@@ -86,6 +86,11 @@ impl Wake for Bell {
     }
 }
 
+/// Lets time pass, as long as the dice say.
+pub(crate) async fn pause(window: Pause) {
+    Timer::after(dice::draw(window)).await;
+}
+
 /// Waits in this process's queue.
 async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, bell: &Bell) -> Result<Turn, Stopped> {
     loop {
@@ -151,11 +156,15 @@ impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<F> {
 
 /// Renews `grant` with exchanges of at most `limit`, and says why when that failed. Not to be dropped before its end: the
 /// number of attempts in the grant that it returns must be kept.
-pub(super) async fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration) -> (Renewed, Option<Source>) {
-    let mut machine = Renew::new(spec.clone(), grant);
+pub(super) async fn renew(
+    core: &Arc<Core>,
+    item: &ItemName,
+    mut machine: Renew,
+    limit: Duration,
+) -> (Renewed, Option<Source>) {
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
-    let renewed = run(core, &spec.item, limit, core.now(), step, |heard| {
+    let renewed = run(core, item, limit, core.now(), step, |heard| {
         // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
         trouble = heard.source.take().or(trouble.take());
         heard.received(core)

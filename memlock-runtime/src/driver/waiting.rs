@@ -13,7 +13,7 @@ use crate::queue::Place;
 
 /// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
 /// one attempt of a caller who does not want to wait at all.
-const WAIT_GRACE: Duration = Duration::from_millis(30);
+pub(crate) const WAIT_GRACE: Duration = Duration::from_millis(30);
 
 /// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
 /// is over.
@@ -29,11 +29,11 @@ pub(crate) enum Stopped {
 
 /// How long an exchange may take for a caller who has been at it since `started`: no longer than it is willing to wait,
 /// give or take a little.
-pub(crate) fn limit(core: &Core, wait: Option<Duration>, started: Now) -> Duration {
+pub(crate) fn limit(core: &Core, wait: Option<Duration>, grace: Duration, started: Now) -> Duration {
     let most = core.exchange_limit;
     wait.map_or(most, |wait| {
         let waited = core.now().instant.saturating_sub(started.instant);
-        most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))
+        most.min(wait.saturating_add(grace).saturating_sub(waited))
     })
 }
 
@@ -109,7 +109,7 @@ impl<'a> Waiting<'a> {
     }
 
     pub(super) fn limit(&self) -> Duration {
-        limit(self.core, self.spec.wait, self.started)
+        limit(self.core, self.spec.wait, self.spec.grace, self.started)
     }
 }
 

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::conflict::Judge;
 use crate::entry::{AsyncHeld, Ending, Prepared, Reporting, enter_async};
 use crate::error::Error;
 
@@ -153,6 +154,19 @@ impl<P> Entering<P> {
         P: Policy<B::Output>,
     {
         self.then(body, |held, body| held.run(ending, body), P::returned)
+    }
+
+    /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
+    pub fn run_zlock<B: Future>(
+        self,
+        ending: impl Ending<B::Output>,
+        conflict: impl Judge<B::Output>,
+        body: B,
+    ) -> impl Future<Output = P::Outcome>
+    where
+        P: Policy<B::Output>,
+    {
+        self.then(body, |held, body| held.run_zlock(ending, conflict, body), P::returned)
     }
 
     /// The same; and a success under a lease that did not last is a failure (`on_lost = error`).

@@ -5,6 +5,7 @@
 //! found by probing types begin with `__memlock_`, so that no trait of the user's has one of the same name.
 //!
 //! Nothing here allocates unless something is wrong, but for what an async function waits with.
+mod conflicts;
 mod entering;
 mod key_fn;
 mod length;
@@ -14,11 +15,12 @@ mod returns;
 pub use core::time::Duration;
 pub use std::boxed::Box;
 
+pub use self::conflicts::Conflicts;
 pub use self::entering::returned;
 pub use self::key_fn::*;
 pub use self::length::IntoDuration;
 pub use self::options::Options;
-pub use self::returns::{Opaque, Return, otherwise};
+pub use self::returns::{Opaque, Return, otherwise, run_zlock};
 pub use crate::entry::{AsyncHeld, Held, Leaves, OnUnavailable, Waits};
 pub use crate::key::{IntoKey, Key};
 

@@ -9,6 +9,10 @@ use crate::key::Key;
 use crate::lease::LONGEST_TIMEOUT;
 use crate::locks::Locks;
 
+/// For how long a `zlock` stays reserved after a conflict, unless it says otherwise: as long as a transaction takes to be rolled
+/// back and started again on a busy machine. It costs others nothing once the retry has come.
+const RESERVE: Duration = Duration::from_secs(1);
+
 /// A `Call` in the making. Lives on the stack of the annotated function until the lock is held.
 #[derive(Debug)]
 #[must_use]
@@ -35,6 +39,11 @@ impl<'a> Options<'a> {
         Options::of(Kind::Rlock, function)
     }
 
+    /// `function` under the lock in front of a database, in a namespace of its own.
+    pub const fn zlock(function: &'static str) -> Options<'a> {
+        Options::of(Kind::Zlock, function)
+    }
+
     const fn of(kind: Kind, function: &'static str) -> Options<'a> {
         Options {
             call: Call {
@@ -46,6 +55,7 @@ impl<'a> Options<'a> {
                 wait: None,
                 renew: None,
                 on_unavailable: None,
+                reserve: RESERVE,
                 locks: None,
             },
             mistake: None,
@@ -91,6 +101,12 @@ impl<'a> Options<'a> {
     /// What to do when the server cannot be asked.
     pub const fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
         self.call.on_unavailable = Some(choice);
+        self
+    }
+
+    /// How long a `zlock` stays reserved after a conflict.
+    pub fn reserve(mut self, length: impl IntoDuration) -> Self {
+        self.call.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
         self
     }
 

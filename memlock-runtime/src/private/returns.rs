@@ -17,19 +17,23 @@
     reason = "methods of one name have one shape on every step; keys and options are dropped in here, before the body"
 )]
 
-use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::ops::Deref;
 
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
+use crate::conflict::Judge;
 use crate::entry::{Held, Leaves, Reporting, Waits};
 use crate::error::Error;
 use crate::key::Key;
 
+/// The steps of a ladder: each has its own methods, and those of the steps below it.
 macro_rules! steps {
-    ($($(#[$doc:meta])* $step:ident $(=> $next:ident)?;)*) => {$(
+    ($($(#[$doc:meta])* $step:ident $(=> $next:ident)?;)*) => {
+        use std::fmt;
+        use std::marker::PhantomData;
+        use std::ops::Deref;
+
+    $(
         $(#[$doc])*
         pub struct $step<R>(PhantomData<fn() -> R>);
 
@@ -56,6 +60,8 @@ macro_rules! steps {
         })?
     )*};
 }
+pub(super) use steps;
+
 steps! {
     /// The return type `R`, and the step of the results that can report.
     Return => Mute;
@@ -304,6 +310,92 @@ impl<R> Plain<R> {
     }
 }
 
+// `zlock`: it has to report conflicts, and to see them.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is.
+    pub fn __memlock_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    pub fn __memlock_zlock(self) -> Plain<Result<T, E>>
+    where
+        E: MadeFromConflict,
+    {
+        Plain(PhantomData)
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_zlock(self) -> Self
+    where
+        R: ReportsConflicts,
+    {
+        self
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// The type as it is, where the expansion knows what to do with a lock error.
+    pub fn __memlock_try_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_try_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_try_zlock(self) -> Self
+    where
+        R: ReportsConflicts,
+    {
+        self
+    }
+}
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Runs the body; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
+    pub fn __memlock_run_zlock(
+        self,
+        entered: Result<Held, Error>,
+        conflict: impl Judge<Result<T, E>>,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        run_zlock(entered?, &conflict, body)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Only for the type checker, behind a refusal.
+    pub fn __memlock_run_zlock<C>(self, _entered: Result<Held, Error>, _conflict: C, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+/// Runs the body of a `zlock`; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
+pub fn run_zlock<R>(held: Held, conflict: &impl Judge<R>, body: impl FnOnce() -> R) -> R {
+    let returned = body();
+    held.end(conflict.is_conflict(&returned));
+    returned
+}
+
 // `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
@@ -379,6 +471,24 @@ pub trait NotAFuture {}
     note = "`.await` it in the body, and return what it gives"
 )]
 pub trait GivesNoFuture {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`zlock` reports conflicts, and this function cannot: no `From<memlock::Error>` for its error `{Self}`",
+    label = "the error type is `{Self}`",
+    note = "implement `From<memlock::Error> for {Self}`, so that the function returns them",
+    note = "or say in the attribute what to return instead: `otherwise = …`"
+)]
+pub trait MadeFromConflict {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`zlock` needs a function that returns a `Result`",
+    label = "this function cannot report a conflict",
+    note = "it stands in front of a database that detects conflicts: their errors are looked at, and a lock that another holds is reported as one",
+    note = "without such a database take `lock`, which waits"
+)]
+pub trait ReportsConflicts {}
 
 /// Met by no type.
 #[diagnostic::on_unimplemented(

@@ -71,6 +71,8 @@ pub struct Spec {
     pub interval: Duration,
     /// How long to wait; `None` for ever.
     pub wait: Option<Duration>,
+    /// How much longer than that the server may take to answer.
+    pub grace: Duration,
 }
 
 impl Spec {

@@ -48,6 +48,7 @@ fn spec() -> Spec {
         timeout: TIMEOUT,
         interval,
         wait: None,
+        grace: Duration::ZERO,
     }
 }
 

@@ -1,0 +1,177 @@
+//! Locks that are kept for a retry: their holder's database met a conflict, and the holder comes back with fresh data in a
+//! moment, before anyone else is to be let in.
+//!
+//! A reservation is a hold of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
+//! when its time is over; then it is released at once, so that the lease in the item is only for a process that dies.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use super::hold::Hold;
+use super::{Core, agent};
+use crate::background;
+use crate::key::ItemName;
+use crate::protocol::Spec;
+
+/// Who may claim a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A synchronous caller's thread.
+    Thread(ThreadId),
+    /// Whoever asks next in this process: an asynchronous caller comes back on any thread, maybe in another task. Should it be
+    /// another caller, with data from before the conflict, then its database finds that out.
+    Process,
+}
+
+impl Owner {
+    /// The caller's thread.
+    pub(crate) fn thread() -> Owner {
+        Owner::Thread(thread::current().id())
+    }
+}
+
+/// The reservations of one `Locks`. There is one for a key at the most, since there is one turn.
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    by_item: Mutex<HashMap<ItemName, Reservation>>,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    hold: Arc<Hold>,
+    owner: Owner,
+}
+
+impl Reservations {
+    fn by_item(&self) -> MutexGuard<'_, HashMap<ItemName, Reservation>> {
+        self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes out the reservation of `item`, if `claimant` may claim it.
+    fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<Hold>> {
+        let mut by_item = self.by_item();
+        let owner = by_item.get(item)?.owner;
+        if owner != Owner::Process && owner != claimant {
+            return None;
+        }
+        by_item.remove(item).map(|reservation| reservation.hold)
+    }
+
+    /// Takes out the one that `hold` is, unless it was claimed.
+    fn remove(&self, hold: &Arc<Hold>) -> bool {
+        let mut by_item = self.by_item();
+        let item = &hold.spec().item;
+        let is_there = by_item
+            .get(item)
+            .is_some_and(|reservation| Arc::ptr_eq(&reservation.hold, hold));
+        if is_there {
+            by_item.remove(item);
+        }
+        is_there
+    }
+
+    /// Ends all, at once.
+    pub(crate) fn abandon(&self) {
+        let all = std::mem::take(&mut *self.by_item());
+        all.into_values().for_each(|reservation| release(reservation.hold));
+    }
+}
+
+/// Reserves the lock of `hold` for a retry of `owner`, for `length` from now, without blocking: what it begins goes on in the
+/// background. Whatever becomes of it, `hold` is released.
+pub(crate) fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
+    let held = Arc::clone(hold);
+    agent::begin(hold.core(), async move {
+        // Pending only while a renewal is under way: otherwise the reservation is there when this returns, so that a retry
+        // that comes at once finds it.
+        let Some(hold) = held.set_aside(length).await else {
+            return;
+        };
+        let core = Arc::clone(hold.core());
+        let reservation = Reservation {
+            hold: Arc::clone(&hold),
+            owner,
+        };
+        let replaced = core
+            .reservations
+            .by_item()
+            .insert(hold.spec().item.clone(), reservation);
+        if let Some(replaced) = replaced {
+            // Its turn was taken away, so it is over.
+            release(replaced.hold);
+        }
+        if let Owner::Thread(_) = owner {
+            ends_with_this_thread(&hold);
+        }
+        end_in_time(&hold);
+        hold.shorten().await;
+    });
+}
+
+/// The lock that was reserved for a retry of `claimant`, for whoever asks for it as `spec` says. `None`: there is no such
+/// reservation, or it is over. Not to be dropped before its end.
+pub(crate) async fn claim(core: &Arc<Core>, spec: &Spec, claimant: Owner) -> Option<Arc<Hold>> {
+    let reserved = core.reservations.take(&spec.item, claimant)?;
+    reserved.claim(spec).await
+}
+
+/// Whether there is one to claim.
+pub(crate) fn is_reserved(core: &Core, item: &ItemName, claimant: Owner) -> bool {
+    let by_item = core.reservations.by_item();
+    by_item
+        .get(item)
+        .is_some_and(|reservation| reservation.owner == Owner::Process || reservation.owner == claimant)
+}
+
+fn release(hold: Arc<Hold>) {
+    let core = Arc::clone(hold.core());
+    agent::begin(
+        &core,
+        async move { hold.release_async(hold.core().exchange_limit).await },
+    );
+}
+
+/// Releases `hold` when its lease is over, if it has not been claimed.
+fn end_in_time(hold: &Arc<Hold>) {
+    let clock = Arc::clone(&hold.core().clock);
+    let due = clock.now().instant + hold.remaining();
+    let hold = Arc::downgrade(hold);
+    background::spawn(async move {
+        clock.sleep_until(due).await;
+        abandon(&hold);
+    });
+}
+
+fn abandon(hold: &Weak<Hold>) {
+    if let Some(hold) = hold.upgrade()
+        && hold.core().reservations.remove(&hold)
+    {
+        release(hold);
+    }
+}
+
+thread_local! {
+    /// What is reserved for this thread.
+    static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
+}
+
+/// Abandons what is reserved for a thread, when that ends.
+struct Mine(Vec<Weak<Hold>>);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        self.0.iter().for_each(abandon);
+    }
+}
+
+fn ends_with_this_thread(hold: &Arc<Hold>) {
+    // A thread that is ending already leaves it to its time.
+    let _ = MINE.try_with(|mine| {
+        let Mine(mine) = &mut *mine.borrow_mut();
+        mine.retain(|hold| hold.strong_count() > 0);
+        mine.push(Arc::downgrade(hold));
+    });
+}

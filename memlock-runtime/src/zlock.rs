@@ -1,0 +1,266 @@
+//! `zlock`: the lock in front of a database that detects conflicts itself, so that of those who write one hot object each waits
+//! before its expensive work instead of losing it at commit.
+//!
+//! Alone, it does three things that `lock` does not:
+//!
+//! 1. A reservation from its caller's earlier conflict is taken.
+//! 2. A body that ends in a conflict leaves its lock reserved for its caller's retry, for a moment.
+//! 3. Where another holds the lock, the body is not run: what its caller has read of the database will be out of date by the
+//!    time that it gets in. The lock is waited for and reserved, and the caller is told of a conflict: it starts again with
+//!    fresh data, and finds the lock waiting for it.
+//!
+//! In a transaction the lock belongs to the transaction, which holds it until its closure has returned. There it never waits:
+//! see [`crate::transaction`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::background;
+use crate::driver::hold::Hold;
+use crate::driver::reservations::{self, Owner};
+use crate::driver::waiting::Stopped;
+use crate::driver::{agent, blocking, tasks};
+use crate::entry::OnUnavailable;
+use crate::error::Error;
+use crate::guard::Lease;
+use crate::key::ItemName;
+use crate::locks::{Asked, Holds, Locks, Order, keep_alive};
+use crate::scope::{Met, Scope};
+use crate::worker::warn_if_blocking_tasks;
+
+/// What one call asks for.
+pub(crate) struct Zlock<'a> {
+    pub(crate) locks: &'a Locks,
+    pub(crate) order: &'a Order,
+    /// In the order of their names, each once.
+    pub(crate) items: &'a [ItemName],
+    /// How long the lock stays reserved after a conflict.
+    pub(crate) reserve: Duration,
+    /// What to do when the server cannot be asked.
+    pub(crate) policy: OnUnavailable,
+    /// The transaction that it is in.
+    pub(crate) scope: Option<Arc<Scope>>,
+}
+
+/// The lease to run under, and whether it is to be given up after: a transaction's is not.
+pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
+    let order = zlock.once();
+    let asked = zlock.locks.asked(zlock.items, &order)?;
+    warn_if_blocking_tasks(order.function);
+    let owner = Owner::thread();
+    let mut got = Got::new(zlock, |holds| holds.iter().rev().for_each(|hold| hold.release()));
+    for item in zlock.items {
+        if got.has(item) {
+            continue;
+        }
+        let (core, spec) = (zlock.locks.core(), asked.spec(item));
+        let reserved = if reservations::is_reserved(core, item, owner) {
+            background::block_on(reservations::claim(core, &spec, owner))
+        } else {
+            None
+        };
+        let answer = match reserved {
+            Some(hold) => Ok(hold),
+            None => blocking::acquire(core, &spec, &asked.began, &[]),
+        };
+        if got.take(&asked, item, answer)? {
+            continue;
+        }
+        if zlock.scope.is_some() {
+            return Err(got.met_by_another(&asked, item));
+        }
+        drop(got);
+        let lease = zlock.locks.acquire_all(zlock.items, &zlock.for_a_retry())?;
+        return Err(zlock.reserve(&asked, &lease, owner));
+    }
+    got.done()
+}
+
+/// The same without blocking the thread. What a dropped future has acquired is released in the background.
+pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
+    let order = zlock.once();
+    let asked = zlock.locks.asked(zlock.items, &order)?;
+    let mut got = Got::new(zlock, |holds| {
+        Lease::new(holds).iter().for_each(Lease::release_in_background);
+    });
+    for item in zlock.items {
+        if got.has(item) {
+            continue;
+        }
+        let (core, spec) = (zlock.locks.core(), asked.spec(item));
+        let answer = match claim(zlock.locks, item, &asked).await? {
+            Some(hold) => Ok(hold),
+            None => tasks::acquire(core, &spec, &asked.began, &[]).await,
+        };
+        if got.take(&asked, item, answer)? {
+            continue;
+        }
+        if zlock.scope.is_some() {
+            return Err(got.met_by_another(&asked, item));
+        }
+        drop(got);
+        let lease = zlock.locks.acquire_all_async(zlock.items, &zlock.for_a_retry()).await?;
+        return Err(zlock.reserve(&asked, &lease, Owner::Process));
+    }
+    got.done()
+}
+
+/// The reservation of `item`, if there is one. A claim that is under way when the future is dropped goes on, and what it gets
+/// is released.
+async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Option<Arc<Hold>>, Error> {
+    let core = locks.core();
+    if !reservations::is_reserved(core, item, Owner::Process) {
+        return Ok(None);
+    }
+    let (core, spec) = (Arc::clone(core), asked.spec(item));
+    let claimed = agent::finish(async move {
+        let hold = reservations::claim(&core, &spec, Owner::Process).await;
+        Ok(hold.map(Claimed::new))
+    });
+    Ok(claimed.await?.and_then(|mut claimed| claimed.0.take()))
+}
+
+impl Zlock<'_> {
+    /// One try, which waits for nobody, but has as long as any exchange for an answer.
+    fn once(&self) -> Order {
+        Order {
+            wait: Some(Duration::ZERO),
+            grace: self.locks.core().exchange_limit,
+            ..self.order.clone()
+        }
+    }
+
+    /// For as long as the lock is to be reserved.
+    fn for_a_retry(&self) -> Order {
+        Order {
+            timeout: self.reserve,
+            renew: None,
+            ..self.order.clone()
+        }
+    }
+
+    /// Reserves what was waited for.
+    fn reserve(&self, asked: &Asked<'_>, lease: &Lease, owner: Owner) -> Error {
+        for hold in lease.holds() {
+            reservations::reserve(hold, self.reserve, owner);
+        }
+        self.conflict(asked, self.items.first())
+    }
+
+    fn conflict(&self, asked: &Asked<'_>, item: Option<&ItemName>) -> Error {
+        let now = self.locks.core().now().instant;
+        let waited = match self.scope {
+            Some(_) => Duration::ZERO,
+            None => asked.began.get().map_or(Duration::ZERO, |began| now.saturating_sub(began.instant)),
+        };
+        Error::Conflict {
+            key: item.map(ToString::to_string).unwrap_or_default(),
+            waited,
+        }
+    }
+}
+
+/// What a call has so far.
+struct Got<'a, F: Fn(Holds)> {
+    zlock: &'a Zlock<'a>,
+    holds: Holds,
+    /// Releases what there is when the call fails.
+    release: F,
+}
+
+impl<'a, F: Fn(Holds)> Got<'a, F> {
+    fn new(zlock: &'a Zlock<'a>, release: F) -> Got<'a, F> {
+        Got {
+            zlock,
+            holds: Holds::new(),
+            release,
+        }
+    }
+
+    /// Whether the transaction holds `item` already.
+    fn has(&mut self, item: &ItemName) -> bool {
+        let found = self
+            .zlock
+            .scope
+            .as_ref()
+            .and_then(|scope| scope.find(self.zlock.locks.core(), item));
+        let is_there = found.is_some();
+        self.holds.extend(found);
+        is_there
+    }
+
+    /// Takes what came of asking for `item`. `false`: another holds it.
+    fn take(&mut self, asked: &Asked<'_>, item: &ItemName, answer: Result<Arc<Hold>, Stopped>) -> Result<bool, Error> {
+        match answer {
+            Ok(hold) => {
+                keep_alive(&hold, self.zlock.order.renew);
+                self.meet(asked, item, Some(Arc::clone(&hold)));
+                self.holds.push(hold);
+                Ok(true)
+            }
+            Err(Stopped::Failed(error)) if error.is_busy() => Ok(false),
+            Err(Stopped::Failed(error)) => Err(self.zlock.locks.failed(error)),
+            // It has no companions.
+            Err(Stopped::CompanionLost) => Ok(false),
+        }
+    }
+
+    /// The transaction is to take it, and those that were not reached, before its next attempt.
+    fn met_by_another(&self, asked: &Asked<'_>, item: &ItemName) -> Error {
+        for missing in self.zlock.items.iter().skip_while(|other| *other != item) {
+            self.meet(asked, missing, None);
+        }
+        self.zlock.conflict(asked, Some(item))
+    }
+
+    /// Tells the transaction, which holds it from now on.
+    fn meet(&self, asked: &Asked<'_>, item: &ItemName, hold: Option<Arc<Hold>>) {
+        let Some(scope) = &self.zlock.scope else { return };
+        let mut spec = asked.spec(item);
+        (spec.wait, spec.grace) = (self.zlock.order.wait, self.zlock.order.grace);
+        let lost = scope.meet(Met {
+            core: Arc::clone(self.zlock.locks.core()),
+            spec,
+            function: self.zlock.order.function,
+            renew: self.zlock.order.renew,
+            policy: self.zlock.policy,
+            reserve: self.zlock.reserve,
+            hold,
+        });
+        if let Some(lost) = lost {
+            Lease::of(lost).release_in_background();
+        }
+    }
+
+    fn done(mut self) -> Result<(Lease, bool), Error> {
+        let lease = Lease::new(std::mem::take(&mut self.holds));
+        let lease = lease.ok_or_else(|| Error::config("no key to lock was given"))?;
+        Ok((lease, self.zlock.scope.is_none()))
+    }
+}
+
+impl<F: Fn(Holds)> Drop for Got<'_, F> {
+    fn drop(&mut self) {
+        // What a transaction has met is the transaction's.
+        if self.zlock.scope.is_none() && !self.holds.is_empty() {
+            (self.release)(std::mem::take(&mut self.holds));
+        }
+    }
+}
+
+/// A claimed lock on its way to who asked for it: released in the background where nobody waits any more.
+struct Claimed(Option<Arc<Hold>>);
+
+impl Claimed {
+    fn new(hold: Arc<Hold>) -> Claimed {
+        Claimed(Some(hold))
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(hold) = self.0.take() {
+            Lease::of(hold).release_in_background();
+        }
+    }
+}
