@@ -110,10 +110,10 @@
 //!
 //! There is no failover: a server that is down makes *its* keys unavailable, since anything else would split the lock.
 
-pub use memlock_macros::{lock, rlock};
+pub use memlock_macros::{lock, rlock, zlock};
 #[doc(hidden)]
 pub use memlock_runtime::__private;
 pub use memlock_runtime::{
-    AsyncGuard, Builder, CallTree, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest, Locks,
-    OnUnavailable, Source, TestServer, Token, current, init,
+    AsyncGuard, Builder, CallTree, Conflict, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest,
+    Locks, OnUnavailable, Source, TestServer, Token, Transaction, current, init, is_conflict, transaction,
 };

@@ -18,10 +18,10 @@ use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote_spanned};
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
-use crate::expand::{failed, relocated, signature_span, site};
+use crate::expand::{conflict, failed, relocated, signature_span, site};
 use crate::key::conditions;
 use crate::returns::{Returns, Shape};
-use crate::valid::Locked;
+use crate::valid::{Kind, Locked};
 
 /// What follows the import: `enter` evaluates, `patterns` bind the arguments.
 pub(crate) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]) -> TokenStream {
@@ -42,6 +42,19 @@ pub(crate) fn names_return(locked: &Locked) -> bool {
 /// The call that enters and runs `body`.
 fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
     let ending = ending(locked);
+    if locked.kind == Kind::Zlock {
+        let conflict = conflict(locked);
+        if locked.otherwise.is_none() {
+            return quote_spanned!(site()=> __memlock_entering.run_zlock(#ending, #conflict, #body).await);
+        }
+        let failed = failed(locked);
+        return quote_spanned! {site()=>
+            match __memlock_entering.enter().await {
+                ::core::result::Result::Ok(__memlock_held) => __memlock_held.run_zlock(#ending, #conflict, #body).await,
+                #failed
+            }
+        };
+    }
     if locked.otherwise.is_none() {
         let run = if locked.checks_lease { "run_and_check" } else { "run" };
         let run = Ident::new(run, site());

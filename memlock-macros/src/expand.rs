@@ -89,10 +89,11 @@ fn enter(locked: &Locked, named: usize) -> TokenStream {
     let keys = keys(locked);
     // A panic in there, and a refusal of the return type, point there.
     let here = site().located_at(signature_span(locked));
-    let gets_the_error = locked.otherwise.is_some() || locked.checks_lease;
+    let looks_at_result = locked.checks_lease || locked.kind == Kind::Zlock;
+    let gets_the_error = locked.otherwise.is_some() || looks_at_result;
     let (method, entered, names_return) = match (&locked.shape, gets_the_error) {
         (Shape::Sync, false) => ("__memlock_enter", "__memlock_entered", false),
-        (Shape::Sync, true) => ("__memlock_try_enter", "__memlock_entered", locked.checks_lease),
+        (Shape::Sync, true) => ("__memlock_try_enter", "__memlock_entered", looks_at_result),
         _ => {
             let method = match locked.otherwise {
                 None => "__memlock_enter_async",
@@ -141,6 +142,14 @@ fn returns(locked: &Locked) -> TokenStream {
         Demand::ReportsBusy(span) => Some(("__memlock_wait", span)),
         Demand::ReportsUnavailable(span) => Some(("__memlock_on_unavailable", span)),
         Demand::ReportsLost(span) => Some(("__memlock_on_lost", span)),
+        Demand::ReportsConflicts { has_otherwise } => {
+            let method = if has_otherwise {
+                "__memlock_try_zlock"
+            } else {
+                "__memlock_zlock"
+            };
+            Some((method, signature_span(locked)))
+        }
     };
     let demand = demand.map(|(method, span)| {
         let here = site().located_at(span);
@@ -169,6 +178,7 @@ fn options(locked: &Locked) -> TokenStream {
     let kind = match locked.kind {
         Kind::Lock => quote_spanned!(site()=> lock),
         Kind::Rlock => quote_spanned!(site()=> rlock),
+        Kind::Zlock => quote_spanned!(site()=> zlock),
     };
     let function = format!("::{}", locked.function.name());
     let mut options = quote_spanned! {site()=>
@@ -185,6 +195,7 @@ fn options(locked: &Locked) -> TokenStream {
         ("timeout", &locked.timeout),
         ("interval", &locked.interval),
         ("wait", &locked.wait),
+        ("reserve", &locked.reserve),
     ];
     for (name, value) in lengths {
         if let Some(value) = value {
@@ -246,6 +257,9 @@ fn run(locked: &Locked) -> TokenStream {
     if locked.checks_lease {
         return run_and_check(locked);
     }
+    if locked.kind == Kind::Zlock {
+        return run_zlock(locked);
+    }
     let failed = failed(locked);
     match &locked.returns {
         Returns::Type(_) => quote_spanned! {site()=>
@@ -288,6 +302,47 @@ fn run_and_check(locked: &Locked) -> TokenStream {
         match __memlock_return.__memlock_try_run(__memlock_entered, || #body) {
             ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
             #failed
+        }
+    }
+}
+
+/// `zlock`: the body is a closure, too, whose error may be a conflict.
+fn run_zlock(locked: &Locked) -> TokenStream {
+    let body = relocated(&locked.function.body);
+    let conflict = conflict(locked);
+    if locked.otherwise.is_none() {
+        return quote_spanned! {site()=>
+            __memlock_return.__memlock_run_zlock(__memlock_entered, #conflict, || #body)
+        };
+    }
+    let failed = failed(locked);
+    quote_spanned! {site()=>
+        match __memlock_entered {
+            ::core::result::Result::Ok(__memlock_held) => __memlock::run_zlock(__memlock_held, &#conflict, || #body),
+            #failed
+        }
+    }
+}
+
+/// What tells which errors of a `zlock` are conflicts.
+pub(crate) fn conflict(locked: &Locked) -> TokenStream {
+    let Returns::Type(ty) = &locked.returns else {
+        return TokenStream::new();
+    };
+    let ty = match locked.shape {
+        Shape::Boxed(_) | Shape::Future => with_units(quote!(#ty)),
+        Shape::Sync | Shape::Async => quote!(#ty),
+    };
+    match &locked.conflict {
+        Some(given) => {
+            let here = site().located_at(given.span());
+            let method = Ident::new("__memlock_told_by", here);
+            quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given))
+        }
+        None => {
+            // Where the error type is refused, the error points there.
+            let method = Ident::new("__memlock_told", site().located_at(signature_span(locked)));
+            quote_spanned!(site()=> __memlock::Conflicts::<#ty>::new().#method())
         }
     }
 }

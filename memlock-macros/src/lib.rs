@@ -44,6 +44,51 @@ pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pr
     attribute(Kind::Rlock, args.into(), item.into()).into()
 }
 
+/// In front of a database that detects conflicts itself: who would write on top of another is told before the expensive work,
+/// and finds the lock waiting when it comes again.
+///
+/// The function returns a `Result` whose error is `From<memlock::Error>`. For a key
+///
+/// 1. a call takes the lock that an earlier conflict left reserved for it, else it tries once;
+/// 2. it runs, and if its error is a conflict, the lock stays reserved for `reserve`, so that its caller's retry goes first;
+/// 3. where another holds the lock, the body is *not* run: what the caller has read will be out of date. The lock is waited for
+///    and reserved, and the function returns `Error::Conflict`: roll back and start again with fresh data.
+///
+/// The reservation belongs to the thread; of an async function, to the process. Locks that are held until a *transaction* is
+/// committed, and the retry, come with `memlock::transaction()`: in its closure a `zlock` is held until the closure has
+/// returned, and never waits.
+///
+/// What is a conflict: what `conflict = path` says, a function `fn(&E) -> bool`; else what the error's own `memlock::Conflict`
+/// says; else the error, any `std::error::Error`, boxed or not, is searched through its sources (`memlock::is_conflict`).
+///
+/// When memcached cannot be asked the body runs without the lock, with a warning, unless `on_unavailable` says otherwise: the
+/// database still detects what goes wrong. The holder may enter again, as with [`rlock`](macro@rlock).
+///
+/// ```no_run
+/// # struct Catalog; struct Object;
+/// # impl Catalog { fn path(&self) -> String { String::new() } }
+/// #[memlock::zlock(catalog.path(), timeout = 30)]
+/// fn catalog_object(catalog: &Catalog, object: &Object) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+///     // Read the catalogue, compute, write: one at a time for each catalogue.
+///     Ok(())
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let (catalog, object) = (Catalog, Object);
+/// memlock::transaction().attempts(3).run(|_attempt| {
+///     // let tx = db.begin()?;
+///     catalog_object(&catalog, &object)
+///     // tx.commit()
+/// })
+/// # }
+/// ```
+///
+#[doc = include_str!("../docs/options.md")]
+#[proc_macro_attribute]
+pub fn zlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    attribute(Kind::Zlock, args.into(), item.into()).into()
+}
+
 fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     locked(kind, args, item.clone()).unwrap_or_else(|error| fallback::refuse(&error, item))
 }

@@ -19,6 +19,8 @@ table! {
     "on_unavailable" on_unavailable: OnUnavailable;
     "on_lost" on_lost: OnLost;
     "otherwise" otherwise: Expr;
+    "reserve" reserve: Length;
+    "conflict" conflict: Expr;
     "locks" locks: Expr;
     "crate" crate_path: Path;
 }

@@ -17,6 +17,7 @@ use crate::values::{Length, OnLost, OnUnavailable, Renew};
 pub(crate) enum Kind {
     Lock,
     Rlock,
+    Zlock,
 }
 
 /// A function to lock, and how.
@@ -39,6 +40,10 @@ pub(crate) struct Locked {
     pub(crate) otherwise: Option<Expr>,
     /// Whether the body's result is looked at, to see if its lease lasted.
     pub(crate) checks_lease: bool,
+    /// How long a `zlock` stays reserved after a conflict.
+    pub(crate) reserve: Option<Length>,
+    /// What tells which errors are conflicts.
+    pub(crate) conflict: Option<Expr>,
     /// What the return type has to stand.
     pub(crate) demand: Demand,
     /// The path of the runtime's hidden module.
@@ -57,6 +62,8 @@ pub(crate) enum Demand {
     ReportsUnavailable(Span),
     /// … or that the lease did not last.
     ReportsLost(Span),
+    /// It must be a `Result` that can report conflicts, or, with `otherwise`, a `Result`.
+    ReportsConflicts { has_otherwise: bool },
 }
 
 /// Checks the arguments against the function.
@@ -68,7 +75,8 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
         ));
     }
     let (shape, returns) = returns::read(&function.sig);
-    let demand = demand(&options);
+    of_zlock(kind, &options, &returns, &function)?;
+    let demand = demand(kind, &options);
     let checks_lease = match &options.on_lost {
         Some(Given {
             value: OnLost::Error,
@@ -105,14 +113,52 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
         locks: options.locks.map(|given| given.value),
         otherwise: options.otherwise.map(|given| given.value),
         checks_lease,
+        reserve: options.reserve.map(|given| given.value),
+        conflict: options.conflict.map(|given| given.value),
         demand,
         private,
         function,
     })
 }
 
+/// Checks what only `zlock` has, and what it has not.
+fn of_zlock(kind: Kind, options: &Options, returns: &Returns, function: &Function) -> Result<()> {
+    if kind != Kind::Zlock {
+        let reserve = options.reserve.as_ref().map(|given| (given.span, "reserve"));
+        let conflict = options.conflict.as_ref().map(|given| (given.span, "conflict"));
+        return match reserve.or(conflict) {
+            None => Ok(()),
+            Some((span, name)) => Err(Error::new(
+                span,
+                format!("`{name}` is an option of `zlock`: other locks know no conflicts"),
+            )),
+        };
+    }
+    if let Some(Given {
+        value: OnLost::Error,
+        span,
+    }) = options.on_lost
+    {
+        return Err(Error::new(
+            span,
+            "`zlock` has no `on_lost = error`: its database finds out whether another wrote meanwhile",
+        ));
+    }
+    if !matches!(returns, Returns::Type(_)) {
+        return Err(Error::new_spanned(
+            &function.sig.output,
+            "`zlock` needs a function that returns a `Result`, written out: its errors are looked at for conflicts",
+        ));
+    }
+    Ok(())
+}
+
 /// One demand at most: a type that does not stand it would not stand the others, and one error is enough.
-fn demand(options: &Options) -> Demand {
+fn demand(kind: Kind, options: &Options) -> Demand {
+    if kind == Kind::Zlock {
+        let has_otherwise = options.otherwise.is_some();
+        return Demand::ReportsConflicts { has_otherwise };
+    }
     if options.otherwise.is_some() {
         return Demand::Usual;
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, HeldByAnother, LastConflict};
 
 /// An error type that says itself which of its values are conflicts.
 ///
@@ -46,7 +46,9 @@ pub trait Conflict {
 /// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); of SQLite the same as above |
 /// | `tokio-postgres` | SQLSTATE 40001 and 40P01 (also of the crate `postgres`) |
 ///
-/// It sees through [`io::Error`] and shared errors (`Arc`), which leave out of their sources what they are made of.
+/// It sees through [`io::Error`] and shared errors (`Arc`), which leave out of their sources what they are made of, and through
+/// errors that pass on only their sources (`#[error(transparent)]`): each of these conflicts has a source of its own by which it
+/// is known.
 pub fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -71,21 +73,23 @@ fn is_conflict_itself(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
         return is_conflict(&**error);
     }
-    is_conflict_of_a_database(error)
+    error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)
 }
 
-/// `SQLITE_BUSY`: of a transaction that has read before it writes, while another writes.
-#[cfg(any(feature = "rusqlite", feature = "sqlx"))]
-const SQLITE_BUSY: i32 = 5;
-
-/// `SQLITE_BUSY_SNAPSHOT`: another has written since this transaction began to read.
-#[cfg(any(feature = "rusqlite", feature = "sqlx"))]
-const SQLITE_BUSY_SNAPSHOT: i32 = 517;
+/// `SQLITE_BUSY`: of a transaction that has read before it writes, while another writes. `SQLITE_BUSY_SNAPSHOT`: another has
+/// written since this transaction began to read. <https://www.sqlite.org/rescode.html>
+#[cfg(feature = "rusqlite")]
+const SQLITE_BUSY: [i32; 2] = [5, 517];
 
 /// Serialization failure and deadlock: <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
-#[cfg(any(feature = "sqlx", feature = "tokio-postgres"))]
+#[cfg(feature = "tokio-postgres")]
 const SQLSTATES: [&str; 2] = ["40001", "40P01"];
 
+/// The same, as sqlx tells them.
+#[cfg(feature = "sqlx")]
+const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
+
+/// The databases' errors have one below them that says what the server or the library did: it is looked at, not the one above.
 #[allow(
     clippy::missing_const_for_fn,
     unused_variables,
@@ -93,19 +97,16 @@ const SQLSTATES: [&str; 2] = ["40001", "40P01"];
 )]
 fn is_conflict_of_a_database(error: &(dyn StdError + 'static)) -> bool {
     #[cfg(feature = "rusqlite")]
-    if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
-        return [SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].contains(&failure.extended_code);
+    if let Some(failure) = error.downcast_ref::<rusqlite::ffi::Error>() {
+        return SQLITE_BUSY.contains(&failure.extended_code);
     }
     #[cfg(feature = "sqlx")]
-    if let Some(sqlx_core::Error::Database(failure)) = error.downcast_ref() {
-        let codes = [SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT].map(|code| code.to_string());
-        return failure
-            .code()
-            .is_some_and(|code| SQLSTATES.contains(&code.as_ref()) || codes.iter().any(|busy| *busy == code));
+    if let Some(failure) = error.downcast_ref::<Box<dyn sqlx_core::error::DatabaseError>>() {
+        return failure.code().is_some_and(|code| CODES.contains(&code.as_ref()));
     }
     #[cfg(feature = "tokio-postgres")]
-    if let Some(failure) = error.downcast_ref::<tokio_postgres::Error>() {
-        return failure.code().is_some_and(|state| SQLSTATES.contains(&state.code()));
+    if let Some(failure) = error.downcast_ref::<tokio_postgres::error::DbError>() {
+        return SQLSTATES.contains(&failure.code().code());
     }
     false
 }
@@ -181,11 +182,13 @@ mod tests {
     use super::*;
 
     fn conflict() -> Error {
-        Error::Conflict {
-            key: "k".into(),
-            waited: Duration::ZERO,
-        }
+        Error::conflict("k".into(), None, Duration::ZERO)
     }
+
+    /// Passes on only its source's sources.
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    struct Transparent(Error);
 
     /// Something above something else.
     #[derive(Debug)]
@@ -206,13 +209,16 @@ mod tests {
     #[test]
     fn a_conflict_is_found_however_deep_and_however_wrapped() {
         let shared: Arc<dyn StdError + Send + Sync> = Arc::new(Above(conflict()));
-        let found: [&dyn StdError; 6] = [
+        let found: [&dyn StdError; 9] = [
             &conflict(),
             &Above(Above(conflict())),
             &io::Error::from(conflict()),
             &Above(io::Error::other(Above(conflict()))),
             &Above(Arc::new(conflict())),
             &Above(shared),
+            &Transparent(conflict()),
+            &Above(Transparent(conflict())),
+            &Transparent(Error::gave_up(3, Duration::ZERO, Arc::new(io::Error::other("locked")))),
         ];
         for error in found {
             assert!(is_conflict(error), "{error:?}");

@@ -61,17 +61,19 @@ pub enum Error {
     /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another: what its caller has
     /// read of the database will be out of date. Roll back, and start the transaction again; outside of a
     /// [transaction](crate::transaction()) the lock is reserved for that.
-    #[error("lock `{key}` was held by another{}, and what was read before is out of date: roll back and start again", Since(*waited))]
+    #[error("lock `{key}` was held by another{}, and what was read before is out of date: roll back and start again", For(*waited))]
     #[non_exhaustive]
     Conflict {
         /// The lock, as it is named on the server.
         key: String,
         /// For how long this caller waited until it was free; zero in a transaction, where nothing waits.
         waited: Duration,
+        /// Who held it.
+        source: Source,
     },
 
     /// A [transaction](crate::transaction()) met a conflict in each of its attempts.
-    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {source}", Seconds(*took))]
+    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {last}", Seconds(*took))]
     #[non_exhaustive]
     GaveUp {
         /// How often it was attempted.
@@ -79,6 +81,8 @@ pub enum Error {
         /// How long that took altogether.
         took: Duration,
         /// The last conflict.
+        last: Source,
+        #[doc(hidden)]
         source: Source,
     },
 
@@ -123,6 +127,23 @@ impl Error {
         matches!(self, Error::Config { .. })
     }
 
+    /// The lock on `key` was held by `holder`, if that is known.
+    pub(crate) fn conflict(key: String, holder: Option<String>, waited: Duration) -> Error {
+        let source = Arc::new(HeldByAnother(holder));
+        Error::Conflict { key, waited, source }
+    }
+
+    /// A transaction met a conflict in each of its attempts.
+    pub(crate) fn gave_up(attempts: u32, took: Duration, last: Source) -> Error {
+        let source = Arc::new(LastConflict(Arc::clone(&last)));
+        Error::GaveUp {
+            attempts,
+            took,
+            last,
+            source,
+        }
+    }
+
     /// A mistake in the program or its environment.
     pub(crate) fn config(message: impl Into<String>) -> Error {
         Error::Config {
@@ -130,6 +151,16 @@ impl Error {
         }
     }
 }
+
+/// What lies below [`Error::Conflict`]: it is known by this also where only its sources are passed on.
+#[derive(Debug, thiserror::Error)]
+#[error("{} held it", Holder(.0.as_deref()))]
+pub(crate) struct HeldByAnother(Option<String>);
+
+/// What lies below [`Error::GaveUp`], likewise.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LastConflict(#[source] Source);
 
 impl From<Error> for io::Error {
     /// [`Busy`](Error::Busy) becomes `TimedOut`, [`Unavailable`](Error::Unavailable) `NotConnected`,
@@ -169,9 +200,9 @@ impl fmt::Display for Seconds {
     }
 }
 
-struct Since(Duration);
+struct For(Duration);
 
-impl fmt::Display for Since {
+impl fmt::Display for For {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_zero() {
             return Ok(());
@@ -215,21 +246,16 @@ mod tests {
 
     #[test]
     fn a_conflict_says_how_often_and_how_long_it_was_tried() {
-        let conflict = |waited| Error::Conflict {
-            key: "k".into(),
-            waited: Duration::from_millis(waited),
-        };
+        let conflict = |waited| Error::conflict("k".into(), Some("host 7 f".into()), Duration::from_millis(waited));
         assert!(conflict(0).to_string().starts_with("lock `k` was held by another, and"));
         assert!(
             conflict(1500)
                 .to_string()
                 .starts_with("lock `k` was held by another for 1.500 s, and")
         );
-        let gave_up = Error::GaveUp {
-            attempts: 3,
-            took: Duration::from_secs(2),
-            source: Arc::new(conflict(0)),
-        };
+        let source = std::error::Error::source(&conflict(0)).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("host 7 f held it"));
+        let gave_up = Error::gave_up(3, Duration::from_secs(2), Arc::new(conflict(0)));
         let text = gave_up.to_string();
         assert!(
             text.starts_with("a conflict in each of 3 attempts, over 2.000 s; the last one: lock `k`"),

@@ -72,6 +72,8 @@ pub struct Counts {
     pub lost: u64,
     /// Errors that said [`Error::Unavailable`].
     pub unavailable: u64,
+    /// Calls of a `zlock` that found their lock held by another, counted when they did.
+    pub conflicts: u64,
 }
 
 /// Installs the process-wide locks, which annotated functions use that name no others. Without it the first of them
@@ -158,7 +160,7 @@ impl Locks {
 
     /// Ends the use of these locks, and of their clones: from now on nothing is acquired any more
     /// ([`Error::Config`] says why), then as [`flush`](Self::flush). Locks that are held go on being held, renewed and
-    /// released.
+    /// released; what is reserved for a retry is released at once.
     pub fn shutdown(&self, limit: Duration) -> bool {
         background::block_on(self.shutdown_async(limit))
     }
@@ -166,6 +168,7 @@ impl Locks {
     /// [`shutdown`](Self::shutdown) without blocking the thread.
     pub async fn shutdown_async(&self, limit: Duration) -> bool {
         self.core.is_shut_down.store(true, Ordering::Release);
+        self.core.reservations.abandon();
         self.flush_async(limit).await
     }
 
@@ -177,6 +180,7 @@ impl Locks {
             soft_runs: counters.soft_runs.load(Ordering::Relaxed),
             lost: counters.lost.load(Ordering::Relaxed),
             unavailable: counters.unavailable.load(Ordering::Relaxed),
+            conflicts: counters.conflicts.load(Ordering::Relaxed),
         }
     }
 

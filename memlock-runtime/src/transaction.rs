@@ -9,6 +9,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -145,7 +146,7 @@ impl<C> Transaction<C> {
     /// # Panics
     ///
     /// Where `body` does; its locks are released. And as `on_unavailable = panic` says.
-    pub fn run<T, E>(&self, mut body: impl FnMut(u32) -> Result<T, E>) -> Result<T, E>
+    pub fn run<T, E>(self, mut body: impl FnMut(u32) -> Result<T, E>) -> Result<T, E>
     where
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
@@ -168,7 +169,10 @@ impl<C> Transaction<C> {
         }
     }
 
-    /// The same without blocking the thread, under any executor.
+    /// The same without blocking the thread, under any executor: `run_async(async |attempt| …)`.
+    ///
+    /// The future is `Send` where the closure and its futures are. (Hence no `AsyncFnMut`, whose futures may borrow from it:
+    /// what a closure changes in each attempt it keeps in a cell.)
     ///
     /// # Errors
     ///
@@ -181,8 +185,9 @@ impl<C> Transaction<C> {
     /// # Cancellation
     ///
     /// The future may be dropped at any time: `body`'s future is dropped, and then the locks are released in the background.
-    pub async fn run_async<T, E>(&self, mut body: impl AsyncFnMut(u32) -> Result<T, E>) -> Result<T, E>
+    pub async fn run_async<T, E, F>(self, mut body: impl FnMut(u32) -> F) -> Result<T, E>
     where
+        F: Future<Output = Result<T, E>>,
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
     {
@@ -245,11 +250,7 @@ impl Running {
     }
 
     fn gave_up(&self, attempts: u32, source: Source) -> Error {
-        Error::GaveUp {
-            attempts,
-            took: clock::instant().saturating_duration_since(self.began),
-            source,
-        }
+        Error::gave_up(attempts, clock::instant().saturating_duration_since(self.began), source)
     }
 
     /// Sees to it that all locks that were met are held, before the next attempt.

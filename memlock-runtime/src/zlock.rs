@@ -19,7 +19,7 @@ use crate::background;
 use crate::driver::hold::Hold;
 use crate::driver::reservations::{self, Owner};
 use crate::driver::waiting::Stopped;
-use crate::driver::{agent, blocking, tasks};
+use crate::driver::{Counters, agent, blocking, tasks};
 use crate::entry::OnUnavailable;
 use crate::error::Error;
 use crate::guard::Lease;
@@ -69,9 +69,9 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
         if zlock.scope.is_some() {
             return Err(got.met_by_another(&asked, item));
         }
-        drop(got);
+        let holder = got.give_up();
         let lease = zlock.locks.acquire_all(zlock.items, &zlock.for_a_retry())?;
-        return Err(zlock.reserve(&asked, &lease, owner));
+        return Err(zlock.reserve(&asked, &lease, owner, holder));
     }
     got.done()
 }
@@ -98,9 +98,9 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
         if zlock.scope.is_some() {
             return Err(got.met_by_another(&asked, item));
         }
-        drop(got);
+        let holder = got.give_up();
         let lease = zlock.locks.acquire_all_async(zlock.items, &zlock.for_a_retry()).await?;
-        return Err(zlock.reserve(&asked, &lease, Owner::Process));
+        return Err(zlock.reserve(&asked, &lease, Owner::Process, holder));
     }
     got.done()
 }
@@ -140,23 +140,20 @@ impl Zlock<'_> {
     }
 
     /// Reserves what was waited for.
-    fn reserve(&self, asked: &Asked<'_>, lease: &Lease, owner: Owner) -> Error {
+    fn reserve(&self, asked: &Asked<'_>, lease: &Lease, owner: Owner, holder: Option<String>) -> Error {
         for hold in lease.holds() {
             reservations::reserve(hold, self.reserve, owner);
         }
-        self.conflict(asked, self.items.first())
+        self.conflict(asked, self.items.first(), holder)
     }
 
-    fn conflict(&self, asked: &Asked<'_>, item: Option<&ItemName>) -> Error {
+    fn conflict(&self, asked: &Asked<'_>, item: Option<&ItemName>, holder: Option<String>) -> Error {
         let now = self.locks.core().now().instant;
         let waited = match self.scope {
             Some(_) => Duration::ZERO,
             None => asked.began.get().map_or(Duration::ZERO, |began| now.saturating_sub(began.instant)),
         };
-        Error::Conflict {
-            key: item.map(ToString::to_string).unwrap_or_default(),
-            waited,
-        }
+        Error::conflict(item.map(ToString::to_string).unwrap_or_default(), holder, waited)
     }
 }
 
@@ -164,6 +161,8 @@ impl Zlock<'_> {
 struct Got<'a, F: Fn(Holds)> {
     zlock: &'a Zlock<'a>,
     holds: Holds,
+    /// Who has what it has not, where that is known.
+    holder: Option<String>,
     /// Releases what there is when the call fails.
     release: F,
 }
@@ -173,6 +172,7 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
         Got {
             zlock,
             holds: Holds::new(),
+            holder: None,
             release,
         }
     }
@@ -198,7 +198,11 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
                 self.holds.push(hold);
                 Ok(true)
             }
-            Err(Stopped::Failed(error)) if error.is_busy() => Ok(false),
+            Err(Stopped::Failed(Error::Busy { holder, .. })) => {
+                Counters::count(&self.zlock.locks.core().counters.conflicts);
+                self.holder = holder;
+                Ok(false)
+            }
             Err(Stopped::Failed(error)) => Err(self.zlock.locks.failed(error)),
             // It has no companions.
             Err(Stopped::CompanionLost) => Ok(false),
@@ -210,7 +214,7 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
         for missing in self.zlock.items.iter().skip_while(|other| *other != item) {
             self.meet(asked, missing, None);
         }
-        self.zlock.conflict(asked, Some(item))
+        self.zlock.conflict(asked, Some(item), self.holder.clone())
     }
 
     /// Tells the transaction, which holds it from now on.
@@ -230,6 +234,11 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
         if let Some(lost) = lost {
             Lease::of(lost).release_in_background();
         }
+    }
+
+    /// Releases what there is, and says who had the rest.
+    fn give_up(mut self) -> Option<String> {
+        self.holder.take()
     }
 
     fn done(mut self) -> Result<(Lease, bool), Error> {

@@ -67,6 +67,7 @@ pub(crate) struct Counters {
     pub(crate) soft_runs: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) unavailable: AtomicU64,
+    pub(crate) conflicts: AtomicU64,
 }
 
 impl Counters {

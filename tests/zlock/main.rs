@@ -1,0 +1,74 @@
+//! `zlock` and transactions: the lock in front of a database that detects conflicts itself.
+//!
+//! | file | promise |
+//! |---|---|
+//! | `alone` | reservations: what a conflict leaves behind, for whom, and for how long |
+//! | `alone_async` | the same for tasks |
+//! | `conflicts` | which errors are conflicts |
+//! | `transactions` | locks are held until the closure has returned, and nothing waits inside |
+//! | `deadlocks` | two keys in opposite orders, in threads and tasks, over a database that would say "locked" |
+#![deny(warnings, clippy::all, clippy::pedantic)]
+
+#[path = "../../memlock-runtime/tests/tasks/executors.rs"]
+#[allow(dead_code, reason = "the runtime's own tests use the rest of it")]
+mod executors;
+
+mod alone;
+mod alone_async;
+mod conflicts;
+mod deadlocks;
+mod transactions;
+
+use std::time::{Duration, Instant};
+
+use memlock::{Error, Locks};
+
+/// Long enough for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a catalogue's transaction may meet.
+#[derive(Debug, thiserror::Error)]
+enum CatalogError {
+    #[error("another has changed the catalogue")]
+    Changed,
+    #[error("no such document")]
+    Missing,
+    #[error(transparent)]
+    Lock(#[from] Error),
+}
+
+impl memlock::Conflict for CatalogError {
+    fn is_conflict(&self) -> bool {
+        matches!(self, CatalogError::Changed) || memlock::is_conflict(self)
+    }
+}
+
+impl CatalogError {
+    fn lock(&self) -> Option<&Error> {
+        match self {
+            CatalogError::Lock(error) => Some(error),
+            CatalogError::Changed | CatalogError::Missing => None,
+        }
+    }
+}
+
+/// Waits until `condition` holds.
+#[track_caller]
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "not within a minute: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether the lock on `key` that catalogues use is free, as `others` find it.
+fn is_free(others: &Locks, key: &str) -> bool {
+    match others.lock(key).name("catalog").try_acquire() {
+        Ok(_) => true,
+        Err(error) => {
+            assert!(error.is_busy(), "{error}");
+            false
+        }
+    }
+}
