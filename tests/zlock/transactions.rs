@@ -152,21 +152,18 @@ fn while_it_waits_it_holds_only_what_comes_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let held = others.lock("b").name("catalog").acquire().expect("it is free");
-    let first_over = AtomicUsize::new(0);
     thread::scope(|scope| {
         let waits = scope.spawn(|| {
             transaction().run(|attempt| {
-                first_over.store(attempt as usize, Ordering::SeqCst);
                 write(&locks, "c")?;
                 write(&locks, "b")?;
                 write(&locks, "a")?;
                 Ok::<_, CatalogError>(attempt)
             })
         });
+        until("it has met `b`", || locks.counts().conflicts == 1);
         // `c` was held in the first attempt, and is not while `b` is waited for.
-        until("it waits", || {
-            first_over.load(Ordering::SeqCst) == 1 && is_free(&others, "c")
-        });
+        until("it waits", || is_free(&others, "c"));
         assert!(!waits.is_finished());
         held.release();
         assert_eq!(waits.join().expect("no panic").expect("its turn"), 2);
