@@ -333,18 +333,14 @@ pub(crate) fn conflict(locked: &Locked) -> TokenStream {
         Shape::Boxed(_) | Shape::Future => with_units(quote!(#ty)),
         Shape::Sync | Shape::Async => quote!(#ty),
     };
-    match &locked.conflict {
-        Some(given) => {
-            let here = site().located_at(given.span());
-            let method = Ident::new("__memlock_told_by", here);
-            quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given))
-        }
-        None => {
-            // Where the error type is refused, the error points there.
-            let method = Ident::new("__memlock_told", site().located_at(signature_span(locked)));
-            quote_spanned!(site()=> __memlock::Conflicts::<#ty>::new().#method())
-        }
+    if let Some(given) = &locked.conflict {
+        let here = site().located_at(given.span());
+        let method = Ident::new("__memlock_told_by", here);
+        return quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given));
     }
+    // Where the error type is refused, the error points there.
+    let method = Ident::new("__memlock_told", site().located_at(signature_span(locked)));
+    quote_spanned!(site()=> __memlock::Conflicts::<#ty>::new().#method())
 }
 
 /// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is

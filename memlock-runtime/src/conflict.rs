@@ -43,7 +43,7 @@ pub trait Conflict {
 /// | feature | conflicts |
 /// |---|---|
 /// | `rusqlite` | `SQLITE_BUSY_SNAPSHOT` (517), and `SQLITE_BUSY` (5), which a reader whose snapshot is old meets at once when it writes |
-/// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); of SQLite the same as above |
+/// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); of `SQLite` the same as above |
 /// | `tokio-postgres` | SQLSTATE 40001 and 40P01 (also of the crate `postgres`) |
 ///
 /// It sees through [`io::Error`] and shared errors (`Arc`), which leave out of their sources what they are made of, and through

@@ -151,7 +151,10 @@ impl Zlock<'_> {
         let now = self.locks.core().now().instant;
         let waited = match self.scope {
             Some(_) => Duration::ZERO,
-            None => asked.began.get().map_or(Duration::ZERO, |began| now.saturating_sub(began.instant)),
+            None => asked
+                .began
+                .get()
+                .map_or(Duration::ZERO, |began| now.saturating_sub(began.instant)),
         };
         Error::conflict(item.map(ToString::to_string).unwrap_or_default(), holder, waited)
     }

@@ -20,6 +20,7 @@ fn changed() -> Result<(), CatalogError> {
     Err(CatalogError::Changed)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a body of `write`")]
 fn token() -> Result<u64, CatalogError> {
     Ok(memlock::current().expect("it runs locked").token().get())
 }

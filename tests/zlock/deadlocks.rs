@@ -36,7 +36,9 @@ impl Database {
             written.push(guard);
             thread::yield_now();
         }
-        written.iter_mut().for_each(|row| **row += 1);
+        for row in &mut written {
+            **row += 1;
+        }
         Ok(())
     }
 }

@@ -8,6 +8,10 @@
 //! | `transactions` | locks are held until the closure has returned, and nothing waits inside |
 //! | `deadlocks` | two keys in opposite orders, in threads and tasks, over a database that would say "locked" |
 #![deny(warnings, clippy::all, clippy::pedantic)]
+#![allow(
+    clippy::items_after_statements,
+    reason = "a function that one test locks stands where it is used"
+)]
 
 #[path = "../../memlock-runtime/tests/tasks/executors.rs"]
 #[allow(dead_code, reason = "the runtime's own tests use the rest of it")]

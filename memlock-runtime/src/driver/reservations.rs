@@ -76,18 +76,20 @@ impl Reservations {
     /// Ends all, at once.
     pub(crate) fn abandon(&self) {
         let all = std::mem::take(&mut *self.by_item());
-        all.into_values().for_each(|reservation| release(reservation.hold));
+        for reservation in all.into_values() {
+            release(reservation.hold);
+        }
     }
 }
 
 /// Reserves the lock of `hold` for a retry of `owner`, for `length` from now, without blocking: what it begins goes on in the
 /// background. Whatever becomes of it, `hold` is released.
 pub(crate) fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
-    let held = Arc::clone(hold);
+    let given_up = Arc::clone(hold);
     agent::begin(hold.core(), async move {
         // Pending only while a renewal is under way: otherwise the reservation is there when this returns, so that a retry
         // that comes at once finds it.
-        let Some(hold) = held.set_aside(length).await else {
+        let Some(hold) = given_up.set_aside(length).await else {
             return;
         };
         let core = Arc::clone(hold.core());

@@ -169,6 +169,7 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
         timeout: Duration::from_secs(30),
         interval: Duration::from_millis(50),
         wait: Some(Duration::ZERO),
+        grace: super::waiting::WAIT_GRACE,
         renew: None,
     };
     let taken = locks.lock("moody z").name("several").acquire().expect("it is free");

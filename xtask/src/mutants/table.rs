@@ -562,9 +562,9 @@ let answered = &Answered { sent: now, ..answered.clone() };
             },
             Edit {
                 file: RENEW,
-                from: "self.extend(now, &answered);",
-                to: "self.grant.renewals += 1;
-                    self.extend(now, &answered);",
+                from: "                    match self.aim {\n                        Aim::Extend => self.extend",
+                to: "                    self.grant.renewals += 1;
+                    match self.aim {\n                        Aim::Extend => self.extend",
             },
         ],
         suites: &[PROTOCOL, MODEL_RENEWALS],
@@ -749,7 +749,7 @@ both must be kept.
         fault: "each exchange takes its whole limit, however little the caller wanted to wait",
         edits: &[Edit {
             file: "driver/waiting.rs",
-            from: "most.min(wait.saturating_add(WAIT_GRACE).saturating_sub(waited))",
+            from: "most.min(wait.saturating_add(grace).saturating_sub(waited))",
             to: "most.min(wait.saturating_add(most).saturating_sub(waited))",
         }],
         suites: &[DRIVER],
@@ -1004,10 +1004,10 @@ both must be kept.
         edits: &[Edit {
             file: RENEW,
             from: "                    self.grant.instance = instance;
-                    self.extend(now, &answered);",
+                    match self.aim {",
             to: "                    self.grant.instance = instance;
                     self.grant.token = self.grant.token.next().unwrap_or(self.grant.token);
-                    self.extend(now, &answered);",
+                    match self.aim {",
         }],
         suites: &[PROTOCOL, MODEL_REENTRY],
     },
