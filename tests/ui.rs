@@ -7,5 +7,14 @@
 fn mistakes_are_told_once_and_say_what_to_do() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
+    // Its message lists the types that it knows.
+    if cfg!(all(
+        feature = "rusqlite",
+        feature = "sqlx",
+        feature = "tokio-postgres",
+        feature = "anyhow"
+    )) {
+        cases.compile_fail("tests/ui/with_databases/*.rs");
+    }
     cases.pass("tests/ui/pass/*.rs");
 }

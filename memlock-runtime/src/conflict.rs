@@ -32,6 +32,12 @@ use crate::error::{Error, HeldByAnother, LastConflict};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a transaction needs to know which errors are conflicts, and `{Self}` does not say",
+    label = "the closure's error is `{Self}`",
+    note = "implement `memlock::Conflict` for it: `fn is_conflict(&self) -> bool {{ memlock::is_conflict(self) }}` searches its sources",
+    note = "or say it here: `memlock::transaction().conflict(|error: &{Self}| …)`"
+)]
 pub trait Conflict {
     /// Whether the transaction that met this error is to be rolled back, and may be started again.
     fn is_conflict(&self) -> bool;

@@ -93,12 +93,6 @@ impl<F> fmt::Debug for ByFunction<F> {
 }
 
 /// Tells which values of `E` are conflicts.
-#[diagnostic::on_unimplemented(
-    message = "a transaction needs to know which errors are conflicts, and `{E}` does not say",
-    label = "this closure's error is `{E}`",
-    note = "implement `memlock::Conflict` for `{E}`: `fn is_conflict(&self) -> bool {{ memlock::is_conflict(self) }}` searches its sources",
-    note = "or say it here: `memlock::transaction().conflict(|error| …).run(…)`"
-)]
 pub trait Recognise<E> {
     /// Whether this one is.
     fn is_conflict(&self, error: &E) -> bool;

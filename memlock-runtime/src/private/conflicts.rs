@@ -10,7 +10,7 @@
 use std::error::Error as StdError;
 
 use super::returns::steps;
-use crate::conflict::{Conflict, NoConflict, Told, is_conflict};
+use crate::conflict::{Conflict, Judge, NoConflict, Told, is_conflict};
 
 steps! {
     /// The return type `R`, and the step of the errors that say themselves which are conflicts.
@@ -84,8 +84,8 @@ impl<R> NoResult<R> {
 }
 
 impl<T, E> Untold<Result<T, E>> {
-    /// As a function of the attribute's says.
-    pub fn __memlock_told_by<F: Fn(&E) -> bool>(self, is_conflict: F) -> Told<F> {
+    /// As a function of the attribute's says. What it returns is hidden, so that a function that does not fit is told of once.
+    pub fn __memlock_told_by<F: Fn(&E) -> bool>(self, is_conflict: F) -> impl Judge<Result<T, E>> {
         Told(is_conflict)
     }
 }
