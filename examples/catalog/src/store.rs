@@ -1,0 +1,57 @@
+//! What the catalogues ask of a database. Each process has a connection of its own.
+
+use crate::catalog::CatalogError;
+
+/// A database that keeps catalogues, and clicks.
+pub(crate) trait Store {
+    /// The catalogue as it is now.
+    fn read(&self, path: &str) -> Result<Stored, CatalogError>;
+
+    /// The same inside a transaction, and from now on nobody else writes it before that ends.
+    fn read_for_update(&self, path: &str) -> Result<Stored, CatalogError>;
+
+    /// Writes the catalogue, if nobody else has since it was read. [`CatalogError::Stale`] if somebody has.
+    fn update(&self, path: &str, stored: &Stored) -> Result<(), CatalogError>;
+
+    fn begin(&self, transaction: Transaction) -> Result<(), CatalogError>;
+    fn commit(&self) -> Result<(), CatalogError>;
+    fn rollback(&self) -> Result<(), CatalogError>;
+
+    /// Somebody has clicked: one row, which has to do with no catalogue.
+    fn click(&self) -> Result<(), CatalogError>;
+
+    /// How many documents the catalogues count, all together.
+    fn documents(&self) -> Result<u32, CatalogError>;
+}
+
+/// A catalogue, as it is stored.
+pub(crate) struct Stored {
+    /// Rises with each write. A commit goes through only with the version that was read, as it is for an object in the ZODB.
+    pub(crate) version: i64,
+    pub(crate) documents: u32,
+    pub(crate) index: String,
+}
+
+/// How a transaction keeps out of the others' way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    /// Others wait: for the file (`SQLite`), or for the row (`PostgreSQL`).
+    Locking,
+    /// All that it reads is from one moment; it is refused when others have written since.
+    Snapshot,
+}
+
+/// Runs `body` in a transaction, which comes to nothing if the body does.
+pub(crate) fn in_transaction(
+    store: &dyn Store,
+    transaction: Transaction,
+    body: impl FnOnce() -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
+    store.begin(transaction)?;
+    let done = body().and_then(|()| store.commit());
+    if done.is_err() {
+        // The first error says more. A transaction that the database has ended itself cannot be rolled back.
+        let _ = store.rollback();
+    }
+    done
+}
