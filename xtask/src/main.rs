@@ -30,7 +30,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "demo",
-        summary: "several processes move money (\"demo tickets\": sell tickets by HTTP), without a lock and with one",
+        summary: "several processes index the same catalogues in four ways; also: catalog-postgres, money, tickets",
         run: tasks::demo,
     },
     Command {

@@ -150,6 +150,12 @@ pub(crate) fn peers() -> Option<PathBuf> {
     {
         eprintln!("xtask: {problem}");
     }
+    postgresql()
+}
+
+/// Installs `PostgreSQL` when it is missing. Gives the folder of its programs, where the PATH does not have them. Who needs it
+/// says so when there is none.
+pub(crate) fn postgresql() -> Option<PathBuf> {
     if is_installed(POSTGRESQL.program) {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Money moved between accounts by several processes of several threads at once: first without a lock, then with one.
 //!
-//! `cargo xtask demo` sets up what is needed and runs it. The accounts are rows of one `SQLite` file that all processes
+//! `cargo xtask demo money` sets up what is needed and runs it. The accounts are rows of one `SQLite` file that all processes
 //! share. A memcached is started on a free port, unless `MEMLOCK_SERVERS` names one.
 
 mod accounts;
