@@ -25,6 +25,7 @@
 //! |---|---|
 //! | one caller at a time | [`lock`](macro@lock) |
 //! | the same, for functions that call each other or themselves | [`rlock`](macro@rlock) |
+//! | one writer at a time in front of a database that detects conflicts itself | [`zlock`](macro@zlock) in a [`transaction()`] |
 //! | a lock for part of a function, or one that is passed on | [`Locks::lock`], a [`Guard`] (an [`AsyncGuard`] in tasks) |
 //! | a task or thread that works for its starter, under the same lock | [`CallTree`] |
 //! | that nothing is left when the process ends | [`Locks::flush`] |
@@ -46,6 +47,50 @@
 //! The future may be dropped at any `.await`: the body is dropped, and the lock is released in the background. The holder is
 //! the call tree: what a body joins, selects or calls may enter an [`rlock`](macro@rlock) again; what it spawns may not.
 //! A *synchronous* locked function blocks its thread; in a task that is a mistake, and is warned of once.
+//!
+//! # In front of a database
+//!
+//! A database that detects conflicting writes at commit is right for distinct objects, and wasteful for one hot object: the work
+//! is done, thrown away, and done again. [`zlock`](macro@zlock) lets the writers of one object queue up *before* their work; the
+//! database still decides.
+//!
+//! ```
+//! # use memlock::Locks;
+//! #[derive(Debug, thiserror::Error)]
+//! enum CatalogError {
+//!     #[error("another has changed the catalogue")]
+//!     Changed,
+//!     #[error(transparent)]
+//!     Lock(#[from] memlock::Error),
+//! }
+//!
+//! impl memlock::Conflict for CatalogError {
+//!     fn is_conflict(&self) -> bool {
+//!         matches!(self, CatalogError::Changed) || memlock::is_conflict(self)
+//!     }
+//! }
+//!
+//! #[memlock::zlock("catalog/{path}", timeout = 30)]
+//! fn index(path: &str, document: &str) -> Result<(), CatalogError> {
+//!     // Read the catalogue, compute, write: nobody else does so meanwhile.
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> Result<(), CatalogError> {
+//! # memlock::init(Locks::builder().servers("memory:").build()?)?;
+//! memlock::transaction().attempts(5).run(|_attempt| {
+//!     // let tx = db.begin()?;
+//!     index("/news", "…")?;
+//!     // tx.commit()?;      the lock is held until here
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! In a transaction nothing waits for a lock: where another holds it, `zlock` returns a conflict at once, the closure rolls its
+//! database transaction back, and only then the scope waits, for all the locks that it has met, in one order for everyone. So no
+//! two transactions wait for each other, and none waits with an open database transaction. [`is_conflict`] says which errors of
+//! which databases it knows.
 //!
 //! # Setting up
 //!

@@ -69,6 +69,7 @@ fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(Kind, TokenStream)> {
         match attr.path().segments.last()?.ident.to_string().as_str() {
             "lock" => Some((at, Kind::Lock)),
             "rlock" => Some((at, Kind::Rlock)),
+            "zlock" => Some((at, Kind::Zlock)),
             _ => None,
         }
     })?;

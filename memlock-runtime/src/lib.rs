@@ -12,8 +12,10 @@
 //! | `memcached` | the same requests to real servers: translate, connect, pool, route |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
 //! | `driver` | the loops that run the machines: on the caller's thread, in the caller's future, and in the background |
-//! | `guard` `current` | what a holder has in its hands; who holds what in this call tree |
-//! | `config` `locks` `entry` | settings, the public entrance, and the door for generated code |
+//! | `guard` `scope` `current` | what a holder has in its hands; what a transaction holds; who holds what in this call tree |
+//! | `config` `locks` | settings, the public entrance |
+//! | `conflict` `zlock` `transaction` | which errors are conflicts; the lock in front of a database; what is run again |
+//! | `entry` | the door for generated code |
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
 //! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the

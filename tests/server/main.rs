@@ -20,3 +20,4 @@ mod several;
 mod stage;
 mod waiting;
 mod warnings;
+mod zlock;
