@@ -233,6 +233,60 @@ mod tests {
         assert!(boxed.is_conflict());
     }
 
+    #[cfg(feature = "sqlx")]
+    #[test]
+    fn what_sqlx_says_is_known_by_its_code() {
+        use sqlx_core::error::{DatabaseError, ErrorKind};
+
+        /// A server's error, as a driver of sqlx's has it.
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str);
+
+        impl DatabaseError for Said {
+            fn message(&self) -> &str {
+                self.0
+            }
+
+            fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+                Some(self.0.into())
+            }
+
+            fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+                self
+            }
+
+            fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+                self
+            }
+
+            fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+                self
+            }
+
+            fn kind(&self) -> ErrorKind {
+                ErrorKind::Other
+            }
+        }
+
+        #[derive(Debug, thiserror::Error)]
+        #[error(transparent)]
+        struct Catalog(sqlx_core::Error);
+
+        for (code, is_one) in [
+            ("40001", true),
+            ("40P01", true),
+            ("5", true),
+            ("517", true),
+            ("23505", false),
+        ] {
+            let error = || sqlx_core::Error::Database(Box::new(Said(code)));
+            assert_eq!(error().is_conflict(), is_one, "{code}");
+            assert_eq!(is_conflict(&Catalog(error())), is_one, "{code}");
+        }
+        assert!(!sqlx_core::Error::RowNotFound.is_conflict());
+    }
+
     #[test]
     fn other_errors_are_none() {
         let config = || Error::config("wrong");

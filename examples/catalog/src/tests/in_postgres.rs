@@ -1,5 +1,6 @@
 //! The same over a real `PostgreSQL`.
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -64,4 +65,33 @@ fn an_advisory_lock_that_is_waited_for_in_the_transaction_comes_after_its_snapsh
         .expect("no panic")
         .expect_err("its snapshot is from before the lock");
     assert_eq!(refused.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE));
+    assert!(memlock::is_conflict(&refused));
+}
+
+/// Who writes two rows in an order of his own, without a lock: the database ends the deadlock, and who loses may start again.
+#[test]
+fn a_deadlock_is_a_conflict() {
+    let (stage, _alone) = stage("postgres-deadlock");
+    let server = stage.start_postgres().expect("PostgreSQL is installed");
+    let connect = || Client::connect(&server.address(), NoTls).expect("it is up");
+    connect()
+        .batch_execute("CREATE TABLE row (name INTEGER); INSERT INTO row VALUES (1), (2)")
+        .expect("a new database");
+    let both_have_one = Barrier::new(2);
+    let write = |first: u8, second: u8| {
+        let mut client = connect();
+        client.batch_execute("BEGIN")?;
+        client.batch_execute(&format!("UPDATE row SET name = name WHERE name = {first}"))?;
+        both_have_one.wait();
+        client.batch_execute(&format!("UPDATE row SET name = name WHERE name = {second}"))?;
+        client.batch_execute("COMMIT")
+    };
+    let [one, other] = thread::scope(|scope| {
+        [(1, 2), (2, 1)]
+            .map(|(first, second)| scope.spawn(move || write(first, second)))
+            .map(|writer| writer.join().expect("no panic"))
+    });
+    let lost = one.and(other).expect_err("one of them has lost");
+    assert_eq!(lost.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED));
+    assert!(memlock::is_conflict(&lost));
 }
