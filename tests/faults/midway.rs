@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memlock::{Error, Guard};
+use memlock::Guard;
 use memlock_testkit::wait_until;
 
 use crate::cuts::{Way, at_every_byte};
@@ -103,21 +103,28 @@ fn a_look_cut_at_any_byte_lets_nobody_in() {
     stage.assert_rises(&guard);
     let kept = stage.kept();
     let count = cut_everywhere(|deed, then| {
-        stage.proxy.arm(Fault {
-            on: Kind::Look,
-            skip: 0,
-            deed,
-            then,
-        });
-        let caller = stage.caller();
-        let (result, took) = timed(|| caller.locks.lock(stage.key).try_acquire());
-        match result.expect_err("it is held") {
-            Error::Busy { .. } => assert!(then == Then::Well || !stage.proxy.has_fired(), "it cannot know"),
-            error => stage.assert_unavailable(&error),
+        loop {
+            stage.proxy.arm(Fault {
+                on: Kind::Look,
+                skip: 0,
+                deed,
+                then,
+            });
+            let caller = stage.caller();
+            let (result, took) = timed(|| caller.locks.lock(stage.key).try_acquire());
+            let error = result.expect_err("it is held");
+            if error.is_busy() {
+                assert!(then == Then::Well || !stage.proxy.has_fired(), "it cannot know");
+            } else {
+                stage.assert_unavailable(&error);
+            }
+            assert!(took < stage.limit(), "kept for {took:?}");
+            stage.proxy.heal();
+            // On a machine that stands still, who has no time to wait may not come so far as to look.
+            if error.is_busy() || stage.proxy.has_fired() {
+                return stage.proxy.has_fired();
+            }
         }
-        assert!(took < stage.limit(), "kept for {took:?}");
-        stage.proxy.heal();
-        stage.proxy.has_fired()
     });
     assert_eq!(stage.kept(), kept, "a waiter changed what it looked at");
     guard.release();
