@@ -10,6 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use smallvec::SmallVec;
 
+use crate::acquiring::Order;
 use crate::conflict::{Judge, NoConflict};
 use crate::current::{self, Entered, Frame, InFrame};
 use crate::driver::hold::Hold;
@@ -19,7 +20,7 @@ use crate::driver::{Core, Counters};
 use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::{ItemName, Key};
-use crate::locks::{Locks, Order};
+use crate::locks::Locks;
 use crate::zlock::{self, Zlock};
 
 /// Which of the attributes.

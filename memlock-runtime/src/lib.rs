@@ -13,7 +13,8 @@
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
 //! | `driver` | the loops that run the machines: on the caller's thread, in the caller's future, and in the background |
 //! | `guard` `scope` `current` | what a holder has in its hands; what a transaction holds; who holds what in this call tree |
-//! | `config` `locks` | settings, the public entrance |
+//! | `config` `locks` `request` | settings, the public entrance, locks without attributes |
+//! | `acquiring` | all of several locks, or none |
 //! | `conflict` `zlock` `transaction` | which errors are conflicts; the lock in front of a database; what is run again |
 //! | `entry` | the door for generated code |
 //! | `testing` | locks in memory for the tests of those who use memlock |
@@ -23,6 +24,7 @@
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
+mod acquiring;
 mod background;
 mod clock;
 mod config;
@@ -41,6 +43,7 @@ mod memcached;
 mod memory;
 mod protocol;
 mod queue;
+mod request;
 mod scope;
 mod store;
 mod testing;
@@ -56,7 +59,8 @@ pub use entry::OnUnavailable;
 pub use error::{Error, Source};
 pub use guard::{AsyncGuard, Guard, Lease};
 pub use key::{DontLock, IntoKey, Key, KeyText};
-pub use locks::{Counts, LockRequest, Locks, init};
+pub use locks::{Counts, Locks, init};
+pub use request::LockRequest;
 pub use testing::TestServer;
 pub use token::Token;
 pub use transaction::{Transaction, transaction};

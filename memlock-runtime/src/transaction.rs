@@ -13,6 +13,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::acquiring::keep_alive;
 use crate::background;
 use crate::clock;
 use crate::conflict::Conflict;
@@ -23,7 +24,6 @@ use crate::driver::waiting::Stopped;
 use crate::entry::soften;
 use crate::error::{Error, Source};
 use crate::guard::Lease;
-use crate::locks::keep_alive;
 use crate::protocol::Pause;
 use crate::scope::{Met, Scope};
 

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acquiring::{Asked, Holds, Order, keep_alive};
 use crate::background;
 use crate::driver::hold::Hold;
 use crate::driver::reservations::{self, Owner};
@@ -24,7 +25,7 @@ use crate::entry::OnUnavailable;
 use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::ItemName;
-use crate::locks::{Asked, Holds, Locks, Order, keep_alive};
+use crate::locks::Locks;
 use crate::scope::{Met, Scope};
 use crate::worker::warn_if_blocking_tasks;
 

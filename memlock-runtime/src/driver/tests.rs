@@ -164,7 +164,7 @@ fn all_exchanges_of_a_call_share_its_wait() {
 #[test]
 fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() {
     let Stage { locks, hangs, limits } = stage();
-    let order = crate::locks::Order {
+    let order = crate::acquiring::Order {
         function: "f",
         timeout: Duration::from_secs(30),
         interval: Duration::from_millis(50),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memlock_runtime::{Error, Locks};
+use memlock_runtime::Locks;
 
 use crate::executors::{Executor, block_on};
 
@@ -110,7 +110,9 @@ fn who_tries_right_after_a_guard_was_dropped_finds_the_lock_free() {
             match locks.lock("k").try_acquire_async().await {
                 Ok(next) => next.release().await,
                 // It stood by for as long as one exchange may take a caller with no time to wait, on a machine that stood still.
-                Err(Error::Busy { waited, .. }) if waited >= Duration::from_millis(30) => stood_still += 1,
+                Err(memlock_runtime::Error::Busy { waited, .. }) if waited >= Duration::from_millis(30) => {
+                    stood_still += 1;
+                }
                 Err(error) => panic!("it was let go: {error:?}"),
             }
         }

@@ -1,0 +1,144 @@
+//! A lock without an attribute, on its way to a guard.
+
+use std::time::Duration;
+
+use crate::acquiring::Order;
+use crate::current;
+use crate::driver::waiting::WAIT_GRACE;
+use crate::entry::Renew;
+use crate::error::Error;
+use crate::guard::{AsyncGuard, Guard};
+use crate::key::{ItemName, Key};
+use crate::locks::Locks;
+
+/// The namespace of locks that are asked for without one.
+const UNNAMED: &str = "lock";
+
+/// A lock that is being asked for without an attribute. Made by [`Locks::lock`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is locked before `acquire`"]
+pub struct LockRequest<'a> {
+    locks: &'a Locks,
+    key: Key,
+    name: &'a str,
+    timeout: Duration,
+    interval: Duration,
+    wait: Option<Duration>,
+    renew: Option<Renew>,
+}
+
+impl<'a> LockRequest<'a> {
+    pub(crate) fn new(locks: &'a Locks, key: Key) -> LockRequest<'a> {
+        LockRequest {
+            locks,
+            key,
+            name: UNNAMED,
+            timeout: locks.settings().timeout,
+            interval: locks.settings().interval,
+            wait: None,
+            renew: None,
+        }
+    }
+
+    /// The namespace of the key, `lock` by default. An annotated function's is its path, or its `name` option.
+    pub fn name(mut self, name: &'a str) -> LockRequest<'a> {
+        self.name = name;
+        self
+    }
+
+    /// The lifetime of the lock: how long it may be held, and a dead holder blocks others.
+    pub fn timeout(mut self, timeout: Duration) -> LockRequest<'a> {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The longest pause between two looks at a held lock.
+    pub fn interval(mut self, interval: Duration) -> LockRequest<'a> {
+        self.interval = interval;
+        self
+    }
+
+    /// How long to wait for the lock; for ever by default, and zero tries once.
+    pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Keeps extending the lease in the background until the guard is dropped.
+    pub fn renew(mut self) -> LockRequest<'a> {
+        self.renew = Some(Renew::Always);
+        self
+    }
+
+    /// Acquires the lock, blocking this thread meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when the wait was over first, [`Error::Unavailable`] when the server could not be asked,
+    /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
+    /// for a wrong setting, or a key that asks for no lock.
+    pub fn acquire(self) -> Result<Guard, Error> {
+        let (order, item) = self.asked()?;
+        self.locks.acquire_all(&[item], &order).map(Guard::new)
+    }
+
+    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first
+    /// polled.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancellation
+    ///
+    /// The future may be dropped at any time. A lock that was or will be acquired for it is released in the background.
+    pub async fn acquire_async(self) -> Result<AsyncGuard, Error> {
+        let (order, item) = self.asked()?;
+        self.locks.acquire_all_async(&[item], &order).await.map(AsyncGuard::new)
+    }
+
+    /// Tries once to acquire the lock, without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire_async`](Self::acquire_async).
+    pub async fn try_acquire_async(self) -> Result<AsyncGuard, Error> {
+        self.wait(Duration::ZERO).acquire_async().await
+    }
+
+    /// How to acquire what, once checked.
+    fn asked(&self) -> Result<(Order, ItemName), Error> {
+        let order = Order {
+            function: "",
+            timeout: self.timeout,
+            interval: self.interval,
+            wait: self.wait,
+            grace: WAIT_GRACE,
+            renew: self.renew,
+        };
+        order.check()?;
+        let Some(key) = self.key.text() else {
+            return Err(Error::config(
+                "the key asks for no lock (`None` or `DontLock`): a guard needs one",
+            ));
+        };
+        let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
+        if current::find(current::here().as_ref(), self.locks.core(), &item).is_some() {
+            return Err(Error::Reentered { key: item.to_string() });
+        }
+        Ok((order, item))
+    }
+
+    /// Tries once to acquire the lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire); [`Error::Busy`] at once when another holds it.
+    pub fn try_acquire(self) -> Result<Guard, Error> {
+        self.wait(Duration::ZERO).acquire()
+    }
+}
