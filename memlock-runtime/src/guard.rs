@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::driver::agent;
 use crate::driver::hold::Hold;
+use crate::driver::reservations::{self, Owner};
 use crate::error::Error;
 use crate::token::Token;
 
@@ -98,6 +99,13 @@ impl Lease {
         match self.holds.iter().find_map(|hold| hold.lost()) {
             Some(lost) => Err(lost),
             None => Ok(()),
+        }
+    }
+
+    /// Keeps the locks for a retry of `owner`, for `length` from now; this lease is over.
+    pub(crate) fn reserve(&self, length: Duration, owner: Owner) {
+        for hold in &self.holds {
+            reservations::reserve(hold, length, owner);
         }
     }
 

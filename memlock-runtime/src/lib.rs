@@ -16,7 +16,7 @@
 //! | `config` `locks` `request` | settings, the public entrance, locks without attributes |
 //! | `acquiring` | all of several locks, or none |
 //! | `conflict` `zlock` `transaction` | which errors are conflicts; the lock in front of a database; what is run again |
-//! | `entry` | the door for generated code |
+//! | `entry` `held` | the door for generated code; what a function holds while its body runs |
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
 //! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the
@@ -34,6 +34,7 @@ mod driver;
 mod entry;
 mod error;
 mod guard;
+mod held;
 mod in_process;
 mod key;
 mod label;

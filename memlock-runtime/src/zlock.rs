@@ -142,9 +142,7 @@ impl Zlock<'_> {
 
     /// Reserves what was waited for.
     fn reserve(&self, asked: &Asked<'_>, lease: &Lease, owner: Owner, holder: Option<String>) -> Error {
-        for hold in lease.holds() {
-            reservations::reserve(hold, self.reserve, owner);
-        }
+        lease.reserve(self.reserve, owner);
         self.conflict(asked, self.items.first(), holder)
     }
 

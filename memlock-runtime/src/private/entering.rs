@@ -13,8 +13,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::conflict::Judge;
-use crate::entry::{AsyncHeld, Ending, Prepared, Reporting, enter_async};
+use crate::entry::{Prepared, Reporting, enter_async};
 use crate::error::Error;
+use crate::held::{AsyncHeld, Ending};
 
 /// What becomes of a lock error, for a body that returns an `R`.
 pub trait Policy<R> {

@@ -21,7 +21,8 @@ pub use self::key_fn::*;
 pub use self::length::IntoDuration;
 pub use self::options::Options;
 pub use self::returns::{Opaque, Return, otherwise, run_zlock};
-pub use crate::entry::{AsyncHeld, Held, Leaves, OnUnavailable, Waits};
+pub use crate::entry::OnUnavailable;
+pub use crate::held::{AsyncHeld, Held, Leaves, Waits};
 pub use crate::key::{IntoKey, Key};
 
 /// The key that a value is.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::length::IntoDuration;
-use crate::entry::{Call, Held, Kind, OnUnavailable, Prepared, Renew, Reporting, enter, prepare};
+use crate::entry::{Call, Kind, OnUnavailable, Prepared, Renew, Reporting, enter, prepare};
 use crate::error::Error;
+use crate::held::Held;
 use crate::key::Key;
 use crate::lease::LONGEST_TIMEOUT;
 use crate::locks::Locks;

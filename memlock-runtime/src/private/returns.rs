@@ -22,8 +22,9 @@ use std::future::Future;
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
 use crate::conflict::Judge;
-use crate::entry::{Held, Leaves, Reporting, Waits};
+use crate::entry::Reporting;
 use crate::error::Error;
+use crate::held::{Held, Leaves, Waits};
 use crate::key::Key;
 
 /// The steps of a ladder: each has its own methods, and those of the steps below it.
