@@ -49,6 +49,11 @@ const COMMANDS: &[Command] = &[
         run: tasks::bench,
     },
     Command {
+        name: "cost",
+        summary: "measure what the attribute costs a function: time, time to compile, size; --quick makes it short",
+        run: tasks::cost,
+    },
+    Command {
         name: "transparency",
         summary: "put the attribute on every function of published crates, and run their own tests; names choose some",
         run: tasks::transparency,

@@ -91,6 +91,13 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     cargo_with_programs(programs.as_deref(), &command)
 }
 
+/// `cargo xtask cost`. Nobody waits for a server in it.
+pub(crate) fn cost(arguments: &[String]) -> Result<(), String> {
+    let mut command = vec!["run", "--release", "--package", "memlock-cost", "--"];
+    command.extend(arguments.iter().map(String::as_str));
+    cargo(&command)
+}
+
 /// `cargo xtask transparency`.
 pub(crate) fn transparency(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
