@@ -15,12 +15,12 @@
 //! never run: it says what the body returns before the first `return` or `?` in it would have to be guessed from.
 
 use proc_macro2::{Group, Ident, TokenStream, TokenTree};
-use quote::{ToTokens as _, quote_spanned};
+use quote::quote_spanned;
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
 use crate::expand::{conflict, failed, relocated, signature_span, site};
 use crate::key::conditions;
-use crate::returns::{Returns, Shape};
+use crate::returns::{Returns, Shape, is_inferred};
 use crate::valid::{Kind, Locked};
 
 /// What follows the import: `enter` evaluates, `patterns` bind the arguments.
@@ -82,7 +82,7 @@ fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
 /// Of a type that cannot be written it is not known.
 fn ending(locked: &Locked) -> TokenStream {
     match &locked.returns {
-        Returns::Type(ty) if !is_inferred(ty.to_token_stream()) => {
+        Returns::Type(ty) if !is_inferred(ty) => {
             if names_return(locked) {
                 quote_spanned!(site()=> __memlock_return.__memlock_ending())
             } else {
@@ -91,16 +91,6 @@ fn ending(locked: &Locked) -> TokenStream {
         }
         Returns::Type(_) | Returns::Hidden | Returns::Never => quote_spanned!(site()=> __memlock::Leaves),
     }
-}
-
-/// Whether a part of the type is `_`.
-fn is_inferred(ty: TokenStream) -> bool {
-    ty.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "_",
-        TokenTree::Punct(punct) => punct.as_char() == '_',
-        TokenTree::Group(group) => is_inferred(group.stream()),
-        TokenTree::Literal(_) => false,
-    })
 }
 
 /// The body, as a future.

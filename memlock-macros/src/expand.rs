@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, FnArg, Pat, ReturnType, Signature};
@@ -23,7 +23,7 @@ use syn::{Expr, FnArg, Pat, ReturnType, Signature};
 use crate::asynchronous;
 use crate::function::{Function, plain_name};
 use crate::key::{Key, argument_name, conditions, hands_over_unused};
-use crate::returns::{Returns, Shape};
+use crate::returns::{Returns, Shape, with_units};
 use crate::valid::{Demand, Kind, Locked};
 use crate::values::{Length, OnUnavailable, Renew};
 
@@ -132,7 +132,10 @@ pub(crate) fn signature_span(locked: &Locked) -> Span {
 fn returns(locked: &Locked) -> TokenStream {
     let ty = match (&locked.returns, &locked.shape) {
         // Nothing here says what is hidden. It does not matter either: whether a `Result` can report is up to its error.
-        (Returns::Type(ty), Shape::Boxed(_) | Shape::Future) => with_units(quote!(#ty)),
+        (Returns::Type(ty), Shape::Boxed(_) | Shape::Future) => {
+            let ty = with_units(ty);
+            quote!(#ty)
+        }
         (Returns::Type(ty), Shape::Sync | Shape::Async) => quote!(#ty),
         (Returns::Hidden | Returns::Never, _) => quote_spanned!(site()=> __memlock::Opaque),
     };
@@ -157,20 +160,6 @@ fn returns(locked: &Locked) -> TokenStream {
         quote_spanned!(here=> .#method())
     });
     quote_spanned!(site()=> __memlock::Return::<#ty>::new() #demand)
-}
-
-/// A type with `()` in place of each `_`.
-fn with_units(ty: TokenStream) -> TokenStream {
-    let unit = |token| match token {
-        TokenTree::Ident(ident) if ident == "_" => Group::new(Delimiter::Parenthesis, TokenStream::new()).into(),
-        TokenTree::Group(group) => {
-            let mut inside = Group::new(group.delimiter(), with_units(group.stream()));
-            inside.set_span(group.span());
-            inside.into()
-        }
-        other => other,
-    };
-    ty.into_iter().map(unit).collect()
 }
 
 /// `Options::lock("…").timeout(…)`.
@@ -329,10 +318,8 @@ pub(crate) fn conflict(locked: &Locked) -> TokenStream {
     let Returns::Type(ty) = &locked.returns else {
         return TokenStream::new();
     };
-    let ty = match locked.shape {
-        Shape::Boxed(_) | Shape::Future => with_units(quote!(#ty)),
-        Shape::Sync | Shape::Async => quote!(#ty),
-    };
+    // Nothing here would say what is hidden, and only the error matters.
+    let ty = with_units(ty);
     if let Some(given) = &locked.conflict {
         let here = site().located_at(given.span());
         let method = Ident::new("__memlock_told_by", here);

@@ -124,37 +124,53 @@ fn peel(mut ty: &Type) -> &Type {
 /// `ty` with each `impl Trait` replaced by `_`, for a type that is written again in the body.
 fn infer_hidden_in(ty: &Type) -> Type {
     let mut ty = ty.clone();
-    infer_hidden(&mut ty);
+    for_each_hidden(&mut ty, &mut |hidden| *hidden = parse_quote!(_));
     ty
 }
 
-fn infer_hidden(ty: &mut Type) {
+/// `ty` with `()` in place of each `_`, for where only the rest of it matters and nothing says what `_` is.
+pub(crate) fn with_units(ty: &Type) -> Type {
+    let mut ty = ty.clone();
+    for_each_hidden(&mut ty, &mut |hidden| *hidden = parse_quote!(()));
+    ty
+}
+
+/// Whether a part of `ty` is `_`.
+pub(crate) fn is_inferred(ty: &Type) -> bool {
+    let mut found = false;
+    for_each_hidden(&mut ty.clone(), &mut |_| found = true);
+    found
+}
+
+/// Calls `each` with the parts of a type that are `impl Trait`, or the `_` in place of it. (That of a lifetime `'_` is none:
+/// so this goes by types, not by tokens.)
+fn for_each_hidden(ty: &mut Type, each: &mut impl FnMut(&mut Type)) {
     match ty {
-        Type::ImplTrait(_) => *ty = parse_quote!(_),
-        Type::Array(array) => infer_hidden(&mut array.elem),
-        Type::Group(group) => infer_hidden(&mut group.elem),
-        Type::Paren(paren) => infer_hidden(&mut paren.elem),
-        Type::Ptr(pointer) => infer_hidden(&mut pointer.elem),
-        Type::Reference(reference) => infer_hidden(&mut reference.elem),
-        Type::Slice(slice) => infer_hidden(&mut slice.elem),
-        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(infer_hidden),
-        Type::Path(path) => infer_hidden_in_path(&mut path.path),
+        Type::ImplTrait(_) | Type::Infer(_) => each(ty),
+        Type::Array(array) => for_each_hidden(&mut array.elem, each),
+        Type::Group(group) => for_each_hidden(&mut group.elem, each),
+        Type::Paren(paren) => for_each_hidden(&mut paren.elem, each),
+        Type::Ptr(pointer) => for_each_hidden(&mut pointer.elem, each),
+        Type::Reference(reference) => for_each_hidden(&mut reference.elem, each),
+        Type::Slice(slice) => for_each_hidden(&mut slice.elem, each),
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| for_each_hidden(part, each)),
+        Type::Path(path) => for_each_hidden_in_path(&mut path.path, each),
         Type::TraitObject(object) => object.bounds.iter_mut().for_each(|bound| {
             if let TypeParamBound::Trait(bound) = bound {
-                infer_hidden_in_path(&mut bound.path);
+                for_each_hidden_in_path(&mut bound.path, each);
             }
         }),
         _ => {}
     }
 }
 
-fn infer_hidden_in_path(path: &mut Path) {
+fn for_each_hidden_in_path(path: &mut Path, each: &mut impl FnMut(&mut Type)) {
     for segment in &mut path.segments {
         if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
             for argument in &mut arguments.args {
                 match argument {
-                    GenericArgument::Type(ty) => infer_hidden(ty),
-                    GenericArgument::AssocType(binding) => infer_hidden(&mut binding.ty),
+                    GenericArgument::Type(ty) => for_each_hidden(ty, each),
+                    GenericArgument::AssocType(binding) => for_each_hidden(&mut binding.ty, each),
                     _ => {}
                 }
             }

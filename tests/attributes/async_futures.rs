@@ -1,6 +1,6 @@
 //! Functions that make a future: all of the body runs in it, under the lock.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell};
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -75,6 +75,15 @@ fn hidden_in_a_box(id: u64) -> Pin<Box<impl Future<Output = impl Into<String>>>>
     })
 }
 
+#[lock("k", locks = &LOCKS)]
+fn of_an_unnamed_lifetime(number: &RefCell<u8>) -> LocalBoxFuture<'_, Result<Ref<'_, u8>, memlock::Error>> {
+    Box::pin(async move {
+        pause().await;
+        assert_eq!(key(), "k");
+        Ok(number.borrow())
+    })
+}
+
 #[lock(name = "no output", locks = &LOCKS)]
 fn without_output() -> impl Future + Send {
     assert_eq!(held().len(), 1);
@@ -92,6 +101,7 @@ fn the_body_and_its_future_run_under_the_lock() {
     assert_eq!(block_on(hidden(7)).expect("locked"), "777");
     assert_eq!(block_on(hidden_and_borrowed(&mut "a".to_owned())), "aa");
     assert_eq!(block_on(hidden_in_a_box(7)).into(), "7");
+    assert_eq!(*block_on(of_an_unnamed_lifetime(&RefCell::new(7))).expect("locked"), 7);
     block_on(without_output());
 }
 

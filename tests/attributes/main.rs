@@ -7,8 +7,10 @@
 //! | `returns` | the compiler's types, not their spelling, decide what a function can report |
 //! | `policy` | what happens when the lock cannot be had |
 //! | `bodies` | control flow and drop order of a body are its own |
+//! | `zlocks` | any function that returns a `Result` can have its body in the closure of `zlock` |
 //! | `options` | each option reaches the runtime |
 //! | `hygiene` `macro_made` | no name of the user's gets in the way |
+//! | `beside` | other attributes beside ours, and recursion |
 //! | `async_bodies` | an async body runs lazily, under the lock, with the control flow and drop order of its own |
 //! | `async_signatures` | any async function can be locked, and means what it meant |
 //! | `async_policy` | what it does when the lock cannot be had |
@@ -29,6 +31,7 @@ mod async_policy;
 mod async_send;
 mod async_signatures;
 mod async_sizes;
+mod beside;
 mod bodies;
 mod hygiene;
 mod keys;
@@ -39,3 +42,4 @@ mod policy;
 mod receivers;
 mod returns;
 mod stage;
+mod zlocks;

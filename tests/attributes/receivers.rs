@@ -61,6 +61,17 @@ impl Shelf {
     }
 
     #[lock(Self::path, locks = &LOCKS)]
+    fn boxed_and_pinned(self: Pin<Box<Self>>) -> (String, String) {
+        (key(), self.0.clone())
+    }
+
+    #[lock(Self::path, locks = &LOCKS, on_lost = error)]
+    fn borrowed_by_a_closure(&mut self) -> Result<&mut String, memlock::Error> {
+        assert_eq!(key(), "a");
+        Ok(&mut self.0)
+    }
+
+    #[lock(Self::path, locks = &LOCKS)]
     fn named(self: Shelf) -> (String, String) {
         (key(), self.0)
     }
@@ -93,6 +104,8 @@ fn receivers() {
     assert_eq!(Rc::new(shelf.clone()).counted(), "a");
     assert_eq!(Arc::new(shelf.clone()).counted_across_threads(), "a");
     assert_eq!(Pin::new(&mut shelf.clone()).pinned(), "a");
+    assert_eq!(Box::pin(shelf.clone()).boxed_and_pinned(), ("a".into(), "a".into()));
+    assert_eq!(shelf.clone().borrowed_by_a_closure().expect("locked"), "a");
     assert_eq!(shelf.clone().named(), ("a".into(), "a".into()));
     assert_eq!(Box::new(shelf.clone()).named_in_a_box(), ("a".into(), "a".into()));
     assert_eq!(Box::new(shelf.clone()).by_closure(), ("a".into(), "a".into()));
@@ -110,6 +123,8 @@ trait Place {
     fn implemented(self, id: u64) -> String
     where
         Self: Sized;
+
+    fn hidden(&self) -> impl Iterator<Item = char>;
 }
 
 impl Place for Shelf {
@@ -121,6 +136,12 @@ impl Place for Shelf {
     fn implemented(self, _id: u64) -> String {
         key()
     }
+
+    #[lock(Place::path, locks = &LOCKS)]
+    fn hidden(&self) -> impl Iterator<Item = char> {
+        assert_eq!(key(), "a");
+        self.0.chars()
+    }
 }
 
 #[test]
@@ -129,6 +150,7 @@ fn trait_methods() {
     assert_eq!(shelf.default_method(7), "a");
     let place: &dyn Place2 = &shelf;
     assert_eq!(place.object_safe(), "a");
+    assert_eq!(shelf.hidden().count(), 1);
     assert_eq!(Place::implemented(shelf, 7), "a");
 }
 

@@ -23,6 +23,29 @@ impl Account {
             .await
     }
 }
+async fn borrowed(cell: &RefCell<u8>) -> Ref<'_, u8> {
+    use ::memlock::__private as __memlock;
+    let __memlock_return = __memlock::Return::<Ref<'_, u8>>::new();
+    let __memlock_entering = __memlock_return
+        .__memlock_enter_async(
+            __memlock::Options::lock(
+                    ::core::concat!(::core::module_path!(), "::borrowed"),
+                )
+                .name("borrowed"),
+            [__memlock::key("")],
+        );
+    __memlock_entering
+        .run(
+            __memlock_return.__memlock_ending(),
+            async move {
+                if false {
+                    return __memlock_return.__memlock_value(());
+                }
+                { cell.borrow() }
+            },
+        )
+        .await
+}
 async fn hidden() -> impl Iterator<Item = u8> {
     use ::memlock::__private as __memlock;
     let __memlock_entering = __memlock::Return::<__memlock::Opaque>::new()

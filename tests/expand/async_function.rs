@@ -5,6 +5,12 @@ impl Account {
     }
 }
 
+// A lifetime that is not named hides no type: the release is waited for.
+#[memlock::lock(name = "borrowed")]
+async fn borrowed(cell: &RefCell<u8>) -> Ref<'_, u8> {
+    cell.borrow()
+}
+
 #[memlock::lock(name = "hidden")]
 async fn hidden() -> impl Iterator<Item = u8> {
     find().await

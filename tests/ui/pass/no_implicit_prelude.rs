@@ -48,6 +48,21 @@ impl Shelf {
         ::std::result::Result::Ok(id)
     }
 
+    #[::memlock::zlock("{self.name}/{id}", reserve = 1)]
+    fn conflicting(&mut self, id: u64) -> ::std::result::Result<&mut u8, ::memlock::Error> {
+        if id == 0 {
+            return ::std::result::Result::Ok(&mut self.name);
+        }
+        self.name += 1;
+        ::std::result::Result::Ok(&mut self.name)
+    }
+
+    #[::memlock::zlock(id, wait = 0, otherwise = |error| ::std::result::Result::Err(error))]
+    async fn asynchronous_conflicting(&mut self, id: u64) -> ::std::result::Result<&mut u8, ::memlock::Error> {
+        ::std::assert_eq!(id, 7);
+        ::std::result::Result::Ok(&mut self.name)
+    }
+
     #[::memlock::lock(id)]
     fn boxed(id: u64) -> ::std::pin::Pin<::std::boxed::Box<dyn ::std::future::Future<Output = u64> + ::std::marker::Send>> {
         ::std::boxed::Box::pin(::std::future::ready(id))
@@ -72,6 +87,12 @@ mod one_line {
 
     #[::memlock::lock(name = "looked at", on_lost = error)]
     pub fn looked_at() -> ::std::result::Result<u8, ::memlock::Error> { ::std::result::Result::Ok(7) }
+
+    #[::memlock::zlock(name = "zlocked")]
+    pub fn zlocked() -> ::std::result::Result<u8, ::memlock::Error> { ::std::result::Result::Ok(7) }
+
+    #[::memlock::zlock(name = "async zlocked")]
+    pub async fn async_zlocked() -> ::std::result::Result<u8, ::memlock::Error> { ::std::result::Result::Ok(7) }
 
     #[::memlock::lock(name = "async plain")]
     pub async fn async_plain() -> u8 { 7 }
@@ -111,7 +132,8 @@ fn block_on<F: ::std::future::Future>(future: F) -> F::Output {
 fn main() {
     let locks = ::memlock::Locks::builder().servers("memory:").build();
     ::memlock::init(locks.unwrap()).unwrap();
-    let shelf = Shelf { name: 1 };
+    let mut shelf = Shelf { name: 1 };
+    ::std::assert!(::std::matches!(shelf.conflicting(0), ::std::result::Result::Ok(1)));
     ::std::assert_eq!(shelf.method(7), 7);
     ::std::assert_eq!(shelf.text(7), 7);
     ::std::assert!(shelf.reports(7).is_ok());
@@ -120,6 +142,7 @@ fn main() {
     let _hidden = one_line::hidden();
     ::std::assert_eq!(one_line::plain(), 7);
     ::std::assert!(one_line::looked_at().is_ok());
+    ::std::assert!(one_line::zlocked().is_ok());
     block_on(async move {
         let text = || <::std::string::String as ::std::convert::From<&str>>::from("abc");
         ::std::assert_eq!(shelf.asynchronous(text(), text()).await, 6);
@@ -127,6 +150,8 @@ fn main() {
         ::std::assert!(shelf.asynchronous_reports(7).await.is_ok());
         ::std::assert_eq!(Shelf::boxed(7).await, 7);
         ::std::assert_eq!(Shelf::hidden_future(7).await, 7);
+        ::std::assert!(shelf.asynchronous_conflicting(7).await.is_ok());
+        ::std::assert!(one_line::async_zlocked().await.is_ok());
         ::std::assert_eq!(one_line::async_plain().await, 7);
         let _nothing = one_line::async_nothing;
         let _hidden = one_line::async_hidden().await;
