@@ -1,9 +1,10 @@
 //! A future that is `Send` stays it, and one that is not is nobody's concern.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use memlock::{lock, rlock};
 
@@ -144,6 +145,36 @@ async fn hides_what_is_not_send(value: u8) -> impl std::ops::Deref<Target = u8> 
 #[lock("k", locks = &LOCKS)]
 fn boxes_what_is_not_send(value: u8) -> std::pin::Pin<Box<dyn Future<Output = Rc<u8>> + Send>> {
     Box::pin(async move { Rc::new(value) })
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn borrows_what_is_not_send(value: &Mutex<u8>) -> MutexGuard<'_, u8> {
+    pause().await;
+    value.lock().expect("not poisoned")
+}
+
+#[lock("k", locks = &LOCKS)]
+fn boxes_a_borrow_that_is_not_send(value: &Mutex<u8>) -> BoxFuture<'_, Result<MutexGuard<'_, u8>, memlock::Error>> {
+    Box::pin(async move { Ok(value.lock().expect("not poisoned")) })
+}
+
+#[lock("k", locks = &LOCKS)]
+async fn borrows_what_is_send(value: &str) -> Cow<'_, str> {
+    pause().await;
+    Cow::Borrowed(value)
+}
+
+type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[test]
+fn a_future_that_gives_a_borrow_of_an_unnamed_lifetime_stays_send() {
+    let value = Mutex::new(7);
+    assert_eq!(*block_on(is_send(borrows_what_is_not_send(&value))), 7);
+    assert_eq!(
+        *block_on(is_send(boxes_a_borrow_that_is_not_send(&value))).expect("locked"),
+        7
+    );
+    assert_eq!(block_on(is_send(borrows_what_is_send("a"))), "a");
 }
 
 #[test]
