@@ -1,6 +1,5 @@
 //! Acquiring all of several locks, or none: what attributes and requests have in common.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -108,11 +107,7 @@ impl Locks {
 
     /// Begins to acquire `items`.
     pub(crate) fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
-        if self.core().is_shut_down.load(Ordering::Acquire) {
-            return Err(Error::config(
-                "these locks were shut down: nothing is acquired any more",
-            ));
-        }
+        self.core().check_open()?;
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(

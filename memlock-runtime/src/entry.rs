@@ -152,6 +152,7 @@ async fn acquire_async(prepared: &Prepared, policy: OnUnavailable) -> Result<(Op
             items,
             reserve: prepared.reserve,
             policy,
+            outer: outer.as_ref(),
             scope: current::transaction(outer.as_ref()),
         };
         let (lease, owns) = zlock::acquire_async(&zlock).await?;
@@ -285,6 +286,7 @@ fn acquire(
             items,
             reserve: call.reserve,
             policy,
+            outer: outer.as_ref(),
             scope: current::transaction(outer.as_ref()),
         })?;
         return Ok((Some(lease), owns));

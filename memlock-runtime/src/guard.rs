@@ -102,11 +102,18 @@ impl Lease {
         }
     }
 
-    /// Keeps the locks for a retry of `owner`, for `length` from now; this lease is over.
-    pub(crate) fn reserve(&self, length: Duration, owner: Owner) {
+    /// Keeps the locks for a retry of `owner`, for `length` from now; this lease is over. What a dropped future leaves undone
+    /// is to be given to [`release_in_background`](Self::release_in_background).
+    pub(crate) async fn reserve(&self, length: Duration, owner: Owner) {
         for hold in &self.holds {
-            reservations::reserve(hold, length, owner);
+            reservations::reserve(hold, length, owner).await;
         }
+    }
+
+    /// The same without waiting for it; what can be done at once is done when it returns.
+    pub(crate) fn reserve_in_background(&self, length: Duration, owner: Owner) {
+        let lease = self.clone();
+        agent::begin(self.holds[0].core(), async move { lease.reserve(length, owner).await });
     }
 
     pub(crate) fn release(&self) {

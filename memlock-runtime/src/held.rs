@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::background;
 use crate::conflict::{Judge, NoConflict};
 use crate::current::{Entered, Frame, InFrame};
 use crate::driver::reservations::Owner;
@@ -45,7 +46,7 @@ impl Held {
         let (lease, reserve) = (self.entered.frame().lease().cloned(), self.reserve);
         drop(self);
         if let Some(lease) = lease {
-            lease.reserve(reserve, Owner::thread());
+            background::block_on(lease.reserve(reserve, Owner::thread()));
         }
     }
 }
@@ -112,10 +113,17 @@ impl AsyncHeld {
         self.run(ending, checked)
     }
 
-    fn reserve(mut self) {
+    /// Dropped before its end, it releases what is not reserved yet.
+    async fn reserve(self) {
+        if let Some(lease) = self.frame.lease() {
+            lease.reserve(self.reserve, Owner::Process).await;
+        }
+    }
+
+    fn reserve_in_background(mut self) {
         self.owns = false;
         if let Some(lease) = self.frame.lease() {
-            lease.reserve(self.reserve, Owner::Process);
+            lease.reserve_in_background(self.reserve, Owner::Process);
         }
     }
 
@@ -191,7 +199,7 @@ pin_project! {
         body: InFrame<F>,
         held: Option<AsyncHeld>,
         conflict: C,
-        // The release, once the body is done.
+        // The release, or the reservation, once the body is done.
         release: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
         kept: E::Kept,
     }
@@ -210,15 +218,17 @@ impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, 
             if !held.owns {
                 return Poll::Ready(output);
             }
-            if this.conflict.is_conflict(&output) {
-                held.reserve();
-                return Poll::Ready(output);
-            }
-            if let Some(output) = E::keep(this.kept, output) {
+            let is_conflict = this.conflict.is_conflict(&output);
+            match (is_conflict, E::keep(this.kept, output)) {
+                (false, None) => *this.release = Some(Box::pin(held.release())),
+                (true, None) => *this.release = Some(Box::pin(held.reserve())),
                 // Dropped, it releases in the background.
-                return Poll::Ready(output);
+                (false, Some(output)) => return Poll::Ready(output),
+                (true, Some(output)) => {
+                    held.reserve_in_background();
+                    return Poll::Ready(output);
+                }
             }
-            *this.release = Some(Box::pin(held.release()));
         }
         if let Some(release) = this.release {
             std::task::ready!(release.as_mut().poll(context));

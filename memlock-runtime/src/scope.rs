@@ -71,10 +71,11 @@ impl Scope {
         found.held().cloned()
     }
 
-    /// Notes a lock that was met, held or not. What is returned was held before, and is to be released.
+    /// Notes a lock that was met, held or not. What is held stays so. What is returned was held before, and is to be released.
     pub(crate) fn meet(&self, lock: Met) -> Option<Arc<Hold>> {
         let mut met = self.met();
         match met.binary_search_by(|other| other.order().cmp(&lock.order())) {
+            Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
             Ok(known) => {
                 let before = std::mem::replace(&mut met[known], lock);
                 before.hold

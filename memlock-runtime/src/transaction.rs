@@ -281,6 +281,7 @@ impl Running {
     async fn takes(&self, met: &[Met]) -> Result<bool, Error> {
         let mut companions: Vec<Arc<Hold>> = Vec::new();
         for lock in met {
+            lock.core.check_open()?;
             match tasks::acquire(&lock.core, &lock.spec, &OnceLock::new(), &companions).await {
                 Ok(hold) => {
                     keep_alive(&hold, lock.renew);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::acquiring::{Asked, Holds, Order, keep_alive};
 use crate::background;
+use crate::current::{self, Frame};
 use crate::driver::hold::Hold;
 use crate::driver::reservations::{self, Owner};
 use crate::driver::waiting::Stopped;
@@ -39,6 +40,8 @@ pub(crate) struct Zlock<'a> {
     pub(crate) reserve: Duration,
     /// What to do when the server cannot be asked.
     pub(crate) policy: OnUnavailable,
+    /// The body that called.
+    pub(crate) outer: Option<&'a Arc<Frame>>,
     /// The transaction that it is in.
     pub(crate) scope: Option<Arc<Scope>>,
 }
@@ -71,8 +74,9 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let lease = zlock.locks.acquire_all(zlock.items, &zlock.for_a_retry())?;
-        return Err(zlock.reserve(&asked, &lease, owner, holder));
+        let lease = zlock.locks.acquire_all(zlock.items, &zlock.for_a_retry(&asked))?;
+        background::block_on(lease.reserve(zlock.reserve, owner));
+        return Err(zlock.conflict(&asked, zlock.items.first(), holder));
     }
     got.done()
 }
@@ -100,8 +104,18 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let lease = zlock.locks.acquire_all_async(zlock.items, &zlock.for_a_retry()).await?;
-        return Err(zlock.reserve(&asked, &lease, Owner::Process, holder));
+        let lease = zlock
+            .locks
+            .acquire_all_async(zlock.items, &zlock.for_a_retry(&asked))
+            .await?;
+        for hold in lease.holds() {
+            // Nothing renews it, so that this is over at once.
+            let (hold, length) = (Arc::clone(hold), zlock.reserve);
+            agent::begin(core, async move {
+                reservations::reserve(&hold, length, Owner::Process).await
+            });
+        }
+        return Err(zlock.conflict(&asked, zlock.items.first(), holder));
     }
     got.done()
 }
@@ -122,40 +136,40 @@ async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Opti
 }
 
 impl Zlock<'_> {
-    /// One try, which waits for nobody, but has as long as any exchange for an answer.
+    /// One try, which waits for nobody. It has as long as any exchange for an answer, and no longer than its caller waits.
     fn once(&self) -> Order {
+        let most = self.locks.core().exchange_limit;
+        let patience = self.order.wait.map(|wait| wait.saturating_add(self.order.grace));
         Order {
             wait: Some(Duration::ZERO),
-            grace: self.locks.core().exchange_limit,
+            grace: patience.map_or(most, |patience| most.min(patience)),
             ..self.order.clone()
         }
     }
 
-    /// For as long as the lock is to be reserved.
-    fn for_a_retry(&self) -> Order {
+    /// For as long as the lock is to be reserved, within what is left of the wait.
+    fn for_a_retry(&self, asked: &Asked<'_>) -> Order {
         Order {
             timeout: self.reserve,
+            wait: self.order.wait.map(|wait| wait.saturating_sub(self.waited(asked))),
             renew: None,
             ..self.order.clone()
         }
     }
 
-    /// Reserves what was waited for.
-    fn reserve(&self, asked: &Asked<'_>, lease: &Lease, owner: Owner, holder: Option<String>) -> Error {
-        lease.reserve(self.reserve, owner);
-        self.conflict(asked, self.items.first(), holder)
-    }
-
     fn conflict(&self, asked: &Asked<'_>, item: Option<&ItemName>, holder: Option<String>) -> Error {
-        let now = self.locks.core().now().instant;
         let waited = match self.scope {
             Some(_) => Duration::ZERO,
-            None => asked
-                .began
-                .get()
-                .map_or(Duration::ZERO, |began| now.saturating_sub(began.instant)),
+            None => self.waited(asked),
         };
         Error::conflict(item.map(ToString::to_string).unwrap_or_default(), holder, waited)
+    }
+
+    /// How long this has taken so far.
+    fn waited(&self, asked: &Asked<'_>) -> Duration {
+        let now = self.locks.core().now().instant;
+        let began = asked.began.get().map_or(now, |began| began.instant);
+        now.saturating_sub(began)
     }
 }
 
@@ -179,15 +193,11 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
         }
     }
 
-    /// Whether the transaction holds `item` already.
+    /// Whether the transaction holds `item` already, or a function in which it runs.
     fn has(&mut self, item: &ItemName) -> bool {
-        let found = self
-            .zlock
-            .scope
-            .as_ref()
-            .and_then(|scope| scope.find(self.zlock.locks.core(), item));
+        let found = current::find(self.zlock.outer, self.zlock.locks.core(), item);
         let is_there = found.is_some();
-        self.holds.extend(found);
+        self.holds.extend(found.map(|found| found.hold));
         is_there
     }
 

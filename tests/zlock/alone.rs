@@ -165,6 +165,35 @@ fn shutting_down_leaves_nothing_reserved() {
 }
 
 #[test]
+fn a_conflict_after_the_shutdown_leaves_nothing_reserved_either() {
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let conflict = write(&locks, "a", || {
+        assert!(locks.shutdown(crate::PATIENCE), "what is held goes on being held");
+        changed()
+    });
+    assert!(matches!(conflict, Err(CatalogError::Changed)));
+    assert!(locks.flush(crate::PATIENCE));
+    // The clock stands: nobody can come back for it.
+    assert!(is_free(&others, "a"));
+}
+
+#[test]
+fn a_reservation_that_nobody_comes_for_is_no_lost_lease() {
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let _ = write(&locks, "a", changed);
+    server.advance(Duration::from_secs(1));
+    until("it is over", || is_free(&others, "a"));
+    let _ = write(&locks, "a", changed);
+    server.advance(Duration::from_secs(2));
+    // Whoever comes first, its caller or its time.
+    write(&locks, "a", || Ok(())).expect("it is free");
+    assert!(locks.flush(crate::PATIENCE));
+    assert_eq!(locks.counts().lost, 0, "no body ran under it");
+}
+
+#[test]
 fn waiting_ends_when_it_is_to() {
     #[zlock("a", name = "catalog", locks = locks, wait = 0)]
     fn impatient(locks: &Locks) -> Result<(), CatalogError> {

@@ -190,6 +190,51 @@ fn a_transaction_in_a_transaction_joins_it() {
 }
 
 #[test]
+fn what_an_outer_function_holds_is_not_waited_for() {
+    #[zlock(keys = ["a", "b"], name = "catalog", locks = locks)]
+    fn write_both(locks: &Locks) -> Result<u64, CatalogError> {
+        Ok(memlock::current().expect("it runs locked").token().get())
+    }
+    #[zlock("a", name = "catalog", locks = locks)]
+    fn outer(locks: &Locks, others: &Locks) -> Result<(), CatalogError> {
+        let token = memlock::current().expect("it runs locked").token().get();
+        transaction().attempts(1).run(|_| {
+            assert_eq!(write_both(locks)?, token, "the same holder");
+            assert!(!is_free(others, "b"), "it is not committed yet");
+            Ok::<_, CatalogError>(())
+        })?;
+        assert!(!is_free(others, "a"), "it is the outer one's");
+        assert!(is_free(others, "b"));
+        Ok(())
+    }
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    outer(&locks, &others).expect("it holds `a` already");
+    assert!(is_free(&others, "a"));
+}
+
+#[test]
+fn a_conflict_about_one_of_several_keys_gives_up_none_that_is_held() {
+    #[zlock(keys = ["b", "c"], name = "catalog", locks = locks)]
+    fn write_both(locks: &Locks) -> Result<(), CatalogError> {
+        Ok(())
+    }
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let held = others.lock("b").name("catalog").acquire().expect("it is free");
+    let conflict = transaction().attempts(1).run(|_| {
+        write(&locks, "c")?;
+        let conflict = write_both(&locks);
+        assert!(locks.flush(PATIENCE));
+        assert!(!is_free(&others, "c"), "the closure has not returned yet");
+        conflict
+    });
+    assert!(conflict.is_err_and(|error| memlock::is_conflict(&error)));
+    drop(held);
+    assert!(is_free(&others, "b") && is_free(&others, "c"));
+}
+
+#[test]
 fn a_panic_releases_all() {
     let (locks, server) = Locks::in_memory();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
@@ -296,6 +341,23 @@ fn without_a_server_the_database_decides() {
         assert!(locks.flush(PATIENCE));
         server.advance(Duration::from_hours(1));
     }
+}
+
+#[test]
+fn nothing_is_taken_between_attempts_once_the_locks_are_shut_down() {
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let held = RefCell::new(others.lock("a").name("catalog").acquire().ok());
+    let ran = transaction().run(|attempt| {
+        assert_eq!(attempt, 1);
+        let conflict = write(&locks, "a");
+        held.take();
+        assert!(locks.shutdown(PATIENCE));
+        conflict
+    });
+    let error = ran.expect_err("it cannot go on");
+    assert!(error.lock().is_some_and(Error::is_config), "{error}");
+    assert_eq!(locks.counts().acquired, 0);
 }
 
 #[test]

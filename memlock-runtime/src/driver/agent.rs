@@ -96,7 +96,8 @@ pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
 
 /// The same, and begins it here, so that its request is on its way as soon as can be.
 pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
-    let mut work = Box::pin(work);
+    // In a task of tokio's that has used up what it may do at a time, nothing of tokio's would be ready.
+    let mut work = Box::pin(tokio::task::unconstrained(work));
     let nobody = &mut Context::from_waker(Waker::noop());
     if work.as_mut().poll(nobody).is_pending() {
         spawn(core, work);

@@ -18,6 +18,8 @@ pub(crate) struct Hold {
     core: Arc<Core>,
     spec: Spec,
     token: Token,
+    /// Whether it is kept for a retry, and nobody runs under it.
+    is_set_aside: bool,
     state: Mutex<State>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
     exchanging: tokio::sync::Mutex<()>,
@@ -37,15 +39,16 @@ impl Hold {
     /// A lock that was granted by the server, or handed over with the turn.
     pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         Counters::count(&core.counters.acquired);
-        Hold::of(core, spec, grant, turn)
+        Hold::of(core, spec, grant, turn, false)
     }
 
-    fn of(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
+    fn of(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
         let token = grant.token;
         Arc::new(Hold {
             core: Arc::clone(core),
             spec: spec.clone(),
             token,
+            is_set_aside,
             state: Mutex::new(State {
                 holding: Holding::new(grant),
                 turn,
@@ -211,7 +214,7 @@ impl Hold {
     }
 
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
-    /// keep, or it is lost, and given up.
+    /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
     pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
@@ -227,7 +230,7 @@ impl Hold {
                 timeout: length,
                 ..self.spec.clone()
             };
-            return Some(Hold::of(&self.core, &spec, grant, turn));
+            return Some(Hold::of(&self.core, &spec, grant, turn, true));
         }
         if let Some(ending) = self.over(grant, turn, end, now) {
             let limit = self.core.exchange_limit;
@@ -311,7 +314,7 @@ impl Hold {
             End::Release(lost) => lost,
             End::Forget => Some(Loss::Taken),
         };
-        if let Some(loss) = lost {
+        if let Some(loss) = lost.filter(|_| !self.is_set_aside) {
             let reason = loss.reason();
             Counters::count(&self.core.counters.lost);
             tracing::warn!(

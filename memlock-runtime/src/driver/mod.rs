@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::{Clock, Sleeper};
-use crate::error::Source;
+use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::protocol::Answered;
@@ -115,6 +115,16 @@ impl Core {
     /// Both clocks, now.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
+    }
+
+    /// An error once nothing is to be acquired any more.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.is_shut_down.load(Ordering::Acquire) {
+            return Err(Error::config(
+                "these locks were shut down: nothing is acquired any more",
+            ));
+        }
+        Ok(())
     }
 
     /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent. `sent` is a moment

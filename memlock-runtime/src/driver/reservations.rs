@@ -4,8 +4,12 @@
 //! A reservation is a hold of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
 //! when its time is over; then it is released at once, so that the lease in the item is only for a process that dies.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -50,6 +54,22 @@ impl Reservations {
         self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts in `hold`, for `owner`. What comes back is to be released: one that was there before, whose turn was taken away, so
+    /// that it is over; or `hold`, once these locks are shut down.
+    fn put(&self, hold: &Arc<Hold>, owner: Owner) -> Option<Arc<Hold>> {
+        let mut by_item = self.by_item();
+        // Asked here: whoever shuts them down says so before he takes out what is in.
+        if hold.core().is_shut_down.load(Ordering::Acquire) {
+            return Some(Arc::clone(hold));
+        }
+        let reservation = Reservation {
+            hold: Arc::clone(hold),
+            owner,
+        };
+        let replaced = by_item.insert(hold.spec().item.clone(), reservation);
+        replaced.map(|replaced| replaced.hold)
+    }
+
     /// Takes out the reservation of `item`, if `claimant` may claim it.
     fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<Hold>> {
         let mut by_item = self.by_item();
@@ -82,35 +102,24 @@ impl Reservations {
     }
 }
 
-/// Reserves the lock of `hold` for a retry of `owner`, for `length` from now, without blocking: what it begins goes on in the
-/// background. Whatever becomes of it, `hold` is released.
-pub(crate) fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
-    let given_up = Arc::clone(hold);
-    agent::begin(hold.core(), async move {
-        // Pending only while a renewal is under way: otherwise the reservation is there when this returns, so that a retry
-        // that comes at once finds it.
-        let Some(hold) = given_up.set_aside(length).await else {
-            return;
-        };
-        let core = Arc::clone(hold.core());
-        let reservation = Reservation {
-            hold: Arc::clone(&hold),
-            owner,
-        };
-        let replaced = core
-            .reservations
-            .by_item()
-            .insert(hold.spec().item.clone(), reservation);
-        if let Some(replaced) = replaced {
-            // Its turn was taken away, so it is over.
-            release(replaced.hold);
-        }
-        if let Owner::Thread(_) = owner {
-            ends_with_this_thread(&hold);
-        }
-        end_in_time(&hold);
-        hold.shorten().await;
-    });
+/// Reserves the lock of `hold` for a retry of `owner`, for `length` from now. Whatever becomes of it, `hold` is released.
+///
+/// When it is over the reservation is there, so that a retry that comes at once finds it; what the server is to be told of it
+/// goes on in the background. It waits only while a renewal is under way, or for a release where there is nothing to reserve.
+/// A thread's reservation is to be made on that thread. Dropped before its end, it may have left `hold` as it was.
+pub(crate) async fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
+    let Some(hold) = hold.set_aside(length).await else {
+        return;
+    };
+    let core = Arc::clone(hold.core());
+    if let Some(over) = core.reservations.put(&hold, owner) {
+        release(over);
+    }
+    if let Owner::Thread(_) = owner {
+        ends_with_this_thread(&hold);
+    }
+    end_in_time(&hold);
+    agent::begin(&core, async move { hold.shorten().await });
 }
 
 /// The lock that was reserved for a retry of `claimant`, for whoever asks for it as `spec` says. `None`: there is no such

@@ -136,7 +136,7 @@ fn stage() -> Stage {
 }
 
 #[allow(clippy::disallowed_methods, reason = "waiting for a condition, with a deadline")]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -159,6 +159,63 @@ fn all_exchanges_of_a_call_share_its_wait() {
         );
         assert!(given <= 2 * EXCHANGE, "{given:?}: one exchange, and one more");
     }
+}
+
+#[test]
+fn both_tries_of_a_zlock_share_its_wait() {
+    let items = [ItemName::of_lock("memlock", "zlock", "moody")];
+    for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
+        let Stage { locks, hangs, limits } = stage();
+        let order = crate::acquiring::Order {
+            function: "f",
+            timeout: Duration::from_secs(30),
+            interval: Duration::from_millis(50),
+            wait: Some(wait),
+            grace: super::waiting::WAIT_GRACE,
+            renew: None,
+        };
+        let zlock = crate::zlock::Zlock {
+            locks: &locks,
+            order: &order,
+            items: &items,
+            reserve: Duration::from_secs(1),
+            policy: crate::OnUnavailable::Error,
+            outer: None,
+            scope: None,
+        };
+        hangs.store(true, Ordering::SeqCst);
+        let error = crate::zlock::acquire(&zlock).expect_err("it hangs");
+        assert!(error.is_unavailable(), "{error}");
+        let given = given_to_callers(&limits);
+        assert!(
+            given <= wait + Duration::from_millis(50),
+            "{given:?} for a wait of {wait:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_begun_here_is_begun_in_a_task_that_has_used_up_its_turn() {
+    let Stage { locks, .. } = stage();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let begun = runtime.block_on(async {
+        let free = Arc::new(tokio::sync::Mutex::new(()));
+        let nobody = &mut Context::from_waker(std::task::Waker::noop());
+        while std::pin::pin!(free.lock()).poll(nobody).is_ready() {}
+        let begun = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&begun);
+        super::agent::begin(locks.core(), async move {
+            let _free = free.lock().await;
+            tells.store(true, Ordering::SeqCst);
+        });
+        begun.load(Ordering::SeqCst)
+    });
+    assert!(
+        begun,
+        "a reservation that is made so would not be found by a retry that comes at once"
+    );
 }
 
 #[test]
