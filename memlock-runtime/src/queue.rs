@@ -827,6 +827,7 @@ mod tests {
             deadline: end.of_holder(Now::default(), TIMEOUT),
             end,
             lease,
+            ttl: ttl_of(lease),
             slice_ends: lease,
             token: Token::of_grant(instance, Cas::MIN, 0).expect("sound numbers"),
             renewals: 0,

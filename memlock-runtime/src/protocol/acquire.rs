@@ -328,6 +328,7 @@ impl Acquire {
             deadline: end.of_holder(sent, self.spec.timeout),
             end,
             lease,
+            ttl: ttl_of(lease),
             slice_ends: sent.instant + slice_of(self.spec.timeout),
             token,
             renewals: 0,

@@ -106,8 +106,12 @@ pub struct Grant {
     pub deadline: Deadline,
     /// Until when any holder may, to whom it is handed over inside the process. No holder's deadline is beyond it.
     pub end: Deadline,
-    /// The length of the lease that the item tells. It does not shrink while the grant lasts, whoever renews it.
+    /// The length of the lease that the item tells. It does not shrink while the grant lasts, whoever renews it, but in a
+    /// reservation.
     pub lease: Duration,
+    /// The TTL that goes with it, in seconds. It never shrinks while the grant lasts: so the server's expiry only moves forward,
+    /// and a deadline that was believed in before a renewal holds after it.
+    pub ttl: u32,
     /// When it is to go back to the server instead of to the next in this process, on the monotonic clock.
     pub slice_ends: Duration,
     /// The fencing token, which a renewal does not change, and a hand-over raises.

@@ -1,7 +1,8 @@
 //! Renewing a lease: compare-and-set of the same grant with a higher renewal number. It never creates.
 //!
-//! Who moves it: whoever keeps the lease alive, or makes a short one of it, a *reservation*. Invariant: the renewal number rises with every *attempt*, so a watcher
-//! that has seen a number never sees it again with another meaning, whatever became of the replies.
+//! Who moves it: whoever keeps the lease alive, or makes a short one of it, a *reservation*. Invariant: the renewal number rises
+//! with every *attempt*, so a watcher that has seen a number never sees it again with another meaning, whatever became of the
+//! replies.
 //!
 //! ```text
 //!  Start ► Writing ── stored ► Renewed          (item gone or another's ► Lost, deadline passed ► RanOut)
@@ -128,8 +129,8 @@ impl Renew {
         self.grant.renewals += 1;
         let item = self.spec.item.clone();
         let lease = match self.aim {
-            // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter:
-            // then the server's expiry only moves forward, and what was believed before holds whatever becomes of this.
+            // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter: what
+            // was believed before holds whatever becomes of this.
             Aim::Extend => {
                 self.grant.lease = self.grant.lease.max(self.spec.lease());
                 self.grant.lease
@@ -137,6 +138,7 @@ impl Renew {
             // Until it is known to be stored, whoever watches for this process's own waiters counts on the longer one.
             Aim::Shorten => self.spec.timeout,
         };
+        self.grant.ttl = self.grant.ttl.max(ttl_of(lease));
         let record = Record {
             lease,
             ..self.spec.record(self.grant.nonce, self.grant.renewals)
@@ -144,7 +146,7 @@ impl Renew {
         let replace = Request::Replace {
             item,
             record,
-            ttl: ttl_of(self.grant.lease),
+            ttl: self.grant.ttl,
             cas: self.grant.cas,
         };
         Output::Exchange {

@@ -1015,3 +1015,32 @@ fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
     world.now += Duration::from_secs(1);
     assert_eq!(world.renew(&reserved), Renewed::RanOut);
 }
+
+#[test]
+fn a_claim_for_less_moves_no_expiry_back() {
+    let mut world = World::new();
+    let grant = world.granted();
+    // The server stands still while the body runs, and goes on by the clock that stood.
+    let body = Duration::from_secs(9);
+    world.now += body;
+    world.lag = body.as_secs();
+    let length = Duration::from_millis(900);
+    let of = |timeout| Spec { timeout, ..spec() };
+    let reserved = grant.reserve(length, world.at());
+    let Renewed::Renewed(reserved) = world.run_renew(&mut Renew::shorten(of(length), reserved)) else {
+        panic!("it was there");
+    };
+    // The retry asks for little, for which a TTL would do that is over as soon as the clock is right again.
+    let little = Duration::from_millis(200);
+    let Renewed::Renewed(renewed) = world.run_renew(&mut Renew::new(of(little), reserved)) else {
+        panic!("it was reserved");
+    };
+    let claimed = renewed.claim(little, world.at()).expect("it is fresh");
+    world.lag = 0;
+    assert!(!claimed.deadline.has_passed(world.at()));
+    assert_eq!(
+        world.holder(),
+        Some(claimed.nonce),
+        "it is believed in, and its item has expired"
+    );
+}
