@@ -108,13 +108,8 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
             .locks
             .acquire_all_async(zlock.items, &zlock.for_a_retry(&asked))
             .await?;
-        for hold in lease.holds() {
-            // Nothing renews it, so that this is over at once.
-            let (hold, length) = (Arc::clone(hold), zlock.reserve);
-            agent::begin(core, async move {
-                reservations::reserve(&hold, length, Owner::Process).await
-            });
-        }
+        // Nobody renews it, so it is there when this returns.
+        lease.reserve_in_background(zlock.reserve, Owner::Process);
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));
     }
     got.done()
