@@ -25,6 +25,16 @@ pub enum Action {
     Exit(usize),
     /// A holder is done: it hands over or begins to release.
     Release(usize),
+    /// A holder keeps the lock for its retry.
+    Reserve(usize),
+    /// It begins to tell the server that the lease is a short one now.
+    Tell(usize),
+    /// The retry has come, and begins to claim what was reserved for it.
+    Claim(usize),
+    /// Nobody comes: what was reserved is released.
+    Abandon(usize),
+    /// The process ends in which it was reserved.
+    Die(usize),
     /// One who waits in its process's queue looks whether its turn has come.
     Progress(usize),
     /// One who waits there leaves.
@@ -110,6 +120,11 @@ impl Model for Protocol {
             Action::Enter(index) => world.enter(index, tools),
             Action::Exit(index) => world.contenders[index].depth -= 1,
             Action::Release(index) => world.release(index, tools),
+            Action::Reserve(index) => world.reserve(index, tools),
+            Action::Tell(index) => world.tell(index, tools),
+            Action::Claim(index) => world.claim(index, tools),
+            Action::Abandon(index) => world.abandon(index, tools),
+            Action::Die(index) => world.die(index, tools),
             Action::Progress(index) => world.progress(index, tools),
             Action::Leave(index) => {
                 world.left.leaves -= 1;
@@ -296,6 +311,18 @@ impl Protocol {
                 }
                 if is_held && contender.renewals > 0 {
                     actions.push(Action::Renew(index));
+                }
+                if is_held && contender.depth == 0 && contender.reserves > 0 {
+                    actions.push(Action::Reserve(index));
+                }
+            }
+            (Doing::Reserved(_), None) => {
+                actions.extend([Action::Claim(index), Action::Abandon(index)]);
+                if contender.is_untold {
+                    actions.push(Action::Tell(index));
+                }
+                if world.left.deaths > 0 && self.bounds.is_alone(index) {
+                    actions.push(Action::Die(index));
                 }
             }
             (Doing::Acquiring(_) | Doing::Renewing(..) | Doing::Releasing(..), None) => {

@@ -21,6 +21,14 @@ pub struct Bounds {
     pub processes: Vec<usize>,
     /// How often each may enter again while it holds the lock, over all its grants; those not named never.
     pub reentries: Vec<u8>,
+    /// How often each may reserve the lock for a retry instead of giving it up, over all its grants; those not named never.
+    pub reserves: Vec<u8>,
+    /// For how long it is reserved.
+    pub reserve: Duration,
+    /// For how long the retry asks for it; as long as its contender, where that is not said.
+    pub claims_for: Option<Duration>,
+    /// How often a process may end in which one contender alone has reserved the lock.
+    pub deaths: u8,
     /// How often each grant has been handed over, and come back, when it is heard of.
     pub handed_over_before: u32,
     /// How often one who waits for its turn may leave instead.
@@ -77,6 +85,10 @@ impl Bounds {
             renewals: Vec::new(),
             processes: Vec::new(),
             reentries: Vec::new(),
+            reserves: Vec::new(),
+            reserve: Duration::ZERO,
+            claims_for: None,
+            deaths: 0,
             handed_over_before: 0,
             leaves: 0,
             lease: Duration::from_secs(1),
@@ -115,6 +127,17 @@ impl Bounds {
             .map(|index| self.process(index) + 1)
             .max()
             .unwrap_or(0)
+    }
+
+    /// Whether `contender` is alone in its process.
+    pub(crate) fn is_alone(&self, contender: usize) -> bool {
+        let mut others = (0..self.attempts.len()).filter(|other| *other != contender);
+        others.all(|other| self.process(other) != self.process(contender))
+    }
+
+    /// For how long the retry of `contender` asks for the lock.
+    pub(crate) fn claims_for(&self, contender: usize) -> Duration {
+        self.claims_for.unwrap_or_else(|| self.timeout(contender))
     }
 
     /// For how long `contender` asks for the lock.

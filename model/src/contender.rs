@@ -97,6 +97,7 @@ impl World {
             tools.tally.count(match purpose {
                 Purpose::Keep => Reached::RanOut,
                 Purpose::Enter => Reached::NoReentry,
+                Purpose::Tell | Purpose::Claim => Reached::NoClaim,
             });
             return;
         }
@@ -270,7 +271,9 @@ impl World {
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
             },
-            Doing::Resting | Doing::Waiting | Doing::Holding(_) => self.require(false, Promise::NoSurprise),
+            Doing::Resting | Doing::Waiting | Doing::Holding(_) | Doing::Reserved(_) => {
+                self.require(false, Promise::NoSurprise);
+            }
         }
     }
 
@@ -369,6 +372,10 @@ impl World {
             }
             Extended::Over(_) => tools.tally.count(Reached::RanOut),
         }
+        if let Purpose::Tell | Purpose::Claim = purpose {
+            let is_renewed = extended == Extended::Yes;
+            return self.reservation_renewed(index, holding, purpose, is_renewed, tools);
+        }
         let enters = purpose == Purpose::Enter && !matches!(extended, Extended::Over(_));
         let status = if enters {
             holding.status(now)
@@ -377,7 +384,7 @@ impl World {
         };
         self.hold(index, holding, tools);
         match (purpose, status) {
-            (Purpose::Keep, _) => {}
+            (Purpose::Keep | Purpose::Tell | Purpose::Claim, _) => {}
             (Purpose::Enter, Status::Held) => {
                 tools.tally.count(Reached::RenewedReentry);
                 self.entered(index, tools);
@@ -388,13 +395,18 @@ impl World {
 
     /// It holds the lock, or has lost it and is still to give it up.
     pub(crate) fn hold(&mut self, index: usize, holding: Holding, tools: Tools<'_>) {
+        self.believe(index, &holding, tools);
+        self.contenders[index].doing = Doing::Holding(holding);
+    }
+
+    /// It believes in `holding` as long as that says.
+    pub(crate) fn believe(&mut self, index: usize, holding: &Holding, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let grant = holding.grant();
         let (left, most) = (grant.deadline.remaining(now), grant.end.remaining(now));
         let believes = holding.last_status() == Status::Held && !left.is_zero();
         let contender = &mut self.contenders[index];
         contender.belief = believes.then_some((grant.nonce, grant.deadline));
-        contender.doing = Doing::Holding(holding);
         self.require(left <= most, Promise::NoDeadlineBeyondTheEnd);
     }
 
@@ -409,6 +421,7 @@ impl World {
         contender.belief = None;
         contender.proof = None;
         contender.is_in_doubt = false;
+        contender.is_untold = false;
         contender.turn = Turns::NONE;
         contender.doing = Doing::Resting;
         self.forget_stored_by(index);
@@ -501,7 +514,7 @@ impl Contender {
         let is_idle = matches!(self.doing, Doing::Resting) && self.cleaning.is_none();
         if is_idle && self.attempts == 0 && self.leftovers.is_empty() {
             (self.watch, self.clock, self.clock_of) = (None, ServerClock::default(), None);
-            (self.nonces_used, self.renewals, self.reentries) = (0, 0, 0);
+            (self.nonces_used, self.renewals, self.reentries, self.reserves) = (0, 0, 0, 0);
         }
     }
 

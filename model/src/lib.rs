@@ -6,6 +6,7 @@
 //! | `bounds` | what a model may do, and how much may go wrong |
 //! | `world` | a state: one server, its contenders, and what is on its way between them |
 //! | `server` `contender` | the two sides of a transition; the contender's does what the drivers do around the machines |
+//! | `reservation` | what a contender keeps for its retry |
 //! | `line` | a process's queue, whose turns are the real ones, and handing over in it |
 //! | `actions` | what can happen next, and the promises, for the checker |
 //! | `outcomes` | what was reached, so that no model passes because nothing happened in it |
@@ -20,6 +21,7 @@ mod check;
 mod contender;
 mod line;
 mod outcomes;
+mod reservation;
 mod server;
 mod world;
 

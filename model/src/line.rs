@@ -85,6 +85,11 @@ impl World {
     /// It holds what was handed over to it.
     fn taken(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
         tools.tally.count(Reached::HandOver);
+        self.holds_next(index, grant, tools);
+    }
+
+    /// It is the next holder under the same grant.
+    pub(crate) fn holds_next(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
         let is_excused = self.watched.excused.contains(&grant.nonce);
         let stored = &mut self.watched.stored;
         // Whatever was granted before, by whomever, has a lower token. Only the grant of a server that has lost its state
@@ -251,7 +256,9 @@ impl World {
             let is_at_work = match &contender.doing {
                 Doing::Resting | Doing::Waiting => false,
                 Doing::Acquiring(_) => nonce.0 >> 8 == index as u128 + 1,
-                Doing::Holding(holding) | Doing::Renewing(_, holding, _) => holding.grant().nonce == nonce,
+                Doing::Holding(holding) | Doing::Reserved(holding) | Doing::Renewing(_, holding, _) => {
+                    holding.grant().nonce == nonce
+                }
                 Doing::Releasing(_, released, _) => *released == nonce,
             };
             is_at_work || contender.leftovers.contains(&nonce)

@@ -64,10 +64,20 @@ pub enum Reached {
     RenewedReentry,
     /// A holder did not enter again, because its lease was lost.
     NoReentry,
+    /// A holder kept the lock for its retry.
+    Reservation,
+    /// The server was told that a lease is a short one now.
+    Told,
+    /// A retry got the lock that was reserved for it.
+    Claim,
+    /// A retry came too late for it, or could not prove that it has it.
+    NoClaim,
+    /// The process of a reservation ended.
+    Death,
 }
 
 /// All of them, in the order of their declaration.
-const ALL: [Reached; 29] = [
+const ALL: [Reached; 34] = [
     Reached::Grant,
     Reached::TakeOver,
     Reached::TooLate,
@@ -97,11 +107,22 @@ const ALL: [Reached; 29] = [
     Reached::Reentry,
     Reached::RenewedReentry,
     Reached::NoReentry,
+    Reached::Reservation,
+    Reached::Told,
+    Reached::Claim,
+    Reached::NoClaim,
+    Reached::Death,
 ];
 
 /// How often each was reached.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally([AtomicU64; ALL.len()]);
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
 
 impl Tally {
     pub(crate) fn count(&self, reached: Reached) {

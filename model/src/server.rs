@@ -63,8 +63,7 @@ impl World {
         let stored = &mut self.watched.stored;
         let settled = stored.iter().take_while(|(_, token)| token.is_some()).count();
         stored.drain(..settled.saturating_sub(1));
-        let is_never_handed_over = self.lines.len() == self.contenders.len();
-        if let (true, Some((nonce @ Nonce(1..), Some(_)))) = (is_never_handed_over, stored.first_mut()) {
+        if let (false, Some((nonce @ Nonce(1..), Some(_)))) = (self.has_next_holders, stored.first_mut()) {
             // Whose it was does not matter.
             *nonce = Nonce(0);
         }

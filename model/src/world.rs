@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) contenders: Vec<Contender>,
     /// The queue of each process for the lock.
     pub(crate) lines: Vec<Line>,
+    /// Whether one grant may have several holders, one after the other.
+    pub(crate) has_next_holders: bool,
     /// Exchanges that nobody waits for any more (or that were repeated), and that may yet be executed.
     pub(crate) strays: Vec<Stray>,
     /// What may still go wrong.
@@ -76,10 +78,13 @@ pub(crate) struct Contender {
     pub(crate) attempts: u8,
     pub(crate) renewals: u8,
     pub(crate) reentries: u8,
+    pub(crate) reserves: u8,
     /// How many bodies run under its hold beside the outermost.
     pub(crate) depth: u8,
     /// Whether its last renewal has had no reply.
     pub(crate) is_in_doubt: bool,
+    /// Whether the server is still to be told that the lease is a short one now.
+    pub(crate) is_untold: bool,
 }
 
 /// A process's queue for the lock: what is shared between its threads, changed by one of them at a time.
@@ -107,6 +112,8 @@ pub(crate) enum Doing {
     Waiting,
     Holding(Holding),
     Renewing(Renew, Holding, Purpose),
+    /// It has reserved the lock, and is to start again.
+    Reserved(Holding),
     Releasing(Release, Nonce, Then),
 }
 
@@ -116,6 +123,10 @@ pub(crate) enum Purpose {
     Keep,
     /// To enter again.
     Enter,
+    /// To tell the server how long it is reserved.
+    Tell,
+    /// To claim what was reserved.
+    Claim,
 }
 
 /// What comes after a release.
@@ -172,6 +183,7 @@ pub(crate) struct Left {
     pub(crate) clock_losses: u8,
     pub(crate) renumberings: u8,
     pub(crate) leaves: u8,
+    pub(crate) deaths: u8,
 }
 
 /// What only the one who checks can see.
@@ -239,6 +251,8 @@ impl World {
                 attempts: bounds.attempts[index],
                 renewals: bounds.renewals.get(index).copied().unwrap_or(0),
                 reentries: bounds.reentries.get(index).copied().unwrap_or(0),
+                reserves: bounds.reserves.get(index).copied().unwrap_or(0),
+                is_untold: false,
                 depth: 0,
                 turn: Turns::NONE,
                 given: Turns::NONE,
@@ -256,6 +270,7 @@ impl World {
             },
             contenders: (0..bounds.attempts.len()).map(contender).collect(),
             lines: vec![Line::default(); bounds.process_count()],
+            has_next_holders: !bounds.reserves.is_empty() || bounds.process_count() < bounds.attempts.len(),
             strays: Vec::new(),
             left: Left {
                 lost: bounds.lost,
@@ -267,6 +282,7 @@ impl World {
                 clock_losses: bounds.clock_losses,
                 renumberings: bounds.renumberings,
                 leaves: bounds.leaves,
+                deaths: bounds.deaths,
             },
             watched: Watched::default(),
         }
@@ -303,10 +319,15 @@ pub(crate) fn item() -> ItemName {
 
 /// The lock that they all want, as `contender` asks for it.
 pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
+    spec_for(bounds.timeout(contender))
+}
+
+/// The same, for this long.
+pub(crate) fn spec_for(timeout: Duration) -> Spec {
     Spec {
         item: item(),
         label: Label::default(),
-        timeout: bounds.timeout(contender),
+        timeout,
         interval: Duration::from_millis(50),
         wait: None,
         grace: Duration::ZERO,
