@@ -143,6 +143,25 @@ fn a_lock_that_another_holds_is_waited_for_reserved_and_reported_as_a_conflict()
 }
 
 #[test]
+fn a_reservation_is_its_threads_alone() {
+    #[zlock("a", name = "catalog", locks = locks, wait = 0)]
+    fn impatient(locks: &Locks) -> Result<(), CatalogError> {
+        Ok(())
+    }
+    let (locks, _server) = Locks::in_memory();
+    let _ = write(&locks, "a", changed);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| impatient(&locks));
+        let busy = other
+            .join()
+            .expect("no panic")
+            .expect_err("its data is from before the other's turn");
+        assert!(busy.lock().is_some_and(memlock::Error::is_busy), "{busy}");
+    });
+    impatient(&locks).expect("it is there for the one who met the conflict");
+}
+
+#[test]
 fn a_reservation_ends_with_its_thread() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();

@@ -148,6 +148,30 @@ fn inside_nothing_waits_and_in_between_everything_that_was_met_is_taken() {
 }
 
 #[test]
+fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
+    #[zlock("a", name = "catalog", locks = locks, wait = 0.05)]
+    fn patient(locks: &Locks) -> Result<(), CatalogError> {
+        Ok(())
+    }
+    #[zlock("a", name = "catalog", locks = locks, wait = 0.05)]
+    async fn patient_async(locks: &Locks) -> Result<(), CatalogError> {
+        Ok(())
+    }
+    let (locks, server) = Locks::in_memory();
+    let _held = server.other_process().lock("a").name("catalog").acquire();
+    let expect_conflict = |met: Result<(), CatalogError>| {
+        let error = met.expect_err("another holds it");
+        // Had it waited, it would be busy.
+        assert!(memlock::is_conflict(&error), "{error}");
+        Ok::<_, CatalogError>(())
+    };
+    let ran = transaction().run(|_| expect_conflict(patient(&locks)));
+    ran.expect("the closure dealt with it");
+    let ran = smol::block_on(transaction().run_async(async |_| expect_conflict(patient_async(&locks).await)));
+    ran.expect("the closure dealt with it");
+}
+
+#[test]
 fn while_it_waits_it_holds_only_what_comes_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();

@@ -56,6 +56,15 @@ const fn simulation(filter: &'static str) -> Suite {
     }
 }
 
+const fn zlock(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock",
+        folder: ".",
+        target: &["--test", "zlock"],
+        filter,
+    }
+}
+
 /// The model checker, with one small model: it stops at the first state that breaks a promise.
 const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
@@ -74,6 +83,7 @@ const EXPIRY: &[&str] = &["--test", "expiry"];
 const HANDOVER: &[&str] = &["--test", "handover"];
 const LOST_STATE: &[&str] = &["--test", "lost_state"];
 const REENTRY: &[&str] = &["--test", "reentry"];
+const RESERVED: &[&str] = &["--test", "reservations"];
 const TAKEOVER: &[&str] = &["--test", "takeover"];
 
 const MODEL_WATCHED: Suite = model(HANDOVER, "a_lock_that_goes_round");
@@ -86,6 +96,8 @@ const MODEL_LEAVING: Suite = model(HANDOVER, "who_leaves_the_line");
 const MODEL_FLUSHED: Suite = model(HANDOVER, "a_flush_excuses");
 const MODEL_256: Suite = model(HANDOVER, "after_256");
 const MODEL_REENTRY: Suite = model(REENTRY, "a_lock_that_was_handed_over");
+const MODEL_RESERVED: Suite = model(RESERVED, "nobody_is_let_in");
+const MODEL_CLAIM_FOR_LESS: Suite = model(RESERVED, "a_claim_for_less");
 const MODEL_RESTARTED: Suite = model(LOST_STATE, "a_cas_from_before_a_restart");
 const MODEL_WAITER_RESTARTED: Suite = model(LOST_STATE, "a_cas_read_before_a_restart");
 const MODEL_RACE: Suite = model(TAKEOVER, "a_take_over_races_a_renewal");
@@ -100,6 +112,7 @@ const PROTOCOL: Suite = unit("protocol::");
 const LEASE: Suite = unit("lease::");
 const TOKEN: Suite = unit("token::");
 const QUEUE: Suite = unit("queue::");
+const RESERVATIONS: Suite = unit("driver::reservations::");
 const DRIVER: Suite = unit("driver::");
 const MEMCACHED: Suite = unit("memcached::");
 const IN_MEMORY: Suite = unit("testing::");
@@ -1105,5 +1118,377 @@ both must be kept.
             to: "self.spec.wait.is_none_or(|wait| self.waited(now) >= wait)",
         }],
         suites: &[PROTOCOL, MODEL_REENTRY],
+    },
+    // Reservations.
+    Mutant {
+        name: "reservation-believed-in-for-longer",
+        breaks: "S1 S5",
+        fault: "who reserves goes on believing in the whole lease, and tells the server of a shorter one",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "let deadline = self.deadline.of_holder(now, length);",
+            to: "\
+let _ = length;
+        let deadline = self.deadline;",
+        }],
+        suites: &[PROTOCOL, MODEL_RESERVED],
+    },
+    Mutant {
+        name: "reservation-handed-over",
+        breaks: "Z1",
+        fault: "a reservation goes to the next in this process, and not to its caller",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "\
+            slice_ends: now.instant,
+",
+            to: "",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "reservation-lengthened-by-its-proof",
+        breaks: "Z1",
+        fault: "telling the server of a reservation makes it last longer",
+        edits: &[Edit {
+            file: RENEW,
+            from: "Aim::Shorten => self.grant.lease = self.spec.timeout,",
+            to: "\
+Aim::Shorten => {
+                            self.extend(now, &answered);
+                            self.grant.lease = self.spec.timeout;
+                        }",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "shorter-lease-told-before-it-is-stored",
+        breaks: "S1",
+        fault: "this process goes by the lease of a reservation although the server may not have heard of it",
+        edits: &[Edit {
+            file: RENEW,
+            from: "\
+Aim::Shorten => self.spec.timeout,
+",
+            to: "\
+Aim::Shorten => {
+                self.grant.lease = self.spec.timeout;
+                self.grant.lease
+            }
+",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "ttl-that-shrinks",
+        breaks: "S5",
+        fault: "a claim for a shorter timeout has a shorter TTL, and moves the expiry back on which a deadline stands",
+        edits: &[Edit {
+            file: RENEW,
+            from: "self.grant.ttl = self.grant.ttl.max(ttl_of(lease));",
+            to: "self.grant.ttl = ttl_of(lease);",
+        }],
+        suites: &[PROTOCOL, MODEL_CLAIM_FOR_LESS],
+    },
+    Mutant {
+        name: "claim-without-a-token",
+        breaks: "S2",
+        fault: "who claims a reservation has the token of the one who left it",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "\
+let token = self.token.next()?;
+        (self.deadline",
+            to: "\
+let token = self.token;
+        (self.deadline",
+        }],
+        suites: &[PROTOCOL, MODEL_RESERVED],
+    },
+    Mutant {
+        name: "claim-however-late",
+        breaks: "L1",
+        fault: "a claim is let in whose proof came when its lease was over",
+        edits: &[Edit {
+            file: PROTOCOL_RS,
+            from: "(self.deadline.remaining(now) >= timeout / 2).then_some(Grant { token, ..self })",
+            to: "\
+let _ = (timeout, now);
+        Some(Grant { token, ..self })",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "anybody-claims",
+        breaks: "Z1",
+        fault: "a thread claims what is reserved for another, with data from before that one's turn",
+        edits: &[
+            Edit {
+                file: "driver/reservations.rs",
+                from: "if owner != Owner::Process && owner != claimant {",
+                to: "if owner != owner {",
+            },
+            Edit {
+                file: "driver/reservations.rs",
+                from: ".is_some_and(|reservation| reservation.owner == Owner::Process || reservation.owner == claimant)",
+                to: ".is_some_and(|reservation| reservation.owner == reservation.owner || reservation.owner == claimant)",
+            },
+        ],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "reservation-without-end",
+        breaks: "Z1",
+        fault: "a reservation that nobody claims is left to the end of its lease, which others have to watch",
+        edits: &[Edit {
+            file: "driver/reservations.rs",
+            from: "\
+    end_in_time(&hold);
+    agent",
+            to: "    agent",
+        }],
+        suites: &[RESERVATIONS],
+    },
+    Mutant {
+        name: "reservation-outlives-its-thread",
+        breaks: "Z1",
+        fault: "what is reserved for a thread stays when that ends",
+        edits: &[Edit {
+            file: "driver/reservations.rs",
+            from: "self.0.iter().for_each(abandon);",
+            to: "let _ = self.0.iter().map(abandon);",
+        }],
+        suites: &[RESERVATIONS],
+    },
+    Mutant {
+        name: "reservation-made-later",
+        breaks: "Z1",
+        fault: "a renewal that is under way lets a retry that comes at once find nothing, and then wait for itself",
+        edits: &[Edit {
+            file: "held.rs",
+            from: "background::block_on(lease.reserve(reserve, Owner::thread()));",
+            to: "lease.reserve_in_background(reserve, Owner::thread());",
+        }],
+        suites: &[RESERVATIONS],
+    },
+    Mutant {
+        name: "reserved-after-the-shutdown",
+        breaks: "Z1",
+        fault: "what ends in a conflict after a shutdown is reserved for a retry that cannot come",
+        edits: &[Edit {
+            file: "driver/reservations.rs",
+            from: "if hold.core().is_shut_down.load(Ordering::Acquire) {",
+            to: "if hold.core().is_shut_down.load(Ordering::Acquire) && false {",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "reservation-counted-as-lost",
+        breaks: "Z1",
+        fault: "a reservation that nobody claims is warned of as a lease that ended before its holder was done",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "lost.filter(|_| !self.is_set_aside)",
+            to: "lost",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    // Conflicts.
+    Mutant {
+        name: "conflict-releases",
+        breaks: "Z1",
+        fault: "a body that ends in a conflict gives its lock up",
+        edits: &[Edit {
+            file: "held.rs",
+            from: "if !is_conflict || !self.owns {",
+            to: "if is_conflict || !self.owns {",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "conflict-of-a-task-releases",
+        breaks: "Z1",
+        fault: "the same for a task",
+        edits: &[Edit {
+            file: "held.rs",
+            from: "Some(Box::pin(held.reserve()))",
+            to: "Some(Box::pin(held.release()))",
+        }],
+        suites: &[zlock("alone_async::")],
+    },
+    Mutant {
+        name: "contention-runs-the-body",
+        breaks: "Z3",
+        fault: "a body that had to wait runs, with what its caller has read before",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "\
+        background::block_on(lease.reserve(zlock.reserve, owner));
+        return Err(zlock.conflict(&asked, zlock.items.first(), holder));",
+            to: "\
+        let _ = (owner, holder);
+        return Ok((lease, true));",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "zlock-outlasts-its-wait",
+        breaks: "L2",
+        fault: "the first try of a zlock takes as long as an exchange may, however short the wait",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "grace: patience.map_or(most, |patience| most.min(patience)),",
+            to: "grace: patience.map_or(most, |_| most),",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "transparent-conflict-missed",
+        breaks: "Z3",
+        fault: "a conflict below an error that passes on only its sources is not known",
+        edits: &[Edit {
+            file: "conflict.rs",
+            from: "error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)",
+            to: "is_conflict_of_a_database(error)",
+        }],
+        suites: &[unit("conflict::")],
+    },
+    // Transactions.
+    Mutant {
+        name: "released-with-the-function",
+        breaks: "Z2",
+        fault: "a transaction's lock is given up when the function returns, before the commit",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "Ok((lease, self.zlock.scope.is_none()))",
+            to: "Ok((lease, true))",
+        }],
+        suites: &[zlock("transactions::locks_are_held")],
+    },
+    Mutant {
+        name: "waits-in-a-transaction",
+        breaks: "Z2",
+        fault: "a function waits for its lock while its caller's database transaction is open",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "\
+        if zlock.scope.is_some() {
+            return Err(got.met_by_another(&asked, item));
+        }
+        let holder = got.give_up();
+        let lease = zlock.locks.acquire_all(zlock",
+            to: "\
+        let holder = got.give_up();
+        let lease = zlock.locks.acquire_all(zlock",
+        }],
+        suites: &[zlock("transactions::inside_it_is")],
+    },
+    Mutant {
+        name: "locks-taken-as-they-were-met",
+        breaks: "Z2",
+        fault: "a transaction takes its locks in the order in which it met them, and another in the reverse",
+        edits: &[Edit {
+            file: "scope.rs",
+            from: "met.insert(place, lock);",
+            to: "\
+let _ = place;
+                met.push(lock);",
+        }],
+        suites: &[zlock("transactions::while_it_waits")],
+    },
+    Mutant {
+        name: "holds-while-it-waits",
+        breaks: "Z2",
+        fault: "a transaction waits for a lock and holds what comes after it",
+        edits: &[Edit {
+            file: "transaction.rs",
+            from: "\
+            self.release_all().await;
+            if self.takes",
+            to: "            if self.takes",
+        }],
+        suites: &[zlock("transactions::while_it_waits")],
+    },
+    Mutant {
+        name: "run-again-after-ok",
+        breaks: "Z2",
+        fault: "a transaction that is committed is run again",
+        edits: &[Edit {
+            file: "transaction.rs",
+            from: "            returned => Some(returned),",
+            to: "\
+            Ok(_) if attempt == 1 => None,
+            returned => Some(returned),",
+        }],
+        suites: &[zlock("transactions::locks_are_held")],
+    },
+    Mutant {
+        name: "panic-leaves-locks",
+        breaks: "Z2",
+        fault: "a closure that panics leaves its locks to the end of their leases",
+        edits: &[Edit {
+            file: "transaction.rs",
+            from: "Releases::Here => held.iter().for_each(|hold| hold.release()),",
+            to: "Releases::Here => held.into_iter().for_each(std::mem::forget),",
+        }],
+        suites: &[zlock("transactions::a_panic")],
+    },
+    Mutant {
+        name: "dropped-transaction-leaves-locks",
+        breaks: "Z2",
+        fault: "a future that is dropped in between does",
+        edits: &[Edit {
+            file: "transaction.rs",
+            from: "Releases::InBackground => drop(Rest(held)),",
+            to: "Releases::InBackground => held.into_iter().for_each(std::mem::forget),",
+        }],
+        suites: &[zlock("transactions::a_future_that_is_dropped")],
+    },
+    Mutant {
+        name: "conflict-gives-up-what-is-held",
+        breaks: "Z2",
+        fault: "a conflict about one of several keys releases those that the transaction holds",
+        edits: &[Edit {
+            file: "scope.rs",
+            from: "\
+            Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
+",
+            to: "",
+        }],
+        suites: &[zlock("transactions::a_conflict_about")],
+    },
+    Mutant {
+        name: "own-lock-waited-for",
+        breaks: "Z2",
+        fault: "a transaction waits for a lock that the function holds in which it runs",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "\
+let found = current::find(self.zlock.outer, self.zlock.locks.core(), item);
+        let is_there = found.is_some();
+        self.holds.extend(found.map(|found| found.hold));",
+            to: "\
+let found = self
+            .zlock
+            .scope
+            .as_ref()
+            .and_then(|scope| scope.find(self.zlock.locks.core(), item));
+        let is_there = found.is_some();
+        self.holds.extend(found);",
+        }],
+        suites: &[zlock("transactions::what_an_outer")],
+    },
+    Mutant {
+        name: "taken-after-the-shutdown",
+        breaks: "Z2",
+        fault: "a transaction takes its locks between two attempts although they were shut down",
+        edits: &[Edit {
+            file: "transaction.rs",
+            from: "\
+            lock.core.check_open()?;
+",
+            to: "",
+        }],
+        suites: &[zlock("transactions::nothing_is_taken")],
     },
 ];

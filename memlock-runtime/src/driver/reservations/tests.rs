@@ -63,6 +63,7 @@ impl Store for Gated {
 struct Stage {
     locks: Locks,
     others: Locks,
+    clock: Arc<Clock>,
     gate: Arc<Gate>,
 }
 
@@ -76,10 +77,11 @@ fn stage() -> Stage {
         gate: Arc::clone(&gate),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     Stage {
         others: locks.on(Core::on(Arc::clone(&clock), Box::new(memory), limit)),
-        locks: locks.on(Core::on(clock, Box::new(store), limit)),
+        locks: locks.on(Core::on(Arc::clone(&clock), Box::new(store), limit)),
+        clock,
         gate,
     }
 }
@@ -121,6 +123,18 @@ impl Stage {
     fn open(&self) {
         self.gate.is_shut.store(false, Ordering::SeqCst);
     }
+}
+
+#[test]
+fn a_reservation_that_nobody_claims_is_released_when_it_is_over() {
+    let stage = stage();
+    let held = entry::enter(&stage.call(), &["k".into_key()], Reporting::Yes).expect("it is free");
+    held.end(true);
+    stage.clock.advance(Duration::from_millis(999));
+    assert!(!stage.is_free());
+    stage.clock.advance(Duration::from_millis(1));
+    // The clock stands, so nobody can have watched its lease to the end.
+    wait_until("it to be released", || stage.is_free());
 }
 
 #[test]
