@@ -94,7 +94,8 @@ impl Builder {
         self
     }
 
-    /// The longest pause between two looks at a held lock, where nothing else is said; 50 ms by default.
+    /// The longest pause between two looks at a held lock by the process that is next, where nothing else is said; 50 ms by
+    /// default. Processes that stand in line behind it look up to four times as seldom.
     pub fn interval(mut self, interval: Duration) -> Builder {
         self.interval = interval;
         self

@@ -348,6 +348,12 @@ impl ItemName {
         &self.wire
     }
 
+    /// The name of the item beside this lock's in which processes stand in line for it, as it is sent. No lock has such a
+    /// name: where it has a percent sign, two digits follow.
+    pub fn of_line(&self) -> String {
+        format!("{}%line", self.wire)
+    }
+
     /// The whole name, where the sent one is shortened.
     pub fn full(&self) -> Option<&Arc<str>> {
         self.full.as_ref()
@@ -539,6 +545,24 @@ mod tests {
         assert_eq!(one.full().map(|full| full.len()), Some("memlock:m::f:".len() + 10_001));
         let wide = ItemName::of_lock("memlock", "m::f", &"ß".repeat(500));
         assert!(wide.as_str().len() <= LONGEST_READABLE_NAME);
+    }
+
+    #[test]
+    fn no_lock_has_the_name_of_anothers_line() {
+        for (name, key) in [
+            ("f", "k"),
+            ("f", "k%line"),
+            ("f", ""),
+            ("%line", "%line"),
+            ("f", &"x".repeat(300)),
+        ] {
+            let line = ItemName::of_lock("memlock", name, key).of_line();
+            assert!(line.len() <= 250, "{line}");
+            for (name, key) in [("f", "k%line"), ("f", "%line"), ("f", "k"), ("%line", "%line")] {
+                assert_ne!(ItemName::of_lock("memlock", name, key).as_str(), line);
+            }
+            assert!(!ItemName::of_lock("memlock", name, key).as_str().contains("%l"));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
 //! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
-//! | `protocol` | state machines: acquire, renew, release. They wait for nothing and read no clock |
+//! | `protocol` | state machines: acquire, renew, release, leave the line. They wait for nothing and read no clock |
 //! | `memory` | memcached's semantics as one pure function |
 //! | `in_process` | the store behind `memory:`: that function with a clock, which tests can move |
 //! | `memcached` | the same requests to real servers: translate, connect, pool, route |
@@ -76,8 +76,8 @@ pub mod __internals {
     pub use crate::memcached::{Memcached, Server};
     pub use crate::memory::Items;
     pub use crate::protocol::{
-        Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Loss, Outcome, Output, Pause, Release,
-        Released, Renew, Renewed, Spec, Status, Taken, Turns, Watch,
+        Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Leave, Loss, Outcome, Output, Pause,
+        Release, Released, Renew, Renewed, Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
     };
     pub use crate::store::*;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
-use crate::store::{Cas, Content, Instance, Record, Refusal, Reply, Request};
+use crate::store::{Cas, Content, Instance, Line, Record, Refusal, Reply, Request};
 
 /// What memcached says when it has no memory for a store and may not evict.
 const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
@@ -18,6 +18,14 @@ struct Item {
     expires: u64,
 }
 
+/// The item of those who stand in line for a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct InLine {
+    line: Line,
+    cas: Cas,
+    expires: u64,
+}
+
 /// All that one instance of a server knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Items {
@@ -25,6 +33,7 @@ pub struct Items {
     /// The last CAS given: one counter for all items, which only stores advance.
     last_cas: u64,
     locks: BTreeMap<ItemName, Item>,
+    lines: BTreeMap<ItemName, InLine>,
     has_clock_item: bool,
     out_of_memory: bool,
     /// The second for which expired items have been dropped.
@@ -38,6 +47,7 @@ impl Items {
             instance,
             last_cas: 0,
             locks: BTreeMap::new(),
+            lines: BTreeMap::new(),
             has_clock_item: false,
             out_of_memory: false,
             swept: 0,
@@ -53,6 +63,7 @@ impl Items {
     pub fn apply(&mut self, second: u64, request: &Request) -> Reply {
         if self.swept != second {
             self.locks.retain(|_, item| item.expires > second);
+            self.lines.retain(|_, item| item.expires > second);
             self.swept = second;
         }
         // The clock item's expiry is a date. From then on it can be stored, and is not there.
@@ -101,6 +112,51 @@ impl Items {
                     cas: held.cas,
                 },
             },
+            Request::ReadLine { .. } | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
+                self.apply_to_line(second, request)
+            }
+        }
+    }
+
+    /// The same rules for the items of those who stand in line.
+    fn apply_to_line(&mut self, second: u64, request: &Request) -> Reply {
+        match request {
+            Request::StoreLine { item, .. } if self.out_of_memory => {
+                self.lines.remove(item);
+                Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
+            }
+            Request::StoreLine { item, line, ttl, cas } => {
+                match (self.lines.get(item), cas) {
+                    (Some(_), None) => return Reply::NotStored,
+                    (None, Some(_)) => return Reply::Missing,
+                    (Some(there), Some(cas)) if there.cas != *cas => return Reply::Exists,
+                    (Some(_), Some(_)) | (None, None) => {}
+                }
+                let cas = self.next_cas();
+                let stored = InLine {
+                    line: line.clone(),
+                    cas,
+                    expires: second + u64::from(*ttl),
+                };
+                self.lines.insert(item.clone(), stored);
+                Reply::Stored(cas)
+            }
+            Request::DeleteLine { item, cas } => match self.lines.get(item) {
+                Some(there) if there.cas != *cas => Reply::Exists,
+                Some(_) => {
+                    self.lines.remove(item);
+                    Reply::Deleted
+                }
+                None => Reply::Missing,
+            },
+            Request::ReadLine { item } => match self.lines.get(item) {
+                Some(there) => Reply::Line {
+                    line: there.line.clone(),
+                    cas: there.cas,
+                },
+                None => Reply::Missing,
+            },
+            _ => unreachable!("a request about a lock"),
         }
     }
 
@@ -129,6 +185,7 @@ impl Items {
     /// All items are gone, the clock's too. CAS goes on.
     pub fn flush(&mut self) {
         self.locks.clear();
+        self.lines.clear();
         self.has_clock_item = false;
         self.last_cas += 1;
     }

@@ -18,8 +18,11 @@
 //!
 //! Waiters are woken through a [`Waker`], so that a task could wait in the same queue as a thread.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
-use std::collections::hash_map::{Entry, HashMap, RandomState};
+use std::collections::hash_map::{self, HashMap, RandomState};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -29,7 +32,8 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Claim, Grant, Handed, Taken, Turns, Watch};
+use crate::protocol::{Claim, Grant, Handed, Standing, Taken, Turns, Watch, is_to_look};
+use crate::store::Entry;
 
 /// Queues are spread over this many locks, so that distinct keys seldom meet. A power of two.
 const SHARDS: usize = 16;
@@ -48,6 +52,9 @@ pub(crate) struct Queues {
 pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
     /// Releases `grant` of the lock in `item`, soon, without keeping the caller.
     fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant);
+
+    /// Takes this process out of the line for the lock in `item`, soon, without keeping the caller.
+    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>);
 }
 
 /// No turn's number.
@@ -67,12 +74,22 @@ struct Shard {
     /// What was known of holders when the last waiter gave up. A nonce and a renewal number that are still the same when
     /// somebody comes back have not changed meanwhile, so the watch goes on: callers who try now and then inherit a dead
     /// holder's lock as well as one who waits for it.
-    watches: BySlot<Watch>,
+    memories: BySlot<Memory>,
+    /// When somebody last looked who stands in line for a lock, on the monotonic clock.
+    looked: Duration,
 }
 
-/// How many watches are kept in a shard for queues that are gone. Then all are forgotten: that costs their keys' next
-/// contenders a lease's time where a holder is dead, and nothing else.
-const MOST_WATCHES: usize = 256;
+/// What is kept of a queue that is gone.
+#[derive(Debug, Default)]
+struct Memory {
+    watch: Option<Watch>,
+    /// Others stood in line when the lock was released.
+    standing: Option<Box<Standing>>,
+}
+
+/// How many memories are kept in a shard for queues that are gone. Then all are forgotten: that costs their keys' next
+/// contenders a lease's time where a holder is dead, and others in line one turn.
+const MOST_MEMORIES: usize = 256;
 
 /// The name of a queue with its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +130,8 @@ struct Queue {
     waiting: VecDeque<Arc<Waiter>>,
     /// Whose turn it is, and what comes with it.
     turns: Turns,
+    /// What is known of other processes in line, from one turn to the next.
+    standing: Option<Box<Standing>>,
     /// Whether the last holder was done within [`BRISK`].
     is_brisk: bool,
     /// Whether the holder is done, and only the server is still to be told.
@@ -164,15 +183,12 @@ impl Queues {
         wakes_early: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Joined {
-        let slot = Slot {
-            hash: self.hasher.hash_one(item),
-            item: item.clone(),
-        };
+        let slot = self.slot(item);
         let mut shard = self.shard(&slot);
-        let Shard { queues, watches } = &mut *shard;
+        let Shard { queues, memories, .. } = &mut *shard;
         match queues.entry(slot.clone()) {
-            Entry::Vacant(vacant) => {
-                let watch = watches.remove(&slot);
+            hash_map::Entry::Vacant(vacant) => {
+                let memory = memories.remove(&slot).unwrap_or_default();
                 let number = self.number();
                 vacant.insert(Queue {
                     turns: Turns::begun(number),
@@ -182,11 +198,12 @@ impl Queues {
                     queues: Arc::clone(self),
                     slot,
                     number,
-                    watch,
+                    watch: memory.watch,
+                    standing: memory.standing,
                     handed: None,
                 })
             }
-            Entry::Occupied(mut queue) => {
+            hash_map::Entry::Occupied(mut queue) => {
                 let queue = queue.get_mut();
                 let is_near = wakes_early && queue.is_brisk && queue.waiting.is_empty();
                 let waiter = Arc::new(Waiter {
@@ -211,10 +228,7 @@ impl Queues {
 
     /// How many wait for `item`, not counting whose turn it is.
     pub(crate) fn waiting(&self, item: &ItemName) -> usize {
-        let slot = Slot {
-            hash: self.hasher.hash_one(item),
-            item: item.clone(),
-        };
+        let slot = self.slot(item);
         self.shard(&slot)
             .queues
             .get(&slot)
@@ -227,6 +241,13 @@ impl Queues {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = shard.queues.values().flat_map(|queue| &queue.waiting);
             waiting.for_each(|waiter| waiter.waker.wake_by_ref());
+        }
+    }
+
+    fn slot(&self, item: &ItemName) -> Slot {
+        Slot {
+            hash: self.hasher.hash_one(item),
+            item: item.clone(),
         }
     }
 
@@ -244,7 +265,7 @@ impl Queues {
 
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
     /// left behind, unless the turn has been taken away.
-    fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Turns)) {
+    fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Queue)) {
         let mut shard = self.shard(slot);
         let Some(queue) = shard
             .queues
@@ -253,7 +274,7 @@ impl Queues {
         else {
             return;
         };
-        leave(&mut queue.turns);
+        leave(queue);
         // A grant that nobody comes for is of no use to anyone when it is over.
         let until = queue.turns.handed().map(|grant| grant.end.ends());
         if let Some(wake) = queue.give_turn(self.number(), until) {
@@ -262,16 +283,31 @@ impl Queues {
             return;
         }
         let (watch, orphan) = queue.turns.left_behind();
+        let standing = queue.standing.take();
         shard.queues.remove(slot);
-        if let Some(watch) = watch {
-            if shard.watches.len() >= MOST_WATCHES {
-                shard.watches.clear();
+        // Where nobody waits any more, nobody stands in line.
+        let (leaving, standing) = match standing {
+            Some(standing) if standing.is_to_leave() => (Some(standing), None),
+            standing => (None, standing),
+        };
+        if watch.is_some() || standing.is_some() {
+            if shard.memories.len() >= MOST_MEMORIES {
+                shard.memories.clear();
             }
-            shard.watches.insert(slot.clone(), watch);
+            shard.memories.insert(slot.clone(), Memory { watch, standing });
         }
         drop(shard);
         if let Some(grant) = orphan {
             self.release_orphan(slot, &grant);
+        }
+        if let Some(standing) = leaving {
+            self.leave_line(slot, standing);
+        }
+    }
+
+    fn leave_line(&self, slot: &Slot, standing: Box<Standing>) {
+        if let Some(orphanage) = self.orphanage.get().and_then(Weak::upgrade) {
+            orphanage.leave_line(&slot.item, standing);
         }
     }
 
@@ -425,10 +461,10 @@ impl Place {
             }
             let taken = queue.turns.take(waiter.timeout, now);
             let sleeper = queue.turns.leased_until().and_then(|until| queue.oversleeper(until));
-            Some((taken, sleeper))
+            Some((taken, queue.standing.take(), sleeper))
         });
         drop(shard);
-        let Some((taken, sleeper)) = begun else {
+        let Some((taken, standing, sleeper)) = begun else {
             self.waiter = Some(waiter);
             return Progress::Place(self);
         };
@@ -439,6 +475,7 @@ impl Place {
             slot: self.slot.clone(),
             number,
             watch,
+            standing,
             handed: handed.map(Box::new),
         })
     }
@@ -530,6 +567,8 @@ pub(crate) struct Turn {
     number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
+    /// What is known of other processes in line; left to the next as well.
+    pub(crate) standing: Option<Box<Standing>>,
     /// The grant that came with it, until it is taken. Boxed, so that those that come without one stay small.
     handed: Option<Box<Handed>>,
 }
@@ -552,6 +591,7 @@ impl Turn {
                 return None;
             }
             queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
+            queue.standing = self.standing.take();
             let Wake(next, sleeper) = queue.give_turn(self.queues.number(), Some(now.instant + timeout))?;
             Some(Wake(next, queue.near().or(sleeper)))
         });
@@ -560,6 +600,17 @@ impl Turn {
         self.number = NONE;
         wake.all();
         None
+    }
+
+    /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
+    pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
+        let mut shard = self.queues.shard(&self.slot);
+        if !is_to_look(self.standing.as_deref(), granted, shard.looked, now) {
+            return None;
+        }
+        shard.looked = now.instant;
+        drop(shard);
+        Some(self.standing.take().unwrap_or_else(|| Box::new(Standing::new(me))))
     }
 
     /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
@@ -600,533 +651,12 @@ impl Drop for Turn {
         // Its taker may have been stopped before it took what came with it.
         let mut untaken = self.handed.take().map(|handed| *handed);
         let passed = &mut untaken;
-        self.queues
-            .pass_on(&self.slot, self.number, |turns| turns.leave(self.watch, passed.take()));
+        self.queues.pass_on(&self.slot, self.number, |queue| {
+            queue.turns.leave(self.watch, passed.take());
+            queue.standing = self.standing.take();
+        });
         if let Some(handed) = untaken {
             self.queues.release_orphan(&self.slot, &handed.into_grant());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
-    use super::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(1);
-
-    fn at(instant: Duration) -> Now {
-        Now { instant, wall: instant }
-    }
-
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn item() -> ItemName {
-        ItemName::of_lock("memlock", "queue", "x")
-    }
-
-    fn head(queues: &Arc<Queues>) -> Turn {
-        match queues.join(&item(), TIMEOUT, false, || Waker::noop().clone()) {
-            Joined::Head(turn) => turn,
-            Joined::Behind(_) => panic!("somebody is there"),
-        }
-    }
-
-    fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
-        let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), TIMEOUT, false, || Waker::from(Arc::clone(&count))) {
-            Joined::Head(_) => panic!("nobody is there"),
-            Joined::Behind(place) => (place, count),
-        }
-    }
-
-    fn has_turn(place: Place, now: Duration, why: &str) -> Turn {
-        match place.progress(at(now)) {
-            Progress::Turn(turn) => turn,
-            other => panic!("{other:?}: {why}"),
-        }
-    }
-
-    fn waits(place: Place, now: Duration, why: &str) -> Place {
-        match place.progress(at(now)) {
-            Progress::Place(place) => place,
-            other => panic!("{other:?}: {why}"),
-        }
-    }
-
-    #[test]
-    fn a_failure_that_is_everyones_is_told_to_all_at_once() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let (first, first_woken) = behind(&queues);
-        let (second, second_woken) = behind(&queues);
-        turn.met(Some(Error::config("in trouble")));
-        assert!(first.trouble().is_some());
-        turn.met(None);
-        assert!(first.trouble().is_none());
-        assert!(!first.has_news());
-        turn.fail_for_all(&Error::config("no server"));
-        assert!(first.has_news());
-        for place in [first, second] {
-            assert!(matches!(place.progress(Now::default()), Progress::Dismissed(error) if error.is_config()));
-        }
-        assert_eq!(
-            (
-                first_woken.0.load(Ordering::SeqCst),
-                second_woken.0.load(Ordering::SeqCst)
-            ),
-            (1, 1)
-        );
-        drop(head(&queues));
-    }
-
-    #[test]
-    fn turns_are_given_in_the_order_of_arrival_and_wake_only_their_taker() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let (first, first_woken) = behind(&queues);
-        let (second, second_woken) = behind(&queues);
-        let first = waits(first, Duration::ZERO, "the head still has it");
-        drop(turn);
-        let second = waits(second, Duration::ZERO, "first come, first served");
-        let turn = has_turn(first, Duration::ZERO, "the head has left");
-        assert_eq!(
-            (
-                first_woken.0.load(Ordering::SeqCst),
-                second_woken.0.load(Ordering::SeqCst)
-            ),
-            (1, 0)
-        );
-        drop(turn);
-        drop(has_turn(second, Duration::ZERO, "the first has left"));
-        drop(head(&queues));
-    }
-
-    #[test]
-    fn a_waiter_that_leaves_takes_no_turn_with_it() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let (first, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        let (third, _) = behind(&queues);
-        drop(first);
-        drop(turn);
-        drop(second); // It had been given the turn, and had not looked yet.
-        drop(has_turn(third, Duration::ZERO, "the turn was passed on"));
-        drop(head(&queues));
-    }
-
-    #[test]
-    fn the_watch_stays_with_the_queue() {
-        use crate::lease::Now;
-        use crate::store::{Nonce, Record};
-
-        let lease = Duration::from_secs(1);
-        let record = Record {
-            nonce: Nonce(1),
-            lease,
-            renewal: 0,
-            label: "".into(),
-            full_name: None,
-        };
-        let queues = Queues::new();
-        let mut turn = head(&queues);
-        let (next, _) = behind(&queues);
-        let watch = Watch::observe(None, &record, Now::default());
-        turn.watch = Some(watch);
-        drop(turn);
-        let next = has_turn(next, Duration::ZERO, "the head has left");
-        assert_eq!(next.watch, Some(watch));
-        drop(next);
-        assert_eq!(head(&queues).watch, Some(watch), "whoever comes back goes on watching");
-        let mut held = head(&queues);
-        held.watch = None;
-        drop(held);
-        assert_eq!(head(&queues).watch, None, "a lock that was had is not watched any more");
-    }
-
-    #[test]
-    fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
-        let queues = Queues::new();
-        let watch = Watch::observe(
-            None,
-            &crate::store::Record {
-                nonce: crate::store::Nonce(1),
-                lease: Duration::from_secs(1),
-                renewal: 0,
-                label: "".into(),
-                full_name: None,
-            },
-            crate::lease::Now::default(),
-        );
-        for key in 0..20_000 {
-            let item = ItemName::of_lock("memlock", "queue", &key.to_string());
-            match queues.join(&item, TIMEOUT, false, || unreachable!()) {
-                Joined::Head(mut turn) => turn.watch = Some(watch),
-                Joined::Behind(_) => panic!("another key's"),
-            }
-        }
-        let kept = |shard: &Mutex<Shard>| shard.lock().expect("no panic").watches.len();
-        let kept: usize = queues.shards.iter().map(kept).sum();
-        assert!(kept > 0 && kept <= SHARDS * MOST_WATCHES, "{kept}");
-    }
-
-    #[test]
-    fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
-        let lease = Duration::from_secs(1);
-        let record = crate::store::Record {
-            nonce: crate::store::Nonce(1),
-            lease,
-            renewal: 0,
-            label: "".into(),
-            full_name: None,
-        };
-        let watch = Watch::observe(None, &record, crate::lease::Now::default());
-        let queues = Queues::new();
-        let hanging = head(&queues);
-        let (first, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        let first = waits(first, lease * 9, "nothing is leased yet");
-        hanging.leased(lease, watch);
-        let second = waits(second, lease * 9, "it is not its place");
-        let first = waits(first, lease / 2, "the lease is not over");
-        let first = has_turn(first, lease, "the lease is over");
-        assert_eq!(first.watch, Some(watch), "it knows whom it takes over from");
-        let before = hanging.number;
-        drop(hanging); // It wakes up, and has nothing to pass on any more.
-        assert!(first.number > before, "nor has it in a later queue of the same key");
-        let second = waits(second, Duration::ZERO, "the first has it");
-        drop(first);
-        drop(has_turn(second, Duration::ZERO, "the first has left"));
-        drop(head(&queues));
-    }
-
-    /// A grant for `lease`, all of which may be handed over.
-    fn grant(lease: Duration) -> Grant {
-        use crate::lease::{Deadline, ttl_of};
-        use crate::store::{Cas, Instance, Nonce};
-        use crate::token::Token;
-
-        let instance = Instance {
-            start: 1_800_000_000,
-            pid: 1,
-        };
-        let end = Deadline::of_grant(Now::default(), lease, ttl_of(lease), None, None);
-        Grant {
-            nonce: Nonce(1),
-            instance,
-            cas: Cas::MIN,
-            deadline: end.of_holder(Now::default(), TIMEOUT),
-            end,
-            lease,
-            ttl: ttl_of(lease),
-            slice_ends: lease,
-            token: Token::of_grant(instance, Cas::MIN, 0).expect("sound numbers"),
-            renewals: 0,
-        }
-    }
-
-    fn handed(turn: &mut Turn) -> Grant {
-        match turn.take_handed() {
-            Some(Handed::Over(grant)) => grant,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Remembers what it is given to release.
-    #[derive(Debug, Default)]
-    struct Found(Mutex<Vec<Grant>>);
-
-    impl Orphanage for Found {
-        fn release_orphan(self: Arc<Self>, _: &ItemName, grant: &Grant) {
-            self.0.lock().expect("no panic").push(grant.clone());
-        }
-    }
-
-    impl Found {
-        fn by(queues: &Queues) -> Arc<Found> {
-            let found = Arc::<Found>::default();
-            let orphanage: Weak<Found> = Arc::downgrade(&found);
-            queues.orphans_to(orphanage);
-            found
-        }
-
-        fn number(&self) -> usize {
-            self.0.lock().expect("no panic").len()
-        }
-    }
-
-    #[test]
-    fn a_grant_goes_to_the_first_in_line_with_a_higher_token_and_a_deadline_of_its_own() {
-        let queues = Queues::new();
-        let found = Found::by(&queues);
-        let turn = head(&queues);
-        let (first, first_woken) = behind(&queues);
-        let (second, second_woken) = behind(&queues);
-        let original = grant(TIMEOUT * 9 / 8);
-        let now = at(TIMEOUT / 16);
-        assert!(turn.hand_over(&original, now).is_none());
-        assert!(first.has_news());
-        assert_eq!(first_woken.0.load(Ordering::SeqCst), 1);
-        let mut turn = has_turn(first, now.instant, "it was handed over");
-        let second = waits(second, now.instant, "it is not its turn");
-        let taken = handed(&mut turn);
-        assert!(taken.token > original.token);
-        assert_eq!(taken.deadline.remaining(now), TIMEOUT, "its whole timeout, from now");
-        assert_eq!((taken.nonce, taken.end), (original.nonce, original.end));
-
-        // It hangs. The one behind it steps in when its lease is over, and is handed nothing when it wakes up.
-        let own_end = taken.deadline.ends();
-        assert!(
-            second_woken.0.load(Ordering::SeqCst) >= 1,
-            "the next must know when to step in"
-        );
-        let second = waits(second, own_end - Duration::from_nanos(1), "the lease is not over");
-        let mut stepped_in = has_turn(second, own_end, "the lease is over");
-        assert!(stepped_in.take_handed().is_none(), "two holders");
-        let (third, _) = behind(&queues);
-        let turn = turn.hand_over(&taken, now).expect("it is not its turn any more");
-        drop(turn);
-        assert!(!third.has_news());
-        drop(stepped_in);
-        drop(has_turn(third, own_end, "the second has left"));
-        assert_eq!(found.number(), 0);
-        drop(head(&queues));
-    }
-
-    #[test]
-    fn nothing_is_handed_over_that_the_grant_does_not_cover() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let lone = grant(TIMEOUT * 9 / 8);
-        let turn = turn.hand_over(&lone, at(Duration::ZERO)).expect("nobody waits");
-        let (first, _) = behind(&queues);
-        let late = at(TIMEOUT / 8 + Duration::from_nanos(1));
-        let turn = turn
-            .hand_over(&lone, late)
-            .expect("too little is left for the next one's timeout");
-        let over = Grant {
-            slice_ends: Duration::from_millis(1),
-            ..lone.clone()
-        };
-        let turn = turn
-            .hand_over(&over, at(Duration::from_millis(1)))
-            .expect("the slice is over");
-        let mut token = lone.token;
-        while let Some(next) = token.next() {
-            token = next;
-        }
-        let last = Grant { token, ..lone };
-        let turn = turn
-            .hand_over(&last, at(Duration::ZERO))
-            .expect("there is no higher token");
-        assert!(!first.has_news());
-        drop(turn);
-        let mut turn = has_turn(first, Duration::ZERO, "the head has left");
-        assert!(turn.take_handed().is_none());
-    }
-
-    #[test]
-    fn a_grant_that_its_taker_comes_for_too_late_is_spent() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let (first, _) = behind(&queues);
-        let original = grant(TIMEOUT * 9 / 8);
-        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
-        let mut turn = has_turn(first, TIMEOUT, "it was handed over");
-        assert_eq!(turn.take_handed(), Some(Handed::Spent(original)));
-    }
-
-    #[test]
-    fn a_waiter_that_leaves_leaves_what_it_was_handed_to_the_next() {
-        let queues = Queues::new();
-        let found = Found::by(&queues);
-        let turn = head(&queues);
-        let (first, _) = behind(&queues);
-        let (second, second_woken) = behind(&queues);
-        let (third, _) = behind(&queues);
-        let original = grant(TIMEOUT * 2);
-        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
-        let before = second_woken.0.load(Ordering::SeqCst);
-        drop(first); // It had not looked yet.
-        assert_eq!(second_woken.0.load(Ordering::SeqCst), before + 1);
-        drop(has_turn(second, Duration::ZERO, "the first has left")); // It had looked, and is stopped before it holds.
-        let mut turn = has_turn(third, Duration::ZERO, "the second has left");
-        assert!(handed(&mut turn).token > original.token);
-        assert_eq!(found.number(), 0);
-    }
-
-    #[test]
-    fn a_grant_that_nobody_is_left_to_take_is_released() {
-        for has_looked in [false, true] {
-            let queues = Queues::new();
-            let found = Found::by(&queues);
-            let turn = head(&queues);
-            let (only, _) = behind(&queues);
-            assert!(turn.hand_over(&grant(TIMEOUT * 2), at(Duration::ZERO)).is_none());
-            if has_looked {
-                drop(has_turn(only, Duration::ZERO, "it was handed over"));
-            } else {
-                drop(only);
-            }
-            assert_eq!(found.number(), 1, "nobody holds it, and nobody releases it");
-            drop(head(&queues));
-        }
-    }
-
-    #[test]
-    fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
-        let queues = Queues::new();
-        let found = Found::by(&queues);
-        let turn = head(&queues);
-        let (absent, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        let (third, _) = behind(&queues);
-        let original = grant(TIMEOUT * 3);
-        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
-        let second = waits(second, TIMEOUT / 2, "it may come yet");
-        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
-        let taken = handed(&mut stepped_in);
-        assert!(taken.token > original.token);
-        let absent = waits(absent, TIMEOUT, "it is another's turn now");
-        assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
-        let third = waits(third, TIMEOUT, "the one that was passed over goes first");
-        let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
-        assert!(handed(&mut turn).token > taken.token, "a token was used twice");
-        drop(turn);
-        drop(has_turn(third, TIMEOUT, "the last"));
-
-        // The same, when all others have come and gone meanwhile.
-        let turn = head(&queues);
-        let (absent, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
-        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
-        handed(&mut stepped_in);
-        drop(stepped_in);
-        let mut turn = has_turn(absent, TIMEOUT, "nobody else is there");
-        assert!(turn.take_handed().is_none());
-        let (next, _) = behind(&queues);
-        drop(turn);
-        drop(has_turn(next, TIMEOUT, "the queue is sound"));
-        assert_eq!(found.number(), 0);
-    }
-
-    #[test]
-    fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let (absent, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        let (third, _) = behind(&queues);
-        assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
-        let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
-        let taken = handed(&mut stepped_in);
-        drop(absent);
-        let third = waits(third, TIMEOUT, "the second has it");
-        assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
-        handed(&mut has_turn(third, TIMEOUT, "the second is done"));
-    }
-
-    #[test]
-    fn what_is_known_of_the_holder_stays_through_hand_overs() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let original = grant(TIMEOUT * 2);
-        let watch = Watch::of_own(&original, Now::default());
-        turn.leased(TIMEOUT, watch);
-        let (first, _) = behind(&queues);
-        let (second, _) = behind(&queues);
-        assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
-        let mut hanging = has_turn(first, Duration::ZERO, "it was handed over");
-        let taken = handed(&mut hanging);
-        let second = has_turn(second, taken.deadline.ends(), "the first hangs");
-        assert_eq!(second.watch, Some(watch), "it knows whom it takes over from");
-    }
-
-    #[test]
-    fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_while() {
-        let queues = Queues::new();
-        let turn = head(&queues);
-        let early = || {
-            let count = Arc::new(Count(AtomicUsize::new(0)));
-            match queues.join(&item(), TIMEOUT, true, || Waker::from(Arc::clone(&count))) {
-                Joined::Head(_) => panic!("nobody is there"),
-                Joined::Behind(place) => (place, count),
-            }
-        };
-        let (first, _) = early();
-        let (second, second_woken) = early();
-        let looks = |place: &Place| {
-            let looks = std::cell::Cell::new(0);
-            place.stay_awake(5, || looks.set(looks.get() + 1));
-            looks.get()
-        };
-        second.sleeps_until(Duration::ZERO);
-        assert_eq!(looks(&second), 0, "its turn is far away");
-        let original = grant(TIMEOUT * 2);
-        assert!(turn.hand_over(&original, at(BRISK / 2)).is_none());
-        assert_eq!(second_woken.0.load(Ordering::SeqCst), 1);
-        assert_eq!((looks(&second), looks(&second)), (5, 0), "once each time");
-        // It is handed the lock while it is awake, and needs no waking; it notices by itself.
-        let mut turn = has_turn(first, Duration::ZERO, "it was handed over");
-        let taken = handed(&mut turn);
-        second
-            .waiter
-            .as_ref()
-            .expect("it waits")
-            .is_near
-            .store(true, Ordering::SeqCst);
-        let turn = std::cell::Cell::new(Some(turn));
-        second.stay_awake(5, || {
-            if let Some(turn) = turn.take() {
-                assert!(turn.hand_over(&taken, Now::default()).is_none());
-            }
-        });
-        assert!(second.has_news());
-        assert_eq!(second_woken.0.load(Ordering::SeqCst), 1, "it was awake");
-
-        // One that has stayed awake in vain is woken as any other.
-        let (third, third_woken) = early();
-        assert_eq!(looks(&third), 5, "it came right behind a quick holder");
-        let mut turn = has_turn(second, Duration::ZERO, "it was handed over");
-        let taken = handed(&mut turn);
-        let before = third_woken.0.load(Ordering::SeqCst);
-        assert!(turn.hand_over(&taken, Now::default()).is_none());
-        assert!(third_woken.0.load(Ordering::SeqCst) > before);
-        drop(third);
-    }
-
-    #[test]
-    fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
-        let queues = Queues::new();
-        let turns: Vec<Turn> = (0..100)
-            .map(|key| {
-                match queues.join(
-                    &ItemName::of_lock("memlock", "queue", &key.to_string()),
-                    TIMEOUT,
-                    false,
-                    || unreachable!(),
-                ) {
-                    Joined::Head(turn) => turn,
-                    Joined::Behind(_) => panic!("another key's"),
-                }
-            })
-            .collect();
-        drop(turns);
-        assert!(
-            queues
-                .shards
-                .iter()
-                .all(|shard| shard.lock().expect("no panic").queues.is_empty())
-        );
     }
 }

@@ -29,6 +29,15 @@ pub struct Instance {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Nonce(pub u128);
 
+impl Nonce {
+    /// The process whose attempt it is, or was when it was drawn: its upper half. For hints only.
+    pub fn process(self) -> u64 {
+        let upper = self.0 >> 64;
+        // Its lower half is gone.
+        u64::try_from(upper).unwrap_or_default()
+    }
+}
+
 impl fmt::Debug for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -57,6 +66,22 @@ pub enum Content {
     Lock(Record),
     /// Something that this version cannot read. It is never taken over or deleted, only waited out.
     Foreign,
+}
+
+/// One process in line for a lock. All that it says is a hint: nobody holds anything because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The process: the upper half of its [nonces](Nonce::process).
+    pub process: u64,
+}
+
+/// Who stands in line for a lock, the first first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Line(pub Vec<Entry>);
+
+impl Line {
+    /// How many may stand in it. Those beyond wait without: so many processes are seldom on one key.
+    pub const LONGEST: usize = 64;
 }
 
 /// One command. Its reply is named behind it.
@@ -99,12 +124,38 @@ pub enum Request {
         /// The lock's item.
         item: ItemName,
     },
+    /// Read who stands in line for the lock: [`Reply::Line`] or [`Reply::Missing`].
+    ReadLine {
+        /// The lock's item. The line's is beside it, on the same server.
+        item: ItemName,
+    },
+    /// Store who stands in line: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
+    StoreLine {
+        /// The lock's item.
+        item: ItemName,
+        /// Who is to stand in line.
+        line: Line,
+        /// Seconds until the server forgets it.
+        ttl: u32,
+        /// The CAS that the line must have; `None`: there must be none.
+        cas: Option<Cas>,
+    },
+    /// Delete the line if it still has this CAS: as [`Delete`](Self::Delete).
+    DeleteLine {
+        /// The lock's item.
+        item: ItemName,
+        /// The CAS that the line must have.
+        cas: Cas,
+    },
 }
 
 impl Request {
     /// Whether the server's state may differ after it. Losing the reply to such a request leaves its outcome unknown.
     pub fn writes(&self) -> bool {
-        !matches!(self, Request::ReadClock | Request::Read { .. })
+        !matches!(
+            self,
+            Request::ReadClock | Request::Read { .. } | Request::ReadLine { .. }
+        )
     }
 }
 
@@ -127,6 +178,13 @@ pub enum Reply {
     Item {
         /// What it says. Boxed, so that the replies that come with every lock stay small.
         content: Box<Content>,
+        /// Its CAS.
+        cas: Cas,
+    },
+    /// Who stands in line, and the CAS of that item.
+    Line {
+        /// The first in line first. Nobody, where the item cannot be read.
+        line: Line,
         /// Its CAS.
         cas: Cas,
     },

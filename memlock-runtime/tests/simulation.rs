@@ -5,7 +5,7 @@
 //!
 //! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2). Each contender is a
 //! process: now and then its lock is handed over inside it, to somebody with another timeout, or reserved for a while, and then
-//! claimed by the one for whom it was reserved, or not.
+//! claimed by the one for whom it was reserved, or not. All stand in line for it. What that is worth is tested elsewhere; here it may do no harm.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -14,8 +14,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Damage, Grant, Handed, Input, Instance, ItemName, Items, Nonce, Now, Outcome, Output,
-    Release, Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Watch,
+    Acquire, Answered, Batch, Damage, Entry, Grant, Handed, Input, Instance, ItemName, Items, Leave, Nonce, Now,
+    Outcome, Output, Release, Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Standing, Watch,
 };
 use memlock_runtime::Token;
 
@@ -84,6 +84,7 @@ enum Doing {
     /// The retry has come.
     Claiming(Renew),
     Releasing(Release),
+    Leaving(Leave),
 }
 
 struct Contender {
@@ -94,6 +95,7 @@ struct Contender {
     clock: ServerClock,
     clock_of: Option<Instance>,
     watch: Option<Watch>,
+    standing: Option<Box<Standing>>,
     /// Whose outcome is not known: cleaned up before the next attempt, as the keeper does.
     leftovers: Vec<Nonce>,
     cleaning: Option<Nonce>,
@@ -121,6 +123,12 @@ struct World {
     grants: u64,
     state_was_lost_at: Option<Duration>,
     outcomes: HashMap<&'static str, u64>,
+}
+
+/// The contender as it stands in line.
+fn entry(contender: usize) -> Entry {
+    let process = contender as u64 + 1;
+    Entry { process }
 }
 
 fn at(instant: Duration) -> Now {
@@ -158,6 +166,7 @@ impl World {
                 clock: ServerClock::default(),
                 clock_of: None,
                 watch: None,
+                standing: None,
                 leftovers: Vec::new(),
                 cleaning: None,
                 believes: None,
@@ -189,9 +198,9 @@ impl World {
         self.schedule(self.now + after, Event::Wake { contender, round });
     }
 
-    fn fresh(&mut self) -> Nonce {
+    fn fresh(&mut self, contender: usize) -> Nonce {
         self.nonces += 1;
-        Nonce(self.nonces)
+        Nonce(u128::from(entry(contender).process) << 64 | self.nonces)
     }
 
     fn spec(&self, contender: usize) -> Spec {
@@ -363,7 +372,9 @@ impl World {
                 self.contenders[contender].doing = if let Some(nonce) = release {
                     Doing::Releasing(Release::of_nonce(self.item.clone(), nonce))
                 } else {
-                    Doing::Acquiring(Acquire::new(self.spec(contender), watch, false))
+                    let standing = self.contenders[contender].standing.take();
+                    let machine = Acquire::new(self.spec(contender), watch, false);
+                    Doing::Acquiring(machine.in_line(entry(contender), standing))
                 };
                 self.step(contender, Input::Start);
             }
@@ -415,7 +426,7 @@ impl World {
 
     fn step(&mut self, contender: usize, input: Input) {
         let now = at(self.now);
-        let fresh = self.fresh();
+        let fresh = self.fresh(contender);
         match std::mem::replace(&mut self.contenders[contender].doing, Doing::Resting) {
             Doing::Acquiring(mut machine) => {
                 let output = machine.step(now, fresh, input);
@@ -425,6 +436,7 @@ impl World {
                     return self.go_on(contender, output);
                 };
                 self.contenders[contender].leftovers.extend(machine.outstanding());
+                self.contenders[contender].standing = machine.take_standing();
                 match outcome {
                     Outcome::Granted(grant) => self.granted(contender, grant),
                     Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
@@ -485,10 +497,32 @@ impl World {
                             .leftovers
                             .retain(|nonce| Some(*nonce) != cleaned);
                     }
-                    self.rest(contender, "released");
+                    match machine.take_standing() {
+                        Some(standing) if standing.is_to_leave() => {
+                            let interval = self.spec(contender).interval;
+                            let leave = Leave::new(self.item.clone(), interval, standing);
+                            self.contenders[contender].doing = Doing::Leaving(leave);
+                            self.step(contender, Input::Start);
+                        }
+                        standing => {
+                            self.contenders[contender].standing = standing.filter(|standing| standing.has_others());
+                            self.rest(contender, "released");
+                        }
+                    }
                 }
                 output => {
                     self.contenders[contender].doing = Doing::Releasing(machine);
+                    self.go_on(contender, output);
+                }
+            },
+            Doing::Leaving(mut machine) => match machine.step(now, input) {
+                Output::Done(()) => {
+                    let standing = machine.into_standing();
+                    self.contenders[contender].standing = Some(standing).filter(|standing| standing.has_others());
+                    self.rest(contender, "left the line");
+                }
+                output => {
+                    self.contenders[contender].doing = Doing::Leaving(machine);
                     self.go_on(contender, output);
                 }
             },
@@ -557,7 +591,10 @@ impl World {
 
     fn release(&mut self, contender: usize, grant: &Grant) {
         self.contenders[contender].believes = None;
-        self.contenders[contender].doing = Doing::Releasing(Release::of_grant(self.item.clone(), grant, at(self.now)));
+        let standing = self.contenders[contender].standing.take();
+        let standing = standing.or_else(|| Some(Box::new(Standing::new(entry(contender)))));
+        let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
+        self.contenders[contender].doing = Doing::Releasing(machine.looking(standing));
         self.step(contender, Input::Start);
     }
 
@@ -607,7 +644,7 @@ fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
         }
         Err(_) => 1..=runs,
     };
-    let (mut grants, mut handed_over, mut claimed) = (0, 0, 0);
+    let (mut grants, mut handed_over, mut claimed, mut left) = (0, 0, 0, 0);
     for seed in seeds {
         let world = std::panic::catch_unwind(|| World::new(seed, weather, lease).run());
         let Ok(world) = world else {
@@ -617,7 +654,9 @@ fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
         let number = |outcome| world.outcomes.get(outcome).copied().unwrap_or_default();
         handed_over += number("handed over");
         claimed += number("claimed");
+        left += number("left the line");
     }
+    assert!(left > grants / 20, "{left} of {grants} had stood in line");
     assert!(handed_over > grants / 20, "{handed_over} of {grants} were hand-overs");
     assert!(
         claimed > grants / 40,

@@ -11,6 +11,7 @@ use memlock::{Error, Guard, Locks};
 use memlock_testkit::{Memcached, Parent, Peer, wait_until};
 
 use crate::stage::{MARGIN, ORPHANED, PATIENCE, longest_stall, ms, timed, whole_machine};
+use crate::wire::Probe;
 
 const PROCESSES: usize = 3;
 const THREADS: usize = 4;
@@ -113,9 +114,10 @@ fn while_the_server_stops_again_and_again_there_is_one_holder_at_a_time_and_then
         println!("{}", crowd.expect_line(PATIENCE));
     }
     // Their processes are still there: whatever is left behind is theirs to clean away.
+    let mut probe = Probe::of(&server.address());
     let ((), took) = timed(|| {
-        wait_until("nothing but the clock to be left on the server", ORPHANED, || {
-            server.stat("curr_items") == Some(1)
+        wait_until("no lock to be left on the server", ORPHANED, || {
+            (0..LEASES.len()).all(|key| probe.item(&format!("memlock:lock:{key}")).is_none())
         });
     });
     println!("nothing was left {took:.1?} after the last caller was done");

@@ -41,6 +41,17 @@ impl Actor {
         self.granted(&format!("acquire {key} {}", timeout.as_millis()))
     }
 
+    /// Begins to acquire a lock, and is not waited for. All that it can be told after that is [`has_acquired`](Self::has_acquired).
+    pub(crate) fn begins_to_acquire(&mut self, key: &str, timeout: Duration) {
+        self.peer.send(&format!("acquire {key} {}", timeout.as_millis()));
+    }
+
+    /// Waits until it has the lock that it has begun to acquire, and tells its token.
+    #[track_caller]
+    pub(crate) fn has_acquired(&mut self) -> u64 {
+        granted(&self.peer.expect_line(PATIENCE))
+    }
+
     /// The same, and keeps the lease alive.
     #[track_caller]
     pub(crate) fn acquires_renewed(&mut self, key: &str, timeout: Duration) -> u64 {
@@ -49,11 +60,7 @@ impl Actor {
 
     #[track_caller]
     fn granted(&mut self, order: &str) -> u64 {
-        let answer = self.told(order);
-        match answer.split_once(' ') {
-            Some(("granted", token)) => token.parse().expect("a token"),
-            _ => panic!("not granted: {answer}"),
-        }
+        granted(&self.told(order))
     }
 
     /// Tries once: `granted TOKEN`, or the error.
@@ -86,6 +93,14 @@ impl Actor {
 
     pub(crate) fn kill(&mut self) {
         self.peer.kill();
+    }
+}
+
+#[track_caller]
+fn granted(answer: &str) -> u64 {
+    match answer.split_once(' ') {
+        Some(("granted", token)) => token.parse().expect("a token"),
+        _ => panic!("not granted: {answer}"),
     }
 }
 

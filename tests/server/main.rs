@@ -13,6 +13,7 @@ mod death;
 mod evicting;
 mod exclusion;
 mod full;
+mod line;
 mod outage;
 mod renewal;
 mod restart;

@@ -20,7 +20,7 @@ use crate::background::{self, Timer, either};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::ttl_of;
-use crate::protocol::{Grant, Released};
+use crate::protocol::{Grant, Released, Standing};
 use crate::queue::Orphanage;
 use crate::store::{Nonce, Pending};
 
@@ -184,6 +184,14 @@ pub(super) fn settle(
 impl Orphanage for Core {
     fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant) {
         settle(&self, item, grant.nonce, grant.lease, None);
+    }
+
+    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>) {
+        let (core, item) = (Arc::clone(&self), item.clone());
+        spawn(&self, async move {
+            let limit = core.exchange_limit;
+            tasks::leave(&core, &item, Duration::MAX, standing, limit).await;
+        });
     }
 }
 

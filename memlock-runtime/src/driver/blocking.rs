@@ -13,7 +13,7 @@ use super::{Core, Heard, agent, dice};
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Input, Output, Release, Released, Renew, Renewed, Spec};
+use crate::protocol::{Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Standing};
 use crate::queue::{Joined, Place, Progress, Turn};
 use crate::store::Damage;
 
@@ -44,7 +44,7 @@ pub(crate) fn acquire(
                 Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
                     let limit = waiting.limit();
-                    release(core, spec, &grant, core.now(), limit);
+                    release(core, spec, &grant, &mut None, core.now(), limit);
                 }
             }
             // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
@@ -85,9 +85,17 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent.
-pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now);
+/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent. With
+/// `standing` it also looks who stands in line, and leaves the line.
+pub(super) fn release(
+    core: &Arc<Core>,
+    spec: &Spec,
+    grant: &Grant,
+    standing: &mut Option<Box<Standing>>,
+    now: Now,
+    limit: Duration,
+) -> Released {
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -98,6 +106,13 @@ pub(super) fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, li
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
+    }
+    *standing = machine.take_standing();
+    if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
+        let mut machine = Leave::new(spec.item.clone(), spec.interval, leaving);
+        let step = |now, input| machine.step(now, input);
+        run(core, &spec.item, limit, now, step, |_| now);
+        *standing = Some(machine.into_standing());
     }
     released
 }

@@ -31,12 +31,14 @@ pub(super) struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    pub(super) fn new(core: &'a Arc<Core>, spec: &'a Spec, turn: Turn, started: Now) -> Contender<'a> {
+    pub(super) fn new(core: &'a Arc<Core>, spec: &'a Spec, mut turn: Turn, started: Now) -> Contender<'a> {
         let look_first = core.must_look_first(&spec.item, started);
         Contender {
             core,
             spec,
-            machine: Acquire::new(spec.clone(), turn.watch, look_first).waiting_since(started),
+            machine: Acquire::new(spec.clone(), turn.watch, look_first)
+                .waiting_since(started)
+                .in_line(core.me, turn.standing.take()),
             settled: SmallVec::new(),
             turn: Some(turn),
             trouble: None,
@@ -45,7 +47,7 @@ impl<'a> Contender<'a> {
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        self.machine.step(now, dice::nonce(), input)
+        self.machine.step(now, dice::nonce(self.core.me.process), input)
     }
 
     /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]), and returns the
@@ -87,6 +89,7 @@ impl<'a> Contender<'a> {
                 if let Some(turn) = &mut turn {
                     // There is nobody to watch any more.
                     turn.watch = None;
+                    turn.standing = self.machine.take_standing();
                     turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
                 }
                 return Ok(Hold::new(self.core, self.spec, grant, turn));
@@ -124,6 +127,7 @@ impl Drop for Contender<'_> {
         }
         if let Some(turn) = &mut self.turn {
             turn.watch = self.machine.watch();
+            turn.standing = self.machine.take_standing();
         }
     }
 }

@@ -9,11 +9,14 @@ use std::time::Duration;
 use crate::protocol::Pause;
 use crate::store::Nonce;
 
-/// A nonce that no other attempt of any process has: 64 random bits of this process, and a count that begins at random.
-pub(super) fn nonce() -> Nonce {
-    static PROCESS: OnceLock<u64> = OnceLock::new();
+/// What tells a process, or another set of locks in it, from others in line.
+pub(super) fn process() -> u64 {
+    random_u64()
+}
+
+/// A nonce that no other attempt of any process has: the 64 random bits of `process`, and a count that begins at random.
+pub(super) fn nonce(process: u64) -> Nonce {
     static COUNT: OnceLock<AtomicU64> = OnceLock::new();
-    let process = *PROCESS.get_or_init(random_u64);
     let count = COUNT
         .get_or_init(|| AtomicU64::new(random_u64()))
         .fetch_add(1, Ordering::Relaxed);
@@ -37,7 +40,7 @@ mod tests {
 
     #[test]
     fn nonces_do_not_repeat() {
-        let mut seen: Vec<_> = (0..1000).map(|_| nonce()).collect();
+        let mut seen: Vec<_> = (0..1000).map(|_| nonce(7)).collect();
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 1000);

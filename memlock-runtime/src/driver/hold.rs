@@ -8,7 +8,7 @@ use super::{Core, Counters, agent, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
 use crate::lease::Now;
-use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Status, Watch};
+use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Standing, Status, Watch};
 use crate::queue::Turn;
 use crate::token::Token;
 
@@ -197,8 +197,11 @@ impl Hold {
     /// The same, with exchanges of at most `limit`.
     pub(crate) fn release_within(&self, limit: Duration) {
         let _exchanging = self.exchange_alone();
-        if let Some(ending) = self.end() {
-            let released = blocking::release(&self.core, &self.spec, &ending.grant, ending.now, limit);
+        if let Some(mut ending) = self.end() {
+            let Ending {
+                grant, standing, now, ..
+            } = &mut ending;
+            let released = blocking::release(&self.core, &self.spec, grant, standing, *now, limit);
             ending.ended(&self.spec, released);
         }
     }
@@ -208,9 +211,17 @@ impl Hold {
     pub(crate) async fn release_async(&self, limit: Duration) {
         let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
-            let released = tasks::release(&self.core, &self.spec, &ending.grant, ending.now, limit).await;
-            ending.ended(&self.spec, released);
+            self.finish(ending, limit).await;
         }
+    }
+
+    /// Tells the server that the hold has ended.
+    async fn finish(&self, mut ending: Ending, limit: Duration) {
+        let Ending {
+            grant, standing, now, ..
+        } = &mut ending;
+        let released = tasks::release(&self.core, &self.spec, grant, standing, *now, limit).await;
+        ending.ended(&self.spec, released);
     }
 
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
@@ -233,9 +244,7 @@ impl Hold {
             return Some(Hold::of(&self.core, &spec, grant, turn, true));
         }
         if let Some(ending) = self.over(grant, turn, end, now) {
-            let limit = self.core.exchange_limit;
-            let released = tasks::release(&self.core, &self.spec, &ending.grant, ending.now, limit).await;
-            ending.ended(&self.spec, released);
+            self.finish(ending, self.core.exchange_limit).await;
         }
         None
     }
@@ -322,7 +331,17 @@ impl Hold {
                 "the lease ended before its holder was done: {reason}"
             );
         }
-        (end != End::Forget).then_some(Ending { grant, now, turn })
+        if end == End::Forget {
+            return None;
+        }
+        let granted = grant.end.sent().instant;
+        let standing = turn.as_mut().and_then(|turn| turn.looks(granted, self.core.me, now));
+        Some(Ending {
+            grant,
+            standing,
+            now,
+            turn,
+        })
     }
 
     /// The error of a use of a hold that is `over`.
@@ -348,18 +367,23 @@ impl Hold {
 /// A hold that was ended, while the server is told.
 struct Ending {
     grant: Grant,
+    /// Where the release is to look who stands in line.
+    standing: Option<Box<Standing>>,
     now: Now,
     /// Passed on only when that is done: the next in this process would find the lock still held.
     turn: Option<Turn>,
 }
 
 impl Ending {
-    fn ended(self, spec: &Spec, released: Released) {
+    fn ended(mut self, spec: &Spec, released: Released) {
         if let Released::Failed(damage) = released {
             tracing::warn!(
                 target: "memlock", lock = %spec.item, ?damage,
                 "the lock could not be released at once; it is tried again in the background"
             );
+        }
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.standing.is_none()) {
+            turn.standing = self.standing.take_if(|standing| standing.has_others());
         }
         drop(self.turn);
     }

@@ -27,7 +27,7 @@ use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::protocol::Answered;
 use crate::queue::Queues;
-use crate::store::{Answer, Batch, Damage, Instance, Pending, Replies, Reply, Store};
+use crate::store::{Answer, Batch, Damage, Entry, Instance, Pending, Replies, Reply, Store};
 use agent::Chores;
 use reservations::Reservations;
 
@@ -39,6 +39,8 @@ const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Core {
     clock: Arc<Clock>,
+    /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
+    me: Entry,
     pub(crate) store: Box<dyn Store>,
     /// The longest that one exchange may take.
     pub(crate) exchange_limit: Duration,
@@ -96,6 +98,9 @@ impl Core {
         let servers = (0..store.servers().max(1)).map(|_| Mutex::default()).collect();
         let core = Arc::new(Core {
             clock,
+            me: Entry {
+                process: dice::process(),
+            },
             store,
             exchange_limit,
             queues: Queues::new(),

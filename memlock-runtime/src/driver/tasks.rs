@@ -17,7 +17,7 @@ use crate::background::{Timer, either};
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Input, Output, Pause, Release, Released, Renew, Renewed, Spec};
+use crate::protocol::{Grant, Handed, Input, Leave, Output, Pause, Release, Released, Renew, Renewed, Spec, Standing};
 use crate::queue::{Joined, Place, Progress, Turn};
 use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 
@@ -43,7 +43,7 @@ pub(crate) async fn acquire(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    release(core, spec, &grant, core.now(), waiting.limit()).await;
+                    release(core, spec, &grant, &mut None, core.now(), waiting.limit()).await;
                 }
             }
             // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
@@ -174,14 +174,21 @@ pub(super) async fn renew(
 }
 
 /// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent, as is all
-/// when the future is dropped.
-pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: Now, limit: Duration) -> Released {
+/// when the future is dropped. With `standing` it also looks who stands in line, and leaves the line.
+pub(super) async fn release(
+    core: &Arc<Core>,
+    spec: &Spec,
+    grant: &Grant,
+    standing: &mut Option<Box<Standing>>,
+    now: Now,
+    limit: Duration,
+) -> Released {
     let mut unreleased = Unreleased {
         core,
         item: &spec.item,
         grant: Some(grant),
     };
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now);
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -195,7 +202,26 @@ pub(super) async fn release(core: &Arc<Core>, spec: &Spec, grant: &Grant, now: N
     if let Released::Failed(_) = released {
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
+    *standing = machine.take_standing();
+    if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
+        *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
+    }
     released
+}
+
+/// Takes this process out of the line for a lock.
+pub(super) async fn leave(
+    core: &Arc<Core>,
+    item: &ItemName,
+    interval: Duration,
+    standing: Box<Standing>,
+    limit: Duration,
+) -> Box<Standing> {
+    let mut machine = Leave::new(item.clone(), interval, standing);
+    let step = |now, input| machine.step(now, input);
+    let now = core.now();
+    run(core, item, limit, now, step, |_| now).await;
+    machine.into_standing()
 }
 
 /// A lock whose release is under way.

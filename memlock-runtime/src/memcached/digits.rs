@@ -1,4 +1,4 @@
-//! Decimal numbers as memcached's protocol has them. By hand: `fmt` shows beside a loopback's round trip.
+//! Numbers in the texts that go to memcached: decimal ones as its protocol has them, and hexadecimal ones in values. By hand: `fmt` shows beside a loopback's round trip.
 
 /// Appends `number`.
 pub(super) fn push(out: &mut Vec<u8>, mut number: u64) {
@@ -13,6 +13,13 @@ pub(super) fn push(out: &mut Vec<u8>, mut number: u64) {
     }
     if let Some(digits) = out.get_mut(start..) {
         digits.reverse();
+    }
+}
+
+/// Appends these bytes in hexadecimal.
+pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        out.extend([byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `pending` | listening on after the limit |
 //! | `translate` | requests to commands, replies checked |
 //! | `record` | what stands in an item |
+//! | `line` | who stands in line for it |
 //! | `digits` | numbers, written and read |
 //! | `transport` | bytes, limits, bounds |
 //!
@@ -30,6 +31,7 @@ mod dial;
 mod digits;
 mod exchange;
 mod handshake;
+mod line;
 mod node;
 mod pending;
 mod pipe;

@@ -31,9 +31,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     let mut line = Vec::with_capacity(80 + length);
     line.extend_from_slice(VERSION.as_bytes());
     line.push(b' ');
-    for byte in record.nonce.0.to_be_bytes() {
-        line.extend([byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit }));
-    }
+    digits::push_hex(&mut line, &record.nonce.0.to_be_bytes());
     line.push(b' ');
     // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before it is.
     digits::push(

@@ -9,7 +9,7 @@ use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
 use super::transport::LONGEST_VALUE;
 use super::trouble::quoted;
-use super::{digits, record};
+use super::{digits, line, record};
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
 use crate::store::{Cas, Refusal, Reply, Request};
@@ -25,22 +25,24 @@ pub(super) enum Awaited {
     Replaced,
     Deleted,
     Item,
+    Line,
 }
 
 impl Awaited {
     pub(super) fn by(request: &Request) -> Awaited {
         match request {
             Request::ReadClock => Awaited::Clock,
-            Request::CreateClock | Request::Add { .. } => Awaited::Added,
-            Request::Replace { .. } => Awaited::Replaced,
-            Request::Delete { .. } => Awaited::Deleted,
+            Request::CreateClock | Request::Add { .. } | Request::StoreLine { cas: None, .. } => Awaited::Added,
+            Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => Awaited::Replaced,
+            Request::Delete { .. } | Request::DeleteLine { .. } => Awaited::Deleted,
             Request::Read { .. } => Awaited::Item,
+            Request::ReadLine { .. } => Awaited::Line,
         }
     }
 
     /// Whether the request changes the server's state: [`Request::writes`].
     pub(super) fn writes(self) -> bool {
-        !matches!(self, Awaited::Clock | Awaited::Item)
+        !matches!(self, Awaited::Clock | Awaited::Item | Awaited::Line)
     }
 
     /// Whether the request has a data block, which a server that refuses the line before it may take for a command.
@@ -52,21 +54,38 @@ impl Awaited {
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
 pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
     let command = match request {
-        Request::ReadClock => command(MetaOp::Get, clock, b"t", &[(b'O', opaque)]),
+        Request::ReadClock => command(MetaOp::Get, clock.as_str(), b"t", &[(b'O', opaque)]),
         Request::CreateClock => {
             let flags = [(b'T', CLOCK_ITEM_EXPIRY), (b'O', opaque)];
-            command(MetaOp::Set, clock, b"ME c", &flags).value(CLOCK_VALUE)
+            command(MetaOp::Set, clock.as_str(), b"ME c", &flags).value(CLOCK_VALUE)
         }
         Request::Add { item, record, ttl } => {
             let flags = [(b'T', u64::from(*ttl)), (b'O', opaque)];
-            command(MetaOp::Set, item, b"ME c", &flags).value(value_of(item, record)?)
+            command(MetaOp::Set, item.as_str(), b"ME c", &flags).value(value_of(item, record)?)
         }
         Request::Replace { item, record, ttl, cas } => {
             let flags = [(b'T', u64::from(*ttl)), (b'C', cas.get()), (b'O', opaque)];
-            command(MetaOp::Set, item, b"c", &flags).value(value_of(item, record)?)
+            command(MetaOp::Set, item.as_str(), b"c", &flags).value(value_of(item, record)?)
         }
-        Request::Delete { item, cas } => command(MetaOp::Delete, item, b"", &[(b'C', cas.get()), (b'O', opaque)]),
-        Request::Read { item } => command(MetaOp::Get, item, b"v c", &[(b'O', opaque)]),
+        Request::Delete { item, cas } => {
+            command(MetaOp::Delete, item.as_str(), b"", &[(b'C', cas.get()), (b'O', opaque)])
+        }
+        Request::Read { item } => command(MetaOp::Get, item.as_str(), b"v c", &[(b'O', opaque)]),
+        Request::ReadLine { item } => command(MetaOp::Get, &item.of_line(), b"v c", &[(b'O', opaque)]),
+        Request::StoreLine { item, line, ttl, cas } => {
+            let (ttl, opaque) = ((b'T', u64::from(*ttl)), (b'O', opaque));
+            let command = match cas {
+                None => command(MetaOp::Set, &item.of_line(), b"ME c", &[ttl, opaque]),
+                Some(cas) => command(MetaOp::Set, &item.of_line(), b"c", &[ttl, (b'C', cas.get()), opaque]),
+            };
+            command.value(line::encode(line))
+        }
+        Request::DeleteLine { item, cas } => command(
+            MetaOp::Delete,
+            &item.of_line(),
+            b"",
+            &[(b'C', cas.get()), (b'O', opaque)],
+        ),
     };
     command
         .encode_into(out)
@@ -74,7 +93,7 @@ pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut
 }
 
 /// A command with some plain flags and some numbers.
-fn command(operation: MetaOp, item: &ItemName, plain: &[u8], numbers: &[(u8, u64)]) -> MetaCommand {
+fn command(operation: MetaOp, item: &str, plain: &[u8], numbers: &[(u8, u64)]) -> MetaCommand {
     // All flags as one text: the crate puts a space before it and sends it as it is. No user's text comes in here.
     let mut flags = Vec::with_capacity(64);
     flags.extend_from_slice(plain);
@@ -85,7 +104,7 @@ fn command(operation: MetaOp, item: &ItemName, plain: &[u8], numbers: &[(u8, u64
         flags.push(*letter);
         digits::push(&mut flags, *number);
     }
-    MetaCommand::new(operation, item.as_str()).flag(flags)
+    MetaCommand::new(operation, item).flag(flags)
 }
 
 fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, String> {
@@ -146,9 +165,8 @@ pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &
             Some(second) => Reply::Clock(second),
             None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
         },
-        (Awaited::Clock | Awaited::Item, ReturnCode::En) | (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => {
-            Reply::Missing
-        }
+        (Awaited::Clock | Awaited::Item | Awaited::Line, ReturnCode::En)
+        | (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => Reply::Missing,
         // Without a CAS above zero nothing is proved: zero is what a server without CAS says.
         (Awaited::Added | Awaited::Replaced, ReturnCode::Hd) => match cas {
             Some(cas) => Reply::Stored(cas),
@@ -160,6 +178,13 @@ pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &
         (Awaited::Item, ReturnCode::Va) => match (cas, value) {
             (Some(cas), Some(value)) => Reply::Item {
                 content: Box::new(record::decode(value)),
+                cas,
+            },
+            _ => return nonsense("no CAS"),
+        },
+        (Awaited::Line, ReturnCode::Va) => match (cas, value) {
+            (Some(cas), Some(value)) => Reply::Line {
+                line: line::decode(value),
                 cas,
             },
             _ => return nonsense("no CAS"),
@@ -217,7 +242,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{Content, Nonce, Record};
+    use crate::store::{Content, Entry, Line, Nonce, Record};
 
     fn record() -> Record {
         Record {
@@ -270,7 +295,28 @@ mod tests {
             format!("ms memlock:f:k 46 c T13 C18446744073709551615 O7\r\n{line}\r\n")
         );
         assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
-        assert_eq!(wire(&Request::Read { item }), "mg memlock:f:k v c O7\r\n");
+        assert_eq!(wire(&Request::Read { item: item.clone() }), "mg memlock:f:k v c O7\r\n");
+        let store = |cas| Request::StoreLine {
+            item: item.clone(),
+            line: Line(vec![Entry { process: 0xab }]),
+            ttl: 300,
+            cas,
+        };
+        let line = "1 00000000000000ab";
+        assert_eq!(
+            wire(&store(None)),
+            format!("ms memlock:f:k%line 18 ME c T300 O7\r\n{line}\r\n")
+        );
+        assert_eq!(
+            wire(&store(Some(cas(9)))),
+            format!("ms memlock:f:k%line 18 c T300 C9 O7\r\n{line}\r\n")
+        );
+        let delete = Request::DeleteLine {
+            item: item.clone(),
+            cas: cas(9),
+        };
+        assert_eq!(wire(&delete), "md memlock:f:k%line C9 O7\r\n");
+        assert_eq!(wire(&Request::ReadLine { item }), "mg memlock:f:k%line v c O7\r\n");
     }
 
     #[test]
@@ -335,6 +381,15 @@ mod tests {
                     cas: cas(5),
                 },
             ),
+            (Awaited::Line, "EN O7", Reply::Missing),
+            (
+                Awaited::Line,
+                "VA 14 c5 W O7",
+                Reply::Line {
+                    line: Line::default(),
+                    cas: cas(5),
+                },
+            ),
         ] {
             assert_eq!(reply(awaited, line), Judged::Reply(expected), "{line}");
         }
@@ -343,7 +398,7 @@ mod tests {
     #[test]
     fn anything_else_is_nonsense_and_never_a_success() {
         use Awaited::{Added, Clock, Deleted, Item, Replaced};
-        for awaited in [Clock, Added, Replaced, Deleted, Item] {
+        for awaited in [Clock, Added, Replaced, Deleted, Item, Awaited::Line] {
             for line in [
                 "",
                 " ",

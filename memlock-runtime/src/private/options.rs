@@ -75,7 +75,8 @@ impl<'a> Options<'a> {
         self
     }
 
-    /// The longest pause between two looks at a held lock.
+    /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
+    /// to four times as seldom.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
         self.call.interval = self.above_zero("interval", length);
         self

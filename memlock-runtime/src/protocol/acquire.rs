@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Answered, Grant, Input, Output, Pause, Spec, Watch, lock_of};
+use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Watch, lock_of};
 use crate::label::Label;
 use crate::lease::{Now, slice_of, ttl_of};
-use crate::store::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
+use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
 use crate::token::Token;
 
 /// The shortest pause between two looks: a look costs about this much on the far side of a local network.
@@ -44,6 +44,9 @@ const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
 const LOST_RACES: u8 = 2;
+
+/// How often in a row a contender tries again at once to put itself in line, after others were quicker.
+const LOST_PLACES: u8 = 3;
 
 /// How many grants in a row may come back with too little of their lease left.
 const SHORT_GRANTS: u8 = 3;
@@ -74,8 +77,10 @@ enum State {
     Ready,
     /// `[clock, add]` is out.
     Adding { nonce: Nonce },
-    /// `[read]` is out, or `[clock, read]`.
-    Looking { with_clock: bool },
+    /// `[read]` is out, or `[clock, read]`, or `[read, read line]`.
+    Looking { along: Along },
+    /// `[store line]` is out.
+    Joining,
     /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
     /// `[create clock]` is out; the grant is ours, and stands on the TTL alone. Boxed, since it happens once in a server's life.
@@ -90,6 +95,14 @@ enum State {
     Done,
 }
 
+/// What is read along with the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Along {
+    Nothing,
+    Clock,
+    Line,
+}
+
 /// The machine. See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Acquire {
@@ -99,6 +112,12 @@ pub struct Acquire {
     look_first: bool,
     started: Option<Now>,
     watch: Option<Watch>,
+    /// This process as it stands in line; `None`: it does not.
+    me: Option<Entry>,
+    /// What is known of the line; `None`: it has not been asked for.
+    standing: Option<Box<Standing>>,
+    /// How often it has paused, or 2.
+    pauses: u8,
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Label>,
     has_looked: bool,
@@ -107,6 +126,7 @@ pub struct Acquire {
     failures: u8,
     short_grants: u8,
     lost_races: u8,
+    lost_places: u8,
     has_made_clock: bool,
 }
 
@@ -120,6 +140,9 @@ impl Acquire {
             look_first,
             started: None,
             watch,
+            me: None,
+            standing: None,
+            pauses: 0,
             outstanding: SmallVec::new(),
             holder: None,
             has_looked: false,
@@ -127,6 +150,7 @@ impl Acquire {
             failures: 0,
             short_grants: 0,
             lost_races: 0,
+            lost_places: 0,
             has_made_clock: false,
         }
     }
@@ -136,6 +160,19 @@ impl Acquire {
     pub fn waiting_since(mut self, started: Now) -> Acquire {
         self.started = Some(started);
         self
+    }
+
+    /// A contender of the process `me`, which stands in line with other processes. `standing` is what is known of them.
+    #[must_use]
+    pub fn in_line(mut self, me: Entry, standing: Option<Box<Standing>>) -> Acquire {
+        self.me = Some(me);
+        self.standing = standing;
+        self
+    }
+
+    /// What is known of the line, for the release or the next contender of this process.
+    pub fn take_standing(&mut self) -> Option<Box<Standing>> {
+        self.standing.take()
     }
 
     /// What has been seen of the present holder, for the next contender of this process.
@@ -152,14 +189,7 @@ impl Acquire {
     pub fn step(&mut self, now: Now, fresh: Nonce, input: Input) -> Output<Outcome> {
         let state = std::mem::replace(&mut self.state, State::Done);
         match (state, input) {
-            (State::Ready, Input::Start) => {
-                self.started.get_or_insert(now);
-                if self.look_first {
-                    self.look(now)
-                } else {
-                    self.add(now, fresh)
-                }
-            }
+            (State::Ready, Input::Start) => self.start(now, fresh),
 
             (State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
@@ -181,12 +211,13 @@ impl Acquire {
                 _ => self.unanswered_write(now, fresh, nonce, &answered),
             },
 
-            (State::Looking { with_clock }, Input::Answered(answered)) => {
-                match (answered.reply(usize::from(with_clock)), answered.instance) {
+            (State::Looking { along }, Input::Answered(answered)) => {
+                let has_line = along == Along::Line && self.read_line(&answered);
+                match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
                     (Some(Reply::Missing), _) => {
                         self.seen();
                         self.watch = None;
-                        self.add(now, fresh)
+                        self.free(now, fresh, has_line)
                     }
                     (Some(Reply::Item { content, cas }), Some(instance)) => {
                         self.seen();
@@ -203,13 +234,15 @@ impl Acquire {
                         if watch.left(now).is_zero() {
                             self.take_over(fresh, *cas, instance)
                         } else {
-                            self.pause(now)
+                            self.held(now, record.nonce, has_line)
                         }
                     }
                     (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
                     _ => self.unreachable(now, &answered, |acquire| acquire.look(now)),
                 }
             }
+
+            (State::Joining, Input::Answered(answered)) => self.joined(now, &answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
             (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
@@ -251,6 +284,19 @@ impl Acquire {
         }
     }
 
+    fn start(&mut self, now: Now, fresh: Nonce) -> Output<Outcome> {
+        self.started.get_or_insert(now);
+        // Who remembers that others waited when this process released the lock does not go before them.
+        let stands_back = self.standing.as_ref().is_some_and(|standing| !standing.may_go_on(now));
+        if stands_back {
+            self.look_at_line(now)
+        } else if self.look_first {
+            self.look(now)
+        } else {
+            self.add(now, fresh)
+        }
+    }
+
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         self.state = State::Adding { nonce };
         self.clock_asked = Some(now.instant);
@@ -274,7 +320,8 @@ impl Acquire {
         // The clock is read along now and then, so that a waiter knows how it ran when its turn comes.
         let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
-        self.state = State::Looking { with_clock };
+        let along = if with_clock { Along::Clock } else { Along::Nothing };
+        self.state = State::Looking { along };
         let read = Request::Read {
             item: self.spec.item.clone(),
         };
@@ -283,6 +330,95 @@ impl Acquire {
         }
         self.clock_asked = Some(now.instant);
         exchange(smallvec![Request::ReadClock, read], None)
+    }
+
+    fn look_at_line(&mut self, now: Now) -> Output<Outcome> {
+        if self.me.is_none() {
+            return self.look(now);
+        }
+        self.state = State::Looking { along: Along::Line };
+        let (item, lock) = (self.spec.item.clone(), self.spec.item.clone());
+        exchange(
+            smallvec![Request::Read { item: lock }, Request::ReadLine { item }],
+            None,
+        )
+    }
+
+    /// Takes note of who stands in line. Whether that was told.
+    fn read_line(&mut self, answered: &Answered) -> bool {
+        let Some(me) = self.me else { return false };
+        let standing = self.standing.get_or_insert_with(|| Box::new(Standing::new(me)));
+        standing.read(answered.reply(1), answered.instance)
+    }
+
+    /// Nobody holds it. Whoever knows of others that were there before leaves it to them for a moment.
+    fn free(&mut self, now: Now, fresh: Nonce, has_line: bool) -> Output<Outcome> {
+        // Nobody goes without a lock that is free.
+        if self.wait_is_over(now) {
+            return self.add(now, fresh);
+        }
+        let interval = self.spec.interval;
+        let Some(standing) = &mut self.standing else {
+            return self.add(now, fresh);
+        };
+        if standing.is_first() {
+            return self.add(now, fresh);
+        }
+        if !has_line && self.lost_places <= LOST_PLACES {
+            self.lost_places += 1;
+            return self.look_at_line(now);
+        }
+        if !standing.stands_back(interval, now) {
+            return self.add(now, fresh);
+        }
+        self.join_or_pause(now)
+    }
+
+    /// Another process holds it, or another caller of this one from whom its lease took the turn.
+    fn held(&mut self, now: Now, holder: Nonce, has_line: bool) -> Output<Outcome> {
+        if self.wait_is_over(now) {
+            return self.busy();
+        }
+        // A section that is over at the second look is not worth a place in line.
+        let is_to_join = self.me.is_some() && (self.pauses > 0 || self.standing.is_some());
+        let is_known = match &mut self.standing {
+            // When the holder changes, so does the line.
+            Some(standing) => !standing.saw_holder(holder, now) && standing.is_in_line(),
+            None => false,
+        };
+        if !is_to_join || is_known && !has_line {
+            return self.pause(now);
+        }
+        if !has_line {
+            return self.look_at_line(now);
+        }
+        self.join_or_pause(now)
+    }
+
+    /// Whatever came of it: without a place in line it waits as well, only not as fast.
+    fn joined(&mut self, now: Now, answered: &Answered) -> Output<Outcome> {
+        let reply = answered.reply(0);
+        let has_joined = self.standing.as_mut().is_some_and(|standing| standing.wrote(reply));
+        self.lost_places += 1;
+        if reply.is_none() {
+            self.unreachable(now, answered, |acquire| acquire.look(now))
+        } else if has_joined || self.lost_places > LOST_PLACES {
+            self.lost_places = 0;
+            self.pause(now)
+        } else {
+            self.look_at_line(now)
+        }
+    }
+
+    /// The line has just been read.
+    fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
+        let standing = self.standing.as_mut().filter(|standing| !standing.is_in_line());
+        let joining = standing.and_then(|standing| standing.join(&self.spec.item, self.spec.interval, now));
+        let Some((store, instance)) = joining else {
+            return self.pause(now);
+        };
+        self.state = State::Joining;
+        exchange(smallvec![store], Some(instance))
     }
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
@@ -319,6 +455,9 @@ impl Acquire {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
+        if let Some(standing) = &mut self.standing {
+            standing.granted(nonce, now);
+        }
         let (sent, lease) = (answered.sent, self.spec.lease());
         let end = answered.end_of(lease);
         let grant = Grant {
@@ -433,9 +572,18 @@ impl Acquire {
             return self.busy();
         }
         self.lost_races = 0;
+        self.pauses = (self.pauses + 1).min(2);
         self.state = State::Pausing { then_look: true };
         let waited = self.waited(now);
-        let mut longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec.interval.max(SHORTEST_PAUSE));
+        let window = match &self.standing {
+            Some(standing) if standing.is_in_line() => standing.pause(self.spec.interval, now),
+            _ => {
+                let longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec.interval.max(SHORTEST_PAUSE));
+                let from = longest / 2;
+                Pause { from, to: longest }
+            }
+        };
+        let mut longest = window.to;
         // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
         if let Some(wait) = self.spec.wait {
             longest = longest.min(wait.saturating_sub(waited));
@@ -444,7 +592,7 @@ impl Acquire {
             longest = longest.min(watch.left(now));
         }
         Output::Pause(Pause {
-            from: longest / 2,
+            from: window.from.min(longest),
             to: longest,
         })
     }

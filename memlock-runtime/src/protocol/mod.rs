@@ -1,17 +1,18 @@
-//! The protocol: three state machines that wait for nothing, read no clock, draw no dice and know no socket.
+//! The protocol: four state machines that wait for nothing, read no clock, draw no dice and know no socket.
 //!
 //! # Theory of operation
 //!
 //! A lock is an item on a memcached server. Whoever *adds* it holds the lock; the item says whose it is (a fresh random
 //! nonce), and for how long its holder believes in it (the lease). The holder's own deadline is never later than the
 //! lease counted from before its request left, so everyone else, counting the same length from when they first *saw*
-//! the item, ends later. Three machines follow from that:
+//! the item, ends later. Three machines follow from that, and a fourth for courtesy:
 //!
 //! | machine | moves by | ends in |
 //! |---|---|---|
 //! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline (of a *reservation*: a shorter lease in the item), `Lost`, or `Failed` (nothing learned; the old deadline stands) |
-//! | [`Release`] | `compare-and-delete` | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
+//! | [`Release`] | `compare-and-delete`, and sometimes `read line` with it | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
+//! | [`Leave`] | `read line`, `compare-and-set line` | nothing that anyone depends on |
 //!
 //! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are
 //! `Clone + Eq + Hash`, so the same machines run in production, in a simulator and under a model checker.
@@ -28,11 +29,15 @@
 //!   deadline is beyond the end of the lease in the item, which is all that anyone else goes by.
 //! * A lease in the item gets shorter only in a reservation, and only after its holder has stopped believing in more; the TTL
 //!   that goes with it does not.
+//! * Who goes first among those who wait is told by another item, the [line](Standing). It is a hint: nothing is believed
+//!   because of it, and where it is lost or wrong it costs time and nothing else.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
 //!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
 
 mod acquire;
 mod holding;
+mod leave;
+mod line;
 mod release;
 mod renew;
 #[cfg(test)]
@@ -42,6 +47,8 @@ mod watch;
 
 pub use acquire::{Acquire, Outcome};
 pub use holding::{End, Extended, Holding, Loss, Status};
+pub use leave::Leave;
+pub use line::{Standing, is_to_look};
 pub use release::{Release, Released};
 pub use renew::{Renew, Renewed};
 pub use turns::{Claim, Taken, Turns};
@@ -67,7 +74,8 @@ pub struct Spec {
     pub label: Label,
     /// How long a grant is to be believed in.
     pub timeout: Duration,
-    /// The longest pause between two looks at a held lock.
+    /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
+    /// to four times as seldom.
     pub interval: Duration,
     /// How long to wait; `None` for ever.
     pub wait: Option<Duration>,

@@ -10,10 +10,10 @@
 
 use smallvec::smallvec;
 
-use super::{Answered, Grant, Input, Output, RETRIES, lock_of};
+use super::{Answered, Grant, Input, Output, RETRIES, Standing, lock_of};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::store::{Cas, Damage, Instance, Nonce, Reply, Request};
+use crate::store::{Batch, Cas, Damage, Instance, Nonce, Reply, Request};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub struct Release {
     known: Option<(Instance, Cas)>,
     state: State,
     reads: u8,
+    /// Look who stands in line, along with the deletion.
+    standing: Option<Box<Standing>>,
 }
 
 impl Release {
@@ -64,11 +66,24 @@ impl Release {
             known: None,
             state: State::Ready,
             reads: 0,
+            standing: None,
         }
     }
 
+    /// A release that looks who stands in line.
+    #[must_use]
+    pub fn looking(mut self, standing: Option<Box<Standing>>) -> Release {
+        self.standing = standing;
+        self
+    }
+
+    /// What is known of the line now.
+    pub fn take_standing(&mut self) -> Option<Box<Standing>> {
+        self.standing.take()
+    }
+
     /// Makes the next move.
-    pub fn step(&mut self, _now: Now, input: Input) -> Output<Released> {
+    pub fn step(&mut self, now: Now, input: Input) -> Output<Released> {
         match (self.state, input) {
             (State::Ready, Input::Start) => match self.known {
                 Some((instance, cas)) => self.delete(instance, cas),
@@ -76,7 +91,13 @@ impl Release {
             },
 
             (State::Deleting, Input::Answered(answered)) => match answered.reply(0) {
-                Some(Reply::Deleted) => self.end(Released::Released),
+                Some(Reply::Deleted) => {
+                    if let Some(standing) = &mut self.standing {
+                        standing.read(answered.reply(1), answered.instance);
+                        standing.released(now);
+                    }
+                    self.end(Released::Released)
+                }
                 Some(Reply::Missing) => self.end(Released::Gone),
                 Some(Reply::Exists) => self.read(),
                 None if answered.damage() == Damage::OtherInstance => self.read(),
@@ -98,11 +119,14 @@ impl Release {
 
     fn delete(&mut self, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = State::Deleting;
+        let item = self.item.clone();
+        let mut batch: Batch = smallvec![Request::Delete { item, cas }];
+        if self.standing.is_some() {
+            let item = self.item.clone();
+            batch.push(Request::ReadLine { item });
+        }
         Output::Exchange {
-            batch: smallvec![Request::Delete {
-                item: self.item.clone(),
-                cas
-            }],
+            batch,
             only_on: Some(instance),
         }
     }

@@ -3,7 +3,7 @@
 //! Nothing expires here.
 
 use fastrand::Rng;
-use memlock_runtime::__internals::{Cas, Reply, Request};
+use memlock_runtime::__internals::{Cas, Entry, Line, Reply, Request};
 
 use crate::on_memcached::{Real, on_shared};
 use crate::on_memory::Virtual;
@@ -45,6 +45,7 @@ struct Met {
     missing: u32,
     deleted: u32,
     item: u32,
+    line: u32,
 }
 
 impl Met {
@@ -57,6 +58,7 @@ impl Met {
             Reply::Missing => &mut self.missing,
             Reply::Deleted => &mut self.deleted,
             Reply::Item { .. } => &mut self.item,
+            Reply::Line { .. } => &mut self.line,
             Reply::Refused(refusal) => panic!("{refusal}"),
         } += 1;
     }
@@ -69,6 +71,7 @@ impl Met {
             self.missing,
             self.deleted,
             self.item,
+            self.line,
         ];
         all.into_iter().fold(self.clock, u32::min)
     }
@@ -129,6 +132,10 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
                     assert_eq!(one, other, "{place}");
                     Some((*ideal, *real))
                 }
+                (Reply::Line { line: one, cas: ideal }, Reply::Line { line: other, cas: real }) => {
+                    assert_eq!(one, other, "{place}");
+                    Some((*ideal, *real))
+                }
                 (ideal, real) => {
                     assert_eq!(ideal, real, "{place}");
                     None
@@ -160,6 +167,7 @@ fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
     let key = KEYS[dice.usize(..KEYS.len())];
     let item = item(key);
     let record = record(key, dice.u32(..9));
+    let line = Line((0..dice.u64(1..9)).map(|process| Entry { process }).collect());
     // Mostly one of the last few, which have a chance to fit.
     let nobodys = Pair {
         ideal: Cas::MAX,
@@ -189,7 +197,24 @@ fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
             item: item.clone(),
             cas,
         },
-        _ => Request::Read { item: item.clone() },
+        82..90 => Request::Read { item: item.clone() },
+        90..92 => Request::StoreLine {
+            item: item.clone(),
+            line: line.clone(),
+            ttl: 600,
+            cas: None,
+        },
+        92..95 => Request::StoreLine {
+            item: item.clone(),
+            line: line.clone(),
+            ttl: 600,
+            cas: Some(cas),
+        },
+        95..97 => Request::DeleteLine {
+            item: item.clone(),
+            cas,
+        },
+        _ => Request::ReadLine { item: item.clone() },
     };
     (request(cas.ideal), request(cas.real))
 }

@@ -65,6 +65,16 @@ const fn zlock(filter: &'static str) -> Suite {
     }
 }
 
+/// Processes in line for one lock.
+const fn line(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock-runtime",
+        folder: "memlock-runtime",
+        target: &["--test", "line"],
+        filter,
+    }
+}
+
 /// The model checker, with one small model: it stops at the first state that breaks a promise.
 const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
@@ -121,6 +131,7 @@ const PROTOCOL_RS: &str = "protocol/mod.rs";
 const ACQUIRE: &str = "protocol/acquire.rs";
 const RENEW: &str = "protocol/renew.rs";
 const RELEASE: &str = "protocol/release.rs";
+const LINE: &str = "protocol/line.rs";
 const HOLDING: &str = "protocol/holding.rs";
 const TURNS: &str = "protocol/turns.rs";
 const WATCH_RS: &str = "protocol/watch.rs";
@@ -668,9 +679,10 @@ let answered = &Answered { sent: now, ..answered.clone() };
         edits: &[Edit {
             file: ACQUIRE,
             from: "                        self.watch = None;
-                        self.add(now, fresh)",
+                        self.free(now, fresh, has_line)",
             to: "                        self.watch = None;
-                        self.add(now, self.outstanding.last().copied().unwrap_or(fresh))",
+                        let fresh = self.outstanding.last().copied().unwrap_or(fresh);
+                        self.free(now, fresh, has_line)",
         }],
         suites: &[PROTOCOL, MODEL_KEEPER],
     },
@@ -1490,5 +1502,116 @@ let found = self
             to: "",
         }],
         suites: &[zlock("transactions::nothing_is_taken")],
+    Mutant {
+        name: "first-looks-as-seldom-as-the-others",
+        breaks: "L6",
+        fault: "nobody in line looks often, so that each hand-over takes a good part of what the holder took",
+        edits: &[Edit {
+            file: LINE,
+            from: "        if self.is_first() {
+            let longest",
+            to: "        if self.is_first() && false {
+            let longest",
+        }],
+        suites: &[line("processes_that_come_back")],
+    },
+    Mutant {
+        name: "others-look-as-often-as-the-first",
+        breaks: "L6",
+        fault: "who is far behind in line looks each interval",
+        edits: &[Edit {
+            file: LINE,
+            from: "const LONGEST_PAUSE: u32 = 4;",
+            to: "const LONGEST_PAUSE: u32 = 1;",
+        }],
+        suites: &[line("whoever_waits_for_a_long_time")],
+    },
+    Mutant {
+        name: "nobody-stands-back",
+        breaks: "L6",
+        fault: "who has just released the lock takes it again before those in line have looked",
+        edits: &[Edit {
+            file: LINE,
+            from: "        if now.instant.saturating_sub(since) < self.grace(interval) {
+            return true;",
+            to: "        if now.instant.saturating_sub(since) < self.grace(interval) {
+            return false;",
+        }],
+        suites: &[line("processes_that_come_back")],
+    },
+    Mutant {
+        name: "the-dead-stay-in-line",
+        breaks: "L1",
+        fault: "who died in line is waited for at each hand-over",
+        edits: &[Edit {
+            file: LINE,
+            from: "now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)",
+            to: "now.instant.saturating_sub(since) >= Duration::MAX",
+        }],
+        suites: &[line("the_dead_who_stand_in_line")],
+    },
+    Mutant {
+        name: "the-dead-let-anyone-by",
+        breaks: "L6",
+        fault: "where the first in line does not come, who looks first has the lock",
+        edits: &[Edit {
+            file: LINE,
+            from: "        each.saturating_mul(u32::try_from(self.ahead().count()).unwrap_or(u32::MAX))",
+            to: "        each",
+        }],
+        suites: &[line("the_dead_who_stand_in_line")],
+    },
+    Mutant {
+        name: "slow-once-dead-for-ever",
+        breaks: "L6",
+        fault: "who was passed once is taken out of the line whenever the one who passed it writes it",
+        edits: &[
+            Edit {
+                file: LINE,
+                from: "self.ahead().next() == Some(*passed));",
+                to: "true);",
+            },
+            Edit {
+                file: LINE,
+                from: "*passed != nonce.process());",
+                to: "true);",
+            },
+        ],
+        suites: &[line("who_was_slow_once")],
+    },
+    Mutant {
+        name: "holder-still-in-line",
+        breaks: "L6",
+        fault: "the holder, who stands in line until it has released the lock, is taken for the first there",
+        edits: &[Edit {
+            file: LINE,
+            from: "            .filter(move |process| Some(*process) != holder)",
+            to: "            .filter(move |process| Some(*process) != holder || true)",
+        }],
+        suites: &[line("processes_that_come_back")],
+    },
+    Mutant {
+        name: "nobody-leaves-the-line",
+        breaks: "L5",
+        fault: "who has had the lock stays in line, and its item on the server",
+        edits: &[Edit {
+            file: LINE,
+            from: "        if line == self.line {
+            return None;",
+            to: "        if line != self.line {
+            return None;",
+        }],
+        suites: &[line("nobody_is_left_in_line")],
+    },
+    Mutant {
+        name: "looks-in-vain",
+        breaks: "performance",
+        fault: "each release looks who stands in line",
+        edits: &[Edit {
+            file: LINE,
+            from: "        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,",
+            to: "        None => granted.min(looked) < now.instant,",
+        }],
+        suites: &[line("who_is_alone")],
     },
 ];

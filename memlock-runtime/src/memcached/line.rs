@@ -1,0 +1,73 @@
+//! Who stands in line for a lock, as a line of text: `1 <process> <process> …`, the first first.
+//!
+//! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
+//! line of another version. The next who stands in line writes it anew.
+
+use super::digits;
+use crate::store::{Entry, Line};
+
+/// The version that this file reads and writes.
+const VERSION: &str = "1";
+
+/// Writes `line`. Never empty.
+pub(super) fn encode(line: &Line) -> Vec<u8> {
+    let mut text = VERSION.as_bytes().to_vec();
+    for entry in &line.0 {
+        text.push(b' ');
+        digits::push_hex(&mut text, &entry.process.to_be_bytes());
+    }
+    text
+}
+
+/// Reads a line.
+pub(super) fn decode(bytes: &[u8]) -> Line {
+    let words = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.strip_prefix(VERSION));
+    let entries = words.unwrap_or_default().split(' ').filter_map(entry);
+    Line(entries.take(Line::LONGEST).collect())
+}
+
+fn entry(word: &str) -> Option<Entry> {
+    let process = u64::from_str_radix(word, 16).ok().filter(|_| word.len() == 16)?;
+    Some(Entry { process })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(processes: &[u64]) -> Line {
+        Line(processes.iter().map(|&process| Entry { process }).collect())
+    }
+
+    #[test]
+    fn a_line_is_written_as_it_has_always_been() {
+        let text = "1 00000000000000ff ffffffffffffffff";
+        let line = line(&[255, u64::MAX]);
+        assert_eq!(encode(&line), text.as_bytes());
+        assert_eq!(decode(text.as_bytes()), line);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_nothing_of_it_is_an_error() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("1", &[]),
+            ("2 00000000000000ff", &[]),
+            ("1 ff", &[]),
+            ("1 00000000000000fg 00000000000000ff", &[255]),
+            ("1 00000000000000ff@10.0.0.1:1/77 00000000000000fe", &[254]),
+            ("1  00000000000000ff ", &[255]),
+        ] {
+            assert_eq!(decode(text.as_bytes()), line(expected), "{text:?}");
+        }
+        assert_eq!(decode(b"1 \xff"), Line::default());
+    }
+
+    #[test]
+    fn no_line_is_longer_than_one_may_be() {
+        let endless = "1".to_owned() + &" 00000000000000ff".repeat(3000);
+        assert_eq!(decode(endless.as_bytes()).0.len(), Line::LONGEST);
+    }
+}

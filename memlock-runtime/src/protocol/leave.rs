@@ -1,0 +1,99 @@
+//! Leaving the line for a lock: compare-and-set without this process's entry.
+//!
+//! Who moves it: who has released the lock, and whoever cleans up after the last in a process that gave up waiting. It is
+//! only a courtesy: an entry that is left behind costs the others a little time, until one of them takes it out.
+
+use std::time::Duration;
+
+use smallvec::smallvec;
+
+use super::{Input, Output, RETRIES, Standing};
+use crate::key::ItemName;
+use crate::lease::Now;
+use crate::store::Request;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    Ready,
+    /// `[read line]` is out.
+    Reading,
+    /// `[store line]` or `[delete line]` is out.
+    Writing,
+    Done,
+}
+
+/// The machine. See the module's head.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Leave {
+    item: ItemName,
+    interval: Duration,
+    standing: Box<Standing>,
+    state: State,
+    reads: u8,
+}
+
+impl Leave {
+    /// Takes the process that stands there out of the line for the lock in `item`.
+    pub fn new(item: ItemName, interval: Duration, standing: Box<Standing>) -> Leave {
+        Leave {
+            item,
+            interval,
+            standing,
+            state: State::Ready,
+            reads: 0,
+        }
+    }
+
+    /// What is known of the line now.
+    pub fn into_standing(self) -> Box<Standing> {
+        self.standing
+    }
+
+    /// Makes the next move.
+    pub fn step(&mut self, now: Now, input: Input) -> Output<()> {
+        match (self.state, input) {
+            (State::Ready, Input::Start) => self.write(now),
+            (State::Reading, Input::Answered(answered))
+                if self.standing.read(answered.reply(0), answered.instance) && self.standing.is_in_line() =>
+            {
+                self.write(now)
+            }
+            (State::Writing, Input::Answered(answered))
+                if !self.standing.wrote(answered.reply(0)) && answered.reply(0).is_some() =>
+            {
+                self.read()
+            }
+            _ => self.end(),
+        }
+    }
+
+    fn write(&mut self, now: Now) -> Output<()> {
+        let Some((request, instance)) = self.standing.leave(&self.item, self.interval, now) else {
+            return self.read();
+        };
+        self.state = State::Writing;
+        Output::Exchange {
+            batch: smallvec![request],
+            only_on: Some(instance),
+        }
+    }
+
+    fn read(&mut self) -> Output<()> {
+        self.reads += 1;
+        if self.reads > RETRIES {
+            return self.end();
+        }
+        self.state = State::Reading;
+        let item = self.item.clone();
+        Output::Exchange {
+            batch: smallvec![Request::ReadLine { item }],
+            only_on: None,
+        }
+    }
+
+    fn end(&mut self) -> Output<()> {
+        self.state = State::Done;
+        self.standing.forget_place();
+        Output::Done(())
+    }
+}

@@ -1,0 +1,322 @@
+//! Standing in line for a lock, between processes: who goes first when it becomes free, and how often a waiter looks.
+//!
+//! Beside the lock's item is one that lists the processes which wait for it, the first first. Who finds the lock held puts
+//! its process at the end, by compare-and-set; who has released the lock takes it out. Only the first looks often. A process
+//! that knows of others in line does not take the lock although it is free, but stands in line itself, and *stands back* until
+//! the first has had its turn.
+//!
+//! All that is a hint, and nobody holds anything because of it: the lock is taken by the same `add` as ever. Where the line
+//! is lost, or cannot be written, everyone polls as if there were none. Who is in line and does not come (it died, or the
+//! network is in between) is waited for a short *grace*, then passed; after a while it is taken out of the line by who
+//! passed it.
+
+use std::time::Duration;
+
+use crate::key::ItemName;
+use crate::lease::Now;
+use crate::store::{Cas, Entry, Instance, Line, Nonce, Reply, Request};
+
+use super::Pause;
+
+/// The first in line pauses for this fraction of the time since it saw the present holder, so that no hand-over takes more
+/// than this fraction of what the holder took.
+const PAUSE_FRACTION_OF_FIRST: u32 = 12;
+
+/// The shortest pause of the first in line: what a system takes to let a thread sleep and wake up.
+const SHORTEST_OF_FIRST: Duration = Duration::from_micros(100);
+
+/// The others only have to notice that the holder is another, and that they may be the first now.
+const PAUSE_FRACTION: u32 = 4;
+
+/// The shortest pause of the others.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+
+/// The longest pause of the others, in intervals: with it four processes together look 40 times a second at the most.
+const LONGEST_PAUSE: u32 = 4;
+
+/// The least time for which a free lock is left to the first in line: it may have to wait for a processor.
+const SHORTEST_GRACE: Duration = Duration::from_millis(3);
+
+/// The grace is this fraction of the holder's time. It is more than the first's pause.
+const GRACE_FRACTION: u32 = 8;
+
+/// After how many intervals one who has been passed is taken out of the line. Anyone alive has looked by then, and is not
+/// passed.
+const INTERVALS_UNTIL_DEAD: u32 = 5;
+
+/// For how long a process may take the lock again and again, although others wait, before it stands back. A hand-over to
+/// another process costs some ten times what it costs to take it again.
+const TURN: Duration = Duration::from_micros(500);
+
+/// How long a forgotten line lives: of processes that have died, or all given up while the server could not be asked.
+const TTL: u32 = 300;
+
+/// What a process knows of the line for one lock, and of who holds it. It belongs to the process's queue for the key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Standing {
+    me: Entry,
+    /// As it was last read, or written.
+    line: Line,
+    /// The instance where it was read, and its CAS there; `None` where there was no line. What is not known cannot be changed.
+    proof: Option<(Instance, Option<Cas>)>,
+    /// An entry was written, and nothing is known of it.
+    may_have_joined: bool,
+    /// Under which nonce the lock was last seen to be held, and since when its process is known to have it.
+    holder: Option<(Nonce, Duration)>,
+    /// For how long the last holder held it, as far as that was seen.
+    last_hold: Duration,
+    /// For whom the free lock is left alone, and since when.
+    left_to: Option<(u64, Duration)>,
+    /// Who was in line and did not come when it was first passed.
+    passed: Option<(u64, Duration)>,
+    /// Since when this process may take the lock, again and again.
+    turn_began: Option<Duration>,
+}
+
+impl Standing {
+    /// `me` knows nothing of the line.
+    pub fn new(me: Entry) -> Standing {
+        Standing {
+            me,
+            line: Line::default(),
+            proof: None,
+            may_have_joined: false,
+            holder: None,
+            last_hold: Duration::ZERO,
+            left_to: None,
+            passed: None,
+            turn_began: None,
+        }
+    }
+
+    /// `me` has seen `line`.
+    #[cfg(test)]
+    pub fn with_line(me: Entry, line: Line) -> Standing {
+        Standing {
+            line,
+            ..Standing::new(me)
+        }
+    }
+
+    /// Takes note of a reply to [`Request::ReadLine`]. Returns whether it is one.
+    pub(super) fn read(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
+        let (line, cas) = match reply {
+            Some(Reply::Line { line, cas }) => (line.clone(), Some(*cas)),
+            Some(Reply::Missing) => (Line::default(), None),
+            _ => return false,
+        };
+        self.proof = instance.map(|instance| (instance, cas));
+        self.line = line;
+        self.may_have_joined = false;
+        // Who was passed once, and has had its turn since, is alive.
+        self.passed = self.passed.filter(|(passed, _)| self.ahead().next() == Some(*passed));
+        true
+    }
+
+    /// Whether this process stands in it.
+    pub fn is_in_line(&self) -> bool {
+        self.line.0.contains(&self.me)
+    }
+
+    /// Whether there is an entry to be taken out when nobody in this process waits any more.
+    pub fn is_to_leave(&self) -> bool {
+        self.may_have_joined || self.is_in_line()
+    }
+
+    /// Whether others are in line.
+    pub fn has_others(&self) -> bool {
+        self.line.0.iter().any(|entry| *entry != self.me)
+    }
+
+    /// Who is to go before this process. The holder has had its turn, although it may not have left the line yet.
+    fn ahead(&self) -> impl Iterator<Item = u64> {
+        let holder = self.holder.map(|(nonce, _)| nonce.process());
+        let others = self.line.0.iter().take_while(|entry| **entry != self.me);
+        others
+            .map(|entry| entry.process)
+            .filter(move |process| Some(*process) != holder)
+    }
+
+    /// Whether this process is the next.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_in_line() && self.ahead().next().is_none()
+    }
+
+    /// Whether it may take the lock although others wait: its turn has just begun.
+    pub fn may_go_on(&self, now: Now) -> bool {
+        self.turn_began
+            .is_some_and(|began| now.instant.saturating_sub(began) < TURN)
+    }
+
+    /// The lock was seen to be held under `nonce`. Returns whether that is another's turn.
+    pub(super) fn saw_holder(&mut self, nonce: Nonce, now: Now) -> bool {
+        self.left_to = None;
+        let is_same_turn = |(before, since): (Nonce, Duration)| {
+            // A process that takes it again and again has one turn. Who looks seldom may see it in two of them.
+            let may_be_same = now.instant.saturating_sub(since) < 2 * TURN;
+            before == nonce || before.process() == nonce.process() && may_be_same
+        };
+        if self.holder.is_some_and(is_same_turn) {
+            return false;
+        }
+        self.holder_left(now);
+        self.holder = Some((nonce, now.instant));
+        self.passed = self.passed.filter(|(passed, _)| *passed != nonce.process());
+        true
+    }
+
+    fn holder_left(&mut self, now: Now) {
+        if let Some((_, since)) = self.holder {
+            self.last_hold = now.instant.saturating_sub(since);
+        }
+    }
+
+    /// The lock was seen to be free, and the line was read. Returns whether it is still to be left to somebody else.
+    pub(super) fn stands_back(&mut self, interval: Duration, now: Now) -> bool {
+        let Some(first) = self.ahead().next() else { return false };
+        let since = match self.left_to {
+            Some((process, since)) if process == first => since,
+            _ => {
+                self.left_to = Some((first, now.instant));
+                now.instant
+            }
+        };
+        if now.instant.saturating_sub(since) < self.grace(interval) {
+            return true;
+        }
+        if self.passed.is_none_or(|(process, _)| process != first) {
+            self.passed = Some((first, now.instant));
+        }
+        false
+    }
+
+    /// For how long a free lock is left to those in line before this process: to each in its turn, so that the next takes it
+    /// where the first does not come, and not who happens to look.
+    fn grace(&self, interval: Duration) -> Duration {
+        let longest = interval.saturating_add(SHORTEST_GRACE);
+        let each = (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest);
+        each.saturating_mul(u32::try_from(self.ahead().count()).unwrap_or(u32::MAX))
+    }
+
+    /// The lock was granted to this process.
+    pub(super) fn granted(&mut self, nonce: Nonce, now: Now) {
+        if !self.may_go_on(now) {
+            self.turn_began = Some(now.instant);
+        }
+        self.left_to = None;
+        self.holder = Some((nonce, now.instant));
+    }
+
+    /// This process has released the lock.
+    pub(super) fn released(&mut self, now: Now) {
+        self.holder_left(now);
+    }
+
+    /// The window of the next pause of one who stands in line.
+    pub(super) fn pause(&self, interval: Duration, now: Now) -> Pause {
+        let since = |since: Duration| now.instant.saturating_sub(since);
+        let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
+        if self.is_first() {
+            let longest = (held / PAUSE_FRACTION_OF_FIRST).clamp(SHORTEST_OF_FIRST, interval.max(SHORTEST_OF_FIRST));
+            return Pause {
+                from: longest * 7 / 8,
+                to: longest,
+            };
+        }
+        let longest = interval.saturating_mul(LONGEST_PAUSE).max(SHORTEST_PAUSE);
+        let mut longest = (held / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, longest);
+        if let Some((_, left)) = self.left_to {
+            longest = longest.min(self.grace(interval).saturating_sub(since(left)));
+        }
+        Pause {
+            from: longest * 3 / 4,
+            to: longest,
+        }
+    }
+
+    /// What puts this process at the end of the line. `None`: it cannot stand there. `only_on` the instance beside it.
+    pub(super) fn join(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+        let (instance, cas) = self.proof?;
+        let mut line = self.without_me(interval, now);
+        if line.0.len() >= Line::LONGEST {
+            return None;
+        }
+        line.0.push(self.me);
+        self.turn_began = None;
+        self.may_have_joined = true;
+        self.line = line.clone();
+        let store = Request::StoreLine {
+            item: item.clone(),
+            line,
+            ttl: TTL,
+            cas,
+        };
+        Some((store, instance))
+    }
+
+    /// What takes it out of the line again. `None`: there is nothing to be done, or nothing known.
+    pub(super) fn leave(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+        let (instance, Some(cas)) = self.proof? else {
+            return None;
+        };
+        let line = self.without_me(interval, now);
+        if line == self.line {
+            return None;
+        }
+        self.line = line.clone();
+        let item = item.clone();
+        let request = if line.0.is_empty() {
+            Request::DeleteLine { item, cas }
+        } else {
+            let (ttl, cas) = (TTL, Some(cas));
+            Request::StoreLine { item, line, ttl, cas }
+        };
+        Some((request, instance))
+    }
+
+    /// Takes note of a reply to what changes the line. Returns whether it was changed.
+    pub(super) fn wrote(&mut self, reply: Option<&Reply>) -> bool {
+        let instance = self.proof.take().map(|(instance, _)| instance);
+        let cas = match reply {
+            Some(Reply::Stored(cas)) => Some(*cas),
+            Some(Reply::Deleted) => None,
+            _ => {
+                // Somebody else was quicker, or nothing is known: it is to be read again.
+                self.line.0.retain(|entry| *entry != self.me);
+                self.may_have_joined &= reply.is_none();
+                return false;
+            }
+        };
+        self.may_have_joined = false;
+        self.proof = instance.map(|instance| (instance, cas));
+        true
+    }
+
+    /// Nothing more is done about an entry that may be left.
+    pub(super) fn forget_place(&mut self) {
+        self.line.0.retain(|entry| *entry != self.me);
+        self.may_have_joined = false;
+    }
+
+    /// The line without this process, and without one who did not come.
+    fn without_me(&self, interval: Duration, now: Now) -> Line {
+        let is_dead = |entry: &Entry| {
+            self.passed.is_some_and(|(process, since)| {
+                process == entry.process
+                    && now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)
+            })
+        };
+        let stays = |entry: &&Entry| **entry != self.me && !is_dead(entry);
+        Line(self.line.0.iter().filter(stays).copied().collect())
+    }
+}
+
+/// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
+/// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
+/// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
+pub fn is_to_look(standing: Option<&Standing>, granted: Duration, looked: Duration, now: Now) -> bool {
+    match standing {
+        Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
+        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,
+    }
+}

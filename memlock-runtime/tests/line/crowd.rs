@@ -1,0 +1,341 @@
+//! Processes on one lock, on virtual time: each acquires it, holds it for a while, releases it, and comes back. All that
+//! takes time is an exchange, a pause and a body, so what they cost one another can be read off to the microsecond.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use memlock_runtime::__internals::{
+    Acquire, Answered, Batch, Entry, Grant, Input, Instance, ItemName, Items, Leave, Nonce, Now, Outcome, Output,
+    Release, Replies, Reply, Request, ServerClock, Spec, Standing, Watch, is_to_look,
+};
+
+const START: u64 = 1_800_000_000;
+
+/// What an exchange takes on loopback.
+const EXCHANGE: Duration = Duration::from_micros(30);
+
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
+
+/// What one process does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habit {
+    /// When it asks for the first time.
+    pub(crate) begins: Duration,
+    /// For how long it holds the lock.
+    pub(crate) body: Duration,
+    /// What it does between releasing the lock and asking again; `None`: it does not come back.
+    pub(crate) rest: Option<Duration>,
+    /// When it is killed, wherever it is.
+    pub(crate) dies: Duration,
+    /// From when to when it does not run.
+    pub(crate) stopped: (Duration, Duration),
+}
+
+impl Habit {
+    /// Comes back at once, for ever.
+    pub(crate) fn busy(body: Duration) -> Habit {
+        Habit {
+            begins: Duration::ZERO,
+            body,
+            rest: Some(Duration::ZERO),
+            dies: Duration::MAX,
+            stopped: (Duration::ZERO, Duration::ZERO),
+        }
+    }
+}
+
+/// From asking to having the lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visit {
+    pub(crate) who: usize,
+    pub(crate) asked: Duration,
+    pub(crate) entered: Duration,
+    pub(crate) left: Duration,
+}
+
+enum Doing {
+    Nothing,
+    Acquiring(Box<Acquire>),
+    Holding(Box<Grant>),
+    Releasing(Box<Release>),
+    Leaving(Box<Leave>),
+}
+
+struct Process {
+    habit: Habit,
+    me: Entry,
+    doing: Doing,
+    standing: Option<Box<Standing>>,
+    watch: Option<Watch>,
+    clock: ServerClock,
+    looked: Duration,
+    asked: Duration,
+    entered: Duration,
+}
+
+enum Event {
+    Input(Input),
+    Exchange(Batch),
+    Release,
+    Ask,
+}
+
+pub(crate) struct Crowd {
+    pub(crate) now: Duration,
+    pub(crate) items: Items,
+    item: ItemName,
+    dice: fastrand::Rng,
+    nonces: u64,
+    processes: Vec<Process>,
+    due: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    pub(crate) visits: Vec<Visit>,
+    /// When each command reached the server, and whose it was.
+    pub(crate) commands: Vec<(Duration, usize)>,
+}
+
+impl Crowd {
+    pub(crate) fn new(habits: &[Habit]) -> Crowd {
+        let mut items = Items::new(Instance { start: START, pid: 1 });
+        items.apply(START + 10, &Request::CreateClock);
+        let mut crowd = Crowd {
+            now: Duration::ZERO,
+            items,
+            item: ItemName::of_lock("memlock", "crowd", "x"),
+            dice: fastrand::Rng::with_seed(1),
+            nonces: 0,
+            processes: Vec::new(),
+            due: BinaryHeap::new(),
+            events: Vec::new(),
+            visits: Vec::new(),
+            commands: Vec::new(),
+        };
+        for (who, habit) in habits.iter().enumerate() {
+            crowd.processes.push(Process {
+                habit: *habit,
+                me: Entry {
+                    process: who as u64 + 1,
+                },
+                doing: Doing::Nothing,
+                standing: None,
+                watch: None,
+                clock: ServerClock::default(),
+                looked: Duration::ZERO,
+                asked: Duration::ZERO,
+                entered: Duration::ZERO,
+            });
+            crowd.after(habit.begins, who, Event::Ask);
+        }
+        crowd
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run_until(&mut self, end: Duration) {
+        while let Some(Reverse((when, index, who))) = self.due.pop() {
+            if when > end {
+                self.due.push(Reverse((when, index, who)));
+                break;
+            }
+            let (stopped, goes_on) = self.processes[who].habit.stopped;
+            if (stopped..goes_on).contains(&when) {
+                self.due.push(Reverse((goes_on, index, who)));
+                continue;
+            }
+            self.now = when;
+            let event = usize::try_from(index).ok().and_then(|index| self.events[index].take());
+            if let Some(event) = event.filter(|_| self.processes[who].habit.dies > when) {
+                self.handle(who, event);
+            }
+        }
+        self.now = end;
+    }
+
+    /// Who stands in line.
+    pub(crate) fn line(&mut self) -> Vec<usize> {
+        let item = self.item.clone();
+        match self.items.apply(self.second(), &Request::ReadLine { item }) {
+            Reply::Line { line, .. } => line.0.iter().map(|entry| self.index_of(*entry)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The share of the time since `from` in which somebody held the lock.
+    pub(crate) fn efficiency(&self, from: Duration) -> f64 {
+        let since = self.visits.iter().filter(|visit| visit.entered >= from);
+        let inside: Duration = since.map(|visit| visit.left - visit.entered).sum();
+        inside.as_secs_f64() / (self.now - from).as_secs_f64()
+    }
+
+    /// How often each got the lock since `from`.
+    pub(crate) fn shares(&self, from: Duration) -> Vec<usize> {
+        let of = |me: usize| {
+            let mine = |visit: &&Visit| visit.who == me && visit.entered >= from;
+            self.visits.iter().filter(mine).count()
+        };
+        (0..self.processes.len()).map(of).collect()
+    }
+
+    fn index_of(&self, entry: Entry) -> usize {
+        let is_its = |process: &Process| process.me == entry;
+        self.processes.iter().position(is_its).expect("one of these")
+    }
+
+    fn second(&self) -> u64 {
+        START + 10 + self.now.as_secs()
+    }
+
+    fn at(&self) -> Now {
+        let instant = Duration::from_secs(1000) + self.now;
+        Now { instant, wall: instant }
+    }
+
+    fn after(&mut self, length: Duration, who: usize, event: Event) {
+        self.due
+            .push(Reverse((self.now + length, self.events.len() as u64, who)));
+        self.events.push(Some(event));
+    }
+
+    fn handle(&mut self, who: usize, event: Event) {
+        match event {
+            Event::Ask => self.ask(who),
+            Event::Release => self.release(who),
+            Event::Input(input) => self.step(who, input),
+            Event::Exchange(batch) => {
+                let (sent, second) = (self.at(), self.second());
+                let replies: Replies = batch.iter().map(|request| self.items.apply(second, request)).collect();
+                self.commands.extend(batch.iter().map(|_| (self.now, who)));
+                let clock = &mut self.processes[who].clock;
+                if let Some(Reply::Clock(second)) = replies.first() {
+                    clock.observe(*second, sent, sent);
+                }
+                let best = clock.best(sent);
+                let answered = Answered {
+                    instance: Some(self.items.instance()),
+                    replies,
+                    damage: None,
+                    sent,
+                    best,
+                };
+                self.after(EXCHANGE / 2, who, Event::Input(Input::Answered(answered)));
+            }
+        }
+    }
+
+    fn ask(&mut self, who: usize) {
+        let spec = Spec {
+            item: self.item.clone(),
+            label: "".into(),
+            timeout: Duration::from_mins(10),
+            interval: INTERVAL,
+            wait: None,
+        };
+        let now = self.now;
+        let process = &mut self.processes[who];
+        process.asked = now;
+        let machine = Acquire::new(spec, process.watch, false).in_line(process.me, process.standing.take());
+        process.doing = Doing::Acquiring(Box::new(machine));
+        self.step(who, Input::Start);
+    }
+
+    fn release(&mut self, who: usize) {
+        let now = self.at();
+        let process = &mut self.processes[who];
+        let Doing::Holding(grant) = std::mem::replace(&mut process.doing, Doing::Nothing) else {
+            panic!("it holds the lock");
+        };
+        self.visits.push(Visit {
+            who,
+            asked: process.asked,
+            entered: process.entered,
+            left: self.now,
+        });
+        let mut looking = None;
+        if is_to_look(
+            process.standing.as_deref(),
+            grant.end.sent().instant,
+            process.looked,
+            now,
+        ) {
+            process.looked = now.instant;
+            looking = process
+                .standing
+                .take()
+                .or_else(|| Some(Box::new(Standing::new(process.me))));
+        }
+        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(looking);
+        process.doing = Doing::Releasing(Box::new(machine));
+        self.step(who, Input::Start);
+    }
+
+    fn step(&mut self, who: usize, input: Input) {
+        self.nonces += 1;
+        let me = self.processes[who].me;
+        let fresh = Nonce(u128::from(me.process) << 64 | u128::from(self.nonces));
+        let now = self.at();
+        match std::mem::replace(&mut self.processes[who].doing, Doing::Nothing) {
+            Doing::Acquiring(mut machine) => match machine.step(now, fresh, input) {
+                Output::Done(Outcome::Granted(grant)) => {
+                    let (entered, process) = (self.now, &mut self.processes[who]);
+                    process.standing = machine.take_standing();
+                    process.entered = entered;
+                    process.doing = Doing::Holding(Box::new(grant));
+                    let body = process.habit.body;
+                    self.after(body, who, Event::Release);
+                }
+                Output::Done(other) => panic!("{other:?}"),
+                output => {
+                    self.processes[who].doing = Doing::Acquiring(machine);
+                    self.go_on(who, output);
+                }
+            },
+            Doing::Releasing(mut machine) => match machine.step(now, input) {
+                Output::Done(_) => match machine.take_standing() {
+                    Some(standing) if standing.is_to_leave() => {
+                        let leave = Leave::new(self.item.clone(), INTERVAL, standing);
+                        self.processes[who].doing = Doing::Leaving(Box::new(leave));
+                        self.step(who, Input::Start);
+                    }
+                    Some(standing) => {
+                        self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
+                        self.rest(who);
+                    }
+                    None => self.rest(who),
+                },
+                output => {
+                    self.processes[who].doing = Doing::Releasing(machine);
+                    self.go_on(who, output);
+                }
+            },
+            Doing::Leaving(mut machine) => match machine.step(now, input) {
+                Output::Done(()) => {
+                    let standing = machine.into_standing();
+                    self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
+                    self.rest(who);
+                }
+                output => {
+                    self.processes[who].doing = Doing::Leaving(machine);
+                    self.go_on(who, output);
+                }
+            },
+            Doing::Nothing | Doing::Holding(_) => panic!("nothing to step"),
+        }
+    }
+
+    fn go_on<T: std::fmt::Debug>(&mut self, who: usize, output: Output<T>) {
+        match output {
+            Output::Exchange { batch, .. } => self.after(EXCHANGE / 2, who, Event::Exchange(batch)),
+            Output::Pause(pause) => {
+                let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
+                self.after(length, who, Event::Input(Input::Woke));
+            }
+            Output::Done(outcome) => panic!("{outcome:?} was to be seen to"),
+        }
+    }
+
+    fn rest(&mut self, who: usize) {
+        if let Some(rest) = self.processes[who].habit.rest {
+            self.after(rest, who, Event::Ask);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Processes that wait for one lock: whether all get their turns, and what that costs, on virtual time.
+//!
+//! | in | what |
+//! |---|---|
+//! | `crowd` | the processes, and a server |
+
+#![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
+
+mod crowd;
+
+use std::time::Duration;
+
+use crowd::{Crowd, Habit, INTERVAL, Visit};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// 1 when all have the same share, 1/n when one has all.
+fn jain(shares: &[usize]) -> f64 {
+    let shares: Vec<f64> = shares
+        .iter()
+        .map(|share| f64::from(u32::try_from(*share).expect("a count")))
+        .collect();
+    let (sum, squares): (f64, f64) = (shares.iter().sum(), shares.iter().map(|share| share * share).sum());
+    let count = f64::from(u32::try_from(shares.len()).expect("a count"));
+    sum * sum / (count * squares)
+}
+
+fn longest_wait(visits: &[Visit], since: Duration) -> Duration {
+    let waits = visits
+        .iter()
+        .filter(|visit| visit.asked >= since)
+        .map(|visit| visit.entered - visit.asked);
+    waits.max().expect("somebody got it")
+}
+
+#[test]
+fn processes_that_come_back_at_once_take_turns() {
+    let mut crowd = Crowd::new(&[Habit::busy(5 * MS); 4]);
+    crowd.run_until(4 * SECOND);
+    let shares = crowd.shares(SECOND);
+    assert!(jain(&shares) > 0.999, "{shares:?}");
+    let efficiency = crowd.efficiency(SECOND);
+    assert!(efficiency > 0.93, "the lock was held {efficiency:.3} of the time");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(
+        longest < 25 * MS,
+        "somebody waited {longest:?} for three bodies of 5 ms"
+    );
+    let each = crowd.commands.len() / crowd.visits.len();
+    assert!(each < 60, "{each} commands for each turn");
+}
+
+#[test]
+fn sixteen_contenders_each_get_at_least_a_quarter_of_their_fair_share() {
+    for body in [MS / 5, 2 * MS] {
+        let mut crowd = Crowd::new(&[Habit::busy(body); 16]);
+        crowd.run_until(4 * SECOND);
+        let shares = crowd.shares(SECOND);
+        let fair = shares.iter().sum::<usize>() / shares.len();
+        assert!(shares.iter().all(|share| *share >= fair / 4), "{body:?}: {shares:?}");
+    }
+}
+
+#[test]
+fn short_sections_are_not_slowed_down_to_one_a_hand_over() {
+    let mut crowd = Crowd::new(&[Habit::busy(Duration::ZERO); 4]);
+    crowd.run_until(2 * SECOND);
+    let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
+    assert!(visits > 8_000, "{visits} a second, where one alone has 16 000");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(longest < 20 * MS, "somebody waited {longest:?}");
+}
+
+#[test]
+fn whoever_waits_for_a_long_time_costs_little() {
+    let holder = Habit {
+        rest: None,
+        ..Habit::busy(60 * SECOND)
+    };
+    let waiter = Habit {
+        begins: MS,
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[holder, waiter, waiter, waiter, waiter]);
+    crowd.run_until(12 * SECOND);
+    let looks = crowd.commands.iter().filter(|(when, _)| *when >= 2 * SECOND).count();
+    assert!(looks <= 40 * 10, "{} commands a second of four waiters", looks / 10);
+    assert!(looks >= 19 * 10, "the first looks each `interval`");
+    crowd.run_until(60 * SECOND + 2 * INTERVAL);
+    assert!(
+        crowd.visits.iter().any(|visit| visit.who != 0),
+        "the first noticed that the lock is free"
+    );
+}
+
+#[test]
+fn the_dead_who_stand_in_line_cost_a_moment_and_are_taken_out() {
+    let dying = Habit {
+        dies: 2 * SECOND + 7 * MS,
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[Habit::busy(5 * MS), Habit::busy(5 * MS), Habit::busy(5 * MS), dying]);
+    crowd.run_until(2 * SECOND);
+    // It is to die in line, and not while it holds the lock.
+    crowd.run_until(2 * SECOND + 8 * MS);
+    assert!(crowd.line().contains(&3), "{:?}", crowd.line());
+    crowd.run_until(5 * SECOND);
+    assert!(!crowd.line().contains(&3), "{:?}", crowd.line());
+    let longest = longest_wait(&crowd.visits, 2 * SECOND);
+    assert!(longest < 60 * MS, "somebody waited {longest:?}");
+    assert!(crowd.efficiency(3 * SECOND) > 0.93, "they go on as fast as before");
+}
+
+#[test]
+fn who_was_slow_once_is_not_taken_for_dead() {
+    let slow = Habit {
+        stopped: (SECOND, SECOND + 30 * MS),
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[Habit::busy(5 * MS), Habit::busy(5 * MS), Habit::busy(5 * MS), slow]);
+    crowd.run_until(SECOND + 100 * MS);
+    let passed = crowd
+        .visits
+        .iter()
+        .filter(|visit| visit.entered >= SECOND && visit.who != 3)
+        .count();
+    assert!(passed >= 6, "it was not waited for: {passed}");
+    crowd.run_until(4 * SECOND);
+    // Who loses its place again and again waits for more than the others' turns.
+    let longest = longest_wait(&crowd.visits, SECOND + 100 * MS);
+    assert!(longest < 25 * MS, "somebody waited {longest:?}");
+}
+
+#[test]
+fn nobody_is_left_in_line_who_does_not_wait() {
+    let once = |begins: u32| Habit {
+        begins: begins * MS,
+        rest: None,
+        ..Habit::busy(30 * MS)
+    };
+    let mut crowd = Crowd::new(&[once(0), once(1), once(2), once(3)]);
+    crowd.run_until(25 * MS);
+    assert_eq!(crowd.line(), [1, 2, 3]);
+    crowd.run_until(SECOND);
+    assert_eq!(
+        crowd.visits.iter().map(|visit| visit.who).collect::<Vec<_>>(),
+        [0, 1, 2, 3]
+    );
+    assert_eq!(crowd.line(), []);
+}
+
+#[test]
+fn who_is_alone_pays_nothing_for_the_line() {
+    let mut crowd = Crowd::new(&[Habit::busy(Duration::ZERO)]);
+    crowd.run_until(SECOND);
+    // Three commands each, and a look at the line each half a millisecond.
+    assert!(crowd.commands.len() <= 3 * crowd.visits.len() + 2_100);
+    assert!(crowd.line().is_empty());
+}
+
+#[test]
+fn a_lost_line_costs_one_turn() {
+    let mut crowd = Crowd::new(&[Habit::busy(5 * MS); 4]);
+    for second in 1..20 {
+        crowd.run_until(second * SECOND / 2);
+        crowd.items.flush();
+    }
+    let shares = crowd.shares(SECOND);
+    assert!(jain(&shares) > 0.99, "{shares:?}");
+}
