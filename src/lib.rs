@@ -96,7 +96,8 @@
 //!
 //! `MEMLOCK_SERVERS=host1:11211,host2:11211` names the servers (`MEMCACHEDLOCK_SERVERS` is read too; without either,
 //! `127.0.0.1:11211`). `unix:/run/memcached.sock` is a local socket. `memory:` is a store inside the process, for tests and
-//! for trying it out. [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
+//! for trying it out. `MEMLOCK_WAKE=10.0.0.7:0`, this machine's address, lets others wake it when it is next in line.
+//! [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
 //!
 //! memcached must be 1.6.10 or later, and must not run with `-C`.
 //!

@@ -1,7 +1,7 @@
 //! Who takes part, for threads: one lock and one unlock each, with a body between.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use memcache::exp::{MetaClient, Ttl};
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Bare,
     Guard,
     Attribute,
+    /// memlock with wake-ups: see `Builder::wake`.
+    Woken,
     /// memlock with a `Locks` for each thread, as if each were a process: the queue goes round the server.
     Separate,
     /// The attribute on `memory:`.
@@ -34,10 +36,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
+    const ALL: [Kind; 9] = [
         Kind::Bare,
         Kind::Guard,
         Kind::Attribute,
+        Kind::Woken,
         Kind::Separate,
         Kind::Memory,
         Kind::MemcacheCrate,
@@ -50,6 +53,7 @@ impl Kind {
             Kind::Bare => "bare socket, `ms` + `md`",
             Kind::Guard => "memlock guard",
             Kind::Attribute => "memlock attribute",
+            Kind::Woken => "memlock guard, with wake-ups",
             Kind::Separate => "memlock, a `Locks` per thread",
             Kind::Memory => "memlock attribute on `memory:`",
             Kind::MemcacheCrate => "memcache crate, add + delete(cas)",
@@ -79,6 +83,7 @@ impl Kind {
             Kind::Bare => Process::Bare(memcached.to_owned()),
             Kind::Guard => Process::Guard(locks(memcached)),
             Kind::Attribute => Process::Attribute(locks(memcached)),
+            Kind::Woken => Process::Guard(woken_locks(memcached)),
             Kind::Separate => Process::Separate(memcached.to_owned()),
             Kind::Memory => Process::Attribute(locks("memory:")),
             Kind::MemcacheCrate => {
@@ -94,6 +99,16 @@ impl Kind {
 /// memlock's locks on these servers.
 pub(crate) fn locks(servers: &str) -> Locks {
     Locks::builder().servers(servers).build().expect("a server list")
+}
+
+/// The same, whose waiters are woken.
+fn woken_locks(servers: &str) -> Locks {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Locks::builder()
+        .servers(servers)
+        .wake(loopback)
+        .build()
+        .expect("a server list")
 }
 
 /// What the threads of one process share.

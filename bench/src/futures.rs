@@ -35,7 +35,7 @@ impl Process {
         let memcached = addresses.memcached.as_str();
         match kind {
             Kind::Bare => Process::Bare(memcached.to_owned()),
-            Kind::Guard => Process::Guard(locks(memcached)),
+            Kind::Guard | Kind::Woken => Process::Guard(locks(memcached)),
             Kind::Attribute => Process::Attribute(locks(memcached)),
             Kind::MemcacheCrate => {
                 // As many connections as there are tasks, or it would open most of them anew each time.

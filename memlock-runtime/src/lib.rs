@@ -10,6 +10,7 @@
 //! | `memory` | memcached's semantics as one pure function |
 //! | `in_process` | the store behind `memory:`: that function with a clock, which tests can move |
 //! | `memcached` | the same requests to real servers: translate, connect, pool, route |
+//! | `doorbell` | a UDP socket on which the first in line is told that the lock is free |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
 //! | `driver` | the loops that run the machines: on the caller's thread, in the caller's future, and in the background |
 //! | `guard` `scope` `current` | what a holder has in its hands; what a transaction holds; who holds what in this call tree |
@@ -30,6 +31,7 @@ mod clock;
 mod config;
 mod conflict;
 mod current;
+mod doorbell;
 mod driver;
 mod entry;
 mod error;

@@ -2,6 +2,7 @@
 //! trait; nothing here says how it is done.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,6 +74,17 @@ pub enum Content {
 pub struct Entry {
     /// The process: the upper half of its [nonces](Nonce::process).
     pub process: u64,
+    /// How to tell it that the lock has become free, where it wants to be told.
+    pub call: Option<Call>,
+}
+
+/// Where a process in line can be told that the lock has become free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// Of its UDP socket.
+    pub address: SocketAddr,
+    /// What tells a call from a stranger's datagram. Whoever can read the server can read it.
+    pub secret: u64,
 }
 
 /// Who stands in line for a lock, the first first.

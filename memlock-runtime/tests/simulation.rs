@@ -128,7 +128,7 @@ struct World {
 /// The contender as it stands in line.
 fn entry(contender: usize) -> Entry {
     let process = contender as u64 + 1;
-    Entry { process }
+    Entry { process, call: None }
 }
 
 fn at(instant: Duration) -> Now {

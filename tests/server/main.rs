@@ -20,5 +20,6 @@ mod restart;
 mod several;
 mod stage;
 mod waiting;
+mod wake;
 mod warnings;
 mod zlock;

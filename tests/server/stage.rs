@@ -122,6 +122,18 @@ impl Stage {
         line.trim_end().to_owned()
     }
 
+    /// The value that the server answers with; empty where there is none.
+    pub(crate) fn ask_for_value(&self, command: &str) -> String {
+        let mut connection = TcpStream::connect(self.address()).expect("the server runs");
+        connection.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        connection
+            .write_all(format!("{command}\r\n").as_bytes())
+            .expect("the server listens");
+        let mut lines = BufReader::new(connection).lines().map_while(Result::ok);
+        let is_there = lines.next().is_some_and(|line| line.starts_with("VA "));
+        is_there.then(|| lines.next()).flatten().unwrap_or_default()
+    }
+
     /// Whether the lock's item is on the server.
     pub(crate) fn keeps(&self, guard: &Guard) -> bool {
         guard.tokens().all(|(item, _)| self.ask(&format!("mg {item}")) == "HD")

@@ -24,7 +24,7 @@ const MUSTER: Duration = Duration::from_millis(50);
 /// How long a process may take to come to an end: some sleep for a while after each failure.
 const LIMIT: Duration = Duration::from_secs(30);
 
-const KINDS: [Kind; 3] = [Kind::Guard, Kind::Rslock, Kind::Postgres];
+const KINDS: [Kind; 4] = [Kind::Guard, Kind::Woken, Kind::Rslock, Kind::Postgres];
 
 /// One acquisition, in nanoseconds of the system's clock.
 #[derive(Debug, Clone, Copy)]

@@ -10,6 +10,8 @@ use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
+use crate::clock;
+use crate::doorbell::Listening;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::lease::Now;
@@ -63,8 +65,17 @@ pub(crate) fn acquire(
                 input = Input::Answered(contender.heed(heard, written_nonce(&batch), limit));
             }
             Output::Pause(pause) => {
-                rest(&mut waiting, dice::draw(pause), sleep)?;
+                let length = dice::draw(pause);
+                match contender.listening(thread_waker) {
+                    Some(listening) => rest(&mut waiting, length, |length| sleep_unless_called(listening, length))?,
+                    None => rest(&mut waiting, length, sleep)?,
+                }
                 now = core.now();
+                let too_soon = contender.until_call_counts(now);
+                if !too_soon.is_zero() {
+                    sleep(too_soon);
+                    now = core.now();
+                }
                 input = Input::Woke;
             }
             Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
@@ -108,6 +119,7 @@ pub(super) fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
+    core.call_next(&spec.item, standing.as_deref());
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         let mut machine = Leave::new(spec.item.clone(), spec.interval, leaving);
         let step = |now, input| machine.step(now, input);
@@ -191,6 +203,18 @@ impl Wake for Unpark {
 fn has_processors() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
     *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|number| number.get() > 1))
+}
+
+/// Sleeps for `length`, or until it is called.
+fn sleep_unless_called(listening: &Listening, length: Duration) {
+    let until = clock::instant() + length;
+    loop {
+        let left = until.saturating_duration_since(clock::instant());
+        if left.is_zero() || listening.is_called() {
+            return;
+        }
+        thread::park_timeout(left);
+    }
 }
 
 fn thread_waker() -> Waker {

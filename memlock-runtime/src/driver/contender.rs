@@ -2,6 +2,7 @@
 //! makes no exchange.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -9,6 +10,7 @@ use smallvec::SmallVec;
 use super::hold::Hold;
 use super::waiting::{Waiting, busy};
 use super::{Core, Heard, agent, dice};
+use crate::doorbell::{LEAST_DISTANCE, Listening};
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
@@ -26,6 +28,10 @@ pub(super) struct Contender<'a> {
     turn: Option<Turn>,
     /// What the last failed exchange came to grief on.
     trouble: Option<Source>,
+    /// While it waits in line for other processes, and can be called.
+    listening: Option<Listening>,
+    /// When it was last called, on the monotonic clock.
+    called: Option<Duration>,
     /// Whether an exchange failed that had less time than exchanges have: that is no verdict on the server.
     was_cut_short: bool,
 }
@@ -42,12 +48,34 @@ impl<'a> Contender<'a> {
             settled: SmallVec::new(),
             turn: Some(turn),
             trouble: None,
+            listening: None,
+            called: None,
             was_cut_short: false,
         }
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
         self.machine.step(now, dice::nonce(self.core.me.process), input)
+    }
+
+    /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
+    pub(super) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&Listening> {
+        if let (Some(doorbell), None) = (&self.core.doorbell, &self.listening) {
+            self.listening = Some(doorbell.listen(&self.spec.item, waker()));
+        }
+        self.listening.as_ref()
+    }
+
+    /// After a pause: how long it is still to wait before it looks, because it is called all the time.
+    pub(super) fn until_call_counts(&mut self, now: Now) -> Duration {
+        if !self.listening.as_ref().is_some_and(Listening::was_called) {
+            return Duration::ZERO;
+        }
+        self.machine.called();
+        let since = self.called.map(|called| now.instant.saturating_sub(called));
+        let left = since.map_or(Duration::ZERO, |since| LEAST_DISTANCE.saturating_sub(since));
+        self.called = Some(now.instant + left);
+        left
     }
 
     /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]), and returns the

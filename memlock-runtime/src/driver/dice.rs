@@ -14,6 +14,11 @@ pub(super) fn process() -> u64 {
     random_u64()
 }
 
+/// What a datagram must tell that is to wake somebody.
+pub(crate) fn secret() -> u64 {
+    random_u64()
+}
+
 /// A nonce that no other attempt of any process has: the 64 random bits of `process`, and a count that begins at random.
 pub(super) fn nonce(process: u64) -> Nonce {
     static COUNT: OnceLock<AtomicU64> = OnceLock::new();

@@ -9,7 +9,7 @@
 pub(crate) mod agent;
 pub(crate) mod blocking;
 mod contender;
-mod dice;
+pub(crate) mod dice;
 pub(crate) mod hold;
 pub(crate) mod reservations;
 pub(crate) mod tasks;
@@ -22,10 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::{Clock, Sleeper};
+use crate::doorbell::Doorbell;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
-use crate::protocol::Answered;
+use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Damage, Entry, Instance, Pending, Replies, Reply, Store};
 use agent::Chores;
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     clock: Arc<Clock>,
     /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
     me: Entry,
+    /// Where it can be called.
+    doorbell: Option<Arc<Doorbell>>,
     pub(crate) store: Box<dyn Store>,
     /// The longest that one exchange may take.
     pub(crate) exchange_limit: Duration,
@@ -89,18 +92,29 @@ pub(crate) struct Heard {
 
 impl Core {
     /// On the process's own clock.
-    pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        Core::on(Arc::default(), store, exchange_limit)
+    pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration, doorbell: Option<Doorbell>) -> Arc<Core> {
+        Core::with(Arc::default(), store, exchange_limit, doorbell)
     }
 
     /// On a clock that can be moved.
     pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
+        Core::with(clock, store, exchange_limit, None)
+    }
+
+    fn with(
+        clock: Arc<Clock>,
+        store: Box<dyn Store>,
+        exchange_limit: Duration,
+        doorbell: Option<Doorbell>,
+    ) -> Arc<Core> {
         let servers = (0..store.servers().max(1)).map(|_| Mutex::default()).collect();
         let core = Arc::new(Core {
             clock,
             me: Entry {
                 process: dice::process(),
+                call: doorbell.as_ref().map(Doorbell::call),
             },
+            doorbell: doorbell.map(Arc::new),
             store,
             exchange_limit,
             queues: Queues::new(),
@@ -176,6 +190,13 @@ impl Core {
             received,
             source,
             pending: answer.pending,
+        }
+    }
+
+    /// Tells the first in line that the lock in `item` is free.
+    fn call_next(&self, item: &ItemName, standing: Option<&Standing>) {
+        if let (Some(doorbell), Some(call)) = (&self.doorbell, standing.and_then(Standing::to_call)) {
+            doorbell.ring(call, item);
         }
     }
 

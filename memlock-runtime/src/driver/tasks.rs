@@ -67,8 +67,15 @@ pub(crate) async fn acquire(
                 input = Input::Answered(contender.heed(heard, written, limit));
             }
             Output::Pause(pause) => {
-                rest(&mut waiting, dice::draw(pause), &Bell::default()).await?;
+                let called = Arc::clone(&bell);
+                contender.listening(|| Waker::from(called));
+                rest(&mut waiting, dice::draw(pause), &bell).await?;
                 now = core.now();
+                let too_soon = contender.until_call_counts(now);
+                if !too_soon.is_zero() {
+                    Timer::after(too_soon).await;
+                    now = core.now();
+                }
                 input = Input::Woke;
             }
             Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
@@ -203,6 +210,7 @@ pub(super) async fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
+    core.call_next(&spec.item, standing.as_deref());
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
     }

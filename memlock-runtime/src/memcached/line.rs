@@ -1,10 +1,10 @@
-//! Who stands in line for a lock, as a line of text: `1 <process> <process> …`, the first first.
+//! Who stands in line for a lock, as a line of text: `1 <process> <process>@<address>/<secret> …`, the first first.
 //!
 //! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
 //! line of another version. The next who stands in line writes it anew.
 
 use super::digits;
-use crate::store::{Entry, Line};
+use crate::store::{Call, Entry, Line};
 
 /// The version that this file reads and writes.
 const VERSION: &str = "1";
@@ -15,6 +15,10 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
     for entry in &line.0 {
         text.push(b' ');
         digits::push_hex(&mut text, &entry.process.to_be_bytes());
+        if let Some(call) = entry.call {
+            text.extend_from_slice(format!("@{}/", call.address).as_bytes());
+            digits::push_hex(&mut text, &call.secret.to_be_bytes());
+        }
     }
     text
 }
@@ -29,8 +33,20 @@ pub(super) fn decode(bytes: &[u8]) -> Line {
 }
 
 fn entry(word: &str) -> Option<Entry> {
-    let process = u64::from_str_radix(word, 16).ok().filter(|_| word.len() == 16)?;
-    Some(Entry { process })
+    let (process, call) = match word.split_once('@') {
+        None => (word, None),
+        Some((process, call)) => {
+            let (address, secret) = call.rsplit_once('/')?;
+            let (address, secret) = (address.parse().ok()?, number(secret)?);
+            (process, Some(Call { address, secret }))
+        }
+    };
+    let process = number(process)?;
+    Some(Entry { process, call })
+}
+
+fn number(digits: &str) -> Option<u64> {
+    u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)
 }
 
 #[cfg(test)]
@@ -38,7 +54,7 @@ mod tests {
     use super::*;
 
     fn line(processes: &[u64]) -> Line {
-        Line(processes.iter().map(|&process| Entry { process }).collect())
+        Line(processes.iter().map(|&process| Entry { process, call: None }).collect())
     }
 
     #[test]
@@ -47,6 +63,21 @@ mod tests {
         let line = line(&[255, u64::MAX]);
         assert_eq!(encode(&line), text.as_bytes());
         assert_eq!(decode(text.as_bytes()), line);
+        for (address, text) in [
+            ("10.0.0.1:4711", "1 0000000000000001@10.0.0.1:4711/00000000000000ff"),
+            (
+                "[2001:db8::1]:4711",
+                "1 0000000000000001@[2001:db8::1]:4711/00000000000000ff",
+            ),
+        ] {
+            let call = Some(Call {
+                address: address.parse().expect("an address"),
+                secret: 255,
+            });
+            let line = Line(vec![Entry { process: 1, call }]);
+            assert_eq!(encode(&line), text.as_bytes());
+            assert_eq!(decode(text.as_bytes()), line);
+        }
     }
 
     #[test]
@@ -58,6 +89,7 @@ mod tests {
             ("1 ff", &[]),
             ("1 00000000000000fg 00000000000000ff", &[255]),
             ("1 00000000000000ff@10.0.0.1:1/77 00000000000000fe", &[254]),
+            ("1 00000000000000ff@host:1/00000000000000ff 00000000000000ff@", &[]),
             ("1  00000000000000ff ", &[255]),
         ] {
             assert_eq!(decode(text.as_bytes()), line(expected), "{text:?}");

@@ -298,7 +298,10 @@ mod tests {
         assert_eq!(wire(&Request::Read { item: item.clone() }), "mg memlock:f:k v c O7\r\n");
         let store = |cas| Request::StoreLine {
             item: item.clone(),
-            line: Line(vec![Entry { process: 0xab }]),
+            line: Line(vec![Entry {
+                process: 0xab,
+                call: None,
+            }]),
             ttl: 300,
             cas,
         };

@@ -170,6 +170,13 @@ impl Acquire {
         self
     }
 
+    /// Who has released the lock says that this contender is the next, whatever it knows of the line.
+    pub fn called(&mut self) {
+        if let Some(standing) = &mut self.standing {
+            standing.called();
+        }
+    }
+
     /// What is known of the line, for the release or the next contender of this process.
     pub fn take_standing(&mut self) -> Option<Box<Standing>> {
         self.standing.take()
@@ -361,7 +368,7 @@ impl Acquire {
         let Some(standing) = &mut self.standing else {
             return self.add(now, fresh);
         };
-        if standing.is_first() {
+        if standing.is_its_turn() {
             return self.add(now, fresh);
         }
         if !has_line && self.lost_places <= LOST_PLACES {

@@ -10,11 +10,12 @@
 //! network is in between) is waited for a short *grace*, then passed; after a while it is taken out of the line by who
 //! passed it.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::store::{Cas, Entry, Instance, Line, Nonce, Reply, Request};
+use crate::store::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
 
 use super::Pause;
 
@@ -28,8 +29,15 @@ const SHORTEST_OF_FIRST: Duration = Duration::from_micros(100);
 /// The others only have to notice that the holder is another, and that they may be the first now.
 const PAUSE_FRACTION: u32 = 4;
 
+/// The same for one that is called when its turn comes. It looks all the same: calls are lost, and who held the lock for a
+/// moment only makes none.
+const PAUSE_FRACTION_OF_CALLED: u32 = 3;
+
 /// The shortest pause of the others.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+
+/// The same for those that are called. They need not notice that they are the first now.
+const SHORTEST_PAUSE_OF_CALLED: Duration = Duration::from_millis(4);
 
 /// The longest pause of the others, in intervals: with it four processes together look 40 times a second at the most.
 const LONGEST_PAUSE: u32 = 4;
@@ -61,6 +69,8 @@ pub struct Standing {
     proof: Option<(Instance, Option<Cas>)>,
     /// An entry was written, and nothing is known of it.
     may_have_joined: bool,
+    /// Who has released the lock says that this process is the next.
+    is_called: bool,
     /// Under which nonce the lock was last seen to be held, and since when its process is known to have it.
     holder: Option<(Nonce, Duration)>,
     /// For how long the last holder held it, as far as that was seen.
@@ -81,6 +91,7 @@ impl Standing {
             line: Line::default(),
             proof: None,
             may_have_joined: false,
+            is_called: false,
             holder: None,
             last_hold: Duration::ZERO,
             left_to: None,
@@ -128,6 +139,12 @@ impl Standing {
         self.line.0.iter().any(|entry| *entry != self.me)
     }
 
+    /// The process to be told that the lock is free, once this one has released it, if it wants to be told.
+    pub fn to_call(&self) -> Option<Call> {
+        let next = self.line.0.iter().find(|entry| **entry != self.me)?;
+        next.call
+    }
+
     /// Who is to go before this process. The holder has had its turn, although it may not have left the line yet.
     fn ahead(&self) -> impl Iterator<Item = u64> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
@@ -142,6 +159,16 @@ impl Standing {
         self.is_in_line() && self.ahead().next().is_none()
     }
 
+    /// Whoever has released the lock says that this process is the next.
+    pub(super) fn called(&mut self) {
+        self.is_called = true;
+    }
+
+    /// Whether the lock, which is free, is this process's to take, as far as that is known without reading the line again.
+    pub(super) fn is_its_turn(&mut self) -> bool {
+        mem::take(&mut self.is_called) || self.is_first()
+    }
+
     /// Whether it may take the lock although others wait: its turn has just begun.
     pub fn may_go_on(&self, now: Now) -> bool {
         self.turn_began
@@ -151,6 +178,7 @@ impl Standing {
     /// The lock was seen to be held under `nonce`. Returns whether that is another's turn.
     pub(super) fn saw_holder(&mut self, nonce: Nonce, now: Now) -> bool {
         self.left_to = None;
+        self.is_called = false;
         let is_same_turn = |(before, since): (Nonce, Duration)| {
             // A process that takes it again and again has one turn. Who looks seldom may see it in two of them.
             let may_be_same = now.instant.saturating_sub(since) < 2 * TURN;
@@ -217,14 +245,22 @@ impl Standing {
         let since = |since: Duration| now.instant.saturating_sub(since);
         let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
         if self.is_first() {
-            let longest = (held / PAUSE_FRACTION_OF_FIRST).clamp(SHORTEST_OF_FIRST, interval.max(SHORTEST_OF_FIRST));
+            let (fraction, shortest) = match self.me.call {
+                Some(_) => (PAUSE_FRACTION_OF_CALLED, SHORTEST_PAUSE),
+                None => (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST),
+            };
+            let longest = (held / fraction).clamp(shortest, interval.max(shortest));
             return Pause {
                 from: longest * 7 / 8,
                 to: longest,
             };
         }
-        let longest = interval.saturating_mul(LONGEST_PAUSE).max(SHORTEST_PAUSE);
-        let mut longest = (held / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, longest);
+        let (fraction, shortest) = match self.me.call {
+            Some(_) => (1, SHORTEST_PAUSE_OF_CALLED),
+            None => (PAUSE_FRACTION, SHORTEST_PAUSE),
+        };
+        let longest = interval.saturating_mul(LONGEST_PAUSE).max(shortest);
+        let mut longest = (held / fraction).clamp(shortest, longest);
         if let Some((_, left)) = self.left_to {
             longest = longest.min(self.grace(interval).saturating_sub(since(left)));
         }

@@ -525,14 +525,18 @@ fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
     );
 }
 
+fn entry(process: u64) -> Entry {
+    Entry { process, call: None }
+}
+
 /// What the process `me` knows that has put itself in line behind another.
 fn in_line() -> Box<Standing> {
-    let (me, other) = (Entry { process: 1 }, Entry { process: 2 });
+    let (me, other) = (entry(1), entry(2));
     Box::new(Standing::with_line(me, Line(vec![other, me])))
 }
 
 fn behind_others() -> Box<Standing> {
-    let (me, other) = (Entry { process: 1 }, Entry { process: 2 });
+    let (me, other) = (entry(1), entry(2));
     Box::new(Standing::with_line(me, Line(vec![other])))
 }
 

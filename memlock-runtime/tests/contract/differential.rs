@@ -167,7 +167,11 @@ fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
     let key = KEYS[dice.usize(..KEYS.len())];
     let item = item(key);
     let record = record(key, dice.u32(..9));
-    let line = Line((0..dice.u64(1..9)).map(|process| Entry { process }).collect());
+    let line = Line(
+        (0..dice.u64(1..9))
+            .map(|process| Entry { process, call: None })
+            .collect(),
+    );
     // Mostly one of the last few, which have a chance to fit.
     let nobodys = Pair {
         ideal: Cas::MAX,

@@ -3,10 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Entry, Grant, Input, Instance, ItemName, Items, Leave, Nonce, Now, Outcome, Output,
+    Acquire, Answered, Batch, Call, Entry, Grant, Input, Instance, ItemName, Items, Leave, Nonce, Now, Outcome, Output,
     Release, Replies, Reply, Request, ServerClock, Spec, Standing, Watch, is_to_look,
 };
 
@@ -14,6 +15,9 @@ const START: u64 = 1_800_000_000;
 
 /// What an exchange takes on loopback.
 const EXCHANGE: Duration = Duration::from_micros(30);
+
+/// What a datagram takes, and waking up because of it.
+const CALL: Duration = Duration::from_micros(50);
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -30,6 +34,8 @@ pub(crate) struct Habit {
     pub(crate) dies: Duration,
     /// From when to when it does not run.
     pub(crate) stopped: (Duration, Duration),
+    /// Whether it can be told that the lock is free.
+    pub(crate) is_called: bool,
 }
 
 impl Habit {
@@ -41,6 +47,7 @@ impl Habit {
             rest: Some(Duration::ZERO),
             dies: Duration::MAX,
             stopped: (Duration::ZERO, Duration::ZERO),
+            is_called: false,
         }
     }
 }
@@ -72,6 +79,16 @@ struct Process {
     looked: Duration,
     asked: Duration,
     entered: Duration,
+    /// The event that ends its pause.
+    pause: Option<usize>,
+}
+
+/// How that process is called. Nothing is sent anywhere.
+fn call(who: usize) -> Call {
+    Call {
+        address: SocketAddr::from(([127, 0, 0, 1], 1)),
+        secret: who as u64,
+    }
 }
 
 enum Event {
@@ -93,6 +110,8 @@ pub(crate) struct Crowd {
     pub(crate) visits: Vec<Visit>,
     /// When each command reached the server, and whose it was.
     pub(crate) commands: Vec<(Duration, usize)>,
+    /// Whether the network loses each datagram.
+    pub(crate) are_calls_lost: bool,
 }
 
 impl Crowd {
@@ -110,12 +129,14 @@ impl Crowd {
             events: Vec::new(),
             visits: Vec::new(),
             commands: Vec::new(),
+            are_calls_lost: false,
         };
         for (who, habit) in habits.iter().enumerate() {
             crowd.processes.push(Process {
                 habit: *habit,
                 me: Entry {
                     process: who as u64 + 1,
+                    call: habit.is_called.then(|| call(who)),
                 },
                 doing: Doing::Nothing,
                 standing: None,
@@ -124,6 +145,7 @@ impl Crowd {
                 looked: Duration::ZERO,
                 asked: Duration::ZERO,
                 entered: Duration::ZERO,
+                pause: None,
             });
             crowd.after(habit.begins, who, Event::Ask);
         }
@@ -290,18 +312,7 @@ impl Crowd {
                 }
             },
             Doing::Releasing(mut machine) => match machine.step(now, input) {
-                Output::Done(_) => match machine.take_standing() {
-                    Some(standing) if standing.is_to_leave() => {
-                        let leave = Leave::new(self.item.clone(), INTERVAL, standing);
-                        self.processes[who].doing = Doing::Leaving(Box::new(leave));
-                        self.step(who, Input::Start);
-                    }
-                    Some(standing) => {
-                        self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
-                        self.rest(who);
-                    }
-                    None => self.rest(who),
-                },
+                Output::Done(_) => self.released(who, machine.take_standing()),
                 output => {
                     self.processes[who].doing = Doing::Releasing(machine);
                     self.go_on(who, output);
@@ -327,10 +338,42 @@ impl Crowd {
             Output::Exchange { batch, .. } => self.after(EXCHANGE / 2, who, Event::Exchange(batch)),
             Output::Pause(pause) => {
                 let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
+                self.processes[who].pause = Some(self.events.len());
                 self.after(length, who, Event::Input(Input::Woke));
             }
             Output::Done(outcome) => panic!("{outcome:?} was to be seen to"),
         }
+    }
+
+    fn released(&mut self, who: usize, standing: Option<Box<Standing>>) {
+        if let Some(next) = standing.as_ref().and_then(|standing| standing.to_call()) {
+            self.call(usize::try_from(next.secret).expect("one of these"));
+        }
+        match standing {
+            Some(standing) if standing.is_to_leave() => {
+                let leave = Leave::new(self.item.clone(), INTERVAL, standing);
+                self.processes[who].doing = Doing::Leaving(Box::new(leave));
+                self.step(who, Input::Start);
+            }
+            Some(standing) => {
+                self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
+                self.rest(who);
+            }
+            None => self.rest(who),
+        }
+    }
+
+    /// Tells one that waits that the lock is free. Who does not wait just now has no use for it.
+    fn call(&mut self, who: usize) {
+        let process = &mut self.processes[who];
+        let (Some(pause), Doing::Acquiring(machine)) = (process.pause, &mut process.doing) else {
+            return;
+        };
+        if self.are_calls_lost || self.events[pause].take().is_none() {
+            return;
+        }
+        machine.called();
+        self.after(CALL, who, Event::Input(Input::Woke));
     }
 
     fn rest(&mut self, who: usize) {

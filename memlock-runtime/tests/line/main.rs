@@ -169,3 +169,34 @@ fn a_lost_line_costs_one_turn() {
     let shares = crowd.shares(SECOND);
     assert!(jain(&shares) > 0.99, "{shares:?}");
 }
+
+#[test]
+fn who_is_called_is_in_at_once_and_looks_less() {
+    let called = Habit {
+        is_called: true,
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[called; 4]);
+    crowd.run_until(4 * SECOND);
+    let shares = crowd.shares(SECOND);
+    assert!(jain(&shares) > 0.999, "{shares:?}");
+    let efficiency = crowd.efficiency(SECOND);
+    assert!(efficiency > 0.96, "the lock was held {efficiency:.3} of the time");
+    let each = crowd.commands.len() / crowd.visits.len();
+    assert!(each < 25, "{each} commands for each turn");
+}
+
+#[test]
+fn lost_calls_cost_time_and_nothing_else() {
+    let called = Habit {
+        is_called: true,
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[called; 4]);
+    crowd.are_calls_lost = true;
+    crowd.run_until(4 * SECOND);
+    let shares = crowd.shares(SECOND);
+    assert!(jain(&shares) > 0.9, "{shares:?}");
+    let efficiency = crowd.efficiency(SECOND);
+    assert!(efficiency > 0.6, "the lock was held {efficiency:.3} of the time");
+}

@@ -1508,10 +1508,8 @@ let found = self
         fault: "nobody in line looks often, so that each hand-over takes a good part of what the holder took",
         edits: &[Edit {
             file: LINE,
-            from: "        if self.is_first() {
-            let longest",
-            to: "        if self.is_first() && false {
-            let longest",
+            from: "        if self.is_first() {",
+            to: "        if false {",
         }],
         suites: &[line("processes_that_come_back")],
     },
@@ -1613,5 +1611,38 @@ let found = self
             to: "        None => granted.min(looked) < now.instant,",
         }],
         suites: &[line("who_is_alone")],
+    },
+    Mutant {
+        name: "called-in-vain",
+        breaks: "L6",
+        fault: "who is called looks, and finds that it does not know of itself as the first in line",
+        edits: &[Edit {
+            file: LINE,
+            from: "mem::take(&mut self.is_called) || self.is_first()",
+            to: "mem::take(&mut self.is_called) && self.is_first()",
+        }],
+        suites: &[line("who_is_called")],
+    },
+    Mutant {
+        name: "who-is-called-sleeps-through",
+        breaks: "L6",
+        fault: "who can be called does not look by itself, so that a lost datagram keeps it from its turn",
+        edits: &[Edit {
+            file: LINE,
+            from: "let longest = (held / fraction).clamp(shortest, interval.max(shortest));",
+            to: "let longest = if self.me.call.is_some() { interval } else { shortest };",
+        }],
+        suites: &[line("lost_calls")],
+    },
+    Mutant {
+        name: "anyone-may-call",
+        breaks: "L6",
+        fault: "a datagram without the secret wakes whoever waits for the lock that it names",
+        edits: &[Edit {
+            file: "doorbell.rs",
+            from: "if u64::from_str_radix(secret, 16) != Ok(self.call.secret) {",
+            to: "if u64::from_str_radix(secret, 16).is_err() {",
+        }],
+        suites: &[unit("doorbell::")],
     },
 ];

@@ -1,0 +1,98 @@
+//! Waking the first in line by a datagram.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::thread;
+
+use memlock::Locks;
+use memlock_testkit::wait_until;
+
+use crate::actor::Actor;
+use crate::stage::{PATIENCE, Stage, hold, ms};
+
+const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+fn woken(stage: &Stage) -> Locks {
+    let builder = stage.builder().wake(SocketAddr::from((LOOPBACK, 0)));
+    builder.build().expect("a socket on loopback")
+}
+
+#[test]
+fn a_release_calls_the_first_in_line() {
+    let stage = Stage::set();
+    // Somebody in line who does nothing but listen.
+    let listener = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
+    let line = format!(
+        "1 0000000000000001@{}/00000000000000ff",
+        listener.local_addr().expect("a socket")
+    );
+    let locks = woken(&stage);
+    let held = hold(locks.lock("k"));
+    let stored = stage.ask(&format!("ms memlock:lock:k%line {} T300\r\n{line}", line.len()));
+    assert_eq!(stored, "HD");
+    held.release();
+    listener.set_nonblocking(true).expect("a socket");
+    // A lock that was held for a moment only is released without a look at the line, mostly.
+    wait_until("a release that looks", PATIENCE, || {
+        drop(hold(locks.lock("k")));
+        let mut datagram = [0; 100];
+        let received = listener.recv(&mut datagram);
+        let is_there = received.is_ok();
+        if let Ok(length) = received {
+            let text = std::str::from_utf8(&datagram[..length]).expect("text");
+            assert_eq!(text, "memlock 1 00000000000000ff memlock:lock:k");
+        }
+        is_there
+    });
+}
+
+#[test]
+fn who_is_called_looks_at_once() {
+    let stage = Stage::set();
+    let _held = hold(stage.locks().lock("k"));
+    let locks = woken(&stage);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| locks.lock("k").interval(PATIENCE).wait(ms(20_000)).acquire());
+        let value = || stage.ask_for_value("mg memlock:lock:k%line v");
+        wait_until("it to stand in line", PATIENCE, || value().contains('@'));
+        let line = value();
+        let (_, call) = line.split_once('@').expect("how it is called");
+        let (address, secret) = call.split_once('/').expect("a secret");
+        let before = stage.number("cmd_get");
+        let releaser = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
+        // By itself it would look a few times in that time: its pauses grow with the time waited.
+        wait_until("a call to make it look, each time", ms(15_000), || {
+            let call = format!("memlock 1 {secret} memlock:lock:k");
+            releaser.send_to(call.as_bytes(), address).expect("it listens");
+            stage.number("cmd_get") >= before + 500
+        });
+        assert!(waiter.join().expect("no panic").is_err_and(|error| error.is_busy()));
+    });
+}
+
+#[test]
+fn processes_wake_each_other() {
+    let stage = Stage::set();
+    let variables = [("MEMLOCK_SERVERS", &*stage.address()), ("MEMLOCK_WAKE", "127.0.0.1:0")];
+    let (mut other, greeting) = Actor::in_environment(&variables);
+    assert_eq!(greeting, "ready");
+    let locks = woken(&stage);
+    for _ in 0..20 {
+        let mine = hold(locks.lock("k"));
+        other.begins_to_acquire("k", PATIENCE);
+        wait_until("the other to stand in line", PATIENCE, || {
+            stage.ask("mg memlock:lock:k%line") == "HD"
+        });
+        let before = mine.token().get();
+        mine.release();
+        assert!(other.has_acquired() > before);
+        other.releases();
+    }
+}
+
+#[test]
+fn an_address_that_will_not_do_is_named() {
+    for (address, part) in [("here", "`here` is no address"), ("0.0.0.0:0", "as others reach it")] {
+        let (_, greeting) = Actor::in_environment(&[("MEMLOCK_WAKE", address)]);
+        assert!(greeting.starts_with("config") && greeting.contains(part), "{greeting}");
+    }
+}
