@@ -497,18 +497,7 @@ impl World {
                             .leftovers
                             .retain(|nonce| Some(*nonce) != cleaned);
                     }
-                    match machine.take_standing() {
-                        Some(standing) if standing.is_to_leave() => {
-                            let interval = self.spec(contender).interval;
-                            let leave = Leave::new(self.item.clone(), interval, standing);
-                            self.contenders[contender].doing = Doing::Leaving(leave);
-                            self.step(contender, Input::Start);
-                        }
-                        standing => {
-                            self.contenders[contender].standing = standing.filter(|standing| standing.has_others());
-                            self.rest(contender, "released");
-                        }
-                    }
+                    self.released(contender, machine.take_standing());
                 }
                 output => {
                     self.contenders[contender].doing = Doing::Releasing(machine);
@@ -596,6 +585,21 @@ impl World {
         let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
         self.contenders[contender].doing = Doing::Releasing(machine.looking(standing));
         self.step(contender, Input::Start);
+    }
+
+    fn released(&mut self, contender: usize, standing: Option<Box<Standing>>) {
+        match standing {
+            Some(standing) if standing.is_to_leave() => {
+                let interval = self.spec(contender).interval;
+                let leave = Leave::new(self.item.clone(), interval, standing);
+                self.contenders[contender].doing = Doing::Leaving(leave);
+                self.step(contender, Input::Start);
+            }
+            standing => {
+                self.contenders[contender].standing = standing.filter(|standing| standing.has_others());
+                self.rest(contender, "released");
+            }
+        }
     }
 
     fn reserved(&mut self, contender: usize, grant: Grant) {
