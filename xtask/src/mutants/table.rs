@@ -1502,6 +1502,7 @@ let found = self
             to: "",
         }],
         suites: &[zlock("transactions::nothing_is_taken")],
+    },
     Mutant {
         name: "first-looks-as-seldom-as-the-others",
         breaks: "L6",
