@@ -44,7 +44,7 @@ fn a_holder_that_wants_no_name_has_none() {
         .build()
         .expect("nothing is wrong with it");
     let _held = hold(nameless.lock("k"));
-    let error = stage.locks().lock("k").try_acquire().expect_err("it is held");
+    let error = stage.locks().lock("k").wait(ms(500)).acquire().expect_err("it is held");
     assert!(matches!(&error, Error::Busy { holder: None, .. }), "{error:?}");
 }
 

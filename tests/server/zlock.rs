@@ -44,6 +44,8 @@ fn write<T>(locks: &Locks, key: &str, work: impl FnOnce() -> Result<T, WriteErro
 fn a_reservation_is_exact() {
     let stage = Stage::set();
     let (locks, others) = (stage.locks(), stage.locks());
+    // Connected already.
+    hold(others.lock("another")).release();
     let begun = Instant::now();
     let _ = write(&locks, "k", || Err::<(), _>(WriteError::Changed));
     let busy = others.lock("k").name("zlock").try_acquire();
