@@ -6,6 +6,9 @@
 //! at once, and the closure rolls its database transaction back. Then the scope gives up all that it holds, and takes every
 //! lock that it has met so far, in one order for all transactions, before the next attempt. So nobody waits inside an open
 //! database transaction, and who waits for a lock holds only locks that come before it: no two can wait for each other.
+//!
+//! That is so of what the transaction takes. A lock of a function around it is held while the transaction waits, as with any two
+//! locks of which one is taken inside the other.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -45,6 +48,9 @@ const ROUNDS: u32 = 3;
 /// closure commit. It never waits: where another holds its lock it returns the conflict, the closure is to return it, too (with
 /// `?`), and the transaction takes all locks that it has met so far before it runs the closure again. What the closure has done
 /// by then is to be undone: it runs in a database transaction that is rolled back when it is dropped.
+///
+/// Run it outside of other locks: one that is held around it stays held while it waits between two attempts, and two callers
+/// who do that the other way round wait for each other until a lease is over.
 ///
 /// ```
 /// # use memlock_runtime as memlock;
