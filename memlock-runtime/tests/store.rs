@@ -633,8 +633,12 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
     process.signal("-STOP");
     let on_their_way = writes(1);
     process.kill();
-    for answer in all_of(on_their_way) {
-        assert_eq!(damage(&answer), Some(Damage::Cut), "they were sent: {answer:?}");
+    for (place, answer) in all_of(on_their_way).iter().enumerate() {
+        let found = damage(answer);
+        // The first few are sent by whoever asks. The others are left to the background thread, which may not have come
+        // to them before the server went.
+        let was_left = place >= 4 && found == Some(Damage::NotSent);
+        assert!(found == Some(Damage::Cut) || was_left, "{place}: {answer:?}");
         assert!(answer.pending.is_none());
     }
     for answer in all_of(writes(2)) {
