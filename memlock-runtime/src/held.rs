@@ -114,10 +114,12 @@ impl AsyncHeld {
     }
 
     /// Dropped before its end, it releases what is not reserved yet.
-    async fn reserve(self) {
-        if let Some(lease) = self.frame.lease() {
-            lease.reserve(self.reserve, Owner::Process).await;
-        }
+    fn reserve(self) -> Closing {
+        Box::pin(async move {
+            if let Some(lease) = self.frame.lease() {
+                lease.reserve(self.reserve, Owner::Process).await;
+            }
+        })
     }
 
     fn reserve_in_background(mut self) {
@@ -127,12 +129,14 @@ impl AsyncHeld {
         }
     }
 
-    async fn release(self) {
-        if self.owns
-            && let Some(lease) = self.frame.lease()
-        {
-            lease.release_async().await;
-        }
+    fn release(self) -> Closing {
+        Box::pin(async move {
+            if self.owns
+                && let Some(lease) = self.frame.lease()
+            {
+                lease.release_async().await;
+            }
+        })
     }
 }
 
@@ -145,6 +149,10 @@ impl Drop for AsyncHeld {
         }
     }
 }
+
+/// The release, or the reservation, of what a body held. One type for all bodies, and on the heap: it begins when the body is
+/// over, which would carry it along.
+type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether the release is waited for, after a body that returns an `R`.
 pub trait Ending<R> {
@@ -200,7 +208,7 @@ pin_project! {
         held: Option<AsyncHeld>,
         conflict: C,
         // The release, or the reservation, once the body is done.
-        release: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+        release: Option<Closing>,
         kept: E::Kept,
     }
 }
@@ -220,8 +228,8 @@ impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, 
             }
             let is_conflict = this.conflict.is_conflict(&output);
             match (is_conflict, E::keep(this.kept, output)) {
-                (false, None) => *this.release = Some(Box::pin(held.release())),
-                (true, None) => *this.release = Some(Box::pin(held.reserve())),
+                (false, None) => *this.release = Some(held.release()),
+                (true, None) => *this.release = Some(held.reserve()),
                 // Dropped, it releases in the background.
                 (false, Some(output)) => return Poll::Ready(output),
                 (true, Some(output)) => {

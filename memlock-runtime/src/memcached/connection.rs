@@ -5,8 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::halves::{self, Reader};
 use super::handshake::{GREETING, Handshake, Peer, Unfit};
-use super::pipe::{Pipe, Reader, Writer};
+use super::pipe::Pipe;
 use super::progress::{Progress, Step};
 use super::transport::{Broken, Input, Limit, Stream, Transport};
 use super::trouble::{Trouble, quoted};
@@ -88,14 +89,12 @@ impl Connection {
         let (reader, writer) = match self.transport.into_stream() {
             Stream::Tcp(stream) => {
                 stream.set_nonblocking(true)?;
-                let (reader, writer) = tokio::net::TcpStream::from_std(stream)?.into_split();
-                (Reader::Tcp(reader), Writer::Tcp(writer))
+                halves::of_tcp(tokio::net::TcpStream::from_std(stream)?)
             }
             #[cfg(unix)]
             Stream::Local(stream) => {
                 stream.set_nonblocking(true)?;
-                let (reader, writer) = tokio::net::UnixStream::from_std(stream)?.into_split();
-                (Reader::Local(reader), Writer::Local(writer))
+                halves::of_local(tokio::net::UnixStream::from_std(stream)?)
             }
         };
         Ok((reader, Pipe::over(writer, self.peer, self.next_opaque)))

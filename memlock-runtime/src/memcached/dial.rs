@@ -10,7 +10,7 @@ use std::thread;
 use tokio::sync::Notify;
 
 use super::address::{Place, Server};
-use super::pipe::{Reader, Writer};
+use super::halves::{self, Halves};
 use super::transport::{Limit, Stream};
 use super::trouble::Trouble;
 
@@ -53,7 +53,7 @@ impl Dialer {
     }
 
     /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
-    pub(super) async fn dial_shared(&self) -> Result<(Reader, Writer), Trouble> {
+    pub(super) async fn dial_shared(&self) -> Result<Halves, Trouble> {
         let address = match &self.place {
             Place::Address(address) => *address,
             Place::Name { host, port } => {
@@ -62,11 +62,8 @@ impl Dialer {
             }
             #[cfg(unix)]
             Place::Local(path) => {
-                let (reader, writer) = tokio::net::UnixStream::connect(path)
-                    .await
-                    .map_err(not_local)?
-                    .into_split();
-                return Ok((Reader::Local(reader), Writer::Local(writer)));
+                let stream = tokio::net::UnixStream::connect(path).await.map_err(not_local)?;
+                return Ok(halves::of_local(stream));
             }
             #[cfg(not(unix))]
             Place::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
@@ -75,8 +72,7 @@ impl Dialer {
         let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
         // A batch is one small packet that waits for nothing.
         stream.set_nodelay(true).map_err(failed)?;
-        let (reader, writer) = stream.into_split();
-        Ok((Reader::Tcp(reader), Writer::Tcp(writer)))
+        Ok(halves::of_tcp(stream))
     }
 
     /// Names are looked up for each new connection, since they move.

@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::node::{Node, failed};
-use super::pipe::{NotTaken, Pipe, Ticket, not_taken};
+use super::answers::{failed, no_time, not_sent, not_taken, other_instance, too_young};
+use super::node::Node;
+use super::pipe::{NotTaken, Pipe};
+use super::ticket::Ticket;
 use super::transport::Limit;
-use super::trouble::Trouble;
 use crate::background::{self, Timer};
 use crate::error::Source;
-use crate::store::{Answer, Batch, Damage, Exchange, Instance, Pending, Request, YOUNGEST_SERVER};
+use crate::store::{Answer, Batch, Damage, Exchange, Instance, Pending, Request};
 
 /// What opening a pipe came to.
 pub(super) type Opened = Result<Arc<Pipe>, Unopened>;
@@ -91,9 +92,7 @@ impl Shared {
 
     fn submit(&mut self, pipe: &Arc<Pipe>, is_fresh: bool) -> Stage {
         if self.only_on.is_some_and(|wanted| wanted != pipe.instance()) {
-            let trouble = Trouble::new("it was restarted: another instance answers");
-            let source = trouble.into_source();
-            return over(failed(Some(pipe.instance()), Damage::OtherInstance, source));
+            return over(other_instance(pipe.instance()));
         }
         match pipe.submit(&self.batch, self.node.clock()) {
             Ok(ticket) => Stage::Sent { ticket, is_fresh },
@@ -192,24 +191,13 @@ fn over(answer: Answer) -> Stage {
     Stage::Over(Some(answer))
 }
 
-fn no_time() -> Answer {
-    let trouble = Trouble::new("there was no time left to ask it");
-    failed(None, Damage::NotSent, trouble.into_source())
-}
-
 fn never_opened() -> Answer {
-    let trouble = Trouble::new("it does not answer (no connection, or no reply to `stats`, within the limit)");
-    failed(None, Damage::NotSent, trouble.into_source())
+    not_sent(
+        None,
+        "it does not answer (no connection, or no reply to `stats`, within the limit)",
+    )
 }
 
 fn no_background() -> Answer {
-    let trouble = Trouble::new("the background thread could not be started, or failed");
-    failed(None, Damage::NotSent, trouble.into_source())
-}
-
-pub(super) fn too_young(instance: Instance) -> Answer {
-    let trouble = Trouble::new(format!(
-        "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
-    ));
-    failed(Some(instance), Damage::TooYoung, trouble.into_source())
+    not_sent(None, "the background thread could not be started, or failed")
 }

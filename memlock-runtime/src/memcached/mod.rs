@@ -11,6 +11,7 @@
 //! | `exchange` | the same for tasks, without blocking |
 //! | `pool` | its idle connections |
 //! | `pipe` | the one connection that all tasks share |
+//! | `ticket` | a batch that was submitted to it, for whoever waits |
 //! | `dial` | name lookup and connecting, under a limit |
 //! | `handshake` | who is at the other end, and whether it will do |
 //! | `connection` | sending a batch, receiving its replies |
@@ -21,15 +22,19 @@
 //! | `line` | who stands in line for it |
 //! | `digits` | numbers, written and read |
 //! | `transport` | bytes, limits, bounds |
+//! | `halves` | a socket that is written by many and read by one |
+//! | `answers` | what is answered when an exchange failed |
 //!
 //! Only the wire layer of `memcache::exp` is used (commands, reply headers). Its clients call definite refusals
 //! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
 
 mod address;
+mod answers;
 mod connection;
 mod dial;
 mod digits;
 mod exchange;
+mod halves;
 mod handshake;
 mod line;
 mod node;
@@ -41,6 +46,7 @@ mod record;
 mod router;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod translate;
 mod transport;
 mod trouble;
@@ -53,9 +59,8 @@ use self::exchange::Shared;
 use self::node::Node;
 use self::router::Router;
 use self::transport::Limit;
-use self::trouble::Trouble;
 use crate::key::ItemName;
-use crate::store::{Answer, Batch, Damage, Exchange, Instance, Over, Request, Store};
+use crate::store::{Answer, Batch, Exchange, Instance, Over, Request, Store};
 
 /// A list of memcached servers over which the items are spread. It connects when it is first asked, keeps a few idle
 /// connections to each server, and closes them when it is dropped.
@@ -86,8 +91,7 @@ impl Memcached {
 }
 
 fn no_servers() -> Answer {
-    let trouble = Trouble::new("the list of servers is empty");
-    node::failed(None, Damage::NotSent, trouble.into_source())
+    answers::not_sent(None, "the list of servers is empty")
 }
 
 impl Store for Memcached {

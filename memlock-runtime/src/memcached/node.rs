@@ -1,7 +1,6 @@
 //! One server: a batch from start to end. Here is decided what a failure means for the requests that got no reply, and
 //! when a batch may be sent a second time: only where the first time cannot have changed anything.
 
-use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -9,9 +8,13 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::address::Server;
+use super::answers::{
+    answered, closes_every_connection, complete, does_not_answer, ended, failed, no_time, nonsensical, not_sent,
+    other_instance, too_young,
+};
 use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
-use super::exchange::{Opened, Unopened, too_young};
+use super::exchange::{Opened, Unopened};
 use super::pending::Listening;
 use super::pipe::Pipe;
 use super::pool::Pool;
@@ -19,9 +22,10 @@ use super::transport::{Broken, Input, Limit};
 use super::trouble::Trouble;
 use crate::background;
 use crate::clock;
-use crate::error::Source;
 use crate::key::ItemName;
-use crate::store::{Answer, Damage, Fault, Instance, Replies, Request};
+use crate::store::{Answer, Damage, Instance, Request};
+
+const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
 
 /// One server of the list.
 #[derive(Debug)]
@@ -71,11 +75,7 @@ impl Node {
     /// [`Store::exchange`](crate::store::Store::exchange) with this server.
     pub(super) fn exchange(self: &Arc<Node>, batch: &[Request], only_on: Option<Instance>, mut limit: Limit) -> Answer {
         if limit.is_over() {
-            return failed(
-                None,
-                Damage::NotSent,
-                Trouble::new("there was no time left to ask it").into_source(),
-            );
+            return no_time();
         }
         if let Some(connection) = self.pool.take(only_on, limit.began())
             && let Some(answer) = self.attempt(connection, batch, only_on, &mut limit, true)
@@ -84,24 +84,17 @@ impl Node {
         }
         let connection = match self.open(&mut limit) {
             Ok(connection) => connection,
-            Err(NotOpened::Failed(trouble)) => return failed(None, Damage::NotSent, trouble.into_source()),
+            Err(NotOpened::Failed(trouble)) => return failed(None, Damage::NotSent, trouble),
             Err(NotOpened::TooYoung(instance)) => return too_young(instance),
         };
         if limit.look().is_zero() {
             let instance = connection.instance();
             self.pool.put(connection, limit.began());
-            let trouble = Trouble::new("there was no time left to send the request");
-            return failed(Some(instance), Damage::NotSent, trouble.into_source());
+            return not_sent(Some(instance), NO_TIME_TO_SEND);
         }
+        // `None` is not said of a new connection.
         self.attempt(connection, batch, only_on, &mut limit, false)
-            .unwrap_or_else(|| {
-                // Not of a new connection; said for completeness.
-                failed(
-                    None,
-                    Damage::NotSent,
-                    Trouble::new("it closes every connection").into_source(),
-                )
-            })
+            .unwrap_or_else(|| closes_every_connection(None))
     }
 
     fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
@@ -173,9 +166,7 @@ impl Node {
         loop {
             if let Ok(opened) = tokio::time::timeout_at(until.into(), opening.as_mut()).await {
                 return opened.or_else(|error| match error {
-                    NotOpened::Failed(trouble) => {
-                        self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into_source()))
-                    }
+                    NotOpened::Failed(trouble) => self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into())),
                     NotOpened::TooYoung(instance) => Err(Unopened::TooYoung(instance)),
                 });
             }
@@ -222,46 +213,34 @@ impl Node {
         let instance = connection.instance();
         if only_on.is_some_and(|wanted| wanted != instance) {
             self.pool.put(connection, limit.began());
-            let trouble = Trouble::new("it was restarted: another instance answers");
-            return Some(failed(Some(instance), Damage::OtherInstance, trouble.into_source()));
+            return Some(other_instance(instance));
         }
         match connection.send(batch, &self.clock, limit) {
             Ok(()) => {}
             Err(NotSent::Invalid(text)) => {
                 self.pool.put(connection, limit.began());
-                return Some(failed(
-                    Some(instance),
-                    Damage::NotSent,
-                    Trouble::new(text).into_source(),
-                ));
+                return Some(not_sent(Some(instance), text));
             }
-            Err(NotSent::Broken { taken, broken }) => return self.not_sent(&connection, taken, broken, pooled),
+            Err(NotSent::Broken { taken, broken }) => return self.unsent(&connection, taken, broken, pooled),
         }
         let broken = match connection.receive(limit) {
             Ok(()) => return Some(self.completed(connection, limit)),
             Err(broken) => broken,
         };
-        Some(match broken {
-            Broken::Late => self.late(connection),
-            Broken::Closed(error) => {
-                self.dead(&connection);
-                if pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {
-                    // Closed while it was idle. Reading twice does no harm.
-                    return None;
-                }
-                closed(*connection, error)
-            }
-            Broken::Lost(error) => {
-                self.dead(&connection);
-                // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
-                let trouble = Trouble::caused("the connection failed before all replies had come", error);
-                answered(instance, connection.progress.replies, Damage::Late, trouble)
-            }
-        })
+        if let Broken::Late = broken {
+            return Some(self.late(connection));
+        }
+        self.dead(&connection);
+        let is_closed = matches!(broken, Broken::Closed(_));
+        if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {
+            // Closed while it was idle. Reading twice does no harm.
+            return None;
+        }
+        Some(cut_off(*connection, &broken))
     }
 
     /// After a batch that the kernel did not take in full.
-    fn not_sent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
+    fn unsent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
         let instance = connection.instance();
         let (damage, trouble) = match (taken, broken) {
             (0, Broken::Closed(_)) if pooled => {
@@ -269,10 +248,7 @@ impl Node {
                 return None;
             }
             // A command takes effect when its last byte has arrived, and the first had none.
-            (0, Broken::Late) => (
-                Damage::NotSent,
-                Trouble::new("there was no time left to send the request"),
-            ),
+            (0, Broken::Late) => (Damage::NotSent, Trouble::new(NO_TIME_TO_SEND)),
             (0, Broken::Closed(error) | Broken::Lost(error)) => {
                 (Damage::NotSent, Trouble::caused("the request could not be sent", error))
             }
@@ -288,17 +264,12 @@ impl Node {
         if damage != Damage::Late {
             self.dead(connection);
         }
-        Some(failed(Some(instance), damage, trouble.into_source()))
+        Some(failed(Some(instance), damage, trouble))
     }
 
     /// All replies are there.
     pub(super) fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Answer {
-        let answer = Answer {
-            instance: Some(connection.instance()),
-            replies: mem::take(&mut connection.progress.replies),
-            fault: None,
-            pending: None,
-        };
+        let answer = complete(connection.instance(), mem::take(&mut connection.progress.replies));
         if connection.is_reusable() {
             self.pool.put(connection, limit.began());
         }
@@ -308,12 +279,9 @@ impl Node {
     /// The limit is over and replies are missing.
     fn late(self: &Arc<Node>, connection: Box<Connection>) -> Answer {
         let progress = &connection.progress;
-        let trouble = match &progress.nonsense {
-            Some(nonsense) => nonsensical(nonsense),
-            None => Trouble::new("it does not answer (no reply within the limit)"),
-        };
-        let mut answer = failed(Some(connection.instance()), Damage::Late, trouble.into_source());
-        answer.replies.clone_from(&progress.replies);
+        let trouble = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
+        let replies = progress.replies.clone();
+        let mut answer = answered(connection.instance(), replies, Damage::Late, trouble);
         // Of reads there is nothing to learn any more.
         if progress.is_write_open() {
             answer.pending = Some(Box::new(Listening {
@@ -377,33 +345,10 @@ impl Drop for Opening {
     }
 }
 
-/// The server closed, or is to be taken for closed, before all replies had come.
-pub(super) fn closed(connection: Connection, error: io::Error) -> Answer {
-    let trouble = match &connection.progress.nonsense {
-        Some(nonsense) => nonsensical(nonsense),
-        None => Trouble::caused("it closed the connection before all replies had come", error),
-    };
-    answered(connection.instance(), connection.progress.replies, Damage::Cut, trouble)
-}
-
-/// The replies that had come count.
-pub(super) fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
-    Answer {
-        replies,
-        ..failed(Some(instance), damage, trouble.into_source())
-    }
-}
-
-pub(super) fn nonsensical(what: &str) -> Trouble {
-    Trouble::new(format!("it does not keep to the protocol: {what}"))
-}
-
-/// No request got a reply.
-pub(super) fn failed(instance: Option<Instance>, damage: Damage, source: Source) -> Answer {
-    Answer {
-        instance,
-        replies: Replies::new(),
-        fault: Some(Fault { damage, source }),
-        pending: None,
-    }
+/// The connection ended before all replies had come.
+pub(super) fn cut_off(connection: Connection, broken: &Broken) -> Answer {
+    let instance = connection.instance();
+    let progress = connection.progress;
+    let (damage, trouble) = ended(broken, progress.nonsense.as_deref());
+    answered(instance, progress.replies, damage, trouble)
 }

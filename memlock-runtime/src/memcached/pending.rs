@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::node::{Node, closed};
+use super::node::{Node, cut_off};
 use super::transport::{Broken, Limit};
 use crate::store::{Answer, Pending};
 
@@ -29,7 +29,7 @@ impl Pending for Listening {
             // Of a network that failed no more can be learned than of a server that closed.
             Err(Broken::Closed(error) | Broken::Lost(error)) => {
                 self.node.dead(&self.connection);
-                Ok(closed(*self.connection, error))
+                Ok(cut_off(*self.connection, &Broken::Closed(error)))
             }
         }
     }

@@ -14,32 +14,28 @@
 //! A retired pipe takes no more batches; those that it has are listened for until the server answers or closes.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
 use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use tokio::io::{Interest, Ready};
-use tokio::net::tcp;
-#[cfg(unix)]
-use tokio::net::unix;
-use tokio::sync::oneshot::error::TryRecvError;
+use tokio::io::Interest;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::answers::{self, answered, complete, nonsensical, not_sent};
 use super::connection::{NotOpened, nothing_more};
+use super::halves::{Reader, Writer};
 use super::handshake::{GREETING, Handshake, Peer};
-use super::node::{answered, failed, nonsensical};
 use super::progress::{Progress, Step};
-use super::transport::{Broken, Input};
-use super::trouble::{Trouble, quoted};
-use crate::background::{self, Either, either};
+use super::ticket::Ticket;
+use super::transport::{Broken, Input, is_for_later};
+use super::trouble::quoted;
+use crate::background::{Either, either};
 use crate::key::ItemName;
-use crate::store::{Answer, Damage, Instance, Pending, Replies, Request};
+use crate::store::{Answer, Damage, Instance, Replies, Request};
 
 /// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
 /// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
@@ -55,68 +51,6 @@ const TURN: u32 = 32;
 /// For how many such looks a retired pipe goes on listening: a server that has not answered in ten minutes is not going
 /// to.
 const LONGEST_LISTENING: u32 = 20;
-
-/// The sending half of a socket. Dropping it tells the server that no more will come.
-#[derive(Debug)]
-pub(super) enum Writer {
-    Tcp(tcp::OwnedWriteHalf),
-    #[cfg(unix)]
-    Local(unix::OwnedWriteHalf),
-}
-
-/// The receiving half.
-#[derive(Debug)]
-pub(super) enum Reader {
-    Tcp(tcp::OwnedReadHalf),
-    #[cfg(unix)]
-    Local(unix::OwnedReadHalf),
-}
-
-impl Writer {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Writer::Tcp(half) => half.try_write(bytes),
-            #[cfg(unix)]
-            Writer::Local(half) => half.try_write(bytes),
-        }
-    }
-}
-
-impl Reader {
-    /// Waits until the socket, of whose two halves this is one, can do some of `interest`.
-    async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        match self {
-            Reader::Tcp(half) => half.ready(interest).await,
-            #[cfg(unix)]
-            Reader::Local(half) => half.ready(interest).await,
-        }
-    }
-
-    /// Reads what has come; `false` where nothing has.
-    fn read(&self, input: &mut Input) -> Result<bool, Broken> {
-        let Some(room) = input.room() else {
-            return Err(Broken::Lost(io::Error::other("the reply is too long")));
-        };
-        let read = match self {
-            Reader::Tcp(half) => half.try_read(room),
-            #[cfg(unix)]
-            Reader::Local(half) => half.try_read(room),
-        };
-        match read {
-            Ok(0) => Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into())),
-            Ok(read) => {
-                input.filled(read);
-                Ok(true)
-            }
-            Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(Broken::from_error(error)),
-        }
-    }
-}
-
-fn is_for_later(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
 
 /// The connection.
 #[derive(Debug)]
@@ -245,13 +179,13 @@ impl Pipe {
         self.state().is_retired
     }
 
-    /// How many bytes wait for the kernel to take them.
     /// Writes what the kernel takes at once, as the background thread does when it gets to it.
     #[cfg(test)]
     pub(super) fn write(&self) {
         self.state().write();
     }
 
+    /// How many bytes wait for the kernel to take them.
     #[cfg(test)]
     pub(super) fn unwritten(&self) -> usize {
         self.state().output.len()
@@ -260,6 +194,11 @@ impl Pipe {
     /// Takes no more batches from now on.
     pub(super) fn retire(&self) {
         self.state().is_retired = true;
+        self.look_again();
+    }
+
+    /// There may be nothing left to do for it: a retired pipe is closed when nobody listens any more.
+    pub(super) fn look_again(&self) {
         self.changed.notify_one();
     }
 
@@ -303,13 +242,8 @@ impl Pipe {
         if is_left {
             self.changed.notify_one();
         }
-        Ok(Ticket {
-            pipe: Arc::clone(self),
-            id: first_opaque,
-            writes: batch.iter().any(Request::writes),
-            outcome: listener,
-            is_settled: false,
-        })
+        let writes = batch.iter().any(Request::writes);
+        Ok(Ticket::new(Arc::clone(self), first_opaque, writes, listener))
     }
 
     /// Reads replies, and writes what the kernel would not take at once, until the pipe is closed.
@@ -375,21 +309,21 @@ impl Pipe {
     }
 
     /// Where the batch `id` stands, for whoever does not wait for it any longer. What was not sent is taken back.
-    fn give_up(&self, id: u64) -> Standing {
+    pub(super) fn give_up(&self, id: u64) -> Fate {
         let mut state = self.state();
         let Ok(index) = state.sent.binary_search_by_key(&id, |sent| sent.id) else {
-            return Standing::Over;
+            return Fate::Over;
         };
         if state.take_back(index) {
-            return Standing::NotSent;
+            return Fate::NotSent;
         }
         match state.sent.get(index) {
-            Some(sent) => Standing::Sent {
+            Some(sent) => Fate::Sent {
                 replies: sent.progress.replies.clone(),
                 is_write_open: sent.progress.is_write_open(),
                 nonsense: state.nonsense.clone(),
             },
-            None => Standing::Over,
+            None => Fate::Over,
         }
     }
 
@@ -423,13 +357,8 @@ impl Pipe {
                             state.is_in_doubt = true;
                             state.is_retired = true;
                         }
-                        let answer = Answer {
-                            instance: Some(self.instance()),
-                            replies: mem::take(&mut sent.progress.replies),
-                            fault: None,
-                            pending: None,
-                        };
-                        outcomes.push((sent.outcome, answer));
+                        let replies = mem::take(&mut sent.progress.replies);
+                        outcomes.push((sent.outcome, complete(self.instance(), replies)));
                     }
                 }
                 Step::Draining => {
@@ -452,25 +381,11 @@ impl Pipe {
         let all = mem::take(&mut state.sent);
         drop(state);
         let outcomes = all.into_iter().map(|sent| {
-            let trouble = match (&nonsense, broken) {
-                (Some(nonsense), _) => nonsensical(nonsense),
-                (None, Broken::Late) => Trouble::new("it does not answer"),
-                (None, Broken::Closed(error)) => Trouble::caused(
-                    "it closed the connection before all replies had come",
-                    io::Error::new(error.kind(), error.to_string()),
-                ),
-                (None, Broken::Lost(error)) => Trouble::caused(
-                    "the connection failed before all replies had come",
-                    io::Error::new(error.kind(), error.to_string()),
-                ),
-            };
+            let (mut damage, trouble) = answers::ended(broken, nonsense.as_deref());
             // Half a command is never executed, so one of which the kernel took nothing is not.
-            let damage = match broken {
-                _ if sent.begins >= taken => Damage::NotSent,
-                Broken::Closed(_) => Damage::Cut,
-                // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
-                Broken::Lost(_) | Broken::Late => Damage::Late,
-            };
+            if sent.begins >= taken {
+                damage = Damage::NotSent;
+            }
             let answer = answered(self.instance(), sent.progress.replies, damage, trouble);
             (sent.outcome, answer)
         });
@@ -490,8 +405,7 @@ impl State {
         if self.writer.is_none() {
             while self.sent.back().is_some_and(|sent| sent.begins >= self.taken) {
                 if let Some(sent) = self.sent.pop_back() {
-                    let trouble = Trouble::new("the connection takes no more bytes");
-                    let answer = failed(Some(instance), Damage::NotSent, trouble.into_source());
+                    let answer = not_sent(Some(instance), "the connection takes no more bytes");
                     unsendable.push((sent.outcome, answer));
                 }
             }
@@ -565,10 +479,10 @@ impl State {
     }
 }
 
-/// Where a batch stands.
+/// Where a batch stands for whom nobody waits any more.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "it lives for a moment")]
-enum Standing {
+pub(super) enum Fate {
     /// Its outcome is known, or about to be told.
     Over,
     /// Nothing of it was sent, and nothing will be.
@@ -579,123 +493,6 @@ enum Standing {
         is_write_open: bool,
         nonsense: Option<String>,
     },
-}
-
-/// A batch that was submitted, for whoever waits for its outcome. Dropping it gives up listening.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pipe: Arc<Pipe>,
-    id: u64,
-    writes: bool,
-    outcome: oneshot::Receiver<Answer>,
-    /// Whether the pipe knows nothing of it any more.
-    is_settled: bool,
-}
-
-impl Ticket {
-    pub(super) fn instance(&self) -> Instance {
-        self.pipe.instance()
-    }
-
-    /// The outcome, once it is there. Not to be polled again after that.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        Pin::new(&mut self.outcome).poll(context).map(|outcome| {
-            self.is_settled = true;
-            outcome.unwrap_or_else(|_| self.never_told())
-        })
-    }
-
-    /// The outcome where it is there.
-    fn now(&mut self) -> Option<Answer> {
-        let outcome = match self.outcome.try_recv() {
-            Ok(answer) => answer,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Closed) => self.never_told(),
-        };
-        self.is_settled = true;
-        Some(outcome)
-    }
-
-    fn never_told(&self) -> Answer {
-        let trouble = Trouble::new("the background thread failed");
-        failed(Some(self.instance()), Damage::Late, trouble.into_source())
-    }
-
-    /// The limit is over and the outcome is not there. The next batch is to try another connection.
-    pub(super) fn late(mut self) -> Answer {
-        let standing = self.pipe.give_up(self.id);
-        self.pipe.retire();
-        let instance = self.instance();
-        if let Standing::NotSent = standing {
-            self.is_settled = true;
-            let trouble = Trouble::new("it takes no more bytes (the request was not sent)");
-            return failed(Some(instance), Damage::NotSent, trouble.into_source());
-        }
-        if let Some(answer) = self.now() {
-            return answer;
-        }
-        let (replies, is_write_open, nonsense) = match standing {
-            Standing::Sent {
-                replies,
-                is_write_open,
-                nonsense,
-            } => (replies, is_write_open, nonsense),
-            // The outcome is told just after the pipe has forgotten the batch.
-            Standing::Over | Standing::NotSent => (Replies::new(), self.writes, None),
-        };
-        let trouble = match nonsense {
-            Some(nonsense) => nonsensical(&nonsense),
-            None => Trouble::new("it does not answer (no reply within the limit)"),
-        };
-        let mut answer = answered(instance, replies, Damage::Late, trouble);
-        // Of reads there is nothing to learn any more.
-        if is_write_open {
-            answer.pending = Some(Box::new(Outstanding(self)));
-        }
-        answer
-    }
-
-    /// Nobody waits for the outcome any more. `Some` where a write was sent.
-    pub(super) fn abandon(mut self) -> Option<Box<dyn Pending>> {
-        if let Standing::NotSent = self.pipe.give_up(self.id) {
-            self.is_settled = true;
-            // There may be nothing to do for the pipe any more.
-            self.pipe.changed.notify_one();
-            return None;
-        }
-        self.writes.then(|| Box::new(Outstanding(self)) as Box<dyn Pending>)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.outcome.close();
-            self.pipe.give_up(self.id);
-            // A retired pipe is closed when nobody listens any more.
-            self.pipe.changed.notify_one();
-        }
-    }
-}
-
-/// A batch whose caller does not wait any more, and whose outcome still comes over its pipe.
-#[derive(Debug)]
-struct Outstanding(Ticket);
-
-impl Pending for Outstanding {
-    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
-        let mut answer = self.0.now();
-        if answer.is_none() && !limit.is_zero() {
-            let ticket = &mut self.0;
-            answer = background::wait_for(std::future::poll_fn(|context| ticket.poll(context)), limit);
-        }
-        let Some(mut answer) = answer else { return Err(self) };
-        // Of a network that failed no more can be learned than of a server that closed.
-        if let Some(fault) = answer.fault.as_mut().filter(|fault| fault.damage == Damage::Late) {
-            fault.damage = Damage::Cut;
-        }
-        Ok(answer)
-    }
 }
 
 /// Ends a pipe whose task came to a sudden end.
@@ -718,13 +515,4 @@ fn tell(outcomes: Outcomes) {
     for (outcome, answer) in outcomes {
         let _ = outcome.send(answer);
     }
-}
-
-/// When a batch never got as far as being sent.
-pub(super) fn not_taken(instance: Instance, why: NotTaken) -> Answer {
-    let trouble = match why {
-        NotTaken::Retired => Trouble::new("it closes every connection"),
-        NotTaken::Invalid(text) => Trouble::new(text),
-    };
-    failed(Some(instance), Damage::NotSent, trouble.into_source())
 }

@@ -94,6 +94,11 @@ impl Broken {
     }
 }
 
+/// Whether a call that does not block is to be made again later.
+pub(super) fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
 /// A connected socket. TLS will be one more of these.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -154,15 +159,10 @@ impl Transport {
     pub(super) fn read(&mut self, limit: &mut Limit) -> Result<(), Broken> {
         loop {
             self.arm(limit.left)?;
-            let Some(room) = self.input.room() else {
-                return Err(Broken::Lost(io::Error::other("the reply is too long")));
-            };
-            match either!(&mut self.stream, socket => socket.read(room)) {
-                Ok(0) => return Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into())),
-                Ok(read) => {
-                    self.input.filled(read);
-                    return Ok(());
-                }
+            let stream = &mut self.stream;
+            let filled = self.input.fill(|room| either!(stream, socket => socket.read(room)));
+            match filled {
+                Ok(()) => return Ok(()),
                 Err(error) => self.waited(error, limit)?,
             }
         }
@@ -170,22 +170,18 @@ impl Transport {
 
     /// Reads what has come, without blocking: `false` where nothing has.
     pub(super) fn read_now(&mut self) -> Result<bool, Broken> {
-        let Some(room) = self.input.room() else {
-            return Err(Broken::Lost(io::Error::other("the reply is too long")));
-        };
-        let read = either!(&mut self.stream, socket => {
-            socket.set_nonblocking(true).and_then(|()| {
-                let read = socket.read(room);
-                socket.set_nonblocking(false).and(read)
+        let stream = &mut self.stream;
+        let filled = self.input.fill(|room| {
+            either!(stream, socket => {
+                socket.set_nonblocking(true).and_then(|()| {
+                    let read = socket.read(room);
+                    socket.set_nonblocking(false).and(read)
+                })
             })
         });
-        match read {
-            Ok(0) => Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into())),
-            Ok(read) => {
-                self.input.filled(read);
-                Ok(true)
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+        match filled {
+            Ok(()) => Ok(true),
+            Err(error) if is_for_later(&error) => Ok(false),
             Err(error) => Err(Broken::from_error(error)),
         }
     }
@@ -275,8 +271,21 @@ impl Input {
         }
     }
 
+    /// Reads more into it, at least one byte. The end of what is there to read is an error of its own, and so is a reply
+    /// that is longer than any can be.
+    pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+        let room = self.room().ok_or_else(|| io::Error::other("the reply is too long"))?;
+        match read(room)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.filled(count);
+                Ok(())
+            }
+        }
+    }
+
     /// Room for more, or `None` where a whole largest reply is waiting to be used.
-    pub(super) fn room(&mut self) -> Option<&mut [u8]> {
+    fn room(&mut self) -> Option<&mut [u8]> {
         if self.end == self.bytes.len() {
             if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
@@ -290,7 +299,7 @@ impl Input {
         self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
     }
 
-    pub(super) fn filled(&mut self, count: usize) {
+    fn filled(&mut self, count: usize) {
         self.end = self.bytes.len().min(self.end + count);
     }
 }
@@ -299,12 +308,8 @@ impl Input {
 mod tests {
     use super::*;
 
-    fn push(input: &mut Input, bytes: &[u8]) -> bool {
-        let Some(room) = input.room() else { return false };
-        let count = room.len().min(bytes.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        input.filled(count);
-        true
+    fn push(input: &mut Input, mut bytes: &[u8]) -> bool {
+        input.fill(|room| bytes.read(room)).is_ok()
     }
 
     #[test]

@@ -28,9 +28,11 @@ impl Trouble {
             cause: Some(cause),
         }
     }
+}
 
-    pub(super) fn into_source(self) -> Source {
-        Arc::new(self)
+impl From<Trouble> for Source {
+    fn from(trouble: Trouble) -> Source {
+        Arc::new(trouble)
     }
 }
 

@@ -146,7 +146,7 @@ impl<P> Entering<P> {
 
     /// Acquires, for an expansion that knows what to do with a lock error.
     pub async fn enter(self) -> Result<AsyncHeld, Error> {
-        Box::pin(enter_async(self.prepared?, Reporting::Yes)).await
+        opening(self.prepared, Reporting::Yes).await
     }
 
     /// Acquires, runs the body, and releases.
@@ -201,14 +201,22 @@ impl<P> Entering<P> {
         let prepared = self.prepared;
         let reporting = if P::REPORTS { Reporting::Yes } else { Reporting::No };
         Stages::First {
-            // On the heap: it is large, and over when the body begins, which would carry it along.
-            first: Box::pin(async move { enter_async(prepared?, reporting).await }),
+            first: opening(prepared, reporting),
             next: move |entered| match entered {
                 Ok(held) => ControlFlow::Continue((run(held, body), finish)),
                 Err(error) => ControlFlow::Break(P::failed(error)),
             },
         }
     }
+}
+
+/// Acquires. One type for all bodies, so that it is compiled once; and on the heap: it is large, and over when the body begins,
+/// which would carry it along.
+fn opening(
+    prepared: Result<Prepared, Error>,
+    reporting: Reporting,
+) -> Pin<Box<impl Future<Output = Result<AsyncHeld, Error>> + Send>> {
+    Box::pin(async move { enter_async(prepared?, reporting).await })
 }
 
 pin_project! {

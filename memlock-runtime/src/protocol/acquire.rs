@@ -245,6 +245,7 @@ impl Acquire {
                         }
                     }
                     (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
+                    _ if self.is_cut_off(&answered) => self.busy(),
                     _ => self.unreachable(now, &answered, |acquire| acquire.look(now)),
                 }
             }
@@ -566,6 +567,13 @@ impl Acquire {
             return self.look(now);
         }
         self.pause(now)
+    }
+
+    /// Whether a look got no answer that had hardly any time for it, because the wait was over. That says nothing of a server
+    /// which has answered until then; that the lock is held is the last that is known.
+    fn is_cut_off(&self, answered: &Answered) -> bool {
+        let is_late = matches!(answered.damage(), Damage::NotSent | Damage::Late);
+        is_late && self.failures == 0 && self.has_looked && self.watch.is_some() && self.wait_is_over(answered.sent)
     }
 
     fn seen(&mut self) {

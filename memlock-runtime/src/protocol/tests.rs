@@ -449,6 +449,28 @@ fn a_take_over_without_a_reply_is_never_a_grant() {
 }
 
 #[test]
+fn a_last_look_that_has_no_time_left_says_nothing_of_the_server() {
+    let after = |pause: Duration| {
+        let mut world = World::new();
+        world.granted();
+        let wait = Some(Duration::from_secs(1));
+        let mut machine = Acquire::new(Spec { wait, ..spec() }, None, false);
+        assert_eq!(
+            world.run(&mut machine, Input::Start, 0),
+            None,
+            "it has seen who holds the lock"
+        );
+        world.now += pause;
+        world.fates = vec![Fate::NotSent(Damage::NotSent); 2];
+        world.run(&mut machine, Input::Woke, 0)
+    };
+    let holder = Some("host/7 protocol".into());
+    assert_eq!(after(Duration::from_secs(1)), Some(Outcome::Busy { holder }));
+    let in_time = after(Duration::from_millis(10));
+    assert_eq!(in_time, Some(Outcome::Unreachable(Damage::NotSent)));
+}
+
+#[test]
 fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
     let mut world = World::new().fated(&[Fate::NotSent(Damage::NotSent), Fate::NotSent(Damage::NotSent)]);
     let (outcome, machine) = world.acquire(spec());

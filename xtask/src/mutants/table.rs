@@ -703,8 +703,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a write goes out again when its connection turns out to be dead",
         edits: &[Edit {
             file: "memcached/node.rs",
-            from: "if pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
-            to: "if pooled && !connection.progress.begun {",
+            from: "if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
+            to: "if is_closed && pooled && !connection.progress.begun {",
         }],
         suites: &[MEMCACHED],
     },
