@@ -1,0 +1,138 @@
+//! A batch on the connection that all tasks share, for whoever waits for its outcome, or does not any more.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::answers::{answered, does_not_answer, failed, nonsensical, not_sent};
+use super::pipe::{Fate, Pipe};
+use super::trouble::Trouble;
+use crate::background;
+use crate::store::{Answer, Damage, Instance, Pending, Replies};
+
+/// A batch that was submitted, for whoever waits for its outcome. Dropping it gives up listening.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pipe: Arc<Pipe>,
+    id: u64,
+    writes: bool,
+    outcome: oneshot::Receiver<Answer>,
+    /// Whether the pipe knows nothing of it any more.
+    is_settled: bool,
+}
+
+impl Ticket {
+    /// For batch `id`, which `pipe` has taken.
+    pub(super) fn new(pipe: Arc<Pipe>, id: u64, writes: bool, outcome: oneshot::Receiver<Answer>) -> Ticket {
+        Ticket {
+            pipe,
+            id,
+            writes,
+            outcome,
+            is_settled: false,
+        }
+    }
+
+    pub(super) fn instance(&self) -> Instance {
+        self.pipe.instance()
+    }
+
+    /// The outcome, once it is there. Not to be polled again after that.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.outcome).poll(context).map(|outcome| {
+            self.is_settled = true;
+            outcome.unwrap_or_else(|_| self.never_told())
+        })
+    }
+
+    /// The outcome where it is there.
+    fn now(&mut self) -> Option<Answer> {
+        let outcome = match self.outcome.try_recv() {
+            Ok(answer) => answer,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Closed) => self.never_told(),
+        };
+        self.is_settled = true;
+        Some(outcome)
+    }
+
+    fn never_told(&self) -> Answer {
+        let trouble = Trouble::new("the background thread failed");
+        failed(Some(self.instance()), Damage::Late, trouble)
+    }
+
+    /// The limit is over and the outcome is not there. The next batch is to try another connection.
+    pub(super) fn late(mut self) -> Answer {
+        let fate = self.pipe.give_up(self.id);
+        self.pipe.retire();
+        let instance = self.instance();
+        if let Fate::NotSent = fate {
+            self.is_settled = true;
+            return not_sent(Some(instance), "it takes no more bytes (the request was not sent)");
+        }
+        if let Some(answer) = self.now() {
+            return answer;
+        }
+        let (replies, is_write_open, nonsense) = match fate {
+            Fate::Sent {
+                replies,
+                is_write_open,
+                nonsense,
+            } => (replies, is_write_open, nonsense),
+            // The outcome is told just after the pipe has forgotten the batch.
+            Fate::Over | Fate::NotSent => (Replies::new(), self.writes, None),
+        };
+        let trouble = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
+        let mut answer = answered(instance, replies, Damage::Late, trouble);
+        // Of reads there is nothing to learn any more.
+        if is_write_open {
+            answer.pending = Some(Box::new(Outstanding(self)));
+        }
+        answer
+    }
+
+    /// Nobody waits for the outcome any more. `Some` where a write was sent.
+    pub(super) fn abandon(mut self) -> Option<Box<dyn Pending>> {
+        if let Fate::NotSent = self.pipe.give_up(self.id) {
+            self.is_settled = true;
+            self.pipe.look_again();
+            return None;
+        }
+        self.writes.then(|| Box::new(Outstanding(self)) as Box<dyn Pending>)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.outcome.close();
+            self.pipe.give_up(self.id);
+            self.pipe.look_again();
+        }
+    }
+}
+
+/// A batch whose caller does not wait any more, and whose outcome still comes over its pipe.
+#[derive(Debug)]
+struct Outstanding(Ticket);
+
+impl Pending for Outstanding {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+        let mut answer = self.0.now();
+        if answer.is_none() && !limit.is_zero() {
+            let ticket = &mut self.0;
+            answer = background::wait_for(std::future::poll_fn(|context| ticket.poll(context)), limit);
+        }
+        let Some(mut answer) = answer else { return Err(self) };
+        // Of a network that failed no more can be learned than of a server that closed.
+        if let Some(fault) = answer.fault.as_mut().filter(|fault| fault.damage == Damage::Late) {
+            fault.damage = Damage::Cut;
+        }
+        Ok(answer)
+    }
+}
