@@ -116,8 +116,8 @@ pub struct Acquire {
     me: Option<Entry>,
     /// What is known of the line; `None`: it has not been asked for.
     standing: Option<Box<Standing>>,
-    /// How often it has paused, or 2.
-    pauses: u8,
+    /// Whether it has paused before, beside others with whom it may stand in line.
+    has_paused: bool,
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Label>,
     has_looked: bool,
@@ -142,7 +142,7 @@ impl Acquire {
             watch,
             me: None,
             standing: None,
-            pauses: 0,
+            has_paused: false,
             outstanding: SmallVec::new(),
             holder: None,
             has_looked: false,
@@ -388,7 +388,7 @@ impl Acquire {
             return self.busy();
         }
         // A section that is over at the second look is not worth a place in line.
-        let is_to_join = self.me.is_some() && (self.pauses > 0 || self.standing.is_some());
+        let is_to_join = self.has_paused || self.me.is_some() && self.standing.is_some();
         let is_known = match &mut self.standing {
             // When the holder changes, so does the line.
             Some(standing) => !standing.saw_holder(holder, now) && standing.is_in_line(),
@@ -587,7 +587,8 @@ impl Acquire {
             return self.busy();
         }
         self.lost_races = 0;
-        self.pauses = (self.pauses + 1).min(2);
+        // Only who may stand in line has a use for it, and the model has fewer states without.
+        self.has_paused = self.me.is_some();
         self.state = State::Pausing { then_look: true };
         let waited = self.waited(now);
         let window = match &self.standing {
