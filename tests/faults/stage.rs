@@ -292,6 +292,8 @@ impl Stage {
                 true
             }
             Err(error) => {
+                // For whoever asks why it was not granted.
+                println!("after {took:.1?}: {error}");
                 self.assert_unavailable(&error);
                 false
             }

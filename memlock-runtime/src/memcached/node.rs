@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -27,6 +27,11 @@ use crate::store::{Answer, Damage, Instance, Request};
 
 const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
 
+/// A pipe that has not come about when the most patient of those who want it has given up is dialled anew for the others: a
+/// packet was lost, or the server stopped in the middle of its greeting. But not before this: one that is only slow must not be
+/// cut off again and again by those who have no time.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// One server of the list.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -44,10 +49,11 @@ pub(super) struct Node {
 enum SharedPipe {
     #[default]
     None,
-    /// It is being opened, for these, until the last of their limits is over.
+    /// It is being opened, for these, until the last of their limits is over. The longest of them is the patience.
     Opening {
         waiting: Vec<oneshot::Sender<Opened>>,
         until: Instant,
+        patience: Duration,
     },
     Open(Arc<Pipe>),
 }
@@ -125,9 +131,14 @@ impl Node {
         let (told, listener) = oneshot::channel();
         let mut shared = self.shared();
         match &mut *shared {
-            SharedPipe::Opening { waiting, until } => {
+            SharedPipe::Opening {
+                waiting,
+                until,
+                patience,
+            } => {
                 waiting.push(told);
                 *until = limit.until().max(*until);
+                *patience = limit.length().max(*patience);
             }
             SharedPipe::Open(pipe) if !pipe.is_retired() => {
                 // Whoever asked is there to be told.
@@ -137,6 +148,7 @@ impl Node {
                 *shared = SharedPipe::Opening {
                     waiting: vec![told],
                     until: limit.until(),
+                    patience: limit.length().max(LEAST_PATIENCE),
                 };
                 drop(shared);
                 let opening = Opening {
@@ -153,7 +165,30 @@ impl Node {
     }
 
     async fn dial_pipe(&self) -> Opened {
-        let opening = async {
+        loop {
+            let began = clock::instant();
+            let mut dialling = std::pin::pin!(self.dial_once());
+            loop {
+                // Somebody with more time may come meanwhile.
+                let (until, patience) = self.wanted();
+                let hung = began + patience;
+                if let Ok(opened) = tokio::time::timeout_at(until.min(hung).into(), dialling.as_mut()).await {
+                    return opened;
+                }
+                let now = clock::instant();
+                if self.wanted().0 <= now {
+                    return Err(Unopened::Late);
+                }
+                if hung <= now {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// One try to open a pipe.
+    async fn dial_once(&self) -> Opened {
+        let opened = async {
             let (reader, writer) = self.dialer.dial_shared().await.map_err(NotOpened::Failed)?;
             let mut input = Input::new();
             let pipe = Pipe::open(&reader, writer, &mut input).await?;
@@ -161,21 +196,10 @@ impl Node {
             background::spawn(Arc::clone(&pipe).run(reader, input));
             Ok(pipe)
         };
-        let mut opening = std::pin::pin!(opening);
-        let mut until = self.wanted_until();
-        loop {
-            if let Ok(opened) = tokio::time::timeout_at(until.into(), opening.as_mut()).await {
-                return opened.or_else(|error| match error {
-                    NotOpened::Failed(trouble) => self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into())),
-                    NotOpened::TooYoung(instance) => Err(Unopened::TooYoung(instance)),
-                });
-            }
-            // Somebody with more time may have come meanwhile.
-            let last = mem::replace(&mut until, self.wanted_until());
-            if until <= last {
-                return Err(Unopened::Late);
-            }
-        }
+        opened.await.or_else(|error| match error {
+            NotOpened::Failed(trouble) => self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into())),
+            NotOpened::TooYoung(instance) => Err(Unopened::TooYoung(instance)),
+        })
     }
 
     /// A server that takes no more connections may still serve those that it has: one that was left by a thread is as good
@@ -187,11 +211,11 @@ impl Node {
         Some(pipe)
     }
 
-    /// Until when the pipe that is being opened is of use to anybody.
-    fn wanted_until(&self) -> Instant {
+    /// Until when the pipe that is being opened is of use to anybody, and how long one try may last.
+    fn wanted(&self) -> (Instant, Duration) {
         match &*self.shared() {
-            SharedPipe::Opening { until, .. } => *until,
-            SharedPipe::None | SharedPipe::Open(_) => clock::instant(),
+            SharedPipe::Opening { until, patience, .. } => (*until, *patience),
+            SharedPipe::None | SharedPipe::Open(_) => (clock::instant(), LEAST_PATIENCE),
         }
     }
 

@@ -62,6 +62,11 @@ impl Limit {
         self.until
     }
 
+    /// How long it is from beginning to end.
+    pub(super) fn length(&self) -> Duration {
+        self.until.saturating_duration_since(self.began)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.left.is_zero()
     }

@@ -469,6 +469,24 @@ fn the_short_limit_of_who_opens_a_pipe_is_nobody_elses() {
 }
 
 #[test]
+fn a_pipe_that_never_comes_about_is_dialled_anew_for_who_has_time_left() {
+    let server = Scripted::start(vec![
+        vec![Await("stats settings\r\n"), say("STAT pid"), AwaitEnd],
+        reads(),
+    ]);
+    let store = server.store();
+    let (limit, later) = (Duration::from_secs(3), Duration::from_secs(2));
+    let first = begin_within(&store, &[read()], limit);
+    drop(outcome(&mut *begin_within(&store, &[read()], later)));
+    // It has two seconds when the first one gives up.
+    let second = begin_within(&store, &[read()], limit);
+    let answers = outcomes(vec![first, second]);
+    assert_eq!(damages(&answers), [Some(Damage::NotSent), None], "{answers:?}");
+    drop(store);
+    server.join();
+}
+
+#[test]
 fn a_caller_who_looks_too_late_sends_nothing() {
     let (tell, told) = channel();
     let server = Scripted::start(vec![greeted(vec![Collect(tell)])]);
