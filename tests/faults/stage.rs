@@ -20,7 +20,7 @@ use crate::wire::{Item, Kind, Probe};
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a busy machine may add to a promised time.
-pub(crate) const MARGIN: Duration = Duration::from_millis(500);
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 /// For how long a lock that nobody got may keep others out. The promise is a tenth of it, on an idle machine.
 pub(crate) const ORPHANED: Duration = Duration::from_secs(1);

@@ -67,7 +67,7 @@ fn contenders_on_a_server_that_never_evicts_harm_no_lock_that_is_held() {
     for _ in 0..3 {
         let contender = stage.locks();
         for _ in 0..2 {
-            let error = contender.lock("held").try_acquire().expect_err("it is held");
+            let error = contender.lock("held").wait(ms(300)).acquire().expect_err("it is held");
             assert!(error.is_busy(), "{error}");
             assert!(stage.keeps(&guard), "a contender deleted the lock");
         }

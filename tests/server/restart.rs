@@ -35,7 +35,7 @@ fn a_holder_from_before_a_restart_does_not_release_the_next_ones_lock() {
         stage.number("uptime") >= 4,
         "a server that has just started grants nothing"
     );
-    assert!(took < ms(4000), "{took:?}");
+    assert!(took < ms(4000) + MARGIN, "{took:?}");
     assert!(after.token() > before.token());
     assert!(before.is_valid(), "a documented limit: it cannot know");
     before.release();
@@ -93,7 +93,7 @@ fn a_waiter_sits_out_a_restart() {
         let (token, took) = timed(|| waiter.join().expect("no panic"));
         println!("a waiter was granted the lock {took:.1?} after the restart");
         assert!(token > before.token());
-        assert!(took < ms(4000), "{took:?}");
+        assert!(took < ms(4000) + MARGIN, "{took:?}");
     });
 }
 
