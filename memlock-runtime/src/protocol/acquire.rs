@@ -105,6 +105,7 @@ enum Along {
 
 /// The machine. See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Acquire {
     spec: Spec,
     state: State,

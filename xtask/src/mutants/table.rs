@@ -1323,8 +1323,8 @@ let _ = (timeout, now);
         fault: "the same for a task",
         edits: &[Edit {
             file: "held.rs",
-            from: "Some(Box::pin(held.reserve()))",
-            to: "Some(Box::pin(held.release()))",
+            from: "Some(held.reserve())",
+            to: "Some(held.release())",
         }],
         suites: &[zlock("alone_async::")],
     },
