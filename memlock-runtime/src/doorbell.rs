@@ -3,7 +3,8 @@
 //!
 //! A hint, and no more: whoever is called looks as it would have looked later, and a datagram that is lost, or sent to a
 //! process that is no more, costs nothing but the time until the next look. A datagram counts only with the secret that
-//! stands in the line, and at most once in [`LEAST_DISTANCE`], so that a stranger can cause no more than some looks.
+//! stands in the line. Who can read that can cause no more than some looks: the line's [`Standing`](crate::protocol::Standing)
+//! heeds calls in vain only now and then.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,7 +12,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -22,9 +22,6 @@ use crate::store::Call;
 /// What a datagram begins with.
 const GREETING: &str = "memlock 1";
 
-/// The least time between two calls that one waiter heeds. Who can read the line can call it as often as he likes.
-pub(crate) const LEAST_DISTANCE: Duration = Duration::from_millis(1);
-
 /// The longest datagram that is understood: the greeting, the secret, and the longest name of an item.
 const LONGEST_CALL: usize = 512;
 
@@ -32,11 +29,20 @@ const LONGEST_CALL: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Doorbell {
     socket: UdpSocket,
+    /// What others are called with. Calling with `socket` would wake up the background thread, to be told that it may write.
+    caller: UdpSocket,
     call: Call,
-    waiters: Mutex<HashMap<String, Arc<Waiter>>>,
+    waiters: Mutex<Waiters>,
     /// Whether somebody listens on the background thread.
     is_attended: AtomicBool,
     closed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    by_item: HashMap<String, Arc<Waiter>>,
+    /// The last lock for which nobody waited when it was called for. Somebody may be about to, whose place in line was kept.
+    missed: Option<String>,
 }
 
 #[derive(Debug)]
@@ -51,8 +57,11 @@ impl Doorbell {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
+        let caller = UdpSocket::bind((address.ip(), 0))?;
+        caller.set_nonblocking(true)?;
         Ok(Doorbell {
             socket,
+            caller,
             call: Call { address, secret },
             waiters: Mutex::default(),
             is_attended: AtomicBool::new(false),
@@ -69,15 +78,26 @@ impl Doorbell {
     pub(crate) fn ring(&self, call: Call, item: &ItemName) {
         let text = format!("{GREETING} {:016x} {}", call.secret, item.as_str());
         // The socket's buffer may be full, or the network down: then it is not called.
-        let _ = self.socket.send_to(text.as_bytes(), call.address);
+        let _ = self.caller.send_to(text.as_bytes(), call.address);
+    }
+
+    /// This process has had its turn for the lock in `item`: calls that came before are about that one.
+    pub(crate) fn forget_calls(&self, item: &ItemName) {
+        self.waiters().missed.take_if(|missed| missed == item.as_str());
     }
 
     /// From now on `waker` is woken by calls for the lock in `item`, until what is returned is dropped.
     pub(crate) fn listen(self: &Arc<Doorbell>, item: &ItemName, waker: Waker) -> Listening {
         self.attend();
-        let was_called = AtomicBool::new(false);
+        let mut waiters = self.waiters();
+        let missed = waiters.missed.take_if(|missed| missed == item.as_str());
+        let was_called = AtomicBool::new(missed.is_some());
         let waiter = Arc::new(Waiter { waker, was_called });
-        self.waiters().insert(item.as_str().to_owned(), Arc::clone(&waiter));
+        waiters.by_item.insert(item.as_str().to_owned(), Arc::clone(&waiter));
+        drop(waiters);
+        if missed.is_some() {
+            waiter.waker.wake_by_ref();
+        }
         Listening {
             doorbell: Arc::clone(self),
             item: item.clone(),
@@ -111,14 +131,17 @@ impl Doorbell {
         if u64::from_str_radix(secret, 16) != Ok(self.call.secret) {
             return;
         }
-        let waiter = self.waiters().get(item).map(Arc::clone);
-        if let Some(waiter) = waiter {
-            waiter.was_called.store(true, Ordering::Release);
-            waiter.waker.wake_by_ref();
-        }
+        let mut waiters = self.waiters();
+        let Some(waiter) = waiters.by_item.get(item).map(Arc::clone) else {
+            waiters.missed = Some(item.to_owned());
+            return;
+        };
+        drop(waiters);
+        waiter.was_called.store(true, Ordering::Release);
+        waiter.waker.wake_by_ref();
     }
 
-    fn waiters(&self) -> MutexGuard<'_, HashMap<String, Arc<Waiter>>> {
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -167,7 +190,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        let mut waiters = self.doorbell.waiters();
+        let waiters = &mut self.doorbell.waiters().by_item;
         // The next who waits for this lock may have come already.
         if waiters
             .get(self.item.as_str())
@@ -182,6 +205,7 @@ impl Drop for Listening {
 mod tests {
     use std::sync::mpsc;
     use std::task::Wake;
+    use std::time::Duration;
 
     use super::*;
 
@@ -218,7 +242,31 @@ mod tests {
         others.ring(mine.call(), &item("y"));
         called.recv_timeout(PATIENCE).expect("it is called");
         assert!(y.was_called());
-        assert_eq!(mine.waiters().len(), 1, "who left is not kept");
+        assert_eq!(mine.waiters().by_item.len(), 1, "who left is not kept");
+    }
+
+    #[test]
+    fn a_call_is_heard_by_who_comes_to_wait_right_after() {
+        let (mine, others) = (loopback(7), loopback(8));
+        let (told, called) = mpsc::channel();
+        let waker = || Waker::from(Arc::new(Told(told.clone())));
+        let y = mine.listen(&item("y"), waker());
+        others.ring(mine.call(), &item("x"));
+        others.ring(mine.call(), &item("y"));
+        called.recv_timeout(PATIENCE).expect("it is called");
+        let x = mine.listen(&item("x"), waker());
+        called.try_recv().expect("it is woken at once");
+        assert!(x.was_called() && y.was_called());
+        drop(x);
+        assert!(!mine.listen(&item("x"), waker()).was_called(), "once");
+        others.ring(mine.call(), &item("x"));
+        others.ring(mine.call(), &item("y"));
+        called.recv_timeout(PATIENCE).expect("it is called");
+        mine.forget_calls(&item("x"));
+        assert!(
+            !mine.listen(&item("x"), waker()).was_called(),
+            "it has had its turn since"
+        );
     }
 
     #[test]

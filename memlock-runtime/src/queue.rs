@@ -21,8 +21,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::collections::hash_map::{self, HashMap, RandomState};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -55,6 +55,10 @@ pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
 
     /// Takes this process out of the line for the lock in `item`, soon, without keeping the caller.
     fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>);
+
+    /// Sees to it that no place in the line for the lock in `item` is kept for long: asks for it soon ([`Queues::overdue`]),
+    /// until there is nothing to mind any more.
+    fn mind_place(self: Arc<Self>, item: &ItemName);
 }
 
 /// No turn's number.
@@ -75,6 +79,8 @@ struct Shard {
     /// somebody comes back have not changed meanwhile, so the watch goes on: callers who try now and then inherit a dead
     /// holder's lock as well as one who waits for it.
     memories: BySlot<Memory>,
+    /// Locks for which a place in line may be kept that somebody will see to: see [`Orphanage::mind_place`].
+    minded: HashSet<Slot, BuildHasherDefault<Precomputed>>,
     /// When somebody last looked who stands in line for a lock, on the monotonic clock.
     looked: Duration,
 }
@@ -290,13 +296,20 @@ impl Queues {
             Some(standing) if standing.is_to_leave() => (Some(standing), None),
             standing => (None, standing),
         };
+        let mut is_to_be_minded = false;
         if watch.is_some() || standing.is_some() {
             if shard.memories.len() >= MOST_MEMORIES {
                 shard.memories.clear();
             }
+            let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
             shard.memories.insert(slot.clone(), Memory { watch, standing });
+            // Once for all who come and go meanwhile: it costs as much as a hand-over.
+            is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());
         }
         drop(shard);
+        if let (true, Some(orphanage)) = (is_to_be_minded, self.orphanage()) {
+            orphanage.mind_place(&slot.item);
+        }
         if let Some(grant) = orphan {
             self.release_orphan(slot, &grant);
         }
@@ -305,14 +318,33 @@ impl Queues {
         }
     }
 
+    /// What is known of a line in which a place was kept for nobody: he who was expected back did not come. `Err`: he may still
+    /// come, and it is to be asked for again.
+    pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<Standing>>, ()> {
+        let slot = self.slot(item);
+        let mut shard = self.shard(&slot);
+        let standing = shard.memories.get_mut(&slot).map(|memory| &mut memory.standing);
+        let overdue = match standing {
+            Some(Some(kept)) if kept.is_place_kept() && !kept.is_overdue(now) => return Err(()),
+            Some(standing) => standing.take_if(|standing| standing.is_place_kept()),
+            None => None,
+        };
+        shard.minded.remove(&slot);
+        Ok(overdue)
+    }
+
+    fn orphanage(&self) -> Option<Arc<dyn Orphanage>> {
+        self.orphanage.get().and_then(Weak::upgrade)
+    }
+
     fn leave_line(&self, slot: &Slot, standing: Box<Standing>) {
-        if let Some(orphanage) = self.orphanage.get().and_then(Weak::upgrade) {
+        if let Some(orphanage) = self.orphanage() {
             orphanage.leave_line(&slot.item, standing);
         }
     }
 
     fn release_orphan(&self, slot: &Slot, grant: &Grant) {
-        if let Some(orphanage) = self.orphanage.get().and_then(Weak::upgrade) {
+        if let Some(orphanage) = self.orphanage() {
             orphanage.release_orphan(&slot.item, grant);
         }
     }

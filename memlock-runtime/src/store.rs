@@ -252,7 +252,7 @@ pub struct Fault {
     pub source: Source,
 }
 
-/// The requests of one exchange: one or two.
+/// The requests of one exchange: one to three. Who stands in line, and only he, has a third.
 pub type Batch = SmallVec<[Request; 2]>;
 
 /// The replies of one exchange.

@@ -582,8 +582,9 @@ impl World {
         self.contenders[contender].believes = None;
         let standing = self.contenders[contender].standing.take();
         let standing = standing.or_else(|| Some(Box::new(Standing::new(entry(contender)))));
+        let interval = self.spec(contender).interval;
         let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
-        self.contenders[contender].doing = Doing::Releasing(machine.looking(standing));
+        self.contenders[contender].doing = Doing::Releasing(machine.looking(standing, interval));
         self.step(contender, Input::Start);
     }
 

@@ -90,6 +90,24 @@ fn processes_wake_each_other() {
 }
 
 #[test]
+fn who_comes_back_each_time_leaves_the_line_in_the_end() {
+    let stage = Stage::set();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            let locks = woken(&stage);
+            scope.spawn(move || {
+                for _ in 0..300 {
+                    drop(hold(locks.lock("k")));
+                }
+                // The place that is kept for it is left in the background, as long as there is somebody to do it.
+                locks.shutdown(PATIENCE);
+            });
+        }
+    });
+    assert_eq!(stage.ask("mg memlock:lock:k%line"), "EN");
+}
+
+#[test]
 fn an_address_that_will_not_do_is_named() {
     for (address, part) in [("here", "`here` is no address"), ("0.0.0.0:0", "as others reach it")] {
         let (_, greeting) = Actor::in_environment(&[("MEMLOCK_WAKE", address)]);

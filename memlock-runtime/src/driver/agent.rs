@@ -30,6 +30,10 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// Settling is to be done within 100 ms of the server's being back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
+/// After how long it looks whether a place in line is kept for somebody who has not come back. Others wait for him in vain for
+/// that long at the most, once.
+const PLACE_KEPT: Duration = Duration::from_millis(5);
+
 /// The longest that it goes without looking for an item whose write's reply is late.
 const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
 
@@ -191,6 +195,21 @@ impl Orphanage for Core {
         spawn(&self, async move {
             let limit = core.exchange_limit;
             tasks::leave(&core, &item, Duration::MAX, standing, limit).await;
+        });
+    }
+
+    fn mind_place(self: Arc<Self>, item: &ItemName) {
+        let (core, item) = (Arc::clone(&self), item.clone());
+        spawn(&self, async move {
+            let overdue = loop {
+                core.clock.sleep_until(core.now().instant + PLACE_KEPT).await;
+                if let Ok(overdue) = core.queues.overdue(&item, core.now()) {
+                    break overdue;
+                }
+            };
+            if let Some(standing) = overdue {
+                core.leave_line(&item, standing);
+            }
         });
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn acquire(
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
+                contender.listens_before(&batch, thread_waker);
                 let limit = waiting.limit();
                 let heard = core.exchange(&spec.item, &batch, only_on, limit, now);
                 now = heard.received(core);
@@ -97,7 +98,7 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
 }
 
 /// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent. With
-/// `standing` it also looks who stands in line, and leaves the line.
+/// `standing` it also looks who stands in line, calls the next there, and gives way to him.
 pub(super) fn release(
     core: &Arc<Core>,
     spec: &Spec,
@@ -106,7 +107,8 @@ pub(super) fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take());
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take(), spec.interval);
+    let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -119,12 +121,13 @@ pub(super) fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    core.call_next(&spec.item, standing.as_deref());
+    let called = core.call_next(&spec.item, standing.as_deref(), called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         let mut machine = Leave::new(spec.item.clone(), spec.interval, leaving);
         let step = |now, input| machine.step(now, input);
         run(core, &spec.item, limit, now, step, |_| now);
         *standing = Some(machine.into_standing());
+        core.call_next(&spec.item, standing.as_deref(), called);
     }
     released
 }

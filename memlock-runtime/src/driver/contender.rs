@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::hold::Hold;
 use super::waiting::{Waiting, busy};
 use super::{Core, Heard, agent, dice};
-use crate::doorbell::{LEAST_DISTANCE, Listening};
+use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
@@ -30,8 +30,6 @@ pub(super) struct Contender<'a> {
     trouble: Option<Source>,
     /// While it waits in line for other processes, and can be called.
     listening: Option<Listening>,
-    /// When it was last called, on the monotonic clock.
-    called: Option<Duration>,
     /// Whether an exchange failed that had less time than exchanges have: that is no verdict on the server.
     was_cut_short: bool,
 }
@@ -49,13 +47,19 @@ impl<'a> Contender<'a> {
             turn: Some(turn),
             trouble: None,
             listening: None,
-            called: None,
             was_cut_short: false,
         }
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
         self.machine.step(now, dice::nonce(self.core.me.process), input)
+    }
+
+    /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
+    pub(super) fn listens_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
+        if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
+            self.listening(waker);
+        }
     }
 
     /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
@@ -66,16 +70,13 @@ impl<'a> Contender<'a> {
         self.listening.as_ref()
     }
 
-    /// After a pause: how long it is still to wait before it looks, because it is called all the time.
+    /// After a pause: how long it is still to wait before it goes on, because it is called in vain.
     pub(super) fn until_call_counts(&mut self, now: Now) -> Duration {
         if !self.listening.as_ref().is_some_and(Listening::was_called) {
             return Duration::ZERO;
         }
-        self.machine.called();
-        let since = self.called.map(|called| now.instant.saturating_sub(called));
-        let left = since.map_or(Duration::ZERO, |since| LEAST_DISTANCE.saturating_sub(since));
-        self.called = Some(now.instant + left);
-        left
+        let look_first = self.core.must_look_first(&self.spec.item, now);
+        self.machine.called(now, look_first)
     }
 
     /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]), and returns the

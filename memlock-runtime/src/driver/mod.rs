@@ -28,7 +28,7 @@ use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
-use crate::store::{Answer, Batch, Damage, Entry, Instance, Pending, Replies, Reply, Store};
+use crate::store::{Answer, Batch, Call, Damage, Entry, Instance, Pending, Replies, Reply, Store};
 use agent::Chores;
 use reservations::Reservations;
 
@@ -193,11 +193,25 @@ impl Core {
         }
     }
 
-    /// Tells the first in line that the lock in `item` is free.
-    fn call_next(&self, item: &ItemName, standing: Option<&Standing>) {
-        if let (Some(doorbell), Some(call)) = (&self.doorbell, standing.and_then(Standing::to_call)) {
-            doorbell.ring(call, item);
-        }
+    /// Tells the first in line that the lock in `item` is free, unless it has been `called`. Returns who has been told.
+    fn call_next(&self, item: &ItemName, standing: Option<&Standing>, called: Option<Call>) -> Option<Call> {
+        let next = standing
+            .and_then(Standing::to_call)
+            .filter(|next| Some(*next) != called);
+        self.call(item, next).or(called)
+    }
+
+    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns who has been
+    /// told.
+    fn call_early(&self, item: &ItemName, next: Option<Call>) -> Option<Call> {
+        self.doorbell.as_ref()?.forget_calls(item);
+        self.call(item, next)
+    }
+
+    fn call(&self, item: &ItemName, call: Option<Call>) -> Option<Call> {
+        let (doorbell, call) = self.doorbell.as_ref().zip(call)?;
+        doorbell.ring(call, item);
+        Some(call)
     }
 
     /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes

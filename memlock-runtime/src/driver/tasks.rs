@@ -56,6 +56,7 @@ pub(crate) async fn acquire(
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
+                contender.listens_before(&batch, || Waker::from(Arc::clone(&bell)));
                 let (limit, written) = (waiting.limit(), written_nonce(&batch));
                 let orphaned = |pending| {
                     if let Some(nonce) = written {
@@ -67,8 +68,7 @@ pub(crate) async fn acquire(
                 input = Input::Answered(contender.heed(heard, written, limit));
             }
             Output::Pause(pause) => {
-                let called = Arc::clone(&bell);
-                contender.listening(|| Waker::from(called));
+                contender.listening(|| Waker::from(Arc::clone(&bell)));
                 rest(&mut waiting, dice::draw(pause), &bell).await?;
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
@@ -181,7 +181,7 @@ pub(super) async fn renew(
 }
 
 /// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent, as is all
-/// when the future is dropped. With `standing` it also looks who stands in line, and leaves the line.
+/// when the future is dropped. With `standing` it also looks who stands in line, calls the next there, and gives way to him.
 pub(super) async fn release(
     core: &Arc<Core>,
     spec: &Spec,
@@ -195,7 +195,8 @@ pub(super) async fn release(
         item: &spec.item,
         grant: Some(grant),
     };
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take());
+    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take(), spec.interval);
+    let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -210,9 +211,10 @@ pub(super) async fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    core.call_next(&spec.item, standing.as_deref());
+    let called = core.call_next(&spec.item, standing.as_deref(), called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
+        core.call_next(&spec.item, standing.as_deref(), called);
     }
     released
 }

@@ -75,9 +75,9 @@ pub enum Outcome {
 enum State {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add]` is out.
+    /// `[clock, add]` is out, or `[clock, add, read line]`.
     Adding { nonce: Nonce },
-    /// `[read]` is out, or `[clock, read]`, or `[read, read line]`.
+    /// `[read]` is out, or `[clock, read]`, or `[read, read line]`, or `[read, store line]`.
     Looking { along: Along },
     /// `[store line]` is out.
     Joining,
@@ -101,6 +101,8 @@ enum Along {
     Nothing,
     Clock,
     Line,
+    /// Nothing: it is written.
+    Joining,
 }
 
 /// The machine. See the module's head.
@@ -171,11 +173,13 @@ impl Acquire {
         self
     }
 
-    /// Who has released the lock says that this contender is the next, whatever it knows of the line.
-    pub fn called(&mut self) {
-        if let Some(standing) = &mut self.standing {
-            standing.called();
-        }
+    /// Who has released the lock says that this contender is the next, whatever it knows of the line. Returns how long it is
+    /// to wait before it heeds that. With `look_first` it reads before it stores all the same.
+    pub fn called(&mut self, now: Now, look_first: bool) -> Duration {
+        self.look_first = look_first;
+        self.standing
+            .as_mut()
+            .map_or(Duration::ZERO, |standing| standing.called(now))
     }
 
     /// What is known of the line, for the release or the next contender of this process.
@@ -199,16 +203,19 @@ impl Acquire {
         match (state, input) {
             (State::Ready, Input::Start) => self.start(now, fresh),
 
-            (State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {
-                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
-                Some(Reply::NotStored) => {
-                    self.failures = 0;
-                    self.lost_race(now)
+            (State::Adding { nonce }, Input::Answered(answered)) => {
+                self.read_line(&answered, 2);
+                match answered.reply(1) {
+                    Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
+                    Some(Reply::NotStored) => {
+                        self.failures = 0;
+                        self.lost_race(now)
+                    }
+                    Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
+                    // Any other reply to an add is no proof of anything.
+                    _ => self.unanswered_write(now, fresh, nonce, &answered),
                 }
-                Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
-                // Any other reply to an add is no proof of anything.
-                _ => self.unanswered_write(now, fresh, nonce, &answered),
-            },
+            }
 
             (State::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
@@ -220,7 +227,11 @@ impl Acquire {
             },
 
             (State::Looking { along }, Input::Answered(answered)) => {
-                let has_line = along == Along::Line && self.read_line(&answered);
+                let has_line = match along {
+                    Along::Nothing | Along::Clock => false,
+                    Along::Line => self.read_line(&answered, 1),
+                    Along::Joining => self.wrote_line(&answered, 1),
+                };
                 match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
                     (Some(Reply::Missing), _) => {
                         self.seen();
@@ -280,7 +291,12 @@ impl Acquire {
             }
 
             (State::Pausing { then_look }, Input::Woke) => {
-                if then_look {
+                // Whoever calls has deleted the item, which is as good as having read that it is gone.
+                let is_called = self
+                    .standing
+                    .as_ref()
+                    .is_some_and(|standing| standing.is_surely_called());
+                if then_look && (self.look_first || !is_called) {
                     self.look(now)
                 } else {
                     self.add(now, fresh)
@@ -295,15 +311,27 @@ impl Acquire {
 
     fn start(&mut self, now: Now, fresh: Nonce) -> Output<Outcome> {
         self.started.get_or_insert(now);
-        // Who remembers that others waited when this process released the lock does not go before them.
-        let stands_back = self.standing.as_ref().is_some_and(|standing| !standing.may_go_on(now));
-        if stands_back {
-            self.look_at_line(now)
-        } else if self.look_first {
+        if let Some(standing) = &mut self.standing {
+            standing.came_back(now);
+            // Who remembers that others waited when this process released the lock does not go before them.
+            if !standing.may_go_on(now) {
+                return self.stand_back(now);
+            }
+        }
+        if self.look_first {
             self.look(now)
         } else {
             self.add(now, fresh)
         }
+    }
+
+    fn stand_back(&mut self, now: Now) -> Output<Outcome> {
+        let has_place = self.standing.as_mut().is_some_and(|standing| standing.turn_is_over());
+        if has_place && !self.wait_is_over(now) {
+            // Nothing is to be learned before the others have had their turns.
+            return self.pause(now);
+        }
+        self.look_and_join(now)
     }
 
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
@@ -312,17 +340,20 @@ impl Acquire {
         let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        exchange(
-            smallvec![
-                Request::ReadClock,
-                Request::Add {
-                    item,
-                    record,
-                    ttl: ttl_of(self.spec.lease())
-                }
-            ],
-            None,
-        )
+        let mut batch: Batch = smallvec![
+            Request::ReadClock,
+            Request::Add {
+                item,
+                record,
+                ttl: ttl_of(self.spec.lease())
+            }
+        ];
+        if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
+            // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
+            let item = self.spec.item.clone();
+            batch.push(Request::ReadLine { item });
+        }
+        exchange(batch, None)
     }
 
     fn look(&mut self, now: Now) -> Output<Outcome> {
@@ -353,11 +384,33 @@ impl Acquire {
         )
     }
 
-    /// Takes note of who stands in line. Whether that was told.
-    fn read_line(&mut self, answered: &Answered) -> bool {
-        let Some(me) = self.me else { return false };
+    /// Stands back behind those who are known to wait: goes to the end of the line without reading it again, if nobody has
+    /// changed it since.
+    fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
+        let is_to_join = |standing: &&mut Box<Standing>| standing.has_others() && !standing.is_in_line();
+        let standing = self.standing.as_mut().filter(is_to_join);
+        let joining = standing.and_then(|standing| standing.join(&self.spec.item, self.spec.interval, now));
+        let Some((store, instance)) = joining else {
+            return self.look_at_line(now);
+        };
+        self.state = State::Looking { along: Along::Joining };
+        let item = self.spec.item.clone();
+        exchange(smallvec![Request::Read { item }, store], Some(instance))
+    }
+
+    /// Takes note of who stands in line, if the reply at `index` tells that. Whether it does.
+    fn read_line(&mut self, answered: &Answered, index: usize) -> bool {
+        let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
+            return false;
+        };
         let standing = self.standing.get_or_insert_with(|| Box::new(Standing::new(me)));
-        standing.read(answered.reply(1), answered.instance)
+        standing.read(Some(reply), answered.instance)
+    }
+
+    /// Takes note of the reply at `index` to what joins the line. Whether it has joined.
+    fn wrote_line(&mut self, answered: &Answered, index: usize) -> bool {
+        let reply = answered.reply(index);
+        self.standing.as_mut().is_some_and(|standing| standing.wrote(reply))
     }
 
     /// Nobody holds it. Whoever knows of others that were there before leaves it to them for a moment.
@@ -407,7 +460,7 @@ impl Acquire {
     /// Whatever came of it: without a place in line it waits as well, only not as fast.
     fn joined(&mut self, now: Now, answered: &Answered) -> Output<Outcome> {
         let reply = answered.reply(0);
-        let has_joined = self.standing.as_mut().is_some_and(|standing| standing.wrote(reply));
+        let has_joined = self.wrote_line(answered, 0);
         self.lost_places += 1;
         if reply.is_none() {
             self.unreachable(now, answered, |acquire| acquire.look(now))

@@ -5,6 +5,10 @@
 //! that knows of others in line does not take the lock although it is free, but stands in line itself, and *stands back* until
 //! the first has had its turn.
 //!
+//! Who can be *called* is told by who releases the lock, and then a hand-over takes little longer than taking the lock again. So
+//! among those nobody has the lock twice before the others have had it; and who comes back at once each time does not leave the
+//! line meanwhile, but has a *place kept* at its end. One write moves it there, beside the deletion that releases the lock.
+//!
 //! All that is a hint, and nobody holds anything because of it: the lock is taken by the same `add` as ever. Where the line
 //! is lost, or cannot be written, everyone polls as if there were none. Who is in line and does not come (it died, or the
 //! network is in between) is waited for a short *grace*, then passed; after a while it is taken out of the line by who
@@ -18,6 +22,7 @@ use crate::lease::Now;
 use crate::store::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
 
 use super::Pause;
+use super::calls::Calls;
 
 /// The first in line pauses for this fraction of the time since it saw the present holder, so that no hand-over takes more
 /// than this fraction of what the holder took.
@@ -53,8 +58,11 @@ const GRACE_FRACTION: u32 = 8;
 const INTERVALS_UNTIL_DEAD: u32 = 5;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. A hand-over to
-/// another process costs some ten times what it costs to take it again.
+/// another process costs some ten times what it costs to take it again, where the other is not called.
 const TURN: Duration = Duration::from_micros(500);
+
+/// Who comes back within this time after it has released the lock is expected to do so the next time, too.
+const SOON: Duration = Duration::from_millis(1);
 
 /// How long a forgotten line lives: of processes that have died, or all given up while the server could not be asked.
 const TTL: u32 = 300;
@@ -69,8 +77,14 @@ pub struct Standing {
     proof: Option<(Instance, Option<Cas>)>,
     /// An entry was written, and nothing is known of it.
     may_have_joined: bool,
-    /// Who has released the lock says that this process is the next.
-    is_called: bool,
+    /// When this process last released the lock.
+    released: Option<Duration>,
+    /// Whether it came back soon after that.
+    comes_back: bool,
+    /// It stands in line although it does not wait, because it is expected back.
+    is_place_kept: bool,
+    /// Whether who has released the lock says that this process is the next.
+    calls: Calls,
     /// Under which nonce the lock was last seen to be held, and since when its process is known to have it.
     holder: Option<(Nonce, Duration)>,
     /// For how long the last holder held it, as far as that was seen.
@@ -91,12 +105,26 @@ impl Standing {
             line: Line::default(),
             proof: None,
             may_have_joined: false,
-            is_called: false,
+            released: None,
+            comes_back: false,
+            is_place_kept: false,
+            calls: Calls::default(),
             holder: None,
             last_hold: Duration::ZERO,
             left_to: None,
             passed: None,
             turn_began: None,
+        }
+    }
+
+    /// A place is kept for it, which has just released the lock.
+    #[cfg(test)]
+    #[must_use]
+    pub fn place_kept(self, now: Now) -> Standing {
+        Standing {
+            released: Some(now.instant),
+            is_place_kept: true,
+            ..self
         }
     }
 
@@ -131,7 +159,38 @@ impl Standing {
 
     /// Whether there is an entry to be taken out when nobody in this process waits any more.
     pub fn is_to_leave(&self) -> bool {
-        self.may_have_joined || self.is_in_line()
+        self.may_have_joined || self.waits_in_line()
+    }
+
+    /// Whether it stands in line although nobody in this process waits. Who does not come back soon is to leave.
+    pub fn is_place_kept(&self) -> bool {
+        self.is_place_kept
+    }
+
+    /// Whether it was expected back by now.
+    pub fn is_overdue(&self, now: Now) -> bool {
+        !self.is_back_soon(now)
+    }
+
+    fn is_back_soon(&self, now: Now) -> bool {
+        let since = self.released.map(|released| now.instant.saturating_sub(released));
+        since.is_some_and(|since| since < SOON)
+    }
+
+    /// Somebody in this process asks for the lock.
+    pub(super) fn came_back(&mut self, now: Now) {
+        self.comes_back = self.is_back_soon(now);
+    }
+
+    /// Its turn is over, and it waits for the others'. Returns whether a place in line was kept for that.
+    pub(super) fn turn_is_over(&mut self) -> bool {
+        self.turn_began = None;
+        mem::take(&mut self.is_place_kept) && self.is_in_line()
+    }
+
+    /// Whether it stands in line, and waits.
+    pub(super) fn waits_in_line(&self) -> bool {
+        self.is_in_line() && !self.is_place_kept
     }
 
     /// Whether others are in line.
@@ -159,32 +218,44 @@ impl Standing {
         self.is_in_line() && self.ahead().next().is_none()
     }
 
-    /// Whoever has released the lock says that this process is the next.
-    pub(super) fn called(&mut self) {
-        self.is_called = true;
+    /// Whoever has released the lock says that this process is the next. Returns how long it is to wait before it heeds that.
+    pub(super) fn called(&mut self, now: Now) -> Duration {
+        self.calls.heard(now)
+    }
+
+    /// Whether it may believe without a look that the lock is free.
+    pub(super) fn is_surely_called(&self) -> bool {
+        self.calls.is_surely_called()
     }
 
     /// Whether the lock, which is free, is this process's to take, as far as that is known without reading the line again.
-    pub(super) fn is_its_turn(&mut self) -> bool {
-        mem::take(&mut self.is_called) || self.is_first()
+    pub(super) fn is_its_turn(&self) -> bool {
+        self.calls.is_called() || self.is_first()
     }
 
-    /// Whether it may take the lock although others wait: its turn has just begun.
+    /// Whether it may take the lock although others wait: its turn has just begun. Where the next can be called, a hand-over
+    /// costs little more than taking it again, and a turn is one grant.
     pub fn may_go_on(&self, now: Now) -> bool {
-        self.turn_began
-            .is_some_and(|began| now.instant.saturating_sub(began) < TURN)
+        let began = self.turn_began.filter(|_| !self.is_next_called());
+        began.is_some_and(|began| now.instant.saturating_sub(began) < TURN)
+    }
+
+    /// Whether the next hears, as far as is known, that it is his turn.
+    fn is_next_called(&self) -> bool {
+        self.calls.do_arrive() && self.to_call().is_some()
     }
 
     /// The lock was seen to be held under `nonce`. Returns whether that is another's turn.
     pub(super) fn saw_holder(&mut self, nonce: Nonce, now: Now) -> bool {
         self.left_to = None;
-        self.is_called = false;
         let is_same_turn = |(before, since): (Nonce, Duration)| {
             // A process that takes it again and again has one turn. Who looks seldom may see it in two of them.
             let may_be_same = now.instant.saturating_sub(since) < 2 * TURN;
             before == nonce || before.process() == nonce.process() && may_be_same
         };
-        if self.holder.is_some_and(is_same_turn) {
+        let is_same = self.holder.is_some_and(is_same_turn);
+        self.calls.saw_holder(is_same, now);
+        if is_same {
             return false;
         }
         self.holder_left(now);
@@ -228,9 +299,8 @@ impl Standing {
 
     /// The lock was granted to this process.
     pub(super) fn granted(&mut self, nonce: Nonce, now: Now) {
-        if !self.may_go_on(now) {
-            self.turn_began = Some(now.instant);
-        }
+        self.turn_began.get_or_insert(now.instant);
+        self.calls.granted(self.is_in_line());
         self.left_to = None;
         self.holder = Some((nonce, now.instant));
     }
@@ -238,6 +308,7 @@ impl Standing {
     /// This process has released the lock.
     pub(super) fn released(&mut self, now: Now) {
         self.holder_left(now);
+        self.released = Some(now.instant);
     }
 
     /// The window of the next pause of one who stands in line.
@@ -290,12 +361,26 @@ impl Standing {
         Some((store, instance))
     }
 
+    /// What this process does about its place as it releases the lock: it goes to the end of the line where it is expected back
+    /// before it is called, which saves it joining again, else it leaves. `None`: there is nothing to be done, or nothing known.
+    pub(super) fn give_way(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+        let mut line = self.without_me(interval, now);
+        let is_expected_back = self.comes_back && self.is_next_called();
+        if self.is_in_line() && is_expected_back && !line.0.is_empty() && self.cas().is_some() {
+            line.0.push(self.me);
+            self.is_place_kept = true;
+        }
+        self.change(item, line)
+    }
+
     /// What takes it out of the line again. `None`: there is nothing to be done, or nothing known.
     pub(super) fn leave(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let (instance, Some(cas)) = self.proof? else {
-            return None;
-        };
         let line = self.without_me(interval, now);
+        self.change(item, line)
+    }
+
+    fn change(&mut self, item: &ItemName, line: Line) -> Option<(Request, Instance)> {
+        let (instance, cas) = self.cas()?;
         if line == self.line {
             return None;
         }
@@ -308,6 +393,20 @@ impl Standing {
             Request::StoreLine { item, line, ttl, cas }
         };
         Some((request, instance))
+    }
+
+    /// Where there is a line to be changed, and its CAS there.
+    fn cas(&self) -> Option<(Instance, Cas)> {
+        let (instance, cas) = self.proof?;
+        Some((instance, cas?))
+    }
+
+    /// Takes note of a reply to what [gives way](Self::give_way). Where somebody else was quicker the entry is still there.
+    pub(super) fn gave_way(&mut self, reply: Option<&Reply>) {
+        if !self.wrote(reply) {
+            self.is_place_kept = false;
+            self.may_have_joined = true;
+        }
     }
 
     /// Takes note of a reply to what changes the line. Returns whether it was changed.

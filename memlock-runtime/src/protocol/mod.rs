@@ -9,9 +9,9 @@
 //!
 //! | machine | moves by | ends in |
 //! |---|---|---|
-//! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over | a [`Grant`], or why not |
+//! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over; in line, `read line` or `store line` along with them | a [`Grant`], or why not |
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline (of a *reservation*: a shorter lease in the item), `Lost`, or `Failed` (nothing learned; the old deadline stands) |
-//! | [`Release`] | `compare-and-delete`, and sometimes `read line` with it | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
+//! | [`Release`] | `compare-and-delete`, and sometimes `read line` or `store line` with it | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
 //! | [`Leave`] | `read line`, `compare-and-set line` | nothing that anyone depends on |
 //!
 //! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are
@@ -32,9 +32,11 @@
 //! * Who goes first among those who wait is told by another item, the [line](Standing). It is a hint: nothing is believed
 //!   because of it, and where it is lost or wrong it costs time and nothing else.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
-//!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds.
+//!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds. To be told by
+//!   who deletes it is as good, for one `add`: whoever can tell it so can read the server, and delete the item himself.
 
 mod acquire;
+mod calls;
 mod holding;
 mod leave;
 mod line;

@@ -8,12 +8,14 @@
 //!                           └── gone, another's ► Gone    ▲───────────────────────────┘
 //! ```
 
+use std::time::Duration;
+
 use smallvec::smallvec;
 
 use super::{Answered, Grant, Input, Output, RETRIES, Standing, lock_of};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::store::{Batch, Cas, Damage, Instance, Nonce, Reply, Request};
+use crate::store::{Batch, Call, Cas, Damage, Instance, Nonce, Reply, Request};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +31,7 @@ pub enum Released {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum State {
     Ready,
-    /// `[compare-and-delete]` is out.
+    /// `[compare-and-delete]` is out, or `[compare-and-delete, read line]`, or `[store line, compare-and-delete]`.
     Deleting,
     /// `[read]` is out.
     Reading,
@@ -44,8 +46,12 @@ pub struct Release {
     known: Option<(Instance, Cas)>,
     state: State,
     reads: u8,
-    /// Look who stands in line, along with the deletion.
+    /// Give way to the others in line, or look who stands there, along with the deletion.
     standing: Option<Box<Standing>>,
+    /// The longest pause of those who stand there: see [`Spec`](super::Spec).
+    interval: Duration,
+    /// Whether the line is written, and not read.
+    is_giving_way: bool,
 }
 
 impl Release {
@@ -67,13 +73,16 @@ impl Release {
             state: State::Ready,
             reads: 0,
             standing: None,
+            interval: Duration::ZERO,
+            is_giving_way: false,
         }
     }
 
-    /// A release that looks who stands in line.
+    /// A release that looks who stands in line, or leaves it.
     #[must_use]
-    pub fn looking(mut self, standing: Option<Box<Standing>>) -> Release {
+    pub fn looking(mut self, standing: Option<Box<Standing>>, interval: Duration) -> Release {
         self.standing = standing;
+        self.interval = interval;
         self
     }
 
@@ -82,32 +91,37 @@ impl Release {
         self.standing.take()
     }
 
+    /// Whom to call before the first exchange: by the time that he asks for the lock, it will have been deleted. Nobody, where
+    /// it is read first.
+    pub fn to_call(&self) -> Option<Call> {
+        let is_deleted_first = self.known.is_some();
+        let standing = self.standing.as_ref().filter(|_| is_deleted_first)?;
+        standing.is_in_line().then(|| standing.to_call()).flatten()
+    }
+
     /// Makes the next move.
     pub fn step(&mut self, now: Now, input: Input) -> Output<Released> {
         match (self.state, input) {
             (State::Ready, Input::Start) => match self.known {
-                Some((instance, cas)) => self.delete(instance, cas),
+                Some((instance, cas)) => self.delete(now, instance, cas),
                 None => self.read(),
             },
 
-            (State::Deleting, Input::Answered(answered)) => match answered.reply(0) {
-                Some(Reply::Deleted) => {
-                    if let Some(standing) = &mut self.standing {
-                        standing.read(answered.reply(1), answered.instance);
-                        standing.released(now);
-                    }
-                    self.end(Released::Released)
+            (State::Deleting, Input::Answered(answered)) => {
+                self.heard_of_line(now, &answered);
+                match answered.reply(usize::from(self.is_giving_way)) {
+                    Some(Reply::Deleted) => self.end(Released::Released),
+                    Some(Reply::Missing) => self.end(Released::Gone),
+                    Some(Reply::Exists) => self.read(),
+                    None if answered.damage() == Damage::OtherInstance => self.read(),
+                    _ => self.fail(&answered),
                 }
-                Some(Reply::Missing) => self.end(Released::Gone),
-                Some(Reply::Exists) => self.read(),
-                None if answered.damage() == Damage::OtherInstance => self.read(),
-                _ => self.fail(&answered),
-            },
+            }
 
             (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Released::Gone),
                 (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(&self.item, content) {
-                    Some(record) if record.nonce == self.nonce => self.delete(instance, *cas),
+                    Some(record) if record.nonce == self.nonce => self.delete(now, instance, *cas),
                     _ => self.end(Released::Gone),
                 },
                 _ => self.fail(&answered),
@@ -117,18 +131,38 @@ impl Release {
         }
     }
 
-    fn delete(&mut self, instance: Instance, cas: Cas) -> Output<Released> {
+    fn delete(&mut self, now: Now, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = State::Deleting;
         let item = self.item.clone();
         let mut batch: Batch = smallvec![Request::Delete { item, cas }];
-        if self.standing.is_some() {
-            let item = self.item.clone();
-            batch.push(Request::ReadLine { item });
+        if let Some(standing) = &mut self.standing {
+            // What was read when the lock was granted tells whom to call, and mostly holds still.
+            let giving_way = standing.give_way(&self.item, self.interval, now);
+            let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
+            self.is_giving_way = giving_way.is_some();
+            match giving_way {
+                // First, so that whoever adds the lock after its deletion reads the line without this process.
+                Some((store, _)) => batch.insert(0, store),
+                None => batch.push(Request::ReadLine {
+                    item: self.item.clone(),
+                }),
+            }
         }
         Output::Exchange {
             batch,
             only_on: Some(instance),
         }
+    }
+
+    /// Takes note of the reply that came with that to the deletion.
+    fn heard_of_line(&mut self, now: Now, answered: &Answered) {
+        let Some(standing) = &mut self.standing else { return };
+        if self.is_giving_way {
+            standing.gave_way(answered.reply(0));
+        } else {
+            standing.read(answered.reply(1), answered.instance);
+        }
+        standing.released(now);
     }
 
     fn read(&mut self) -> Output<Released> {

@@ -1,5 +1,6 @@
 //! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -8,7 +9,7 @@ use super::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Rel
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::memory::Items;
-use crate::store::{Batch, Content, Damage, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
+use crate::store::{Batch, Call, Content, Damage, Entry, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
 
 const START: u64 = 1_800_000_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -247,6 +248,63 @@ fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
     let before = world.stores();
     assert_eq!(world.run(&mut cautious, Input::Start, 50), None);
     assert_eq!(world.stores(), before, "on a server short of memory not even that");
+}
+
+/// A contender that waits in line, and can be called.
+fn in_line(world: &mut World) -> Acquire {
+    let me = Entry {
+        process: 7,
+        call: Some(Call {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            secret: 7,
+        }),
+    };
+    let mut waiter = Acquire::new(spec(), None, false).in_line(me, None);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    world.sent.clear();
+    waiter
+}
+
+#[test]
+fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
+    let mut world = World::new();
+    let first = world.granted();
+    let mut waiter = in_line(&mut world);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    assert_eq!(waiter.called(world.at(), false), Duration::ZERO);
+    let granted = world.run(&mut waiter, Input::Woke, 0);
+    assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
+    let [_, (batch, _)] = &world.sent[..] else {
+        panic!("{:?}", world.sent)
+    };
+    assert!(
+        matches!(
+            batch[..],
+            [Request::ReadClock, Request::Add { .. }, Request::ReadLine { .. }]
+        ),
+        "with the line, so that the release can leave it at once: {batch:?}"
+    );
+
+    let mut world = World::new();
+    world.granted();
+    let mut cautious = in_line(&mut world);
+    let before = world.stores();
+    assert_eq!(cautious.called(world.at(), true), Duration::ZERO);
+    assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
+    assert_eq!(world.stores(), before, "a store that is refused would free the lock");
+}
+
+#[test]
+fn who_is_called_in_vain_stores_once_and_then_only_looks() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = in_line(&mut world);
+    let before = world.stores();
+    for _ in 0..10 {
+        waiter.called(world.at(), false);
+        assert_eq!(world.run(&mut waiter, Input::Woke, 0), None);
+    }
+    assert_eq!(world.stores() - before, 1);
 }
 
 #[test]

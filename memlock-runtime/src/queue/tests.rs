@@ -232,9 +232,9 @@ fn handed(turn: &mut Turn) -> Grant {
     }
 }
 
-/// Remembers what it is given to release, and how many lines it is to leave.
+/// Remembers what it is given to release, how many lines it is to leave, and how many places to mind.
 #[derive(Debug, Default)]
-struct Found(Mutex<Vec<Grant>>, AtomicUsize);
+struct Found(Mutex<Vec<Grant>>, AtomicUsize, AtomicUsize);
 
 impl Orphanage for Found {
     fn release_orphan(self: Arc<Self>, _: &ItemName, grant: &Grant) {
@@ -243,6 +243,10 @@ impl Orphanage for Found {
 
     fn leave_line(self: Arc<Self>, _: &ItemName, _: Box<Standing>) {
         self.1.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mind_place(self: Arc<Self>, _: &ItemName) {
+        self.2.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -555,6 +559,33 @@ fn a_place_in_line_goes_on_to_the_next_in_this_process_and_is_left_by_the_last()
     assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_to_leave()));
     drop(turn);
     assert_eq!(found.1.load(Ordering::SeqCst), 1);
+    assert!(head(&queues).standing.is_none());
+}
+
+#[test]
+fn a_place_is_kept_for_who_is_expected_back_and_left_by_who_does_not_come() {
+    let queues = Queues::new();
+    let found = Found::by(&queues);
+    let start = Duration::from_secs(1);
+    let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(at);
+    for _ in 0..3 {
+        let mut turn = head(&queues);
+        turn.standing = Some(Box::new(in_line().place_kept(at(start))));
+        drop(turn);
+    }
+    assert_eq!(found.1.load(Ordering::SeqCst), 0, "it stays");
+    assert_eq!(found.2.load(Ordering::SeqCst), 1, "somebody sees to it, once for all");
+    assert!(queues.overdue(&item(), soon).is_err(), "it may come yet");
+    let turn = head(&queues);
+    assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_place_kept()));
+    assert!(
+        queues.overdue(&item(), late).is_ok_and(|overdue| overdue.is_none()),
+        "it came"
+    );
+    drop(turn);
+    assert_eq!(found.2.load(Ordering::SeqCst), 2, "minded anew");
+    let overdue = queues.overdue(&item(), late).expect("it did not come back");
+    assert!(overdue.is_some_and(|standing| standing.is_in_line()));
     assert!(head(&queues).standing.is_none());
 }
 

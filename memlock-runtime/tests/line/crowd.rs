@@ -19,6 +19,9 @@ const EXCHANGE: Duration = Duration::from_micros(30);
 /// What a datagram takes, and waking up because of it.
 const CALL: Duration = Duration::from_micros(50);
 
+/// After how long a process is taken out of the line that was expected back.
+const PLACE_KEPT: Duration = Duration::from_millis(5);
+
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What one process does.
@@ -30,6 +33,8 @@ pub(crate) struct Habit {
     pub(crate) body: Duration,
     /// What it does between releasing the lock and asking again; `None`: it does not come back.
     pub(crate) rest: Option<Duration>,
+    /// From when on it does not come back.
+    pub(crate) ends: Duration,
     /// When it is killed, wherever it is.
     pub(crate) dies: Duration,
     /// From when to when it does not run.
@@ -45,6 +50,7 @@ impl Habit {
             begins: Duration::ZERO,
             body,
             rest: Some(Duration::ZERO),
+            ends: Duration::MAX,
             dies: Duration::MAX,
             stopped: (Duration::ZERO, Duration::ZERO),
             is_called: false,
@@ -81,6 +87,10 @@ struct Process {
     entered: Duration,
     /// The event that ends its pause.
     pause: Option<usize>,
+    /// Whom it has called about its release.
+    called: Option<Call>,
+    /// Whether it was called, and has not heeded that.
+    was_called: bool,
 }
 
 /// How that process is called. Nothing is sent anywhere.
@@ -94,8 +104,12 @@ fn call(who: usize) -> Call {
 enum Event {
     Input(Input),
     Exchange(Batch),
+    /// A datagram has come, and ended a pause.
+    Called,
     Release,
     Ask,
+    /// It may not have come back to the place that was kept for it.
+    MayBeOverdue,
 }
 
 pub(crate) struct Crowd {
@@ -146,6 +160,8 @@ impl Crowd {
                 asked: Duration::ZERO,
                 entered: Duration::ZERO,
                 pause: None,
+                called: None,
+                was_called: false,
             });
             crowd.after(habit.begins, who, Event::Ask);
         }
@@ -221,8 +237,16 @@ impl Crowd {
     fn handle(&mut self, who: usize, event: Event) {
         match event {
             Event::Ask => self.ask(who),
+            Event::MayBeOverdue => self.leave_if_overdue(who),
             Event::Release => self.release(who),
             Event::Input(input) => self.step(who, input),
+            Event::Called => {
+                let now = self.at();
+                if let Doing::Acquiring(machine) = &mut self.processes[who].doing {
+                    let length = machine.called(now, false);
+                    self.after(length, who, Event::Input(Input::Woke));
+                }
+            }
             Event::Exchange(batch) => {
                 let (sent, second) = (self.at(), self.second());
                 let replies: Replies = batch.iter().map(|request| self.items.apply(second, request)).collect();
@@ -286,8 +310,12 @@ impl Crowd {
                 .take()
                 .or_else(|| Some(Box::new(Standing::new(process.me))));
         }
-        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(looking);
+        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(looking, INTERVAL);
+        process.called = None;
+        process.was_called = false;
+        let to_call = machine.to_call();
         process.doing = Doing::Releasing(Box::new(machine));
+        self.call_next(who, to_call);
         self.step(who, Input::Start);
     }
 
@@ -322,6 +350,7 @@ impl Crowd {
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
                     let standing = machine.into_standing();
+                    self.call_next(who, standing.to_call());
                     self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
                     self.rest(who);
                 }
@@ -337,6 +366,9 @@ impl Crowd {
     fn go_on<T: std::fmt::Debug>(&mut self, who: usize, output: Output<T>) {
         match output {
             Output::Exchange { batch, .. } => self.after(EXCHANGE / 2, who, Event::Exchange(batch)),
+            Output::Pause(_) if std::mem::take(&mut self.processes[who].was_called) => {
+                self.after(Duration::ZERO, who, Event::Called);
+            }
             Output::Pause(pause) => {
                 let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
                 self.processes[who].pause = Some(self.events.len());
@@ -347,9 +379,7 @@ impl Crowd {
     }
 
     fn released(&mut self, who: usize, standing: Option<Box<Standing>>) {
-        if let Some(next) = standing.as_ref().and_then(|standing| standing.to_call()) {
-            self.call(usize::try_from(next.secret).expect("one of these"));
-        }
+        self.call_next(who, standing.as_ref().and_then(|standing| standing.to_call()));
         match standing {
             Some(standing) if standing.is_to_leave() => {
                 let leave = Leave::new(self.item.clone(), INTERVAL, standing);
@@ -364,22 +394,52 @@ impl Crowd {
         }
     }
 
-    /// Tells one that waits that the lock is free. Who does not wait just now has no use for it.
-    fn call(&mut self, who: usize) {
+    /// Unless that one has been called.
+    fn call_next(&mut self, who: usize, next: Option<Call>) {
+        let called = &mut self.processes[who].called;
+        if let Some(next) = next.filter(|next| Some(*next) != *called) {
+            *called = Some(next);
+            self.call(usize::try_from(next.secret).expect("one of these"));
+        }
+    }
+
+    fn leave_if_overdue(&mut self, who: usize) {
+        let now = self.at();
         let process = &mut self.processes[who];
-        let (Some(pause), Doing::Acquiring(machine)) = (process.pause, &mut process.doing) else {
-            return;
-        };
-        if self.are_calls_lost || self.events[pause].take().is_none() {
+        if !matches!(process.doing, Doing::Nothing) {
             return;
         }
-        machine.called();
-        self.after(CALL, who, Event::Input(Input::Woke));
+        let is_overdue = |standing: &mut Box<Standing>| standing.is_place_kept() && standing.is_overdue(now);
+        if let Some(standing) = process.standing.take_if(is_overdue) {
+            let leave = Leave::new(self.item.clone(), INTERVAL, standing);
+            process.doing = Doing::Leaving(Box::new(leave));
+            self.step(who, Input::Start);
+        }
+    }
+
+    /// Tells one that waits, or is about to, that the lock is free.
+    pub(crate) fn call(&mut self, who: usize) {
+        let process = &mut self.processes[who];
+        if self.are_calls_lost {
+            return;
+        }
+        if process.pause.is_some_and(|pause| self.events[pause].take().is_some()) {
+            self.after(CALL, who, Event::Called);
+        } else {
+            process.was_called = true;
+        }
     }
 
     fn rest(&mut self, who: usize) {
-        if let Some(rest) = self.processes[who].habit.rest {
-            self.after(rest, who, Event::Ask);
+        let process = &self.processes[who];
+        let is_place_kept = process
+            .standing
+            .as_ref()
+            .is_some_and(|standing| standing.is_place_kept());
+        match process.habit.rest.filter(|_| self.now < process.habit.ends) {
+            Some(rest) => self.after(rest, who, Event::Ask),
+            None if is_place_kept => self.after(PLACE_KEPT, who, Event::MayBeOverdue),
+            None => {}
         }
     }
 }

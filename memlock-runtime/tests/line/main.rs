@@ -97,14 +97,14 @@ fn whoever_waits_for_a_long_time_costs_little() {
 #[test]
 fn the_dead_who_stand_in_line_cost_a_moment_and_are_taken_out() {
     let dying = Habit {
-        dies: 2 * SECOND + 7 * MS,
+        dies: 2 * SECOND + 12 * MS,
         ..Habit::busy(5 * MS)
     };
     let mut crowd = Crowd::new(&[Habit::busy(5 * MS), Habit::busy(5 * MS), Habit::busy(5 * MS), dying]);
     crowd.run_until(2 * SECOND);
-    // It is to die in line, and not while it holds the lock.
-    crowd.run_until(2 * SECOND + 8 * MS);
-    assert!(crowd.line().contains(&3), "{:?}", crowd.line());
+    // It is to die in line, and not while it holds the lock: who does stands there, too, and is the first.
+    crowd.run_until(2 * SECOND + 13 * MS);
+    assert!(crowd.line()[1..].contains(&3), "{:?}", crowd.line());
     crowd.run_until(5 * SECOND);
     assert!(!crowd.line().contains(&3), "{:?}", crowd.line());
     let longest = longest_wait(&crowd.visits, 2 * SECOND);
@@ -184,6 +184,84 @@ fn who_is_called_is_in_at_once_and_looks_less() {
     assert!(efficiency > 0.96, "the lock was held {efficiency:.3} of the time");
     let each = crowd.commands.len() / crowd.visits.len();
     assert!(each < 25, "{each} commands for each turn");
+}
+
+/// Comes back at once, for ever, and can be called.
+fn called(body: Duration) -> Habit {
+    Habit {
+        is_called: true,
+        ..Habit::busy(body)
+    }
+}
+
+#[test]
+fn those_who_are_called_hand_over_short_sections_each_time() {
+    let mut crowd = Crowd::new(&[called(Duration::ZERO); 4]);
+    crowd.run_until(2 * SECOND);
+    let visits = || crowd.visits.iter().filter(|visit| visit.entered >= SECOND);
+    let handovers = visits()
+        .zip(visits().skip(1))
+        .filter(|(one, next)| one.who != next.who)
+        .count();
+    // A call takes 50 µs, and an `add` 30: the release, which takes another 30, is under way meanwhile.
+    assert!(handovers > 10_000, "{handovers} hand-overs a second");
+    let shares = crowd.shares(SECOND);
+    assert!(jain(&shares) > 0.999, "{shares:?}");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(longest < MS, "somebody waited {longest:?}");
+    // Clock, add, line; line, delete; and some looks.
+    let ten = 10 * crowd.commands.len() / crowd.visits.len();
+    assert!(ten < 55, "{ten} commands for each ten turns");
+}
+
+#[test]
+fn short_sections_are_not_slowed_down_by_calls_that_are_lost() {
+    let mut crowd = Crowd::new(&[called(Duration::ZERO); 4]);
+    crowd.are_calls_lost = true;
+    crowd.run_until(2 * SECOND);
+    let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
+    assert!(visits > 5_000, "{visits} a second, where one alone has 16 000");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(longest < 20 * MS, "somebody waited {longest:?}");
+}
+
+#[test]
+fn who_is_expected_back_and_does_not_come_leaves_the_line() {
+    let leaves = Habit {
+        ends: SECOND,
+        ..called(Duration::ZERO)
+    };
+    let mut crowd = Crowd::new(&[called(Duration::ZERO), called(Duration::ZERO), leaves, leaves]);
+    crowd.run_until(SECOND + 30 * MS);
+    let line = crowd.line();
+    assert!(line.iter().all(|who| *who < 2), "{line:?}");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(longest < 15 * MS, "somebody waited {longest:?}");
+    let mut crowd = Crowd::new(&[leaves; 2]);
+    crowd.run_until(SECOND + 30 * MS);
+    assert_eq!(crowd.line(), [], "nobody is left there");
+}
+
+#[test]
+fn calls_in_vain_are_heeded_now_and_then() {
+    let holder = Habit {
+        rest: None,
+        ..Habit::busy(60 * SECOND)
+    };
+    let waiter = Habit {
+        begins: MS,
+        ..called(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[holder, waiter]);
+    crowd.run_until(SECOND);
+    let before = crowd.commands.len();
+    for tenth in 1..=10_000 {
+        crowd.call(1);
+        crowd.run_until(SECOND + tenth * MS / 10);
+    }
+    // A look each millisecond.
+    let caused = crowd.commands.len() - before;
+    assert!((500..=1_000).contains(&caused), "{caused} commands in a second");
 }
 
 #[test]

@@ -132,6 +132,7 @@ const ACQUIRE: &str = "protocol/acquire.rs";
 const RENEW: &str = "protocol/renew.rs";
 const RELEASE: &str = "protocol/release.rs";
 const LINE: &str = "protocol/line.rs";
+const CALLS: &str = "protocol/calls.rs";
 const HOLDING: &str = "protocol/holding.rs";
 const TURNS: &str = "protocol/turns.rs";
 const WATCH_RS: &str = "protocol/watch.rs";
@@ -188,26 +189,30 @@ let answered = &Answered { sent: now, ..answered.clone() };
             Edit {
                 file: ACQUIRE,
                 from: "\
-                Request::ReadClock,
-                Request::Add {
-                    item,
-                    record,
-                    ttl: ttl_of(self.spec.lease())
-                }
+            Request::ReadClock,
+            Request::Add {
+                item,
+                record,
+                ttl: ttl_of(self.spec.lease())
+            }
 ",
                 to: "\
-                Request::Add {
-                    item,
-                    record,
-                    ttl: ttl_of(self.spec.lease())
-                },
-                Request::ReadClock
+            Request::Add {
+                item,
+                record,
+                ttl: ttl_of(self.spec.lease())
+            },
+            Request::ReadClock
 ",
             },
             Edit {
                 file: ACQUIRE,
-                from: "(State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(1) {",
-                to: "(State::Adding { nonce }, Input::Answered(answered)) => match answered.reply(0) {",
+                from: "\
+                self.read_line(&answered, 2);
+                match answered.reply(1) {",
+                to: "\
+                self.read_line(&answered, 2);
+                match answered.reply(0) {",
             },
             Edit {
                 file: "protocol/mod.rs",
@@ -321,8 +326,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a release that has read the item deletes it, whoever's it is",
         edits: &[Edit {
             file: RELEASE,
-            from: "Some(record) if record.nonce == self.nonce => self.delete(instance, *cas),",
-            to: "Some(_) => self.delete(instance, *cas),",
+            from: "Some(record) if record.nonce == self.nonce => self.delete(now, instance, *cas),",
+            to: "Some(_) => self.delete(now, instance, *cas),",
         }],
         suites: &[PROTOCOL, MODEL_WATCHED],
     },
@@ -1619,10 +1624,162 @@ let found = self
         fault: "who is called looks, and finds that it does not know of itself as the first in line",
         edits: &[Edit {
             file: LINE,
-            from: "mem::take(&mut self.is_called) || self.is_first()",
-            to: "mem::take(&mut self.is_called) && self.is_first()",
+            from: "self.calls.is_called() || self.is_first()",
+            to: "self.calls.is_called() && self.is_first()",
         }],
         suites: &[line("who_is_called")],
+    },
+    Mutant {
+        name: "looks-although-called",
+        breaks: "performance",
+        fault: "who is called reads that the lock is free before it adds",
+        edits: &[Edit {
+            file: CALLS,
+            from: "self.is_called && self.in_vain.is_none()",
+            to: "false",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "adds-whoever-calls",
+        breaks: "S1",
+        fault: "who is called in vain stores blindly each time, where a store that is refused deletes the lock",
+        edits: &[Edit {
+            file: CALLS,
+            from: "self.is_called && self.in_vain.is_none()",
+            to: "self.is_called",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "adds-although-short-of-memory",
+        breaks: "S1",
+        fault: "who is called stores blindly on a server that refuses stores, and deletes the lock under each",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if then_look && (self.look_first || !is_called) {",
+            to: "if then_look && !is_called {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "heeds-each-call",
+        breaks: "L6",
+        fault: "a stranger who can read the line makes a waiter look as often as he likes",
+        edits: &[Edit {
+            file: CALLS,
+            from: "const LEAST_DISTANCE: Duration = Duration::from_millis(1);",
+            to: "const LEAST_DISTANCE: Duration = Duration::ZERO;",
+        }],
+        suites: &[line("calls_in_vain")],
+    },
+    Mutant {
+        name: "counts-on-lost-calls",
+        breaks: "performance",
+        fault: "where no call arrives a process hands the lock over each time all the same, and the next polls for it",
+        edits: &[Edit {
+            file: CALLS,
+            from: "const MOST_UNCALLED_TURNS: u8 = 4;",
+            to: "const MOST_UNCALLED_TURNS: u8 = u8::MAX;",
+        }],
+        suites: &[line("short_sections_are_not_slowed_down_by_calls")],
+    },
+    Mutant {
+        name: "goes-on-although-others-are-called",
+        breaks: "performance",
+        fault: "a process takes the lock again and again although others could have it at once",
+        edits: &[Edit {
+            file: LINE,
+            from: "self.turn_began.filter(|_| !self.is_next_called())",
+            to: "self.turn_began",
+        }],
+        suites: &[line("those_who_are_called")],
+    },
+    Mutant {
+        name: "turn-without-end",
+        breaks: "L6",
+        fault: "a turn that is over between asking and being granted begins anew",
+        edits: &[Edit {
+            file: LINE,
+            from: "self.turn_began.get_or_insert(now.instant);",
+            to: "\
+if !self.may_go_on(now) {
+            self.turn_began = Some(now.instant);
+        }",
+        }],
+        suites: &[line("sixteen_contenders")],
+    },
+    Mutant {
+        name: "called-late",
+        breaks: "performance",
+        fault: "the next is called only when the release has been answered",
+        edits: &[Edit {
+            file: RELEASE,
+            from: "let is_deleted_first = self.known.is_some();",
+            to: "let is_deleted_first = false;",
+        }],
+        suites: &[line("those_who_are_called")],
+    },
+    Mutant {
+        name: "place-given-up-each-time",
+        breaks: "performance",
+        fault: "who comes back at once each time leaves the line each time, and joins it again",
+        edits: &[Edit {
+            file: LINE,
+            from: "let is_expected_back = self.comes_back && self.is_next_called();",
+            to: "let is_expected_back = false;",
+        }],
+        suites: &[line("those_who_are_called")],
+    },
+    Mutant {
+        name: "place-kept-for-ever",
+        breaks: "L5",
+        fault: "who was expected back and does not come stays in line, and the others wait for it at each hand-over",
+        edits: &[Edit {
+            file: LINE,
+            from: "        !self.is_back_soon(now)
+    }",
+            to: "        self.is_back_soon(now) && false
+    }",
+        }],
+        suites: &[line("who_is_expected_back"), unit("queue::")],
+    },
+    Mutant {
+        name: "places-minded-one-by-one",
+        breaks: "performance",
+        fault: "each release that keeps a place sends for somebody to mind it",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());",
+            to: "\
+shard.minded.insert(slot.clone());
+            is_to_be_minded = is_place_kept;",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "call-of-the-last-turn",
+        breaks: "L6",
+        fault: "who comes back heeds the call for the turn that it has had",
+        edits: &[Edit {
+            file: "doorbell.rs",
+            from: "        self.waiters().missed.take_if(|missed| missed == item.as_str());
+    }",
+            to: "        self.waiters().missed.take_if(|_| item.as_str().is_empty());
+    }",
+        }],
+        suites: &[unit("doorbell::")],
+    },
+    Mutant {
+        name: "line-not-read-with-the-add",
+        breaks: "performance",
+        fault: "who has its turn does not know the line that it is to leave, and leaves it with more exchanges",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {",
+            to: "if false {",
+        }],
+        suites: &[line("those_who_are_called")],
     },
     Mutant {
         name: "who-is-called-sleeps-through",
