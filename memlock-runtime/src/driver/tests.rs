@@ -1,6 +1,8 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
-use std::future::Future as _;
+mod abandoned;
+
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -65,6 +65,16 @@ const fn zlock(filter: &'static str) -> Suite {
     }
 }
 
+/// Locked async functions as tasks.
+const fn tasks(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock",
+        folder: ".",
+        target: &["--test", "tasks"],
+        filter,
+    }
+}
+
 /// Processes in line for one lock.
 const fn line(filter: &'static str) -> Suite {
     Suite {
@@ -748,6 +758,50 @@ let answered = &Answered { sent: now, ..answered.clone() };
         suites: &[DRIVER],
     },
     Mutant {
+        name: "abandoned-write-not-settled",
+        breaks: "L3",
+        fault: "nobody cleans up after an acquisition that was dropped under way",
+        edits: &[Edit {
+            file: "driver/tasks.rs",
+            from: "                        agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));",
+            to: "                        drop((nonce, pending));",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "abandoned-release-forgotten",
+        breaks: "L3",
+        fault: "a release that was dropped under way does not go on",
+        edits: &[Edit {
+            file: "driver/tasks.rs",
+            from: "        grant: Some(grant),",
+            to: "        grant: None,",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "task-keeps-the-frame",
+        breaks: "S1",
+        fault: "what a thread polls next is taken for the body that it has polled",
+        edits: &[Edit {
+            file: "current.rs",
+            from: "            drop(CURRENT.try_with(|current| current.replace(before)));",
+            to: "            drop(before);",
+        }],
+        suites: &[tasks("identity::")],
+    },
+    Mutant {
+        name: "every-task-is-the-holder",
+        breaks: "S1",
+        fault: "a task that is polled inside of a synchronous body is taken for its holder",
+        edits: &[Edit {
+            file: "current.rs",
+            from: "(current.task == task::try_id()).then(",
+            to: "(current.task == current.task).then(",
+        }],
+        suites: &[tasks("identity::")],
+    },
+    Mutant {
         name: "failed-settling-forgotten",
         breaks: "L3",
         fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
@@ -1085,6 +1139,18 @@ both must be kept.
         fault: "who stood in line counts its lease from when it joined, and takes the server for one whose clock lags",
         edits: &[Edit {
             file: "driver/blocking.rs",
+            from: "            now = core.now();
+            turn",
+            to: "            turn",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "request-of-a-task-dated-by-the-call",
+        breaks: "L1",
+        fault: "the same for a task",
+        edits: &[Edit {
+            file: "driver/tasks.rs",
             from: "            now = core.now();
             turn",
             to: "            turn",
