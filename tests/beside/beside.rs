@@ -1,10 +1,13 @@
-//! `#[serial]` above and below ours, in a crate to which memlock is `locking`, of the edition between those that
+//! `#[serial]`, `#[rstest]` and `#[cached]` above and below ours, in a crate to which memlock is `locking`, of the edition between those that
 //! `tests/attributes` is compiled as.
 #![deny(warnings, clippy::all, clippy::pedantic)]
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use cached::macros::cached;
 use locking::{Locks, lock, rlock, zlock};
+use rstest::{fixture, rstest};
 use serial_test::serial;
 
 static LOCKS: LazyLock<Locks> = LazyLock::new(|| Locks::builder().servers("memory:").build().expect("good settings"));
@@ -33,6 +36,65 @@ fn serial_above() {
 fn serial_below() -> Result<(), locking::Error> {
     assert_eq!(held(), ["k"]);
     Ok(())
+}
+
+#[fixture]
+fn shelf() -> Shelf {
+    Shelf { name: "a".to_owned() }
+}
+
+#[lock("{key}/{number}", locks = &LOCKS, crate = locking)]
+#[rstest]
+#[case("k", 1)]
+#[case("l", 2)]
+fn rstest_below(mut shelf: Shelf, #[case] key: &str, #[case] number: u8) {
+    assert_eq!(held(), [format!("{key}/{number}")]);
+    shelf.name().expect("another lock").push('b');
+    assert_eq!(shelf.name, "ab");
+}
+
+#[lock("{number}", locks = &LOCKS, crate = locking)]
+#[rstest]
+#[case(3)]
+#[tokio::test]
+async fn rstest_below_in_a_task(#[case] number: u8) -> Result<(), locking::Error> {
+    assert_eq!(held(), [number.to_string()]);
+    Ok(())
+}
+
+/// What is left to attributes below it are the cases, which have no arguments.
+#[rstest]
+#[case("k")]
+#[case("l")]
+#[lock("all cases", locks = &LOCKS, crate = locking)]
+fn rstest_above(#[case] key: &str) {
+    assert_eq!((key.len(), held()), (1, vec!["all%20cases".to_owned()]));
+}
+
+static COMPUTED: AtomicU32 = AtomicU32::new(0);
+
+/// What is in the cache needs no lock.
+#[cached]
+#[lock("{number}", locks = &LOCKS, crate = locking)]
+fn cached_above(number: u32) -> (u32, Vec<String>) {
+    (number + COMPUTED.fetch_add(1, Ordering::Relaxed), held())
+}
+
+/// Nobody looks into the cache without the lock.
+#[lock("{number}", locks = &LOCKS, crate = locking)]
+#[cached]
+fn cached_below(number: u32) -> (u32, Vec<String>) {
+    (number + COMPUTED.fetch_add(1, Ordering::Relaxed), held())
+}
+
+#[test]
+fn cached_above_and_below() {
+    for cached in [cached_above, cached_below] {
+        let first = cached(7);
+        assert_eq!(first.1, ["7"]);
+        assert_eq!(cached(7), first, "it was computed again");
+        assert_ne!(cached(8), first);
+    }
 }
 
 struct Shelf {
