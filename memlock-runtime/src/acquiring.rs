@@ -77,7 +77,7 @@ impl Locks {
         let mut acquired =
             Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
         for item in items {
-            let hold = blocking::acquire(self.core(), &asked.spec(item), &asked.began, &acquired.holds)?;
+            let hold = blocking::acquire(self.core(), asked.spec(item), &asked.began, &acquired.holds)?;
             // The first ones have aged while this one was waited for.
             let kept = acquired
                 .holds
@@ -93,7 +93,7 @@ impl Locks {
     async fn acquire_once_async(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
         let mut acquired = Acquired::new(|holds| Lease::new(holds).iter().for_each(Lease::release_in_background));
         for item in items {
-            let hold = tasks::acquire(self.core(), &asked.spec(item), &asked.began, &acquired.holds).await?;
+            let hold = tasks::acquire(self.core(), asked.spec(item), &asked.began, &acquired.holds).await?;
             acquired.holds.push(hold);
             if let [aged @ .., _] = acquired.holds.as_slice() {
                 for hold in aged {

@@ -91,6 +91,13 @@ impl Frame {
         }
     }
 
+    fn take_lease(&mut self) -> Option<Lease> {
+        match &mut self.running {
+            Running::Function { lease, .. } => lease.take(),
+            Running::Transaction(_) => None,
+        }
+    }
+
     /// The error of a body whose lease did not last.
     pub(crate) fn lost(&self) -> Option<Error> {
         self.lease().and_then(|lease| lease.check().err())
@@ -123,6 +130,26 @@ pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
+impl Entered {
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The body is done: puts the frame before back, and gives what it ran under.
+    pub(crate) fn leave(&mut self) -> Option<Lease> {
+        self.put_back();
+        match Arc::get_mut(&mut self.frame) {
+            Some(frame) => frame.take_lease(),
+            // Somebody has kept the call tree.
+            None => self.frame.lease().cloned(),
+        }
+    }
+
+    fn put_back(&mut self) {
         let before = Current {
             frame: self.before.frame.take(),
             task: self.before.task,
@@ -138,12 +165,6 @@ impl Drop for Entered {
             is_current.then(|| std::mem::replace(&mut *current, before))
         });
         drop(replaced);
-    }
-}
-
-impl Entered {
-    pub(crate) fn frame(&self) -> &Frame {
-        &self.frame
     }
 }
 

@@ -116,9 +116,15 @@ impl Lease {
         agent::begin(self.holds[0].core(), async move { lease.reserve(length, owner).await });
     }
 
-    pub(crate) fn release(&self) {
+    pub(crate) fn release(&mut self) {
         // The last one first, as guards on a stack would.
-        self.holds.iter().rev().for_each(|hold| hold.release());
+        for hold in self.holds.iter_mut().rev() {
+            // Nearly always nobody else has it, and there is nobody to be kept out meanwhile.
+            match Arc::get_mut(hold) {
+                Some(hold) => hold.release_alone(),
+                None => hold.release(),
+            }
+        }
     }
 
     /// Releases without blocking the thread. What a dropped future leaves undone is to be given to

@@ -54,7 +54,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if self.owns
-            && let Some(lease) = self.entered.frame().lease()
+            && let Some(mut lease) = self.entered.leave()
         {
             lease.release();
         }

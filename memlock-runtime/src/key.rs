@@ -13,6 +13,8 @@ use std::sync::Arc;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::SmallVec;
 
+use crate::digits::Decimal;
+
 /// Bytes of key text that need no allocation: enough for two UUIDs or a long path segment.
 const INLINE_KEY_BYTES: usize = 80;
 
@@ -59,6 +61,11 @@ impl KeyText {
             }
             self.bytes.push(byte);
         }
+    }
+
+    /// Appends a number, in which nothing is ever escaped.
+    fn push_number(&mut self, number: u64) {
+        self.bytes.extend_from_slice(Decimal::of(number).as_bytes());
     }
 
     /// Appends one part of several; `write` writes the part.
@@ -223,7 +230,23 @@ macro_rules! keys_by_display {
         }
     )*};
 }
-keys_by_display!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize bool char);
+keys_by_display!(bool char);
+
+macro_rules! keys_by_digits {
+    ($($type:ty)*) => {$(
+        impl IntoKey for $type {
+            fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
+                match u64::try_from(*self) {
+                    Ok(number) => key.push_number(number),
+                    // Below zero, or very large.
+                    Err(_) => format_args!("{self}").write_key(key)?,
+                }
+                Ok(())
+            }
+        }
+    )*};
+}
+keys_by_digits!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 
 macro_rules! keys_by_reference {
     ($([$($generics:tt)*] $type:ty;)*) => {$(

@@ -88,9 +88,9 @@ impl Deadline {
         let margin = TTL_GRAIN + TICK_DELAY + ttl / DRIFT;
         let mut length = lease.min(ttl.saturating_sub(margin));
         if let (Some(second), Some(best)) = (server_second, best) {
-            // Nanoseconds as i128: server seconds and process instants have different origins.
-            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl) - best.ahead;
-            let left = expiry_seen_from_here - nanos(margin) - nanos(sent.instant);
+            // Signed, since server seconds and process instants have different origins.
+            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl).saturating_sub(best.ahead);
+            let left = expiry_seen_from_here.saturating_sub(nanos(margin) + nanos(sent.instant));
             length = length.min(duration(left));
         }
         Deadline { sent, length }
@@ -164,18 +164,18 @@ pub struct Reading {
     /// The server's second less the instant at which it was *asked* for, in nanoseconds: the furthest that the server's
     /// clock can have been ahead of the process's, but for the two seconds of [`TTL_GRAIN`], if it did not lag then. A
     /// clock that lags makes it smaller, so the largest of several is nearest to the truth.
-    ahead: i128,
-    /// When it was received.
-    received: Duration,
+    ahead: i64,
+    /// When it was received, in nanoseconds on the monotonic clock.
+    received: i64,
 }
 
 impl Reading {
-    fn aged(self, now: Duration) -> Reading {
+    fn aged(self, now: i64) -> Reading {
         // The server's clock may run slower than ours: without this, drift alone would look like a lagging server, and
         // an old reading would end up refusing every short lease. The TTL's reserve covers the opposite drift.
-        let drift = now.saturating_sub(self.received) / DRIFT;
+        let drift = (now - self.received).max(0) / i64::from(DRIFT);
         Reading {
-            ahead: self.ahead - nanos(drift),
+            ahead: self.ahead.saturating_sub(drift),
             received: now,
         }
     }
@@ -211,34 +211,35 @@ impl ServerClock {
         }
         let reading = Reading {
             ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),
-            received: now,
+            received: nanos(now),
         };
-        self.current = better(self.current, Some(reading), now);
+        self.current = better(self.current, Some(reading), nanos(now));
     }
 
     /// The best reading, lowered for its age.
     pub fn best(&self, now: Now) -> Option<Reading> {
-        let counts = |reading: &Reading| now.instant.saturating_sub(reading.received) < 2 * READING_WINDOW;
-        let best = better(self.previous.filter(counts), self.current.filter(counts), now.instant);
-        best.map(|reading| reading.aged(now.instant))
+        let now = nanos(now.instant);
+        let counts = |reading: &Reading| now - reading.received < nanos(2 * READING_WINDOW);
+        let best = better(self.previous.filter(counts), self.current.filter(counts), now);
+        best.map(|reading| reading.aged(now))
     }
 }
 
 /// The reading by which the server's clock may be further ahead at `now`: by it, an item's expiry may be nearer.
-fn better(one: Option<Reading>, other: Option<Reading>, now: Duration) -> Option<Reading> {
+fn better(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
     match (one, other) {
         (Some(one), Some(other)) if one.aged(now).ahead >= other.aged(now).ahead => Some(one),
         (one, other) => other.or(one),
     }
 }
 
-fn nanos(duration: Duration) -> i128 {
-    // A `Duration` has at most 94 bits of nanoseconds.
-    duration.as_nanos().cast_signed()
+/// Up to 292 years: a Unix time until 2262, and far more than any length that counts here.
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-fn duration(nanos: i128) -> Duration {
-    u64::try_from(nanos.max(0)).map_or(Duration::MAX, Duration::from_nanos)
+fn duration(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
 }
 
 #[cfg(test)]

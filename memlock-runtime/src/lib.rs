@@ -4,7 +4,7 @@
 //!
 //! | floor | what it is |
 //! |---|---|
-//! | `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
+//! | `digits` `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
 //! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
 //! | `protocol` | state machines: acquire, renew, release, leave the line. They wait for nothing and read no clock |
 //! | `memory` | memcached's semantics as one pure function |
@@ -31,6 +31,7 @@ mod clock;
 mod config;
 mod conflict;
 mod current;
+mod digits;
 mod doorbell;
 mod driver;
 mod entry;

@@ -288,7 +288,7 @@ impl Running {
         let mut companions: Vec<Arc<Hold>> = Vec::new();
         for lock in met {
             lock.core.check_open()?;
-            match tasks::acquire(&lock.core, &lock.spec, &OnceLock::new(), &companions).await {
+            match tasks::acquire(&lock.core, lock.spec.clone(), &OnceLock::new(), &companions).await {
                 Ok(hold) => {
                     keep_alive(&hold, lock.renew);
                     companions.push(Arc::clone(&hold));

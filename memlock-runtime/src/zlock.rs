@@ -65,7 +65,7 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
         };
         let answer = match reserved {
             Some(hold) => Ok(hold),
-            None => blocking::acquire(core, &spec, &asked.began, &[]),
+            None => blocking::acquire(core, spec, &asked.began, &[]),
         };
         if got.take(&asked, item, answer)? {
             continue;
@@ -92,10 +92,10 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
         if got.has(item) {
             continue;
         }
-        let (core, spec) = (zlock.locks.core(), asked.spec(item));
+        let core = zlock.locks.core();
         let answer = match claim(zlock.locks, item, &asked).await? {
             Some(hold) => Ok(hold),
-            None => tasks::acquire(core, &spec, &asked.began, &[]).await,
+            None => tasks::acquire(core, asked.spec(item), &asked.began, &[]).await,
         };
         if got.take(&asked, item, answer)? {
             continue;

@@ -27,10 +27,21 @@ const SPINS: u32 = 200;
 /// are locks that the caller acquired before this one; their leases are kept alive meanwhile.
 pub(crate) fn acquire(
     core: &Arc<Core>,
-    spec: &Spec,
+    spec: Spec,
     began: &OnceLock<Now>,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
+    let (grant, turn) = be_granted(core, &spec, began, companions)?;
+    Ok(Hold::new(core, spec, grant, turn))
+}
+
+/// The grant, and the turn in which it is held.
+fn be_granted(
+    core: &Arc<Core>,
+    spec: &Spec,
+    began: &OnceLock<Now>,
+    companions: &[Arc<Hold>],
+) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut now = core.now();
     let began = *began.get_or_init(|| now);
     let mut waiting = Waiting::new(core, spec, began, companions);
@@ -43,7 +54,7 @@ pub(crate) fn acquire(
             let mut turn = for_turn(&mut waiting, place)?;
             match turn.take_handed() {
                 None => {}
-                Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
+                Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
                     let limit = waiting.limit();
                     release(core, spec, &grant, &mut None, core.now(), limit);
@@ -58,12 +69,13 @@ pub(crate) fn acquire(
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {
-            Output::Exchange { batch, only_on } => {
-                contender.listens_before(&batch, thread_waker);
+            Output::Exchange { ref batch, only_on } => {
+                contender.listens_before(batch, thread_waker);
                 let limit = waiting.limit();
-                let heard = core.exchange(&spec.item, &batch, only_on, limit, now);
+                let mut heard = core.exchange(&spec.item, batch, only_on, limit, now);
                 now = heard.received(core);
-                input = Input::Answered(contender.heed(heard, written_nonce(&batch), limit));
+                contender.heed(&mut heard, written_nonce(batch), limit);
+                input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
                 let length = dice::draw(pause);
@@ -107,7 +119,7 @@ pub(super) fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take(), spec.interval);
+    let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
     let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
@@ -145,8 +157,8 @@ fn run<T>(
     let mut input = Input::Start;
     loop {
         match step(now, input) {
-            Output::Exchange { batch, only_on } => {
-                let mut heard = core.exchange(item, &batch, only_on, limit, now);
+            Output::Exchange { ref batch, only_on } => {
+                let mut heard = core.exchange(item, batch, only_on, limit, now);
                 now = listen(&mut heard);
                 input = Input::Answered(heard.answered);
             }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::hold::Hold;
 use super::waiting::{Waiting, busy};
 use super::{Core, Heard, agent, dice};
 use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Answered, Input, Outcome, Output, Spec, Watch};
+use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
 use crate::queue::Turn;
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
 
@@ -22,7 +21,7 @@ use crate::store::{Batch, Damage, Nonce, Pending, Request};
 pub(super) struct Contender<'a> {
     core: &'a Arc<Core>,
     spec: &'a Spec,
-    machine: Acquire,
+    machine: Acquire<&'a Spec>,
     /// Nonces without a reply that the agent has been told of.
     settled: SmallVec<[Nonce; 2]>,
     turn: Option<Turn>,
@@ -40,7 +39,7 @@ impl<'a> Contender<'a> {
         Contender {
             core,
             spec,
-            machine: Acquire::new(spec.clone(), turn.watch, look_first)
+            machine: Acquire::new(spec, turn.watch, look_first)
                 .waiting_since(started)
                 .in_line(core.me, turn.standing.take()),
             settled: SmallVec::new(),
@@ -79,10 +78,9 @@ impl<'a> Contender<'a> {
         self.machine.called(now, look_first)
     }
 
-    /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]), and returns the
-    /// rest of it.
-    pub(super) fn heed(&mut self, heard: Heard, written: Option<Nonce>, limit: Duration) -> Answered {
-        if let (Some(pending), Some(nonce)) = (heard.pending, written) {
+    /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]).
+    pub(super) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration) {
+        if let (Some(pending), Some(nonce)) = (heard.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);
         }
@@ -90,7 +88,7 @@ impl<'a> Contender<'a> {
         match heard.answered.damage {
             Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late)) => {
                 self.was_cut_short |= limit < self.core.exchange_limit;
-                self.trouble = heard.source.or(self.trouble.take());
+                self.trouble = heard.source.take().or(self.trouble.take());
                 if let Some(turn) = &self.turn {
                     turn.met(Some(unavailable(
                         self.core,
@@ -107,10 +105,15 @@ impl<'a> Contender<'a> {
                 }
             }
         }
-        heard.answered
     }
 
-    pub(super) fn end(mut self, outcome: Outcome, waiting: &Waiting<'_>, now: Now) -> Result<Arc<Hold>, Error> {
+    /// What it came to: the grant, and the turn in which it is held.
+    pub(super) fn end(
+        mut self,
+        outcome: Outcome,
+        waiting: &Waiting<'_>,
+        now: Now,
+    ) -> Result<(Grant, Option<Turn>), Error> {
         let item = &self.spec.item;
         let (error, is_everyones) = match outcome {
             Outcome::Granted(grant) => {
@@ -121,7 +124,7 @@ impl<'a> Contender<'a> {
                     turn.standing = self.machine.take_standing();
                     turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
                 }
-                return Ok(Hold::new(self.core, self.spec, grant, turn));
+                return Ok((grant, turn));
             }
             Outcome::Busy { holder } => {
                 let holder = holder.map(|holder| holder.to_string());

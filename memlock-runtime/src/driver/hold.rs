@@ -37,16 +37,16 @@ const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
     /// A lock that was granted by the server, or handed over with the turn.
-    pub(crate) fn new(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
+    pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         Counters::count(&core.counters.acquired);
         Hold::of(core, spec, grant, turn, false)
     }
 
-    fn of(core: &Arc<Core>, spec: &Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
+    fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
         let token = grant.token;
         Arc::new(Hold {
             core: Arc::clone(core),
-            spec: spec.clone(),
+            spec,
             token,
             is_set_aside,
             state: Mutex::new(State {
@@ -198,12 +198,28 @@ impl Hold {
     pub(crate) fn release_within(&self, limit: Duration) {
         let _exchanging = self.exchange_alone();
         if let Some(mut ending) = self.end() {
-            let Ending {
-                grant, standing, now, ..
-            } = &mut ending;
-            let released = blocking::release(&self.core, &self.spec, grant, standing, *now, limit);
-            ending.ended(&self.spec, released);
+            self.tell(&mut ending, limit);
         }
+    }
+
+    /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
+    pub(crate) fn release_alone(&mut self) {
+        let now = self.core.now();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((end, mut ending)) = state.end(now)
+            && self.is_to_be_told(end, &mut ending)
+        {
+            self.tell(&mut ending, self.core.exchange_limit);
+        }
+    }
+
+    /// Tells the server that the hold has ended.
+    fn tell(&self, ending: &mut Ending, limit: Duration) {
+        let Ending {
+            grant, standing, now, ..
+        } = ending;
+        let released = blocking::release(&self.core, &self.spec, grant, standing, *now, limit);
+        ending.told(&self.spec, released);
     }
 
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
@@ -221,7 +237,7 @@ impl Hold {
             grant, standing, now, ..
         } = &mut ending;
         let released = tasks::release(&self.core, &self.spec, grant, standing, *now, limit).await;
-        ending.ended(&self.spec, released);
+        ending.told(&self.spec, released);
     }
 
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
@@ -231,8 +247,9 @@ impl Hold {
     pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
         let _exchanging = self.exchanging.lock().await;
         let now = self.core.now();
-        let (grant, turn, end) = self.take(now)?;
+        let (end, mut ending) = self.state().end(now)?;
         if end == End::HandOver {
+            let Ending { grant, turn, .. } = ending;
             let grant = grant.reserve(length, now);
             if let Some(turn) = &turn {
                 turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
@@ -241,9 +258,9 @@ impl Hold {
                 timeout: length,
                 ..self.spec.clone()
             };
-            return Some(Hold::of(&self.core, &spec, grant, turn, true));
+            return Some(Hold::of(&self.core, spec, grant, turn, true));
         }
-        if let Some(ending) = self.over(grant, turn, end, now) {
+        if self.is_to_be_told(end, &mut ending) {
             self.finish(ending, self.core.exchange_limit).await;
         }
         None
@@ -294,29 +311,24 @@ impl Hold {
         let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
         state.holding.end(now)?;
         let turn = state.turn.take();
-        Some(Hold::new(&self.core, spec, grant, turn))
+        Some(Hold::new(&self.core, spec.clone(), grant, turn))
     }
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
-        let now = self.core.now();
-        let (grant, turn, end) = self.take(now)?;
-        self.over(grant, turn, end, now)
+        let (end, mut ending) = self.state().end(self.core.now())?;
+        self.is_to_be_told(end, &mut ending).then_some(ending)
     }
 
-    /// Takes everything out of the hold, which is released then. `None`: somebody else did.
-    fn take(&self, now: Now) -> Option<(Grant, Option<Turn>, End)> {
-        let mut state = self.state();
-        let end = state.holding.end(now)?;
-        Some((state.holding.grant().clone(), state.turn.take(), end))
-    }
-
-    /// Does what is to be done with what was taken out of it. `Some`: its item on the server is to be deleted.
-    fn over(&self, grant: Grant, mut turn: Option<Turn>, end: End, now: Now) -> Option<Ending> {
+    /// Does what is to be done here with what was taken out of the hold. Whether its item on the server is to be deleted.
+    fn is_to_be_told(&self, end: End, ending: &mut Ending) -> bool {
         let lost = match end {
             End::HandOver => {
-                if let Some(mine) = turn.take() {
-                    turn = Some(mine.hand_over(&grant, now)?);
+                if let Some(turn) = ending.turn.take() {
+                    ending.turn = turn.hand_over(&ending.grant, ending.now);
+                    if ending.turn.is_none() {
+                        return false;
+                    }
                 }
                 None
             }
@@ -332,16 +344,13 @@ impl Hold {
             );
         }
         if end == End::Forget {
-            return None;
+            return false;
         }
-        let granted = grant.end.sent().instant;
-        let standing = turn.as_mut().and_then(|turn| turn.looks(granted, self.core.me, now));
-        Some(Ending {
-            grant,
-            standing,
-            now,
-            turn,
-        })
+        let granted = ending.grant.end.sent().instant;
+        if let Some(turn) = &mut ending.turn {
+            ending.standing = turn.looks(granted, self.core.me, ending.now);
+        }
+        true
     }
 
     /// The error of a use of a hold that is `over`.
@@ -364,6 +373,20 @@ impl Hold {
     }
 }
 
+impl State {
+    /// Ends the hold, and takes everything out of it. `None`: that was done before.
+    fn end(&mut self, now: Now) -> Option<(End, Ending)> {
+        let end = self.holding.end(now)?;
+        let ending = Ending {
+            grant: self.holding.grant().clone(),
+            standing: None,
+            now,
+            turn: self.turn.take(),
+        };
+        Some((end, ending))
+    }
+}
+
 /// A hold that was ended, while the server is told.
 struct Ending {
     grant: Grant,
@@ -375,7 +398,7 @@ struct Ending {
 }
 
 impl Ending {
-    fn ended(mut self, spec: &Spec, released: Released) {
+    fn told(&mut self, spec: &Spec, released: Released) {
         if let Released::Failed(damage) = released {
             tracing::warn!(
                 target: "memlock", lock = %spec.item, ?damage,
@@ -385,7 +408,7 @@ impl Ending {
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.standing.is_none()) {
             turn.standing = self.standing.take_if(|standing| standing.has_others());
         }
-        drop(self.turn);
+        self.turn = None;
     }
 }
 
@@ -404,7 +427,7 @@ impl Drop for Hold {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
         if state.holding.last_status() != Status::Released {
-            self.release();
+            self.release_alone();
         }
     }
 }

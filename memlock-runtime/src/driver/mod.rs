@@ -18,14 +18,14 @@ mod tests;
 pub(crate) mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::{Clock, Sleeper};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
-use crate::lease::{Now, ServerClock};
+use crate::lease::{Now, Reading, ServerClock};
 use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Call, Damage, Entry, Instance, Pending, Replies, Reply, Store};
@@ -54,15 +54,22 @@ pub(crate) struct Core {
     pub(crate) chores: Chores,
     /// Nothing is acquired any more.
     pub(crate) is_shut_down: AtomicBool,
-    servers: Vec<Mutex<Server>>,
+    servers: Vec<Server>,
 }
 
 /// What is known of one server of the list.
 #[derive(Debug, Default)]
 struct Server {
+    clock: Mutex<KnownClock>,
+    /// When it last refused a store, in nanoseconds on the monotonic clock; zero if it never did.
+    refused: AtomicU64,
+}
+
+/// A server's clock, and which instance's it is: another's is another clock.
+#[derive(Debug, Default)]
+struct KnownClock {
     instance: Option<Instance>,
     clock: ServerClock,
-    refused: Option<Now>,
 }
 
 /// Events worth counting. They only rise.
@@ -107,7 +114,7 @@ impl Core {
         exchange_limit: Duration,
         doorbell: Option<Doorbell>,
     ) -> Arc<Core> {
-        let servers = (0..store.servers().max(1)).map(|_| Mutex::default()).collect();
+        let servers = (0..store.servers().max(1)).map(|_| Server::default()).collect();
         let core = Arc::new(Core {
             clock,
             me: Entry {
@@ -159,23 +166,13 @@ impl Core {
     fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
         let mut received = None;
         let mut best = None;
-        if let Some(instance) = answer.instance {
-            let mut server = self.server(item);
-            if server.instance != Some(instance) {
-                // Another instance's clock is another clock.
-                *server = Server {
-                    instance: Some(instance),
-                    ..Server::default()
-                };
-            }
-            if let Some(Reply::Clock(second)) = answer.replies.first() {
-                let received = *received.get_or_insert_with(|| self.now());
-                server.clock.observe(*second, sent, received);
-                best = server.clock.best(received);
-            }
-            if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
-                server.refused = Some(*received.get_or_insert_with(|| self.now()));
-            }
+        if let (Some(instance), Some(Reply::Clock(second))) = (answer.instance, answer.replies.first()) {
+            let received = *received.insert(self.now());
+            best = self.server(item).read_clock(instance, *second, sent, received);
+        }
+        if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
+            let received = received.get_or_insert_with(|| self.now());
+            self.server(item).refused(*received);
         }
         let (damage, source) = answer.fault.map(|fault| (fault.damage, fault.source)).unzip();
         let answered = Answered {
@@ -220,14 +217,37 @@ impl Core {
         if self.store.evicts(item) != Some(true) {
             return true;
         }
-        let refused = self.server(item).refused;
-        refused.is_some_and(|refused| now.instant.saturating_sub(refused.instant) < MEMORY_CAUTION)
+        self.server(item).has_refused_lately(now)
     }
 
-    fn server(&self, item: &ItemName) -> MutexGuard<'_, Server> {
+    fn server(&self, item: &ItemName) -> &Server {
         // `new` saw to it that there is one.
-        let server = &self.servers[self.store.server_index(item) % self.servers.len()];
-        server.lock().unwrap_or_else(PoisonError::into_inner)
+        &self.servers[self.store.server_index(item) % self.servers.len()]
+    }
+}
+
+impl Server {
+    /// Takes note of a reading of the clock of `instance`, and gives the best one of that clock.
+    fn read_clock(&self, instance: Instance, second: u64, sent: Now, received: Now) -> Option<Reading> {
+        let mut known = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.instance != Some(instance) {
+            *known = KnownClock {
+                instance: Some(instance),
+                clock: ServerClock::default(),
+            };
+        }
+        known.clock.observe(second, sent, received);
+        known.clock.best(received)
+    }
+
+    fn refused(&self, now: Now) {
+        let nanos = u64::try_from(now.instant.as_nanos()).unwrap_or(u64::MAX);
+        self.refused.store(nanos, Ordering::Relaxed);
+    }
+
+    fn has_refused_lately(&self, now: Now) -> bool {
+        let refused = Duration::from_nanos(self.refused.load(Ordering::Relaxed));
+        !refused.is_zero() && now.instant.saturating_sub(refused) < MEMORY_CAUTION
     }
 }
 

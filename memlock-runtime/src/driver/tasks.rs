@@ -24,10 +24,21 @@ use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 /// Acquires one lock: see [`blocking::acquire`](super::blocking::acquire).
 pub(crate) async fn acquire(
     core: &Arc<Core>,
-    spec: &Spec,
+    spec: Spec,
     began: &OnceLock<Now>,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
+    let (grant, turn) = be_granted(core, &spec, began, companions).await?;
+    Ok(Hold::new(core, spec, grant, turn))
+}
+
+/// The grant, and the turn in which it is held.
+async fn be_granted(
+    core: &Arc<Core>,
+    spec: &Spec,
+    began: &OnceLock<Now>,
+    companions: &[Arc<Hold>],
+) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut now = core.now();
     let began = *began.get_or_init(|| now);
     let mut waiting = Waiting::new(core, spec, began, companions);
@@ -41,7 +52,7 @@ pub(crate) async fn acquire(
             let mut turn = for_turn(&mut waiting, place, &bell).await?;
             match turn.take_handed() {
                 None => {}
-                Some(Handed::Over(grant)) => return Ok(Hold::new(core, spec, grant, Some(turn))),
+                Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
                     release(core, spec, &grant, &mut None, core.now(), waiting.limit()).await;
                 }
@@ -63,9 +74,10 @@ pub(crate) async fn acquire(
                         agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
+                let mut heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
                 now = heard.received(core);
-                input = Input::Answered(contender.heed(heard, written, limit));
+                contender.heed(&mut heard, written, limit);
+                input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
                 contender.listening(|| Waker::from(Arc::clone(&bell)));
@@ -195,7 +207,7 @@ pub(super) async fn release(
         item: &spec.item,
         grant: Some(grant),
     };
-    let mut machine = Release::of_grant(spec.item.clone(), grant, now).looking(standing.take(), spec.interval);
+    let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
     let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
@@ -251,7 +263,7 @@ impl Drop for Unreleased<'_> {
 
 /// Deletes what a write under `nonce` left behind.
 pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
-    let mut machine = Release::of_nonce(item.clone(), nonce);
+    let mut machine = Release::of_nonce(item, nonce);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
     let released = run(core, item, core.exchange_limit, now, step, |_| now).await;

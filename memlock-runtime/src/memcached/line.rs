@@ -3,7 +3,7 @@
 //! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
 //! line of another version. The next who stands in line writes it anew.
 
-use super::digits;
+use crate::digits;
 use crate::store::{Call, Entry, Line};
 
 /// The version that this file reads and writes.
@@ -14,10 +14,10 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
     let mut text = VERSION.as_bytes().to_vec();
     for entry in &line.0 {
         text.push(b' ');
-        digits::push_hex(&mut text, &entry.process.to_be_bytes());
+        digits::push_hex(&mut text, entry.process.to_be_bytes());
         if let Some(call) = entry.call {
             text.extend_from_slice(format!("@{}/", call.address).as_bytes());
-            digits::push_hex(&mut text, &call.secret.to_be_bytes());
+            digits::push_hex(&mut text, call.secret.to_be_bytes());
         }
     }
     text

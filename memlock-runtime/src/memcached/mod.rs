@@ -20,7 +20,6 @@
 //! | `translate` | requests to commands, replies checked |
 //! | `record` | what stands in an item |
 //! | `line` | who stands in line for it |
-//! | `digits` | numbers, written and read |
 //! | `transport` | bytes, limits, bounds |
 //! | `halves` | a socket that is written by many and read by one |
 //! | `answers` | what is answered when an exchange failed |
@@ -32,7 +31,6 @@ mod address;
 mod answers;
 mod connection;
 mod dial;
-mod digits;
 mod exchange;
 mod halves;
 mod handshake;

@@ -12,10 +12,10 @@
 
 use smallvec::SmallVec;
 
-use super::digits;
 use super::translate::{Awaited, Judged, judge};
 use super::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
 use super::trouble::quoted;
+use crate::digits;
 use crate::store::{Replies, Request};
 
 /// The replies to one batch, as far as they have come. Reused for the next.

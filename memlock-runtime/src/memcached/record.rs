@@ -13,10 +13,9 @@
 //! The line starts with a digit and holds no line break: should a server ever take a data block for a command (it does
 //! after refusing the command line before it), this one does nothing.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use super::digits;
+use crate::digits;
 use crate::label::Label;
 use crate::store::{Content, Nonce, Record};
 
@@ -31,7 +30,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
     let mut line = Vec::with_capacity(80 + length);
     line.extend_from_slice(VERSION.as_bytes());
     line.push(b' ');
-    digits::push_hex(&mut line, &record.nonce.0.to_be_bytes());
+    digits::push_hex(&mut line, record.nonce.0.to_be_bytes());
     line.push(b' ');
     // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before it is.
     digits::push(
@@ -85,13 +84,18 @@ fn read(bytes: &[u8]) -> Option<Record> {
 }
 
 fn push_encoded(line: &mut Vec<u8>, text: &str, also: impl Fn(char) -> bool) {
+    // As nearly always; the functions that are passed for `also` pick out no more than a space.
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') {
+        line.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut utf8 = [0; 4];
     for character in text.chars() {
         let bytes = character.encode_utf8(&mut utf8).as_bytes();
         if character == '%' || character.is_control() || also(character) {
             for byte in bytes {
-                // Writing to a `Vec` cannot fail.
-                let _ = write!(line, "%{byte:02X}");
+                let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' - 10 + value };
+                line.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
             }
         } else {
             line.extend_from_slice(bytes);

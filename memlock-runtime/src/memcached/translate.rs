@@ -9,7 +9,8 @@ use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
 use super::transport::LONGEST_VALUE;
 use super::trouble::quoted;
-use super::{digits, line, record};
+use super::{line, record};
+use crate::digits;
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
 use crate::store::{Cas, Refusal, Reply, Request};

@@ -16,6 +16,7 @@
 //!                                └─ yes ► Granted
 //! ```
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
@@ -105,11 +106,11 @@ enum Along {
     Joining,
 }
 
-/// The machine. See the module's head.
+/// The machine. See the module's head. `S` is the spec, or a reference to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Acquire {
-    spec: Spec,
+pub struct Acquire<S = Spec> {
+    spec: S,
     state: State,
     /// Begin by looking, because the server may refuse for lack of memory: see the rule on blind stores.
     look_first: bool,
@@ -133,10 +134,10 @@ pub struct Acquire {
     has_made_clock: bool,
 }
 
-impl Acquire {
+impl<S: Borrow<Spec>> Acquire<S> {
     /// A contender for `spec`. `watch` is what others of this process have seen; with `look_first` the first move is
     /// to read.
-    pub fn new(spec: Spec, watch: Option<Watch>, look_first: bool) -> Acquire {
+    pub fn new(spec: S, watch: Option<Watch>, look_first: bool) -> Acquire<S> {
         Acquire {
             spec,
             state: State::Ready,
@@ -160,14 +161,14 @@ impl Acquire {
 
     /// A contender that has been waiting since `started`.
     #[must_use]
-    pub fn waiting_since(mut self, started: Now) -> Acquire {
+    pub fn waiting_since(mut self, started: Now) -> Acquire<S> {
         self.started = Some(started);
         self
     }
 
     /// A contender of the process `me`, which stands in line with other processes. `standing` is what is known of them.
     #[must_use]
-    pub fn in_line(mut self, me: Entry, standing: Option<Box<Standing>>) -> Acquire {
+    pub fn in_line(mut self, me: Entry, standing: Option<Box<Standing>>) -> Acquire<S> {
         self.me = Some(me);
         self.standing = standing;
         self
@@ -192,6 +193,10 @@ impl Acquire {
         self.watch
     }
 
+    fn spec(&self) -> &Spec {
+        self.spec.borrow()
+    }
+
     /// The nonces of writes whose outcome is not known. They must be resolved, whatever the outcome.
     pub fn outstanding(&self) -> &[Nonce] {
         &self.outstanding
@@ -200,37 +205,37 @@ impl Acquire {
     /// Makes the next move. `fresh` is a nonce that has never been used; it is drawn for each step and used in some.
     pub fn step(&mut self, now: Now, fresh: Nonce, input: Input) -> Output<Outcome> {
         let state = std::mem::replace(&mut self.state, State::Done);
-        match (state, input) {
+        match (state, &input) {
             (State::Ready, Input::Start) => self.start(now, fresh),
 
             (State::Adding { nonce }, Input::Answered(answered)) => {
-                self.read_line(&answered, 2);
+                self.read_line(answered, 2);
                 match answered.reply(1) {
-                    Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
+                    Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {
                         self.failures = 0;
                         self.lost_race(now)
                     }
                     Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                     // Any other reply to an add is no proof of anything.
-                    _ => self.unanswered_write(now, fresh, nonce, &answered),
+                    _ => self.unanswered_write(now, fresh, nonce, answered),
                 }
             }
 
             (State::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
-                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, &answered),
+                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                 // Renewed, released and taken again, or renumbered by the server: only reading tells.
                 Some(Reply::Exists) => self.lost_race(now),
                 Some(Reply::Missing) => self.add(now, fresh),
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
-                _ => self.unanswered_write(now, fresh, nonce, &answered),
+                _ => self.unanswered_write(now, fresh, nonce, answered),
             },
 
             (State::Looking { along }, Input::Answered(answered)) => {
                 let has_line = match along {
                     Along::Nothing | Along::Clock => false,
-                    Along::Line => self.read_line(&answered, 1),
-                    Along::Joining => self.wrote_line(&answered, 1),
+                    Along::Line => self.read_line(answered, 1),
+                    Along::Joining => self.wrote_line(answered, 1),
                 };
                 match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
                     (Some(Reply::Missing), _) => {
@@ -240,7 +245,7 @@ impl Acquire {
                     }
                     (Some(Reply::Item { content, cas }), Some(instance)) => {
                         self.seen();
-                        let Some(record) = lock_of(&self.spec.item, content) else {
+                        let Some(record) = lock_of(&self.spec().item, content) else {
                             self.watch = None;
                             return self.pause(now);
                         };
@@ -257,12 +262,12 @@ impl Acquire {
                         }
                     }
                     (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-                    _ if self.is_cut_off(&answered) => self.busy(),
-                    _ => self.unreachable(now, &answered, |acquire| acquire.look(now)),
+                    _ if self.is_cut_off(answered) => self.busy(),
+                    _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
                 }
             }
 
-            (State::Joining, Input::Answered(answered)) => self.joined(now, &answered),
+            (State::Joining, Input::Answered(answered)) => self.joined(now, answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
             (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
@@ -286,7 +291,7 @@ impl Acquire {
                 } else if answered.reply(0).is_some() {
                     self.look(now)
                 } else {
-                    self.unreachable(now, &answered, |acquire| acquire.look(now))
+                    self.unreachable(now, answered, |acquire| acquire.look(now))
                 }
             }
 
@@ -337,20 +342,14 @@ impl Acquire {
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         self.state = State::Adding { nonce };
         self.clock_asked = Some(now.instant);
-        let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
+        let (item, record) = (self.spec().item.clone(), self.spec().record(nonce, 0));
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        let mut batch: Batch = smallvec![
-            Request::ReadClock,
-            Request::Add {
-                item,
-                record,
-                ttl: ttl_of(self.spec.lease())
-            }
-        ];
+        let ttl = ttl_of(record.lease);
+        let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { item, record, ttl }];
         if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
             // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
-            let item = self.spec.item.clone();
+            let item = self.spec().item.clone();
             batch.push(Request::ReadLine { item });
         }
         exchange(batch, None)
@@ -363,7 +362,7 @@ impl Acquire {
         let along = if with_clock { Along::Clock } else { Along::Nothing };
         self.state = State::Looking { along };
         let read = Request::Read {
-            item: self.spec.item.clone(),
+            item: self.spec().item.clone(),
         };
         if !with_clock {
             return exchange(smallvec![read], None);
@@ -377,7 +376,7 @@ impl Acquire {
             return self.look(now);
         }
         self.state = State::Looking { along: Along::Line };
-        let (item, lock) = (self.spec.item.clone(), self.spec.item.clone());
+        let (item, lock) = (self.spec().item.clone(), self.spec().item.clone());
         exchange(
             smallvec![Request::Read { item: lock }, Request::ReadLine { item }],
             None,
@@ -388,13 +387,13 @@ impl Acquire {
     /// changed it since.
     fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
         let is_to_join = |standing: &&mut Box<Standing>| standing.has_others() && !standing.is_in_line();
-        let standing = self.standing.as_mut().filter(is_to_join);
-        let joining = standing.and_then(|standing| standing.join(&self.spec.item, self.spec.interval, now));
+        let (spec, standing) = (self.spec.borrow(), self.standing.as_mut().filter(is_to_join));
+        let joining = standing.and_then(|standing| standing.join(&spec.item, spec.interval, now));
         let Some((store, instance)) = joining else {
             return self.look_at_line(now);
         };
         self.state = State::Looking { along: Along::Joining };
-        let item = self.spec.item.clone();
+        let item = self.spec().item.clone();
         exchange(smallvec![Request::Read { item }, store], Some(instance))
     }
 
@@ -419,7 +418,7 @@ impl Acquire {
         if self.wait_is_over(now) {
             return self.add(now, fresh);
         }
-        let interval = self.spec.interval;
+        let interval = self.spec().interval;
         let Some(standing) = &mut self.standing else {
             return self.add(now, fresh);
         };
@@ -474,8 +473,9 @@ impl Acquire {
 
     /// The line has just been read.
     fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
-        let standing = self.standing.as_mut().filter(|standing| !standing.is_in_line());
-        let joining = standing.and_then(|standing| standing.join(&self.spec.item, self.spec.interval, now));
+        let (spec, standing) = (self.spec.borrow(), self.standing.as_mut());
+        let standing = standing.filter(|standing| !standing.is_in_line());
+        let joining = standing.and_then(|standing| standing.join(&spec.item, spec.interval, now));
         let Some((store, instance)) = joining else {
             return self.pause(now);
         };
@@ -485,8 +485,8 @@ impl Acquire {
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         self.state = State::TakingOver { nonce };
-        let (item, record) = (self.spec.item.clone(), self.spec.record(nonce, 0));
-        let ttl = ttl_of(self.spec.lease());
+        let (item, record) = (self.spec().item.clone(), self.spec().record(nonce, 0));
+        let ttl = ttl_of(self.spec().lease());
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
         exchange(
             smallvec![Request::ReadClock, Request::Replace { item, record, ttl, cas }],
@@ -498,7 +498,7 @@ impl Acquire {
         self.state = State::Clearing { nonce };
         exchange(
             smallvec![Request::Delete {
-                item: self.spec.item.clone(),
+                item: self.spec().item.clone(),
                 cas
             }],
             Some(instance),
@@ -520,17 +520,17 @@ impl Acquire {
         if let Some(standing) = &mut self.standing {
             standing.granted(nonce, now);
         }
-        let (sent, lease) = (answered.sent, self.spec.lease());
+        let (sent, lease) = (answered.sent, self.spec().lease());
         let end = answered.end_of(lease);
         let grant = Grant {
             nonce,
             instance,
             cas,
-            deadline: end.of_holder(sent, self.spec.timeout),
+            deadline: end.of_holder(sent, self.spec().timeout),
             end,
             lease,
             ttl: ttl_of(lease),
-            slice_ends: sent.instant + slice_of(self.spec.timeout),
+            slice_ends: sent.instant + slice_of(self.spec().timeout),
             token,
             renewals: 0,
         };
@@ -546,7 +546,7 @@ impl Acquire {
 
     /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
     fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
-        if grant.deadline.remaining(now) >= self.spec.timeout / 2 {
+        if grant.deadline.remaining(now) >= self.spec().timeout / 2 {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;
@@ -556,7 +556,7 @@ impl Acquire {
     fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
         self.state = State::GivingBack { nonce: grant.nonce };
         let delete = Request::Delete {
-            item: self.spec.item.clone(),
+            item: self.spec().item.clone(),
             cas: grant.cas,
         };
         exchange(smallvec![delete], Some(grant.instance))
@@ -582,7 +582,7 @@ impl Acquire {
         &mut self,
         now: Now,
         answered: &Answered,
-        again: impl FnOnce(&mut Acquire) -> Output<Outcome>,
+        again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
         match answered.damage() {
             // The server lives; it is only too young. This is a wait like any other.
@@ -592,7 +592,7 @@ impl Acquire {
                 self.state = State::Pausing {
                     then_look: self.has_looked,
                 };
-                let left = self.spec.wait.map(|wait| wait.saturating_sub(self.waited(now)));
+                let left = self.spec().wait.map(|wait| wait.saturating_sub(self.waited(now)));
                 let length = left.map_or(YOUNG_SERVER_PAUSE, |left| left.min(YOUNG_SERVER_PAUSE));
                 Output::Pause(Pause {
                     from: length,
@@ -646,16 +646,16 @@ impl Acquire {
         self.state = State::Pausing { then_look: true };
         let waited = self.waited(now);
         let window = match &self.standing {
-            Some(standing) if standing.is_in_line() => standing.pause(self.spec.interval, now),
+            Some(standing) if standing.is_in_line() => standing.pause(self.spec().interval, now),
             _ => {
-                let longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec.interval.max(SHORTEST_PAUSE));
+                let longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec().interval.max(SHORTEST_PAUSE));
                 let from = longest / 2;
                 Pause { from, to: longest }
             }
         };
         let mut longest = window.to;
         // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
-        if let Some(wait) = self.spec.wait {
+        if let Some(wait) = self.spec().wait {
             longest = longest.min(wait.saturating_sub(waited));
         }
         if let Some(watch) = self.watch {
@@ -673,7 +673,7 @@ impl Acquire {
     }
 
     fn wait_is_over(&self, now: Now) -> bool {
-        self.spec.wait.is_some_and(|wait| self.waited(now) >= wait)
+        self.spec().wait.is_some_and(|wait| self.waited(now) >= wait)
     }
 
     fn busy(&mut self) -> Output<Outcome> {

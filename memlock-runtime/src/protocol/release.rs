@@ -8,6 +8,7 @@
 //!                           └── gone, another's ► Gone    ▲───────────────────────────┘
 //! ```
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use smallvec::smallvec;
@@ -38,10 +39,10 @@ enum State {
     Done,
 }
 
-/// The machine. See the module's head.
+/// The machine. See the module's head. `I` is the lock's item, or a reference to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Release {
-    item: ItemName,
+pub struct Release<I = ItemName> {
+    item: I,
     nonce: Nonce,
     known: Option<(Instance, Cas)>,
     state: State,
@@ -54,9 +55,9 @@ pub struct Release {
     is_giving_way: bool,
 }
 
-impl Release {
+impl<I: Borrow<ItemName>> Release<I> {
     /// Releases `grant`. After its deadline the item may be another's, so it is read first.
-    pub fn of_grant(item: ItemName, grant: &Grant, now: Now) -> Release {
+    pub fn of_grant(item: I, grant: &Grant, now: Now) -> Release<I> {
         let known = (!grant.deadline.has_passed(now)).then_some((grant.instance, grant.cas));
         Release {
             known,
@@ -65,7 +66,7 @@ impl Release {
     }
 
     /// Deletes whatever a write under `nonce` left behind.
-    pub fn of_nonce(item: ItemName, nonce: Nonce) -> Release {
+    pub fn of_nonce(item: I, nonce: Nonce) -> Release<I> {
         Release {
             item,
             nonce,
@@ -80,7 +81,7 @@ impl Release {
 
     /// A release that looks who stands in line, or leaves it.
     #[must_use]
-    pub fn looking(mut self, standing: Option<Box<Standing>>, interval: Duration) -> Release {
+    pub fn looking(mut self, standing: Option<Box<Standing>>, interval: Duration) -> Release<I> {
         self.standing = standing;
         self.interval = interval;
         self
@@ -99,32 +100,36 @@ impl Release {
         standing.is_in_line().then(|| standing.to_call()).flatten()
     }
 
+    fn item(&self) -> &ItemName {
+        self.item.borrow()
+    }
+
     /// Makes the next move.
     pub fn step(&mut self, now: Now, input: Input) -> Output<Released> {
-        match (self.state, input) {
+        match (self.state, &input) {
             (State::Ready, Input::Start) => match self.known {
                 Some((instance, cas)) => self.delete(now, instance, cas),
                 None => self.read(),
             },
 
             (State::Deleting, Input::Answered(answered)) => {
-                self.heard_of_line(now, &answered);
+                self.heard_of_line(now, answered);
                 match answered.reply(usize::from(self.is_giving_way)) {
                     Some(Reply::Deleted) => self.end(Released::Released),
                     Some(Reply::Missing) => self.end(Released::Gone),
                     Some(Reply::Exists) => self.read(),
                     None if answered.damage() == Damage::OtherInstance => self.read(),
-                    _ => self.fail(&answered),
+                    _ => self.fail(answered),
                 }
             }
 
             (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Released::Gone),
-                (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(&self.item, content) {
+                (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(self.item(), content) {
                     Some(record) if record.nonce == self.nonce => self.delete(now, instance, *cas),
                     _ => self.end(Released::Gone),
                 },
-                _ => self.fail(&answered),
+                _ => self.fail(answered),
             },
 
             _ => self.end(Released::Failed(Damage::NotSent)),
@@ -133,18 +138,18 @@ impl Release {
 
     fn delete(&mut self, now: Now, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = State::Deleting;
-        let item = self.item.clone();
+        let item = self.item().clone();
         let mut batch: Batch = smallvec![Request::Delete { item, cas }];
         if let Some(standing) = &mut self.standing {
             // What was read when the lock was granted tells whom to call, and mostly holds still.
-            let giving_way = standing.give_way(&self.item, self.interval, now);
+            let giving_way = standing.give_way(self.item.borrow(), self.interval, now);
             let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
             self.is_giving_way = giving_way.is_some();
             match giving_way {
                 // First, so that whoever adds the lock after its deletion reads the line without this process.
                 Some((store, _)) => batch.insert(0, store),
                 None => batch.push(Request::ReadLine {
-                    item: self.item.clone(),
+                    item: self.item().clone(),
                 }),
             }
         }
@@ -173,7 +178,7 @@ impl Release {
         self.state = State::Reading;
         Output::Exchange {
             batch: smallvec![Request::Read {
-                item: self.item.clone()
+                item: self.item().clone()
             }],
             only_on: None,
         }

@@ -83,7 +83,7 @@ impl Renew {
 
     /// Makes the next move.
     pub fn step(&mut self, now: Now, input: Input) -> Output<Renewed> {
-        match (self.state, input) {
+        match (self.state, &input) {
             (State::Ready, Input::Start) => self.write(now),
 
             (State::Writing, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
@@ -91,7 +91,7 @@ impl Renew {
                     self.grant.cas = *cas;
                     self.grant.instance = instance;
                     match self.aim {
-                        Aim::Extend => self.extend(now, &answered),
+                        Aim::Extend => self.extend(now, answered),
                         Aim::Shorten => self.grant.lease = self.spec.timeout,
                     }
                     self.end(Renewed::Renewed(self.grant.clone()))
@@ -100,7 +100,7 @@ impl Renew {
                 // A refused store may have deleted the item; another CAS may be the server's renumbering.
                 (Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),
                 _ if answered.damage() == Damage::OtherInstance => self.read(),
-                _ => self.fail(&answered),
+                _ => self.fail(answered),
             },
 
             (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
@@ -113,7 +113,7 @@ impl Renew {
                     }
                     _ => self.end(Renewed::Lost),
                 },
-                _ => self.fail(&answered),
+                _ => self.fail(answered),
             },
 
             _ => self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent)),

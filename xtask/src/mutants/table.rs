@@ -158,10 +158,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant is believed in from its reply on, and not from before its request left",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "let (sent, lease) = (answered.sent, self.spec.lease());",
+            from: "let (sent, lease) = (answered.sent, self.spec().lease());",
             to: "\
 let answered = &Answered { sent: now, ..answered.clone() };
-        let (sent, lease) = (now, self.spec.lease());",
+        let (sent, lease) = (now, self.spec().lease());",
         }],
         suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
     },
@@ -198,22 +198,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         edits: &[
             Edit {
                 file: ACQUIRE,
-                from: "\
-            Request::ReadClock,
-            Request::Add {
-                item,
-                record,
-                ttl: ttl_of(self.spec.lease())
-            }
-",
-                to: "\
-            Request::Add {
-                item,
-                record,
-                ttl: ttl_of(self.spec.lease())
-            },
-            Request::ReadClock
-",
+                from: "smallvec![Request::ReadClock, Request::Add { item, record, ttl }]",
+                to: "smallvec![Request::Add { item, record, ttl }, Request::ReadClock]",
             },
             Edit {
                 file: ACQUIRE,
@@ -671,7 +657,7 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a grant with hardly any time left is handed out, and not given back",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "if grant.deadline.remaining(now) >= self.spec.timeout / 2 {",
+            from: "if grant.deadline.remaining(now) >= self.spec().timeout / 2 {",
             to: "if true {",
         }],
         suites: &[PROTOCOL],
@@ -1197,8 +1183,8 @@ both must be kept.
         fault: "a caller that waits without a limit is told that the lock is busy",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "self.spec.wait.is_some_and(|wait| self.waited(now) >= wait)",
-            to: "self.spec.wait.is_none_or(|wait| self.waited(now) >= wait)",
+            from: "self.spec().wait.is_some_and(|wait| self.waited(now) >= wait)",
+            to: "self.spec().wait.is_none_or(|wait| self.waited(now) >= wait)",
         }],
         suites: &[PROTOCOL, MODEL_REENTRY],
     },
