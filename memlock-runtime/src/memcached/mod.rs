@@ -18,17 +18,19 @@
 //! | `progress` | which replies have come, which may still come |
 //! | `pending` | listening on after the limit |
 //! | `translate` | requests to commands, replies checked |
+//! | `command` | a command, written |
 //! | `record` | what stands in an item |
 //! | `line` | who stands in line for it |
 //! | `transport` | bytes, limits, bounds |
 //! | `halves` | a socket that is written by many and read by one |
 //! | `answers` | what is answered when an exchange failed |
 //!
-//! Only the wire layer of `memcache::exp` is used (commands, reply headers). Its clients call definite refusals
+//! Only the return codes of `memcache::exp` are used. Its clients call definite refusals
 //! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
 
 mod address;
 mod answers;
+mod command;
 mod connection;
 mod dial;
 mod exchange;

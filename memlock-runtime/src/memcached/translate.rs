@@ -1,15 +1,14 @@
 //! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
 //! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
 //!
-//! Of that crate it takes [`MetaCommand`], whose encoding lets no name become a second command, and [`ReturnCode`]; not
-//! the functions that build and parse flag by flag: they allocate for each, which shows beside a loopback's round trip,
-//! and they take the last of two flags, and `c+5`, for good.
+//! Of that crate it takes [`ReturnCode`]; not the functions that build and parse flag by flag: they allocate for each, which
+//! shows beside a loopback's round trip, and they take the last of two flags, and `c+5`, for good.
 
-use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
+use memcache::exp::ReturnCode;
 
 use super::transport::LONGEST_VALUE;
 use super::trouble::quoted;
-use super::{line, record};
+use super::{command, line, record};
 use crate::digits;
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
@@ -54,58 +53,37 @@ impl Awaited {
 
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
 pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
-    let command = match request {
-        Request::ReadClock => command(MetaOp::Get, clock.as_str(), b"t", &[(b'O', opaque)]),
+    let opaque = (b'O', opaque);
+    match request {
+        Request::ReadClock => command::push(out, "mg", clock.as_str(), None, "t", &[opaque]),
         Request::CreateClock => {
-            let flags = [(b'T', CLOCK_ITEM_EXPIRY), (b'O', opaque)];
-            command(MetaOp::Set, clock.as_str(), b"ME c", &flags).value(CLOCK_VALUE)
+            let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
+            command::push(out, "ms", clock.as_str(), Some(CLOCK_VALUE), "ME c", &numbers)
         }
         Request::Add { item, record, ttl } => {
-            let flags = [(b'T', u64::from(*ttl)), (b'O', opaque)];
-            command(MetaOp::Set, item.as_str(), b"ME c", &flags).value(value_of(item, record)?)
+            let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
+            command::push(out, "ms", item.as_str(), Some(&value), "ME c", &numbers)
         }
         Request::Replace { item, record, ttl, cas } => {
-            let flags = [(b'T', u64::from(*ttl)), (b'C', cas.get()), (b'O', opaque)];
-            command(MetaOp::Set, item.as_str(), b"c", &flags).value(value_of(item, record)?)
+            let numbers = [(b'T', u64::from(*ttl)), (b'C', cas.get()), opaque];
+            command::push(out, "ms", item.as_str(), Some(&value_of(item, record)?), "c", &numbers)
         }
         Request::Delete { item, cas } => {
-            command(MetaOp::Delete, item.as_str(), b"", &[(b'C', cas.get()), (b'O', opaque)])
+            command::push(out, "md", item.as_str(), None, "", &[(b'C', cas.get()), opaque])
         }
-        Request::Read { item } => command(MetaOp::Get, item.as_str(), b"v c", &[(b'O', opaque)]),
-        Request::ReadLine { item } => command(MetaOp::Get, &item.of_line(), b"v c", &[(b'O', opaque)]),
+        Request::Read { item } => command::push(out, "mg", item.as_str(), None, "v c", &[opaque]),
+        Request::ReadLine { item } => command::push(out, "mg", &item.of_line(), None, "v c", &[opaque]),
         Request::StoreLine { item, line, ttl, cas } => {
-            let (ttl, opaque) = ((b'T', u64::from(*ttl)), (b'O', opaque));
-            let command = match cas {
-                None => command(MetaOp::Set, &item.of_line(), b"ME c", &[ttl, opaque]),
-                Some(cas) => command(MetaOp::Set, &item.of_line(), b"c", &[ttl, (b'C', cas.get()), opaque]),
-            };
-            command.value(line::encode(line))
+            let (item, value, ttl) = (item.of_line(), line::encode(line), (b'T', u64::from(*ttl)));
+            match cas {
+                None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
+                Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
+            }
         }
-        Request::DeleteLine { item, cas } => command(
-            MetaOp::Delete,
-            &item.of_line(),
-            b"",
-            &[(b'C', cas.get()), (b'O', opaque)],
-        ),
-    };
-    command
-        .encode_into(out)
-        .map_err(|error| format!("the request cannot be sent: {error}"))
-}
-
-/// A command with some plain flags and some numbers.
-fn command(operation: MetaOp, item: &str, plain: &[u8], numbers: &[(u8, u64)]) -> MetaCommand {
-    // All flags as one text: the crate puts a space before it and sends it as it is. No user's text comes in here.
-    let mut flags = Vec::with_capacity(64);
-    flags.extend_from_slice(plain);
-    for (letter, number) in numbers {
-        if !flags.is_empty() {
-            flags.push(b' ');
+        Request::DeleteLine { item, cas } => {
+            command::push(out, "md", &item.of_line(), None, "", &[(b'C', cas.get()), opaque])
         }
-        flags.push(*letter);
-        digits::push(&mut flags, *number);
     }
-    MetaCommand::new(operation, item).flag(flags)
 }
 
 fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, String> {

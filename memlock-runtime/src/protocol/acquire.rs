@@ -203,6 +203,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Makes the next move. `fresh` is a nonce that has never been used; it is drawn for each step and used in some.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an input moves a machine once, and is used up"
+    )]
     pub fn step(&mut self, now: Now, fresh: Nonce, input: Input) -> Output<Outcome> {
         let state = std::mem::replace(&mut self.state, State::Done);
         match (state, &input) {

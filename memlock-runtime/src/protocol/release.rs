@@ -105,6 +105,10 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     /// Makes the next move.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an input moves a machine once, and is used up"
+    )]
     pub fn step(&mut self, now: Now, input: Input) -> Output<Released> {
         match (self.state, &input) {
             (State::Ready, Input::Start) => match self.known {

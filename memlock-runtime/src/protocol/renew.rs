@@ -82,6 +82,10 @@ impl Renew {
     }
 
     /// Makes the next move.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an input moves a machine once, and is used up"
+    )]
     pub fn step(&mut self, now: Now, input: Input) -> Output<Renewed> {
         match (self.state, &input) {
             (State::Ready, Input::Start) => self.write(now),
