@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use memlock::lock;
+use memlock::{CallTree, lock};
 
 use crate::stage::{LOCKS, held, key};
 
@@ -87,6 +87,26 @@ fn control_flow() {
     assert_eq!(inner_attributes(7), 7);
     assert_eq!(items_inside(7), 8);
     assert!(held().is_empty());
+}
+
+#[lock("kept", name = "bodies::kept", locks = &LOCKS, wait = 0)]
+fn keeps_its_lease() -> Result<memlock::Lease, memlock::Error> {
+    Ok(memlock::current().expect("it runs locked"))
+}
+
+#[lock("kept", name = "bodies::kept", locks = &LOCKS, wait = 0)]
+fn keeps_its_call_tree() -> Result<CallTree, memlock::Error> {
+    Ok(CallTree::current())
+}
+
+#[test]
+fn a_lock_is_released_whatever_its_body_has_kept_of_it() {
+    let lease = keeps_its_lease().expect("it is free");
+    assert!(!lease.is_valid());
+    let tree = keeps_its_call_tree().expect("the body is over");
+    let again = tree.enter(keeps_its_call_tree).expect("the body is over");
+    drop(again);
+    keeps_its_lease().expect("the body is over");
 }
 
 /// Writes down when it is dropped, and whether a lock was held then.

@@ -17,6 +17,7 @@ use crate::config::Builder;
 use crate::guard::Guard;
 use crate::in_process::Memory;
 use crate::key::ItemName;
+use crate::lease::Now;
 use crate::locks::Locks;
 use crate::store::{Answer, Batch, Damage, Exchange, Fault, Instance, Over, Pending, Replies, Request, Store};
 
@@ -758,4 +759,19 @@ fn waiters_that_give_up_take_no_lock_with_them() {
     assert!(had.into_inner() > 0);
     assert_eq!(stage.waiting(), 0);
     wait_until("the lock to be free", || stage.locks.lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn another_instances_clock_is_another_clock() {
+    let at = |seconds| Now {
+        instant: Duration::from_secs(seconds),
+        wall: Duration::from_secs(seconds),
+    };
+    let instance = |pid| Instance { start: 1, pid };
+    let server = super::Server::default();
+    // A clock that is far ahead of the next one's.
+    server.read_clock(instance(1), 50_000, at(100), at(100));
+    let best = server.read_clock(instance(2), 20_000, at(101), at(101));
+    let alone = super::Server::default().read_clock(instance(2), 20_000, at(101), at(101));
+    assert_eq!(best, alone, "it would look as if the new clock lagged");
 }

@@ -56,6 +56,15 @@ const fn simulation(filter: &'static str) -> Suite {
     }
 }
 
+const fn attributes(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock",
+        folder: ".",
+        target: &["--test", "attributes"],
+        filter,
+    }
+}
+
 const fn zlock(filter: &'static str) -> Suite {
     Suite {
         package: "memlock",
@@ -1843,6 +1852,50 @@ shard.minded.insert(slot.clone());
             to: "let longest = if self.me.call.is_some() { interval } else { shortest };",
         }],
         suites: &[line("lost_calls")],
+    },
+    Mutant {
+        name: "kept-call-tree-keeps-the-lock",
+        breaks: "L3",
+        fault: "a body whose call tree is kept beyond its end does not release its lock",
+        edits: &[Edit {
+            file: "current.rs",
+            from: "None => self.frame.lease().cloned(),",
+            to: "None => None,",
+        }],
+        suites: &[attributes("whatever_its_body_has_kept")],
+    },
+    Mutant {
+        name: "kept-lease-keeps-the-lock",
+        breaks: "L3",
+        fault: "a lease that is kept beyond its body keeps the lock from being released",
+        edits: &[Edit {
+            file: "guard.rs",
+            from: "None => hold.release(),",
+            to: "None => {}",
+        }],
+        suites: &[attributes("whatever_its_body_has_kept")],
+    },
+    Mutant {
+        name: "name-that-is-no-key-is-sent",
+        breaks: "S6",
+        fault: "a name with a line break in it becomes a second command",
+        edits: &[Edit {
+            file: "memcached/command.rs",
+            from: "if !is_key || key.is_empty()",
+            to: "if key.is_empty()",
+        }],
+        suites: &[MEMCACHED],
+    },
+    Mutant {
+        name: "another-instances-clock",
+        breaks: "S5",
+        fault: "readings of a server's clock count for the instance that replaced it",
+        edits: &[Edit {
+            file: "driver/mod.rs",
+            from: "if known.instance != Some(instance) {",
+            to: "if known.instance.is_none() {",
+        }],
+        suites: &[DRIVER],
     },
     Mutant {
         name: "anyone-may-call",
