@@ -1,6 +1,6 @@
 //! Acquiring all of several locks, or none: what attributes and requests have in common.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -50,9 +50,10 @@ impl Locks {
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
         warn_if_blocking_tasks(order.function);
+        let mut now = asked.began;
         for _ in 0..ROUNDS {
-            match self.acquire_once(items, &asked) {
-                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {}
+            match self.acquire_once(items, &asked, now) {
+                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => now = self.core().now(),
                 ended => return self.ended(ended, items, order),
             }
         }
@@ -62,22 +63,26 @@ impl Locks {
     /// The same without blocking the thread. What a dropped future has acquired is released in the background.
     pub(crate) async fn acquire_all_async(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
+        let mut now = asked.began;
         for _ in 0..ROUNDS {
-            match self.acquire_once_async(items, &asked).await {
-                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {}
+            match self.acquire_once_async(items, &asked, now).await {
+                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => now = self.core().now(),
                 ended => return self.ended(ended, items, order),
             }
         }
         self.ended(Err(Stopped::CompanionLost), items, order)
     }
 
-    /// Acquires all of `items` once through. What it has acquired when it fails is released, within what is left of the
-    /// caller's wait.
-    fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
+    /// Acquires all of `items` once through, now that it is `now`. What it has acquired when it fails is released, within what
+    /// is left of the caller's wait.
+    fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>, mut now: Now) -> Result<Holds, Stopped> {
         let mut acquired =
             Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
-        for item in items {
-            let hold = blocking::acquire(self.core(), asked.spec(item), &asked.began, &acquired.holds)?;
+        for (place, item) in items.iter().enumerate() {
+            if place > 0 {
+                now = self.core().now();
+            }
+            let hold = blocking::acquire(self.core(), asked.spec(item), asked.began, now, &acquired.holds)?;
             // The first ones have aged while this one was waited for.
             let kept = acquired
                 .holds
@@ -90,10 +95,13 @@ impl Locks {
     }
 
     /// The same without blocking the thread.
-    async fn acquire_once_async(&self, items: &[ItemName], asked: &Asked<'_>) -> Result<Holds, Stopped> {
+    async fn acquire_once_async(&self, items: &[ItemName], asked: &Asked<'_>, mut now: Now) -> Result<Holds, Stopped> {
         let mut acquired = Acquired::new(|holds| Lease::new(holds).iter().for_each(Lease::release_in_background));
-        for item in items {
-            let hold = tasks::acquire(self.core(), asked.spec(item), &asked.began, &acquired.holds).await?;
+        for (place, item) in items.iter().enumerate() {
+            if place > 0 {
+                now = self.core().now();
+            }
+            let hold = tasks::acquire(self.core(), asked.spec(item), asked.began, now, &acquired.holds).await?;
             acquired.holds.push(hold);
             if let [aged @ .., _] = acquired.holds.as_slice() {
                 for hold in aged {
@@ -120,7 +128,7 @@ impl Locks {
             core: self.core(),
             order,
             process: &self.settings().label,
-            began: OnceLock::new(),
+            began: self.core().now(),
         })
     }
 
@@ -163,8 +171,7 @@ pub(crate) struct Asked<'a> {
     order: &'a Order,
     /// What to call this process.
     process: &'a Arc<str>,
-    /// Set by the first lock that is asked for.
-    pub(crate) began: OnceLock<Now>,
+    pub(crate) began: Now,
 }
 
 impl Asked<'_> {
@@ -181,8 +188,7 @@ impl Asked<'_> {
 
     /// How long an exchange may take.
     fn limit(&self) -> Duration {
-        let began = *self.began.get_or_init(|| self.core.now());
-        waiting::limit(self.core, self.order.wait, self.order.grace, began)
+        waiting::limit(self.core, self.order.wait, self.order.grace, self.began)
     }
 }
 

@@ -13,7 +13,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::acquiring::keep_alive;
@@ -288,7 +288,8 @@ impl Running {
         let mut companions: Vec<Arc<Hold>> = Vec::new();
         for lock in met {
             lock.core.check_open()?;
-            match tasks::acquire(&lock.core, lock.spec.clone(), &OnceLock::new(), &companions).await {
+            let now = lock.core.now();
+            match tasks::acquire(&lock.core, lock.spec.clone(), now, now, &companions).await {
                 Ok(hold) => {
                     keep_alive(&hold, lock.renew);
                     companions.push(Arc::clone(&hold));

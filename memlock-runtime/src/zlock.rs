@@ -65,7 +65,7 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
         };
         let answer = match reserved {
             Some(hold) => Ok(hold),
-            None => blocking::acquire(core, spec, &asked.began, &[]),
+            None => blocking::acquire(core, spec, asked.began, core.now(), &[]),
         };
         if got.take(&asked, item, answer)? {
             continue;
@@ -95,7 +95,7 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
         let core = zlock.locks.core();
         let answer = match claim(zlock.locks, item, &asked).await? {
             Some(hold) => Ok(hold),
-            None => tasks::acquire(core, asked.spec(item), &asked.began, &[]).await,
+            None => tasks::acquire(core, asked.spec(item), asked.began, core.now(), &[]).await,
         };
         if got.take(&asked, item, answer)? {
             continue;
@@ -163,8 +163,7 @@ impl Zlock<'_> {
     /// How long this has taken so far.
     fn waited(&self, asked: &Asked<'_>) -> Duration {
         let now = self.locks.core().now().instant;
-        let began = asked.began.get().map_or(now, |began| began.instant);
-        now.saturating_sub(began)
+        now.saturating_sub(asked.began.instant)
     }
 }
 

@@ -23,15 +23,16 @@ use crate::store::Damage;
 /// 15 µs altogether, which is what going to sleep and being woken would cost.
 const SPINS: u32 = 200;
 
-/// Acquires one lock, waiting as long as `spec` allows, counted from `began`, which is now where it is not set. `companions`
+/// Acquires one lock, now that it is `now`, waiting as long as `spec` allows, counted from `began`. `companions`
 /// are locks that the caller acquired before this one; their leases are kept alive meanwhile.
 pub(crate) fn acquire(
     core: &Arc<Core>,
     spec: Spec,
-    began: &OnceLock<Now>,
+    began: Now,
+    now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, began, companions)?;
+    let (grant, turn) = be_granted(core, &spec, began, now, companions)?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -39,11 +40,10 @@ pub(crate) fn acquire(
 fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    began: &OnceLock<Now>,
+    began: Now,
+    mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
-    let mut now = core.now();
-    let began = *began.get_or_init(|| now);
     let mut waiting = Waiting::new(core, spec, began, companions);
     let joined = core
         .queues

@@ -3,7 +3,7 @@
 //! The future may be dropped at any of its await points. What it has begun then goes on in the background, where the
 //! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -25,10 +25,11 @@ use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 pub(crate) async fn acquire(
     core: &Arc<Core>,
     spec: Spec,
-    began: &OnceLock<Now>,
+    began: Now,
+    now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, began, companions).await?;
+    let (grant, turn) = be_granted(core, &spec, began, now, companions).await?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -36,11 +37,10 @@ pub(crate) async fn acquire(
 async fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    began: &OnceLock<Now>,
+    began: Now,
+    mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
-    let mut now = core.now();
-    let began = *began.get_or_init(|| now);
     let mut waiting = Waiting::new(core, spec, began, companions);
     let bell = Arc::new(Bell::default());
     let joined = core
