@@ -91,7 +91,7 @@ fn be_granted(
                 }
                 input = Input::Woke;
             }
-            Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
+            Output::Done(outcome) => return contender.end(outcome, &waiting, now),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::waiting::{Waiting, busy};
+use super::waiting::{Stopped, Waiting, busy};
 use super::{Core, Heard, agent, dice};
 use crate::doorbell::Listening;
 use crate::error::{Error, Source};
@@ -109,11 +109,11 @@ impl<'a> Contender<'a> {
 
     /// What it came to: the grant, and the turn in which it is held.
     pub(super) fn end(
-        mut self,
+        &mut self,
         outcome: Outcome,
         waiting: &Waiting<'_>,
         now: Now,
-    ) -> Result<(Grant, Option<Turn>), Error> {
+    ) -> Result<(Grant, Option<Turn>), Stopped> {
         let item = &self.spec.item;
         let (error, is_everyones) = match outcome {
             Outcome::Granted(grant) => {
@@ -141,7 +141,7 @@ impl<'a> Contender<'a> {
         if is_everyones && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
         }
-        Err(error)
+        Err(Stopped::Failed(error))
     }
 
     fn settle(&self, nonce: Nonce, pending: Option<Box<dyn Pending>>) {

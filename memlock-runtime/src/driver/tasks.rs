@@ -90,7 +90,7 @@ async fn be_granted(
                 }
                 input = Input::Woke;
             }
-            Output::Done(outcome) => return contender.end(outcome, &waiting, now).map_err(Stopped::Failed),
+            Output::Done(outcome) => return contender.end(outcome, &waiting, now),
         }
     }
 }
