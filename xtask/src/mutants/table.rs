@@ -213,10 +213,10 @@ let answered = &Answered { sent: now, ..answered.clone() };
             Edit {
                 file: ACQUIRE,
                 from: "\
-                self.read_line(&answered, 2);
+                self.read_line(answered, 2);
                 match answered.reply(1) {",
                 to: "\
-                self.read_line(&answered, 2);
+                self.read_line(answered, 2);
                 match answered.reply(0) {",
             },
             Edit {
