@@ -64,8 +64,12 @@ pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
 /// No turn's number.
 const NONE: u64 = Turns::NONE;
 
-/// A lock that is held for less than this is handed over faster than a thread wakes up: the thread after the next is woken
-/// early then, and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
+/// A lock that is held for less than this is handed over faster than a thread wakes up: the first in line is woken early then,
+/// and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
+///
+/// It is woken by who joins the line behind it, and so is about to sleep and leave it a processor; mostly that is the holder
+/// before, who comes again. Woken by that holder as it hands over, it would take the processor away from one who has more to do,
+/// or cost a signal to another.
 const BRISK: Duration = Duration::from_micros(10);
 
 /// Queues by their key, which carries its hash, so that it is computed once for all that a caller does in its turn.
@@ -154,7 +158,9 @@ struct Waiter {
     timeout: Duration,
     /// Whether it can make use of being woken early.
     wakes_early: bool,
-    /// Whether its turn is the next, and soon.
+    /// Whether it knows that its turn is the next, and soon.
+    was_called: AtomicBool,
+    /// The same, until it has stayed awake for that.
     is_near: AtomicBool,
     /// Whether it looks for its turn all the time, and needs no waking.
     is_awake: AtomicBool,
@@ -211,11 +217,14 @@ impl Queues {
             }
             hash_map::Entry::Occupied(mut queue) => {
                 let queue = queue.get_mut();
-                let is_near = wakes_early && queue.is_brisk && queue.waiting.is_empty();
+                let is_first = queue.waiting.is_empty();
+                let is_near = wakes_early && queue.is_brisk && is_first;
+                let near = queue.near();
                 let waiter = Arc::new(Waiter {
                     turn: AtomicU64::new(NONE),
                     timeout,
                     wakes_early,
+                    was_called: AtomicBool::new(is_near),
                     is_near: AtomicBool::new(is_near),
                     is_awake: AtomicBool::new(false),
                     verdict: OnceLock::new(),
@@ -223,10 +232,14 @@ impl Queues {
                     waker: waker(),
                 });
                 queue.waiting.push_back(Arc::clone(&waiter));
+                let seen = Seen::of(&queue.turns, is_first);
+                drop(shard);
+                Wake(near, None).all();
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
                     slot,
                     waiter: Some(waiter),
+                    seen,
                 })
             }
         }
@@ -401,14 +414,14 @@ impl Queue {
         self.waiting.front().filter(oversleeps).map(Arc::clone)
     }
 
-    /// The first in line, if it is to be woken because its turn is near.
+    /// The first in line, if it is to be woken because its turn is near, once.
     fn near(&self) -> Option<Arc<Waiter>> {
-        let first = self
-            .waiting
-            .front()
-            .filter(|first| self.is_brisk && first.wakes_early)?;
-        first.is_near.store(true, Ordering::Release);
-        Some(Arc::clone(first))
+        let first = self.waiting.front()?;
+        let is_near = self.is_brisk && first.wakes_early && !first.was_called.swap(true, Ordering::Relaxed);
+        is_near.then(|| {
+            first.is_near.store(true, Ordering::Release);
+            Arc::clone(first)
+        })
     }
 }
 
@@ -443,6 +456,25 @@ pub(crate) struct Place {
     queues: Arc<Queues>,
     slot: Slot,
     waiter: Option<Arc<Waiter>>,
+    seen: Seen,
+}
+
+/// What a place has seen of its queue when it joined, or last looked. The default: that it was gone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Whether it was the first in line.
+    pub(crate) is_first: bool,
+    /// When the lease ends that was held before it, on the monotonic clock.
+    pub(crate) leased_until: Option<Duration>,
+}
+
+impl Seen {
+    fn of(turns: &Turns, is_first: bool) -> Seen {
+        Seen {
+            is_first,
+            leased_until: turns.leased_until(),
+        }
+    }
 }
 
 /// How a place in a queue fares.
@@ -477,8 +509,12 @@ impl Place {
             };
             shard.queues.insert(self.slot.clone(), queue);
         }
+        self.seen = Seen::default();
         let begun = shard.queues.get_mut(&self.slot).and_then(|queue| {
+            // Until it says for how long, it sleeps for ever: so it is woken when a lease is granted that it does not see here.
+            waiter.wakes_at.store(u64::MAX, Ordering::Release);
             let is_first = queue.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &waiter));
+            self.seen = Seen::of(&queue.turns, is_first);
             match queue.turns.claim(given, is_first, now) {
                 Claim::Wait => return None,
                 Claim::TooLate => {
@@ -551,21 +587,16 @@ impl Place {
         shard.queues.get(&self.slot).is_some_and(|queue| queue.is_ending)
     }
 
-    /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken.
+    /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken. A lease that ends earlier, and that
+    /// it has not [`seen`](Self::seen), wakes the first in line.
     pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
             waiter.wakes_at.store(nanos(wakes_at), Ordering::Release);
         }
     }
 
-    /// When the lease ends that is held before this place, on the monotonic clock. To be asked after
-    /// [`sleeps_until`](Self::sleeps_until): a lease that is granted later and ends earlier wakes the first in line.
-    pub(crate) fn leased_until(&self) -> Option<Duration> {
-        self.queues
-            .shard(&self.slot)
-            .queues
-            .get(&self.slot)
-            .and_then(|queue| queue.turns.leased_until())
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen
     }
 }
 
@@ -624,8 +655,7 @@ impl Turn {
             }
             queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
             queue.standing = self.standing.take();
-            let Wake(next, sleeper) = queue.give_turn(self.queues.number(), Some(now.instant + timeout))?;
-            Some(Wake(next, queue.near().or(sleeper)))
+            queue.give_turn(self.queues.number(), Some(now.instant + timeout))
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };

@@ -51,7 +51,7 @@ fn be_granted(
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
-            let mut turn = for_turn(&mut waiting, place)?;
+            let mut turn = for_turn(&mut waiting, place, now)?;
             match turn.take_handed() {
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
@@ -80,8 +80,10 @@ fn be_granted(
             Output::Pause(pause) => {
                 let length = dice::draw(pause);
                 match contender.listening(thread_waker) {
-                    Some(listening) => rest(&mut waiting, length, |length| sleep_unless_called(listening, length))?,
-                    None => rest(&mut waiting, length, sleep)?,
+                    Some(listening) => rest(&mut waiting, length, now, |length| {
+                        sleep_unless_called(listening, length);
+                    })?,
+                    None => rest(&mut waiting, length, now, sleep)?,
                 }
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
@@ -168,27 +170,29 @@ fn run<T>(
     }
 }
 
-/// Waits in this process's queue.
-fn for_turn(waiting: &mut Waiting<'_>, mut place: Place) -> Result<Turn, Stopped> {
+/// Waits in this process's queue, which it has joined at `now`.
+fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now) -> Result<Turn, Stopped> {
     loop {
-        place = match place.progress(waiting.now()) {
+        let left = waiting.until_next_look(&place, now)?;
+        rest(waiting, left, now, |length| {
+            place.stay_awake(SPINS, hint::spin_loop);
+            if !place.has_news() {
+                thread::park_timeout(length);
+                place.stay_awake(SPINS, hint::spin_loop);
+            }
+        })?;
+        now = waiting.now();
+        place = match place.progress(now) {
             Progress::Turn(turn) => return Ok(turn),
             Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
             Progress::Place(place) => place,
         };
-        let left = waiting.until_next_look(&place)?;
-        rest(waiting, left, |length| {
-            place.stay_awake(SPINS, hint::spin_loop);
-            if !place.has_news() {
-                thread::park_timeout(length);
-            }
-        })?;
     }
 }
 
-/// Rests for `length`, or less where there is something to be done before that.
-fn rest(waiting: &mut Waiting<'_>, length: Duration, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
-    let mut length = waiting.until_warning(length);
+/// Rests from `now` on for `length`, or less where there is something to be done before that.
+fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
+    let mut length = waiting.until_warning(length, now);
     for companion in waiting.companions {
         let kept = companion.keep_at_least_half(waiting.limit());
         kept.map_err(|_| Stopped::CompanionLost)?;
@@ -232,6 +236,16 @@ fn sleep_unless_called(listening: &Listening, length: Duration) {
     }
 }
 
+/// Wakes this thread.
 fn thread_waker() -> Waker {
+    thread_local! {
+        // Made once: who waits for a lock that goes round in a few microseconds would make one each time.
+        static WAKER: Waker = new_thread_waker();
+    }
+    // A thread that is ending may wait, too, and has no locals any more.
+    WAKER.try_with(Waker::clone).unwrap_or_else(|_| new_thread_waker())
+}
+
+fn new_thread_waker() -> Waker {
     Waker::from(Arc::new(Unpark(thread::current())))
 }

@@ -128,7 +128,7 @@ impl<'a> Contender<'a> {
             }
             Outcome::Busy { holder } => {
                 let holder = holder.map(|holder| holder.to_string());
-                (busy(item, holder, waiting.waited()), false)
+                (busy(item, holder, waiting.waited(now)), false)
             }
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
             Outcome::Unreachable(damage) => {

@@ -49,7 +49,7 @@ async fn be_granted(
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
-            let mut turn = for_turn(&mut waiting, place, &bell).await?;
+            let mut turn = for_turn(&mut waiting, place, now, &bell).await?;
             match turn.take_handed() {
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
@@ -81,7 +81,7 @@ async fn be_granted(
             }
             Output::Pause(pause) => {
                 contender.listening(|| Waker::from(Arc::clone(&bell)));
-                rest(&mut waiting, dice::draw(pause), &bell).await?;
+                rest(&mut waiting, dice::draw(pause), now, &bell).await?;
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
                 if !too_soon.is_zero() {
@@ -110,22 +110,23 @@ pub(crate) async fn pause(window: Pause) {
     Timer::after(dice::draw(window)).await;
 }
 
-/// Waits in this process's queue.
-async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, bell: &Bell) -> Result<Turn, Stopped> {
+/// Waits in this process's queue, which it has joined at `now`.
+async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now, bell: &Bell) -> Result<Turn, Stopped> {
     loop {
-        place = match place.progress(waiting.now()) {
+        let length = waiting.until_next_look(&place, now)?;
+        rest(waiting, length, now, bell).await?;
+        now = waiting.now();
+        place = match place.progress(now) {
             Progress::Turn(turn) => return Ok(turn),
             Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
             Progress::Place(place) => place,
         };
-        let length = waiting.until_next_look(&place)?;
-        rest(waiting, length, bell).await?;
     }
 }
 
-/// Rests for `length`, or less where the bell rings or there is something to be done before that.
-async fn rest(waiting: &mut Waiting<'_>, length: Duration, bell: &Bell) -> Result<(), Stopped> {
-    let mut length = waiting.until_warning(length);
+/// Rests from `now` on for `length`, or less where the bell rings or there is something to be done before that.
+async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &Bell) -> Result<(), Stopped> {
+    let mut length = waiting.until_warning(length, now);
     for companion in waiting.companions {
         let kept = companion.keep_at_least_half_async(waiting.limit()).await;
         kept.map_err(|_| Stopped::CompanionLost)?;

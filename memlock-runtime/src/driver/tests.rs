@@ -734,6 +734,17 @@ fn a_thread_that_hangs_after_a_hand_over_is_taken_over_from_when_the_grant_ends(
     heir.renew().expect("the one that hung deleted the lock of another");
 }
 
+#[test]
+fn who_tries_once_steps_in_for_a_thread_that_hangs_past_its_lease() {
+    let stage = counted();
+    let hanging = stage.hold(LEASE);
+    let try_once = || stage.locks.lock("k").timeout(LEASE).try_acquire();
+    assert!(try_once().is_err_and(|error| error.is_busy()), "it is held");
+    stage.clock.advance(LEASE * 11 / 10);
+    let heir = try_once().expect("nobody holds it any more");
+    assert!(heir.token() > hanging.token());
+}
+
 /// At each moment: some find their wait over just when they are handed the lock.
 #[test]
 fn waiters_that_give_up_take_no_lock_with_them() {

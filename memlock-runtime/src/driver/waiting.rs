@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::Spec;
-use crate::queue::Place;
+use crate::queue::{Place, Seen};
 
 /// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
 /// one attempt of a caller who does not want to wait at all.
@@ -57,11 +57,16 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// How long `place` has to wait until there may be something to find out there, if nobody wakes it before that.
-    pub(super) fn until_next_look(&self, place: &Place) -> Result<Duration, Stopped> {
-        let now = self.core.now().instant;
+    /// How long `place`, which has just been looked at, has to wait from `now` until there may be something to find out there,
+    /// if nobody wakes it before that.
+    pub(super) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
+        let Seen { is_first, leased_until } = place.seen();
+        if is_first && leased_until.is_some_and(|until| now.instant >= until) {
+            // It is to step in, however short its wait is.
+            return Ok(Duration::ZERO);
+        }
         let wait = self.spec.wait;
-        let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited()));
+        let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited(now)));
         // In this order: when the turn comes in between, it is news.
         if left.is_zero() && (place.is_next_soon() || place.has_news()) {
             // Who asks for a lock right after it was let go, maybe in the background, need not find it busy.
@@ -70,21 +75,21 @@ impl<'a> Waiting<'a> {
         if left.is_zero() {
             // Nobody may hold it, if the head is having trouble with the server.
             let holder = "another caller in this process".to_owned();
-            let busy = || busy(&self.spec.item, Some(holder), self.waited());
+            let busy = || busy(&self.spec.item, Some(holder), self.waited(now));
             return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
         }
-        place.sleeps_until(now.saturating_add(left));
-        if let Some(until) = place.leased_until() {
+        if let Some(until) = leased_until {
             // A place that is not the first finds nothing to do then, and looks again a little later.
-            left = left.min(until.saturating_sub(now).max(FOR_THE_FIRST));
-            place.sleeps_until(now.saturating_add(left));
+            let least = if is_first { Duration::ZERO } else { FOR_THE_FIRST };
+            left = left.min(until.saturating_sub(now.instant).max(least));
         }
+        place.sleeps_until(now.instant.saturating_add(left));
         Ok(left)
     }
 
-    /// Warns when the wait is getting long; `length`, or less where it is to warn before that.
-    pub(super) fn until_warning(&mut self, length: Duration) -> Duration {
-        let waited = self.waited();
+    /// Warns when the wait is getting long by `now`; `length`, or less where it is to warn before that.
+    pub(super) fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
+        let waited = self.waited(now);
         let patience = self.spec.timeout;
         if waited >= patience && !self.has_warned {
             self.has_warned = true;
@@ -104,8 +109,8 @@ impl<'a> Waiting<'a> {
         self.core.now()
     }
 
-    pub(super) fn waited(&self) -> Duration {
-        self.core.now().instant.saturating_sub(self.started.instant)
+    pub(super) fn waited(&self, now: Now) -> Duration {
+        now.instant.saturating_sub(self.started.instant)
     }
 
     pub(super) fn limit(&self) -> Duration {

@@ -200,6 +200,23 @@ fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
     drop(head(&queues));
 }
 
+#[test]
+fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first_in_line() {
+    let queues = Queues::new();
+    let turn = head(&queues);
+    let (first, woken) = behind(&queues);
+    first.sleeps_until(TIMEOUT / 4);
+    let first = waits(first, TIMEOUT / 4, "the head still has it");
+    assert_eq!(first.seen().leased_until, None);
+    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 4)));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
+    let first = waits(first, TIMEOUT / 2, "the lease is not over");
+    first.sleeps_until(TIMEOUT);
+    assert_eq!(first.seen().leased_until, Some(TIMEOUT));
+    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 2)));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it wakes up then by itself");
+}
+
 /// A grant for `lease`, all of which may be handed over.
 fn grant(lease: Duration) -> Grant {
     use crate::lease::{Deadline, ttl_of};
@@ -470,10 +487,20 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
         looks.get()
     };
     second.sleeps_until(Duration::ZERO);
-    assert_eq!(looks(&second), 0, "its turn is far away");
     let original = grant(TIMEOUT * 2);
     assert!(turn.hand_over(&original, at(BRISK / 2)).is_none());
-    assert_eq!(second_woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        second_woken.0.load(Ordering::SeqCst),
+        0,
+        "the holder may have more to do"
+    );
+    assert_eq!(looks(&second), 0, "it sleeps");
+    drop([early(), early()]);
+    assert_eq!(
+        second_woken.0.load(Ordering::SeqCst),
+        1,
+        "by the first who comes behind it"
+    );
     assert_eq!((looks(&second), looks(&second)), (5, 0), "once each time");
     // It is handed the lock while it is awake, and needs no waking; it notices by itself.
     let mut turn = has_turn(first, Duration::ZERO, "it was handed over");

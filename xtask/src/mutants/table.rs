@@ -869,6 +869,28 @@ both must be kept.
         suites: &[QUEUE],
     },
     Mutant {
+        name: "lease-granted-while-it-falls-asleep",
+        breaks: "L1",
+        fault: "a lease that is granted after the first in line has looked, and before it sleeps, is not told to it",
+        edits: &[Edit {
+            file: QUEUE_RS,
+            from: "            waiter.wakes_at.store(u64::MAX, Ordering::Release);\n",
+            to: "",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "busy-past-the-lease",
+        breaks: "L1",
+        fault: "who tries once finds a lock busy whose holder in the same process hangs past its lease, however often it tries",
+        edits: &[Edit {
+            file: "driver/waiting.rs",
+            from: "if is_first && leased_until.is_some_and",
+            to: "if false && is_first && leased_until.is_some_and",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "watch-lost-with-its-turn",
         breaks: "L1",
         fault: "what a waiter has seen of a dead holder is forgotten when it gives up",
