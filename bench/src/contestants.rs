@@ -102,7 +102,7 @@ pub(crate) fn locks(servers: &str) -> Locks {
 }
 
 /// The same, whose waiters are woken.
-fn woken_locks(servers: &str) -> Locks {
+pub(crate) fn woken_locks(servers: &str) -> Locks {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     Locks::builder()
         .servers(servers)

@@ -3,19 +3,20 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use memlock::Locks;
 use memlock_testkit::{Parent, Peer};
 use rslock::LockManager;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::contestants::{TIMEOUT, locks};
+use crate::contestants::{Kind, TIMEOUT, locks, woken_locks};
 use crate::measure::number;
 use crate::report::{Cell, Table};
 use crate::stage::{Addresses, Stage};
 
 const HOLDER: &str = "holder";
 const WAITER: &str = "waiter";
-/// Which of the two a second process is to use: a variable of its environment.
-const ON_REDIS: &str = "MEMLOCK_BENCH_ON_REDIS";
+/// What a second process is to use: a variable of its environment.
+const KIND: &str = "MEMLOCK_BENCH_WAITS_FOR";
 const KEY: &str = "waiters";
 const WAITERS: usize = 64;
 const PROCESSES: usize = 4;
@@ -32,18 +33,9 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
     let wait = Duration::from_secs(seconds);
     let memcached = |wait_all: &dyn Fn()| series(seconds, &|| stage.memcached_commands(), wait_all);
 
-    let holder = Holder::start(&stage.addresses, false);
+    let holder = Holder::start(&stage.addresses, Kind::Guard);
     let here = locks(&stage.addresses.memcached);
-    let by_threads = memcached(&|| {
-        thread::scope(|scope| {
-            for _ in 0..WAITERS {
-                scope.spawn(|| {
-                    let waited = here.lock(KEY).wait(wait).acquire();
-                    assert!(waited.is_err_and(|error| error.is_busy()), "another holds it");
-                });
-            }
-        });
-    });
+    let by_threads = memcached(&|| all_threads(&here, wait));
     table.row(format!("memlock, {WAITERS} threads of one process"), cells(&by_threads));
     let runtime = runtime();
     let by_tasks = memcached(&|| {
@@ -57,12 +49,23 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
         });
     });
     table.row(format!("memlock, {WAITERS} tasks of one process"), cells(&by_tasks));
-    let by_processes = memcached(&processes(&stage.addresses, false, wait));
+    let by_processes = memcached(&processes(&stage.addresses, Kind::Guard, wait));
     table.row(format!("memlock, {PROCESSES} processes"), cells(&by_processes));
+    let here = woken_locks(&stage.addresses.memcached);
+    let by_woken_threads = memcached(&|| all_threads(&here, wait));
+    table.row(
+        format!("the same with wake-ups, {WAITERS} threads"),
+        cells(&by_woken_threads),
+    );
+    let by_woken_processes = memcached(&processes(&stage.addresses, Kind::Woken, wait));
+    table.row(
+        format!("the same with wake-ups, {PROCESSES} processes"),
+        cells(&by_woken_processes),
+    );
     drop(holder);
 
     if let Some(redis) = stage.addresses.redis.clone() {
-        let holder = Holder::start(&stage.addresses, true);
+        let holder = Holder::start(&stage.addresses, Kind::Rslock);
         let commands = || stage.redis_commands().expect("Redis is up");
         let by_tasks = series(seconds, &commands, &|| {
             let manager = LockManager::new(vec![redis.as_str()]);
@@ -72,7 +75,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
             });
         });
         table.row(format!("rslock, {WAITERS} tasks of one process"), cells(&by_tasks));
-        let by_processes = series(seconds, &commands, &processes(&stage.addresses, true, wait));
+        let by_processes = series(seconds, &commands, &processes(&stage.addresses, Kind::Rslock, wait));
         table.row(format!("rslock, {PROCESSES} processes"), cells(&by_processes));
         drop(holder);
     }
@@ -114,6 +117,20 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime")
 }
 
+/// Lets all threads wait until they give up.
+fn all_threads(locks: &Locks, wait: Duration) {
+    thread::scope(|scope| {
+        for _ in 0..WAITERS {
+            scope.spawn(|| give_up(locks, wait));
+        }
+    });
+}
+
+fn give_up(locks: &Locks, wait: Duration) {
+    let waited = locks.lock(KEY).wait(wait).acquire();
+    assert!(waited.is_err_and(|error| error.is_busy()), "another holds it");
+}
+
 /// Lets all tasks wait until they give up.
 fn all<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, waiter: impl Fn() -> F) {
     runtime.block_on(async {
@@ -128,8 +145,8 @@ async fn wait_on_redis(manager: &LockManager, wait: Duration) {
 }
 
 /// Second processes that have started, and wait when they are told.
-fn processes(addresses: &Addresses, on_redis: bool, wait: Duration) -> impl Fn() + use<> {
-    let peers: Vec<Peer> = (0..PROCESSES).map(|_| start(WAITER, addresses, on_redis)).collect();
+fn processes(addresses: &Addresses, kind: Kind, wait: Duration) -> impl Fn() + use<> {
+    let peers: Vec<Peer> = (0..PROCESSES).map(|_| start(WAITER, addresses, kind)).collect();
     let peers = std::cell::RefCell::new(peers);
     move || {
         for peer in peers.borrow_mut().iter_mut() {
@@ -148,15 +165,15 @@ struct Holder {
 }
 
 impl Holder {
-    fn start(addresses: &Addresses, on_redis: bool) -> Holder {
+    fn start(addresses: &Addresses, kind: Kind) -> Holder {
         Holder {
-            _process: start(HOLDER, addresses, on_redis),
+            _process: start(HOLDER, addresses, kind),
         }
     }
 }
 
-fn start(role: &str, addresses: &Addresses, on_redis: bool) -> Peer {
-    let mut peer = Peer::of(role).env(ON_REDIS, if on_redis { "1" } else { "0" });
+fn start(role: &str, addresses: &Addresses, kind: Kind) -> Peer {
+    let mut peer = Peer::of(role).env(KIND, kind.name());
     for (name, value) in addresses.variables() {
         peer = peer.env(name, value);
     }
@@ -167,11 +184,13 @@ fn start(role: &str, addresses: &Addresses, on_redis: bool) -> Peer {
 
 /// The other process's part, if this is it.
 pub(crate) fn take_part() -> bool {
-    let on_redis = std::env::var(ON_REDIS).is_ok_and(|value| value == "1");
+    let Some(kind) = std::env::var(KIND).ok().and_then(|name| Kind::of_name(&name)) else {
+        return false;
+    };
     if let Some(parent) = Parent::of_role(HOLDER) {
-        hold(&parent, on_redis);
+        hold(&parent, kind);
     } else if let Some(parent) = Parent::of_role(WAITER) {
-        wait(&parent, on_redis);
+        wait(&parent, kind);
     } else {
         return false;
     }
@@ -181,9 +200,9 @@ pub(crate) fn take_part() -> bool {
 /// Longer than all waiting of this contest.
 const HOLD: Duration = Duration::from_mins(5);
 
-fn hold(parent: &Parent, on_redis: bool) {
+fn hold(parent: &Parent, kind: Kind) {
     let addresses = Addresses::from_env();
-    if on_redis {
+    if kind == Kind::Rslock {
         let manager = LockManager::new(vec![redis(&addresses)]);
         let lock = runtime()
             .block_on(manager.acquire(KEY.as_bytes(), HOLD))
@@ -200,10 +219,10 @@ fn hold(parent: &Parent, on_redis: bool) {
     }
 }
 
-fn wait(parent: &Parent, on_redis: bool) {
+fn wait(parent: &Parent, kind: Kind) {
     let addresses = Addresses::from_env();
     // Connected before the others begin: that is not what is counted.
-    if on_redis {
+    if kind == Kind::Rslock {
         let manager = LockManager::new(vec![redis(&addresses)]);
         let runtime = runtime();
         let other = runtime
@@ -213,11 +232,13 @@ fn wait(parent: &Parent, on_redis: bool) {
         parent.say("ready");
         runtime.block_on(wait_on_redis(&manager, seconds(parent)));
     } else {
-        let locks = locks(&addresses.memcached);
+        let locks = match kind {
+            Kind::Woken => woken_locks(&addresses.memcached),
+            _ => locks(&addresses.memcached),
+        };
         locks.lock("other").acquire().expect("memcached is up").release();
         parent.say("ready");
-        let waited = locks.lock(KEY).wait(seconds(parent)).acquire();
-        assert!(waited.is_err_and(|error| error.is_busy()), "another holds it");
+        give_up(&locks, seconds(parent));
     }
     parent.say("gave up");
 }

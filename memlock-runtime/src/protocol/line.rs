@@ -31,12 +31,13 @@ const PAUSE_FRACTION_OF_FIRST: u32 = 12;
 /// The shortest pause of the first in line: what a system takes to let a thread sleep and wake up.
 const SHORTEST_OF_FIRST: Duration = Duration::from_micros(100);
 
-/// The others only have to notice that the holder is another, and that they may be the first now.
-const PAUSE_FRACTION: u32 = 4;
+/// The others only have to notice that the holder is another, and that they may be the first now: as long as that one holds it,
+/// too.
+const PAUSE_FRACTION: u32 = 2;
 
-/// The same for one that is called when its turn comes. It looks all the same: calls are lost, and who held the lock for a
-/// moment only makes none.
-const PAUSE_FRACTION_OF_CALLED: u32 = 3;
+/// The same for the first where it is called when its turn comes. It looks all the same: calls are lost, and who held the lock
+/// for a moment only makes none.
+const PAUSE_FRACTION_OF_CALLED: u32 = 2;
 
 /// The shortest pause of the others.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
@@ -47,6 +48,10 @@ const SHORTEST_PAUSE_OF_CALLED: Duration = Duration::from_millis(4);
 /// The longest pause of the others, in intervals: with it four processes together look 40 times a second at the most.
 const LONGEST_PAUSE: u32 = 4;
 
+/// The same for those that are called: with it four processes together look less than 40 times a second, what they look in the
+/// first second included.
+const LONGEST_PAUSE_OF_CALLED: u32 = 5;
+
 /// The least time for which a free lock is left to the first in line: it may have to wait for a processor.
 const SHORTEST_GRACE: Duration = Duration::from_millis(3);
 
@@ -55,7 +60,7 @@ const GRACE_FRACTION: u32 = 8;
 
 /// After how many intervals one who has been passed is taken out of the line. Anyone alive has looked by then, and is not
 /// passed.
-const INTERVALS_UNTIL_DEAD: u32 = 5;
+const INTERVALS_UNTIL_DEAD: u32 = 6;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. A hand-over to
 /// another process costs some ten times what it costs to take it again, where the other is not called.
@@ -315,10 +320,12 @@ impl Standing {
     pub(super) fn pause(&self, interval: Duration, now: Now) -> Pause {
         let since = |since: Duration| now.instant.saturating_sub(since);
         let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
+        let is_called = self.me.call.is_some() && self.calls.do_arrive();
         if self.is_first() {
-            let (fraction, shortest) = match self.me.call {
-                Some(_) => (PAUSE_FRACTION_OF_CALLED, SHORTEST_PAUSE),
-                None => (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST),
+            let (fraction, shortest) = if is_called {
+                (PAUSE_FRACTION_OF_CALLED, SHORTEST_PAUSE)
+            } else {
+                (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST)
             };
             let longest = (held / fraction).clamp(shortest, interval.max(shortest));
             return Pause {
@@ -326,17 +333,18 @@ impl Standing {
                 to: longest,
             };
         }
-        let (fraction, shortest) = match self.me.call {
-            Some(_) => (1, SHORTEST_PAUSE_OF_CALLED),
-            None => (PAUSE_FRACTION, SHORTEST_PAUSE),
+        let (fraction, shortest, intervals) = if is_called {
+            (1, SHORTEST_PAUSE_OF_CALLED, LONGEST_PAUSE_OF_CALLED)
+        } else {
+            (PAUSE_FRACTION, SHORTEST_PAUSE, LONGEST_PAUSE)
         };
-        let longest = interval.saturating_mul(LONGEST_PAUSE).max(shortest);
+        let longest = interval.saturating_mul(intervals).max(shortest);
         let mut longest = (held / fraction).clamp(shortest, longest);
         if let Some((_, left)) = self.left_to {
             longest = longest.min(self.grace(interval).saturating_sub(since(left)));
         }
         Pause {
-            from: longest * 3 / 4,
+            from: longest * 7 / 8,
             to: longest,
         }
     }

@@ -1614,6 +1614,17 @@ let found = self
         suites: &[line("whoever_waits_for_a_long_time")],
     },
     Mutant {
+        name: "called-look-as-often-as-others",
+        breaks: "performance",
+        fault: "who is called when its turn comes looks all the same as if it were not",
+        edits: &[Edit {
+            file: LINE,
+            from: "let is_called = self.me.call.is_some() && self.calls.do_arrive();",
+            to: "let is_called = false;",
+        }],
+        suites: &[line("whoever_waits_for_a_call")],
+    },
+    Mutant {
         name: "nobody-stands-back",
         breaks: "L6",
         fault: "who has just released the lock takes it again before those in line have looked",
