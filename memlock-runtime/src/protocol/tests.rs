@@ -9,7 +9,9 @@ use super::{Acquire, Answered, Grant, Handed, Input, Outcome, Output, Pause, Rel
 use crate::key::ItemName;
 use crate::lease::{Now, ServerClock};
 use crate::memory::Items;
-use crate::store::{Batch, Call, Content, Damage, Entry, Instance, Nonce, Record, Refusal, Replies, Reply, Request};
+use crate::store::{
+    Batch, Call, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
+};
 
 const START: u64 = 1_800_000_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -292,6 +294,22 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
     assert_eq!(cautious.called(world.at(), true), Duration::ZERO);
     assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
     assert_eq!(world.stores(), before, "a store that is refused would free the lock");
+
+    // He who calls knows the line better than one who read it when he joined.
+    let mut world = World::new();
+    let first = world.granted();
+    let store = Request::StoreLine {
+        item: item(),
+        line: Line(vec![Entry { process: 6, call: None }]),
+        ttl: 300,
+        cas: None,
+    };
+    world.items.apply(world.second(), &store);
+    let mut behind_another = in_line(&mut world);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    behind_another.called(world.at(), true);
+    let granted = world.run(&mut behind_another, Input::Woke, 0);
+    assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
 }
 
 #[test]

@@ -142,8 +142,18 @@ fn who_was_slow_once_is_not_taken_for_dead() {
         .filter(|visit| visit.entered >= SECOND && visit.who != 3)
         .count();
     assert!(passed >= 6, "it was not waited for: {passed}");
-    crowd.run_until(4 * SECOND);
-    // Who loses its place again and again waits for more than the others' turns.
+    // Long enough for one who passed it to take it for dead.
+    crowd.run_until(2 * SECOND);
+    let stands_there = |millisecond| {
+        crowd.run_until(2 * SECOND + millisecond * MS);
+        crowd.line().contains(&3)
+    };
+    // It stands there, but for the moments between leaving and joining.
+    let stood = (0..1_000)
+        .map(stands_there)
+        .filter(|stands_there| *stands_there)
+        .count();
+    assert!(stood > 980, "it stood in line for {stood} ms of a second");
     let longest = longest_wait(&crowd.visits, SECOND + 100 * MS);
     assert!(longest < 25 * MS, "somebody waited {longest:?}");
 }

@@ -1721,7 +1721,7 @@ let found = self
             from: "self.calls.is_called() || self.is_first()",
             to: "self.calls.is_called() && self.is_first()",
         }],
-        suites: &[line("who_is_called")],
+        suites: &[PROTOCOL],
     },
     Mutant {
         name: "looks-although-called",
