@@ -213,6 +213,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             (State::Ready, Input::Start) => self.start(now, fresh),
 
             (State::Adding { nonce }, Input::Answered(answered)) => {
+                self.asked_clock(answered);
                 self.read_line(answered, 2);
                 match answered.reply(1) {
                     Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
@@ -237,7 +238,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             (State::Looking { along }, Input::Answered(answered)) => {
                 let has_line = match along {
-                    Along::Nothing | Along::Clock => false,
+                    Along::Nothing => false,
+                    Along::Clock => {
+                        self.asked_clock(answered);
+                        false
+                    }
                     Along::Line => self.read_line(answered, 1),
                     Along::Joining => self.wrote_line(answered, 1),
                 };
@@ -373,6 +378,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
         self.clock_asked = Some(now.instant);
         exchange(smallvec![Request::ReadClock, read], None)
+    }
+
+    /// The clock was asked for. Where there was none to be read it is asked for again: whoever waits while the server stands still
+    /// would not notice that without a reading from before.
+    fn asked_clock(&mut self, answered: &Answered) {
+        if answered.server_second().is_none() {
+            self.clock_asked = None;
+        }
     }
 
     fn look_at_line(&mut self, now: Now) -> Output<Outcome> {

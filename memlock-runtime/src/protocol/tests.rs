@@ -326,6 +326,31 @@ fn who_is_called_in_vain_stores_once_and_then_only_looks() {
 }
 
 #[test]
+fn a_waiter_that_found_no_clock_asks_for_it_again() {
+    let mut world = World::new();
+    world.granted();
+    world.sent.clear();
+    let mut waiter = Acquire::new(spec(), None, false);
+    // As if it had come before the clock was made.
+    let fresh = world.fresh();
+    assert!(matches!(
+        waiter.step(world.at(), fresh, Input::Start),
+        Output::Exchange { .. }
+    ));
+    let answered = Answered {
+        instance: Some(world.items.instance()),
+        replies: [Reply::Missing, Reply::NotStored].into_iter().collect(),
+        damage: None,
+        sent: world.at(),
+        best: None,
+    };
+    assert_eq!(world.run(&mut waiter, Input::Answered(answered), 3), None);
+    let asks = |(batch, _): &&(Batch, Option<Instance>)| matches!(batch[0], Request::ReadClock);
+    assert_eq!(world.sent.iter().filter(asks).count(), 1, "until it has read it");
+    assert!(asks(&&world.sent[0]));
+}
+
+#[test]
 fn a_waiter_gets_the_lock_once_it_is_released_with_a_higher_token() {
     let mut world = World::new();
     let first = world.granted();

@@ -213,9 +213,11 @@ let answered = &Answered { sent: now, ..answered.clone() };
             Edit {
                 file: ACQUIRE,
                 from: "\
+                self.asked_clock(answered);
                 self.read_line(answered, 2);
                 match answered.reply(1) {",
                 to: "\
+                self.asked_clock(answered);
                 self.read_line(answered, 2);
                 match answered.reply(0) {",
             },
@@ -234,6 +236,19 @@ let answered = &Answered { sent: now, ..answered.clone() };
             },
         ],
         suites: &[PROTOCOL, MODEL_STOPPED_SERVER],
+    },
+    Mutant {
+        name: "missing-clock-not-asked-for-again",
+        breaks: "S5",
+        fault: "who found no clock waits without a reading of it, and does not notice that the server has stood still",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "        if answered.server_second().is_none() {
+            self.clock_asked = None;",
+            to: "        if answered.server_second().is_none() {
+            self.clock_asked = self.clock_asked.take();",
+        }],
+        suites: &[PROTOCOL],
     },
     Mutant {
         name: "server-clock-from-the-reply",
