@@ -320,7 +320,9 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
     wait_until("the first lease to run out, for its renewal panicked", || {
         !first.is_valid()
     });
-    let second = locks.lock(2).timeout(lease).renew().acquire().expect("it is free");
+    // Long enough for a busy machine to renew it in time.
+    let second = locks.lock(2).timeout(10 * lease).renew().acquire();
+    let second = second.expect("it is free");
     let mut renewals = 0;
     let mut left = second.remaining();
     wait_until("renewals of another lease", || {
