@@ -10,15 +10,7 @@ use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed};
 fn assert_undisturbed(stage: &Stage, guard: &Guard) {
     assert!(stage.keeps(guard), "its item was deleted");
     guard.renew().expect("it is held");
-    assert!(
-        stage
-            .locks()
-            .lock("k")
-            .wait(ms(500))
-            .acquire()
-            .expect_err("it is held")
-            .is_busy()
-    );
+    stage.assert_held("k");
 }
 
 /// memcached numbers its items from 1 again: on a fresh server the second holder's item has the number that the first

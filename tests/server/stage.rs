@@ -139,6 +139,13 @@ impl Stage {
         guard.tokens().all(|(item, _)| self.ask(&format!("mg {item}")) == "HD")
     }
 
+    /// Another process finds the lock held.
+    #[track_caller]
+    pub(crate) fn assert_held(&self, key: &str) {
+        let acquired = self.locks().lock(key).wait(ms(500)).acquire();
+        assert!(acquired.expect_err("it is held").is_busy());
+    }
+
     /// How many reads and stores it has been asked for.
     pub(crate) fn commands(&self) -> u64 {
         self.number("cmd_get") + self.number("cmd_set")

@@ -34,6 +34,15 @@ fn longest_wait(visits: &[Visit], since: Duration) -> Duration {
     waits.max().expect("somebody got it")
 }
 
+/// In the second after the first one there were more visits than `least`, and nobody waited long.
+#[track_caller]
+fn assert_quick(crowd: &Crowd, least: usize) {
+    let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
+    assert!(visits > least, "{visits} a second, where one alone has 16 000");
+    let longest = longest_wait(&crowd.visits, SECOND);
+    assert!(longest < 20 * MS, "somebody waited {longest:?}");
+}
+
 #[test]
 fn processes_that_come_back_at_once_take_turns() {
     let mut crowd = Crowd::new(&[Habit::busy(5 * MS); 4]);
@@ -66,10 +75,7 @@ fn sixteen_contenders_each_get_at_least_a_quarter_of_their_fair_share() {
 fn short_sections_are_not_slowed_down_to_one_a_hand_over() {
     let mut crowd = Crowd::new(&[Habit::busy(Duration::ZERO); 4]);
     crowd.run_until(2 * SECOND);
-    let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
-    assert!(visits > 8_000, "{visits} a second, where one alone has 16 000");
-    let longest = longest_wait(&crowd.visits, SECOND);
-    assert!(longest < 20 * MS, "somebody waited {longest:?}");
+    assert_quick(&crowd, 8_000);
 }
 
 #[test]
@@ -245,10 +251,7 @@ fn short_sections_are_not_slowed_down_by_calls_that_are_lost() {
     let mut crowd = Crowd::new(&[called(Duration::ZERO); 4]);
     crowd.are_calls_lost = true;
     crowd.run_until(2 * SECOND);
-    let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
-    assert!(visits > 5_000, "{visits} a second, where one alone has 16 000");
-    let longest = longest_wait(&crowd.visits, SECOND);
-    assert!(longest < 20 * MS, "somebody waited {longest:?}");
+    assert_quick(&crowd, 5_000);
 }
 
 #[test]

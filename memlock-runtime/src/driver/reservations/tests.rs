@@ -1,7 +1,7 @@
 //! Reservations that come at a bad moment.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -159,9 +159,8 @@ fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation()
     wait_until("it to end with its thread", || stage.is_free());
 }
 
-#[test]
-fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
-    let stage = stage();
+/// A task's body that ended in a conflict while its lease was being renewed: `then` gets the future, which waits for that.
+fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
     let prepared = entry::prepare(&stage.call(), &["k".into_key()]).expect("nothing is wrong");
     thread::scope(|scope| {
         let held = background::block_on(entry::enter_async(prepared, Reporting::Yes)).expect("it is free");
@@ -169,9 +168,17 @@ fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
             stage.renews(scope, crate::current().expect("it runs locked"));
             Err::<(), ()>(())
         };
-        let mut run = pin!(held.run_zlock(Waits, Told(|(): &()| true), body));
+        let mut run = Box::pin(held.run_zlock(Waits, Told(|(): &()| true), body));
         let polled = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(polled, Poll::Pending, "a retry would not find it yet");
+        then(run);
+    });
+}
+
+#[test]
+fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
+    let stage = stage();
+    while_its_reservation_waits(&stage, |run| {
         stage.open();
         assert_eq!(background::block_on(run), Err(()));
         assert!(stage.is_reserved(Owner::Process));
@@ -184,17 +191,8 @@ fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
 #[test]
 fn a_task_that_is_dropped_while_its_reservation_waits_leaves_nothing_behind() {
     let stage = stage();
-    let prepared = entry::prepare(&stage.call(), &["k".into_key()]).expect("nothing is wrong");
-    thread::scope(|scope| {
-        let held = background::block_on(entry::enter_async(prepared, Reporting::Yes)).expect("it is free");
-        let body = async {
-            stage.renews(scope, crate::current().expect("it runs locked"));
-            Err::<(), ()>(())
-        };
-        {
-            let run = pin!(held.run_zlock(Waits, Told(|(): &()| true), body));
-            assert!(run.poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        }
+    while_its_reservation_waits(&stage, |run| {
+        drop(run);
         stage.open();
     });
     wait_until("it to be released", || stage.is_free());
