@@ -40,7 +40,7 @@ fn serial_below() -> Result<(), locking::Error> {
 
 #[fixture]
 fn shelf() -> Shelf {
-    Shelf { name: "a".to_owned() }
+    Shelf { name: "shelf-".to_owned() }
 }
 
 #[lock("{key}/{number}", locks = &LOCKS, crate = locking)]
@@ -49,8 +49,10 @@ fn shelf() -> Shelf {
 #[case("l", 2)]
 fn rstest_below(mut shelf: Shelf, #[case] key: &str, #[case] number: u8) {
     assert_eq!(held(), [format!("{key}/{number}")]);
-    shelf.name().expect("another lock").push('b');
-    assert_eq!(shelf.name, "ab");
+    // Cases run side by side, and who has to wait for a zlock is told of a conflict.
+    shelf.name.push_str(key);
+    shelf.name().expect("a lock of its own").push('!');
+    assert_eq!(shelf.name, format!("shelf-{key}!"));
 }
 
 #[lock("{number}", locks = &LOCKS, crate = locking)]
