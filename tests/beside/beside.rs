@@ -40,7 +40,9 @@ fn serial_below() -> Result<(), locking::Error> {
 
 #[fixture]
 fn shelf() -> Shelf {
-    Shelf { name: "shelf-".to_owned() }
+    Shelf {
+        name: "shelf-".to_owned(),
+    }
 }
 
 #[lock("{key}/{number}", locks = &LOCKS, crate = locking)]
