@@ -53,11 +53,6 @@ impl Clock {
         }
     }
 
-    /// The monotonic one alone, now.
-    pub(crate) fn instant(&self) -> Duration {
-        instant_now() + Duration::from_nanos(self.ahead.load(Ordering::Acquire))
-    }
-
     /// Moves them forward.
     pub(crate) fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
@@ -96,19 +91,14 @@ impl Clock {
 
 #[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 fn now() -> Now {
-    let instant = instant_now();
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    // One origin for the process makes instants plain numbers. A day in hand keeps subtraction away from zero.
+    let origin = *ORIGIN.get_or_init(Instant::now);
+    let instant = Instant::now().saturating_duration_since(origin) + Duration::from_hours(24);
     let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     Now { instant, wall }
-}
-
-#[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
-fn instant_now() -> Duration {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    // One origin for the process makes instants plain numbers. A day in hand keeps subtraction away from zero.
-    let origin = *ORIGIN.get_or_init(Instant::now);
-    Instant::now().saturating_duration_since(origin) + Duration::from_hours(24)
 }
 
 /// The monotonic clock, for limits on I/O.

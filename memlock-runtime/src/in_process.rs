@@ -2,6 +2,7 @@
 //! clock that a test can move and faults that it can switch on. It knows nothing of locks.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, S
 #[derive(Debug)]
 pub struct Memory {
     state: Mutex<State>,
+    /// How long it takes to answer, in nanoseconds.
+    delay: AtomicU64,
     clock: Arc<Clock>,
     /// When it was made, and the server's second then.
     origin: Now,
@@ -25,7 +28,6 @@ pub struct Memory {
 struct State {
     items: Items,
     is_down: bool,
-    delay: Duration,
 }
 
 impl Memory {
@@ -43,21 +45,19 @@ impl Memory {
             pid: std::process::id(),
         };
         let items = Items::new(instance);
-        let state = State {
-            items,
-            is_down: false,
-            delay: Duration::ZERO,
-        };
+        let state = State { items, is_down: false };
         Memory {
             state: Mutex::new(state),
+            delay: AtomicU64::new(0),
             clock,
             origin,
             origin_second: second,
         }
     }
 
-    fn second(&self) -> u64 {
-        self.origin_second + self.clock.instant().saturating_sub(self.origin.instant).as_secs()
+    /// The server's second at this moment on the monotonic clock.
+    fn second_at(&self, instant: Duration) -> u64 {
+        self.origin_second + instant.saturating_sub(self.origin.instant).as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +72,8 @@ impl Memory {
 
     /// How long it takes to answer.
     pub(crate) fn set_delay(&self, delay: Duration) {
-        self.state().delay = delay;
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.delay.store(nanos, Ordering::Release);
     }
 
     /// Loses one item.
@@ -99,7 +100,18 @@ impl Default for Memory {
 }
 
 impl Store for Memory {
-    fn exchange(&self, _: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        self.exchange_at(item, batch, only_on, limit, self.clock.now())
+    }
+
+    fn exchange_at(
+        &self,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+        sent: Now,
+    ) -> Answer {
         let mut state = self.state();
         if state.is_down {
             return failed(None, Damage::NotSent, "it is switched off");
@@ -108,16 +120,19 @@ impl Store for Memory {
         if only_on.is_some_and(|only_on| only_on != instance) {
             return failed(Some(instance), Damage::OtherInstance, "it was restarted");
         }
-        let second = self.second();
-        let replies: Replies = batch.iter().map(|request| state.items.apply(second, request)).collect();
+        let second = self.second_at(sent.instant);
+        let replies: Replies = batch
+            .iter()
+            .map(|request| state.items.apply(second, item, request))
+            .collect();
         let answer = Answer {
             instance: Some(instance),
             replies,
             fault: None,
             pending: None,
         };
-        let delay = state.delay;
         drop(state);
+        let delay = Duration::from_nanos(self.delay.load(Ordering::Acquire));
         if delay.is_zero() {
             return answer;
         }
@@ -130,6 +145,10 @@ impl Store for Memory {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Damage::Late, "it does not answer in time")
         }
+    }
+
+    fn takes_time(&self) -> bool {
+        self.delay.load(Ordering::Acquire) != 0
     }
 
     fn server_of(&self, _: &ItemName) -> &'static str {

@@ -59,8 +59,8 @@ impl Items {
         self.instance
     }
 
-    /// What `request` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
-    pub fn apply(&mut self, second: u64, request: &Request) -> Reply {
+    /// What `request` about `item` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
+    pub fn apply(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         if self.swept != second {
             self.locks.retain(|_, item| item.expires > second);
             self.lines.retain(|_, item| item.expires > second);
@@ -82,22 +82,22 @@ impl Items {
                 Reply::Stored(self.next_cas())
             }
             // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
-            Request::Add { item, .. } | Request::Replace { item, .. } if self.out_of_memory => {
+            Request::Add { .. } | Request::Replace { .. } if self.out_of_memory => {
                 self.locks.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::Add { item, record, ttl } => {
+            Request::Add { record, ttl } => {
                 if self.locks.contains_key(item) {
                     return Reply::NotStored;
                 }
                 self.store(second, item, record, *ttl)
             }
-            Request::Replace { item, record, ttl, cas } => match self.locks.get(item) {
+            Request::Replace { record, ttl, cas } => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
                 Some(_) => self.store(second, item, record, *ttl),
             },
-            Request::Delete { item, cas } => match self.locks.get(item) {
+            Request::Delete { cas } => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
                 Some(_) => {
@@ -105,27 +105,27 @@ impl Items {
                     Reply::Deleted
                 }
             },
-            Request::Read { item } => match self.locks.get(item) {
+            Request::Read => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
                     content: Box::new(held.content.clone()),
                     cas: held.cas,
                 },
             },
-            Request::ReadLine { .. } | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
-                self.apply_to_line(second, request)
+            Request::ReadLine | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
+                self.apply_to_line(second, item, request)
             }
         }
     }
 
     /// The same rules for the items of those who stand in line.
-    fn apply_to_line(&mut self, second: u64, request: &Request) -> Reply {
+    fn apply_to_line(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         match request {
-            Request::StoreLine { item, .. } if self.out_of_memory => {
+            Request::StoreLine { .. } if self.out_of_memory => {
                 self.lines.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::StoreLine { item, line, ttl, cas } => {
+            Request::StoreLine { line, ttl, cas } => {
                 match (self.lines.get(item), cas) {
                     (Some(_), None) => return Reply::NotStored,
                     (None, Some(_)) => return Reply::Missing,
@@ -141,7 +141,7 @@ impl Items {
                 self.lines.insert(item.clone(), stored);
                 Reply::Stored(cas)
             }
-            Request::DeleteLine { item, cas } => match self.lines.get(item) {
+            Request::DeleteLine { cas } => match self.lines.get(item) {
                 Some(there) if there.cas != *cas => Reply::Exists,
                 Some(_) => {
                     self.lines.remove(item);
@@ -149,7 +149,7 @@ impl Items {
                 }
                 None => Reply::Missing,
             },
-            Request::ReadLine { item } => match self.lines.get(item) {
+            Request::ReadLine => match self.lines.get(item) {
                 Some(there) => Reply::Line {
                     line: there.line.clone(),
                     cas: there.cas,

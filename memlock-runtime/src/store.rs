@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::label::Label;
+use crate::lease::Now;
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -96,7 +97,7 @@ impl Line {
     pub const LONGEST: usize = 64;
 }
 
-/// One command. Its reply is named behind it.
+/// One command about one lock: whose item it is goes with the batch. Its reply is named behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Read the server's clock: [`Reply::Clock`], or [`Reply::Missing`] where the clock item is not there.
@@ -105,8 +106,6 @@ pub enum Request {
     CreateClock,
     /// Store if nothing is there: [`Reply::Stored`] or [`Reply::NotStored`].
     Add {
-        /// The lock's item.
-        item: ItemName,
         /// What it is to say.
         record: Record,
         /// Seconds until the server forgets it.
@@ -115,8 +114,6 @@ pub enum Request {
     /// Store if the item still has this CAS: [`Reply::Stored`], [`Reply::Exists`] (another CAS) or
     /// [`Reply::Missing`]. Never creates.
     Replace {
-        /// The lock's item.
-        item: ItemName,
         /// What it is to say.
         record: Record,
         /// Seconds until the server forgets it.
@@ -126,25 +123,16 @@ pub enum Request {
     },
     /// Delete if the item still has this CAS: [`Reply::Deleted`], [`Reply::Exists`] or [`Reply::Missing`].
     Delete {
-        /// The lock's item.
-        item: ItemName,
         /// The CAS it must have.
         cas: Cas,
     },
     /// Read: [`Reply::Item`] or [`Reply::Missing`].
-    Read {
-        /// The lock's item.
-        item: ItemName,
-    },
-    /// Read who stands in line for the lock: [`Reply::Line`] or [`Reply::Missing`].
-    ReadLine {
-        /// The lock's item. The line's is beside it, on the same server.
-        item: ItemName,
-    },
+    Read,
+    /// Read who stands in line for the lock: [`Reply::Line`] or [`Reply::Missing`]. The line's item is beside the lock's, on
+    /// the same server.
+    ReadLine,
     /// Store who stands in line: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
     StoreLine {
-        /// The lock's item.
-        item: ItemName,
         /// Who is to stand in line.
         line: Line,
         /// Seconds until the server forgets it.
@@ -154,8 +142,6 @@ pub enum Request {
     },
     /// Delete the line if it still has this CAS: as [`Delete`](Self::Delete).
     DeleteLine {
-        /// The lock's item.
-        item: ItemName,
         /// The CAS that the line must have.
         cas: Cas,
     },
@@ -164,10 +150,7 @@ pub enum Request {
 impl Request {
     /// Whether the server's state may differ after it. Losing the reply to such a request leaves its outcome unknown.
     pub fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Request::ReadClock | Request::Read { .. } | Request::ReadLine { .. }
-        )
+        !matches!(self, Request::ReadClock | Request::Read | Request::ReadLine)
     }
 }
 
@@ -340,9 +323,26 @@ impl<S: Store> Store for Arc<S> {
 
 /// Where the items are: a memcached server list, or the in-process store.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Sends `batch` on one connection to the server that keeps `item`, and reads its replies, all within `limit`
-    /// (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
+    /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
+
+    /// The same, by who has just read the clocks: it is `sent` now. For stores that would read them, too.
+    fn exchange_at(
+        &self,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+        _sent: Now,
+    ) -> Answer {
+        self.exchange(item, batch, only_on, limit)
+    }
+
+    /// Whether time passes while it answers, so that the clocks are to be read again after it.
+    fn takes_time(&self) -> bool {
+        true
+    }
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {

@@ -276,7 +276,7 @@ impl World {
         }
         let reply = self
             .items
-            .apply(self.second, &self.exchanges[exchange].batch[index].clone());
+            .apply(self.second, &self.item, &self.exchanges[exchange].batch[index]);
         let exchange = &mut self.exchanges[exchange];
         if exchange.replies.len() == index {
             exchange.replies.push(reply);
@@ -592,7 +592,7 @@ impl World {
         match standing {
             Some(standing) if standing.is_to_leave() => {
                 let interval = self.spec(contender).interval;
-                let leave = Leave::new(self.item.clone(), interval, standing);
+                let leave = Leave::new(interval, standing);
                 self.contenders[contender].doing = Doing::Leaving(leave);
                 self.step(contender, Input::Start);
             }

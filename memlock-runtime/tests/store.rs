@@ -136,29 +136,23 @@ fn record(nonce: u128) -> Record {
     }
 }
 
-fn add(key: &str, nonce: u128) -> Request {
+fn add(nonce: u128) -> Request {
     Request::Add {
-        item: item(key),
         record: record(nonce),
         ttl: 60,
     }
 }
 
-fn replace(key: &str, nonce: u128, cas: Cas) -> Request {
+fn replace(nonce: u128, cas: Cas) -> Request {
     Request::Replace {
-        item: item(key),
         record: record(nonce),
         ttl: 60,
         cas,
     }
 }
 
-fn delete(key: &str, cas: Cas) -> Request {
-    Request::Delete { item: item(key), cas }
-}
-
-fn read(key: &str) -> Request {
-    Request::Read { item: item(key) }
+fn delete(cas: Cas) -> Request {
+    Request::Delete { cas }
 }
 
 fn damage(answer: &Answer) -> Option<Damage> {
@@ -169,9 +163,9 @@ fn text(answer: &Answer) -> String {
     answer.fault.as_ref().expect("a fault").source.to_string()
 }
 
-/// The only reply to a request that is answered.
-fn reply(store: &Memcached, request: Request) -> Reply {
-    let answer = store.exchange(&item("x"), &[request], None, LIMIT);
+/// The only reply to a request about the lock on `key` that is answered.
+fn reply(store: &Memcached, key: &str, request: Request) -> Reply {
+    let answer = store.exchange(&item(key), &[request], None, LIMIT);
     assert!(answer.fault.is_none(), "{answer:?}");
     answer.replies.into_iter().next().expect("one reply")
 }
@@ -184,43 +178,41 @@ fn stored(reply: &Reply) -> Cas {
 }
 
 fn instance(store: &Memcached) -> Instance {
-    let answer = store.exchange(&item("x"), &[read("x")], None, LIMIT);
+    let answer = store.exchange(&item("x"), &[Request::Read], None, LIMIT);
     answer.instance.expect("reached")
 }
 
 fn every_request_has_the_reply_that_its_docs_promise(process: &Process) {
     let store = process.grown();
     let any = Cas::new(u64::MAX).expect("not zero");
-    assert_eq!(reply(&store, read("k")), Reply::Missing);
-    assert_eq!(reply(&store, delete("k", any)), Reply::Missing);
-    assert_eq!(reply(&store, replace("k", 1, any)), Reply::Missing);
-    assert_eq!(reply(&store, read("k")), Reply::Missing, "replace never creates");
+    assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
+    assert_eq!(reply(&store, "k", delete(any)), Reply::Missing);
+    assert_eq!(reply(&store, "k", replace(1, any)), Reply::Missing);
+    assert_eq!(
+        reply(&store, "k", Request::Read),
+        Reply::Missing,
+        "replace never creates"
+    );
 
-    let first = stored(&reply(&store, add("k", 1)));
-    assert_eq!(reply(&store, add("k", 2)), Reply::NotStored);
+    let first = stored(&reply(&store, "k", add(1)));
+    assert_eq!(reply(&store, "k", add(2)), Reply::NotStored);
     let there = |nonce, cas| Reply::Item {
         content: Box::new(Content::Lock(record(nonce))),
         cas,
     };
-    assert_eq!(reply(&store, read("k")), there(1, first));
+    assert_eq!(reply(&store, "k", Request::Read), there(1, first));
 
-    let second = stored(&reply(&store, replace("k", 3, first)));
+    let second = stored(&reply(&store, "k", replace(3, first)));
     assert!(second > first, "CAS rises");
-    assert_eq!(reply(&store, replace("k", 4, first)), Reply::Exists);
-    assert_eq!(reply(&store, delete("k", first)), Reply::Exists);
-    assert_eq!(reply(&store, read("k")), there(3, second));
-    assert_eq!(reply(&store, delete("k", second)), Reply::Deleted);
-    assert_eq!(reply(&store, read("k")), Reply::Missing);
+    assert_eq!(reply(&store, "k", replace(4, first)), Reply::Exists);
+    assert_eq!(reply(&store, "k", delete(first)), Reply::Exists);
+    assert_eq!(reply(&store, "k", Request::Read), there(3, second));
+    assert_eq!(reply(&store, "k", delete(second)), Reply::Deleted);
+    assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
 
     let answer = store.exchange(
         &item("k"),
-        &[
-            Request::ReadClock,
-            add("k", 5),
-            add("k", 6),
-            read("k"),
-            delete("k", any),
-        ],
+        &[Request::ReadClock, add(5), add(6), Request::Read, delete(any)],
         None,
         LIMIT,
     );
@@ -251,9 +243,9 @@ fn every_reply_over_a_local_socket() {
 fn the_clock_item_tells_the_servers_second() {
     let process = Process::start(&[]);
     let store = process.grown();
-    assert_eq!(reply(&store, Request::ReadClock), Reply::Missing);
-    let _ = stored(&reply(&store, Request::CreateClock));
-    assert_eq!(reply(&store, Request::CreateClock), Reply::NotStored);
+    assert_eq!(reply(&store, "k", Request::ReadClock), Reply::Missing);
+    let _ = stored(&reply(&store, "k", Request::CreateClock));
+    assert_eq!(reply(&store, "k", Request::CreateClock), Reply::NotStored);
     let time_of_stats = || -> u64 {
         use std::io::{BufRead as _, BufReader, Write as _};
         let mut stream = TcpStream::connect(&process.spelled).expect("connect");
@@ -266,13 +258,13 @@ fn the_clock_item_tells_the_servers_second() {
             .expect("a number")
     };
     let before = time_of_stats();
-    let Reply::Clock(second) = reply(&store, Request::ReadClock) else {
+    let Reply::Clock(second) = reply(&store, "k", Request::ReadClock) else {
         panic!("no clock")
     };
     // `stats` dates the process's start a second or two off; what matters is that both run at one rate from there.
     assert!(second.abs_diff(before) <= 3, "{second} {before}");
     eventually("the clock moves on", || {
-        matches!(reply(&store, Request::ReadClock), Reply::Clock(later) if later > second).then_some(())
+        matches!(reply(&store, "k", Request::ReadClock), Reply::Clock(later) if later > second).then_some(())
     });
 }
 
@@ -288,7 +280,7 @@ fn a_strangers_item_is_foreign_and_can_be_deleted_only_by_its_cas() {
         let mut said = [0; 8];
         stream.read_exact(&mut said).expect("stored");
         assert_eq!(&said, b"STORED\r\n");
-        let Reply::Item { content, .. } = reply(&store, read("k")) else {
+        let Reply::Item { content, .. } = reply(&store, "k", Request::Read) else {
             panic!("not there")
         };
         assert_eq!(*content, Content::Foreign);
@@ -310,10 +302,10 @@ fn a_huge_item_of_a_stranger_is_a_fault_and_no_allocation() {
     .expect("write");
     let mut said = [0; 8];
     stream.read_exact(&mut said).expect("stored");
-    let answer = store.exchange(&item("k"), &[read("k")], None, LIMIT);
+    let answer = store.exchange(&item("k"), &[Request::Read], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::Cut));
     assert_eq!(
-        reply(&store, read("other")),
+        reply(&store, "other", Request::Read),
         Reply::Missing,
         "the next exchange is not affected"
     );
@@ -338,12 +330,12 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
         }
         stream.write_all(fillers.as_bytes()).expect("write");
         let key = format!("{:020}", u64::MAX - number);
-        let answer = store.exchange(&item(&key), &[read("a"), add(&key, 1), read("b")], None, LIMIT);
+        let answer = store.exchange(&item(&key), &[Request::Read, add(1), Request::Read], None, LIMIT);
         assert!(answer.fault.is_none(), "{answer:?}");
-        assert_eq!([&answer.replies[0], &answer.replies[2]], [&Reply::Missing; 2]);
-        match &answer.replies[1] {
-            Reply::Refused(refusal) => Some(refusal.clone()),
-            _ => None,
+        match answer.replies.as_slice() {
+            [Reply::Missing, Reply::Refused(refusal), Reply::Missing] => Some(refusal.clone()),
+            [Reply::Missing, Reply::Stored(stored), Reply::Item { cas, .. }] if stored == cas => None,
+            others => panic!("{others:?}"),
         }
     });
     assert!(refusal.to_string().contains("out of memory"), "{refusal}");
@@ -353,7 +345,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
 #[test]
 fn a_server_without_cas_is_refused() {
     let process = Process::start(&["-C"]);
-    let answer = process.store().exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::NotSent));
     assert!(text(&answer).contains("-C"), "{}", text(&answer));
 }
@@ -363,13 +355,13 @@ fn a_young_server_is_refused_and_accepted_two_seconds_later() {
     let process = Process::start(&[]);
     let began = now();
     let store = process.store();
-    let answer = store.exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    let answer = store.exchange(&item("k"), &[add(1)], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
     let young = answer.instance.expect("reached");
     let grown = process.grown();
     assert_eq!(instance(&grown), young, "the start does not move while it grows");
     assert!(now() - began < Duration::from_secs(5));
-    assert_eq!(reply(&grown, read("k")), Reply::Missing, "nothing was stored");
+    assert_eq!(reply(&grown, "k", Request::Read), Reply::Missing, "nothing was stored");
 }
 
 #[test]
@@ -384,13 +376,13 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
         .expect("a number");
     let store = process.grown();
     let old = instance(&store);
-    let cas = stored(&reply(&store, add("k", 1)));
+    let cas = stored(&reply(&store, "k", add(1)));
     process.kill();
-    let answer = store.exchange(&item("k"), &[delete("k", cas)], Some(old), LIMIT);
+    let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
     // On the connection of a moment ago the request may well have left.
     assert_eq!(damage(&answer), Some(Damage::Cut), "{answer:?}");
     assert_eq!(answer.instance, Some(old));
-    let answer = store.exchange(&item("k"), &[add("k", 2)], None, LIMIT);
+    let answer = store.exchange(&item("k"), &[add(2)], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::NotSent), "nobody listens: {answer:?}");
 
     let process = Process::start_on(port, &[]);
@@ -398,18 +390,18 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     // A stranger's lock has the CAS of the old one: only the instance tells.
     let other = process.store();
     let same = eventually("the CAS comes round", || {
-        let new = stored(&reply(&other, add("k", 3)));
+        let new = stored(&reply(&other, "k", add(3)));
         (new >= cas).then_some(new).or_else(|| {
-            assert_eq!(reply(&other, delete("k", new)), Reply::Deleted);
+            assert_eq!(reply(&other, "k", delete(new)), Reply::Deleted);
             None
         })
     });
     assert_eq!(same, cas);
-    let answer = store.exchange(&item("k"), &[delete("k", cas)], Some(old), LIMIT);
+    let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
     assert_eq!(damage(&answer), Some(Damage::OtherInstance), "{answer:?}");
     assert_ne!(answer.instance.expect("reached"), old);
     assert!(
-        matches!(reply(&store, read("k")), Reply::Item { .. }),
+        matches!(reply(&store, "k", Request::Read), Reply::Item { .. }),
         "it is still there"
     );
 }
@@ -418,11 +410,11 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
 fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_on() {
     let process = Process::start(&[]);
     let store = process.grown();
-    assert_eq!(reply(&store, read("k")), Reply::Missing);
+    assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
     process.signal("-STOP");
     let limit = Duration::from_millis(200);
     let began = now();
-    let answer = store.exchange(&item("k"), &[Request::ReadClock, add("k", 1)], None, limit);
+    let answer = store.exchange(&item("k"), &[Request::ReadClock, add(1)], None, limit);
     let took = now() - began;
     assert!(took >= limit && took < limit + LIMIT, "{took:?}");
     assert_eq!(damage(&answer), Some(Damage::Late));
@@ -431,7 +423,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
 
     // A new connection is accepted by the kernel and never greeted.
     let began = now();
-    let second = store.exchange(&item("k"), &[add("k", 2)], None, limit);
+    let second = store.exchange(&item("k"), &[add(2)], None, limit);
     let took = now() - began;
     assert!(took < limit + LIMIT, "{took:?}");
     assert_eq!(damage(&second), Some(Damage::NotSent), "{second:?}");
@@ -442,7 +434,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     assert!(answer.fault.is_none(), "{answer:?}");
     let cas = stored(&answer.replies[1]);
     assert_eq!(
-        reply(&store, delete("k", cas)),
+        reply(&store, "k", delete(cas)),
         Reply::Deleted,
         "what it did can be undone"
     );
@@ -455,7 +447,7 @@ fn a_server_without_a_free_connection_says_so() {
     let mut held = Vec::new();
     let answer = eventually("the connections are used up", || {
         held.extend((0..10).filter_map(|_| TcpStream::connect(&process.spelled).ok()));
-        let answer = process.store().exchange(&item("k"), &[read("k")], None, LIMIT);
+        let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
         answer.fault.is_some().then_some(answer)
     });
     assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
@@ -464,11 +456,11 @@ fn a_server_without_a_free_connection_says_so() {
         "{}",
         text(&answer)
     );
-    let answer = process.store().exchange(&item("k"), &[add("k", 1)], None, LIMIT);
+    let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
     drop(held);
     eventually("connections are free again", || {
-        let answer = process.store().exchange(&item("k"), &[read("k")], None, LIMIT);
+        let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
         answer
             .fault
             .is_none()
@@ -490,9 +482,9 @@ fn items_of_several_servers_are_where_the_router_says() {
     for number in 0..32 {
         let key = number.to_string();
         let name = item(&key);
-        let answer = forwards.exchange(&name, &[add(&key, 1)], None, LIMIT);
+        let answer = forwards.exchange(&name, &[add(1)], None, LIMIT);
         assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
-        let answer = backwards.exchange(&name, &[add(&key, 2)], None, LIMIT);
+        let answer = backwards.exchange(&name, &[add(2)], None, LIMIT);
         assert_eq!(
             answer.replies.as_slice(),
             [Reply::NotStored],
@@ -513,8 +505,8 @@ fn many_threads_share_a_store() {
             scope.spawn(move || {
                 for round in 0..100 {
                     let key = format!("{thread}/{round}");
-                    let cas = stored(&reply(store, add(&key, 1)));
-                    assert_eq!(reply(store, delete(&key, cas)), Reply::Deleted);
+                    let cas = stored(&reply(store, &key, add(1)));
+                    assert_eq!(reply(store, &key, delete(cas)), Reply::Deleted);
                 }
             });
         }
@@ -549,8 +541,8 @@ fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Answer> {
     }
 }
 
-fn begin(store: &Memcached, batch: &[Request], limit: Duration) -> Box<dyn Exchange> {
-    store.begin(&item("x"), Batch::from(batch), None, limit)
+fn begin(store: &Memcached, key: &str, batch: &[Request], limit: Duration) -> Box<dyn Exchange> {
+    store.begin(&item(key), Batch::from(batch), None, limit)
 }
 
 /// What the server counts under a name in its `stats`.
@@ -584,7 +576,8 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
                     let adds = |task| {
                         begin(
                             store,
-                            &[read("x"), add(&of(task), nonce(task)), read(&of(task))],
+                            &of(task),
+                            &[Request::Read, add(nonce(task)), Request::Read],
                             PATIENCE,
                         )
                     };
@@ -595,7 +588,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
                         let cas = stored(&answer.replies[1]);
                         let content = Box::new(Content::Lock(record(nonce(task))));
                         assert_eq!(answer.replies[2], Reply::Item { content, cas });
-                        deletes.push(begin(store, &[delete(&of(task), cas)], PATIENCE));
+                        deletes.push(begin(store, &of(task), &[delete(cas)], PATIENCE));
                     }
                     for answer in all_of(deletes) {
                         assert_eq!(answer.replies.as_slice(), [Reply::Deleted], "{answer:?}");
@@ -626,7 +619,7 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
     drop(process.grown());
     let store = process.store();
     let writes = |round: usize| {
-        let of = |task| begin(&store, &[add(&format!("{round}/{task}"), 1)], PATIENCE);
+        let of = |task| begin(&store, &format!("{round}/{task}"), &[add(1)], PATIENCE);
         (0..200).map(of).collect::<Vec<_>>()
     };
     assert!(all_of(writes(0)).iter().all(|answer| answer.fault.is_none()));
@@ -659,13 +652,17 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
     let process = Process::start(&[]);
     drop(process.grown());
     let store = process.store();
-    assert!(all_of(vec![begin(&store, &[read("x")], LIMIT)])[0].fault.is_none());
+    assert!(
+        all_of(vec![begin(&store, "x", &[Request::Read], LIMIT)])[0]
+            .fault
+            .is_none()
+    );
     process.signal("-STOP");
     let limit = Duration::from_millis(100);
     let began = now();
     let late = all_of(
         (0..100)
-            .map(|task| begin(&store, &[add(&task.to_string(), 1)], limit))
+            .map(|task| begin(&store, &task.to_string(), &[add(1)], limit))
             .collect(),
     );
     assert!(
@@ -674,7 +671,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
         now() - began
     );
     // The next ones try another connection, which the kernel accepts and nobody greets.
-    let next = all_of((0..100).map(|_| begin(&store, &[add("n", 1)], limit)).collect());
+    let next = all_of((0..100).map(|_| begin(&store, "n", &[add(1)], limit)).collect());
     assert!(next.iter().all(|answer| damage(answer) == Some(Damage::NotSent)));
     let pending: Vec<_> = late
         .into_iter()
@@ -693,7 +690,8 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
         assert!(answer.fault.is_none(), "{answer:?}");
         let undone = begin(
             &store,
-            &[delete(&task.to_string(), stored(&answer.replies[0]))],
+            &task.to_string(),
+            &[delete(stored(&answer.replies[0]))],
             PATIENCE,
         );
         assert_eq!(all_of(vec![undone])[0].replies.as_slice(), [Reply::Deleted]);
@@ -707,7 +705,7 @@ fn a_local_socket_is_shared_as_well() {
     let process = Process::start_local(&directory.join("socket"));
     drop(process.grown());
     let store = process.store();
-    let writes = (0..1000).map(|task| begin(&store, &[add(&task.to_string(), 1)], PATIENCE));
+    let writes = (0..1000).map(|task| begin(&store, &task.to_string(), &[add(1)], PATIENCE));
     for answer in all_of(writes.collect()) {
         assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
     }

@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 use crate::Bounds;
 use crate::contender::{Lane, Tools, next_write};
 use crate::outcomes::{Reached, Tally};
-use crate::world::{Contender, Doing, Promise, World, item, local, skew};
+use crate::world::{Contender, Doing, ITEM, Promise, World, local, skew};
 
 /// Something that can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl Model for Protocol {
             }
             Action::Renumber => {
                 world.left.renumberings -= 1;
-                world.server.items.renumber(&item());
+                world.server.items.renumber(&ITEM);
             }
         }
         self.look(&mut world, action);
@@ -262,7 +262,7 @@ impl Protocol {
     fn look(&self, world: &mut World, action: Action) {
         world.contenders.iter_mut().for_each(Contender::retire);
         let before = world.watched.holder;
-        let held = world.ask_for_holder(&item());
+        let held = world.ask_for_holder();
         world.watched.holder = held.map(|(nonce, _)| nonce);
         world.watched.lease = held.map(|(_, lease)| lease);
         world.retire_lines(&self.bounds);

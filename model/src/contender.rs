@@ -10,8 +10,8 @@ use memlock_runtime::__internals::{
 use crate::Bounds;
 use crate::outcomes::{Reached, Tally};
 use crate::world::{
-    Contender, Doing, Exchange, Machine, Promise, Purpose, Sender, Stray, Then, World, item, local, nonce, skew, spec,
-    written,
+    Contender, Doing, Exchange, ITEM, Machine, Promise, Purpose, Sender, Stray, Then, World, item, local, nonce, skew,
+    spec, written,
 };
 
 /// Which of a process's threads.
@@ -465,7 +465,7 @@ impl World {
             .is_some_and(|holder| holder.0 >> 8 != index as u128 + 1);
         let would_match = batch.iter().any(|request| {
             // On a copy: it is not sent.
-            let reply = self.server.items.clone().apply(self.server.second, request);
+            let reply = self.server.items.clone().apply(self.server.second, &ITEM, request);
             matches!(
                 (request, reply),
                 (Request::Delete { .. }, Reply::Deleted) | (Request::Replace { .. }, Reply::Stored(_))
@@ -549,7 +549,7 @@ fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
 
 /// Notes why a contender deletes an item before it has the lock.
 fn note(batch: &Batch, heard: Option<&Batch>, was_stored: bool, tally: &Tally) {
-    let has_read = heard.is_some_and(|heard| heard.iter().any(|request| matches!(request, Request::Read { .. })));
+    let has_read = heard.is_some_and(|heard| heard.iter().any(|request| matches!(request, Request::Read)));
     match batch.first() {
         Some(Request::Delete { .. }) if was_stored => tally.count(Reached::TooLate),
         Some(Request::Delete { .. }) if has_read => tally.count(Reached::FoundOwnLeftover),

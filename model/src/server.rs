@@ -4,13 +4,13 @@
 use memlock_runtime::__internals::{Instance, Nonce, Reply, Request, YOUNGEST_SERVER};
 
 use crate::outcomes::{Reached, Tally};
-use crate::world::{FIRST_UPTIME, Machine, Promise, Sender, World};
+use crate::world::{FIRST_UPTIME, ITEM, Machine, Promise, Sender, World};
 
 impl World {
     /// Executes one command, and notes whom it concerns.
     pub(crate) fn execute(&mut self, sender: Sender, request: &Request, tally: &Tally) -> Reply {
         let holder = self.watched.holder;
-        let reply = self.server.items.apply(self.server.second, request);
+        let reply = self.server.items.apply(self.server.second, &ITEM, request);
         match (request, &reply) {
             (Request::Add { record, .. } | Request::Replace { record, .. }, Reply::Stored(_)) => {
                 match sender.machine {
@@ -85,7 +85,7 @@ impl World {
             self.server.second = self.server.second.max(self.true_second() - late);
         }
         // Expired items are dropped at the next request: now, so that equal states are equal.
-        self.server.items.apply(self.server.second, &Request::ReadClock);
+        self.server.items.apply(self.server.second, &ITEM, &Request::ReadClock);
     }
 
     pub(crate) fn flush(&mut self) {
@@ -102,7 +102,7 @@ impl World {
         self.server.items.restart(Instance { start, pid });
         self.server.second = self.true_second();
         self.server.is_stopped = false;
-        self.server.items.apply(self.server.second, &Request::ReadClock);
+        self.server.items.apply(self.server.second, &ITEM, &Request::ReadClock);
         // Their connections ended with the server.
         self.strays.clear();
     }

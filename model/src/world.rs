@@ -3,6 +3,7 @@
 //! States that differ in nothing that matters are made equal, so that there are fewer: nonces are numbered by contender and
 //! use instead of by the order of events, and what was stored is remembered only as long as a grant may come of it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
@@ -227,10 +228,10 @@ impl World {
         };
         let mut items = Items::new(instance);
         if bounds.has_clock_item {
-            items.apply(BEGINNING, &Request::CreateClock);
+            items.apply(BEGINNING, &ITEM, &Request::CreateClock);
         }
         // So that it has seen this second, as it has in every later state.
-        items.apply(BEGINNING, &Request::ReadClock);
+        items.apply(BEGINNING, &ITEM, &Request::ReadClock);
         let contender = |index| {
             let mut clock = ServerClock::default();
             if bounds.has_baseline && (bounds.stops > 0 || bounds.late_ticks) {
@@ -294,9 +295,8 @@ impl World {
     }
 
     /// Whose the item is, and which lease it tells, by the server's own account.
-    pub(crate) fn ask_for_holder(&mut self, item: &ItemName) -> Option<(Nonce, Duration)> {
-        let read = Request::Read { item: item.clone() };
-        match self.server.items.apply(self.server.second, &read) {
+    pub(crate) fn ask_for_holder(&mut self) -> Option<(Nonce, Duration)> {
+        match self.server.items.apply(self.server.second, &ITEM, &Request::Read) {
             Reply::Item { content, .. } => match *content {
                 Content::Lock(record) => Some((record.nonce, record.lease)),
                 Content::Foreign => None,
@@ -313,8 +313,11 @@ impl World {
 }
 
 /// Its item.
+pub(crate) static ITEM: LazyLock<ItemName> = LazyLock::new(|| ItemName::of_lock("memlock", "model", "x"));
+
+/// The same, for one who keeps it.
 pub(crate) fn item() -> ItemName {
-    ItemName::of_lock("memlock", "model", "x")
+    ITEM.clone()
 }
 
 /// The lock that they all want, as `contender` asks for it.

@@ -137,7 +137,7 @@ pub(super) fn release(
     *standing = machine.take_standing();
     let called = core.call_next(&spec.item, standing.as_deref(), called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
-        let mut machine = Leave::new(spec.item.clone(), spec.interval, leaving);
+        let mut machine = Leave::new(spec.interval, leaving);
         let step = |now, input| machine.step(now, input);
         run(core, &spec.item, limit, now, step, |_| now);
         *standing = Some(machine.into_standing());

@@ -159,15 +159,16 @@ impl Core {
         if limit.is_zero() {
             return Heard::nothing(sent);
         }
-        self.hear(item, self.store.exchange(item, batch, only_on, limit), sent)
+        self.hear(item, self.store.exchange_at(item, batch, only_on, limit, sent), sent)
     }
 
     /// Notes what an exchange that began at `sent` tells of the server.
     fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
-        let mut received = None;
+        // What takes no time is over when it begins.
+        let mut received = (!self.store.takes_time()).then_some(sent);
         let mut best = None;
         if let (Some(instance), Some(Reply::Clock(second))) = (answer.instance, answer.replies.first()) {
-            let received = *received.insert(self.now());
+            let received = *received.get_or_insert_with(|| self.now());
             best = self.server(item).read_clock(instance, *second, sent, received);
         }
         if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {

@@ -240,7 +240,7 @@ pub(super) async fn leave(
     standing: Box<Standing>,
     limit: Duration,
 ) -> Box<Standing> {
-    let mut machine = Leave::new(item.clone(), interval, standing);
+    let mut machine = Leave::new(interval, standing);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
     run(core, item, limit, now, step, |_| now).await;

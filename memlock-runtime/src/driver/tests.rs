@@ -531,7 +531,7 @@ impl Counted {
         [
             count(|request| matches!(request, Request::Add { .. })),
             count(|request| matches!(request, Request::Delete { .. })),
-            count(|request| matches!(request, Request::Read { .. })),
+            count(|request| matches!(request, Request::Read)),
         ]
     }
 

@@ -9,9 +9,9 @@ use super::halves::{self, Reader};
 use super::handshake::{GREETING, Handshake, Peer, Unfit};
 use super::pipe::Pipe;
 use super::progress::{Progress, Step};
+use super::translate::{self, Names};
 use super::transport::{Broken, Input, Limit, Stream, Transport};
 use super::trouble::{Trouble, quoted};
-use crate::key::ItemName;
 use crate::store::{Instance, Request};
 
 /// How often it is read from at most, when nobody is to wait for it: the longest reply fits in several times.
@@ -114,11 +114,11 @@ impl Connection {
     }
 
     /// Sends `batch` in one packet.
-    pub(super) fn send(&mut self, batch: &[Request], clock: &ItemName, limit: &mut Limit) -> Result<(), NotSent> {
+    pub(super) fn send(&mut self, batch: &[Request], names: Names<'_>, limit: &mut Limit) -> Result<(), NotSent> {
         self.output.clear();
         self.progress.start(batch, self.next_opaque, self.peer.opaque_on_miss);
         for request in batch {
-            super::translate::encode(request, clock, self.next_opaque, &mut self.output).map_err(NotSent::Invalid)?;
+            translate::encode(request, names, self.next_opaque, &mut self.output).map_err(NotSent::Invalid)?;
             self.next_opaque = self.next_opaque.wrapping_add(1);
         }
         self.transport

@@ -16,6 +16,7 @@ use super::ticket::Ticket;
 use super::transport::Limit;
 use crate::background::{self, Timer};
 use crate::error::Source;
+use crate::key::ItemName;
 use crate::store::{Answer, Batch, Damage, Exchange, Instance, Pending, Request};
 
 /// What opening a pipe came to.
@@ -38,6 +39,7 @@ const MOST_PIPES: u8 = 4;
 #[derive(Debug)]
 pub(super) struct Shared {
     node: Arc<Node>,
+    item: ItemName,
     batch: Batch,
     only_on: Option<Instance>,
     limit: Limit,
@@ -64,9 +66,16 @@ enum Stage {
 }
 
 impl Shared {
-    pub(super) fn begin(node: Arc<Node>, batch: Batch, only_on: Option<Instance>, limit: Limit) -> Shared {
+    pub(super) fn begin(
+        node: Arc<Node>,
+        item: ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Limit,
+    ) -> Shared {
         let mut shared = Shared {
             node,
+            item,
             batch,
             only_on,
             limit,
@@ -94,7 +103,7 @@ impl Shared {
         if self.only_on.is_some_and(|wanted| wanted != pipe.instance()) {
             return over(other_instance(pipe.instance()));
         }
-        match pipe.submit(&self.batch, self.node.clock()) {
+        match pipe.submit(&self.batch, self.node.names(&self.item)) {
             Ok(ticket) => Stage::Sent { ticket, is_fresh },
             // Between its opening and now others may have met with trouble on it.
             Err(NotTaken::Retired) if self.pipes < MOST_PIPES => self.open(),

@@ -97,14 +97,17 @@ fn no_servers() -> Answer {
 impl Store for Memcached {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
         match self.node(item) {
-            Some(node) => node.exchange(batch, only_on, Limit::new(limit)),
+            Some(node) => node.exchange(item, batch, only_on, Limit::new(limit)),
             None => no_servers(),
         }
     }
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         match self.node(item) {
-            Some(node) => Box::new(Shared::begin(Arc::clone(node), batch, only_on, Limit::new(limit))),
+            Some(node) => {
+                let (node, limit) = (Arc::clone(node), Limit::new(limit));
+                Box::new(Shared::begin(node, item.clone(), batch, only_on, limit))
+            }
             None => Box::new(Over::new(no_servers())),
         }
     }

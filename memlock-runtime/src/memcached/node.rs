@@ -18,6 +18,7 @@ use super::exchange::{Opened, Unopened};
 use super::pending::Listening;
 use super::pipe::Pipe;
 use super::pool::Pool;
+use super::translate::Names;
 use super::transport::{Broken, Input, Limit};
 use super::trouble::Trouble;
 use crate::background;
@@ -79,12 +80,18 @@ impl Node {
     }
 
     /// [`Store::exchange`](crate::store::Store::exchange) with this server.
-    pub(super) fn exchange(self: &Arc<Node>, batch: &[Request], only_on: Option<Instance>, mut limit: Limit) -> Answer {
+    pub(super) fn exchange(
+        self: &Arc<Node>,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        mut limit: Limit,
+    ) -> Answer {
         if limit.is_over() {
             return no_time();
         }
         if let Some(connection) = self.pool.take(only_on, limit.began())
-            && let Some(answer) = self.attempt(connection, batch, only_on, &mut limit, true)
+            && let Some(answer) = self.attempt(connection, item, batch, only_on, &mut limit, true)
         {
             return answer;
         }
@@ -99,7 +106,7 @@ impl Node {
             return not_sent(Some(instance), NO_TIME_TO_SEND);
         }
         // `None` is not said of a new connection.
-        self.attempt(connection, batch, only_on, &mut limit, false)
+        self.attempt(connection, item, batch, only_on, &mut limit, false)
             .unwrap_or_else(|| closes_every_connection(None))
     }
 
@@ -114,8 +121,12 @@ impl Node {
         *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(evicts);
     }
 
-    pub(super) fn clock(&self) -> &ItemName {
-        &self.clock
+    /// What a batch about `item` names here.
+    pub(super) fn names<'a>(&'a self, item: &'a ItemName) -> Names<'a> {
+        Names {
+            item,
+            clock: &self.clock,
+        }
     }
 
     /// The pipe that all tasks share, if it is open.
@@ -229,6 +240,7 @@ impl Node {
     fn attempt(
         self: &Arc<Node>,
         mut connection: Box<Connection>,
+        item: &ItemName,
         batch: &[Request],
         only_on: Option<Instance>,
         limit: &mut Limit,
@@ -239,7 +251,7 @@ impl Node {
             self.pool.put(connection, limit.began());
             return Some(other_instance(instance));
         }
-        match connection.send(batch, &self.clock, limit) {
+        match connection.send(batch, self.names(item), limit) {
             Ok(()) => {}
             Err(NotSent::Invalid(text)) => {
                 self.pool.put(connection, limit.began());

@@ -31,10 +31,10 @@ use super::halves::{Reader, Writer};
 use super::handshake::{GREETING, Handshake, Peer};
 use super::progress::{Progress, Step};
 use super::ticket::Ticket;
+use super::translate::{self, Names};
 use super::transport::{Broken, Input, is_for_later};
 use super::trouble::quoted;
 use crate::background::{Either, either};
-use crate::key::ItemName;
 use crate::store::{Answer, Damage, Instance, Replies, Request};
 
 /// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
@@ -203,7 +203,7 @@ impl Pipe {
     }
 
     /// Sends `batch`, now or as soon as the kernel takes it.
-    pub(super) fn submit(self: &Arc<Pipe>, batch: &[Request], clock: &ItemName) -> Result<Ticket, NotTaken> {
+    pub(super) fn submit(self: &Arc<Pipe>, batch: &[Request], names: Names<'_>) -> Result<Ticket, NotTaken> {
         let mut state = self.state();
         if state.is_retired {
             return Err(NotTaken::Retired);
@@ -213,7 +213,7 @@ impl Pipe {
         let first_opaque = state.next_opaque;
         for request in batch {
             let opaque = state.next_opaque;
-            if let Err(text) = super::translate::encode(request, clock, opaque, &mut state.output) {
+            if let Err(text) = translate::encode(request, names, opaque, &mut state.output) {
                 state.output.truncate(before);
                 state.next_opaque = first_opaque;
                 return Err(NotTaken::Invalid(text));

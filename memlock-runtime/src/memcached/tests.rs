@@ -171,7 +171,6 @@ fn item() -> ItemName {
 
 fn add() -> Request {
     Request::Add {
-        item: item(),
         record: Record {
             nonce: Nonce(1),
             lease: Duration::from_secs(5),
@@ -184,14 +183,11 @@ fn add() -> Request {
 }
 
 fn read() -> Request {
-    Request::Read { item: item() }
+    Request::Read
 }
 
 fn delete() -> Request {
-    Request::Delete {
-        item: item(),
-        cas: cas(5),
-    }
+    Request::Delete { cas: cas(5) }
 }
 
 fn cas(number: u64) -> Cas {

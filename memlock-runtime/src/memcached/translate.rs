@@ -35,8 +35,8 @@ impl Awaited {
             Request::CreateClock | Request::Add { .. } | Request::StoreLine { cas: None, .. } => Awaited::Added,
             Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => Awaited::Replaced,
             Request::Delete { .. } | Request::DeleteLine { .. } => Awaited::Deleted,
-            Request::Read { .. } => Awaited::Item,
-            Request::ReadLine { .. } => Awaited::Line,
+            Request::Read => Awaited::Item,
+            Request::ReadLine => Awaited::Line,
         }
     }
 
@@ -51,8 +51,18 @@ impl Awaited {
     }
 }
 
+/// The items that requests are about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'a> {
+    /// The lock's. That of the line for it follows from it.
+    pub(super) item: &'a ItemName,
+    /// The one that tells the server's clock.
+    pub(super) clock: &'a ItemName,
+}
+
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
-pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    let Names { item, clock } = names;
     let opaque = (b'O', opaque);
     match request {
         Request::ReadClock => command::push(out, "mg", clock.as_str(), None, "t", &[opaque]),
@@ -60,27 +70,25 @@ pub(super) fn encode(request: &Request, clock: &ItemName, opaque: u64, out: &mut
             let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
             command::push(out, "ms", clock.as_str(), Some(CLOCK_VALUE), "ME c", &numbers)
         }
-        Request::Add { item, record, ttl } => {
+        Request::Add { record, ttl } => {
             let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
             command::push(out, "ms", item.as_str(), Some(&value), "ME c", &numbers)
         }
-        Request::Replace { item, record, ttl, cas } => {
+        Request::Replace { record, ttl, cas } => {
             let numbers = [(b'T', u64::from(*ttl)), (b'C', cas.get()), opaque];
             command::push(out, "ms", item.as_str(), Some(&value_of(item, record)?), "c", &numbers)
         }
-        Request::Delete { item, cas } => {
-            command::push(out, "md", item.as_str(), None, "", &[(b'C', cas.get()), opaque])
-        }
-        Request::Read { item } => command::push(out, "mg", item.as_str(), None, "v c", &[opaque]),
-        Request::ReadLine { item } => command::push(out, "mg", &item.of_line(), None, "v c", &[opaque]),
-        Request::StoreLine { item, line, ttl, cas } => {
+        Request::Delete { cas } => command::push(out, "md", item.as_str(), None, "", &[(b'C', cas.get()), opaque]),
+        Request::Read => command::push(out, "mg", item.as_str(), None, "v c", &[opaque]),
+        Request::ReadLine => command::push(out, "mg", &item.of_line(), None, "v c", &[opaque]),
+        Request::StoreLine { line, ttl, cas } => {
             let (item, value, ttl) = (item.of_line(), line::encode(line), (b'T', u64::from(*ttl)));
             match cas {
                 None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
                 Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
             }
         }
-        Request::DeleteLine { item, cas } => {
+        Request::DeleteLine { cas } => {
             command::push(out, "md", &item.of_line(), None, "", &[(b'C', cas.get()), opaque])
         }
     }
@@ -234,8 +242,13 @@ mod tests {
     }
 
     fn wire(request: &Request) -> String {
+        wire_of("k", request)
+    }
+
+    fn wire_of(key: &str, request: &Request) -> String {
+        let (item, clock) = (&ItemName::of_lock("memlock", "f", key), &ItemName::of_clock("memlock"));
         let mut out = Vec::new();
-        encode(request, &ItemName::of_clock("memlock"), 7, &mut out).expect("valid");
+        encode(request, Names { item, clock }, 7, &mut out).expect("valid");
         String::from_utf8(out).expect("text")
     }
 
@@ -245,24 +258,18 @@ mod tests {
 
     #[test]
     fn requests_are_the_commands_of_the_protocol() {
-        let item = ItemName::of_lock("memlock", "f", "k");
         let line = "1 000000000000000000000000000000ff 5000000 0 h";
         let record = record();
         let add = Request::Add {
-            item: item.clone(),
             record: record.clone(),
             ttl: 13,
         };
         let replace = Request::Replace {
-            item: item.clone(),
             record,
             ttl: 13,
             cas: cas(u64::MAX),
         };
-        let delete = Request::Delete {
-            item: item.clone(),
-            cas: cas(9),
-        };
+        let delete = Request::Delete { cas: cas(9) };
         assert_eq!(wire(&Request::ReadClock), "mg memlock:clock t O7\r\n");
         assert_eq!(
             wire(&Request::CreateClock),
@@ -274,9 +281,8 @@ mod tests {
             format!("ms memlock:f:k 46 c T13 C18446744073709551615 O7\r\n{line}\r\n")
         );
         assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
-        assert_eq!(wire(&Request::Read { item: item.clone() }), "mg memlock:f:k v c O7\r\n");
+        assert_eq!(wire(&Request::Read), "mg memlock:f:k v c O7\r\n");
         let store = |cas| Request::StoreLine {
-            item: item.clone(),
             line: Line(vec![Entry {
                 process: 0xab,
                 call: None,
@@ -293,12 +299,9 @@ mod tests {
             wire(&store(Some(cas(9)))),
             format!("ms memlock:f:k%line 18 c T300 C9 O7\r\n{line}\r\n")
         );
-        let delete = Request::DeleteLine {
-            item: item.clone(),
-            cas: cas(9),
-        };
+        let delete = Request::DeleteLine { cas: cas(9) };
         assert_eq!(wire(&delete), "md memlock:f:k%line C9 O7\r\n");
-        assert_eq!(wire(&Request::ReadLine { item }), "mg memlock:f:k%line v c O7\r\n");
+        assert_eq!(wire(&Request::ReadLine), "mg memlock:f:k%line v c O7\r\n");
     }
 
     #[test]
@@ -307,11 +310,7 @@ mod tests {
         let mut record = record();
         record.label = evil.into();
         record.full_name = Some(evil.into());
-        let text = wire(&Request::Add {
-            item: ItemName::of_lock("memlock", evil, evil),
-            record,
-            ttl: 13,
-        });
+        let text = wire_of(evil, &Request::Add { record, ttl: 13 });
         assert_eq!(text.matches("\r\n").count(), 2, "{text}");
         assert_eq!(text.matches('\n').count(), 2, "{text}");
     }
@@ -320,15 +319,14 @@ mod tests {
     fn a_record_too_long_to_be_read_again_is_not_sent() {
         let mut record = record();
         record.full_name = Some("x".repeat(LONGEST_VALUE).into());
-        let request = Request::Add {
-            item: ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE)),
-            record,
-            ttl: 13,
-        };
-        let error = encode(&request, &ItemName::of_clock("memlock"), 7, &mut Vec::new()).expect_err("too long");
+        let item = &ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE));
+        let encode =
+            |request: &Request, clock: &ItemName| super::encode(request, Names { item, clock }, 7, &mut Vec::new());
+        let add = Request::Add { record, ttl: 13 };
+        let error = encode(&add, &ItemName::of_clock("memlock")).expect_err("too long");
         assert!(error.contains("shorter key"), "{error}");
         let long_prefix = ItemName::of_clock(&"p".repeat(251));
-        assert!(encode(&Request::ReadClock, &long_prefix, 7, &mut Vec::new()).is_err());
+        assert!(encode(&Request::ReadClock, &long_prefix).is_err());
     }
 
     fn reply(awaited: Awaited, line: &str) -> Judged {

@@ -351,15 +351,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         self.state = State::Adding { nonce };
         self.clock_asked = Some(now.instant);
-        let (item, record) = (self.spec().item.clone(), self.spec().record(nonce, 0));
+        let record = self.spec().record(nonce, 0);
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
         let ttl = ttl_of(record.lease);
-        let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { item, record, ttl }];
+        let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { record, ttl }];
         if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
             // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
-            let item = self.spec().item.clone();
-            batch.push(Request::ReadLine { item });
+            batch.push(Request::ReadLine);
         }
         exchange(batch, None)
     }
@@ -370,14 +369,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
         let along = if with_clock { Along::Clock } else { Along::Nothing };
         self.state = State::Looking { along };
-        let read = Request::Read {
-            item: self.spec().item.clone(),
-        };
         if !with_clock {
-            return exchange(smallvec![read], None);
+            return exchange(smallvec![Request::Read], None);
         }
         self.clock_asked = Some(now.instant);
-        exchange(smallvec![Request::ReadClock, read], None)
+        exchange(smallvec![Request::ReadClock, Request::Read], None)
     }
 
     /// The clock was asked for. Where there was none to be read it is asked for again: whoever waits while the server stands still
@@ -393,25 +389,21 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return self.look(now);
         }
         self.state = State::Looking { along: Along::Line };
-        let (item, lock) = (self.spec().item.clone(), self.spec().item.clone());
-        exchange(
-            smallvec![Request::Read { item: lock }, Request::ReadLine { item }],
-            None,
-        )
+        exchange(smallvec![Request::Read, Request::ReadLine], None)
     }
 
     /// Stands back behind those who are known to wait: goes to the end of the line without reading it again, if nobody has
     /// changed it since.
     fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
         let is_to_join = |standing: &&mut Box<Standing>| standing.has_others() && !standing.is_in_line();
-        let (spec, standing) = (self.spec.borrow(), self.standing.as_mut().filter(is_to_join));
-        let joining = standing.and_then(|standing| standing.join(&spec.item, spec.interval, now));
+        let interval = self.spec().interval;
+        let standing = self.standing.as_mut().filter(is_to_join);
+        let joining = standing.and_then(|standing| standing.join(interval, now));
         let Some((store, instance)) = joining else {
             return self.look_at_line(now);
         };
         self.state = State::Looking { along: Along::Joining };
-        let item = self.spec().item.clone();
-        exchange(smallvec![Request::Read { item }, store], Some(instance))
+        exchange(smallvec![Request::Read, store], Some(instance))
     }
 
     /// Takes note of who stands in line, if the reply at `index` tells that. Whether it does.
@@ -490,9 +482,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// The line has just been read.
     fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
-        let (spec, standing) = (self.spec.borrow(), self.standing.as_mut());
-        let standing = standing.filter(|standing| !standing.is_in_line());
-        let joining = standing.and_then(|standing| standing.join(&spec.item, spec.interval, now));
+        let interval = self.spec().interval;
+        let standing = self.standing.as_mut().filter(|standing| !standing.is_in_line());
+        let joining = standing.and_then(|standing| standing.join(interval, now));
         let Some((store, instance)) = joining else {
             return self.pause(now);
         };
@@ -502,24 +494,18 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         self.state = State::TakingOver { nonce };
-        let (item, record) = (self.spec().item.clone(), self.spec().record(nonce, 0));
+        let record = self.spec().record(nonce, 0);
         let ttl = ttl_of(self.spec().lease());
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
         exchange(
-            smallvec![Request::ReadClock, Request::Replace { item, record, ttl, cas }],
+            smallvec![Request::ReadClock, Request::Replace { record, ttl, cas }],
             Some(instance),
         )
     }
 
     fn clear(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         self.state = State::Clearing { nonce };
-        exchange(
-            smallvec![Request::Delete {
-                item: self.spec().item.clone(),
-                cas
-            }],
-            Some(instance),
-        )
+        exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
     /// The server has stored our record: a grant, if enough of it is left.
@@ -572,11 +558,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
         self.state = State::GivingBack { nonce: grant.nonce };
-        let delete = Request::Delete {
-            item: self.spec().item.clone(),
-            cas: grant.cas,
-        };
-        exchange(smallvec![delete], Some(grant.instance))
+        exchange(smallvec![Request::Delete { cas: grant.cas }], Some(grant.instance))
     }
 
     /// A write got no reply that proves anything.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use super::{Input, Output, RETRIES, Standing};
-use crate::key::ItemName;
 use crate::lease::Now;
 use crate::store::Request;
 
@@ -25,7 +24,6 @@ enum State {
 /// The machine. See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leave {
-    item: ItemName,
     interval: Duration,
     standing: Box<Standing>,
     state: State,
@@ -33,10 +31,9 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// Takes the process that stands there out of the line for the lock in `item`.
-    pub fn new(item: ItemName, interval: Duration, standing: Box<Standing>) -> Leave {
+    /// Takes the process that stands there out of the line.
+    pub fn new(interval: Duration, standing: Box<Standing>) -> Leave {
         Leave {
-            item,
             interval,
             standing,
             state: State::Ready,
@@ -68,7 +65,7 @@ impl Leave {
     }
 
     fn write(&mut self, now: Now) -> Output<()> {
-        let Some((request, instance)) = self.standing.leave(&self.item, self.interval, now) else {
+        let Some((request, instance)) = self.standing.leave(self.interval, now) else {
             return self.read();
         };
         self.state = State::Writing;
@@ -84,9 +81,8 @@ impl Leave {
             return self.end();
         }
         self.state = State::Reading;
-        let item = self.item.clone();
         Output::Exchange {
-            batch: smallvec![Request::ReadLine { item }],
+            batch: smallvec![Request::ReadLine],
             only_on: None,
         }
     }

@@ -17,7 +17,6 @@
 use std::mem;
 use std::time::Duration;
 
-use crate::key::ItemName;
 use crate::lease::Now;
 use crate::store::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
 
@@ -350,7 +349,7 @@ impl Standing {
     }
 
     /// What puts this process at the end of the line. `None`: it cannot stand there. `only_on` the instance beside it.
-    pub(super) fn join(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+    pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
         let mut line = self.without_me(interval, now);
         if line.0.len() >= Line::LONGEST {
@@ -360,45 +359,39 @@ impl Standing {
         self.turn_began = None;
         self.may_have_joined = true;
         self.line = line.clone();
-        let store = Request::StoreLine {
-            item: item.clone(),
-            line,
-            ttl: TTL,
-            cas,
-        };
+        let store = Request::StoreLine { line, ttl: TTL, cas };
         Some((store, instance))
     }
 
     /// What this process does about its place as it releases the lock: it goes to the end of the line where it is expected back
     /// before it is called, which saves it joining again, else it leaves. `None`: there is nothing to be done, or nothing known.
-    pub(super) fn give_way(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+    pub(super) fn give_way(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let mut line = self.without_me(interval, now);
         let is_expected_back = self.comes_back && self.is_next_called();
         if self.is_in_line() && is_expected_back && !line.0.is_empty() && self.cas().is_some() {
             line.0.push(self.me);
             self.is_place_kept = true;
         }
-        self.change(item, line)
+        self.change(line)
     }
 
     /// What takes it out of the line again. `None`: there is nothing to be done, or nothing known.
-    pub(super) fn leave(&mut self, item: &ItemName, interval: Duration, now: Now) -> Option<(Request, Instance)> {
+    pub(super) fn leave(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let line = self.without_me(interval, now);
-        self.change(item, line)
+        self.change(line)
     }
 
-    fn change(&mut self, item: &ItemName, line: Line) -> Option<(Request, Instance)> {
+    fn change(&mut self, line: Line) -> Option<(Request, Instance)> {
         let (instance, cas) = self.cas()?;
         if line == self.line {
             return None;
         }
         self.line = line.clone();
-        let item = item.clone();
         let request = if line.0.is_empty() {
-            Request::DeleteLine { item, cas }
+            Request::DeleteLine { cas }
         } else {
             let (ttl, cas) = (TTL, Some(cas));
-            Request::StoreLine { item, line, ttl, cas }
+            Request::StoreLine { line, ttl, cas }
         };
         Some((request, instance))
     }

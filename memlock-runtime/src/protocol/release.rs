@@ -142,19 +142,16 @@ impl<I: Borrow<ItemName>> Release<I> {
 
     fn delete(&mut self, now: Now, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = State::Deleting;
-        let item = self.item().clone();
-        let mut batch: Batch = smallvec![Request::Delete { item, cas }];
+        let mut batch: Batch = smallvec![Request::Delete { cas }];
         if let Some(standing) = &mut self.standing {
             // What was read when the lock was granted tells whom to call, and mostly holds still.
-            let giving_way = standing.give_way(self.item.borrow(), self.interval, now);
+            let giving_way = standing.give_way(self.interval, now);
             let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
             self.is_giving_way = giving_way.is_some();
             match giving_way {
                 // First, so that whoever adds the lock after its deletion reads the line without this process.
                 Some((store, _)) => batch.insert(0, store),
-                None => batch.push(Request::ReadLine {
-                    item: self.item().clone(),
-                }),
+                None => batch.push(Request::ReadLine),
             }
         }
         Output::Exchange {
@@ -181,9 +178,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
         self.state = State::Reading;
         Output::Exchange {
-            batch: smallvec![Request::Read {
-                item: self.item().clone()
-            }],
+            batch: smallvec![Request::Read],
             only_on: None,
         }
     }

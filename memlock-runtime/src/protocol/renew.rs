@@ -131,7 +131,6 @@ impl Renew {
         }
         self.state = State::Writing;
         self.grant.renewals += 1;
-        let item = self.spec.item.clone();
         let lease = match self.aim {
             // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter: what
             // was believed before holds whatever becomes of this.
@@ -148,7 +147,6 @@ impl Renew {
             ..self.spec.record(self.grant.nonce, self.grant.renewals)
         };
         let replace = Request::Replace {
-            item,
             record,
             ttl: self.grant.ttl,
             cas: self.grant.cas,
@@ -166,9 +164,7 @@ impl Renew {
         }
         self.state = State::Reading;
         Output::Exchange {
-            batch: smallvec![Request::Read {
-                item: self.spec.item.clone()
-            }],
+            batch: smallvec![Request::Read],
             only_on: None,
         }
     }

@@ -31,6 +31,8 @@ enum Fate {
 /// A server, a contender's clocks, and what was sent.
 struct World {
     items: Items,
+    /// Which lock its contenders are after.
+    item: ItemName,
     now: Duration,
     lag: u64,
     clock: ServerClock,
@@ -65,9 +67,10 @@ fn impatient() -> Spec {
 impl World {
     fn new() -> World {
         let mut items = Items::new(Instance { start: START, pid: 1 });
-        items.apply(START, &Request::CreateClock);
+        items.apply(START, &item(), &Request::CreateClock);
         World {
             items,
+            item: item(),
             now: Duration::from_secs(1000),
             lag: 0,
             clock: ServerClock::default(),
@@ -102,15 +105,17 @@ impl World {
             Fate::NotSent(damage) | Fate::Swallowed(damage) => Some(damage),
             _ if only_on.is_some_and(|only| only != instance) => Some(Damage::OtherInstance),
             Fate::Executed(damage) => {
+                let second = self.second();
                 batch
                     .iter()
-                    .for_each(|request| drop(self.items.apply(self.second(), request)));
+                    .for_each(|request| drop(self.items.apply(second, &self.item, request)));
                 Some(damage)
             }
             Fate::Fine => {
+                let second = self.second();
                 replies = batch
                     .iter()
-                    .map(|request| self.items.apply(self.second(), request))
+                    .map(|request| self.items.apply(second, &self.item, request))
                     .collect();
                 None
             }
@@ -200,7 +205,7 @@ impl World {
     }
 
     fn record(&mut self) -> Option<Record> {
-        match self.items.apply(self.second(), &Request::Read { item: item() }) {
+        match self.items.apply(self.second(), &self.item.clone(), &Request::Read) {
             Reply::Item { content, .. } => match *content {
                 Content::Lock(record) => Some(record),
                 Content::Foreign => None,
@@ -212,7 +217,7 @@ impl World {
     fn restart(&mut self) {
         let start = self.items.instance().start + 500;
         self.items.restart(Instance { start, pid: 2 });
-        self.items.apply(start, &Request::CreateClock);
+        self.items.apply(start, &item(), &Request::CreateClock);
     }
 
     fn stores(&self) -> usize {
@@ -280,10 +285,7 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
         panic!("{:?}", world.sent)
     };
     assert!(
-        matches!(
-            batch[..],
-            [Request::ReadClock, Request::Add { .. }, Request::ReadLine { .. }]
-        ),
+        matches!(batch[..], [Request::ReadClock, Request::Add { .. }, Request::ReadLine]),
         "with the line, so that the release can leave it at once: {batch:?}"
     );
 
@@ -299,12 +301,11 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
     let mut world = World::new();
     let first = world.granted();
     let store = Request::StoreLine {
-        item: item(),
         line: Line(vec![Entry { process: 6, call: None }]),
         ttl: 300,
         cas: None,
     };
-    world.items.apply(world.second(), &store);
+    world.items.apply(world.second(), &item(), &store);
     let mut behind_another = in_line(&mut world);
     assert_eq!(world.release_grant(&first), Released::Released);
     behind_another.called(world.at(), true);
@@ -604,8 +605,9 @@ fn a_grant_that_comes_with_too_little_left_is_given_back() {
     let mut world = World::new();
     world.granted();
     world.lag = 19;
+    world.item = ItemName::of_lock("memlock", "protocol", "y");
     let other = Spec {
-        item: ItemName::of_lock("memlock", "protocol", "y"),
+        item: world.item.clone(),
         ..spec()
     };
     let before = world.sent.len();
@@ -808,16 +810,13 @@ fn an_item_with_another_full_name_is_another_lock_whatever_its_hash() {
         ..spec()
     };
     let mut world = World::new();
+    world.item = spec.item.clone();
     let record = Record {
         full_name: long("y").full().cloned(),
         ..spec.record(Nonce(77), 0)
     };
-    let others = Request::Add {
-        item: spec.item.clone(),
-        record,
-        ttl: 100,
-    };
-    world.items.apply(world.second(), &others);
+    let others = Request::Add { record, ttl: 100 };
+    world.items.apply(world.second(), &spec.item, &others);
     assert_eq!(
         world.release(Release::of_nonce(spec.item.clone(), Nonce(77))),
         Released::Gone
@@ -1019,7 +1018,7 @@ fn a_release_after_the_deadline_looks_first() {
     world.now += TIMEOUT;
     let before = world.sent.len();
     assert_eq!(world.release_grant(&grant), Released::Released);
-    assert!(matches!(world.sent[before].0[..], [Request::Read { .. }]));
+    assert!(matches!(world.sent[before].0[..], [Request::Read]));
 }
 
 #[test]

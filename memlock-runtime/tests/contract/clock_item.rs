@@ -58,15 +58,16 @@ fn on_its_last_day_it_is_gone_and_stored_in_vain() {
         start: CLOCK_ITEM_EXPIRY - 100,
         pid: 1,
     });
+    let item = crate::run::item("k");
     let cas = |number| Cas::new(number).expect("not zero");
     let (last, over) = (CLOCK_ITEM_EXPIRY - 1, CLOCK_ITEM_EXPIRY);
-    assert_eq!(items.apply(last, &Request::CreateClock), Reply::Stored(cas(1)));
-    assert_eq!(items.apply(last, &Request::ReadClock), Reply::Clock(last));
+    assert_eq!(items.apply(last, &item, &Request::CreateClock), Reply::Stored(cas(1)));
+    assert_eq!(items.apply(last, &item, &Request::ReadClock), Reply::Clock(last));
     for (request, reply) in [
         (Request::ReadClock, Reply::Missing),
         (Request::CreateClock, Reply::Stored(cas(2))),
         (Request::ReadClock, Reply::Missing),
     ] {
-        assert_eq!(items.apply(over, &request), reply);
+        assert_eq!(items.apply(over, &item, &request), reply);
     }
 }

@@ -93,10 +93,12 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
     for number in 0..BATCHES {
         if let Some(event) = event(&mut dice) {
             let both_have_it = match &event {
-                Event::LoseClock => matches!(ideal.exchange(&[Request::ReadClock]).1[0], Reply::Clock(_)),
+                Event::LoseClock => matches!(
+                    ideal.exchange(&item(KEYS[0]), &[Request::ReadClock]).1[0],
+                    Reply::Clock(_)
+                ),
                 Event::Evict(key) | Event::Renumber(key) => {
-                    let item = item(key);
-                    matches!(ideal.exchange(&[Request::Read { item }]).1[0], Reply::Item { .. })
+                    matches!(ideal.exchange(&item(key), &[Request::Read]).1[0], Reply::Item { .. })
                 }
                 _ => true,
             };
@@ -109,9 +111,13 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
                 ahead = None;
             }
         }
-        let batch: Vec<(Request, Request)> = (0..dice.usize(1..=4)).map(|_| requests(&mut dice, &known)).collect();
+        let key = KEYS[dice.usize(..KEYS.len())];
+        let item = &item(key);
+        let batch: Vec<(Request, Request)> = (0..dice.usize(1..=4))
+            .map(|_| requests(&mut dice, key, &known))
+            .collect();
         let (for_ideal, for_real): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let ((_, said_ideal), (_, said_real)) = (ideal.exchange(&for_ideal), real.exchange(&for_real));
+        let ((_, said_ideal), (_, said_real)) = (ideal.exchange(item, &for_ideal), real.exchange(item, &for_real));
         for ((request, ideal), real) in for_ideal.iter().zip(&said_ideal).zip(&said_real) {
             let place = format!("seed {seed}, batch {number}, {request:?}: memory {ideal:?}, memcached {real:?}");
             met.count(ideal);
@@ -162,10 +168,8 @@ fn event(dice: &mut Rng) -> Option<Event> {
     })
 }
 
-/// The same request for both.
-fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
-    let key = KEYS[dice.usize(..KEYS.len())];
-    let item = item(key);
+/// The same request about the lock on `key` for both.
+fn requests(dice: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
     let record = record(key, dice.u32(..9));
     let line = Line(
         (0..dice.u64(1..9))
@@ -187,38 +191,28 @@ fn requests(dice: &mut Rng, known: &[Pair]) -> (Request, Request) {
         0..8 => Request::ReadClock,
         8..14 => Request::CreateClock,
         14..40 => Request::Add {
-            item: item.clone(),
             record: record.clone(),
             ttl: 600,
         },
         40..62 => Request::Replace {
-            item: item.clone(),
             record: record.clone(),
             ttl: 600,
             cas,
         },
-        62..82 => Request::Delete {
-            item: item.clone(),
-            cas,
-        },
-        82..90 => Request::Read { item: item.clone() },
+        62..82 => Request::Delete { cas },
+        82..90 => Request::Read,
         90..92 => Request::StoreLine {
-            item: item.clone(),
             line: line.clone(),
             ttl: 600,
             cas: None,
         },
         92..95 => Request::StoreLine {
-            item: item.clone(),
             line: line.clone(),
             ttl: 600,
             cas: Some(cas),
         },
-        95..97 => Request::DeleteLine {
-            item: item.clone(),
-            cas,
-        },
-        _ => Request::ReadLine { item: item.clone() },
+        95..97 => Request::DeleteLine { cas },
+        _ => Request::ReadLine,
     };
     (request(cas.ideal), request(cas.real))
 }

@@ -3,7 +3,7 @@
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memlock_runtime::__internals::{Instance, Memcached, Reply, Request, Server as Address, Store as _};
+use memlock_runtime::__internals::{Instance, ItemName, Memcached, Reply, Request, Server as Address, Store as _};
 use memlock_testkit as testkit;
 
 use crate::run::{self, Server, Tolerance, item};
@@ -77,8 +77,8 @@ fn now() -> Instant {
 }
 
 impl Server for Real<'_> {
-    fn exchange(&mut self, batch: &[Request]) -> (Instance, Vec<Reply>) {
-        let answer = self.store.exchange(&item(""), batch, None, LIMIT);
+    fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>) {
+        let answer = self.store.exchange(item, batch, None, LIMIT);
         assert!(answer.fault.is_none(), "{batch:?} was answered {answer:?}");
         (
             answer.instance.expect("an answer has a sender"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memlock_runtime::__internals::{Instance, Items, Reply, Request};
+use memlock_runtime::__internals::{Instance, ItemName, Items, Reply, Request};
 
 use crate::run::{self, Server, Tolerance, item};
 use crate::script::{Event, Step};
@@ -28,10 +28,10 @@ impl Virtual {
 }
 
 impl Server for Virtual {
-    fn exchange(&mut self, batch: &[Request]) -> (Instance, Vec<Reply>) {
+    fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>) {
         let replies = batch
             .iter()
-            .map(|request| self.items.apply(self.second, request))
+            .map(|request| self.items.apply(self.second, item, request))
             .collect();
         (self.items.instance(), replies)
     }

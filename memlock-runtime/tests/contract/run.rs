@@ -16,7 +16,7 @@ use crate::script::{Ask, Event, NO_ITEMS, Say, Step};
 /// What a script is played on.
 pub(crate) trait Server {
     /// The replies to one batch, all of them, and who gave them.
-    fn exchange(&mut self, batch: &[Request]) -> (Instance, Vec<Reply>);
+    fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>);
 
     /// Anything but [`Event::Expiry`].
     fn suffer(&mut self, event: &Event);
@@ -102,17 +102,30 @@ struct Life {
 }
 
 impl Run<'_> {
+    /// What concerns one lock goes to the server in one batch, with what concerns none.
     fn exchange(&mut self, lines: &[(Ask, Say)], place: &str) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let key = rest.iter().find_map(|(ask, _)| ask.key()).unwrap_or("");
+            let length = rest
+                .iter()
+                .take_while(|(ask, _)| ask.key().is_none_or(|other| other == key))
+                .count();
+            let (batch, others) = rest.split_at(length);
+            self.exchange_about(&item(key), batch, place);
+            rest = others;
+        }
+    }
+
+    fn exchange_about(&mut self, item: &ItemName, lines: &[(Ask, Say)], place: &str) {
         let batch: Vec<Request> = lines.iter().map(|(ask, _)| self.request(ask)).collect();
         let asked = self.server.now();
-        let replies = self.ask(&batch, place);
+        let replies = self.ask(item, &batch, place);
         let answered = self.server.now();
         for ((request, (ask, say)), reply) in batch.iter().zip(lines).zip(&replies) {
             let place = &format!("{place}\n    at \"{ask:?}\", which was answered {reply:?}");
             self.hold_to(ask, *say, reply, place);
-            if let (Request::Add { item, ttl, .. } | Request::Replace { item, ttl, .. }, Reply::Stored(_)) =
-                (request, reply)
-            {
+            if let (Request::Add { ttl, .. } | Request::Replace { ttl, .. }, Reply::Stored(_)) = (request, reply) {
                 let life = Life {
                     ttl: *ttl,
                     asked,
@@ -126,8 +139,8 @@ impl Run<'_> {
     }
 
     /// One exchange, held to the law of instances.
-    fn ask(&mut self, batch: &[Request], place: &str) -> Vec<Reply> {
-        let (instance, replies) = self.server.exchange(batch);
+    fn ask(&mut self, item: &ItemName, batch: &[Request], place: &str) -> Vec<Reply> {
+        let (instance, replies) = self.server.exchange(item, batch);
         assert_eq!(replies.len(), batch.len(), "{place}");
         let known = *self.instance.get_or_insert(instance);
         assert_eq!(instance, known, "{place}: one process is one instance");
@@ -214,12 +227,8 @@ impl Run<'_> {
             let life = *self.lives.get(&item).expect("the script has stored it");
             let ttl = Duration::from_secs(life.ttl.into());
             let asked = self.server.now();
-            let batch = [
-                Request::ReadClock,
-                Request::Read { item: item.clone() },
-                Request::ReadClock,
-            ];
-            let replies = self.ask(&batch, place);
+            let batch = [Request::ReadClock, Request::Read, Request::ReadClock];
+            let replies = self.ask(&item, &batch, place);
             let answered = self.server.now();
             let [before, there, after] = &replies[..] else {
                 panic!("{place}: {replies:?}")
@@ -269,7 +278,7 @@ impl Run<'_> {
         self.last_cas = match event {
             Event::Restart => {
                 let old = self.instance.take();
-                let (new, _) = self.server.exchange(&[Request::ReadClock]);
+                let (new, _) = self.server.exchange(&item(""), &[Request::ReadClock]);
                 assert!(
                     old.is_none_or(|old| old.start < new.start && old.pid != new.pid),
                     "{old:?} was restarted and is {new:?}"
@@ -292,7 +301,6 @@ impl Run<'_> {
             Ask::ReadClock => Request::ReadClock,
             Ask::CreateClock => Request::CreateClock,
             Ask::Add { key, who, ttl } => Request::Add {
-                item: item(key),
                 record: record(key, *who),
                 ttl: *ttl,
             },
@@ -302,25 +310,18 @@ impl Run<'_> {
                 ttl,
                 cas: name,
             } => Request::Replace {
-                item: item(key),
                 record: record(key, *who),
                 ttl: *ttl,
                 cas: cas(name),
             },
-            Ask::Delete { key, cas: name } => Request::Delete {
-                item: item(key),
-                cas: cas(name),
-            },
-            Ask::Read { key } => Request::Read { item: item(key) },
+            Ask::Delete { cas: name, .. } => Request::Delete { cas: cas(name) },
+            Ask::Read { .. } => Request::Read,
         }
     }
 }
 
 fn key_of(ask: &Ask) -> &str {
-    match ask {
-        Ask::Read { key } => key,
-        other => panic!("{other:?} has no item in its reply"),
-    }
+    ask.key().expect("a clock is no item")
 }
 
 /// Makes each script a module with one test for each server: `NAME::on_memory`, `NAME::on_memcached`.

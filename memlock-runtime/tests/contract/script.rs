@@ -37,6 +37,16 @@ pub(crate) enum Ask {
     },
 }
 
+impl Ask {
+    /// Of the lock that it is about, if it is about one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Ask::ReadClock | Ask::CreateClock => None,
+            Ask::Add { key, .. } | Ask::Replace { key, .. } | Ask::Delete { key, .. } | Ask::Read { key } => Some(key),
+        }
+    }
+}
+
 /// The reply that is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Say {

@@ -130,12 +130,13 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn new(habits: &[Habit]) -> Crowd {
+        let item = ItemName::of_lock("memlock", "crowd", "x");
         let mut items = Items::new(Instance { start: START, pid: 1 });
-        items.apply(START + 10, &Request::CreateClock);
+        items.apply(START + 10, &item, &Request::CreateClock);
         let mut crowd = Crowd {
             now: Duration::ZERO,
             items,
-            item: ItemName::of_lock("memlock", "crowd", "x"),
+            item,
             dice: fastrand::Rng::with_seed(1),
             nonces: 0,
             processes: Vec::new(),
@@ -191,8 +192,8 @@ impl Crowd {
 
     /// Who stands in line.
     pub(crate) fn line(&mut self) -> Vec<usize> {
-        let item = self.item.clone();
-        match self.items.apply(self.second(), &Request::ReadLine { item }) {
+        let second = self.second();
+        match self.items.apply(second, &self.item, &Request::ReadLine) {
             Reply::Line { line, .. } => line.0.iter().map(|entry| self.index_of(*entry)).collect(),
             _ => Vec::new(),
         }
@@ -249,7 +250,8 @@ impl Crowd {
             }
             Event::Exchange(batch) => {
                 let (sent, second) = (self.at(), self.second());
-                let replies: Replies = batch.iter().map(|request| self.items.apply(second, request)).collect();
+                let mut apply = |request| self.items.apply(second, &self.item, request);
+                let replies: Replies = batch.iter().map(&mut apply).collect();
                 self.commands.extend(batch.iter().map(|_| (self.now, who)));
                 let clock = &mut self.processes[who].clock;
                 if let Some(Reply::Clock(second)) = replies.first() {
@@ -382,7 +384,7 @@ impl Crowd {
         self.call_next(who, standing.as_ref().and_then(|standing| standing.to_call()));
         match standing {
             Some(standing) if standing.is_to_leave() => {
-                let leave = Leave::new(self.item.clone(), INTERVAL, standing);
+                let leave = Leave::new(INTERVAL, standing);
                 self.processes[who].doing = Doing::Leaving(Box::new(leave));
                 self.step(who, Input::Start);
             }
@@ -411,7 +413,7 @@ impl Crowd {
         }
         let is_overdue = |standing: &mut Box<Standing>| standing.is_place_kept() && standing.is_overdue(now);
         if let Some(standing) = process.standing.take_if(is_overdue) {
-            let leave = Leave::new(self.item.clone(), INTERVAL, standing);
+            let leave = Leave::new(INTERVAL, standing);
             process.doing = Doing::Leaving(Box::new(leave));
             self.step(who, Input::Start);
         }

@@ -207,8 +207,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         edits: &[
             Edit {
                 file: ACQUIRE,
-                from: "smallvec![Request::ReadClock, Request::Add { item, record, ttl }]",
-                to: "smallvec![Request::Add { item, record, ttl }, Request::ReadClock]",
+                from: "smallvec![Request::ReadClock, Request::Add { record, ttl }]",
+                to: "smallvec![Request::Add { record, ttl }, Request::ReadClock]",
             },
             Edit {
                 file: ACQUIRE,
@@ -379,9 +379,9 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a CAS that was read before a restart takes over from a stranger after it",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "Request::Replace { item, record, ttl, cas }],
+            from: "Request::Replace { record, ttl, cas }],
             Some(instance),",
-            to: "Request::Replace { item, record, ttl, cas }],
+            to: "Request::Replace { record, ttl, cas }],
             Some(instance).filter(|_| false),",
         }],
         suites: &[PROTOCOL, MODEL_WAITER_RESTARTED],
@@ -414,8 +414,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "a grant that came too late is given back by deleting a stranger's item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "exchange(smallvec![delete], Some(grant.instance))",
-            to: "exchange(smallvec![delete], None)",
+            from: "exchange(smallvec![Request::Delete { cas: grant.cas }], Some(grant.instance))",
+            to: "exchange(smallvec![Request::Delete { cas: grant.cas }], None)",
         }],
         suites: &[PROTOCOL],
     },
@@ -425,14 +425,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "an attempt without a reply is cleared away by deleting a stranger's item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "\
-                cas
-            }],
-            Some(instance),",
-            to: "\
-                cas
-            }],
-            Some(instance).filter(|_| false),",
+            from: "exchange(smallvec![Request::Delete { cas }], Some(instance))",
+            to: "exchange(smallvec![Request::Delete { cas }], None)",
         }],
         suites: &[PROTOCOL],
     },
@@ -482,7 +476,6 @@ let answered = &Answered { sent: now, ..answered.clone() };
                 (Some(Reply::Missing), _) => {
                     self.grant.renewals += 1;
                     let add = Request::Add {
-                        item: self.spec.item.clone(),
                         record: self.spec.record(self.grant.nonce, self.grant.renewals),
                         ttl: ttl_of(self.spec.lease()),
                     };

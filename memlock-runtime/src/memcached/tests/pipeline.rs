@@ -91,7 +91,6 @@ fn batches_in_flight_get_each_its_own_replies() {
     let store = server.store();
     let pipe = opened(&store);
     let last = Request::Replace {
-        item: item(),
         record: Record {
             nonce: Nonce(2),
             lease: Duration::from_secs(5),
@@ -310,7 +309,6 @@ fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
 /// An add whose item is so large that a few of them fill the kernel's buffers.
 fn large(nonce: u128) -> Request {
     Request::Add {
-        item: item(),
         record: Record {
             nonce: Nonce(nonce),
             lease: Duration::from_secs(5),
