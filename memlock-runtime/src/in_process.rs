@@ -116,6 +116,10 @@ impl Store for Memory {
         if state.is_down {
             return failed(None, Damage::NotSent, "it is switched off");
         }
+        let delay = Duration::from_nanos(self.delay.load(Ordering::Acquire));
+        if limit.is_zero() && !delay.is_zero() {
+            return failed(None, Damage::NotSent, "there was no time left to ask it");
+        }
         let instance = state.items.instance();
         if only_on.is_some_and(|only_on| only_on != instance) {
             return failed(Some(instance), Damage::OtherInstance, "it was restarted");
@@ -132,7 +136,6 @@ impl Store for Memory {
             pending: None,
         };
         drop(state);
-        let delay = Duration::from_nanos(self.delay.load(Ordering::Acquire));
         if delay.is_zero() {
             return answer;
         }

@@ -325,6 +325,9 @@ impl<S: Store> Store for Arc<S> {
 pub trait Store: Send + Sync + fmt::Debug {
     /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
     /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    ///
+    /// Without any time nothing is sent, unless the store takes none: a caller who had little, on a machine that stood still
+    /// meanwhile, loses nothing by asking such a store.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
 
     /// The same, by who has just read the clocks: it is `sent` now. For stores that would read them, too.

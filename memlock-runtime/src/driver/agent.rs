@@ -139,8 +139,10 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
             if limit.is_some_and(|limit| clock.now().since(began) >= limit) {
                 return;
             }
+            // From here on, as the lease counts: a renewal that was held up does not put off the next one.
+            let asked = clock.now().instant;
             match renew(&hold).await {
-                Some(Ok(())) => due = clock.now().instant + third,
+                Some(Ok(())) => due = asked + third,
                 // The old deadline stands: try again soon, several times before it passes.
                 Some(Err(())) => due = clock.now().instant + third / 8,
                 None => return,

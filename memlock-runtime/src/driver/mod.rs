@@ -28,7 +28,7 @@ use crate::key::ItemName;
 use crate::lease::{Now, Reading, ServerClock};
 use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
-use crate::store::{Answer, Batch, Call, Damage, Entry, Instance, Pending, Replies, Reply, Store};
+use crate::store::{Answer, Batch, Call, Entry, Instance, Pending, Reply, Store};
 use agent::Chores;
 use reservations::Reservations;
 
@@ -153,12 +153,9 @@ impl Core {
         Ok(())
     }
 
-    /// Makes one exchange, and notes what it tells of the server. Without time for it, nothing is sent. `sent` is a moment
-    /// just before: the last that the caller has read.
+    /// Makes one exchange, and notes what it tells of the server. `sent` is a moment just before: the last that the caller has
+    /// read.
     fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration, sent: Now) -> Heard {
-        if limit.is_zero() {
-            return Heard::nothing(sent);
-        }
         self.hear(item, self.store.exchange_at(item, batch, only_on, limit, sent), sent)
     }
 
@@ -262,22 +259,5 @@ impl Heard {
     /// When the replies came. Reads the clocks, unless it was looked up already.
     fn received(&self, core: &Core) -> Now {
         self.received.unwrap_or_else(|| core.now())
-    }
-
-    /// What is heard when nothing is sent.
-    fn nothing(now: Now) -> Heard {
-        let answered = Answered {
-            instance: None,
-            replies: Replies::new(),
-            damage: Some(Damage::NotSent),
-            sent: now,
-            best: None,
-        };
-        Heard {
-            answered,
-            received: Some(now),
-            source: None,
-            pending: None,
-        }
     }
 }

@@ -148,9 +148,6 @@ async fn exchange(
     sent: Now,
     orphaned: impl FnOnce(Box<dyn Pending>),
 ) -> Heard {
-    if limit.is_zero() {
-        return Heard::nothing(sent);
-    }
     let mut orphan = Orphan(Some((core.store.begin(item, batch, only_on, limit), orphaned)));
     let answer = std::future::poll_fn(|context| match &mut orphan.0 {
         Some((exchange, _)) => exchange.poll(context),

@@ -55,13 +55,16 @@ impl Store for Moody {
         if !self.hangs.load(Ordering::SeqCst) {
             return self.other.exchange(item, batch, only_on, limit);
         }
+        if limit.is_zero() {
+            return not_sent("there is no time for it");
+        }
         self.limits.lock().expect("no panic").push((false, limit));
         thread::sleep(limit);
         hung()
     }
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) {
+        if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
             return Box::new(Over::new(self.exchange(item, &batch, only_on, limit)));
         }
         let is_agent = thread::current().name() == Some("memlock");
@@ -83,15 +86,26 @@ impl Store for Moody {
 }
 
 fn hung() -> Answer {
+    Answer {
+        pending: Some(Box::new(Never)),
+        ..failed(Damage::Late, "it hangs")
+    }
+}
+
+fn not_sent(why: &str) -> Answer {
+    failed(Damage::NotSent, why)
+}
+
+fn failed(damage: Damage, why: &str) -> Answer {
     let fault = Fault {
-        damage: Damage::Late,
-        source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it hangs")),
+        damage,
+        source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
     };
     Answer {
         instance: None,
         replies: Replies::new(),
         fault: Some(fault),
-        pending: Some(Box::new(Never)),
+        pending: None,
     }
 }
 
@@ -349,16 +363,7 @@ impl Store for Fickle {
             return self.memory.exchange(item, batch, only_on, limit);
         }
         self.missed.fetch_add(1, Ordering::SeqCst);
-        let fault = Fault {
-            damage: Damage::NotSent,
-            source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from("it is down")),
-        };
-        Answer {
-            instance: None,
-            replies: Replies::new(),
-            fault: Some(fault),
-            pending: None,
-        }
+        not_sent("it is down")
     }
 
     fn server_of(&self, _: &ItemName) -> &'static str {
@@ -745,6 +750,41 @@ fn who_tries_once_steps_in_for_a_thread_that_hangs_past_its_lease() {
     stage.clock.advance(LEASE * 11 / 10);
     let heir = try_once().expect("nobody holds it any more");
     assert!(heir.token() > hanging.token());
+}
+
+/// On a machine that stood still all the wait is over when it goes on. A store that takes no time is asked all the same.
+#[test]
+fn who_has_no_time_left_steps_in_where_asking_takes_none() {
+    let stage = counted();
+    let stuck = stage.hold(LEASE);
+    let heir = thread::scope(|scope| {
+        let waiter = scope.spawn(|| stage.locks.lock("k").timeout(LEASE).wait(LEASE / 10).acquire());
+        wait_until("the waiter to stand in the queue", || stage.waiting() == 1);
+        stage.clock.advance(LEASE * 11 / 10);
+        waiter.join().expect("no panic").expect("nobody holds it any more")
+    });
+    assert!(heir.token() > stuck.token());
+}
+
+/// The lease that it extends counts from the request, and so does the time to the next one.
+#[test]
+fn a_renewal_that_was_held_up_does_not_put_off_the_next_one() {
+    let stage = counted();
+    // A third of it is over when the reply comes.
+    let lease = EXCHANGE * 3;
+    let held = stage.locks.lock("k").timeout(lease).renew().acquire();
+    let held = held.expect("it is free");
+    stage.memory.set_delay(EXCHANGE);
+    stage.clock.advance(lease / 3);
+    let renewals = || {
+        let batches = stage.batches.lock().expect("no panic");
+        let renews = |request: &&Request| matches!(request, Request::Replace { .. });
+        batches.iter().flatten().filter(renews).count()
+    };
+    // The clock stands but for the replies.
+    wait_until("one renewal after another", || renewals() >= 3);
+    assert!(held.is_valid());
+    stage.memory.set_delay(Duration::ZERO);
 }
 
 /// At each moment: some find their wait over just when they are handed the lock.

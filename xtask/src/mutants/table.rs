@@ -805,6 +805,17 @@ let answered = &Answered { sent: now, ..answered.clone() };
         suites: &[tasks("identity::")],
     },
     Mutant {
+        name: "renewals-counted-from-their-end",
+        breaks: "L4",
+        fault: "a renewal that was held up puts off the next one, until the lease is over",
+        edits: &[Edit {
+            file: "driver/agent.rs",
+            from: "due = asked + third",
+            to: "due = clock.now().instant + third",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "failed-settling-forgotten",
         breaks: "L3",
         fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
