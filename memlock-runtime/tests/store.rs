@@ -659,17 +659,17 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
     );
     process.signal("-STOP");
     let limit = Duration::from_millis(100);
-    let began = now();
-    let late = all_of(
-        (0..100)
-            .map(|task| begin(&store, &task.to_string(), &[add(1)], limit))
-            .collect(),
-    );
-    assert!(
-        now() - began < limit + Duration::from_millis(300),
-        "{:?}",
-        now() - began
-    );
+    let late = loop {
+        let began = now();
+        let adds = (0..100).map(|task| begin(&store, &task.to_string(), &[add(1)], limit));
+        let late = all_of(adds.collect());
+        let took = now() - began;
+        assert!(took < limit + LIMIT, "{took:?}");
+        // On a machine that stands still nothing may be sent in that time, and nobody finds the server slow.
+        if took < 2 * limit || late.iter().any(|answer| damage(answer) != Some(Damage::NotSent)) {
+            break late;
+        }
+    };
     // The next ones try another connection, which the kernel accepts and nobody greets.
     let next = all_of((0..100).map(|_| begin(&store, "n", &[add(1)], limit)).collect());
     assert!(next.iter().all(|answer| damage(answer) == Some(Damage::NotSent)));

@@ -128,10 +128,9 @@ fn the_shared_server_is_one_and_ends_with_its_last_user() {
 
 #[test]
 fn nothing_listens_on_an_unused_port() {
-    assert_eq!(
-        connect(unused_port()).unwrap_err().kind(),
-        io::ErrorKind::ConnectionRefused
-    );
+    let refuses = |_| connect(unused_port()).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    // Another process may have taken one of them meanwhile.
+    assert!((0..3).any(refuses));
 }
 
 /// Without the watchdog, every test run that is cut short would leave servers behind.

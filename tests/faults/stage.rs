@@ -29,6 +29,9 @@ pub(crate) const ORPHANED: Duration = Duration::from_secs(1);
 /// not reach it.
 pub(crate) const QUICK: Duration = ms(2000);
 
+/// The least time that there is for an attempt of a caller who does not want to wait at all.
+pub(crate) const GRACE: Duration = ms(30);
+
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -242,6 +245,19 @@ impl Times {
         let median = self.0.get(self.0.len() / 2).copied().unwrap_or_default();
         let most = self.0.last().copied().unwrap_or_default();
         format!("free again after {median:.1?}, at most {most:.1?}")
+    }
+}
+
+/// An attempt that hardly waits, made again when the machine stood still: who has so little time may then not come so far as to
+/// ask the server, and cannot know.
+pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let started = Instant::now();
+    loop {
+        let (result, took) = timed(&mut attempt);
+        let stood_still = took >= GRACE && result.as_ref().is_err_and(Error::is_unavailable);
+        if !stood_still || started.elapsed() > PATIENCE {
+            return result;
+        }
     }
 }
 

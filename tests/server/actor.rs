@@ -5,7 +5,7 @@ use std::time::Duration;
 use memlock::{Error, Guard, Locks};
 use memlock_testkit::{Parent, Peer};
 
-use crate::stage::{PATIENCE, Stage, ms};
+use crate::stage::{PATIENCE, Stage, ms, tried};
 
 /// A process with locks of its own, made from its environment, and one guard at most.
 pub(crate) struct Actor {
@@ -63,7 +63,7 @@ impl Actor {
         granted(&self.told(order))
     }
 
-    /// Tries once: `granted TOKEN`, or the error.
+    /// Tries without waiting: `granted TOKEN`, or the error.
     pub(crate) fn tries(&mut self, key: &str) -> String {
         self.told(&format!("try {key}"))
     }
@@ -126,7 +126,10 @@ fn plays() {
                 let held = locks.lock(key).timeout(milliseconds(timeout)).renew().acquire();
                 in_words(held.map(|held| guard.insert(held)))
             }
-            ["try", key] => in_words(locks.lock(key).try_acquire().map(|held| guard.insert(held))),
+            ["try", key] => {
+                let held = tried(|| locks.lock(key).try_acquire());
+                in_words(held.map(|held| guard.insert(held)))
+            }
             ["believe"] => {
                 let guard = guard.as_ref().expect("a lock");
                 let check = guard

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use memlock::{Builder, Guard, LockRequest, Locks};
+use memlock::{Builder, Error, Guard, LockRequest, Locks};
 use memlock_testkit::Memcached;
 
 /// Long enough for anything on a busy machine.
@@ -169,6 +169,22 @@ impl Deref for Stage {
 #[track_caller]
 pub(crate) fn hold(request: LockRequest<'_>) -> Guard {
     request.acquire().expect("it is free, or will be")
+}
+
+/// The least time that there is for an attempt of a caller who does not want to wait at all.
+const GRACE: Duration = ms(30);
+
+/// An attempt that hardly waits, made again when the machine stood still: who has so little time may then not come so far as to
+/// ask the server, and cannot know.
+pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let started = Instant::now();
+    loop {
+        let (result, took) = timed(&mut attempt);
+        let stood_still = took >= GRACE && result.as_ref().is_err_and(Error::is_unavailable);
+        if !stood_still || started.elapsed() > PATIENCE {
+            return result;
+        }
+    }
 }
 
 pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {

@@ -9,7 +9,7 @@ use memlock::{Locks, transaction, zlock};
 use memlock_testkit::{Parent, Peer, wait_until};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed};
+use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed, tried};
 
 /// Where the test tells its peers that the database is.
 const DATABASE: &str = "MEMLOCK_TEST_DATABASE";
@@ -48,7 +48,7 @@ fn a_reservation_is_exact() {
     hold(others.lock("another")).release();
     let begun = Instant::now();
     let _ = write(&locks, "k", || Err::<(), _>(WriteError::Changed));
-    let busy = others.lock("k").name("zlock").try_acquire();
+    let busy = tried(|| others.lock("k").name("zlock").try_acquire());
     assert!(busy.is_err_and(|error| error.is_busy()), "it is reserved");
     let guard = hold(others.lock("k").name("zlock"));
     let reserved = begun.elapsed();

@@ -151,7 +151,9 @@ fn listen(
         for process in processes.iter_mut().filter(|process| !is_there(process)) {
             // Asked before it is listened to: what it said before it ended still counts.
             let has_ended = process.peer.has_ended();
-            match process.peer.next_line(LISTEN) {
+            // And on a busy machine its last words may take a while to get here; after them nothing can come, which is told at once.
+            let listen = if has_ended { SILENCE_LIMIT } else { LISTEN };
+            match process.peer.next_line(listen) {
                 Some(line) => {
                     process.learn(News::from_line(&line)?)?;
                     last_news = Instant::now();

@@ -138,7 +138,9 @@ fn listen(branches: &mut [Branch], is_there: impl Fn(&Branch) -> bool, mut heard
         for branch in branches.iter_mut().filter(|branch| !is_there(branch)) {
             // Asked before it is listened to: what it said before it ended still counts.
             let has_ended = branch.process.has_ended();
-            match branch.process.next_line(LISTEN) {
+            // And on a busy machine its last words may take a while to get here; after them nothing can come, which is told at once.
+            let listen = if has_ended { SILENCE_LIMIT } else { LISTEN };
+            match branch.process.next_line(listen) {
                 Some(line) => {
                     let before = branch.transfers;
                     branch.learn(News::from_line(&line)?)?;

@@ -287,7 +287,11 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use memlock_testkit::wait_until;
+
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     fn chosen(addresses: &[&str]) -> Result<String, String> {
         let parsed: Vec<SocketAddr> = addresses
@@ -344,6 +348,8 @@ mod tests {
                 .expect_err("it hangs");
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
+        // All have given up on it, maybe before the system let it begin.
+        wait_until("the call to begin", PATIENCE, || *started.lock().expect("sound") > 0);
         assert_eq!(*started.lock().expect("sound"), 1);
         drop(release);
         let answer = unbounded.call(&mut Limit::new(Duration::from_secs(10)), call);
@@ -370,6 +376,7 @@ mod tests {
             let error = unbounded.call(&mut Limit::new(Duration::from_millis(20)), call.clone());
             assert_eq!(error.expect_err("it hangs").kind(), io::ErrorKind::TimedOut);
         }
+        wait_until("the call to begin", PATIENCE, || *started.lock().expect("sound") > 0);
         assert_eq!(*started.lock().expect("sound"), 1);
         assert_eq!(unbounded.shared.state().waiting, 0);
         drop(release);

@@ -102,6 +102,16 @@ impl Scripted {
     }
 }
 
+/// A store that is connected to a server that then does `acts`: within a short limit a busy machine may not come so far as to
+/// connect. The next opaque is 2.
+fn connected(way: Way, mut acts: Vec<Act>) -> (Scripted, Memcached) {
+    acts.splice(0..0, [Await("v c O1\r\n"), say("EN O1\r\n")]);
+    let server = Scripted::greeting(acts);
+    let store = server.store();
+    assert_eq!(way.ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
+    (server, store)
+}
+
 fn greeted(mut acts: Vec<Act>) -> Vec<Act> {
     acts.splice(0..0, [Await("stats settings\r\n"), say(GREETING_REPLY)]);
     acts
@@ -364,8 +374,7 @@ fn replies_before_the_nonsense_count(way: Way) {
 
 fn nonsense_from_a_server_that_does_not_close_is_late_and_stays_so_until_it_closes(way: Way) {
     let (go, hold) = channel();
-    let server = Scripted::greeting(vec![Await(ADDED), say("garbage\r\n"), Hold(hold)]);
-    let store = server.store();
+    let (server, store) = connected(way, vec![Await(ADDED), say("garbage\r\n"), Hold(hold)]);
     let answer = way.exchange(&store, &[add()], None, SHORT);
     assert_eq!(damage(&answer), Some(Damage::Late));
     let pending = answer.pending.expect("a write is open");
@@ -418,15 +427,15 @@ fn a_batch_cut_after_any_byte_has_just_the_whole_replies(way: Way) {
 
 fn late_replies_are_received_by_whoever_goes_on_listening(way: Way) {
     let (go, hold) = channel();
-    let server = Scripted::greeting(vec![
-        Await("v c O3\r\n"),
-        say("HD t347483647 O1\r\nHD c"),
+    let script = vec![
+        Await("v c O4\r\n"),
+        say("HD t347483647 O2\r\nHD c"),
         Hold(hold),
-        say("9 O2\r\nEN O3\r\n"),
+        say("9 O3\r\nEN O4\r\n"),
         // The connection is in step again, and a pipe is retired all the same: the server was slow once.
         AwaitEnd,
-    ]);
-    let store = server.store();
+    ];
+    let (server, store) = connected(way, script);
     let began = clock::instant();
     let answer = way.exchange(&store, &[Request::ReadClock, add(), read()], None, SHORT);
     let took = clock::instant() - began;
@@ -449,9 +458,10 @@ fn late_replies_are_received_by_whoever_goes_on_listening(way: Way) {
 }
 
 fn of_late_reads_nothing_is_kept(way: Way) {
-    for (batch, said) in [(vec![read()], ""), (vec![add(), read()], "HD c9 O1\r\n")] {
-        let server = Scripted::greeting(vec![Await("v c O"), say(said), AwaitEnd]);
-        let answer = way.exchange(&server.store(), &batch, None, SHORT);
+    for (batch, said) in [(vec![read()], ""), (vec![add(), read()], "HD c9 O2\r\n")] {
+        let (server, store) = connected(way, vec![Await("v c O"), say(said), AwaitEnd]);
+        let answer = way.exchange(&store, &batch, None, SHORT);
+        drop(store);
         assert_eq!(damage(&answer), Some(Damage::Late));
         assert_eq!(answer.replies.len(), batch.len() - 1);
         assert!(answer.pending.is_none());
@@ -462,8 +472,9 @@ fn of_late_reads_nothing_is_kept(way: Way) {
 
 fn a_server_that_closes_while_listening_cuts(way: Way) {
     let (go, hold) = channel();
-    let server = Scripted::greeting(vec![Await(ADDED), Hold(hold)]);
-    let answer = way.exchange(&server.store(), &[add()], None, SHORT);
+    let (server, store) = connected(way, vec![Await(ADDED), Hold(hold)]);
+    let answer = way.exchange(&store, &[add()], None, SHORT);
+    drop(store);
     let pending = answer.pending.expect("a write is open");
     go.send(()).expect("held");
     assert_eq!(damage(&pending.wait(PATIENCE).expect("closed")), Some(Damage::Cut));
@@ -609,9 +620,9 @@ fn a_server_that_never_answers_holds_nobody_longer_than_the_limit(way: Way) {
 
 fn the_limit_holds_for_replies_that_trickle(way: Way) {
     let (stop, stopped) = channel();
-    let server = Scripted::greeting(vec![Await(ADDED), Trickle(stopped)]);
+    let (server, store) = connected(way, vec![Await(ADDED), Trickle(stopped)]);
     let began = clock::instant();
-    let answer = way.exchange(&server.store(), &[add()], None, SHORT);
+    let answer = way.exchange(&store, &[add()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
     assert_eq!(damage(&answer), Some(Damage::Late));
@@ -620,9 +631,7 @@ fn the_limit_holds_for_replies_that_trickle(way: Way) {
 }
 
 fn a_limit_shorter_than_the_last_one_is_kept(way: Way) {
-    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), AwaitEnd]);
-    let store = server.store();
-    assert!(way.ask(&store, &[read()]).fault.is_none());
+    let (server, store) = connected(way, vec![AwaitEnd]);
     let began = clock::instant();
     let answer = way.exchange(&store, &[read()], None, SHORT);
     let took = clock::instant() - began;
@@ -800,8 +809,7 @@ fn what_comes_with_the_greeting_answers_nothing(way: Way) {
 
 fn a_late_flood_is_listened_to_without_blocking(way: Way) {
     let (stop, stopped) = channel();
-    let server = Scripted::greeting(vec![Await(ADDED), say("garbage\r\n"), Drown(stopped)]);
-    let store = server.store();
+    let (server, store) = connected(way, vec![Await(ADDED), say("garbage\r\n"), Drown(stopped)]);
     let answer = way.exchange(&store, &[add()], None, SHORT);
     assert_eq!(damage(&answer), Some(Damage::Late));
     let mut pending = answer.pending.expect("a write is open");

@@ -79,17 +79,20 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 }
 
 #[test]
-fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
+fn eight_writers_who_compute_do_a_third_of_it_with_a_lock() {
     let (stage, _alone) = stage("computing");
-    let optimistic = run(&stage, Way::Optimistic, COMPUTING).cpu_per_document();
+    let optimistic = run(&stage, Way::Optimistic, COMPUTING);
     for way in [Way::Lock, Way::Zlock] {
         let run = run(&stage, way, COMPUTING);
         assert_nothing_in_vain(&run);
-        let locked = run.cpu_per_document();
+        let (locked, without) = (run.started(), optimistic.started());
         assert!(
-            3 * locked <= optimistic,
-            "{locked:?}, and {optimistic:?} without a lock"
+            3 * locked <= without,
+            "{locked} computations, and {without} without a lock"
         );
+        // Waiting takes some, too, and the more the longer other programs let them wait.
+        let (locked, without) = (run.cpu_per_document(), optimistic.cpu_per_document());
+        assert!(2 * locked <= without, "{locked:?}, and {without:?} without a lock");
     }
 }
 
