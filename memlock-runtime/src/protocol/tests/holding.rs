@@ -1,0 +1,209 @@
+//! What is held: its token, its renewals, its release.
+
+use super::*;
+
+#[test]
+fn tokens_rise_across_release_expiry_take_over_flush_and_restart() {
+    let mut world = World::new();
+    let mut last = world.granted();
+    let mut next = |world: &mut World, what: &str| {
+        let grant = world.granted();
+        assert!(grant.token > last.token, "not after a {what}");
+        last = grant;
+    };
+    let grant = world.granted_after_release();
+    assert!(world.holder().is_some() && grant.renewals == 0);
+    world.now += TIMEOUT * 3;
+    next(&mut world, "expiry");
+    world.items.flush();
+    next(&mut world, "flush");
+    world.restart();
+    next(&mut world, "restart");
+    next(&mut world, "take-over");
+}
+
+#[test]
+fn a_renewal_extends_the_deadline_and_keeps_the_token() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT / 2;
+    let sent = world.at();
+    let Renewed::Renewed(renewed) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    assert_eq!(renewed.deadline.sent(), sent, "counted from before the request left");
+    assert!(renewed.deadline.remaining(world.at()) > TIMEOUT - Duration::from_millis(10));
+    assert_eq!(
+        (renewed.token, renewed.nonce, renewed.renewals),
+        (grant.token, grant.nonce, 1)
+    );
+    assert_eq!(world.release_grant(&renewed), Released::Released);
+}
+
+#[test]
+fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    let written = |world: &World| match &world.sent.last().expect("it was sent").0[1] {
+        Request::Add { record, ttl, .. } | Request::Replace { record, ttl, .. } => (record.lease, *ttl),
+        other => panic!("{other:?}"),
+    };
+    let (lease, ttl) = written(&world);
+    assert_eq!(lease, TIMEOUT + Duration::from_millis(50));
+    // From hand to hand until the slice is over. Nobody's deadline is beyond what the item tells.
+    let mut hands = 0;
+    while grant.may_be_handed_over(TIMEOUT, world.at()) {
+        let token = grant.token;
+        let Handed::Over(next) = grant.hand_over(TIMEOUT, world.at()) else {
+            panic!("it was just handed over")
+        };
+        assert!(next.token > token);
+        assert_eq!(next.deadline.remaining(world.at()), TIMEOUT);
+        assert!(next.deadline.ends() <= Duration::from_secs(1000) + lease);
+        grant = next;
+        hands += 1;
+        world.now += Duration::from_millis(4);
+    }
+    assert_eq!(hands, 13, "in 50 ms");
+    // A holder with a shorter timeout renews for itself, and takes nothing from what the item tells.
+    let short = Spec {
+        timeout: TIMEOUT / 10,
+        ..spec()
+    };
+    let Handed::Over(grant) = grant.hand_over(short.timeout, world.at()) else {
+        panic!("more than enough is left")
+    };
+    assert_eq!(grant.deadline.remaining(world.at()), short.timeout);
+    let mut machine = Renew::new(short.clone(), grant);
+    let Output::Exchange { batch, only_on } = machine.step(world.at(), Input::Start) else {
+        panic!("it is held")
+    };
+    let answered = world.exchange(&batch, only_on);
+    let Output::Done(Renewed::Renewed(grant)) = machine.step(world.at(), Input::Answered(answered)) else {
+        panic!("it is held")
+    };
+    assert_eq!(written(&world), (lease, ttl));
+    assert!(grant.deadline.remaining(world.at()) <= short.timeout);
+    assert!(grant.end.remaining(world.at()) > TIMEOUT);
+    // A waiter of another process takes over from whoever holds it by then, once the whole lease is over.
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
+    assert!(waiter.watch().expect("it is held").left(world.at()) > TIMEOUT);
+    assert_eq!(world.release_grant(&grant), Released::Released);
+}
+
+#[test]
+fn a_renewal_number_is_never_written_twice() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    world.fates = vec![
+        Fate::Executed(Damage::Late),
+        Fate::Swallowed(Damage::Late),
+        Fate::NotSent(Damage::NotSent),
+    ];
+    for _ in 0..3 {
+        let Renewed::Failed(failed, _) = world.renew(&grant) else {
+            panic!("it had no reply")
+        };
+        assert_eq!(failed.deadline, grant.deadline, "an unanswered renewal extends nothing");
+        grant = failed;
+    }
+    world.items.renumber(&item());
+    let Renewed::Renewed(_) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    let numbers: Vec<u32> = world
+        .sent
+        .iter()
+        .flat_map(|(batch, _)| batch)
+        .filter_map(|request| match request {
+            Request::Replace { record, .. } => Some(record.renewal),
+            _ => None,
+        })
+        .collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    assert!(numbers.len() >= 5);
+}
+
+#[test]
+fn a_renewal_never_creates_and_never_touches_anothers() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.flush();
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.holder(), None);
+    let stranger = world.granted();
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.holder(), Some(stranger.nonce));
+}
+
+#[test]
+fn a_renewal_that_the_server_refuses_is_a_loss_if_the_item_is_gone() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.set_out_of_memory(true);
+    assert_eq!(world.renew(&grant), Renewed::Lost, "the refused store deleted the item");
+}
+
+#[test]
+fn a_lease_that_has_ended_is_not_brought_back_to_life() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT;
+    let before = world.sent.len();
+    assert_eq!(world.renew(&grant), Renewed::RanOut);
+    assert_eq!(world.sent.len(), before, "nothing was sent");
+}
+
+#[test]
+fn another_cas_is_no_loss_the_server_may_have_renumbered_the_item() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.items.renumber(&item());
+    let Renewed::Renewed(grant) = world.renew(&grant) else {
+        panic!("it is held")
+    };
+    world.items.renumber(&item());
+    assert_eq!(world.release_grant(&grant), Released::Released);
+}
+
+#[test]
+fn a_cas_from_before_a_restart_is_not_used_after_it() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.restart();
+    let stranger = world.granted();
+    assert_eq!(stranger.cas, grant.cas, "the trap is set: CAS begins again");
+    assert_eq!(world.renew(&grant), Renewed::Lost);
+    assert_eq!(world.release_grant(&grant), Released::Gone);
+    assert_eq!(world.holder(), Some(stranger.nonce));
+}
+
+#[test]
+fn a_release_after_the_deadline_looks_first() {
+    let mut world = World::new();
+    let grant = world.granted();
+    world.now += TIMEOUT;
+    let before = world.sent.len();
+    assert_eq!(world.release_grant(&grant), Released::Released);
+    assert!(matches!(world.sent[before].0[..], [Request::Read]));
+}
+
+#[test]
+fn a_release_without_a_reply_says_so_and_can_be_done_again() {
+    for fate in [
+        Fate::Executed(Damage::Cut),
+        Fate::Swallowed(Damage::Late),
+        Fate::NotSent(Damage::NotSent),
+    ] {
+        let mut world = World::new();
+        let grant = world.granted();
+        world.fates = vec![fate];
+        assert!(matches!(world.release_grant(&grant), Released::Failed(_)));
+        assert_ne!(
+            world.release(Release::of_nonce(item(), grant.nonce)),
+            Released::Failed(Damage::NotSent)
+        );
+        assert_eq!(world.holder(), None);
+    }
+}

@@ -1,0 +1,267 @@
+//! Getting a free lock, and waiting for a held one: in line, called, or for a dead holder's lease to be over.
+
+use super::*;
+
+#[test]
+fn a_free_lock_is_granted_in_one_exchange_that_reads_the_clock_first() {
+    let mut world = World::new();
+    let grant = world.granted();
+    assert_eq!(world.sent.len(), 1);
+    assert!(matches!(world.sent[0].0[..], [Request::ReadClock, Request::Add { .. }]));
+    assert_eq!(grant.deadline.length(), TIMEOUT);
+    assert_eq!(
+        grant.deadline.sent().instant,
+        Duration::from_secs(1000),
+        "counted from before the request left"
+    );
+    assert_eq!(world.holder(), Some(grant.nonce));
+}
+
+#[test]
+fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
+    // A store that memcached refuses for lack of memory deletes the item under it, so a blind one may free a held lock.
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let before = world.stores();
+    assert_eq!(world.run(&mut waiter, Input::Start, 50), None);
+    assert_eq!(world.stores() - before, 1, "one blind attempt, then only reading");
+
+    let mut cautious = Acquire::new(spec(), None, true);
+    let before = world.stores();
+    assert_eq!(world.run(&mut cautious, Input::Start, 50), None);
+    assert_eq!(world.stores(), before, "on a server short of memory not even that");
+}
+
+/// A contender that waits in line, and can be called.
+fn in_line(world: &mut World) -> Acquire {
+    let me = Entry {
+        process: 7,
+        call: Some(Call {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            secret: 7,
+        }),
+    };
+    let mut waiter = Acquire::new(spec(), None, false).in_line(me, None);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    world.sent.clear();
+    waiter
+}
+
+#[test]
+fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
+    let mut world = World::new();
+    let first = world.granted();
+    let mut waiter = in_line(&mut world);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    assert_eq!(waiter.called(world.at(), false), Duration::ZERO);
+    let granted = world.run(&mut waiter, Input::Woke, 0);
+    assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
+    let [_, (batch, _)] = &world.sent[..] else {
+        panic!("{:?}", world.sent)
+    };
+    assert!(
+        matches!(batch[..], [Request::ReadClock, Request::Add { .. }, Request::ReadLine]),
+        "with the line, so that the release can leave it at once: {batch:?}"
+    );
+
+    let mut world = World::new();
+    world.granted();
+    let mut cautious = in_line(&mut world);
+    let before = world.stores();
+    assert_eq!(cautious.called(world.at(), true), Duration::ZERO);
+    assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
+    assert_eq!(world.stores(), before, "a store that is refused would free the lock");
+
+    // He who calls knows the line better than one who read it when he joined.
+    let mut world = World::new();
+    let first = world.granted();
+    let store = Request::StoreLine {
+        line: Line(vec![Entry { process: 6, call: None }]),
+        ttl: 300,
+        cas: None,
+    };
+    world.items.apply(world.second(), &item(), &store);
+    let mut behind_another = in_line(&mut world);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    behind_another.called(world.at(), true);
+    let granted = world.run(&mut behind_another, Input::Woke, 0);
+    assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
+}
+
+#[test]
+fn who_is_called_in_vain_stores_once_and_then_only_looks() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = in_line(&mut world);
+    let before = world.stores();
+    for _ in 0..10 {
+        waiter.called(world.at(), false);
+        assert_eq!(world.run(&mut waiter, Input::Woke, 0), None);
+    }
+    assert_eq!(world.stores() - before, 1);
+}
+
+#[test]
+fn a_waiter_that_found_no_clock_asks_for_it_again() {
+    let mut world = World::new();
+    world.granted();
+    world.sent.clear();
+    let mut waiter = Acquire::new(spec(), None, false);
+    // As if it had come before the clock was made.
+    let fresh = world.fresh();
+    assert!(matches!(
+        waiter.step(world.at(), fresh, Input::Start),
+        Output::Exchange { .. }
+    ));
+    let answered = Answered {
+        instance: Some(world.items.instance()),
+        replies: [Reply::Missing, Reply::NotStored].into_iter().collect(),
+        damage: None,
+        sent: world.at(),
+        best: None,
+    };
+    assert_eq!(world.run(&mut waiter, Input::Answered(answered), 3), None);
+    let asks = |(batch, _): &&(Batch, Option<Instance>)| matches!(batch[0], Request::ReadClock);
+    assert_eq!(world.sent.iter().filter(asks).count(), 1, "until it has read it");
+    assert!(asks(&&world.sent[0]));
+}
+
+#[test]
+fn a_waiter_gets_the_lock_once_it_is_released_with_a_higher_token() {
+    let mut world = World::new();
+    let first = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    assert_eq!(world.release_grant(&first), Released::Released);
+    let Some(Outcome::Granted(second)) = world.run(&mut waiter, Input::Woke, 3) else {
+        panic!("it is free")
+    };
+    assert!(second.token > first.token);
+}
+
+#[test]
+fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
+    let mut world = World::new();
+    let dead = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let Some(Outcome::Granted(grant)) = world.run(&mut waiter, Input::Start, 100_000) else {
+        panic!("it never ends")
+    };
+    let granted_after = world.now - Duration::from_secs(1000);
+    assert!(
+        granted_after >= TIMEOUT,
+        "taken over while its holder believed, after {granted_after:?}"
+    );
+    assert!(
+        granted_after < TIMEOUT + Duration::from_millis(100),
+        "taken over late, after {granted_after:?}"
+    );
+    let (batch, only_on) = world.sent.last().expect("an exchange");
+    assert!(matches!(batch[..], [Request::ReadClock, Request::Replace { .. }]) && only_on.is_some());
+    assert!(grant.token > dead.token && dead.deadline.has_passed(world.at()));
+    assert_eq!(
+        world.release_grant(&dead),
+        Released::Gone,
+        "it deletes nothing of its successor's"
+    );
+    assert_eq!(world.holder(), Some(grant.nonce));
+}
+
+#[test]
+fn a_watch_counts_from_the_receipt_of_the_first_look() {
+    // The look is on its way for two seconds, and the lock is granted meanwhile.
+    let mut world = World::new();
+    let mut waiter = Acquire::new(spec(), None, true);
+    let (sent, fresh) = (world.at(), world.fresh());
+    let Output::Exchange { batch, only_on } = waiter.step(sent, fresh, Input::Start) else {
+        panic!("it looks first")
+    };
+    world.now += Duration::from_secs(2);
+    let holder = world.granted();
+    let seen = Answered {
+        sent,
+        ..world.exchange(&batch, only_on)
+    };
+    let taken = world.run(&mut waiter, Input::Answered(seen), 100_000);
+    assert!(matches!(taken, Some(Outcome::Granted(_))), "{taken:?}");
+    assert!(
+        holder.deadline.has_passed(world.at()),
+        "taken over while its holder believed"
+    );
+}
+
+#[test]
+fn a_renewed_lease_is_not_taken_over() {
+    let mut world = World::new();
+    let mut grant = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
+    for _ in 0..20 {
+        let Renewed::Renewed(renewed) = world.renew(&grant) else {
+            panic!("it is held")
+        };
+        grant = renewed;
+        let until = world.now + TIMEOUT / 3;
+        while world.now < until {
+            assert_eq!(
+                world.run(&mut waiter, Input::Woke, 1),
+                None,
+                "taken over in spite of renewals"
+            );
+        }
+    }
+}
+
+#[test]
+fn waiting_ends_with_busy_and_says_who_holds_the_lock() {
+    let mut world = World::new();
+    world.granted();
+    let (outcome, _) = world.acquire(impatient());
+    assert_eq!(
+        outcome,
+        Outcome::Busy {
+            holder: Some("host/7 protocol".into())
+        }
+    );
+    assert_eq!(
+        world.sent.len() - 1,
+        2,
+        "one attempt, and one look for the holder's name"
+    );
+    let before = world.now;
+    let (outcome, _) = world.acquire(Spec {
+        wait: Some(Duration::from_secs(1)),
+        ..spec()
+    });
+    assert!(matches!(outcome, Outcome::Busy { .. }));
+    let waited = world.now - before;
+    assert!(
+        waited >= Duration::from_secs(1) && waited < Duration::from_millis(1010),
+        "waited {waited:?}"
+    );
+}
+
+#[test]
+fn pauses_grow_with_the_wait_up_to_the_interval() {
+    let mut world = World::new();
+    world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    let mut longest = Vec::new();
+    let mut input = Input::Start;
+    while longest.len() < 60 {
+        let fresh = world.fresh();
+        match waiter.step(world.at(), fresh, input) {
+            Output::Exchange { batch, only_on } => input = Input::Answered(world.exchange(&batch, only_on)),
+            Output::Pause(Pause { from, to }) => {
+                assert_eq!(from, to / 2, "drawn from the upper half");
+                longest.push(to);
+                world.now += to;
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => panic!("{outcome:?}"),
+        }
+    }
+    assert!(longest.is_sorted());
+    assert!(longest[0] < Duration::from_millis(1) && longest.last() == Some(&Duration::from_millis(50)));
+}
