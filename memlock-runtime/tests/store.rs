@@ -1,7 +1,7 @@
 //! The store against real memcached processes, which each test starts for itself: that the facts on which the protocol
 //! rests hold on the installed version, and that every fault of a server is told as what it is.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use memlock_runtime::__internals::{
     Answer, Batch, Cas, Content, Damage, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request,
     Server, Store,
 };
+use memlock_testkit::unused_port;
 
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ struct Process {
 impl Process {
     /// On a free port, with more options.
     fn start(options: &[&str]) -> Process {
-        Process::start_on(free_port(), options)
+        Process::start_on(unused_port(), options)
     }
 
     fn start_on(port: u16, options: &[&str]) -> Process {
@@ -77,12 +78,12 @@ impl Process {
         store
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status()
-            .expect("kill");
-        assert!(status.success());
+    fn pause(&self) {
+        memlock_testkit::pause(self.child.id());
+    }
+
+    fn resume(&self) {
+        memlock_testkit::resume(self.child.id());
     }
 
     fn kill(&mut self) {
@@ -95,13 +96,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
 }
 
 #[allow(clippy::disallowed_methods, reason = "tests of real time read the clock")]
@@ -411,7 +405,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     let process = Process::start(&[]);
     let store = process.grown();
     assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
-    process.signal("-STOP");
+    process.pause();
     let limit = Duration::from_millis(200);
     let began = now();
     let answer = store.exchange(&item("k"), &[Request::ReadClock, add(1)], None, limit);
@@ -429,7 +423,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     assert_eq!(damage(&second), Some(Damage::NotSent), "{second:?}");
 
     let pending = pending.wait(Duration::from_millis(20)).expect_err("it stands still");
-    process.signal("-CONT");
+    process.resume();
     let answer = pending.wait(PATIENCE).expect("it goes on");
     assert!(answer.fault.is_none(), "{answer:?}");
     let cas = stored(&answer.replies[1]);
@@ -623,7 +617,7 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
         (0..200).map(of).collect::<Vec<_>>()
     };
     assert!(all_of(writes(0)).iter().all(|answer| answer.fault.is_none()));
-    process.signal("-STOP");
+    process.pause();
     let on_their_way = writes(1);
     process.kill();
     for (place, answer) in all_of(on_their_way).iter().enumerate() {
@@ -657,7 +651,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
             .fault
             .is_none()
     );
-    process.signal("-STOP");
+    process.pause();
     let limit = Duration::from_millis(100);
     let late = loop {
         let began = now();
@@ -684,7 +678,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
                 .expect_err("it stands")
         })
         .collect();
-    process.signal("-CONT");
+    process.resume();
     for (task, pending) in pending.into_iter().enumerate() {
         let answer = pending.wait(PATIENCE).expect("it goes on");
         assert!(answer.fault.is_none(), "{answer:?}");

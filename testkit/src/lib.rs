@@ -14,6 +14,7 @@
 //! | a `PostgreSQL` of your own | [`Postgres::start`] |
 //! | another server's process | [`Daemon`], [`program`] |
 //! | a second process | [`Peer`], and [`Parent`] inside it |
+//! | any process to stand still | [`pause`], [`resume`] |
 //! | to wait for something | [`wait_until`] |
 
 mod daemon;
@@ -30,4 +31,5 @@ pub use memcached::Memcached;
 pub use peer::{Parent, Peer, PeerBuilder};
 pub use port::unused_port;
 pub use postgres::{Postgres, program};
+pub use signal::{pause, resume};
 pub use until::wait_until;

@@ -2,23 +2,31 @@
 
 use crate::until::wait_for;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 /// How long a process may take to stop: only one in uninterruptible sleep takes any time.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Stops a process (SIGSTOP) and waits until it has stopped.
-pub(crate) fn pause(pid: u32) {
+/// Stops a process (SIGSTOP) and waits until it has stopped, each of its threads: one that runs on another processor may still
+/// answer.
+///
+/// # Panics
+///
+/// When there is no such process, or it does not stop.
+pub fn pause(pid: u32) {
     send("STOP", pid);
-    let stopped = wait_for(STOP_LIMIT, || {
-        (state(pid).is_none_or(|state| state == 'T')).then_some(())
-    });
+    let stopped = wait_for(STOP_LIMIT, || has_stopped(pid).then_some(()));
     assert!(stopped.is_some(), "process {pid} did not stop within {STOP_LIMIT:?}");
 }
 
 /// Lets a stopped process go on (SIGCONT).
-pub(crate) fn resume(pid: u32) {
+///
+/// # Panics
+///
+/// When there is no such process.
+pub fn resume(pid: u32) {
     send("CONT", pid);
 }
 
@@ -35,9 +43,22 @@ fn send(signal: &str, pid: u32) {
     assert!(status.success(), "could not send SIG{signal} to process {pid}");
 }
 
-/// The state letter of a process, where the system shows it (`/proc` of Linux).
-fn state(pid: u32) -> Option<char> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// Whether no thread of a process runs. Where the system does not show that (it does in `/proc` of Linux), it is taken for granted.
+fn has_stopped(pid: u32) -> bool {
+    let Ok(mut threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    threads.all(|thread| {
+        thread
+            .ok()
+            .and_then(|thread| state(&thread.path()))
+            .is_none_or(|state| state == 'T')
+    })
+}
+
+/// The state letter of a thread, while it is there.
+fn state(thread: &Path) -> Option<char> {
+    let line = fs::read_to_string(thread.join("stat")).ok()?;
     // The name before it stands in parentheses and may itself contain spaces and parentheses.
     line.rsplit_once(") ")?.1.chars().next()
 }
