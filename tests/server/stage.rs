@@ -142,8 +142,9 @@ impl Stage {
     /// Another process finds the lock held.
     #[track_caller]
     pub(crate) fn assert_held(&self, key: &str) {
-        let acquired = self.locks().lock(key).wait(ms(500)).acquire();
-        assert!(acquired.expect_err("it is held").is_busy());
+        let locks = self.locks();
+        let error = tried(|| locks.lock(key).wait(ms(500)).acquire()).expect_err("it is held");
+        assert!(error.is_busy(), "{error}");
     }
 
     /// How many reads and stores it has been asked for.
