@@ -40,10 +40,11 @@ pub(super) const ONE_CATALOGUE: Setting = Setting {
 const COMPUTING: Setting = Setting {
     writers: 8,
     catalogues: 1,
-    documents: 32,
+    documents: 24,
+    // Work enough that what waiting takes beside it, the longer the busier the machine is, hardly shows.
     effort: Effort {
         wait: Duration::ZERO,
-        steps: 60_000,
+        steps: 120_000,
     },
     clicks: false,
 };
@@ -79,7 +80,7 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 }
 
 #[test]
-fn eight_writers_who_compute_do_a_third_of_it_with_a_lock() {
+fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
     let (stage, _alone) = stage("computing");
     let optimistic = run(&stage, Way::Optimistic, COMPUTING);
     for way in [Way::Lock, Way::Zlock] {
@@ -90,9 +91,8 @@ fn eight_writers_who_compute_do_a_third_of_it_with_a_lock() {
             3 * locked <= without,
             "{locked} computations, and {without} without a lock"
         );
-        // Waiting takes some, too, and the more the longer other programs let them wait.
         let (locked, without) = (run.cpu_per_document(), optimistic.cpu_per_document());
-        assert!(2 * locked <= without, "{locked:?}, and {without:?} without a lock");
+        assert!(3 * locked <= without, "{locked:?}, and {without:?} without a lock");
     }
 }
 
