@@ -21,7 +21,7 @@
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
 //! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the
-//! process; `worker` has a word for those who block a runtime.
+//! process; `sync` is what the queue's threads share their state with; `worker` has a word for those who block a runtime.
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
@@ -50,6 +50,7 @@ mod queue;
 mod request;
 mod scope;
 mod store;
+mod sync;
 mod testing;
 mod token;
 mod transaction;

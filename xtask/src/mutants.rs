@@ -90,7 +90,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Mutant>, String> {
 enum Verdict {
     /// These tests failed.
     Caught(Vec<String>),
-    /// All tests passed, or those of a model that was to notice.
+    /// All tests passed, or those of a model or a scenario that was to notice.
     Survived,
     /// It shows nothing, because of this: it does not compile, or its tests came to no end.
     Broken(String),
@@ -127,7 +127,7 @@ fn print(rows: &[Row]) {
         print!("{name:<width$}  {breaks:<6}  {seconds:>7.1}  ");
         match &row.verdict {
             Verdict::Caught(tests) => println!("{}", tests.join(", ")),
-            Verdict::Survived => println!("SURVIVED: no test fails, or its model does not"),
+            Verdict::Survived => println!("SURVIVED: no test fails, or its model or scenario does not"),
             Verdict::Broken(why) => println!("BROKEN: {why}"),
         }
         println!("  {fault}");
@@ -188,8 +188,10 @@ impl Workshop {
         let mut caught_by = Vec::new();
         for suite in mutant.suites {
             match self.test(suite)? {
-                // Each model that is named is to notice by itself, whatever samples notice, too.
-                Tested::Passed(_) if suite.package == table::MODEL => return Ok(Verdict::Survived),
+                // Each model or scenario that is named is to notice by itself, whatever samples notice, too.
+                Tested::Passed(_) if [table::MODEL, table::INTERLEAVINGS].contains(&suite.package) => {
+                    return Ok(Verdict::Survived);
+                }
                 Tested::Passed(_) => {}
                 Tested::Failed(tests) => caught_by.extend(tests),
                 Tested::Broken(why) => return Ok(Verdict::Broken(why)),

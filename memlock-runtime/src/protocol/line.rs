@@ -121,8 +121,7 @@ impl Standing {
         }
     }
 
-    /// A place is kept for it, which has just released the lock.
-    #[cfg(test)]
+    /// A place is kept for it, which has just released the lock. For tests.
     #[must_use]
     pub fn place_kept(self, now: Now) -> Standing {
         Standing {
@@ -132,8 +131,7 @@ impl Standing {
         }
     }
 
-    /// `me` has seen `line`.
-    #[cfg(test)]
+    /// `me` has seen `line`. For tests.
     pub fn with_line(me: Entry, line: Line) -> Standing {
         Standing {
             line,

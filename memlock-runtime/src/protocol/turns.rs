@@ -59,6 +59,14 @@ impl Turns {
         }
     }
 
+    /// The same, when `watch` is what was seen of the holder before.
+    pub fn begun_after(number: u64, watch: Option<Watch>) -> Turns {
+        Turns {
+            watch,
+            ..Turns::begun(number)
+        }
+    }
+
     /// Whether `number` is the present turn's.
     pub fn is_present(&self, number: u64) -> bool {
         self.present == number

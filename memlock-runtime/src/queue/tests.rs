@@ -3,8 +3,13 @@
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
 
+use super::of_key::BRISK;
+use super::shard::MOST_MEMORIES;
 use super::*;
-use crate::store::Line;
+use crate::error::Error;
+use crate::lease::Now;
+use crate::protocol::{Grant, Handed, Standing, Watch};
+use crate::store::{Entry, Line};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -217,6 +222,24 @@ fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it wakes up then by itself");
 }
 
+#[test]
+fn whoever_becomes_the_first_in_line_is_woken_for_a_lease_that_it_has_not_seen() {
+    let queues = Queues::new();
+    let turn = head(&queues);
+    let (first, _) = behind(&queues);
+    let (second, woken) = behind(&queues);
+    let (third, _) = behind(&queues);
+    second.sleeps_until(TIMEOUT * 9);
+    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::default()));
+    drop(third);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0, "it is not the first");
+    drop(first);
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
+    let second = waits(second, TIMEOUT / 2, "the lease is not over");
+    assert!(second.seen().is_first);
+    drop(has_turn(second, TIMEOUT, "the lease is over"));
+}
+
 /// A grant for `lease`, all of which may be handed over.
 fn grant(lease: Duration) -> Grant {
     use crate::lease::{Deadline, ttl_of};
@@ -413,6 +436,7 @@ fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
     let taken = handed(&mut stepped_in);
     assert!(taken.token > original.token);
     let absent = waits(absent, TIMEOUT, "it is another's turn now");
+    assert!(absent.seen().is_first, "it is to step in, if that one hangs");
     assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
     let third = waits(third, TIMEOUT, "the one that was passed over goes first");
     let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
@@ -426,10 +450,14 @@ fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
     let (second, _) = behind(&queues);
     assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
     let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
-    handed(&mut stepped_in);
+    let watch = Watch::of_own(&handed(&mut stepped_in), at(TIMEOUT));
+    stepped_in.watch = Some(watch);
+    stepped_in.standing = Some(behind_others());
     drop(stepped_in);
     let mut turn = has_turn(absent, TIMEOUT, "nobody else is there");
     assert!(turn.take_handed().is_none());
+    assert_eq!(turn.watch, Some(watch), "what the other has seen is forgotten");
+    assert!(turn.standing.take().is_some(), "others wait");
     let (next, _) = behind(&queues);
     drop(turn);
     drop(has_turn(next, TIMEOUT, "the queue is sound"));
@@ -505,12 +533,7 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
     // It is handed the lock while it is awake, and needs no waking; it notices by itself.
     let mut turn = has_turn(first, Duration::ZERO, "it was handed over");
     let taken = handed(&mut turn);
-    second
-        .waiter
-        .as_ref()
-        .expect("it waits")
-        .is_near
-        .store(true, Ordering::SeqCst);
+    second.waiter.as_ref().expect("it waits").is_near_again();
     let turn = std::cell::Cell::new(Some(turn));
     second.stay_awake(5, || {
         if let Some(turn) = turn.take() {

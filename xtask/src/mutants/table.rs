@@ -13,7 +13,7 @@ pub(super) struct Mutant {
     /// What is wrong with the code then.
     pub(super) fault: &'static str,
     pub(super) edits: &'static [Edit],
-    /// The tests, at least one of which must fail; and of each model that is named, its own.
+    /// The tests, at least one of which must fail; and of each model or scenario that is named, its own.
     pub(super) suites: &'static [Suite],
 }
 
@@ -94,6 +94,19 @@ const fn line(filter: &'static str) -> Suite {
     }
 }
 
+/// The queue's threads in many orders of their steps, in one scenario: it stops at the first order that breaks a promise.
+const fn interleaved(filter: &'static str) -> Suite {
+    Suite {
+        package: INTERLEAVINGS,
+        folder: "interleavings",
+        target: &["--test", "queue"],
+        filter,
+    }
+}
+
+/// The package of the interleavings.
+pub(super) const INTERLEAVINGS: &str = "memlock-interleavings";
+
 /// The model checker, with one small model: it stops at the first state that breaks a promise.
 const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
@@ -137,6 +150,12 @@ const MODEL_STOPPED_SERVER: Suite = model(EXPIRY, "an_item_stored_by_a_clock");
 const MODEL_UNREACHABLE: Suite = model(CONTENDERS, "two_lost_replies");
 const MODEL_KEEPER: Suite = model(CONTENDERS, "what_is_left_behind");
 
+const CROWD: Suite = interleaved("a_crowd_is_served");
+const GIVEN_TO_LEAVER: Suite = interleaved("what_is_given_to_one_who_leaves");
+const FALLS_ASLEEP: Suite = interleaved("a_turn_that_comes_to_one_who_falls_asleep");
+const STEPS_IN_AND_HANGS: Suite = interleaved("one_who_steps_in_and_hangs");
+const SENT_AWAY: Suite = interleaved("all_are_told");
+
 const PROTOCOL: Suite = unit("protocol::");
 const LEASE: Suite = unit("lease::");
 const TOKEN: Suite = unit("token::");
@@ -157,7 +176,10 @@ const TURNS: &str = "protocol/turns.rs";
 const WATCH_RS: &str = "protocol/watch.rs";
 const LEASE_RS: &str = "lease.rs";
 const TOKEN_RS: &str = "token.rs";
-const QUEUE_RS: &str = "queue.rs";
+const ENDING: &str = "queue/ending.rs";
+const OF_KEY: &str = "queue/of_key.rs";
+const PLACE: &str = "queue/place.rs";
+const WAITER: &str = "queue/waiter.rs";
 
 pub(super) const MUTANTS: &[Mutant] = &[
     // Until when a holder may believe.
@@ -857,46 +879,44 @@ both must be kept.
         breaks: "L6",
         fault: "the turn goes to whoever came last",
         edits: &[Edit {
-            file: QUEUE_RS,
+            file: OF_KEY,
             from: "self.waiting.pop_front()",
             to: "self.waiting.pop_back()",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, CROWD],
     },
     Mutant {
         name: "turn-lost-with-its-place",
         breaks: "L1",
         fault: "a waiter that leaves just as it is given the turn takes it along, and all behind it wait for ever",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "        if given != NONE {
-            self.queues.pass_on(",
-            to: "        if false {
-            self.queues.pass_on(",
+            file: PLACE,
+            from: "            self.queues.pass_on(&self.slot, given, |_| ());\n",
+            to: "",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, GIVEN_TO_LEAVER],
     },
     Mutant {
         name: "wake-up-lost",
         breaks: "L1",
         fault: "a waiter is given the turn and not woken",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "Some(Wake(is_asleep.then_some(next), sleeper))",
-            to: "Some(Wake(None.filter(|_: &Arc<Waiter>| is_asleep), sleeper))",
+            file: OF_KEY,
+            from: "Some(Wake(is_to_be_woken.then_some(next), sleeper))",
+            to: "Some(Wake(is_to_be_woken.then_some(next).filter(|_| false), sleeper))",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, GIVEN_TO_LEAVER],
     },
     Mutant {
         name: "lease-granted-while-it-falls-asleep",
         breaks: "L1",
         fault: "a lease that is granted after the first in line has looked, and before it sleeps, is not told to it",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "            waiter.wakes_at.store(u64::MAX, Ordering::Release);\n",
+            file: PLACE,
+            from: "            waiter.looks();\n",
             to: "",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, interleaved("a_lease_that_is_renewed_and_made_shorter")],
     },
     Mutant {
         name: "busy-past-the-lease",
@@ -929,12 +949,12 @@ both must be kept.
         breaks: "L6",
         fault: "a thread that hung past its lease passes on the turn that another has by now",
         edits: &[Edit {
-            file: QUEUE_RS,
+            file: ENDING,
             from: "            .filter(|queue| queue.turns.is_present(number))
         else {",
             to: "        else {",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, interleaved("a_hand_over_races")],
     },
     // Handing over inside a process.
     Mutant {
@@ -1077,11 +1097,11 @@ both must be kept.
         breaks: "L3",
         fault: "a lock that is handed over to a waiter that leaves, and to nobody else, is never released",
         edits: &[Edit {
-            file: QUEUE_RS,
+            file: ENDING,
             from: "if let Some(grant) = orphan {",
             to: "if let Some(grant) = orphan.filter(|_| false) {",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, interleaved("a_grant_that_nobody_is_left_to_take")],
     },
     Mutant {
         name: "stopped-taker-swallows-the-grant",
@@ -1099,11 +1119,152 @@ both must be kept.
         breaks: "L1",
         fault: "a waiter that has stopped looking for its turn is still not woken for it",
         edits: &[Edit {
-            file: QUEUE_RS,
-            from: "waiter.is_awake.store(false, Ordering::SeqCst);",
+            file: WAITER,
+            from: "self.is_awake.store(false, Ordering::SeqCst);",
             to: "",
         }],
-        suites: &[QUEUE],
+        suites: &[QUEUE, FALLS_ASLEEP],
+    },
+    // What only some orders of the threads' steps show.
+    Mutant {
+        name: "asked-before-it-is-told",
+        breaks: "L1",
+        fault: "who gives a turn asks whether its taker is awake before it tells it, who falls asleep in between",
+        edits: &[Edit {
+            file: WAITER,
+            from: "\
+        self.turn.store(number, Ordering::SeqCst);
+        // Whoever is awake looks once more after it has said that it is not.
+        !self.is_awake.load(Ordering::SeqCst)",
+            to: "\
+        let is_asleep = !self.is_awake.load(Ordering::SeqCst);
+        self.turn.store(number, Ordering::SeqCst);
+        is_asleep",
+        }],
+        suites: &[FALLS_ASLEEP],
+    },
+    Mutant {
+        name: "turn-told-in-no-order",
+        breaks: "L1",
+        fault: "who gives a turn may read that its taker is awake before the taker can see the turn",
+        edits: &[Edit {
+            file: WAITER,
+            from: "self.turn.store(number, Ordering::SeqCst);",
+            to: "self.turn.store(number, Ordering::Release);",
+        }],
+        suites: &[FALLS_ASLEEP],
+    },
+    Mutant {
+        name: "sleep-told-in-no-order",
+        breaks: "L1",
+        fault: "who falls asleep may read that it has no turn before others can see that it sleeps",
+        edits: &[Edit {
+            file: WAITER,
+            from: "self.is_awake.store(false, Ordering::SeqCst);",
+            to: "self.is_awake.store(false, Ordering::Release);",
+        }],
+        suites: &[FALLS_ASLEEP],
+    },
+    Mutant {
+        name: "near-taken-for-awake",
+        breaks: "L1",
+        fault: "one that knows that its turn is near is not woken for it, whether it is awake or not",
+        edits: &[Edit {
+            file: WAITER,
+            from: "!self.is_awake.load(Ordering::SeqCst)",
+            to: "!self.was_called.load(Ordering::SeqCst)",
+        }],
+        suites: &[FALLS_ASLEEP],
+    },
+    Mutant {
+        name: "woken-before-it-is-told-why",
+        breaks: "L2",
+        fault: "who is sent away is woken first, finds nothing, and sleeps again",
+        edits: &[Edit {
+            file: WAITER,
+            from: "\
+        let _ = self.verdict.set(verdict);
+        self.wake();",
+            to: "\
+        self.wake();
+        let _ = self.verdict.set(verdict);",
+        }],
+        suites: &[SENT_AWAY],
+    },
+    Mutant {
+        name: "turn-given-to-one-who-is-gone",
+        breaks: "L1 L3",
+        fault: "who leaves asks whether it has the turn before it takes itself out of the line: it is given the turn in between",
+        edits: &[Edit {
+            file: PLACE,
+            from: "\
+        let mut shard = self.queues.shard(&self.slot);
+        // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
+        let given = waiter.given();",
+            to: "\
+        let given = waiter.given();
+        let mut shard = self.queues.shard(&self.slot);",
+        }],
+        suites: &[GIVEN_TO_LEAVER],
+    },
+    Mutant {
+        name: "lease-told-to-one-who-leaves",
+        breaks: "L1",
+        fault: "whoever becomes the first in line because the first leaves sleeps beyond a lease that only that one was told of",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "was_first.then(|| self.oversleeper()).flatten()",
+            to: "None.filter(|_| was_first)",
+        }],
+        suites: &[QUEUE, interleaved("a_lease_is_seen_by_whom")],
+    },
+    Mutant {
+        name: "next-not-told-of-the-takers-lease",
+        breaks: "L1",
+        fault: "whoever becomes the first in line by a hand-over sleeps beyond the new holder's lease",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "\
+            self.turns.leased(until);
+            self.oversleeper()",
+            to: "\
+            self.turns.leased(until);
+            None",
+        }],
+        suites: &[QUEUE, STEPS_IN_AND_HANGS],
+    },
+    Mutant {
+        name: "next-not-told-of-the-steppers-lease",
+        breaks: "L1",
+        fault: "whoever becomes the first in line by another's stepping in sleeps beyond that one's lease",
+        edits: &[Edit {
+            file: PLACE,
+            from: "let sleeper = queue.oversleeper();",
+            to: "let sleeper = None;",
+        }],
+        suites: &[QUEUE, STEPS_IN_AND_HANGS],
+    },
+    Mutant {
+        name: "memory-lost-on-who-comes-late",
+        breaks: "L1",
+        fault: "one that comes too late for its turn, and is alone, does not know what the others have seen of a dead holder",
+        edits: &[Edit {
+            file: PLACE,
+            from: "shard.memories.remove(&self.slot).unwrap_or_default();",
+            to: "Memory::default();",
+        }],
+        suites: &[QUEUE, interleaved("what_was_seen_is_known")],
+    },
+    Mutant {
+        name: "place-minded-once",
+        breaks: "L5",
+        fault: "a place that is kept again, after somebody has minded it, is minded no more",
+        edits: &[Edit {
+            file: ENDING,
+            from: "        shard.minded.remove(&slot);\n",
+            to: "",
+        }],
+        suites: &[QUEUE, interleaved("a_place_that_is_kept")],
     },
     // What the model has found worth a fault of its own.
     Mutant {
@@ -1862,7 +2023,7 @@ if !self.may_go_on(now) {
         breaks: "performance",
         fault: "each release that keeps a place sends for somebody to mind it",
         edits: &[Edit {
-            file: QUEUE_RS,
+            file: ENDING,
             from: "is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());",
             to: "\
 shard.minded.insert(slot.clone());

@@ -1,0 +1,124 @@
+//! What becomes of a queue when a turn is over: somebody gets the next, or all are sent away, or it is gone and what is left
+//! is remembered, or released.
+
+use std::sync::{Arc, Weak};
+
+use super::Queues;
+use super::of_key::Queue;
+use super::shard::{MOST_MEMORIES, Memory, Slot};
+use crate::error::Error;
+use crate::key::ItemName;
+use crate::lease::Now;
+use crate::protocol::{Grant, Standing};
+
+/// Who sees to it that a lock is released that was handed over to nobody.
+pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
+    /// Releases `grant` of the lock in `item`, soon, without keeping the caller.
+    fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant);
+
+    /// Takes this process out of the line for the lock in `item`, soon, without keeping the caller.
+    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>);
+
+    /// Sees to it that no place in the line for the lock in `item` is kept for long: asks for it soon ([`Queues::overdue`]),
+    /// until there is nothing to mind any more.
+    fn mind_place(self: Arc<Self>, item: &ItemName);
+}
+
+impl Queues {
+    /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
+    /// left behind, unless the turn has been taken away.
+    pub(super) fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Queue)) {
+        let mut shard = self.shard(slot);
+        let Some(queue) = shard
+            .queues
+            .get_mut(slot)
+            .filter(|queue| queue.turns.is_present(number))
+        else {
+            return;
+        };
+        leave(queue);
+        // A grant that nobody comes for is of no use to anyone when it is over.
+        let until = queue.turns.handed().map(|grant| grant.end.ends());
+        if let Some(wake) = queue.give_turn(self.number(), until) {
+            drop(shard);
+            wake.all();
+            return;
+        }
+        let (watch, orphan) = queue.turns.left_behind();
+        let standing = queue.standing.take();
+        shard.queues.remove(slot);
+        // Where nobody waits any more, nobody stands in line.
+        let (leaving, standing) = match standing {
+            Some(standing) if standing.is_to_leave() => (Some(standing), None),
+            standing => (None, standing),
+        };
+        let mut is_to_be_minded = false;
+        if watch.is_some() || standing.is_some() {
+            if shard.memories.len() >= MOST_MEMORIES {
+                shard.memories.clear();
+            }
+            let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
+            shard.memories.insert(slot.clone(), Memory { watch, standing });
+            // Once for all who come and go meanwhile: it costs as much as a hand-over.
+            is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());
+        }
+        drop(shard);
+        if let (true, Some(orphanage)) = (is_to_be_minded, self.orphanage()) {
+            orphanage.mind_place(&slot.item);
+        }
+        if let Some(grant) = orphan {
+            self.release_orphan(slot, &grant);
+        }
+        if let Some(standing) = leaving {
+            self.leave_line(slot, standing);
+        }
+    }
+
+    /// Turn `number` is over, and nobody gets the next: all who wait are told why.
+    pub(super) fn dismiss(&self, slot: &Slot, number: u64, verdict: &Error) {
+        let mut shard = self.shard(slot);
+        if !shard
+            .queues
+            .get(slot)
+            .is_some_and(|queue| queue.turns.is_present(number))
+        {
+            return;
+        }
+        let queue = shard.queues.remove(slot).unwrap_or_default();
+        drop(shard);
+        for waiter in queue.waiting {
+            waiter.dismiss(verdict.clone());
+        }
+    }
+
+    /// What is known of a line in which a place was kept for nobody: he who was expected back did not come. `Err`: he may
+    /// still come, and it is to be asked for again.
+    pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<Standing>>, ()> {
+        let slot = self.slot(item);
+        let mut shard = self.shard(&slot);
+        let standing = shard.memories.get_mut(&slot).map(|memory| &mut memory.standing);
+        let overdue = match standing {
+            Some(Some(kept)) if kept.is_place_kept() && !kept.is_overdue(now) => return Err(()),
+            Some(standing) => standing.take_if(|standing| standing.is_place_kept()),
+            None => None,
+        };
+        shard.minded.remove(&slot);
+        Ok(overdue)
+    }
+
+    fn orphanage(&self) -> Option<Arc<dyn Orphanage>> {
+        self.orphanage.get().and_then(Weak::upgrade)
+    }
+
+    fn leave_line(&self, slot: &Slot, standing: Box<Standing>) {
+        if let Some(orphanage) = self.orphanage() {
+            orphanage.leave_line(&slot.item, standing);
+        }
+    }
+
+    pub(super) fn release_orphan(&self, slot: &Slot, grant: &Grant) {
+        if let Some(orphanage) = self.orphanage() {
+            orphanage.release_orphan(&slot.item, grant);
+        }
+    }
+}

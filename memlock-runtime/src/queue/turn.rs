@@ -1,0 +1,114 @@
+//! The turn: what the head of a queue has in its hands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Queues;
+use super::of_key::{BRISK, Wake};
+use super::shard::Slot;
+use crate::error::Error;
+use crate::lease::Now;
+use crate::protocol::{Grant, Handed, Standing, Turns, Watch, is_to_look};
+use crate::store::Entry;
+
+/// The head's right to talk to the server about one key. Dropping it passes it on.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(super) queues: Arc<Queues>,
+    pub(super) slot: Slot,
+    /// [`Turns::NONE`] once it is over.
+    pub(crate) number: u64,
+    /// What is known of the present holder; left to the next in line.
+    pub(crate) watch: Option<Watch>,
+    /// What is known of other processes in line; left to the next as well.
+    pub(crate) standing: Option<Box<Standing>>,
+    /// The grant that came with it, until it is taken. Boxed, so that those that come without one stay small.
+    pub(crate) handed: Option<Box<Handed>>,
+}
+
+impl Turn {
+    /// What was handed over with the turn, if anything was: it is the caller's now, to hold or to release.
+    pub(crate) fn take_handed(&mut self) -> Option<Handed> {
+        self.handed.take().map(|handed| *handed)
+    }
+
+    /// The holder is done with `grant`: it and the turn go to the first in line, if one waits to whom the grant may still
+    /// be handed over. Otherwise the turn comes back, and the lock is to be released.
+    pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
+        let mut shard = self.queues.shard(&self.slot);
+        let wake = shard.queues.get_mut(&self.slot).and_then(|queue| {
+            // Unless it is handed over.
+            queue.is_ending |= queue.turns.is_present(self.number);
+            let timeout = queue.waiting.front()?.timeout;
+            if !queue.turns.hand_over(self.number, grant, timeout, now) {
+                return None;
+            }
+            queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
+            queue.standing = self.standing.take();
+            queue.give_turn(self.queues.number(), Some(now.instant + timeout))
+        });
+        drop(shard);
+        let Some(wake) = wake else { return Some(self) };
+        self.number = Turns::NONE;
+        wake.all();
+        None
+    }
+
+    /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
+    pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
+        let mut shard = self.queues.shard(&self.slot);
+        if !is_to_look(self.standing.as_deref(), granted, shard.looked, now) {
+            return None;
+        }
+        shard.looked = now.instant;
+        drop(shard);
+        Some(self.standing.take().unwrap_or_else(|| Box::new(Standing::new(me))))
+    }
+
+    /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
+    /// `watch` is what the next in line needs to know to take over from a holder that hangs.
+    pub(crate) fn leased(&self, until: Duration, watch: Watch) {
+        let mut shard = self.queues.shard(&self.slot);
+        let sleeper = shard.queues.get_mut(&self.slot).and_then(|queue| {
+            let is_present = queue.turns.granted(self.number, until, watch);
+            is_present.then(|| queue.oversleeper()).flatten()
+        });
+        drop(shard);
+        Wake(None, sleeper).all();
+    }
+
+    /// The last exchange failed with `trouble`, and is tried again; or it did not.
+    pub(crate) fn met(&self, trouble: Option<Error>) {
+        let mut shard = self.queues.shard(&self.slot);
+        if let Some(queue) = shard
+            .queues
+            .get_mut(&self.slot)
+            .filter(|queue| queue.turns.is_present(self.number))
+        {
+            queue.trouble = trouble;
+        }
+    }
+
+    /// Ends the turn with a failure that is everyone's.
+    pub(crate) fn fail_for_all(self, verdict: &Error) {
+        self.queues.dismiss(&self.slot, self.number, verdict);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.number == Turns::NONE {
+            return;
+        }
+        // Its taker may have been stopped before it took what came with it.
+        let mut untaken = self.handed.take().map(|handed| *handed);
+        let passed = &mut untaken;
+        self.queues.pass_on(&self.slot, self.number, |queue| {
+            queue.turns.leave(self.watch, passed.take());
+            queue.standing = self.standing.take();
+        });
+        if let Some(handed) = untaken {
+            self.queues.release_orphan(&self.slot, &handed.into_grant());
+        }
+    }
+}
