@@ -23,6 +23,11 @@ const QUEUE: &str = "CATALOG_QUEUE";
 /// All begin together, when the last has started.
 const START_LIMIT: Duration = Duration::from_mins(1);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the server may take to answer. Who computes on shared processors may stand still for longer than the usual 300 ms, and
+/// so may the server: no reason to go on without a lock.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long the releases that go on in the background may take in the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -109,7 +114,7 @@ fn prepare() -> Result<(Task, Box<dyn Store>, Locks)> {
     let task = Task::from_text(&env::var(TASK)?).ok_or("this is no task")?;
     let store = task.place.open()?;
     // What the attributes use, and kept here to be asked.
-    let locks = Locks::from_env()?;
+    let locks = Locks::builder().exchange_timeout(EXCHANGE_TIMEOUT).build()?;
     memlock::init(locks.clone())?;
     Ok((task, store, locks))
 }
