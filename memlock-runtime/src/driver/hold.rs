@@ -207,7 +207,7 @@ impl Hold {
         let now = self.core.now();
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((end, mut ending)) = state.end(now)
-            && self.is_to_be_told(end, &mut ending)
+            && self.wind_up_here(end, &mut ending)
         {
             self.tell(&mut ending, self.core.exchange_limit);
         }
@@ -260,7 +260,7 @@ impl Hold {
             };
             return Some(Hold::of(&self.core, spec, grant, turn, true));
         }
-        if self.is_to_be_told(end, &mut ending) {
+        if self.wind_up_here(end, &mut ending) {
             self.finish(ending, self.core.exchange_limit).await;
         }
         None
@@ -317,11 +317,12 @@ impl Hold {
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
         let (end, mut ending) = self.state().end(self.core.now())?;
-        self.is_to_be_told(end, &mut ending).then_some(ending)
+        self.wind_up_here(end, &mut ending).then_some(ending)
     }
 
-    /// Does what is to be done here with what was taken out of the hold. Whether its item on the server is to be deleted.
-    fn is_to_be_told(&self, end: End, ending: &mut Ending) -> bool {
+    /// Does what is to be done in this process with what was taken out of the hold: hands it over, or counts the loss. Whether the
+    /// server is to be told, too.
+    fn wind_up_here(&self, end: End, ending: &mut Ending) -> bool {
         let lost = match end {
             End::HandOver => {
                 if let Some(turn) = ending.turn.take() {

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod holding;
+mod leaving;
 mod reserving;
 mod waiting;
 
