@@ -194,3 +194,16 @@ fn failed(instance: Option<Instance>, damage: Damage, what: &'static str) -> Ans
         pending: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_no_time_but_what_it_is_told_to_whoever_shares_it() {
+        let shared = Arc::new(Memory::new());
+        assert!(!Memory::takes_time(&shared) && !Arc::takes_time(&shared));
+        shared.set_delay(Duration::from_millis(1));
+        assert!(Memory::takes_time(&shared) && Arc::takes_time(&shared));
+    }
+}

@@ -304,6 +304,21 @@ impl<S: Store> Store for Arc<S> {
         (**self).exchange(item, batch, only_on, limit)
     }
 
+    fn exchange_at(
+        &self,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+        sent: Now,
+    ) -> Answer {
+        (**self).exchange_at(item, batch, only_on, limit, sent)
+    }
+
+    fn takes_time(&self) -> bool {
+        (**self).takes_time()
+    }
+
     fn server_of(&self, item: &ItemName) -> &str {
         (**self).server_of(item)
     }
