@@ -31,7 +31,7 @@ mod error {
     pub(crate) use memlock_runtime::Error;
 }
 mod key {
-    pub(crate) use memlock_runtime::__internals::ItemName;
+    pub(crate) use memlock_runtime::__internals::{ByItem, Carried, ItemName};
 }
 mod lease {
     pub(crate) use memlock_runtime::__internals::Now;

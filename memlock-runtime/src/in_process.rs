@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::memory::Items;
-use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, Store, YOUNGEST_SERVER};
+use crate::store::{Answer, Cas, Damage, Fault, Instance, Pending, Record, Replies, Request, Store, YOUNGEST_SERVER};
 
 /// A server in this process's memory. It excludes the threads that share it.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock was held left a whole state: every transition is one assignment at its end.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, if it is to answer, and at once.
+    fn at_once(&self) -> Option<MutexGuard<'_, State>> {
+        if self.takes_time() {
+            return None;
+        }
+        Some(self.state()).filter(|state| !state.is_down)
     }
 
     /// Whether requests reach it.
@@ -148,6 +156,17 @@ impl Store for Memory {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Damage::Late, "it does not answer in time")
         }
+    }
+
+    fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
+        let mut state = self.at_once()?;
+        let cas = state.items.add(self.second_at(sent.instant), item, record, ttl)?;
+        Some((state.items.instance(), cas))
+    }
+
+    fn delete_at_once(&self, item: &ItemName, cas: Cas, only_on: Instance, sent: Now) -> bool {
+        let state = self.at_once().filter(|state| state.items.instance() == only_on);
+        state.is_some_and(|mut state| state.items.delete(self.second_at(sent.instant), item, cas))
     }
 
     fn takes_time(&self) -> bool {

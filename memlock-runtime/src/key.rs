@@ -5,10 +5,13 @@
 //! memcached's text protocol treats specially is percent-encoded).
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fmt::{self, Write as _};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::SmallVec;
@@ -318,10 +321,14 @@ keys_of_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D
 /// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
 /// share a text. What is too long for memcached keeps its first characters and gets a 128-bit hash, under the marker
 /// `~` that no readable name has in that place; its [`full`](Self::full) name is kept in the value and compared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+///
+/// It is made once a call and looked up many times, so it carries its hash.
+#[derive(Clone)]
 pub struct ItemName {
     wire: Arc<str>,
     full: Option<Arc<str>>,
+    /// Of what is sent, which holds the hash of a full name.
+    hash: u64,
 }
 
 /// Bytes of a name under construction that need no allocation.
@@ -339,10 +346,7 @@ impl ItemName {
         // Only whole characters are ever appended, so the fallback is never met.
         let full = std::str::from_utf8(&bytes).unwrap_or_default();
         if full.len() <= LONGEST_READABLE_NAME {
-            return ItemName {
-                wire: full.into(),
-                full: None,
-            };
+            return ItemName::new(full.into(), None);
         }
         let mut hasher = SipHasher24::new();
         hasher.write(full.as_bytes());
@@ -352,18 +356,27 @@ impl ItemName {
         }
         let hash = hasher.finish128().as_u128();
         let readable = &full[prefix.len() + 1..cut];
-        ItemName {
-            wire: format!("{prefix}:~{hash:032x}:{readable}").into(),
-            full: Some(full.into()),
-        }
+        let wire = format!("{prefix}:~{hash:032x}:{readable}");
+        ItemName::new(wire.into(), Some(full.into()))
     }
 
     /// The item that tells the server's clock. No lock has its name, which has no colon behind the prefix's.
     pub fn of_clock(prefix: &str) -> ItemName {
-        ItemName {
-            wire: format!("{prefix}:clock").into(),
-            full: None,
-        }
+        ItemName::new(format!("{prefix}:clock").into(), None)
+    }
+
+    fn new(wire: Arc<str>, full: Option<Arc<str>>) -> ItemName {
+        // Seeded by the operating system: keys come from users, who may not choose which of them share a bucket.
+        static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let mut hasher = SEEDED.build_hasher();
+        hasher.write(wire.as_bytes());
+        let hash = hasher.finish();
+        ItemName { wire, full, hash }
+    }
+
+    /// Spreads names evenly over as many places as there are; always the same one within this process.
+    pub fn hash_value(&self) -> u64 {
+        self.hash
     }
 
     /// The text that is sent.
@@ -383,10 +396,61 @@ impl ItemName {
     }
 }
 
+impl PartialEq for ItemName {
+    fn eq(&self, other: &ItemName) -> bool {
+        // Nearly always both are one, or have different hashes.
+        self.hash == other.hash
+            && (Arc::ptr_eq(&self.wire, &other.wire) || self.wire == other.wire && self.full == other.full)
+    }
+}
+
+impl Eq for ItemName {}
+
+impl PartialOrd for ItemName {
+    fn partial_cmp(&self, other: &ItemName) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ItemName {
+    fn cmp(&self, other: &ItemName) -> Ordering {
+        // In every process the same.
+        (&self.wire, &self.full).cmp(&(&other.wire, &other.full))
+    }
+}
+
 impl Hash for ItemName {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The sent name holds the hash of the full one.
-        self.wire.hash(state);
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for ItemName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ItemName").field(&self.to_string()).finish()
+    }
+}
+
+/// Values by the name of a lock's item.
+pub type ByItem<T> = HashMap<ItemName, T, BuildHasherDefault<Carried>>;
+
+/// Hands on the hash that an [`ItemName`] carries.
+#[derive(Debug, Clone, Default)]
+pub struct Carried(u64);
+
+impl Hasher for Carried {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

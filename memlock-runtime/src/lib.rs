@@ -74,7 +74,7 @@ pub use transaction::{Transaction, transaction};
 #[doc(hidden)]
 pub mod __internals {
     pub use crate::in_process::Memory;
-    pub use crate::key::ItemName;
+    pub use crate::key::{ByItem, Carried, ItemName};
     pub use crate::label::Label;
     pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::memcached::{Memcached, Server};

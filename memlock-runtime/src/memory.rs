@@ -1,9 +1,10 @@
 //! memcached's semantics in a page: [`Items::apply`] is one pure function of state, time and request. It is the
 //! server behind `memory:` (see [`crate::in_process`]), the simulator's, and the model checker's transition.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::key::ItemName;
+use crate::key::{ByItem, ItemName};
 use crate::lease::CLOCK_ITEM_EXPIRY;
 use crate::store::{Cas, Content, Instance, Line, Record, Refusal, Reply, Request};
 
@@ -32,8 +33,8 @@ pub struct Items {
     instance: Instance,
     /// The last CAS given: one counter for all items, which only stores advance.
     last_cas: u64,
-    locks: BTreeMap<ItemName, Item>,
-    lines: BTreeMap<ItemName, InLine>,
+    locks: Table<Item>,
+    lines: Table<InLine>,
     has_clock_item: bool,
     out_of_memory: bool,
     /// The second for which expired items have been dropped.
@@ -46,8 +47,8 @@ impl Items {
         Items {
             instance,
             last_cas: 0,
-            locks: BTreeMap::new(),
-            lines: BTreeMap::new(),
+            locks: Table::default(),
+            lines: Table::default(),
             has_clock_item: false,
             out_of_memory: false,
             swept: 0,
@@ -61,13 +62,8 @@ impl Items {
 
     /// What `request` about `item` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
     pub fn apply(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
-        if self.swept != second {
-            self.locks.retain(|_, item| item.expires > second);
-            self.lines.retain(|_, item| item.expires > second);
-            self.swept = second;
-        }
-        // The clock item's expiry is a date. From then on it can be stored, and is not there.
-        let has_clock_item = self.has_clock_item && second < CLOCK_ITEM_EXPIRY;
+        self.sweep(second);
+        let has_clock_item = self.has_clock_item(second);
         match request {
             Request::ReadClock if has_clock_item => Reply::Clock(second),
             Request::ReadClock => Reply::Missing,
@@ -79,33 +75,34 @@ impl Items {
             Request::CreateClock if has_clock_item => Reply::NotStored,
             Request::CreateClock => {
                 self.has_clock_item = true;
-                Reply::Stored(self.next_cas())
+                Reply::Stored(next_cas(&mut self.last_cas))
             }
             // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
             Request::Add { .. } | Request::Replace { .. } if self.out_of_memory => {
-                self.locks.remove(item);
+                self.locks.0.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::Add { record, ttl } => {
-                if self.locks.contains_key(item) {
-                    return Reply::NotStored;
-                }
-                self.store(second, item, record, *ttl)
-            }
-            Request::Replace { record, ttl, cas } => match self.locks.get(item) {
+            Request::Add { record, ttl } => self
+                .add_if_missing(second, item, record.clone(), *ttl)
+                .map_or(Reply::NotStored, Reply::Stored),
+            Request::Replace { record, ttl, cas } => match self.locks.0.get_mut(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
-                Some(_) => self.store(second, item, record, *ttl),
+                Some(held) => {
+                    let cas = next_cas(&mut self.last_cas);
+                    *held = Item::of(record.clone(), cas, second, *ttl);
+                    Reply::Stored(cas)
+                }
             },
-            Request::Delete { cas } => match self.locks.get(item) {
+            Request::Delete { cas } => match self.locks.0.get(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
                 Some(_) => {
-                    self.locks.remove(item);
+                    self.locks.0.remove(item);
                     Reply::Deleted
                 }
             },
-            Request::Read => match self.locks.get(item) {
+            Request::Read => match self.locks.0.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
                     content: Box::new(held.content.clone()),
@@ -118,38 +115,83 @@ impl Items {
         }
     }
 
+    /// Does what [`Request::ReadClock`] and [`Request::Add`] do, if both succeed.
+    pub fn add(&mut self, second: u64, item: &ItemName, record: Record, ttl: u32) -> Option<Cas> {
+        self.sweep(second);
+        if self.out_of_memory || !self.has_clock_item(second) {
+            return None;
+        }
+        self.add_if_missing(second, item, record, ttl)
+    }
+
+    /// Does what [`Request::Delete`] does, if that succeeds. Whether it has.
+    pub fn delete(&mut self, second: u64, item: &ItemName, cas: Cas) -> bool {
+        self.sweep(second);
+        let hash_map::Entry::Occupied(held) = self.locks.0.entry(item.clone()) else {
+            return false;
+        };
+        let is_it = held.get().cas == cas;
+        if is_it {
+            held.remove();
+        }
+        is_it
+    }
+
+    /// Drops what has expired by now.
+    fn sweep(&mut self, second: u64) {
+        if self.swept != second {
+            self.locks.0.retain(|_, item| item.expires > second);
+            self.lines.0.retain(|_, item| item.expires > second);
+            self.swept = second;
+        }
+    }
+
+    /// The clock item's expiry is a date. From then on it can be stored, and is not there.
+    fn has_clock_item(&self, second: u64) -> bool {
+        self.has_clock_item && second < CLOCK_ITEM_EXPIRY
+    }
+
+    fn add_if_missing(&mut self, second: u64, item: &ItemName, record: Record, ttl: u32) -> Option<Cas> {
+        let hash_map::Entry::Vacant(vacant) = self.locks.0.entry(item.clone()) else {
+            return None;
+        };
+        let cas = next_cas(&mut self.last_cas);
+        vacant.insert(Item::of(record, cas, second, ttl));
+        Some(cas)
+    }
+
     /// The same rules for the items of those who stand in line.
     fn apply_to_line(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         match request {
             Request::StoreLine { .. } if self.out_of_memory => {
-                self.lines.remove(item);
+                self.lines.0.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
             Request::StoreLine { line, ttl, cas } => {
-                match (self.lines.get(item), cas) {
+                match (self.lines.0.get(item), cas) {
                     (Some(_), None) => return Reply::NotStored,
                     (None, Some(_)) => return Reply::Missing,
                     (Some(there), Some(cas)) if there.cas != *cas => return Reply::Exists,
                     (Some(_), Some(_)) | (None, None) => {}
                 }
-                let cas = self.next_cas();
+                let cas = next_cas(&mut self.last_cas);
                 let stored = InLine {
                     line: line.clone(),
                     cas,
                     expires: second + u64::from(*ttl),
                 };
-                self.lines.insert(item.clone(), stored);
+                self.lines.0.insert(item.clone(), stored);
                 Reply::Stored(cas)
             }
-            Request::DeleteLine { cas } => match self.lines.get(item) {
+            Request::DeleteLine { cas } => match self.lines.0.get(item) {
                 Some(there) if there.cas != *cas => Reply::Exists,
                 Some(_) => {
-                    self.lines.remove(item);
+                    self.lines.0.remove(item);
                     Reply::Deleted
                 }
                 None => Reply::Missing,
             },
-            Request::ReadLine => match self.lines.get(item) {
+            Request::ReadLine => match self.lines.0.get(item) {
                 Some(there) => Reply::Line {
                     line: there.line.clone(),
                     cas: there.cas,
@@ -160,32 +202,15 @@ impl Items {
         }
     }
 
-    fn store(&mut self, second: u64, item: &ItemName, record: &Record, ttl: u32) -> Reply {
-        let cas = self.next_cas();
-        let stored = Item {
-            content: Content::Lock(record.clone()),
-            cas,
-            expires: second + u64::from(ttl),
-        };
-        self.locks.insert(item.clone(), stored);
-        Reply::Stored(cas)
-    }
-
-    fn next_cas(&mut self) -> Cas {
-        self.last_cas += 1;
-        // Counting from 1, it takes longer than any process lives to come round to 0.
-        Cas::new(self.last_cas).unwrap_or(Cas::MIN)
-    }
-
     /// The server's second in which `item` is gone, if it is there.
     pub fn expiry(&self, item: &ItemName) -> Option<u64> {
-        self.locks.get(item).map(|held| held.expires)
+        self.locks.0.get(item).map(|held| held.expires)
     }
 
     /// All items are gone, the clock's too. CAS goes on.
     pub fn flush(&mut self) {
-        self.locks.clear();
-        self.lines.clear();
+        self.locks.0.clear();
+        self.lines.0.clear();
         self.has_clock_item = false;
         self.last_cas += 1;
     }
@@ -205,30 +230,68 @@ impl Items {
 
     /// A lock's item is lost (evicted).
     pub fn evict(&mut self, item: &ItemName) {
-        self.locks.remove(item);
+        self.locks.0.remove(item);
     }
 
     /// A live item's CAS changes by itself, as slab moves do before memcached 1.6.24.
     pub fn renumber(&mut self, item: &ItemName) {
-        let cas = self.next_cas();
-        if let Some(held) = self.locks.get_mut(item) {
+        let cas = next_cas(&mut self.last_cas);
+        if let Some(held) = self.locks.0.get_mut(item) {
             held.cas = cas;
         }
     }
 
     /// Something that is not ours is stored under the lock's name.
     pub fn store_foreign(&mut self, second: u64, item: &ItemName, ttl: u32) {
-        let cas = self.next_cas();
+        let cas = next_cas(&mut self.last_cas);
         let foreign = Item {
             content: Content::Foreign,
             cas,
             expires: second + u64::from(ttl),
         };
-        self.locks.insert(item.clone(), foreign);
+        self.locks.0.insert(item.clone(), foreign);
     }
 
     /// From now on there is (no) memory for stores.
     pub fn set_out_of_memory(&mut self, out_of_memory: bool) {
         self.out_of_memory = out_of_memory;
+    }
+}
+
+impl Item {
+    fn of(record: Record, cas: Cas, second: u64, ttl: u32) -> Item {
+        Item {
+            content: Content::Lock(record),
+            cas,
+            expires: second + u64::from(ttl),
+        }
+    }
+}
+
+fn next_cas(last_cas: &mut u64) -> Cas {
+    *last_cas += 1;
+    // Counting from 1, it takes longer than any process lives to come round to 0.
+    Cas::new(*last_cas).unwrap_or(Cas::MIN)
+}
+
+/// Items by their names. Two that hold the same have the same hash, in whichever order they were filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Table<T>(ByItem<T>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table(ByItem::default())
+    }
+}
+
+impl<T: Hash> Hash for Table<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let of_one = |entry: (&ItemName, &T)| {
+            let mut hasher = DefaultHasher::new();
+            entry.hash(&mut hasher);
+            hasher.finish()
+        };
+        state.write_usize(self.0.len());
+        state.write_u64(self.0.iter().map(of_one).fold(0, u64::wrapping_add));
     }
 }

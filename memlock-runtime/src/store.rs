@@ -319,6 +319,14 @@ impl<S: Store> Store for Arc<S> {
         (**self).takes_time()
     }
 
+    fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
+        (**self).add_at_once(item, record, ttl, sent)
+    }
+
+    fn delete_at_once(&self, item: &ItemName, cas: Cas, only_on: Instance, sent: Now) -> bool {
+        (**self).delete_at_once(item, cas, only_on, sent)
+    }
+
     fn server_of(&self, item: &ItemName) -> &str {
         (**self).server_of(item)
     }
@@ -365,6 +373,17 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
+    }
+
+    /// What `[clock, add]` does where both succeed, for stores that need no exchange for it: stores `record`, at the moment
+    /// `sent`. `None`, and nothing was done: it is to be asked for in an exchange, which says why.
+    fn add_at_once(&self, _item: &ItemName, _record: Record, _ttl: u32, _sent: Now) -> Option<(Instance, Cas)> {
+        None
+    }
+
+    /// What `[compare-and-delete]` on `only_on` does where it succeeds, for the same stores. `false`, and nothing was done.
+    fn delete_at_once(&self, _item: &ItemName, _cas: Cas, _only_on: Instance, _sent: Now) -> bool {
+        false
     }
 
     /// The server that keeps `item`, as its user spelled it.

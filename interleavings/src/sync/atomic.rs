@@ -33,11 +33,6 @@ impl AtomicU64 {
         buffer::flush();
         self.0.swap(value, Ordering::SeqCst)
     }
-
-    pub(crate) fn fetch_add(&self, value: u64, _: Ordering) -> u64 {
-        buffer::flush();
-        self.0.fetch_add(value, Ordering::SeqCst)
-    }
 }
 
 /// A truth value.

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::contender::{Contender, written_nonce};
+use super::contender::{Contender, acquire_at_once, release_at_once, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -48,7 +48,7 @@ fn be_granted(
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, has_processors(), thread_waker);
-    let turn = match joined {
+    let mut turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
             let mut turn = for_turn(&mut waiting, place, now)?;
@@ -65,6 +65,9 @@ fn be_granted(
             turn
         }
     };
+    if let Some(grant) = acquire_at_once(core, spec, &mut turn, now) {
+        return Ok((grant, Some(turn)));
+    }
     let mut contender = Contender::new(core, spec, turn, began);
     let mut input = Input::Start;
     loop {
@@ -121,6 +124,9 @@ pub(super) fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
+    if release_at_once(core, spec, grant, standing.as_deref(), now) {
+        return Released::Released;
+    }
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
     let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;

@@ -13,9 +13,26 @@ use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
+use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Standing, add_at_once, delete_at_once};
 use crate::queue::Turn;
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
+
+/// Acquires the lock for who has the `turn`, now that it is `now`, at a store that answers at once. `None`: nothing was done,
+/// and it is to be contended for.
+pub(super) fn acquire_at_once(core: &Core, spec: &Spec, turn: &mut Turn, now: Now) -> Option<Grant> {
+    if turn.standing.is_some() {
+        // Others may be before it.
+        return None;
+    }
+    let grant = add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?;
+    turn.holds(&grant, now);
+    Some(grant)
+}
+
+/// Releases `grant` at such a store, where nobody is to be looked for or called. `false`: nothing was done.
+pub(super) fn release_at_once(core: &Core, spec: &Spec, grant: &Grant, standing: Option<&Standing>, now: Now) -> bool {
+    standing.is_none() && core.doorbell.is_none() && delete_at_once(&*core.store, spec, grant, now)
+}
 
 /// The head of the queue, at work.
 pub(super) struct Contender<'a> {
@@ -119,10 +136,8 @@ impl<'a> Contender<'a> {
             Outcome::Granted(grant) => {
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
-                    // There is nobody to watch any more.
-                    turn.watch = None;
                     turn.standing = self.machine.take_standing();
-                    turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
+                    turn.holds(&grant, now);
                 }
                 return Ok((grant, turn));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::contender::{Contender, written_nonce};
+use super::contender::{Contender, acquire_at_once, release_at_once, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -46,7 +46,7 @@ async fn be_granted(
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
-    let turn = match joined {
+    let mut turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
             let mut turn = for_turn(&mut waiting, place, now, &bell).await?;
@@ -62,6 +62,9 @@ async fn be_granted(
             turn
         }
     };
+    if let Some(grant) = acquire_at_once(core, spec, &mut turn, now) {
+        return Ok((grant, Some(turn)));
+    }
     let mut contender = Contender::new(core, spec, turn, began);
     let mut input = Input::Start;
     loop {
@@ -200,6 +203,9 @@ pub(super) async fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
+    if release_at_once(core, spec, grant, standing.as_deref(), now) {
+        return Released::Released;
+    }
     let mut unreleased = Unreleased {
         core,
         item: &spec.item,

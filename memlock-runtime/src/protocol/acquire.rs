@@ -23,9 +23,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Watch, lock_of};
 use crate::label::Label;
-use crate::lease::{Now, slice_of, ttl_of};
+use crate::lease::{Now, ttl_of};
 use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
-use crate::token::Token;
 
 /// The shortest pause between two looks: a look costs about this much on the far side of a local network.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
@@ -516,27 +515,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
             self.outstanding.push(nonce);
             return self.look(now);
         };
-        let Some(token) = Token::of_grant(instance, cas, 0) else {
+        let end = answered.end_of(self.spec().lease());
+        let Some(grant) = Grant::of_stored(self.spec(), nonce, (instance, cas), end) else {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
         if let Some(standing) = &mut self.standing {
             standing.granted(nonce, now);
         }
-        let (sent, lease) = (answered.sent, self.spec().lease());
-        let end = answered.end_of(lease);
-        let grant = Grant {
-            nonce,
-            instance,
-            cas,
-            deadline: end.of_holder(sent, self.spec().timeout),
-            end,
-            lease,
-            ttl: ttl_of(lease),
-            slice_ends: sent.instant + slice_of(self.spec().timeout),
-            token,
-            renewals: 0,
-        };
         if answered.reply(0) == Some(&Reply::Missing) && !self.has_made_clock {
             // A server whose clock stood still dates the item by it, and nothing shows that without the clock item: the
             // grant would stand on the TTL alone. If it is missing again it has to.
@@ -547,9 +533,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.check(now, grant)
     }
 
-    /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
+    /// Hands the grant out, or back.
     fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
-        if grant.deadline.remaining(now) >= self.spec().timeout / 2 {
+        if grant.is_worth_holding(self.spec(), now) {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;

@@ -36,6 +36,7 @@
 //!   who deletes it is as good, for one `add`: whoever can tell it so can read the server, and delete the item himself.
 
 mod acquire;
+mod at_once;
 mod calls;
 mod holding;
 mod leave;
@@ -48,6 +49,7 @@ mod turns;
 mod watch;
 
 pub use acquire::{Acquire, Outcome};
+pub(crate) use at_once::{add_at_once, delete_at_once};
 pub use holding::{End, Extended, Holding, Loss, Status};
 pub use leave::Leave;
 pub use line::{Standing, is_to_look};
@@ -149,6 +151,30 @@ impl Handed {
 }
 
 impl Grant {
+    /// The grant of what was stored under `nonce` for `spec`, where `stored` proves it, and the lease may be believed in
+    /// until `end`. `None`: the server's numbers make no token.
+    fn of_stored(spec: &Spec, nonce: Nonce, stored: (Instance, Cas), end: Deadline) -> Option<Grant> {
+        let (instance, cas) = stored;
+        let (sent, lease) = (end.sent(), spec.lease());
+        Some(Grant {
+            nonce,
+            instance,
+            cas,
+            deadline: end.of_holder(sent, spec.timeout),
+            end,
+            lease,
+            ttl: ttl_of(lease),
+            slice_ends: sent.instant + slice_of(spec.timeout),
+            token: Token::of_grant(instance, cas, 0)?,
+            renewals: 0,
+        })
+    }
+
+    /// Whether enough of it is left at `now`: a holder that is let in with little time left only loses its lease.
+    fn is_worth_holding(&self, spec: &Spec, now: Now) -> bool {
+        self.deadline.remaining(now) >= spec.timeout / 2
+    }
+
     /// Whether its holder may hand it over, instead of releasing it, to one who asks for `timeout`.
     pub fn may_be_handed_over(&self, timeout: Duration, now: Now) -> bool {
         now.instant < self.slice_ends && self.end.remaining(now) >= timeout && self.token.next().is_some()

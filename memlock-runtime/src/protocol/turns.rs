@@ -20,7 +20,8 @@ pub struct Turns {
     /// there is none.
     leased_until: Option<Duration>,
     /// The grant that was handed over with the present turn, until its taker comes for it. Nobody believes in it meanwhile.
-    handed: Option<Grant>,
+    /// Boxed, so that queues in which nothing lies stay small.
+    handed: Option<Box<Grant>>,
 }
 
 /// What one in line finds out about its turn.
@@ -105,7 +106,7 @@ impl Turns {
         let is_handed = self.is_present(number) && grant.may_be_handed_over(timeout, now);
         if is_handed {
             // What is known of the holder from outside does not change.
-            self.handed = Some(grant.clone());
+            self.handed = Some(Box::new(grant.clone()));
         }
         is_handed
     }
@@ -151,16 +152,16 @@ impl Turns {
         if !matches!(untaken, Some(Handed::Over(_))) {
             self.watch = watch;
         }
-        self.handed = untaken.map(Handed::into_grant);
+        self.handed = untaken.map(|untaken| Box::new(untaken.into_grant()));
     }
 
     /// The grant that lies here.
     pub fn handed(&self) -> Option<&Grant> {
-        self.handed.as_ref()
+        self.handed.as_deref()
     }
 
     /// What is left when nobody is in line any more: what was seen of the holder, and the grant that nobody took.
     pub fn left_behind(&mut self) -> (Option<Watch>, Option<Grant>) {
-        (self.watch, self.handed.take())
+        (self.watch, self.handed.take().map(|grant| *grant))
     }
 }

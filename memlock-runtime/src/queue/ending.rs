@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::Queues;
 use super::of_key::Queue;
-use super::shard::{MOST_MEMORIES, Memory, Slot};
+use super::shard::{MOST_MEMORIES, Memory, Shard};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::Now;
@@ -27,26 +27,23 @@ pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
 impl Queues {
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
     /// left behind, unless the turn has been taken away.
-    pub(super) fn pass_on(&self, slot: &Slot, number: u64, leave: impl FnOnce(&mut Queue)) {
-        let mut shard = self.shard(slot);
-        let Some(queue) = shard
-            .queues
-            .get_mut(slot)
-            .filter(|queue| queue.turns.is_present(number))
-        else {
+    pub(super) fn pass_on(&self, item: &ItemName, number: u64, leave: impl FnOnce(&mut Queue)) {
+        let mut shard = self.shard(item);
+        let Shard { queues, numbers, .. } = &mut *shard;
+        let Some(queue) = queues.get_mut(item).filter(|queue| queue.turns.is_present(number)) else {
             return;
         };
         leave(queue);
         // A grant that nobody comes for is of no use to anyone when it is over.
         let until = queue.turns.handed().map(|grant| grant.end.ends());
-        if let Some(wake) = queue.give_turn(self.number(), until) {
+        if let Some(wake) = queue.give_turn(numbers, until) {
             drop(shard);
             wake.all();
             return;
         }
         let (watch, orphan) = queue.turns.left_behind();
         let standing = queue.standing.take();
-        shard.queues.remove(slot);
+        shard.queues.remove(item);
         // Where nobody waits any more, nobody stands in line.
         let (leaving, standing) = match standing {
             Some(standing) if standing.is_to_leave() => (Some(standing), None),
@@ -58,33 +55,33 @@ impl Queues {
                 shard.memories.clear();
             }
             let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
-            shard.memories.insert(slot.clone(), Memory { watch, standing });
+            shard.memories.insert(item.clone(), Memory { watch, standing });
             // Once for all who come and go meanwhile: it costs as much as a hand-over.
-            is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());
+            is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());
         }
         drop(shard);
         if let (true, Some(orphanage)) = (is_to_be_minded, self.orphanage()) {
-            orphanage.mind_place(&slot.item);
+            orphanage.mind_place(item);
         }
         if let Some(grant) = orphan {
-            self.release_orphan(slot, &grant);
+            self.release_orphan(item, &grant);
         }
         if let Some(standing) = leaving {
-            self.leave_line(slot, standing);
+            self.leave_line(item, standing);
         }
     }
 
     /// Turn `number` is over, and nobody gets the next: all who wait are told why.
-    pub(super) fn dismiss(&self, slot: &Slot, number: u64, verdict: &Error) {
-        let mut shard = self.shard(slot);
+    pub(super) fn dismiss(&self, item: &ItemName, number: u64, verdict: &Error) {
+        let mut shard = self.shard(item);
         if !shard
             .queues
-            .get(slot)
+            .get(item)
             .is_some_and(|queue| queue.turns.is_present(number))
         {
             return;
         }
-        let queue = shard.queues.remove(slot).unwrap_or_default();
+        let queue = shard.queues.remove(item).unwrap_or_default();
         drop(shard);
         for waiter in queue.waiting {
             waiter.dismiss(verdict.clone());
@@ -94,15 +91,14 @@ impl Queues {
     /// What is known of a line in which a place was kept for nobody: he who was expected back did not come. `Err`: he may
     /// still come, and it is to be asked for again.
     pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<Standing>>, ()> {
-        let slot = self.slot(item);
-        let mut shard = self.shard(&slot);
-        let standing = shard.memories.get_mut(&slot).map(|memory| &mut memory.standing);
+        let mut shard = self.shard(item);
+        let standing = shard.memories.get_mut(item).map(|memory| &mut memory.standing);
         let overdue = match standing {
             Some(Some(kept)) if kept.is_place_kept() && !kept.is_overdue(now) => return Err(()),
             Some(standing) => standing.take_if(|standing| standing.is_place_kept()),
             None => None,
         };
-        shard.minded.remove(&slot);
+        shard.minded.remove(item);
         Ok(overdue)
     }
 
@@ -110,15 +106,15 @@ impl Queues {
         self.orphanage.get().and_then(Weak::upgrade)
     }
 
-    fn leave_line(&self, slot: &Slot, standing: Box<Standing>) {
+    fn leave_line(&self, item: &ItemName, standing: Box<Standing>) {
         if let Some(orphanage) = self.orphanage() {
-            orphanage.leave_line(&slot.item, standing);
+            orphanage.leave_line(item, standing);
         }
     }
 
-    pub(super) fn release_orphan(&self, slot: &Slot, grant: &Grant) {
+    pub(super) fn release_orphan(&self, item: &ItemName, grant: &Grant) {
         if let Some(orphanage) = self.orphanage() {
-            orphanage.release_orphan(&slot.item, grant);
+            orphanage.release_orphan(item, grant);
         }
     }
 }

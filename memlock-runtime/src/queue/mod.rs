@@ -37,8 +37,7 @@ mod tests;
 mod turn;
 mod waiter;
 
-use std::collections::hash_map::{self, RandomState};
-use std::hash::BuildHasher;
+use std::collections::hash_map;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -46,13 +45,13 @@ use std::time::Duration;
 pub(crate) use ending::Orphanage;
 use of_key::{Queue, Wake};
 pub(crate) use place::{Place, Progress, Seen};
-use shard::{Shard, Slot};
+use shard::Shard;
 pub(crate) use turn::Turn;
 use waiter::Waiter;
 
 use crate::key::ItemName;
 use crate::protocol::Turns;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::AtomicU64;
 use crate::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Queues are spread over this many locks, so that distinct keys seldom meet. A power of two.
@@ -62,18 +61,16 @@ const SHARDS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Queues {
     shards: [Mutex<Shard>; SHARDS],
-    /// Seeded by the operating system: keys come from users, who may not choose which queues share a bucket.
-    hasher: RandomState,
-    turns: AtomicU64,
+    /// When somebody last looked who stands in line for a lock of each shard, in nanoseconds on the monotonic clock.
+    looked: [AtomicU64; SHARDS],
     orphanage: OnceLock<Weak<dyn Orphanage>>,
 }
 
 impl Queues {
     pub(crate) fn new() -> Arc<Queues> {
         Arc::new(Queues {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
-            turns: AtomicU64::new(Turns::NONE),
+            shards: std::array::from_fn(|index| Mutex::new(Shard::at(index))),
+            looked: std::array::from_fn(|_| AtomicU64::new(0)),
             orphanage: OnceLock::new(),
         })
     }
@@ -92,20 +89,24 @@ impl Queues {
         wakes_early: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Joined {
-        let slot = self.slot(item);
-        let mut shard = self.shard(&slot);
-        let Shard { queues, memories, .. } = &mut *shard;
-        match queues.entry(slot.clone()) {
+        let mut shard = self.shard(item);
+        let Shard {
+            queues,
+            memories,
+            numbers,
+            ..
+        } = &mut *shard;
+        match queues.entry(item.clone()) {
             hash_map::Entry::Vacant(vacant) => {
-                let memory = memories.remove(&slot).unwrap_or_default();
-                let number = self.number();
+                let memory = memories.remove(item).unwrap_or_default();
+                let number = numbers.next();
                 vacant.insert(Queue {
                     turns: Turns::begun(number),
                     ..Queue::default()
                 });
                 Joined::Head(Turn {
                     queues: Arc::clone(self),
-                    slot,
+                    item: item.clone(),
                     number,
                     watch: memory.watch,
                     standing: memory.standing,
@@ -124,7 +125,7 @@ impl Queues {
                 Wake(near, None).all();
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
-                    slot,
+                    item: item.clone(),
                     waiter: Some(waiter),
                     seen,
                 })
@@ -134,11 +135,7 @@ impl Queues {
 
     /// How many wait for `item`, not counting whose turn it is.
     pub(crate) fn waiting(&self, item: &ItemName) -> usize {
-        let slot = self.slot(item);
-        self.shard(&slot)
-            .queues
-            .get(&slot)
-            .map_or(0, |queue| queue.waiting.len())
+        self.shard(item).queues.get(item).map_or(0, |queue| queue.waiting.len())
     }
 
     /// Wakes everyone, to look at the clock again.
@@ -155,24 +152,22 @@ impl Queues {
         }
     }
 
-    fn slot(&self, item: &ItemName) -> Slot {
-        Slot {
-            hash: self.hasher.hash_one(item),
-            item: item.clone(),
-        }
-    }
-
-    fn shard(&self, slot: &Slot) -> MutexGuard<'_, Shard> {
-        #[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
-        let index = (slot.hash % SHARDS as u64) as usize;
+    fn shard(&self, item: &ItemName) -> MutexGuard<'_, Shard> {
         // Nothing below panics while it holds the lock.
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard_of(item)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that no turn has had, of whichever queue.
-    fn number(&self) -> u64 {
-        self.turns.fetch_add(1, Ordering::Relaxed) + 1
+    /// When somebody last looked who stands in line for a lock like this one.
+    fn looked(&self, item: &ItemName) -> &AtomicU64 {
+        &self.looked[shard_of(item)]
     }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
+fn shard_of(item: &ItemName) -> usize {
+    (item.hash_value() % SHARDS as u64) as usize
 }
 
 /// What joining a queue gives.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shard::Numbers;
 use super::waiter::Waiter;
 use crate::error::Error;
 use crate::protocol::{Standing, Turns};
@@ -29,7 +30,7 @@ pub(super) struct Queue {
     /// Whether the holder is done, and only the server is still to be told.
     pub(super) is_ending: bool,
     /// What the head's last exchange came to grief on, while it tries again.
-    pub(super) trouble: Option<Error>,
+    pub(super) trouble: Option<Box<Error>>,
 }
 
 impl Queue {
@@ -47,7 +48,8 @@ impl Queue {
     }
 
     /// The same, and tells the first in line. The lease that comes with the turn, if one does, lasts for `until`.
-    pub(super) fn give_turn(&mut self, number: u64, until: Option<Duration>) -> Option<Wake> {
+    pub(super) fn give_turn(&mut self, numbers: &mut Numbers, until: Option<Duration>) -> Option<Wake> {
+        let number = numbers.next();
         let next = self.next_turn(number)?;
         let is_to_be_woken = next.give(number);
         let sleeper = until.and_then(|until| {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Queues;
 use super::of_key::{Queue, Wake};
-use super::shard::{Memory, Slot};
+use super::shard::{Memory, Shard};
 use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::error::Error;
+use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Claim, Taken, Turns};
 
@@ -16,7 +17,7 @@ use crate::protocol::{Claim, Taken, Turns};
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(super) queues: Arc<Queues>,
-    pub(super) slot: Slot,
+    pub(super) item: ItemName,
     /// `None` once it has left.
     pub(super) waiter: Option<Arc<Waiter>>,
     pub(super) seen: Seen,
@@ -62,21 +63,22 @@ impl Place {
         if let Some(verdict) = waiter.verdict() {
             return Progress::Dismissed(verdict.clone());
         }
-        let mut shard = self.queues.shard(&self.slot);
+        let mut shard = self.queues.shard(&self.item);
         let given = waiter.given();
-        if given != Turns::NONE && !shard.queues.contains_key(&self.slot) {
+        if given != Turns::NONE && !shard.queues.contains_key(&self.item) {
             // It came too late for its turn, and whoever stepped in has left since: it is the head again, and knows what
             // that one has left behind.
-            let Memory { watch, standing } = shard.memories.remove(&self.slot).unwrap_or_default();
+            let Memory { watch, standing } = shard.memories.remove(&self.item).unwrap_or_default();
             let queue = Queue {
                 turns: Turns::begun_after(given, watch),
                 standing,
                 ..Queue::default()
             };
-            shard.queues.insert(self.slot.clone(), queue);
+            shard.queues.insert(self.item.clone(), queue);
         }
         self.seen = Seen::default();
-        let begun = shard.queues.get_mut(&self.slot).and_then(|queue| {
+        let Shard { queues, numbers, .. } = &mut *shard;
+        let begun = queues.get_mut(&self.item).and_then(|queue| {
             waiter.looks();
             let is_first = queue.is_first(&waiter);
             self.seen = Seen::of(&queue.turns, is_first);
@@ -89,7 +91,7 @@ impl Place {
                     return None;
                 }
                 Claim::StepIn => {
-                    queue.next_turn(self.queues.number());
+                    queue.next_turn(numbers.next());
                 }
                 Claim::Mine => {}
             }
@@ -106,7 +108,7 @@ impl Place {
         let Taken { number, watch, handed } = taken;
         Progress::Turn(Turn {
             queues: Arc::clone(&self.queues),
-            slot: self.slot.clone(),
+            item: self.item.clone(),
             number,
             watch,
             standing,
@@ -132,16 +134,16 @@ impl Place {
     /// What the head has met, while it tries again.
     pub(crate) fn trouble(&self) -> Option<Error> {
         self.queues
-            .shard(&self.slot)
+            .shard(&self.item)
             .queues
-            .get(&self.slot)
-            .and_then(|queue| queue.trouble.clone())
+            .get(&self.item)
+            .and_then(|queue| queue.trouble.as_deref().cloned())
     }
 
     /// Whether the holder before this place is done, and the turn comes as soon as the server has been told.
     pub(crate) fn is_next_soon(&self) -> bool {
-        let shard = self.queues.shard(&self.slot);
-        shard.queues.get(&self.slot).is_some_and(|queue| queue.is_ending)
+        let shard = self.queues.shard(&self.item);
+        shard.queues.get(&self.item).is_some_and(|queue| queue.is_ending)
     }
 
     /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken. A lease that ends earlier, and
@@ -160,15 +162,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
-        let mut shard = self.queues.shard(&self.slot);
+        let mut shard = self.queues.shard(&self.item);
         // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
         let given = waiter.given();
         if given != Turns::NONE {
             drop(shard);
-            self.queues.pass_on(&self.slot, given, |_| ());
+            self.queues.pass_on(&self.item, given, |_| ());
             return;
         }
-        let sleeper = shard.queues.get_mut(&self.slot).and_then(|queue| queue.leave(&waiter));
+        let sleeper = shard.queues.get_mut(&self.item).and_then(|queue| queue.leave(&waiter));
         drop(shard);
         Wake(None, sleeper).all();
     }

@@ -1,6 +1,6 @@
 //! Turns, one after the other.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::of_key::BRISK;

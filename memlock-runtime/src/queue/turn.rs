@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use super::Queues;
 use super::of_key::{BRISK, Wake};
-use super::shard::Slot;
+use super::shard::Shard;
+use super::waiter::nanos;
 use crate::error::Error;
+use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Grant, Handed, Standing, Turns, Watch, is_to_look};
 use crate::store::Entry;
+use crate::sync::atomic::Ordering;
 
 /// The head's right to talk to the server about one key. Dropping it passes it on.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(super) queues: Arc<Queues>,
-    pub(super) slot: Slot,
+    pub(super) item: ItemName,
     /// [`Turns::NONE`] once it is over.
     pub(crate) number: u64,
     /// What is known of the present holder; left to the next in line.
@@ -35,8 +38,9 @@ impl Turn {
     /// The holder is done with `grant`: it and the turn go to the first in line, if one waits to whom the grant may still
     /// be handed over. Otherwise the turn comes back, and the lock is to be released.
     pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
-        let mut shard = self.queues.shard(&self.slot);
-        let wake = shard.queues.get_mut(&self.slot).and_then(|queue| {
+        let mut shard = self.queues.shard(&self.item);
+        let Shard { queues, numbers, .. } = &mut *shard;
+        let wake = queues.get_mut(&self.item).and_then(|queue| {
             // Unless it is handed over.
             queue.is_ending |= queue.turns.is_present(self.number);
             let timeout = queue.waiting.front()?.timeout;
@@ -45,7 +49,7 @@ impl Turn {
             }
             queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
             queue.standing = self.standing.take();
-            queue.give_turn(self.queues.number(), Some(now.instant + timeout))
+            queue.give_turn(numbers, Some(now.instant + timeout))
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };
@@ -56,20 +60,28 @@ impl Turn {
 
     /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
     pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
-        let mut shard = self.queues.shard(&self.slot);
-        if !is_to_look(self.standing.as_deref(), granted, shard.looked, now) {
+        let looked = self.queues.looked(&self.item);
+        let last = Duration::from_nanos(looked.load(Ordering::Relaxed));
+        if !is_to_look(self.standing.as_deref(), granted, last, now) {
             return None;
         }
-        shard.looked = now.instant;
-        drop(shard);
+        // Two at once may both look: that costs a look.
+        looked.store(nanos(now.instant), Ordering::Relaxed);
         Some(self.standing.take().unwrap_or_else(|| Box::new(Standing::new(me))))
+    }
+
+    /// `grant` was granted in this turn, by `now`.
+    pub(crate) fn holds(&mut self, grant: &Grant, now: Now) {
+        // There is nobody to watch any more.
+        self.watch = None;
+        self.leased(grant.deadline.ends(), Watch::of_own(grant, now));
     }
 
     /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
-        let mut shard = self.queues.shard(&self.slot);
-        let sleeper = shard.queues.get_mut(&self.slot).and_then(|queue| {
+        let mut shard = self.queues.shard(&self.item);
+        let sleeper = shard.queues.get_mut(&self.item).and_then(|queue| {
             let is_present = queue.turns.granted(self.number, until, watch);
             is_present.then(|| queue.oversleeper()).flatten()
         });
@@ -79,19 +91,19 @@ impl Turn {
 
     /// The last exchange failed with `trouble`, and is tried again; or it did not.
     pub(crate) fn met(&self, trouble: Option<Error>) {
-        let mut shard = self.queues.shard(&self.slot);
+        let mut shard = self.queues.shard(&self.item);
         if let Some(queue) = shard
             .queues
-            .get_mut(&self.slot)
+            .get_mut(&self.item)
             .filter(|queue| queue.turns.is_present(self.number))
         {
-            queue.trouble = trouble;
+            queue.trouble = trouble.map(Box::new);
         }
     }
 
     /// Ends the turn with a failure that is everyone's.
     pub(crate) fn fail_for_all(self, verdict: &Error) {
-        self.queues.dismiss(&self.slot, self.number, verdict);
+        self.queues.dismiss(&self.item, self.number, verdict);
     }
 }
 
@@ -103,12 +115,12 @@ impl Drop for Turn {
         // Its taker may have been stopped before it took what came with it.
         let mut untaken = self.handed.take().map(|handed| *handed);
         let passed = &mut untaken;
-        self.queues.pass_on(&self.slot, self.number, |queue| {
+        self.queues.pass_on(&self.item, self.number, |queue| {
             queue.turns.leave(self.watch, passed.take());
             queue.standing = self.standing.take();
         });
         if let Some(handed) = untaken {
-            self.queues.release_orphan(&self.slot, &handed.into_grant());
+            self.queues.release_orphan(&self.item, &handed.into_grant());
         }
     }
 }

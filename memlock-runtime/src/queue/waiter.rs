@@ -143,6 +143,6 @@ impl Waiter {
 }
 
 /// Nanoseconds, for an atomic: 584 years' worth.
-fn nanos(instant: Duration) -> u64 {
+pub(super) fn nanos(instant: Duration) -> u64 {
     u64::try_from(instant.as_nanos()).unwrap_or(u64::MAX)
 }
