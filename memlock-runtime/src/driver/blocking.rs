@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::contender::{Contender, acquire_at_once, release_at_once, written_nonce};
+use super::contender::{Contender, join, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -45,11 +45,12 @@ fn be_granted(
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, began, companions);
-    let joined = core
-        .queues
-        .join(&spec.item, spec.timeout, has_processors(), thread_waker);
-    let mut turn = match joined {
-        Joined::Head(turn) => turn,
+    let (joined, granted) = join(core, spec, has_processors(), thread_waker, now);
+    let turn = match joined {
+        Joined::Head(turn) => match granted {
+            Some(grant) => return Ok((grant, Some(turn))),
+            None => turn,
+        },
         Joined::Behind(place) => {
             let mut turn = for_turn(&mut waiting, place, now)?;
             match turn.take_handed() {
@@ -65,9 +66,6 @@ fn be_granted(
             turn
         }
     };
-    if let Some(grant) = acquire_at_once(core, spec, &mut turn, now) {
-        return Ok((grant, Some(turn)));
-    }
     let mut contender = Contender::new(core, spec, turn, began);
     let mut input = Input::Start;
     loop {
@@ -124,9 +122,6 @@ pub(super) fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
-    if release_at_once(core, spec, grant, standing.as_deref(), now) {
-        return Released::Released;
-    }
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
     let called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;

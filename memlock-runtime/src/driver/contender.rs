@@ -13,25 +13,30 @@ use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Standing, add_at_once, delete_at_once};
-use crate::queue::Turn;
+use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch, add_at_once, delete_at_once};
+use crate::queue::{Joined, Turn};
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
 
-/// Acquires the lock for who has the `turn`, now that it is `now`, at a store that answers at once. `None`: nothing was done,
-/// and it is to be contended for.
-pub(super) fn acquire_at_once(core: &Core, spec: &Spec, turn: &mut Turn, now: Now) -> Option<Grant> {
-    if turn.standing.is_some() {
-        // Others may be before it.
-        return None;
-    }
-    let grant = add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?;
-    turn.holds(&grant, now);
-    Some(grant)
+/// Joins the queue for the lock, now that it is `now`; at a store that answers at once, who is the head mostly has the grant
+/// at once, too.
+pub(super) fn join(
+    core: &Core,
+    spec: &Spec,
+    wakes_early: bool,
+    waker: impl FnOnce() -> Waker,
+    now: Now,
+) -> (Joined, Option<Grant>) {
+    let mut granted = None;
+    let joined = core.queues.join_with(&spec.item, spec.timeout, wakes_early, waker, || {
+        let grant = &*granted.insert(add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?);
+        Some((grant.deadline.ends(), Watch::of_own(grant, now)))
+    });
+    (joined, granted)
 }
 
-/// Releases `grant` at such a store, where nobody is to be looked for or called. `false`: nothing was done.
-pub(super) fn release_at_once(core: &Core, spec: &Spec, grant: &Grant, standing: Option<&Standing>, now: Now) -> bool {
-    standing.is_none() && core.doorbell.is_none() && delete_at_once(&*core.store, spec, grant, now)
+/// Ends the `turn` in which `grant` was held, by `now`, and releases it, if it can be done at once. `false`: nothing was done.
+pub(super) fn end_at_once(core: &Core, spec: &Spec, grant: &Grant, turn: &mut Turn, now: Now) -> bool {
+    core.doorbell.is_none() && turn.end_with(grant, now, || delete_at_once(&*core.store, spec, grant, now))
 }
 
 /// The head of the queue, at work.
@@ -137,7 +142,9 @@ impl<'a> Contender<'a> {
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
                     turn.standing = self.machine.take_standing();
-                    turn.holds(&grant, now);
+                    // There is nobody to watch any more.
+                    turn.watch = None;
+                    turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
                 }
                 return Ok((grant, turn));
             }

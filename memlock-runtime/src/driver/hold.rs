@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::contender::unavailable;
+use super::contender::{end_at_once, unavailable};
 use super::{Core, Counters, agent, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
@@ -206,7 +206,7 @@ impl Hold {
     pub(crate) fn release_alone(&mut self) {
         let now = self.core.now();
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((end, mut ending)) = state.end(now)
+        if let Some((end, mut ending)) = state.give_up(&self.core, &self.spec, now)
             && self.wind_up_here(end, &mut ending)
         {
             self.tell(&mut ending, self.core.exchange_limit);
@@ -316,7 +316,8 @@ impl Hold {
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
-        let (end, mut ending) = self.state().end(self.core.now())?;
+        let now = self.core.now();
+        let (end, mut ending) = self.state().give_up(&self.core, &self.spec, now)?;
         self.wind_up_here(end, &mut ending).then_some(ending)
     }
 
@@ -378,13 +379,28 @@ impl State {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
     fn end(&mut self, now: Now) -> Option<(End, Ending)> {
         let end = self.holding.end(now)?;
-        let ending = Ending {
+        Some((end, self.ending(now)))
+    }
+
+    /// The same, and releases the lock if that can be done at once. `None`: then, too.
+    fn give_up(&mut self, core: &Core, spec: &Spec, now: Now) -> Option<(End, Ending)> {
+        let end = self.holding.end(now)?;
+        if end == End::HandOver
+            && let Some(turn) = &mut self.turn
+            && end_at_once(core, spec, self.holding.grant(), turn, now)
+        {
+            return None;
+        }
+        Some((end, self.ending(now)))
+    }
+
+    fn ending(&mut self, now: Now) -> Ending {
+        Ending {
             grant: self.holding.grant().clone(),
             standing: None,
             now,
             turn: self.turn.take(),
-        };
-        Some((end, ending))
+        }
     }
 }
 

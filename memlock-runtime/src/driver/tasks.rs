@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::contender::{Contender, acquire_at_once, release_at_once, written_nonce};
+use super::contender::{Contender, join, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -43,11 +43,12 @@ async fn be_granted(
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, began, companions);
     let bell = Arc::new(Bell::default());
-    let joined = core
-        .queues
-        .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
-    let mut turn = match joined {
-        Joined::Head(turn) => turn,
+    let (joined, granted) = join(core, spec, false, || Waker::from(Arc::clone(&bell)), now);
+    let turn = match joined {
+        Joined::Head(turn) => match granted {
+            Some(grant) => return Ok((grant, Some(turn))),
+            None => turn,
+        },
         Joined::Behind(place) => {
             let mut turn = for_turn(&mut waiting, place, now, &bell).await?;
             match turn.take_handed() {
@@ -62,9 +63,6 @@ async fn be_granted(
             turn
         }
     };
-    if let Some(grant) = acquire_at_once(core, spec, &mut turn, now) {
-        return Ok((grant, Some(turn)));
-    }
     let mut contender = Contender::new(core, spec, turn, began);
     let mut input = Input::Start;
     loop {
@@ -203,9 +201,6 @@ pub(super) async fn release(
     now: Now,
     limit: Duration,
 ) -> Released {
-    if release_at_once(core, spec, grant, standing.as_deref(), now) {
-        return Released::Released;
-    }
     let mut unreleased = Unreleased {
         core,
         item: &spec.item,

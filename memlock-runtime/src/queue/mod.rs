@@ -45,12 +45,12 @@ use std::time::Duration;
 pub(crate) use ending::Orphanage;
 use of_key::{Queue, Wake};
 pub(crate) use place::{Place, Progress, Seen};
-use shard::Shard;
+use shard::{Memory, Shard};
 pub(crate) use turn::Turn;
 use waiter::Waiter;
 
 use crate::key::ItemName;
-use crate::protocol::Turns;
+use crate::protocol::{Turns, Watch};
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -89,6 +89,20 @@ impl Queues {
         wakes_early: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Joined {
+        self.join_with(item, timeout, wakes_early, waker, || None)
+    }
+
+    /// The same. Who is the head at once, and knows nothing of others in line, may find by `lease` that it holds the lock
+    /// already, until when and as what others see: then that goes with its turn, and need not be [told](Turn::leased).
+    /// `lease` is called under the lock that the queues share, so it is to be quick, and to know nothing of them.
+    pub(crate) fn join_with(
+        self: &Arc<Queues>,
+        item: &ItemName,
+        timeout: Duration,
+        wakes_early: bool,
+        waker: impl FnOnce() -> Waker,
+        lease: impl FnOnce() -> Option<(Duration, Watch)>,
+    ) -> Joined {
         let mut shard = self.shard(item);
         let Shard {
             queues,
@@ -98,18 +112,26 @@ impl Queues {
         } = &mut *shard;
         match queues.entry(item.clone()) {
             hash_map::Entry::Vacant(vacant) => {
-                let memory = memories.remove(item).unwrap_or_default();
+                let Memory { mut watch, standing } = memories.remove(item).unwrap_or_default();
                 let number = numbers.next();
+                let mut turns = Turns::begun(number);
+                if standing.is_none()
+                    && let Some((until, own)) = lease()
+                {
+                    turns.granted(number, until, own);
+                    // There is nobody to watch any more.
+                    watch = None;
+                }
                 vacant.insert(Queue {
-                    turns: Turns::begun(number),
+                    turns,
                     ..Queue::default()
                 });
                 Joined::Head(Turn {
                     queues: Arc::clone(self),
                     item: item.clone(),
                     number,
-                    watch: memory.watch,
-                    standing: memory.standing,
+                    watch,
+                    standing,
                     handed: None,
                 })
             }

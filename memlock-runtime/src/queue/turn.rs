@@ -58,23 +58,38 @@ impl Turn {
         None
     }
 
+    /// Ends the turn in which `grant` was held by `me`, if nobody in this process waits and nobody is to be looked for, by
+    /// `release`, which gives the lock up. It is called under the lock that the queues share, so it is to be quick, and to know
+    /// nothing of them. `false`: the turn goes on.
+    pub(crate) fn end_with(&mut self, grant: &Grant, now: Now, release: impl FnOnce() -> bool) -> bool {
+        if self.standing.is_some() || self.is_to_look(grant.end.sent().instant, now) {
+            return false;
+        }
+        let mut shard = self.queues.shard(&self.item);
+        let queue = shard.queues.get(&self.item);
+        let is_lone = queue.is_some_and(|queue| queue.is_lone(self.number));
+        if !is_lone || !release() {
+            return false;
+        }
+        shard.queues.remove(&self.item);
+        self.number = Turns::NONE;
+        true
+    }
+
     /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
     pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
-        let looked = self.queues.looked(&self.item);
-        let last = Duration::from_nanos(looked.load(Ordering::Relaxed));
-        if !is_to_look(self.standing.as_deref(), granted, last, now) {
+        if !self.is_to_look(granted, now) {
             return None;
         }
         // Two at once may both look: that costs a look.
+        let looked = self.queues.looked(&self.item);
         looked.store(nanos(now.instant), Ordering::Relaxed);
         Some(self.standing.take().unwrap_or_else(|| Box::new(Standing::new(me))))
     }
 
-    /// `grant` was granted in this turn, by `now`.
-    pub(crate) fn holds(&mut self, grant: &Grant, now: Now) {
-        // There is nobody to watch any more.
-        self.watch = None;
-        self.leased(grant.deadline.ends(), Watch::of_own(grant, now));
+    fn is_to_look(&self, granted: Duration, now: Now) -> bool {
+        let looked = self.queues.looked(&self.item).load(Ordering::Relaxed);
+        is_to_look(self.standing.as_deref(), granted, Duration::from_nanos(looked), now)
     }
 
     /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
