@@ -46,7 +46,11 @@ impl Clock {
         let now = self.stands_at.unwrap_or_else(now);
         #[cfg(not(test))]
         let now = now();
-        let ahead = Duration::from_nanos(self.ahead.load(Ordering::Acquire));
+        let ahead = self.ahead.load(Ordering::Acquire);
+        if ahead == 0 {
+            return now;
+        }
+        let ahead = Duration::from_nanos(ahead);
         Now {
             instant: now.instant + ahead,
             wall: now.wall + ahead,

@@ -8,7 +8,7 @@
 //! With each current frame stands the task in which it became current, as tokio counts tasks. In another task it does not
 //! count: a synchronous body may block on an executor that polls others' tasks on its thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -32,6 +32,11 @@ thread_local! {
     // Nothing is left in it then, for every frame goes with its body.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
+}
+
+thread_local! {
+    /// A frame that is over: making one anew costs as much as entering it.
+    static SPARE: Cell<Option<Arc<Frame>>> = const { Cell::new(None) };
 }
 
 /// What a thread is in just now.
@@ -70,14 +75,44 @@ enum Running {
 impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
     pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
-        let running = Running::Function { kind, lease };
-        Arc::new(Frame { outer, running })
+        Frame {
+            outer,
+            running: Running::Function { kind, lease },
+        }
+        .share()
     }
 
     /// The closure of a transaction, called by the body whose frame is `outer`.
     pub(crate) fn of_transaction(outer: Option<Arc<Frame>>, scope: &Arc<Scope>) -> Arc<Frame> {
-        let running = Running::Transaction(Arc::clone(scope));
-        Arc::new(Frame { outer, running })
+        Frame {
+            outer,
+            running: Running::Transaction(Arc::clone(scope)),
+        }
+        .share()
+    }
+
+    /// In the place of one that is over, if there is one.
+    fn share(self) -> Arc<Frame> {
+        if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take)
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            *place = self;
+            return spare;
+        }
+        Arc::new(self)
+    }
+
+    /// Keeps what a body has left behind that is over, for the next one on this thread, unless somebody else has it.
+    fn put_aside(mut self: Arc<Frame>) {
+        if let Some(frame) = Arc::get_mut(&mut self) {
+            // What it holds is not to outlive it.
+            frame.outer = None;
+            frame.running = Running::Function {
+                kind: Kind::Lock,
+                lease: None,
+            };
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
     }
 
     fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
@@ -107,8 +142,10 @@ impl Frame {
 /// A synchronous body's frame while it is the current one. Dropping it puts the one before back.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    frame: Arc<Frame>,
-    before: Current,
+    /// `None` at its end.
+    frame: Option<Arc<Frame>>,
+    /// `None` once it has been put back.
+    before: Option<Current>,
 }
 
 /// A lock that this call tree holds already, and the attribute that acquired it.
@@ -117,42 +154,41 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
 }
 
-/// Begins a synchronous body that runs under `lease`.
-pub(crate) fn push(kind: Kind, lease: Option<Lease>) -> Entered {
-    enter(Frame::new(here(), kind, lease))
-}
-
 /// Begins what runs synchronously in `frame`.
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
     let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
-    Entered { frame, before }
+    Entered {
+        frame: Some(frame),
+        before: Some(before),
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         self.put_back();
+        self.frame.take().into_iter().for_each(Frame::put_aside);
     }
 }
 
 impl Entered {
-    pub(crate) fn frame(&self) -> &Frame {
-        &self.frame
+    pub(crate) fn frame(&self) -> Option<&Frame> {
+        self.frame.as_deref()
     }
 
     /// The body is done: puts the frame before back, and gives what it ran under.
     pub(crate) fn leave(&mut self) -> Option<Lease> {
         self.put_back();
-        match Arc::get_mut(&mut self.frame) {
+        let frame = self.frame.as_mut()?;
+        match Arc::get_mut(frame) {
             Some(frame) => frame.take_lease(),
             // Somebody has kept the call tree.
-            None => self.frame.lease().cloned(),
+            None => frame.lease().cloned(),
         }
     }
 
     fn put_back(&mut self) {
-        let before = Current {
-            frame: self.before.frame.take(),
-            task: self.before.task,
+        let (Some(frame), Some(before)) = (&self.frame, self.before.take()) else {
+            return;
         };
         // A frame that is no longer the current one is left alone: its body's value was dropped out of order, or on
         // another thread.
@@ -161,7 +197,7 @@ impl Entered {
             let is_current = current
                 .frame
                 .as_ref()
-                .is_some_and(|frame| Arc::ptr_eq(frame, &self.frame));
+                .is_some_and(|current| Arc::ptr_eq(current, frame));
             is_current.then(|| std::mem::replace(&mut *current, before))
         });
         drop(replaced);

@@ -179,14 +179,16 @@ pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Resu
     let locks = locks_of(call)?;
     let (order, items) = ask(locks, call, keys)?;
     let policy = policy(locks, call.kind, call.on_unavailable, reporting);
-    let (lease, owns) = match acquire(locks, call, policy, &order, &items) {
+    let outer = current::here();
+    let (lease, owns) = match acquire(locks, call, policy, &order, &items, outer.as_ref()) {
         Ok(acquired) => acquired,
         Err(error) => {
             fall_back(locks.core(), call.function, policy, reporting, error)?;
             (None, false)
         }
     };
-    Ok(Held::new(current::push(call.kind, lease), owns, call.reserve))
+    let frame = Frame::new(outer, call.kind, lease);
+    Ok(Held::new(current::enter(frame), owns, call.reserve))
 }
 
 fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
@@ -210,14 +212,14 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), E
         grace: WAIT_GRACE,
         renew: call.renew,
     };
-    order.check()?;
-    let item = |key: &Key| {
-        key.text()
-            .map(|key| ItemName::of_lock(&settings.prefix, call.name, key))
-    };
-    let mut items: Items = keys.iter().filter_map(item).collect();
-    items.sort_unstable();
-    items.dedup();
+    let mut items = Items::new();
+    for key in keys.iter().filter_map(Key::text) {
+        items.push(ItemName::of_lock(&settings.prefix, call.name, key));
+    }
+    if items.len() > 1 {
+        items.sort_unstable();
+        items.dedup();
+    }
     Ok((order, items))
 }
 
@@ -266,12 +268,12 @@ fn acquire(
     policy: OnUnavailable,
     order: &Order,
     items: &[ItemName],
+    outer: Option<&Arc<Frame>>,
 ) -> Result<(Option<Lease>, bool), Error> {
     if items.is_empty() {
         return Ok((None, false));
     }
-    let outer = current::here();
-    if let Some(lease) = reentered(outer.as_ref(), locks, call.kind, items)? {
+    if let Some(lease) = reentered(outer, locks, call.kind, items)? {
         for hold in lease.holds() {
             // Room for the inner body, at a round trip only when the lease is half over.
             let kept = hold.keep_at_least_half(locks.core().exchange_limit);
@@ -286,8 +288,8 @@ fn acquire(
             items,
             reserve: call.reserve,
             policy,
-            outer: outer.as_ref(),
-            scope: current::transaction(outer.as_ref()),
+            outer,
+            scope: current::transaction(outer),
         })?;
         return Ok((Some(lease), owns));
     }
@@ -302,6 +304,9 @@ fn reentered(
     kind: Kind,
     items: &[ItemName],
 ) -> Result<Option<Lease>, Error> {
+    if outer.is_none() {
+        return Ok(None);
+    }
     let mut holds: SmallVec<[Arc<Hold>; 1]> = SmallVec::new();
     for item in items {
         let Some(found) = current::find(outer, locks.core(), item) else {

@@ -34,7 +34,7 @@ impl Held {
 
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
-        self.entered.frame().lost()
+        self.entered.frame().and_then(Frame::lost)
     }
 
     /// The body is done. After a conflict its locks are kept for its caller's retry.
@@ -43,7 +43,7 @@ impl Held {
             return;
         }
         self.owns = false;
-        let (lease, reserve) = (self.entered.frame().lease().cloned(), self.reserve);
+        let (lease, reserve) = (self.entered.frame().and_then(Frame::lease).cloned(), self.reserve);
         drop(self);
         if let Some(lease) = lease {
             background::block_on(lease.reserve(reserve, Owner::thread()));

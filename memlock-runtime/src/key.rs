@@ -24,6 +24,10 @@ const INLINE_KEY_BYTES: usize = 80;
 /// The longest item name that is sent as it is. memcached takes 250 bytes; the rest is room for what it wraps round it.
 const LONGEST_READABLE_NAME: usize = 200;
 
+/// Bytes of a name that need no allocation: enough for the path of a function and a UUID. With its length, and what tells it
+/// from a longer one, that makes 80.
+const INLINE_NAME_BYTES: usize = 78;
+
 /// How much of a name that is too long stays readable in front of its hash.
 const READABLE_PREFIX: usize = 120;
 
@@ -322,13 +326,27 @@ keys_of_tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D
 /// share a text. What is too long for memcached keeps its first characters and gets a 128-bit hash, under the marker
 /// `~` that no readable name has in that place; its [`full`](Self::full) name is kept in the value and compared.
 ///
-/// It is made once a call and looked up many times, so it carries its hash.
+/// It is made once a call, kept in many places and looked up in several, so it carries its hash, and is off the heap while it
+/// is short.
 #[derive(Clone)]
 pub struct ItemName {
-    wire: Arc<str>,
-    full: Option<Arc<str>>,
     /// Of what is sent, which holds the hash of a full name.
     hash: u64,
+    text: Text,
+}
+
+/// The text of a name, in UTF-8.
+#[derive(Clone)]
+enum Text {
+    /// As many bytes of these.
+    Inline(u8, [u8; INLINE_NAME_BYTES]),
+    Shared(Arc<SharedText>),
+}
+
+#[derive(PartialEq, Eq)]
+struct SharedText {
+    wire: Box<[u8]>,
+    full: Option<Arc<str>>,
 }
 
 /// Bytes of a name under construction that need no allocation.
@@ -343,11 +361,10 @@ impl ItemName {
         push_name(&mut bytes, name);
         bytes.push(b':');
         push_key(&mut bytes, key);
-        // Only whole characters are ever appended, so the fallback is never met.
-        let full = std::str::from_utf8(&bytes).unwrap_or_default();
-        if full.len() <= LONGEST_READABLE_NAME {
-            return ItemName::new(full.into(), None);
+        if bytes.len() <= LONGEST_READABLE_NAME {
+            return ItemName::new(&bytes, None);
         }
+        let full = text_of(&bytes);
         let mut hasher = SipHasher24::new();
         hasher.write(full.as_bytes());
         let mut cut = READABLE_PREFIX;
@@ -357,21 +374,32 @@ impl ItemName {
         let hash = hasher.finish128().as_u128();
         let readable = &full[prefix.len() + 1..cut];
         let wire = format!("{prefix}:~{hash:032x}:{readable}");
-        ItemName::new(wire.into(), Some(full.into()))
+        ItemName::new(wire.as_bytes(), Some(full.into()))
     }
 
     /// The item that tells the server's clock. No lock has its name, which has no colon behind the prefix's.
     pub fn of_clock(prefix: &str) -> ItemName {
-        ItemName::new(format!("{prefix}:clock").into(), None)
+        ItemName::new(format!("{prefix}:clock").as_bytes(), None)
     }
 
-    fn new(wire: Arc<str>, full: Option<Arc<str>>) -> ItemName {
+    fn new(wire: &[u8], full: Option<Arc<str>>) -> ItemName {
         // Seeded by the operating system: keys come from users, who may not choose which of them share a bucket.
         static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let mut hasher = SEEDED.build_hasher();
-        hasher.write(wire.as_bytes());
+        hasher.write(wire);
         let hash = hasher.finish();
-        ItemName { wire, full, hash }
+        let mut inline = [0; INLINE_NAME_BYTES];
+        let text = match (u8::try_from(wire.len()), inline.get_mut(..wire.len())) {
+            (Ok(length), Some(start)) if full.is_none() => {
+                start.copy_from_slice(wire);
+                Text::Inline(length, inline)
+            }
+            _ => Text::Shared(Arc::new(SharedText {
+                wire: wire.into(),
+                full,
+            })),
+        };
+        ItemName { hash, text }
     }
 
     /// Spreads names evenly over as many places as there are; always the same one within this process.
@@ -381,26 +409,40 @@ impl ItemName {
 
     /// The text that is sent.
     pub fn as_str(&self) -> &str {
-        &self.wire
+        text_of(self.as_bytes())
+    }
+
+    /// The same, without looking at it as text.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.text {
+            Text::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Text::Shared(shared) => &shared.wire,
+        }
     }
 
     /// The name of the item beside this lock's in which processes stand in line for it, as it is sent. No lock has such a
     /// name: where it has a percent sign, two digits follow.
     pub fn of_line(&self) -> String {
-        format!("{}%line", self.wire)
+        format!("{}%line", self.as_str())
     }
 
     /// The whole name, where the sent one is shortened.
     pub fn full(&self) -> Option<&Arc<str>> {
-        self.full.as_ref()
+        match &self.text {
+            Text::Inline(..) => None,
+            Text::Shared(shared) => shared.full.as_ref(),
+        }
     }
+}
+
+/// Names are made of whole characters only, so the fallback is never met.
+fn text_of(name: &[u8]) -> &str {
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 impl PartialEq for ItemName {
     fn eq(&self, other: &ItemName) -> bool {
-        // Nearly always both are one, or have different hashes.
-        self.hash == other.hash
-            && (Arc::ptr_eq(&self.wire, &other.wire) || self.wire == other.wire && self.full == other.full)
+        self.hash == other.hash && self.as_bytes() == other.as_bytes() && self.full() == other.full()
     }
 }
 
@@ -415,7 +457,7 @@ impl PartialOrd for ItemName {
 impl Ord for ItemName {
     fn cmp(&self, other: &ItemName) -> Ordering {
         // In every process the same.
-        (&self.wire, &self.full).cmp(&(&other.wire, &other.full))
+        (self.as_bytes(), self.full()).cmp(&(other.as_bytes(), other.full()))
     }
 }
 
@@ -456,7 +498,7 @@ impl Hasher for Carried {
 
 impl fmt::Display for ItemName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.full.as_deref().unwrap_or(&self.wire))
+        f.write_str(self.full().map_or_else(|| self.as_str(), |full| full))
     }
 }
 

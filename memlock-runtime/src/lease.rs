@@ -37,8 +37,32 @@ const SLICE_FRACTION: u32 = 8;
 
 /// How much longer than a holder's own timeout the lease in the item is, for those who get the lock from it inside the
 /// process.
-pub(crate) fn slice_of(timeout: Duration) -> Duration {
+fn slice_of(timeout: Duration) -> Duration {
     LONGEST_SLICE.min(timeout / SLICE_FRACTION)
+}
+
+/// What a lock is asked for with, by the `timeout` of who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term {
+    /// In which it may be handed on inside the process.
+    pub(crate) slice: Duration,
+    /// The lease as the item tells it: the timeout, and the slice, since the last who gets it so is to have his whole timeout,
+    /// too. Whoever watches the item waits for them all.
+    pub(crate) lease: Duration,
+    /// The TTL, in seconds.
+    pub(crate) ttl: u32,
+}
+
+impl Term {
+    pub(crate) fn of(timeout: Duration) -> Term {
+        let slice = slice_of(timeout);
+        let lease = timeout + slice;
+        Term {
+            slice,
+            lease,
+            ttl: ttl_of(lease),
+        }
+    }
 }
 
 /// The expiry of the clock item, in Unix seconds: the largest that memcached takes. It answers `t`, the seconds left,

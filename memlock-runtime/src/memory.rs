@@ -94,14 +94,9 @@ impl Items {
                     Reply::Stored(cas)
                 }
             },
-            Request::Delete { cas } => match self.locks.0.get(item) {
-                None => Reply::Missing,
-                Some(held) if held.cas != *cas => Reply::Exists,
-                Some(_) => {
-                    self.locks.0.remove(item);
-                    Reply::Deleted
-                }
-            },
+            Request::Delete { cas } if self.delete(second, item, *cas) => Reply::Deleted,
+            Request::Delete { .. } if self.locks.0.contains_key(item) => Reply::Exists,
+            Request::Delete { .. } => Reply::Missing,
             Request::Read => match self.locks.0.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
@@ -127,12 +122,9 @@ impl Items {
     /// Does what [`Request::Delete`] does, if that succeeds. Whether it has.
     pub fn delete(&mut self, second: u64, item: &ItemName, cas: Cas) -> bool {
         self.sweep(second);
-        let hash_map::Entry::Occupied(held) = self.locks.0.entry(item.clone()) else {
-            return false;
-        };
-        let is_it = held.get().cas == cas;
+        let is_it = self.locks.0.get(item).is_some_and(|held| held.cas == cas);
         if is_it {
-            held.remove();
+            self.locks.0.remove(item);
         }
         is_it
     }

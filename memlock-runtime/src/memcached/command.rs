@@ -13,22 +13,23 @@ const LONGEST_KEY: usize = 250;
 pub(super) fn push(
     out: &mut Vec<u8>,
     operation: &str,
-    key: &str,
+    key: impl AsRef<[u8]>,
     value: Option<&[u8]>,
     plain: &str,
     numbers: &[(u8, u64)],
 ) -> Result<(), String> {
+    let key = key.as_ref();
     // Every byte that is not a control character or a space stands for itself in a key.
-    let is_key = key.bytes().all(|byte| byte > b' ' && byte != 0x7f);
+    let is_key = key.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
     if !is_key || key.is_empty() || key.len() > LONGEST_KEY {
         return Err(format!(
             "the request cannot be sent: `{}` is no key that memcached takes, of at most {LONGEST_KEY} bytes",
-            key.escape_debug()
+            String::from_utf8_lossy(key).escape_debug()
         ));
     }
     out.extend_from_slice(operation.as_bytes());
     out.push(b' ');
-    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(key);
     if let Some(value) = value {
         out.push(b' ');
         digits::push(out, value.len() as u64);

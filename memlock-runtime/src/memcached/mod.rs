@@ -86,7 +86,7 @@ impl Memcached {
     }
 
     fn node(&self, item: &ItemName) -> Option<&Arc<Node>> {
-        self.nodes.get(self.router.route(item.as_str()))
+        self.nodes.get(self.router.route(item.as_bytes()))
     }
 }
 
@@ -117,7 +117,7 @@ impl Store for Memcached {
     }
 
     fn server_index(&self, item: &ItemName) -> usize {
-        self.router.route(item.as_str())
+        self.router.route(item.as_bytes())
     }
 
     fn servers(&self) -> usize {

@@ -22,7 +22,8 @@ impl Router {
 
     /// The place in the list of the server that keeps the item of this name: the one with the highest score. Removing
     /// a server moves only the items that it kept.
-    pub(super) fn route(&self, name: &str) -> usize {
+    pub(super) fn route(&self, name: impl AsRef<[u8]>) -> usize {
+        let name = name.as_ref();
         if self.ids.len() <= 1 {
             return 0;
         }
@@ -35,12 +36,12 @@ impl Router {
     }
 }
 
-fn score(id: &str, name: &str) -> u64 {
+fn score(id: &str, name: impl AsRef<[u8]>) -> u64 {
     let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
-    for part in [id, name] {
+    for part in [id.as_bytes(), name.as_ref()] {
         // Length first, so that no two pairs run together into the same bytes; of a fixed width and byte order.
         hasher.write(&(part.len() as u64).to_le_bytes());
-        hasher.write(part.as_bytes());
+        hasher.write(part);
     }
     hasher.finish()
 }

@@ -23,7 +23,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Watch, lock_of};
 use crate::label::Label;
-use crate::lease::{Now, ttl_of};
+use crate::lease::Now;
 use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
 
 /// The shortest pause between two looks: a look costs about this much on the far side of a local network.
@@ -350,10 +350,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         self.state = State::Adding { nonce };
         self.clock_asked = Some(now.instant);
-        let record = self.spec().record(nonce, 0);
+        let term = self.spec().term();
+        let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        let ttl = ttl_of(record.lease);
         let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { record, ttl }];
         if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
             // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
@@ -493,8 +493,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         self.state = State::TakingOver { nonce };
-        let record = self.spec().record(nonce, 0);
-        let ttl = ttl_of(self.spec().lease());
+        let term = self.spec().term();
+        let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
         exchange(
             smallvec![Request::ReadClock, Request::Replace { record, ttl, cas }],
@@ -515,8 +515,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
             self.outstanding.push(nonce);
             return self.look(now);
         };
-        let end = answered.end_of(self.spec().lease());
-        let Some(grant) = Grant::of_stored(self.spec(), nonce, (instance, cas), end) else {
+        let term = self.spec().term();
+        let end = answered.end_of(term.lease, term.ttl);
+        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, (instance, cas), end) else {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
@@ -533,9 +534,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.check(now, grant)
     }
 
-    /// Hands the grant out, or back.
+    /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
     fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
-        if grant.is_worth_holding(self.spec(), now) {
+        if grant.deadline.remaining(now) >= self.spec().timeout / 2 {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;

@@ -62,7 +62,7 @@ use std::time::Duration;
 
 use crate::key::ItemName;
 use crate::label::Label;
-use crate::lease::{Deadline, Now, Reading, slice_of, ttl_of};
+use crate::lease::{Deadline, Now, Reading, Term};
 use crate::store::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Replies, Reply};
 use crate::token::Token;
 
@@ -88,17 +88,20 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The lease as the item tells it: the timeout, and the slice in which the lock may be handed on inside the process,
-    /// since the last who gets it so is to have its whole timeout, too. Whoever watches the item waits for them all.
-    pub(crate) fn lease(&self) -> Duration {
-        self.timeout + slice_of(self.timeout)
+    fn term(&self) -> Term {
+        Term::of(self.timeout)
     }
 
-    fn record(&self, nonce: Nonce, renewal: u32) -> Record {
+    /// The lease as the item tells it.
+    pub(crate) fn lease(&self) -> Duration {
+        self.term().lease
+    }
+
+    fn record(&self, nonce: Nonce, term: Term) -> Record {
         Record {
             nonce,
-            lease: self.lease(),
-            renewal,
+            lease: term.lease,
+            renewal: 0,
             label: self.label.clone(),
             full_name: self.item.full().cloned(),
         }
@@ -153,26 +156,21 @@ impl Handed {
 impl Grant {
     /// The grant of what was stored under `nonce` for `spec`, where `stored` proves it, and the lease may be believed in
     /// until `end`. `None`: the server's numbers make no token.
-    fn of_stored(spec: &Spec, nonce: Nonce, stored: (Instance, Cas), end: Deadline) -> Option<Grant> {
+    fn of_stored(spec: &Spec, term: Term, nonce: Nonce, stored: (Instance, Cas), end: Deadline) -> Option<Grant> {
         let (instance, cas) = stored;
-        let (sent, lease) = (end.sent(), spec.lease());
+        let sent = end.sent();
         Some(Grant {
             nonce,
             instance,
             cas,
             deadline: end.of_holder(sent, spec.timeout),
             end,
-            lease,
-            ttl: ttl_of(lease),
-            slice_ends: sent.instant + slice_of(spec.timeout),
+            lease: term.lease,
+            ttl: term.ttl,
+            slice_ends: sent.instant + term.slice,
             token: Token::of_grant(instance, cas, 0)?,
             renewals: 0,
         })
-    }
-
-    /// Whether enough of it is left at `now`: a holder that is let in with little time left only loses its lease.
-    fn is_worth_holding(&self, spec: &Spec, now: Now) -> bool {
-        self.deadline.remaining(now) >= spec.timeout / 2
     }
 
     /// Whether its holder may hand it over, instead of releasing it, to one who asks for `timeout`.
@@ -290,8 +288,8 @@ impl Answered {
     }
 
     /// Until when a lease of this length may be believed in that was written with this proof.
-    fn end_of(&self, lease: Duration) -> Deadline {
-        Deadline::of_grant(self.sent, lease, ttl_of(lease), self.server_second(), self.best)
+    fn end_of(&self, lease: Duration, ttl: u32) -> Deadline {
+        Deadline::of_grant(self.sent, lease, ttl, self.server_second(), self.best)
     }
 
     /// The server's second, if the first request of the batch read it.

@@ -144,7 +144,8 @@ impl Renew {
         self.grant.ttl = self.grant.ttl.max(ttl_of(lease));
         let record = Record {
             lease,
-            ..self.spec.record(self.grant.nonce, self.grant.renewals)
+            renewal: self.grant.renewals,
+            ..self.spec.record(self.grant.nonce, self.spec.term())
         };
         let replace = Request::Replace {
             record,
@@ -171,7 +172,7 @@ impl Renew {
 
     /// Both the old and the new end are proofs, since the server's expiry only moves forward: the later one counts.
     fn extend(&mut self, now: Now, answered: &Answered) {
-        let end = answered.end_of(self.grant.lease);
+        let end = answered.end_of(self.grant.lease, ttl_of(self.grant.lease));
         let deadline = end.of_holder(answered.sent, self.spec.timeout);
         self.grant.end = self.grant.end.or_later(end, now);
         self.grant.deadline = self.grant.deadline.or_later(deadline, now);

@@ -325,7 +325,7 @@ fn an_item_with_another_full_name_is_another_lock_whatever_its_hash() {
     world.item = spec.item.clone();
     let record = Record {
         full_name: long("y").full().cloned(),
-        ..spec.record(Nonce(77), 0)
+        ..spec.record(Nonce(77), spec.term())
     };
     let others = Request::Add { record, ttl: 100 };
     world.items.apply(world.second(), &spec.item, &others);
