@@ -32,7 +32,12 @@ pub(crate) fn acquire(
     now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, began, now, companions)?;
+    let mut granted = None;
+    let joined = join(core, &spec, has_processors(), thread_waker, now, &mut granted);
+    let (grant, turn) = match (joined, granted) {
+        (Joined::Head(turn), Some(grant)) => (grant, Some(turn)),
+        (joined, _) => be_granted(core, &spec, joined, began, now, companions)?,
+    };
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -40,17 +45,14 @@ pub(crate) fn acquire(
 fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
+    joined: Joined,
     began: Now,
     mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, began, companions);
-    let (joined, granted) = join(core, spec, has_processors(), thread_waker, now);
     let turn = match joined {
-        Joined::Head(turn) => match granted {
-            Some(grant) => return Ok((grant, Some(turn))),
-            None => turn,
-        },
+        Joined::Head(turn) => turn,
         Joined::Behind(place) => {
             let mut turn = for_turn(&mut waiting, place, now)?;
             match turn.take_handed() {

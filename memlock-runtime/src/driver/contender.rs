@@ -17,21 +17,21 @@ use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch, add_a
 use crate::queue::{Joined, Turn};
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
 
-/// Joins the queue for the lock, now that it is `now`; at a store that answers at once, who is the head mostly has the grant
-/// at once, too.
+/// Joins the queue for the lock, now that it is `now`. At a store that answers at once, who is the head mostly has the lock at
+/// once, too: then there is a grant in `granted`.
 pub(super) fn join(
     core: &Core,
     spec: &Spec,
     wakes_early: bool,
     waker: impl FnOnce() -> Waker,
     now: Now,
-) -> (Joined, Option<Grant>) {
-    let mut granted = None;
-    let joined = core.queues.join_with(&spec.item, spec.timeout, wakes_early, waker, || {
-        let grant = &*granted.insert(add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?);
+    granted: &mut Option<Grant>,
+) -> Joined {
+    core.queues.join(&spec.item, spec.timeout, wakes_early, waker, || {
+        let grant = add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?;
+        let grant = &*granted.insert(grant);
         Some((grant.deadline.ends(), Watch::of_own(grant, now)))
-    });
-    (joined, granted)
+    })
 }
 
 /// Ends the `turn` in which `grant` was held, by `now`, and releases it, if it can be done at once. `false`: nothing was done.

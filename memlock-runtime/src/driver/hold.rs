@@ -37,11 +37,13 @@ const TAKEN: &str = "its item on the server is gone or another's";
 
 impl Hold {
     /// A lock that was granted by the server, or handed over with the turn.
+    #[inline]
     pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
         Counters::count(&core.counters.acquired);
         Hold::of(core, spec, grant, turn, false)
     }
 
+    #[inline]
     fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
         let token = grant.token;
         Arc::new(Hold {

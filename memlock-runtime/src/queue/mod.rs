@@ -82,20 +82,11 @@ impl Queues {
 
     /// Joins the queue for `item`, to hold it for `timeout`. The waker that `waker` makes is called when the turn comes, and
     /// with `wakes_early` also right before (see [`Place::stay_awake`]).
+    ///
+    /// Who is the head at once, and knows nothing of others in line, may find by `lease` that it holds the lock already: until
+    /// when, and as what others see. Then that goes with its turn, and need not be [told](Turn::leased). `lease` is called under
+    /// the lock that the queues share, so it is to be quick, and to know nothing of them.
     pub(crate) fn join(
-        self: &Arc<Queues>,
-        item: &ItemName,
-        timeout: Duration,
-        wakes_early: bool,
-        waker: impl FnOnce() -> Waker,
-    ) -> Joined {
-        self.join_with(item, timeout, wakes_early, waker, || None)
-    }
-
-    /// The same. Who is the head at once, and knows nothing of others in line, may find by `lease` that it holds the lock
-    /// already, until when and as what others see: then that goes with its turn, and need not be [told](Turn::leased).
-    /// `lease` is called under the lock that the queues share, so it is to be quick, and to know nothing of them.
-    pub(crate) fn join_with(
         self: &Arc<Queues>,
         item: &ItemName,
         timeout: Duration,
