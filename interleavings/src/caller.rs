@@ -86,7 +86,7 @@ pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
         world.ledger().arrives(stay);
         bell.waker()
     };
-    let joined = world.queues.join(&World::item(), TIMEOUT, wakes_early, waker, || None);
+    let joined = world.queues.join(&World::item(), TIMEOUT, wakes_early, waker);
     let world = Arc::clone(world);
     let caller = Caller { world, bell, stay };
     match joined {

@@ -94,7 +94,7 @@ impl World {
         self.ledger().ends();
         let joined = self
             .queues
-            .join(&World::item(), TIMEOUT, false, || Waker::noop().clone(), || None);
+            .join(&World::item(), TIMEOUT, false, || Waker::noop().clone());
         let Joined::Head(mut turn) = joined else {
             panic!("a queue is left in which nobody has the turn");
         };

@@ -111,6 +111,28 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
     })
 }
 
+/// Does what [`enter_async`] does, where that can be done without waiting for anything. `None`: nothing was done.
+pub(crate) fn enter_at_once(prepared: &Prepared) -> Option<AsyncHeld> {
+    let Prepared {
+        locks,
+        kind,
+        order,
+        items,
+        outer,
+        ..
+    } = prepared;
+    if *kind == Kind::Zlock || !locks.core().store.answers_at_once() {
+        return None;
+    }
+    let Ok(None) = reentered(outer.as_ref(), locks, *kind, items) else {
+        return None;
+    };
+    let asked = locks.asked(items, order).ok()?;
+    let lease = locks.acquire_at_once(items, &asked)?;
+    let frame = Frame::new(outer.clone(), *kind, Some(lease));
+    Some(AsyncHeld::new(frame, true, prepared.reserve))
+}
+
 /// Does what [`enter`] does, without blocking the thread.
 pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Result<AsyncHeld, Error> {
     let policy = policy(&prepared.locks, prepared.kind, prepared.on_unavailable, reporting);

@@ -127,6 +127,11 @@ impl Lease {
         }
     }
 
+    /// Releases what can be released at once. Whether nothing is left to be released.
+    pub(crate) fn release_at_once(&self) -> bool {
+        self.holds.iter().rev().all(|hold| hold.release_at_once())
+    }
+
     /// Releases without blocking the thread. What a dropped future leaves undone is to be given to
     /// [`release_in_background`](Self::release_in_background).
     pub(crate) async fn release_async(&self) {
@@ -137,9 +142,10 @@ impl Lease {
 
     /// Releases without waiting for it, where that is still to be done.
     pub(crate) fn release_in_background(&self) {
-        let Some(first) = self.holds.iter().find(|hold| !hold.is_released()) else {
+        if self.release_at_once() {
             return;
-        };
+        }
+        let first = &self.holds[0];
         let lease = self.clone();
         agent::begin(first.core(), async move { lease.release_async().await });
     }

@@ -14,6 +14,7 @@ use crate::conflict::{Judge, NoConflict};
 use crate::current::{Entered, Frame, InFrame};
 use crate::driver::reservations::Owner;
 use crate::error::Error;
+use crate::guard::Lease;
 
 /// What an annotated function holds while its body runs. Releases on drop.
 #[derive(Debug)]
@@ -129,14 +130,17 @@ impl AsyncHeld {
         }
     }
 
-    fn release(self) -> Closing {
-        Box::pin(async move {
-            if self.owns
-                && let Some(lease) = self.frame.lease()
-            {
+    /// `None`: that was done at once.
+    fn release(mut self) -> Option<Closing> {
+        if self.frame.lease().is_none_or(Lease::release_at_once) {
+            self.owns = false;
+            return None;
+        }
+        Some(Box::pin(async move {
+            if let Some(lease) = self.frame.lease() {
                 lease.release_async().await;
             }
-        })
+        }))
     }
 }
 
@@ -228,7 +232,7 @@ impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, 
             }
             let is_conflict = this.conflict.is_conflict(&output);
             match (is_conflict, E::keep(this.kept, output)) {
-                (false, None) => *this.release = Some(held.release()),
+                (false, None) => *this.release = held.release(),
                 (true, None) => *this.release = Some(held.reserve()),
                 // Dropped, it releases in the background.
                 (false, Some(output)) => return Poll::Ready(output),

@@ -67,10 +67,8 @@ impl Memory {
 
     /// The state, if it is to answer, and at once.
     fn at_once(&self) -> Option<MutexGuard<'_, State>> {
-        if self.takes_time() {
-            return None;
-        }
-        Some(self.state()).filter(|state| !state.is_down)
+        let state = self.answers_at_once().then(|| self.state());
+        state.filter(|state| !state.is_down)
     }
 
     /// Whether requests reach it.
@@ -156,6 +154,10 @@ impl Store for Memory {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Damage::Late, "it does not answer in time")
         }
+    }
+
+    fn answers_at_once(&self) -> bool {
+        !self.takes_time()
     }
 
     fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {

@@ -319,6 +319,10 @@ impl<S: Store> Store for Arc<S> {
         (**self).takes_time()
     }
 
+    fn answers_at_once(&self) -> bool {
+        (**self).answers_at_once()
+    }
+
     fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
         (**self).add_at_once(item, record, ttl, sent)
     }
@@ -373,6 +377,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
+    }
+
+    /// Whether [`add_at_once`](Self::add_at_once) and [`delete_at_once`](Self::delete_at_once) are worth asking.
+    fn answers_at_once(&self) -> bool {
+        false
     }
 
     /// What `[clock, add]` does where both succeed, for stores that need no exchange for it: stores `record`, at the moment

@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::contender::{Contender, join, written_nonce};
+use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -32,12 +32,7 @@ pub(crate) fn acquire(
     now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let mut granted = None;
-    let joined = join(core, &spec, has_processors(), thread_waker, now, &mut granted);
-    let (grant, turn) = match (joined, granted) {
-        (Joined::Head(turn), Some(grant)) => (grant, Some(turn)),
-        (joined, _) => be_granted(core, &spec, joined, began, now, companions)?,
-    };
+    let (grant, turn) = be_granted(core, &spec, began, now, companions)?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -45,12 +40,14 @@ pub(crate) fn acquire(
 fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    joined: Joined,
     began: Now,
     mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, began, companions);
+    let joined = core
+        .queues
+        .join(&spec.item, spec.timeout, has_processors(), thread_waker);
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {

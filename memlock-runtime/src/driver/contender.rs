@@ -13,31 +13,9 @@ use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
-use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch, add_at_once, delete_at_once};
-use crate::queue::{Joined, Turn};
+use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
+use crate::queue::Turn;
 use crate::store::{Batch, Damage, Nonce, Pending, Request};
-
-/// Joins the queue for the lock, now that it is `now`. At a store that answers at once, who is the head mostly has the lock at
-/// once, too: then there is a grant in `granted`.
-pub(super) fn join(
-    core: &Core,
-    spec: &Spec,
-    wakes_early: bool,
-    waker: impl FnOnce() -> Waker,
-    now: Now,
-    granted: &mut Option<Grant>,
-) -> Joined {
-    core.queues.join(&spec.item, spec.timeout, wakes_early, waker, || {
-        let grant = add_at_once(&*core.store, spec, dice::nonce(core.me.process), now)?;
-        let grant = &*granted.insert(grant);
-        Some((grant.deadline.ends(), Watch::of_own(grant, now)))
-    })
-}
-
-/// Ends the `turn` in which `grant` was held, by `now`, and releases it, if it can be done at once. `false`: nothing was done.
-pub(super) fn end_at_once(core: &Core, spec: &Spec, grant: &Grant, turn: &mut Turn, now: Now) -> bool {
-    core.doorbell.is_none() && turn.end_with(grant, now, || delete_at_once(&*core.store, spec, grant, now))
-}
 
 /// The head of the queue, at work.
 pub(super) struct Contender<'a> {

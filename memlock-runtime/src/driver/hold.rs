@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::contender::{end_at_once, unavailable};
-use super::{Core, Counters, agent, blocking, tasks};
+use super::contender::unavailable;
+use super::{Core, Counters, agent, at_once, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
 use crate::lease::Now;
@@ -208,7 +208,10 @@ impl Hold {
     pub(crate) fn release_alone(&mut self) {
         let now = self.core.now();
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((end, mut ending)) = state.give_up(&self.core, &self.spec, now)
+        if state.end_at_once(&self.core, &self.spec, now) {
+            return;
+        }
+        if let Some((end, mut ending)) = state.end(now)
             && self.wind_up_here(end, &mut ending)
         {
             self.tell(&mut ending, self.core.exchange_limit);
@@ -222,6 +225,19 @@ impl Hold {
         } = ending;
         let released = blocking::release(&self.core, &self.spec, grant, standing, *now, limit);
         ending.told(&self.spec, released);
+    }
+
+    /// Gives the lock up, if that can be done at once. Whether there is nothing left to be done.
+    pub(crate) fn release_at_once(&self) -> bool {
+        if !self.core.store.answers_at_once() {
+            return self.is_released();
+        }
+        let Ok(_exchanging) = self.exchanging.try_lock() else {
+            return false;
+        };
+        let now = self.core.now();
+        let mut state = self.state();
+        state.holding.last_status() == Status::Released || state.end_at_once(&self.core, &self.spec, now)
     }
 
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
@@ -319,7 +335,12 @@ impl Hold {
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
         let now = self.core.now();
-        let (end, mut ending) = self.state().give_up(&self.core, &self.spec, now)?;
+        let mut state = self.state();
+        if state.end_at_once(&self.core, &self.spec, now) {
+            return None;
+        }
+        let (end, mut ending) = state.end(now)?;
+        drop(state);
         self.wind_up_here(end, &mut ending).then_some(ending)
     }
 
@@ -381,28 +402,26 @@ impl State {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
     fn end(&mut self, now: Now) -> Option<(End, Ending)> {
         let end = self.holding.end(now)?;
-        Some((end, self.ending(now)))
-    }
-
-    /// The same, and releases the lock if that can be done at once. `None`: then, too.
-    fn give_up(&mut self, core: &Core, spec: &Spec, now: Now) -> Option<(End, Ending)> {
-        let end = self.holding.end(now)?;
-        if end == End::HandOver
-            && let Some(turn) = &mut self.turn
-            && end_at_once(core, spec, self.holding.grant(), turn, now)
-        {
-            return None;
-        }
-        Some((end, self.ending(now)))
-    }
-
-    fn ending(&mut self, now: Now) -> Ending {
-        Ending {
+        let ending = Ending {
             grant: self.holding.grant().clone(),
             standing: None,
             now,
             turn: self.turn.take(),
+        };
+        Some((end, ending))
+    }
+
+    /// Ends the hold and releases the lock, if that can be done at once. `false`: nothing was done.
+    fn end_at_once(&mut self, core: &Core, spec: &Spec, now: Now) -> bool {
+        let State { holding, turn } = self;
+        let has_ended = holding.may_be_handed_over(now)
+            && turn
+                .as_mut()
+                .is_some_and(|turn| at_once::end(core, spec, holding.grant(), turn, now));
+        if has_ended {
+            holding.end(now);
         }
+        has_ended
     }
 }
 

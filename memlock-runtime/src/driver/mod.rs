@@ -7,6 +7,7 @@
 //! got no reply.
 
 pub(crate) mod agent;
+pub(crate) mod at_once;
 pub(crate) mod blocking;
 mod contender;
 pub(crate) mod dice;

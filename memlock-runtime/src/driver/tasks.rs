@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::contender::{Contender, join, written_nonce};
+use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
@@ -29,13 +29,7 @@ pub(crate) async fn acquire(
     now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let bell = Arc::new(Bell::default());
-    let mut granted = None;
-    let joined = join(core, &spec, false, || Waker::from(Arc::clone(&bell)), now, &mut granted);
-    let (grant, turn) = match (joined, granted) {
-        (Joined::Head(turn), Some(grant)) => (grant, Some(turn)),
-        (joined, _) => be_granted(core, &spec, joined, &bell, began, now, companions).await?,
-    };
+    let (grant, turn) = be_granted(core, &spec, began, now, companions).await?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -43,17 +37,19 @@ pub(crate) async fn acquire(
 async fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    joined: Joined,
-    bell: &Arc<Bell>,
     began: Now,
     mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, began, companions);
+    let bell = Arc::new(Bell::default());
+    let joined = core
+        .queues
+        .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
-            let mut turn = for_turn(&mut waiting, place, now, bell).await?;
+            let mut turn = for_turn(&mut waiting, place, now, &bell).await?;
             match turn.take_handed() {
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
@@ -71,7 +67,7 @@ async fn be_granted(
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
-                contender.listens_before(&batch, || Waker::from(Arc::clone(bell)));
+                contender.listens_before(&batch, || Waker::from(Arc::clone(&bell)));
                 let (limit, written) = (waiting.limit(), written_nonce(&batch));
                 let orphaned = |pending| {
                     if let Some(nonce) = written {
@@ -84,8 +80,8 @@ async fn be_granted(
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
-                contender.listening(|| Waker::from(Arc::clone(bell)));
-                rest(&mut waiting, dice::draw(pause), now, bell).await?;
+                contender.listening(|| Waker::from(Arc::clone(&bell)));
+                rest(&mut waiting, dice::draw(pause), now, &bell).await?;
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
                 if !too_soon.is_zero() {

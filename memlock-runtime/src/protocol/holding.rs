@@ -130,16 +130,20 @@ impl Holding {
         Extended::Over(self.status)
     }
 
+    /// Whether it is held at `now`, and nothing is under way that could still change what the server has.
+    pub fn may_be_handed_over(&mut self, now: Now) -> bool {
+        self.status(now) == Status::Held && !self.is_renewal_open
+    }
+
     /// Gives it up. `None` when it was given up before.
     pub fn end(&mut self, now: Now) -> Option<End> {
-        let before = self.status(now);
-        self.status = Status::Released;
-        match before {
+        let may_be_handed_over = self.may_be_handed_over(now);
+        match std::mem::replace(&mut self.status, Status::Released) {
             Status::Released => None,
             Status::Lost(Loss::Taken) => Some(End::Forget),
             Status::Lost(loss) => Some(End::Release(Some(loss))),
-            Status::Held if self.is_renewal_open => Some(End::Release(None)),
-            Status::Held => Some(End::HandOver),
+            Status::Held if may_be_handed_over => Some(End::HandOver),
+            Status::Held => Some(End::Release(None)),
         }
     }
 }

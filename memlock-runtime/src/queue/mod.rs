@@ -82,17 +82,12 @@ impl Queues {
 
     /// Joins the queue for `item`, to hold it for `timeout`. The waker that `waker` makes is called when the turn comes, and
     /// with `wakes_early` also right before (see [`Place::stay_awake`]).
-    ///
-    /// Who is the head at once, and knows nothing of others in line, may find by `lease` that it holds the lock already: until
-    /// when, and as what others see. Then that goes with its turn, and need not be [told](Turn::leased). `lease` is called under
-    /// the lock that the queues share, so it is to be quick, and to know nothing of them.
     pub(crate) fn join(
         self: &Arc<Queues>,
         item: &ItemName,
         timeout: Duration,
         wakes_early: bool,
         waker: impl FnOnce() -> Waker,
-        lease: impl FnOnce() -> Option<(Duration, Watch)>,
     ) -> Joined {
         let mut shard = self.shard(item);
         let Shard {
@@ -103,18 +98,10 @@ impl Queues {
         } = &mut *shard;
         match queues.entry(item.clone()) {
             hash_map::Entry::Vacant(vacant) => {
-                let Memory { mut watch, standing } = memories.remove(item).unwrap_or_default();
+                let Memory { watch, standing } = memories.remove(item).unwrap_or_default();
                 let number = numbers.next();
-                let mut turns = Turns::begun(number);
-                if standing.is_none()
-                    && let Some((until, own)) = lease()
-                {
-                    turns.granted(number, until, own);
-                    // There is nobody to watch any more.
-                    watch = None;
-                }
                 vacant.insert(Queue {
-                    turns,
+                    turns: Turns::begun(number),
                     ..Queue::default()
                 });
                 Joined::Head(Turn {
@@ -144,6 +131,46 @@ impl Queues {
                 })
             }
         }
+    }
+
+    /// Joins the queue for `item` as one who holds the lock already, if nobody is there and nothing is remembered: `lease` gets it
+    /// the lock, and says until when, and what others see. `None`: nothing was done, by `lease` neither.
+    ///
+    /// `lease` is called under the lock that the queues share, so it is to be quick, and to know nothing of them.
+    pub(crate) fn join_holding(
+        self: &Arc<Queues>,
+        item: &ItemName,
+        lease: impl FnOnce() -> Option<(Duration, Watch)>,
+    ) -> Option<Turn> {
+        let mut shard = self.shard(item);
+        let Shard {
+            queues,
+            memories,
+            numbers,
+            ..
+        } = &mut *shard;
+        let hash_map::Entry::Vacant(vacant) = queues.entry(item.clone()) else {
+            return None;
+        };
+        if memories.contains_key(item) {
+            return None;
+        }
+        let (until, watch) = lease()?;
+        let number = numbers.next();
+        let mut turns = Turns::begun(number);
+        turns.granted(number, until, watch);
+        vacant.insert(Queue {
+            turns,
+            ..Queue::default()
+        });
+        Some(Turn {
+            queues: Arc::clone(self),
+            item: item.clone(),
+            number,
+            watch: None,
+            standing: None,
+            handed: None,
+        })
     }
 
     /// How many wait for `item`, not counting whose turn it is.

@@ -30,7 +30,7 @@ fn item() -> ItemName {
 }
 
 fn head(queues: &Arc<Queues>) -> Turn {
-    match queues.join(&item(), TIMEOUT, false, || Waker::noop().clone(), || None) {
+    match queues.join(&item(), TIMEOUT, false, || Waker::noop().clone()) {
         Joined::Head(turn) => turn,
         Joined::Behind(_) => panic!("somebody is there"),
     }
@@ -38,7 +38,7 @@ fn head(queues: &Arc<Queues>) -> Turn {
 
 fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
     let count = Arc::new(Count(AtomicUsize::new(0)));
-    match queues.join(&item(), TIMEOUT, false, || Waker::from(Arc::clone(&count)), || None) {
+    match queues.join(&item(), TIMEOUT, false, || Waker::from(Arc::clone(&count))) {
         Joined::Head(_) => panic!("nobody is there"),
         Joined::Behind(place) => (place, count),
     }
@@ -165,7 +165,7 @@ fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
     );
     for key in 0..20_000 {
         let item = ItemName::of_lock("memlock", "queue", &key.to_string());
-        match queues.join(&item, TIMEOUT, false, || unreachable!(), || None) {
+        match queues.join(&item, TIMEOUT, false, || unreachable!()) {
             Joined::Head(mut turn) => turn.watch = Some(watch),
             Joined::Behind(_) => panic!("another key's"),
         }
@@ -502,7 +502,7 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
     let turn = head(&queues);
     let early = || {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), TIMEOUT, true, || Waker::from(Arc::clone(&count)), || None) {
+        match queues.join(&item(), TIMEOUT, true, || Waker::from(Arc::clone(&count))) {
             Joined::Head(_) => panic!("nobody is there"),
             Joined::Behind(place) => (place, count),
         }
@@ -564,7 +564,6 @@ fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
                 TIMEOUT,
                 false,
                 || unreachable!(),
-                || None,
             ) {
                 Joined::Head(turn) => turn,
                 Joined::Behind(_) => panic!("another key's"),
