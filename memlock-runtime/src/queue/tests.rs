@@ -661,3 +661,78 @@ fn whoever_comes_back_remembers_that_others_wait() {
     drop(turn);
     assert!(head(&queues).standing.is_some());
 }
+
+/// Joins as one who has been granted `grant`.
+fn holding(queues: &Arc<Queues>, grant: &Grant) -> Option<Turn> {
+    let watch = Watch::of_own(grant, Now::default());
+    queues.join_holding(&item(), || Some((grant.deadline.ends(), watch)))
+}
+
+#[test]
+fn who_joins_holding_the_lock_is_the_head_and_its_lease_is_known_to_the_next() {
+    let queues = Queues::new();
+    let turn = holding(&queues, &grant(TIMEOUT)).expect("nobody is there");
+    let (place, _) = behind(&queues);
+    assert_eq!(place.seen().leased_until, Some(TIMEOUT));
+    let place = waits(place, TIMEOUT / 2, "the lease lasts");
+    let stepped_in = has_turn(place, TIMEOUT, "the holder hangs");
+    assert!(stepped_in.watch.is_some(), "the server may not know that it is over");
+    drop(turn);
+    drop(stepped_in);
+    assert!(head(&queues).watch.is_some());
+}
+
+#[test]
+fn nobody_joins_holding_where_somebody_is_or_something_is_remembered() {
+    let queues = Queues::new();
+    let never = || queues.join_holding(&item(), || panic!("asked in vain"));
+    let mut turn = head(&queues);
+    assert!(never().is_none(), "somebody has the turn");
+    turn.standing = Some(behind_others());
+    drop(turn);
+    assert!(never().is_none(), "others wait in other processes");
+    drop(head(&queues));
+    assert!(
+        queues.join_holding(&item(), || None).is_none(),
+        "the server has not granted it"
+    );
+    drop(head(&queues));
+    let again = holding(&queues, &grant(TIMEOUT)).expect("all have left");
+    drop(again);
+    assert!(head(&queues).watch.is_none(), "nobody is to be watched");
+}
+
+#[test]
+fn a_turn_ends_with_its_release_where_nobody_waits_and_nobody_is_to_be_looked_for() {
+    let queues = Queues::new();
+    let (held, now) = (grant(TIMEOUT), at(Duration::from_micros(1)));
+    let mut turn = holding(&queues, &held).expect("nobody is there");
+    assert!(!turn.end_with(&held, now, || false), "the server would not have it");
+    let (place, _) = behind(&queues);
+    assert!(!turn.end_with(&held, now, || panic!("it goes to who waits")));
+    drop(place);
+    let late = at(Duration::from_millis(1));
+    assert!(!turn.end_with(&held, late, || panic!("it is to look who stands in line")));
+    turn.standing = Some(behind_others());
+    assert!(!turn.end_with(&held, now, || panic!("it is to tell who stands in line")));
+    turn.standing = None;
+    assert!(turn.end_with(&held, now, || true));
+    let next = head(&queues);
+    drop(turn);
+    assert!(
+        holding(&queues, &held).is_none(),
+        "who is done takes nobody else's turn with it"
+    );
+    drop(next);
+}
+
+#[test]
+fn a_turn_that_was_taken_away_ends_with_nothing() {
+    let queues = Queues::new();
+    let held = grant(TIMEOUT);
+    let mut turn = holding(&queues, &held).expect("nobody is there");
+    let (place, _) = behind(&queues);
+    let stepped_in = has_turn(place, TIMEOUT, "the holder hangs");
+    assert!(!turn.end_with(&held, at(Duration::ZERO), || panic!("another's by now")));
+    drop(stepped_in);
+}
