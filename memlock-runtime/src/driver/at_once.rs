@@ -12,9 +12,6 @@ use crate::queue::Turn;
 
 /// Acquires the lock, now that it is `now`, if nobody in this process holds it or waits for it.
 pub(crate) fn acquire(core: &Arc<Core>, spec: Spec, now: Now) -> Option<Arc<Hold>> {
-    if !core.store.answers_at_once() {
-        return None;
-    }
     let mut granted = None;
     let turn = core.queues.join_holding(&spec.item, || {
         let grant = add_at_once(&*core.store, &spec, dice::nonce(core.me.process), now)?;
@@ -27,5 +24,5 @@ pub(crate) fn acquire(core: &Arc<Core>, spec: Spec, now: Now) -> Option<Arc<Hold
 /// Ends the `turn` in which `grant` was held, which may still be believed in at `now`, and releases it, if nobody in this
 /// process waits for it and nobody is to be looked for. Whether it has.
 pub(super) fn end(core: &Core, spec: &Spec, grant: &Grant, turn: &mut Turn, now: Now) -> bool {
-    core.store.answers_at_once() && turn.end_with(grant, now, || delete_at_once(&*core.store, spec, grant, now))
+    turn.end_with(grant, now, || delete_at_once(&*core.store, spec, grant, now))
 }

@@ -414,7 +414,8 @@ impl State {
     /// Ends the hold and releases the lock, if that can be done at once. `false`: nothing was done.
     fn end_at_once(&mut self, core: &Core, spec: &Spec, now: Now) -> bool {
         let State { holding, turn } = self;
-        let has_ended = holding.may_be_handed_over(now)
+        let has_ended = core.store.answers_at_once()
+            && holding.may_be_handed_over(now)
             && turn
                 .as_mut()
                 .is_some_and(|turn| at_once::end(core, spec, holding.grant(), turn, now));

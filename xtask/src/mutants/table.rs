@@ -172,6 +172,7 @@ const RELEASE: &str = "protocol/release.rs";
 const LINE: &str = "protocol/line.rs";
 const CALLS: &str = "protocol/calls.rs";
 const HOLDING: &str = "protocol/holding.rs";
+const AT_ONCE: Suite = unit("protocol::tests::at_once::");
 const TURNS: &str = "protocol/turns.rs";
 const WATCH_RS: &str = "protocol/watch.rs";
 const LEASE_RS: &str = "lease.rs";
@@ -189,10 +190,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant is believed in from its reply on, and not from before its request left",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "let (sent, lease) = (answered.sent, self.spec().lease());",
+            from: "        let end = answered.end_of(term.lease, term.ttl);
+",
             to: "\
-let answered = &Answered { sent: now, ..answered.clone() };
-        let (sent, lease) = (now, self.spec().lease());",
+        let answered = &Answered { sent: now, ..answered.clone() };
+        let end = answered.end_of(term.lease, term.ttl);
+",
         }],
         suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
     },
@@ -202,11 +205,11 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "the same for a renewal",
         edits: &[Edit {
             file: RENEW,
-            from: "        let end = answered.end_of(self.grant.lease);
+            from: "        let end = answered.end_of(self.grant.lease, ttl_of(self.grant.lease));
 ",
             to: "\
         let answered = &Answered { sent: now, ..answered.clone() };
-        let end = answered.end_of(self.grant.lease);
+        let end = answered.end_of(self.grant.lease, ttl_of(self.grant.lease));
 ",
         }],
         suites: &[PROTOCOL, MODEL_RACE],
@@ -621,8 +624,8 @@ let answered = &Answered { sent: now, ..answered.clone() };
             },
             Edit {
                 file: RENEW,
-                from: "self.spec.record(self.grant.nonce, self.grant.renewals)",
-                to: "self.spec.record(self.grant.nonce, self.grant.renewals + 1)",
+                from: "renewal: self.grant.renewals,",
+                to: "renewal: self.grant.renewals + 1,",
             },
             Edit {
                 file: RENEW,
@@ -732,10 +735,21 @@ let answered = &Answered { sent: now, ..answered.clone() };
         fault: "all attempts of a process have the same nonce",
         edits: &[Edit {
             file: "driver/dice.rs",
-            from: ".fetch_add(1, Ordering::Relaxed)",
-            to: ".fetch_add(0, Ordering::Relaxed)",
+            from: "OWN.set((count.wrapping_add(1), left - 1));",
+            to: "OWN.set((count, left - 1));",
         }],
         suites: &[DRIVER],
+    },
+    Mutant {
+        name: "threads-draw-the-same-nonces",
+        breaks: "S3",
+        fault: "two threads draw nonces from one stock",
+        edits: &[Edit {
+            file: "driver/dice.rs",
+            from: "(count.fetch_add(NONCES, Ordering::Relaxed), NONCES)",
+            to: "(count.fetch_add(1, Ordering::Relaxed), NONCES)",
+        }],
+        suites: &[unit("driver::dice::")],
     },
     Mutant {
         name: "write-sent-twice",
@@ -891,7 +905,7 @@ both must be kept.
         fault: "a waiter that leaves just as it is given the turn takes it along, and all behind it wait for ever",
         edits: &[Edit {
             file: PLACE,
-            from: "            self.queues.pass_on(&self.slot, given, |_| ());\n",
+            from: "            self.queues.pass_on(&self.item, given, |_| ());\n",
             to: "",
         }],
         suites: &[QUEUE, GIVEN_TO_LEAVER],
@@ -950,9 +964,8 @@ both must be kept.
         fault: "a thread that hung past its lease passes on the turn that another has by now",
         edits: &[Edit {
             file: ENDING,
-            from: "            .filter(|queue| queue.turns.is_present(number))
-        else {",
-            to: "        else {",
+            from: "queues.get_mut(item).filter(|queue| queue.turns.is_present(number)) else {",
+            to: "queues.get_mut(item) else {",
         }],
         suites: &[QUEUE, interleaved("a_hand_over_races")],
     },
@@ -1007,9 +1020,11 @@ both must be kept.
         fault: "the item tells the first holder's timeout alone, and others take over from those after it",
         edits: &[Edit {
             file: PROTOCOL_RS,
-            from: "            lease: self.lease(),
+            from: "            lease: term.lease,
+            renewal: 0,
 ",
             to: "            lease: self.timeout,
+            renewal: 0,
 ",
         }],
         suites: &[PROTOCOL, simulation("holders_that_are_stopped"), MODEL_WATCHED],
@@ -1109,7 +1124,7 @@ both must be kept.
         fault: "a lock that was handed over to a taker that is stopped before it holds it is gone with its turn",
         edits: &[Edit {
             file: TURNS,
-            from: "self.handed = untaken.map(Handed::into_grant);",
+            from: "self.handed = untaken.map(|untaken| Box::new(untaken.into_grant()));",
             to: "drop(untaken);",
         }],
         suites: &[QUEUE],
@@ -1198,12 +1213,12 @@ both must be kept.
         edits: &[Edit {
             file: PLACE,
             from: "\
-        let mut shard = self.queues.shard(&self.slot);
+        let mut shard = self.queues.shard(&self.item);
         // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
         let given = waiter.given();",
             to: "\
         let given = waiter.given();
-        let mut shard = self.queues.shard(&self.slot);",
+        let mut shard = self.queues.shard(&self.item);",
         }],
         suites: &[GIVEN_TO_LEAVER],
     },
@@ -1250,7 +1265,7 @@ both must be kept.
         fault: "one that comes too late for its turn, and is alone, does not know what the others have seen of a dead holder",
         edits: &[Edit {
             file: PLACE,
-            from: "shard.memories.remove(&self.slot).unwrap_or_default();",
+            from: "shard.memories.remove(&self.item).unwrap_or_default();",
             to: "Memory::default();",
         }],
         suites: &[QUEUE, interleaved("what_was_seen_is_known")],
@@ -1261,7 +1276,7 @@ both must be kept.
         fault: "a place that is kept again, after somebody has minded it, is minded no more",
         edits: &[Edit {
             file: ENDING,
-            from: "        shard.minded.remove(&slot);\n",
+            from: "        shard.minded.remove(item);\n",
             to: "",
         }],
         suites: &[QUEUE, interleaved("a_place_that_is_kept")],
@@ -1273,8 +1288,8 @@ both must be kept.
         fault: "a renewal leaves the number in the item as it is: a watcher does not see it",
         edits: &[Edit {
             file: RENEW,
-            from: "self.spec.record(self.grant.nonce, self.grant.renewals)",
-            to: "self.spec.record(self.grant.nonce, 0)",
+            from: "renewal: self.grant.renewals,",
+            to: "renewal: 0,",
         }],
         suites: &[PROTOCOL, MODEL_RACE],
     },
@@ -1371,9 +1386,8 @@ both must be kept.
         fault: "a hold that was released is released again by whoever asks next",
         edits: &[Edit {
             file: HOLDING,
-            from: "        self.status = Status::Released;
-        match",
-            to: "        match",
+            from: "match std::mem::replace(&mut self.status, Status::Released) {",
+            to: "match self.status {",
         }],
         suites: &[DRIVER, MODEL_REENTRY],
     },
@@ -1383,7 +1397,7 @@ both must be kept.
         fault: "the grant that lies in a queue when the last who stood there leaves is gone with it",
         edits: &[Edit {
             file: TURNS,
-            from: "(self.watch, self.handed.take())",
+            from: "(self.watch, self.handed.take().map(|grant| *grant))",
             to: "(self.watch, None)",
         }],
         suites: &[QUEUE, MODEL_LEAVING],
@@ -1398,6 +1412,106 @@ both must be kept.
             to: "self.spec().wait.is_none_or(|wait| self.waited(now) >= wait)",
         }],
         suites: &[PROTOCOL, MODEL_REENTRY],
+    },
+    // What is done at once.
+    Mutant {
+        name: "another-lets-in-at-once",
+        breaks: "L6",
+        fault: "one who finds nobody in this process takes the lock at once, although others wait for it in other processes",
+        edits: &[Edit {
+            file: "queue/mod.rs",
+            from: "        if memories.contains_key(item) {\n            return None;\n        }\n",
+            to: "",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "lease-at-once-not-known",
+        breaks: "L6",
+        fault: "who joins behind one that was granted the lock at once does not know when to step in for it",
+        edits: &[Edit {
+            file: "queue/mod.rs",
+            from: "        turns.granted(number, until, watch);\n",
+            to: "        let _ = (until, watch);\n",
+        }],
+        suites: &[QUEUE, interleaved("a_lease_that_was_granted_at_once")],
+    },
+    Mutant {
+        name: "left-at-once-before-those-who-wait",
+        breaks: "L1",
+        fault: "who ends its turn at once leaves those behind it in a queue that is gone",
+        edits: &[Edit {
+            file: "queue/of_key.rs",
+            from: "self.turns.is_present(number) && self.waiting.is_empty() &&",
+            to: "self.turns.is_present(number) &&",
+        }],
+        suites: &[QUEUE, interleaved("one_who_joins_while_the_lock_is_given_back")],
+    },
+    Mutant {
+        name: "left-at-once-with-anothers-turn",
+        breaks: "S3 L1",
+        fault: "a holder whose turn was taken away ends that of who stepped in for it",
+        edits: &[Edit {
+            file: "queue/of_key.rs",
+            from: "self.turns.is_present(number) && self.waiting.is_empty() &&",
+            to: "self.waiting.is_empty() &&",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "left-at-once-without-a-look",
+        breaks: "L5",
+        fault: "who ends its turn at once never looks who stands in line",
+        edits: &[Edit {
+            file: "queue/turn.rs",
+            from: "if self.standing.is_some() || self.is_to_look(grant.end.sent().instant, now) {",
+            to: "if self.standing.is_some() {",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "deleted-at-once-whosever-it-is",
+        breaks: "S3",
+        fault: "what is deleted at once may be another's item",
+        edits: &[Edit {
+            file: "memory.rs",
+            from: "is_some_and(|held| held.cas == cas)",
+            to: "is_some()",
+        }],
+        suites: &[AT_ONCE],
+    },
+    Mutant {
+        name: "deleted-at-once-on-another-instance",
+        breaks: "S3",
+        fault: "what is deleted at once may be an item of the server's next instance",
+        edits: &[Edit {
+            file: "in_process.rs",
+            from: "self.at_once().filter(|state| state.items.instance() == only_on)",
+            to: "self.at_once().filter(|_| only_on.pid > 0)",
+        }],
+        suites: &[AT_ONCE],
+    },
+    Mutant {
+        name: "added-at-once-without-a-clock",
+        breaks: "S5",
+        fault: "what is added at once stands on a server that nobody has asked for its clock",
+        edits: &[Edit {
+            file: "memory.rs",
+            from: "if self.out_of_memory || !self.has_clock_item(second) {",
+            to: "if self.out_of_memory {",
+        }],
+        suites: &[AT_ONCE],
+    },
+    Mutant {
+        name: "held-on-after-the-end",
+        breaks: "S3",
+        fault: "a lease that was kept says that it lasts, although its lock was released at once",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "        if has_ended {\n            holding.end(now);\n        }\n",
+            to: "",
+        }],
+        suites: &[DRIVER, attributes("")],
     },
     // Reservations.
     Mutant {
@@ -2024,9 +2138,9 @@ if !self.may_go_on(now) {
         fault: "each release that keeps a place sends for somebody to mind it",
         edits: &[Edit {
             file: ENDING,
-            from: "is_to_be_minded = is_place_kept && shard.minded.insert(slot.clone());",
+            from: "is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());",
             to: "\
-shard.minded.insert(slot.clone());
+shard.minded.insert(item.clone());
             is_to_be_minded = is_place_kept;",
         }],
         suites: &[QUEUE],
@@ -2072,7 +2186,7 @@ shard.minded.insert(slot.clone());
         fault: "a body whose call tree is kept beyond its end does not release its lock",
         edits: &[Edit {
             file: "current.rs",
-            from: "None => self.frame.lease().cloned(),",
+            from: "None => frame.lease().cloned(),",
             to: "None => None,",
         }],
         suites: &[attributes("whatever_its_body_has_kept")],
