@@ -116,14 +116,16 @@ impl Lease {
         agent::begin(self.holds[0].core(), async move { lease.reserve(length, owner).await });
     }
 
+    /// Gives them all up; there is nothing left in it then.
     pub(crate) fn release(&mut self) {
         // The last one first, as guards on a stack would.
-        for hold in self.holds.iter_mut().rev() {
+        while let Some(mut hold) = self.holds.pop() {
             // Nearly always nobody else has it, and there is nobody to be kept out meanwhile.
-            match Arc::get_mut(hold) {
+            match Arc::get_mut(&mut hold) {
                 Some(hold) => hold.release_alone(),
                 None => hold.release(),
             }
+            hold.put_aside();
         }
     }
 

@@ -1,5 +1,6 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::token::Token;
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    core: Arc<Core>,
+    /// `None` in one that was [put aside](Hold::put_aside).
+    core: Option<Arc<Core>>,
     spec: Spec,
     token: Token,
     /// Whether it is kept for a retry, and nobody runs under it.
@@ -29,6 +31,11 @@ pub(crate) struct Hold {
 struct State {
     holding: Holding,
     turn: Option<Turn>,
+}
+
+thread_local! {
+    /// A hold that is over: its place on the heap costs as much as a lock does at a store that answers at once.
+    static SPARE: Cell<Option<Arc<Hold>>> = const { Cell::new(None) };
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -46,8 +53,8 @@ impl Hold {
     #[inline]
     fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
         let token = grant.token;
-        Arc::new(Hold {
-            core: Arc::clone(core),
+        let hold = Hold {
+            core: Some(Arc::clone(core)),
             spec,
             token,
             is_set_aside,
@@ -56,11 +63,35 @@ impl Hold {
                 turn,
             }),
             exchanging: tokio::sync::Mutex::new(()),
-        })
+        };
+        if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take)
+            && let Some(place) = Arc::get_mut(&mut spare)
+        {
+            *place = hold;
+            return spare;
+        }
+        Arc::new(hold)
+    }
+
+    /// Keeps the place of one that was released for the next on this thread, unless somebody else has it yet.
+    pub(crate) fn put_aside(mut self: Arc<Hold>) {
+        let Some(Hold { core, spec, state, .. }) = Arc::get_mut(&mut self) else {
+            return;
+        };
+        let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // A name that was shortened may be long.
+        if state.holding.last_status() == Status::Released && spec.item.full().is_none() {
+            state.turn = None;
+            *core = None;
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+        match &self.core {
+            Some(core) => core,
+            None => unreachable!("nobody has a hold that was put aside"),
+        }
     }
 
     pub(crate) fn spec(&self) -> &Spec {
@@ -73,7 +104,7 @@ impl Hold {
 
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
-        let now = self.core.now();
+        let now = self.core().now();
         self.state().holding.remaining(now)
     }
 
@@ -83,7 +114,7 @@ impl Hold {
 
     /// The error that says how the lease was lost, if it was.
     pub(crate) fn lost(&self) -> Option<Error> {
-        let now = self.core.now();
+        let now = self.core().now();
         match self.state().holding.status(now) {
             Status::Lost(loss) => Some(self.lost_because(loss.reason())),
             Status::Held | Status::Released => None,
@@ -92,14 +123,14 @@ impl Hold {
 
     /// Extends the lease to its full timeout from now.
     pub(crate) fn renew(&self) -> Result<(), Error> {
-        self.renew_within(self.core.exchange_limit)
+        self.renew_within(self.core().exchange_limit)
     }
 
     /// The same, with exchanges of at most `limit`.
     fn renew_within(&self, limit: Duration) -> Result<(), Error> {
         let _exchanging = self.exchange_alone();
         let grant = self.to_renew()?;
-        let (renewed, source) = blocking::renew(&self.core, &self.spec, grant, limit);
+        let (renewed, source) = blocking::renew(self.core(), &self.spec, grant, limit);
         self.renewed(renewed, source)
     }
 
@@ -107,8 +138,13 @@ impl Hold {
     pub(super) async fn renew_unbroken(&self, limit: Duration) -> Result<(), Error> {
         let _exchanging = self.exchanging.lock().await;
         let grant = self.to_renew()?;
-        let (renewed, source) =
-            tasks::renew(&self.core, &self.spec.item, Renew::new(self.spec.clone(), grant), limit).await;
+        let (renewed, source) = tasks::renew(
+            self.core(),
+            &self.spec.item,
+            Renew::new(self.spec.clone(), grant),
+            limit,
+        )
+        .await;
         self.renewed(renewed, source)
     }
 
@@ -128,7 +164,7 @@ impl Hold {
 
     /// What is to be renewed.
     fn to_renew(&self) -> Result<Grant, Error> {
-        let now = self.core.now();
+        let now = self.core().now();
         let mut state = self.state();
         match state.holding.status(now) {
             Status::Held => Ok(state.holding.grant().clone()),
@@ -144,11 +180,11 @@ impl Hold {
                 let State { holding, turn } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
-                    turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core.now()));
+                    turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
                 }
                 Ok(())
             }
-            Extended::Failed(damage) => Err(unavailable(&self.core, &self.spec.item, damage, source)),
+            Extended::Failed(damage) => Err(unavailable(self.core(), &self.spec.item, damage, source)),
             Extended::Over(over) => Err(self.not_held(over)),
         }
     }
@@ -180,7 +216,7 @@ impl Hold {
     }
 
     fn has_half(&self) -> bool {
-        let now = self.core.now();
+        let now = self.core().now();
         self.state().holding.has_half(self.spec.timeout, now)
     }
 
@@ -193,7 +229,7 @@ impl Hold {
     /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
     /// to the agent, and hides nobody's result.
     pub(crate) fn release(&self) {
-        self.release_within(self.core.exchange_limit);
+        self.release_within(self.core().exchange_limit);
     }
 
     /// The same, with exchanges of at most `limit`.
@@ -206,15 +242,24 @@ impl Hold {
 
     /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
     pub(crate) fn release_alone(&mut self) {
-        let now = self.core.now();
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if state.end_at_once(&self.core, &self.spec, now) {
+        let Hold {
+            core: Some(core),
+            spec,
+            state,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let now = core.now();
+        let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if state.end_at_once(core, spec, now) {
             return;
         }
         if let Some((end, mut ending)) = state.end(now)
             && self.wind_up_here(end, &mut ending)
         {
-            self.tell(&mut ending, self.core.exchange_limit);
+            self.tell(&mut ending, self.core().exchange_limit);
         }
     }
 
@@ -223,21 +268,21 @@ impl Hold {
         let Ending {
             grant, standing, now, ..
         } = ending;
-        let released = blocking::release(&self.core, &self.spec, grant, standing, *now, limit);
+        let released = blocking::release(self.core(), &self.spec, grant, standing, *now, limit);
         ending.told(&self.spec, released);
     }
 
     /// Gives the lock up, if that can be done at once. Whether there is nothing left to be done.
     pub(crate) fn release_at_once(&self) -> bool {
-        if !self.core.store.answers_at_once() {
+        if !self.core().store.answers_at_once() {
             return self.is_released();
         }
         let Ok(_exchanging) = self.exchanging.try_lock() else {
             return false;
         };
-        let now = self.core.now();
+        let now = self.core().now();
         let mut state = self.state();
-        state.holding.last_status() == Status::Released || state.end_at_once(&self.core, &self.spec, now)
+        state.holding.last_status() == Status::Released || state.end_at_once(self.core(), &self.spec, now)
     }
 
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
@@ -254,7 +299,7 @@ impl Hold {
         let Ending {
             grant, standing, now, ..
         } = &mut ending;
-        let released = tasks::release(&self.core, &self.spec, grant, standing, *now, limit).await;
+        let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
         ending.told(&self.spec, released);
     }
 
@@ -264,7 +309,7 @@ impl Hold {
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
     pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
         let _exchanging = self.exchanging.lock().await;
-        let now = self.core.now();
+        let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
         if end == End::HandOver {
             let Ending { grant, turn, .. } = ending;
@@ -276,10 +321,10 @@ impl Hold {
                 timeout: length,
                 ..self.spec.clone()
             };
-            return Some(Hold::of(&self.core, spec, grant, turn, true));
+            return Some(Hold::of(self.core(), spec, grant, turn, true));
         }
         if self.wind_up_here(end, &mut ending) {
-            self.finish(ending, self.core.exchange_limit).await;
+            self.finish(ending, self.core().exchange_limit).await;
         }
         None
     }
@@ -292,9 +337,9 @@ impl Hold {
         if grant.lease <= self.spec.lease() {
             return;
         }
-        let limit = self.core.exchange_limit;
+        let limit = self.core().exchange_limit;
         let (renewed, source) = tasks::renew(
-            &self.core,
+            self.core(),
             &self.spec.item,
             Renew::shorten(self.spec.clone(), grant),
             limit,
@@ -307,11 +352,11 @@ impl Hold {
     /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`. `None`: it came too late, or the
     /// server could not be asked; what was left is released. Not to be dropped before its end.
     pub(super) async fn claim(&self, spec: &Spec) -> Option<Arc<Hold>> {
-        let limit = self.core.exchange_limit;
+        let limit = self.core().exchange_limit;
         let exchanging = self.exchanging.lock().await;
         if let Ok(grant) = self.to_renew() {
             let (renewed, source) =
-                tasks::renew(&self.core, &self.spec.item, Renew::new(spec.clone(), grant), limit).await;
+                tasks::renew(self.core(), &self.spec.item, Renew::new(spec.clone(), grant), limit).await;
             if self.renewed(renewed, source).is_ok()
                 && let Some(claimed) = self.claimed(spec)
             {
@@ -324,19 +369,19 @@ impl Hold {
     }
 
     fn claimed(&self, spec: &Spec) -> Option<Arc<Hold>> {
-        let now = self.core.now();
+        let now = self.core().now();
         let mut state = self.state();
         let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
         state.holding.end(now)?;
         let turn = state.turn.take();
-        Some(Hold::new(&self.core, spec.clone(), grant, turn))
+        Some(Hold::new(self.core(), spec.clone(), grant, turn))
     }
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
     fn end(&self) -> Option<Ending> {
-        let now = self.core.now();
+        let now = self.core().now();
         let mut state = self.state();
-        if state.end_at_once(&self.core, &self.spec, now) {
+        if state.end_at_once(self.core(), &self.spec, now) {
             return None;
         }
         let (end, mut ending) = state.end(now)?;
@@ -362,7 +407,7 @@ impl Hold {
         };
         if let Some(loss) = lost.filter(|_| !self.is_set_aside) {
             let reason = loss.reason();
-            Counters::count(&self.core.counters.lost);
+            Counters::count(&self.core().counters.lost);
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, holder = %self.spec.label,
                 "the lease ended before its holder was done: {reason}"
@@ -373,7 +418,7 @@ impl Hold {
         }
         let granted = ending.grant.end.sent().instant;
         if let Some(turn) = &mut ending.turn {
-            ending.standing = turn.looks(granted, self.core.me, ending.now);
+            ending.standing = turn.looks(granted, self.core().me, ending.now);
         }
         true
     }

@@ -1,6 +1,7 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
 mod abandoned;
+mod at_once;
 mod handing_over;
 
 use std::future::Future;

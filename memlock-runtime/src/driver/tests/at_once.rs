@@ -1,0 +1,74 @@
+//! Locks of a server that answers at once.
+
+use std::pin::pin;
+use std::task::Waker;
+
+use super::*;
+
+/// What a future gives that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[test]
+fn a_lease_that_was_kept_says_that_its_lock_was_released() {
+    let (locks, _) = Locks::in_memory();
+    let guard = locks.lock("x").acquire().expect("it is free");
+    let kept = guard.lease();
+    assert!(kept.is_valid());
+    drop(guard);
+    assert!(!kept.is_valid() && kept.check().is_err() && kept.renew().is_err());
+    // Nor is its place another's now.
+    let next = locks.lock("x").acquire().expect("it was released");
+    assert!(next.token() > kept.token() && next.is_valid() && !kept.is_valid());
+}
+
+#[test]
+fn a_task_waits_neither_for_the_lock_nor_for_its_release() {
+    let (locks, _) = Locks::in_memory();
+    let guard = at_once(locks.lock("x").acquire_async()).expect("it is free");
+    drop(guard);
+    let guard = at_once(locks.lock("x").acquire_async()).expect("it was released when it was dropped");
+    at_once(guard.release());
+    let guard = at_once(locks.lock("x").try_acquire_async()).expect("it was released");
+    let kept = guard.lease();
+    drop(guard);
+    assert!(!kept.is_valid());
+    drop(locks.lock("x").try_acquire().expect("it was released"));
+}
+
+#[test]
+fn who_waits_behind_one_that_was_let_in_at_once_gets_the_lock_from_it() {
+    let (locks, _) = Locks::in_memory();
+    let first = locks.lock("x").acquire().expect("it is free");
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| locks.lock("x").acquire());
+        let item = ItemName::of_lock("memlock", "lock", "x");
+        while locks.core().queues.waiting(&item) == 0 {
+            thread::yield_now();
+        }
+        let token = first.token();
+        drop(first);
+        let second = waiter.join().expect("no panic").expect("it was handed over");
+        assert_eq!(
+            second.token().get(),
+            token.get() + 1,
+            "the next holder of the same grant"
+        );
+    });
+    drop(locks.lock("x").try_acquire().expect("it was released"));
+}
+
+#[test]
+fn what_is_put_aside_keeps_nothing_alive() {
+    let (locks, server) = Locks::in_memory();
+    for _ in 0..2 {
+        drop(locks.lock("x").acquire().expect("it is free"));
+    }
+    let core = Arc::downgrade(locks.core());
+    drop((locks, server));
+    assert!(core.upgrade().is_none());
+}
