@@ -103,10 +103,11 @@ impl Frame {
     }
 
     /// Keeps what a body has left behind that is over, for the next one on this thread, unless somebody else has it.
-    fn put_aside(mut self: Arc<Frame>) {
+    pub(crate) fn put_aside(mut self: Arc<Frame>) {
         if let Some(frame) = Arc::get_mut(&mut self) {
             // What it holds is not to outlive it.
             frame.outer = None;
+            frame.take_lease().into_iter().for_each(Lease::put_aside);
             frame.running = Running::Function {
                 kind: Kind::Lock,
                 lease: None,
@@ -319,6 +320,7 @@ impl<F: Future> Future for InFrame<F> {
         let polled = body.poll(context);
         if polled.is_ready() {
             this.body.set(None);
+            *this.frame = None;
         }
         polled
     }

@@ -129,6 +129,11 @@ impl Lease {
         }
     }
 
+    /// Keeps the places of locks that were released, where nobody else has them.
+    pub(crate) fn put_aside(self) {
+        self.holds.into_iter().for_each(Hold::put_aside);
+    }
+
     /// Releases what can be released at once. Whether nothing is left to be released.
     pub(crate) fn release_at_once(&self) -> bool {
         self.holds.iter().rev().all(|hold| hold.release_at_once())

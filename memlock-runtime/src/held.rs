@@ -66,7 +66,8 @@ impl Drop for Held {
 #[derive(Debug)]
 #[must_use]
 pub struct AsyncHeld {
-    frame: Arc<Frame>,
+    /// `None` at its end.
+    frame: Option<Arc<Frame>>,
     /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
     owns: bool,
     /// How long they stay reserved after a conflict.
@@ -75,7 +76,15 @@ pub struct AsyncHeld {
 
 impl AsyncHeld {
     pub(crate) fn new(frame: Arc<Frame>, owns: bool, reserve: Duration) -> AsyncHeld {
-        AsyncHeld { frame, owns, reserve }
+        AsyncHeld {
+            frame: Some(frame),
+            owns,
+            reserve,
+        }
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.frame.as_ref()?.lease()
     }
 
     /// Runs the body, and releases.
@@ -91,7 +100,7 @@ impl AsyncHeld {
         C: Judge<F::Output>,
     {
         Run {
-            body: InFrame::new(Some(Arc::clone(&self.frame)), body),
+            body: InFrame::new(self.frame.clone(), body),
             held: Some(self),
             conflict,
             release: None,
@@ -105,11 +114,11 @@ impl AsyncHeld {
         ending: impl Ending<(F::Output, Option<Error>)>,
         body: F,
     ) -> impl Future<Output = (F::Output, Option<Error>)> {
-        let frame = Arc::clone(&self.frame);
+        let frame = self.frame.clone();
         // Looked at before the release, which ends the lease.
         let checked = async move {
             let output = body.await;
-            (output, frame.lost())
+            (output, frame.and_then(|frame| frame.lost()))
         };
         self.run(ending, checked)
     }
@@ -117,7 +126,7 @@ impl AsyncHeld {
     /// Dropped before its end, it releases what is not reserved yet.
     fn reserve(self) -> Closing {
         Box::pin(async move {
-            if let Some(lease) = self.frame.lease() {
+            if let Some(lease) = self.lease() {
                 lease.reserve(self.reserve, Owner::Process).await;
             }
         })
@@ -125,19 +134,19 @@ impl AsyncHeld {
 
     fn reserve_in_background(mut self) {
         self.owns = false;
-        if let Some(lease) = self.frame.lease() {
+        if let Some(lease) = self.lease() {
             lease.reserve_in_background(self.reserve, Owner::Process);
         }
     }
 
     /// `None`: that was done at once.
     fn release(mut self) -> Option<Closing> {
-        if self.frame.lease().is_none_or(Lease::release_at_once) {
+        if self.lease().is_none_or(Lease::release_at_once) {
             self.owns = false;
             return None;
         }
         Some(Box::pin(async move {
-            if let Some(lease) = self.frame.lease() {
+            if let Some(lease) = self.lease() {
                 lease.release_async().await;
             }
         }))
@@ -147,10 +156,11 @@ impl AsyncHeld {
 impl Drop for AsyncHeld {
     fn drop(&mut self) {
         if self.owns
-            && let Some(lease) = self.frame.lease()
+            && let Some(lease) = self.lease()
         {
             lease.release_in_background();
         }
+        self.frame.take().into_iter().for_each(Frame::put_aside);
     }
 }
 

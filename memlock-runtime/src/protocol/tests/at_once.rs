@@ -79,9 +79,8 @@ fn a_server_that_knows_no_clock_yet_or_is_to_fail_is_left_to_the_machine() {
     let clock = standing();
     let (server, now) = memory(&clock);
     assert_eq!(add_at_once(&server, &impatient(), NONCE, now), None);
-    let Some(Outcome::Granted(grant)) = acquired(&server, now) else {
-        panic!("it is free");
-    };
+    warm(&server, now);
+    let grant = add_at_once(&server, &impatient(), NONCE, now).expect("it is free");
     server.set_down(true);
     assert!(!delete_at_once(&server, &impatient(), &grant, now));
     server.set_down(false);
@@ -92,6 +91,7 @@ fn a_server_that_knows_no_clock_yet_or_is_to_fail_is_left_to_the_machine() {
     server.restart();
     warm(&server, now);
     let next = add_at_once(&server, &impatient(), NONCE, now).expect("a new instance has no items");
+    assert_eq!(next.cas, grant.cas, "it counts from one again");
     assert!(
         !delete_at_once(&server, &impatient(), &grant, now),
         "another instance's item"
