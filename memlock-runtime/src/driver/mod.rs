@@ -2,7 +2,8 @@
 //! machines do not have.
 //!
 //! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future; what both make of a step is in
-//! [`contender`], and of waiting in [`waiting`]. [`agent`] is what must happen in the
+//! [`contender`], and of waiting in [`waiting`]. Where the store answers at once, what nearly every call does needs neither of
+//! them: see [`at_once`]. [`agent`] is what must happen in the
 //! background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
 //! got no reply.
 

@@ -1513,6 +1513,17 @@ both must be kept.
         }],
         suites: &[DRIVER, attributes("")],
     },
+    Mutant {
+        name: "put-aside-with-its-server",
+        breaks: "L5",
+        fault: "the place of a hold that is over keeps its locks, and their connections, alive",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "            *core = None;\n",
+            to: "            let _ = core;\n",
+        }],
+        suites: &[DRIVER],
+    },
     // Reservations.
     Mutant {
         name: "reservation-believed-in-for-longer",
