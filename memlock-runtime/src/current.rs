@@ -32,9 +32,6 @@ thread_local! {
     // Nothing is left in it then, for every frame goes with its body.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
-}
-
-thread_local! {
     /// A frame that is over: making one anew costs as much as entering it.
     static SPARE: Cell<Option<Arc<Frame>>> = const { Cell::new(None) };
 }

@@ -409,15 +409,7 @@ impl ItemName {
 
     /// The text that is sent.
     pub fn as_str(&self) -> &str {
-        text_of(self.as_bytes())
-    }
-
-    /// The same, without looking at it as text.
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.text {
-            Text::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Text::Shared(shared) => &shared.wire,
-        }
+        text_of(self.as_ref())
     }
 
     /// The name of the item beside this lock's in which processes stand in line for it, as it is sent. No lock has such a
@@ -435,6 +427,16 @@ impl ItemName {
     }
 }
 
+impl AsRef<[u8]> for ItemName {
+    /// The bytes of what is sent, which need not be looked at as text.
+    fn as_ref(&self) -> &[u8] {
+        match &self.text {
+            Text::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Text::Shared(shared) => &shared.wire,
+        }
+    }
+}
+
 /// Names are made of whole characters only, so the fallback is never met.
 fn text_of(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
@@ -442,7 +444,7 @@ fn text_of(name: &[u8]) -> &str {
 
 impl PartialEq for ItemName {
     fn eq(&self, other: &ItemName) -> bool {
-        self.hash == other.hash && self.as_bytes() == other.as_bytes() && self.full() == other.full()
+        self.hash == other.hash && self.as_ref() == other.as_ref() && self.full() == other.full()
     }
 }
 
@@ -457,7 +459,7 @@ impl PartialOrd for ItemName {
 impl Ord for ItemName {
     fn cmp(&self, other: &ItemName) -> Ordering {
         // In every process the same.
-        (self.as_bytes(), self.full()).cmp(&(other.as_bytes(), other.full()))
+        (self.as_ref(), self.full()).cmp(&(other.as_ref(), other.full()))
     }
 }
 
@@ -674,6 +676,34 @@ mod tests {
         assert_eq!(one.full().map(|full| full.len()), Some("memlock:m::f:".len() + 10_001));
         let wide = ItemName::of_lock("memlock", "m::f", &"ß".repeat(500));
         assert!(wide.as_str().len() <= LONGEST_READABLE_NAME);
+    }
+
+    #[test]
+    fn a_name_is_the_same_wherever_its_text_is_kept() {
+        let prefix = "memlock:n:".len();
+        for length in [
+            0,
+            1,
+            INLINE_NAME_BYTES - 1,
+            INLINE_NAME_BYTES,
+            INLINE_NAME_BYTES + 1,
+            199,
+            200,
+            201,
+            5000,
+        ] {
+            let key = "é".repeat(length.saturating_sub(prefix) / 2);
+            let [one, same, other] = [&key, &key, &format!("{key}1")].map(|key| ItemName::of_lock("memlock", "n", key));
+            assert_eq!(
+                (&one, one.hash_value(), one.to_string()),
+                (&same, same.hash_value(), same.to_string())
+            );
+            assert_eq!(one.to_string(), format!("memlock:n:{key}"));
+            assert_eq!(one.as_str().as_bytes(), one.as_ref());
+            assert!(one != other && one.hash_value() != other.hash_value());
+            let by_item: ByItem<u8> = [(one, 1), (other.clone(), 2)].into_iter().collect();
+            assert_eq!((by_item.get(&same), by_item.get(&other)), (Some(&1), Some(&2)));
+        }
     }
 
     #[test]

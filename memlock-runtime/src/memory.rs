@@ -28,13 +28,13 @@ struct InLine {
 }
 
 /// All that one instance of a server knows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Items {
     instance: Instance,
     /// The last CAS given: one counter for all items, which only stores advance.
     last_cas: u64,
-    locks: Table<Item>,
-    lines: Table<InLine>,
+    locks: ByItem<Item>,
+    lines: ByItem<InLine>,
     has_clock_item: bool,
     out_of_memory: bool,
     /// The second for which expired items have been dropped.
@@ -47,8 +47,8 @@ impl Items {
         Items {
             instance,
             last_cas: 0,
-            locks: Table::default(),
-            lines: Table::default(),
+            locks: ByItem::default(),
+            lines: ByItem::default(),
             has_clock_item: false,
             out_of_memory: false,
             swept: 0,
@@ -79,13 +79,13 @@ impl Items {
             }
             // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
             Request::Add { .. } | Request::Replace { .. } if self.out_of_memory => {
-                self.locks.0.remove(item);
+                self.locks.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
             Request::Add { record, ttl } => self
                 .add_if_missing(second, item, record.clone(), *ttl)
                 .map_or(Reply::NotStored, Reply::Stored),
-            Request::Replace { record, ttl, cas } => match self.locks.0.get_mut(item) {
+            Request::Replace { record, ttl, cas } => match self.locks.get_mut(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
                 Some(held) => {
@@ -95,9 +95,9 @@ impl Items {
                 }
             },
             Request::Delete { cas } if self.delete(second, item, *cas) => Reply::Deleted,
-            Request::Delete { .. } if self.locks.0.contains_key(item) => Reply::Exists,
+            Request::Delete { .. } if self.locks.contains_key(item) => Reply::Exists,
             Request::Delete { .. } => Reply::Missing,
-            Request::Read => match self.locks.0.get(item) {
+            Request::Read => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
                     content: Box::new(held.content.clone()),
@@ -122,9 +122,9 @@ impl Items {
     /// Does what [`Request::Delete`] does, if that succeeds. Whether it has.
     pub fn delete(&mut self, second: u64, item: &ItemName, cas: Cas) -> bool {
         self.sweep(second);
-        let is_it = self.locks.0.get(item).is_some_and(|held| held.cas == cas);
+        let is_it = self.locks.get(item).is_some_and(|held| held.cas == cas);
         if is_it {
-            self.locks.0.remove(item);
+            self.locks.remove(item);
         }
         is_it
     }
@@ -132,8 +132,8 @@ impl Items {
     /// Drops what has expired by now.
     fn sweep(&mut self, second: u64) {
         if self.swept != second {
-            self.locks.0.retain(|_, item| item.expires > second);
-            self.lines.0.retain(|_, item| item.expires > second);
+            self.locks.retain(|_, item| item.expires > second);
+            self.lines.retain(|_, item| item.expires > second);
             self.swept = second;
         }
     }
@@ -144,7 +144,7 @@ impl Items {
     }
 
     fn add_if_missing(&mut self, second: u64, item: &ItemName, record: Record, ttl: u32) -> Option<Cas> {
-        let hash_map::Entry::Vacant(vacant) = self.locks.0.entry(item.clone()) else {
+        let hash_map::Entry::Vacant(vacant) = self.locks.entry(item.clone()) else {
             return None;
         };
         let cas = next_cas(&mut self.last_cas);
@@ -156,11 +156,11 @@ impl Items {
     fn apply_to_line(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         match request {
             Request::StoreLine { .. } if self.out_of_memory => {
-                self.lines.0.remove(item);
+                self.lines.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
             Request::StoreLine { line, ttl, cas } => {
-                match (self.lines.0.get(item), cas) {
+                match (self.lines.get(item), cas) {
                     (Some(_), None) => return Reply::NotStored,
                     (None, Some(_)) => return Reply::Missing,
                     (Some(there), Some(cas)) if there.cas != *cas => return Reply::Exists,
@@ -172,18 +172,18 @@ impl Items {
                     cas,
                     expires: second + u64::from(*ttl),
                 };
-                self.lines.0.insert(item.clone(), stored);
+                self.lines.insert(item.clone(), stored);
                 Reply::Stored(cas)
             }
-            Request::DeleteLine { cas } => match self.lines.0.get(item) {
+            Request::DeleteLine { cas } => match self.lines.get(item) {
                 Some(there) if there.cas != *cas => Reply::Exists,
                 Some(_) => {
-                    self.lines.0.remove(item);
+                    self.lines.remove(item);
                     Reply::Deleted
                 }
                 None => Reply::Missing,
             },
-            Request::ReadLine => match self.lines.0.get(item) {
+            Request::ReadLine => match self.lines.get(item) {
                 Some(there) => Reply::Line {
                     line: there.line.clone(),
                     cas: there.cas,
@@ -196,13 +196,13 @@ impl Items {
 
     /// The server's second in which `item` is gone, if it is there.
     pub fn expiry(&self, item: &ItemName) -> Option<u64> {
-        self.locks.0.get(item).map(|held| held.expires)
+        self.locks.get(item).map(|held| held.expires)
     }
 
     /// All items are gone, the clock's too. CAS goes on.
     pub fn flush(&mut self) {
-        self.locks.0.clear();
-        self.lines.0.clear();
+        self.locks.clear();
+        self.lines.clear();
         self.has_clock_item = false;
         self.last_cas += 1;
     }
@@ -222,13 +222,13 @@ impl Items {
 
     /// A lock's item is lost (evicted).
     pub fn evict(&mut self, item: &ItemName) {
-        self.locks.0.remove(item);
+        self.locks.remove(item);
     }
 
     /// A live item's CAS changes by itself, as slab moves do before memcached 1.6.24.
     pub fn renumber(&mut self, item: &ItemName) {
         let cas = next_cas(&mut self.last_cas);
-        if let Some(held) = self.locks.0.get_mut(item) {
+        if let Some(held) = self.locks.get_mut(item) {
             held.cas = cas;
         }
     }
@@ -241,7 +241,7 @@ impl Items {
             cas,
             expires: second + u64::from(ttl),
         };
-        self.locks.0.insert(item.clone(), foreign);
+        self.locks.insert(item.clone(), foreign);
     }
 
     /// From now on there is (no) memory for stores.
@@ -266,24 +266,28 @@ fn next_cas(last_cas: &mut u64) -> Cas {
     Cas::new(*last_cas).unwrap_or(Cas::MIN)
 }
 
-/// Items by their names. Two that hold the same have the same hash, in whichever order they were filled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Table<T>(ByItem<T>);
-
-impl<T> Default for Table<T> {
-    fn default() -> Table<T> {
-        Table(ByItem::default())
+impl Hash for Items {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Items {
+            instance,
+            last_cas,
+            locks,
+            lines,
+            has_clock_item,
+            out_of_memory,
+            swept,
+        } = self;
+        (instance, last_cas, has_clock_item, out_of_memory, swept).hash(state);
+        (sum_of_hashes(locks), sum_of_hashes(lines)).hash(state);
     }
 }
 
-impl<T: Hash> Hash for Table<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let of_one = |entry: (&ItemName, &T)| {
-            let mut hasher = DefaultHasher::new();
-            entry.hash(&mut hasher);
-            hasher.finish()
-        };
-        state.write_usize(self.0.len());
-        state.write_u64(self.0.iter().map(of_one).fold(0, u64::wrapping_add));
-    }
+/// The same for tables that hold the same, in whichever order they were filled.
+fn sum_of_hashes<T: Hash>(table: &ByItem<T>) -> u64 {
+    let hash = |entry: (&ItemName, &T)| {
+        let mut hasher = DefaultHasher::new();
+        entry.hash(&mut hasher);
+        hasher.finish()
+    };
+    table.iter().map(hash).fold(0, u64::wrapping_add)
 }

@@ -86,7 +86,7 @@ impl Memcached {
     }
 
     fn node(&self, item: &ItemName) -> Option<&Arc<Node>> {
-        self.nodes.get(self.router.route(item.as_bytes()))
+        self.nodes.get(self.router.route(item))
     }
 }
 
@@ -117,7 +117,7 @@ impl Store for Memcached {
     }
 
     fn server_index(&self, item: &ItemName) -> usize {
-        self.router.route(item.as_bytes())
+        self.router.route(item)
     }
 
     fn servers(&self) -> usize {

@@ -65,41 +65,27 @@ pub(super) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut
     let Names { item, clock } = names;
     let opaque = (b'O', opaque);
     match request {
-        Request::ReadClock => command::push(out, "mg", clock.as_bytes(), None, "t", &[opaque]),
+        Request::ReadClock => command::push(out, "mg", clock, None, "t", &[opaque]),
         Request::CreateClock => {
             let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
-            command::push(out, "ms", clock.as_bytes(), Some(CLOCK_VALUE), "ME c", &numbers)
+            command::push(out, "ms", clock, Some(CLOCK_VALUE), "ME c", &numbers)
         }
         Request::Add { record, ttl } => {
             let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
-            command::push(out, "ms", item.as_bytes(), Some(&value), "ME c", &numbers)
+            command::push(out, "ms", item, Some(&value), "ME c", &numbers)
         }
         Request::Replace { record, ttl, cas } => {
             let numbers = [(b'T', u64::from(*ttl)), (b'C', cas.get()), opaque];
-            command::push(
-                out,
-                "ms",
-                item.as_bytes(),
-                Some(&value_of(item, record)?),
-                "c",
-                &numbers,
-            )
+            command::push(out, "ms", item, Some(&value_of(item, record)?), "c", &numbers)
         }
-        Request::Delete { cas } => command::push(out, "md", item.as_bytes(), None, "", &[(b'C', cas.get()), opaque]),
-        Request::Read => command::push(out, "mg", item.as_bytes(), None, "v c", &[opaque]),
+        Request::Delete { cas } => command::push(out, "md", item, None, "", &[(b'C', cas.get()), opaque]),
+        Request::Read => command::push(out, "mg", item, None, "v c", &[opaque]),
         Request::ReadLine => command::push(out, "mg", item.of_line(), None, "v c", &[opaque]),
         Request::StoreLine { line, ttl, cas } => {
             let (item, value, ttl) = (item.of_line(), line::encode(line), (b'T', u64::from(*ttl)));
             match cas {
                 None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
-                Some(cas) => command::push(
-                    out,
-                    "ms",
-                    item.as_bytes(),
-                    Some(&value),
-                    "c",
-                    &[ttl, (b'C', cas.get()), opaque],
-                ),
+                Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
             }
         }
         Request::DeleteLine { cas } => command::push(out, "md", item.of_line(), None, "", &[(b'C', cas.get()), opaque]),

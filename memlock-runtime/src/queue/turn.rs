@@ -58,9 +58,9 @@ impl Turn {
         None
     }
 
-    /// Ends the turn in which `grant` was held by `me`, if nobody in this process waits and nobody is to be looked for, by
-    /// `release`, which gives the lock up. It is called under the lock that the queues share, so it is to be quick, and to know
-    /// nothing of them. `false`: the turn goes on.
+    /// Ends the turn in which `grant` was held, if nobody in this process waits and nobody is to be looked for, and if `release`
+    /// gives the lock up. That is called under the lock that the queues share, so it is to be quick, and to know nothing of
+    /// them. `false`: the turn goes on.
     pub(crate) fn end_with(&mut self, grant: &Grant, now: Now, release: impl FnOnce() -> bool) -> bool {
         if self.standing.is_some() || self.is_to_look(grant.end.sent().instant, now) {
             return false;
