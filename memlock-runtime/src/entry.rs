@@ -99,7 +99,7 @@ pub(crate) struct Prepared {
 /// Prepares to acquire the locks on `keys` for `call`, which is waited for by [`enter_async`].
 pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> {
     let locks = locks_of(call)?;
-    let (order, items) = ask(locks, call, keys)?;
+    let (order, items) = ask(locks, call, keys);
     Ok(Prepared {
         locks: locks.clone(),
         kind: call.kind,
@@ -199,7 +199,7 @@ fn unless_database_decides(kind: Kind, kept: Result<(), Error>) -> Result<(), Er
 #[track_caller]
 pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = locks_of(call)?;
-    let (order, items) = ask(locks, call, keys)?;
+    let (order, items) = ask(locks, call, keys);
     let policy = policy(locks, call.kind, call.on_unavailable, reporting);
     let outer = current::here();
     let (lease, owns) = match acquire(locks, call, policy, &order, &items, outer.as_ref()) {
@@ -223,8 +223,8 @@ fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
 /// The names of locks, in order, each once.
 type Items = SmallVec<[ItemName; 1]>;
 
-/// What `call` asks of `locks`.
-fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), Error> {
+/// What `call` asks of `locks`. Its durations have been checked, where they were given.
+fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> (Order, Items) {
     let settings = locks.settings();
     let order = Order {
         function: call.function,
@@ -242,7 +242,7 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> Result<(Order, Items), E
         items.sort_unstable();
         items.dedup();
     }
-    Ok((order, items))
+    (order, items)
 }
 
 /// The failure policy of a call.

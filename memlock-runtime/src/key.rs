@@ -500,7 +500,11 @@ impl Hasher for Carried {
 
 impl fmt::Display for ItemName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.full().map_or_else(|| self.as_str(), |full| full))
+        let text: &str = match self.full() {
+            Some(full) => full,
+            None => self.as_str(),
+        };
+        f.write_str(text)
     }
 }
 

@@ -94,9 +94,15 @@ impl Items {
                     Reply::Stored(cas)
                 }
             },
-            Request::Delete { cas } if self.delete(second, item, *cas) => Reply::Deleted,
-            Request::Delete { .. } if self.locks.contains_key(item) => Reply::Exists,
-            Request::Delete { .. } => Reply::Missing,
+            Request::Delete { cas } => {
+                if self.delete(second, item, *cas) {
+                    Reply::Deleted
+                } else if self.locks.contains_key(item) {
+                    Reply::Exists
+                } else {
+                    Reply::Missing
+                }
+            }
             Request::Read => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
