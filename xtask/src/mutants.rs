@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use table::{MUTANTS, Mutant, Suite};
+use table::{Mutant, Suite, mutants};
 use tree::Tree;
 
 /// How long one suite may run. They take seconds; a fault may make one run for ever.
@@ -74,11 +74,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// The mutants of these names, or all.
 fn choose(names: &[String]) -> Result<Vec<&'static Mutant>, String> {
     if names.is_empty() {
-        return Ok(MUTANTS.iter().collect());
+        return Ok(mutants().collect());
     }
     let find = |name: &String| {
-        MUTANTS.iter().find(|mutant| mutant.name == name).ok_or_else(|| {
-            let known: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
+        mutants().find(|mutant| mutant.name == name).ok_or_else(|| {
+            let known: Vec<&str> = mutants().map(|mutant| mutant.name).collect();
             format!("there is no mutant \"{name}\"; there are {}", known.join(", "))
         })
     };
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn every_mutant_applies_to_the_code_as_it_is() {
         let tree = Tree::at(workspace());
-        let stale: Vec<String> = MUTANTS.iter().filter_map(|mutant| tree.mutated(mutant).err()).collect();
+        let stale: Vec<String> = mutants().filter_map(|mutant| tree.mutated(mutant).err()).collect();
         assert!(
             stale.is_empty(),
             "change the mutants along with the code:\n{}",
@@ -340,10 +340,10 @@ mod tests {
 
     #[test]
     fn mutants_are_chosen_by_their_names_which_differ() {
-        let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
-        assert_eq!(names.len(), MUTANTS.len());
-        assert_eq!(choose(&[]).map(|all| all.len()), Ok(MUTANTS.len()));
-        for mutant in MUTANTS {
+        let names: BTreeSet<&str> = mutants().map(|mutant| mutant.name).collect();
+        assert_eq!(names.len(), mutants().count());
+        assert_eq!(choose(&[]).map(|all| all.len()), Ok(mutants().count()));
+        for mutant in mutants() {
             assert!(choose(&[mutant.name.to_owned()]).is_ok_and(|chosen| chosen.len() == 1));
         }
         assert!(choose(&["no-such-fault".to_owned()]).is_err());

@@ -1,0 +1,66 @@
+//! Conflicts.
+
+use super::suites::{DRIVER, unit, zlock};
+use super::{Edit, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "conflict-releases",
+        breaks: "Z1",
+        fault: "a body that ends in a conflict gives its lock up",
+        edits: &[Edit {
+            file: "held.rs",
+            from: "if !is_conflict || !self.owns {",
+            to: "if is_conflict || !self.owns {",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "conflict-of-a-task-releases",
+        breaks: "Z1",
+        fault: "the same for a task",
+        edits: &[Edit {
+            file: "held.rs",
+            from: "Some(held.reserve())",
+            to: "Some(held.release())",
+        }],
+        suites: &[zlock("alone_async::")],
+    },
+    Mutant {
+        name: "contention-runs-the-body",
+        breaks: "Z3",
+        fault: "a body that had to wait runs, with what its caller has read before",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "\
+        background::block_on(lease.reserve(zlock.reserve, owner));
+        return Err(zlock.conflict(&asked, zlock.items.first(), holder));",
+            to: "\
+        let _ = (owner, holder);
+        return Ok((lease, true));",
+        }],
+        suites: &[zlock("alone::")],
+    },
+    Mutant {
+        name: "zlock-outlasts-its-wait",
+        breaks: "L2",
+        fault: "the first try of a zlock takes as long as an exchange may, however short the wait",
+        edits: &[Edit {
+            file: "zlock.rs",
+            from: "grace: patience.map_or(most, |patience| most.min(patience)),",
+            to: "grace: patience.map_or(most, |_| most),",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "transparent-conflict-missed",
+        breaks: "Z3",
+        fault: "a conflict below an error that passes on only its sources is not known",
+        edits: &[Edit {
+            file: "conflict.rs",
+            from: "error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)",
+            to: "is_conflict_of_a_database(error)",
+        }],
+        suites: &[unit("conflict::")],
+    },
+];

@@ -1,0 +1,132 @@
+//! Writes without a reply, and nonces.
+
+use super::suites::{ACQUIRE, DRIVER, MEMCACHED, MODEL_KEEPER, MODEL_UNREACHABLE, MODEL_WATCHED, PROTOCOL, unit};
+use super::{Edit, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "ambiguous-taken-for-success",
+        breaks: "S4",
+        fault: "an add without a reply is a grant",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "                // Any other reply to an add is no proof of anything.\n",
+            to: "                None if answered.damage().is_ambiguous() => self.stored(now, nonce, Cas::MIN, &answered),\n",
+        }],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
+    },
+    Mutant {
+        name: "own-item-taken-for-a-grant",
+        breaks: "S4 S5",
+        fault: "an add without a reply is a grant once its item has been read, however long after",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "return self.clear(record.nonce, *cas, instance);",
+            to: "return self.stored(now, record.nonce, *cas, &answered);",
+        }],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
+    },
+    Mutant {
+        name: "ambiguous-taken-for-failure",
+        breaks: "S4 L3",
+        fault: "a write without a reply is forgotten",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "        if answered.damage().is_ambiguous() {
+            self.outstanding.push(nonce);",
+            to: "        if answered.damage().is_ambiguous() {",
+        }],
+        suites: &[PROTOCOL, MODEL_UNREACHABLE],
+    },
+    Mutant {
+        name: "failed-give-back-forgotten",
+        breaks: "L3",
+        fault: "a grant that came too late, and could not be given back, is left there",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {",
+            to: "if false {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "short-grant-kept",
+        breaks: "S5",
+        fault: "a grant with hardly any time left is handed out, and not given back",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if grant.deadline.remaining(now) >= self.spec().timeout / 2 {",
+            to: "if true {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "nonce-reused-by-a-take-over",
+        breaks: "S3",
+        fault: "a take-over keeps the nonce of the holder before: that one's late release frees it",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "self.take_over(fresh, *cas, instance)",
+            to: "self.take_over(record.nonce, *cas, instance)",
+        }],
+        suites: &[PROTOCOL, MODEL_WATCHED],
+    },
+    Mutant {
+        name: "nonce-reused-by-a-retry",
+        breaks: "S3",
+        fault: "an attempt has the nonce of one without a reply: whoever cleans up after that frees the lock",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "                        self.watch = None;
+                        self.free(now, fresh, has_line)",
+            to: "                        self.watch = None;
+                        let fresh = self.outstanding.last().copied().unwrap_or(fresh);
+                        self.free(now, fresh, has_line)",
+        }],
+        suites: &[PROTOCOL, MODEL_KEEPER],
+    },
+    Mutant {
+        name: "nonces-repeat",
+        breaks: "S3",
+        fault: "all attempts of a process have the same nonce",
+        edits: &[Edit {
+            file: "driver/dice.rs",
+            from: "OWN.set((count.wrapping_add(1), left - 1));",
+            to: "OWN.set((count, left - 1));",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "threads-draw-the-same-nonces",
+        breaks: "S3",
+        fault: "two threads draw nonces from one stock",
+        edits: &[Edit {
+            file: "driver/dice.rs",
+            from: "(count.fetch_add(NONCES, Ordering::Relaxed), NONCES)",
+            to: "(count.fetch_add(1, Ordering::Relaxed), NONCES)",
+        }],
+        suites: &[unit("driver::dice::")],
+    },
+    Mutant {
+        name: "write-sent-twice",
+        breaks: "S4",
+        fault: "a write goes out again when its connection turns out to be dead",
+        edits: &[Edit {
+            file: "memcached/node.rs",
+            from: "if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
+            to: "if is_closed && pooled && !connection.progress.begun {",
+        }],
+        suites: &[MEMCACHED],
+    },
+    Mutant {
+        name: "anothers-reply-counts",
+        breaks: "S4",
+        fault: "a reply is taken for the answer to a request although its opaque is another's",
+        edits: &[Edit {
+            file: "memcached/translate.rs",
+            from: "Some(echoed) if echoed == opaque => {}",
+            to: "Some(_) => {}",
+        }],
+        suites: &[unit("memcached::translate::")],
+    },
+];

@@ -1,0 +1,204 @@
+//! The driver, the agent and the queue.
+
+use super::suites::{
+    CROWD, DRIVER, ENDING, GIVEN_TO_LEAVER, HOLDING, IN_MEMORY, OF_KEY, PLACE, QUEUE, TURNS, interleaved, tasks,
+};
+use super::{Edit, Mutant};
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "late-write-not-settled",
+        breaks: "L3",
+        fault: "nobody cleans up after an acquisition whose reply came too late",
+        edits: &[Edit {
+            file: "driver/contender.rs",
+            from: "self.settle(nonce, Some(pending));",
+            to: "drop(pending);",
+        }],
+        suites: &[DRIVER, IN_MEMORY],
+    },
+    Mutant {
+        name: "lost-release-forgotten",
+        breaks: "L3",
+        fault: "a release without a reply is not tried again in the background",
+        edits: &[Edit {
+            file: "driver/blocking.rs",
+            from: "        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);",
+            to: "        drop(pending);",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "abandoned-write-not-settled",
+        breaks: "L3",
+        fault: "nobody cleans up after an acquisition that was dropped under way",
+        edits: &[Edit {
+            file: "driver/tasks.rs",
+            from: "                        agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));",
+            to: "                        drop((nonce, pending));",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "abandoned-release-forgotten",
+        breaks: "L3",
+        fault: "a release that was dropped under way does not go on",
+        edits: &[Edit {
+            file: "driver/tasks.rs",
+            from: "        grant: Some(grant),",
+            to: "        grant: None,",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "task-keeps-the-frame",
+        breaks: "S1",
+        fault: "what a thread polls next is taken for the body that it has polled",
+        edits: &[Edit {
+            file: "current.rs",
+            from: "            drop(CURRENT.try_with(|current| current.replace(before)));",
+            to: "            drop(before);",
+        }],
+        suites: &[tasks("identity::")],
+    },
+    Mutant {
+        name: "every-task-is-the-holder",
+        breaks: "S1",
+        fault: "a task that is polled inside of a synchronous body is taken for its holder",
+        edits: &[Edit {
+            file: "current.rs",
+            from: "(current.task == task::try_id()).then(",
+            to: "(current.task == current.task).then(",
+        }],
+        suites: &[tasks("identity::")],
+    },
+    Mutant {
+        name: "renewals-counted-from-their-end",
+        breaks: "L4",
+        fault: "a renewal that was held up puts off the next one, until the lease is over",
+        edits: &[Edit {
+            file: "driver/agent.rs",
+            from: "due = asked + third",
+            to: "due = clock.now().instant + third",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "failed-settling-forgotten",
+        breaks: "L3",
+        fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
+        edits: &[Edit {
+            file: "driver/agent.rs",
+            from: "Released::Failed(_) => {}",
+            to: "Released::Failed(_) => return,",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "failed-renewals-not-counted",
+        breaks: "S1",
+        fault: "a hold forgets the number of a renewal that failed, and its next one writes it again",
+        edits: &[Edit {
+            file: HOLDING,
+            from: "\
+both must be kept.
+                self.grant = grant;",
+            to: "\
+both must be kept.
+                drop(grant);",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "exchange-outlasts-the-wait",
+        breaks: "L2",
+        fault: "each exchange takes its whole limit, however little the caller wanted to wait",
+        edits: &[Edit {
+            file: "driver/waiting.rs",
+            from: "most.min(wait.saturating_add(grace).saturating_sub(waited))",
+            to: "most.min(wait.saturating_add(most).saturating_sub(waited))",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "last-come-first-served",
+        breaks: "L6",
+        fault: "the turn goes to whoever came last",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "self.waiting.pop_front()",
+            to: "self.waiting.pop_back()",
+        }],
+        suites: &[QUEUE, CROWD],
+    },
+    Mutant {
+        name: "turn-lost-with-its-place",
+        breaks: "L1",
+        fault: "a waiter that leaves just as it is given the turn takes it along, and all behind it wait for ever",
+        edits: &[Edit {
+            file: PLACE,
+            from: "            self.queues.pass_on(&self.item, given, |_| ());\n",
+            to: "",
+        }],
+        suites: &[QUEUE, GIVEN_TO_LEAVER],
+    },
+    Mutant {
+        name: "wake-up-lost",
+        breaks: "L1",
+        fault: "a waiter is given the turn and not woken",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "Some(Wake(is_to_be_woken.then_some(next), sleeper))",
+            to: "Some(Wake(is_to_be_woken.then_some(next).filter(|_| false), sleeper))",
+        }],
+        suites: &[QUEUE, GIVEN_TO_LEAVER],
+    },
+    Mutant {
+        name: "lease-granted-while-it-falls-asleep",
+        breaks: "L1",
+        fault: "a lease that is granted after the first in line has looked, and before it sleeps, is not told to it",
+        edits: &[Edit {
+            file: PLACE,
+            from: "            waiter.looks();\n",
+            to: "",
+        }],
+        suites: &[QUEUE, interleaved("a_lease_that_is_renewed_and_made_shorter")],
+    },
+    Mutant {
+        name: "busy-past-the-lease",
+        breaks: "L1",
+        fault: "who tries once finds a lock busy whose holder in the same process hangs past its lease, however often it tries",
+        edits: &[Edit {
+            file: "driver/waiting.rs",
+            from: "if is_first && leased_until.is_some_and",
+            to: "if false && is_first && leased_until.is_some_and",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "watch-lost-with-its-turn",
+        breaks: "L1",
+        fault: "what a waiter has seen of a dead holder is forgotten when it gives up",
+        edits: &[Edit {
+            file: TURNS,
+            from: "            self.watch = watch;
+        }
+        self.handed",
+            to: "            let _ = watch;
+        }
+        self.handed",
+        }],
+        suites: &[QUEUE],
+    },
+    Mutant {
+        name: "ended-turn-passed-on",
+        breaks: "L6",
+        fault: "a thread that hung past its lease passes on the turn that another has by now",
+        edits: &[Edit {
+            file: ENDING,
+            from: "queues.get_mut(item).filter(|queue| queue.turns.is_present(number)) else {",
+            to: "queues.get_mut(item) else {",
+        }],
+        suites: &[QUEUE, interleaved("a_hand_over_races")],
+    },
+];
