@@ -11,7 +11,7 @@ use memlock::{Error, Locks, transaction, zlock};
 use crate::executors::{Executor, cut_at};
 use crate::{CatalogError, PATIENCE, is_free, until};
 
-#[zlock(path, name = "catalog", locks = locks)]
+#[zlock(path, name = "catalog", locks = locks, timeout = PATIENCE * 2)]
 fn write(locks: &Locks, path: &str) -> Result<u64, CatalogError> {
     Ok(memlock::current().expect("it runs locked").token().get())
 }
@@ -175,8 +175,10 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 fn while_it_waits_it_holds_only_what_comes_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
-    let held = others.lock("b").name("catalog").acquire().expect("it is free");
     thread::scope(|scope| {
+        // In here, so that it is released where something fails, and nobody waits for it then. For longer than that takes.
+        let held = others.lock("b").name("catalog").timeout(PATIENCE * 2).acquire();
+        let held = held.expect("it is free");
         let waits = scope.spawn(|| {
             transaction().run(|attempt| {
                 write(&locks, "c")?;

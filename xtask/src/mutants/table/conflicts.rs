@@ -21,8 +21,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "the same for a task",
         edits: &[Edit {
             file: "held.rs",
-            from: "Some(held.reserve())",
-            to: "Some(held.release())",
+            from: "*this.release = Some(held.reserve()),",
+            to: "*this.release = held.release(),",
         }],
         suites: &[zlock("alone_async::")],
     },
