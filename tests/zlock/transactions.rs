@@ -11,7 +11,7 @@ use memlock::{Error, Locks, transaction, zlock};
 use crate::executors::{Executor, cut_at};
 use crate::{CatalogError, PATIENCE, is_free, until};
 
-#[zlock(path, name = "catalog", locks = locks, timeout = PATIENCE * 2)]
+#[zlock(path, name = "catalog", locks = locks)]
 fn write(locks: &Locks, path: &str) -> Result<u64, CatalogError> {
     Ok(memlock::current().expect("it runs locked").token().get())
 }
@@ -173,11 +173,17 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 
 #[test]
 fn while_it_waits_it_holds_only_what_comes_before() {
+    // No lease ends while something is waited for.
+    const LEASE: Duration = PATIENCE.saturating_mul(2);
+    #[zlock(path, name = "catalog", locks = locks, timeout = LEASE)]
+    fn write(locks: &Locks, path: &str) -> Result<(), CatalogError> {
+        Ok(())
+    }
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     thread::scope(|scope| {
-        // In here, so that it is released where something fails, and nobody waits for it then. For longer than that takes.
-        let held = others.lock("b").name("catalog").timeout(PATIENCE * 2).acquire();
+        // In here, so that it is released where something fails, and nobody waits for it then.
+        let held = others.lock("b").name("catalog").timeout(LEASE).acquire();
         let held = held.expect("it is free");
         let waits = scope.spawn(|| {
             transaction().run(|attempt| {
