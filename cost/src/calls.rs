@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use memlock::{Error, Locks};
 
@@ -63,6 +63,15 @@ async fn by_number_async(id: u64) -> Result<u64, Error> {
     Ok(black_box(id) + 1)
 }
 
+/// What no lock with a lease can do without: both clocks are read when it is asked for, and when it is given up.
+#[inline(never)]
+fn clocks(id: u64) -> Result<u64, Error> {
+    for _ in 0..2 {
+        black_box((Instant::now(), SystemTime::now()));
+    }
+    Ok(black_box(id) + 1)
+}
+
 /// A function, and how many nanoseconds longer than the bare one a call of it takes.
 pub(crate) fn added(rounds: usize) -> Vec<(&'static str, f64)> {
     let names = [
@@ -71,14 +80,16 @@ pub(crate) fn added(rounds: usize) -> Vec<(&'static str, f64)> {
         "`\"account/{id}\"`",
         "`id`, in an `async fn`",
         "`rlock`, entered again",
+        "beside these: both clocks, read twice",
     ];
-    let [bare, others @ ..]: [f64; 6] = medians(rounds, |contestant| match contestant {
+    let [bare, others @ ..]: [f64; 7] = medians(rounds, |contestant| match contestant {
         0 => nanoseconds(CALLS, bare),
         1 => nanoseconds(CALLS, whole),
         2 => nanoseconds(CALLS, by_number),
         3 => nanoseconds(CALLS, by_text),
         4 => nanoseconds(CALLS, |id| at_once(by_number_async(id))),
-        _ => outer(CALLS).unwrap_or(f64::NAN),
+        5 => outer(CALLS).unwrap_or(f64::NAN),
+        _ => nanoseconds(CALLS, clocks),
     });
     names.into_iter().zip(others.map(|took| took - bare)).collect()
 }

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 fn calls(rounds: usize) {
     println!("\n| a call on `memory:`, uncontended | more than the bare function |\n|---|---|");
-    for (name, added) in calls::added(rounds * 3) {
+    for (name, added) in calls::added(rounds * 10) {
         println!("| {name} | {:.2} µs |", added / 1000.0);
     }
 }

@@ -10,6 +10,9 @@
 //! ([`Place::progress`]). A taker that leaves instead, or does not come, is passed over; and where nobody is left to take
 //! it, it is given to [`Queues::orphans_to`] to be released. So it is always in exactly one place, and is lost in none.
 //!
+//! Where the server answers at once, who finds nobody in line is granted the lock in the step in which it joins
+//! ([`Queues::join_holding`]), and who leaves nobody behind gives it up in the step in which it leaves ([`Turn::end_with`]).
+//!
 //! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
 //! of its own process for as long as it holds up everyone else's.
 //!

@@ -153,7 +153,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: ACQUIRE,
             from: "(State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),",
-            to: "(State::MakingClock { grant }, Input::Answered(_)) => self.check(now, grant),",
+            to: "(State::MakingClock { grant }, Input::Answered(_)) => self.check(now, *grant),",
         }],
         suites: &[PROTOCOL],
     },
@@ -164,7 +164,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: RENEW,
             from: "self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
-            to: "self.grant.deadline = answered.end_of(self.grant.lease).of_holder(answered.sent, self.spec.timeout);
+            to: "self.grant.deadline = answered.end_of(self.grant.lease, self.grant.ttl).of_holder(answered.sent, self.spec.timeout);
         self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
         }],
         suites: &[PROTOCOL],

@@ -142,7 +142,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 (Some(Reply::Missing), _) => {
                     self.grant.renewals += 1;
                     let add = Request::Add {
-                        record: self.spec.record(self.grant.nonce, self.grant.renewals),
+                        record: Record {
+                            renewal: self.grant.renewals,
+                            ..self.spec.record(self.grant.nonce, self.spec.term())
+                        },
                         ttl: ttl_of(self.spec.lease()),
                     };
                     self.state = State::Writing;
