@@ -84,9 +84,32 @@ impl<R> NoResult<R> {
 }
 
 impl<T, E> Untold<Result<T, E>> {
-    /// As a function of the attribute's says. What it returns is hidden, so that a function that does not fit is told of once.
-    pub fn __memlock_told_by<F: Fn(&E) -> bool>(self, is_conflict: F) -> impl Judge<Result<T, E>> {
-        Told(is_conflict)
+    /// As a function of the attribute's says.
+    pub fn __memlock_told_by<F: Fn(&E) -> bool>(self, is_conflict: F) -> ToldBy<F, E> {
+        ToldBy {
+            is_conflict,
+            ask: |is_conflict, error| is_conflict(error),
+        }
+    }
+}
+
+/// As a function tells. It is one whatever the function is: so one that does not fit is told of once, where it is given.
+pub struct ToldBy<F, E> {
+    is_conflict: F,
+    ask: fn(&F, &E) -> bool,
+}
+
+impl<F, E> fmt::Debug for ToldBy<F, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToldBy")
+    }
+}
+
+impl<T, E, F> Judge<Result<T, E>> for ToldBy<F, E> {
+    fn is_conflict(&self, returned: &Result<T, E>) -> bool {
+        returned
+            .as_ref()
+            .is_err_and(|error| (self.ask)(&self.is_conflict, error))
     }
 }
 
