@@ -67,3 +67,23 @@ impl Calls {
         self.uncalled_turns < MOST_UNCALLED_TURNS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_arrive_until_several_turns_in_a_row_came_without_one() {
+        let mut calls = Calls::default();
+        for turn in 1..=MOST_UNCALLED_TURNS {
+            assert!(calls.do_arrive(), "in turn {turn}");
+            calls.granted(true);
+        }
+        assert!(!calls.do_arrive());
+        calls.granted(false);
+        assert!(!calls.do_arrive(), "who did not stand in line was not to be called");
+        calls.heard(Now::default());
+        calls.granted(true);
+        assert!(calls.do_arrive());
+    }
+}

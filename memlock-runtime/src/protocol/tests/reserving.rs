@@ -68,6 +68,15 @@ fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
 }
 
 #[test]
+fn a_reservation_is_passed_on_to_nobody_although_its_slice_is_not_over() {
+    let mut world = World::new();
+    let (grant, short) = (world.granted(), Duration::from_millis(1));
+    assert!(grant.may_be_handed_over(short, world.at()));
+    let reserved = grant.reserve(Duration::from_secs(1), world.at());
+    assert!(!reserved.may_be_handed_over(short, world.at()));
+}
+
+#[test]
 fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
     let mut world = World::new();
     let grant = world.granted();

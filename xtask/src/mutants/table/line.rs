@@ -186,10 +186,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "where no call arrives a process hands the lock over each time all the same, and the next polls for it",
         edits: &[Edit {
             file: CALLS,
-            from: "const MOST_UNCALLED_TURNS: u8 = 4;",
-            to: "const MOST_UNCALLED_TURNS: u8 = u8::MAX;",
+            from: "            self.uncalled_turns = self.uncalled_turns.saturating_add(1);\n",
+            to: "",
         }],
-        suites: &[line("short_sections_are_not_slowed_down_by_calls")],
+        suites: &[PROTOCOL],
     },
     Mutant {
         name: "goes-on-although-others-are-called",
