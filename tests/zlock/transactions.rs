@@ -173,33 +173,33 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 
 #[test]
 fn while_it_waits_it_holds_only_what_comes_before() {
-    // No lease ends while something is waited for, nor long after it.
-    const LEASE: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
-    #[zlock(path, name = "catalog", locks = locks, timeout = LEASE)]
-    fn write(locks: &Locks, path: &str) -> Result<(), CatalogError> {
-        Ok(())
-    }
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
-    thread::scope(|scope| {
-        // In here, so that it is released where something fails, and nobody waits for it then.
-        let held = others.lock("b").name("catalog").timeout(LEASE).acquire();
-        let held = held.expect("it is free");
-        let waits = scope.spawn(|| {
+    // No lease ends while something is waited for.
+    let held = others.lock("b").name("catalog").timeout(PATIENCE * 2).acquire();
+    let held = held.expect("it is free");
+    // Nobody waits for its end where something fails: it might wait for itself.
+    let waits = thread::spawn({
+        #[zlock(path, name = "catalog", locks = locks, timeout = PATIENCE * 2)]
+        fn write(locks: &Locks, path: &str) -> Result<(), CatalogError> {
+            Ok(())
+        }
+        let locks = locks.clone();
+        move || {
             transaction().run(|attempt| {
                 write(&locks, "c")?;
                 write(&locks, "b")?;
                 write(&locks, "a")?;
                 Ok::<_, CatalogError>(attempt)
             })
-        });
-        until("it has met `b`", || locks.counts().conflicts == 1);
-        // `c` was held in the first attempt, and is not while `b` is waited for.
-        until("it waits", || is_free(&others, "c"));
-        assert!(!waits.is_finished());
-        held.release();
-        assert_eq!(waits.join().expect("no panic").expect("its turn"), 2);
+        }
     });
+    until("it has met `b`", || locks.counts().conflicts == 1);
+    // `c` was held in the first attempt, and is not while `b` is waited for.
+    until("it waits", || is_free(&others, "c"));
+    assert!(!waits.is_finished());
+    held.release();
+    assert_eq!(waits.join().expect("no panic").expect("its turn"), 2);
 }
 
 #[test]
