@@ -196,9 +196,23 @@ fn while_it_waits_it_holds_only_what_comes_before() {
     });
     until("it has met `b`", || locks.counts().conflicts == 1);
     // `c` was held in the first attempt, and is not while `b` is waited for.
-    until("it waits", || is_free(&others, "c"));
-    assert!(!waits.is_finished());
+    let mut last = None;
+    until("it waits", || {
+        last = others
+            .lock("c")
+            .name("catalog")
+            .timeout(PATIENCE * 2)
+            .try_acquire()
+            .ok();
+        last.is_some()
+    });
+    let before = locks.counts().acquired;
     held.release();
+    until("it has `b`, and waits for `c`", || {
+        locks.counts().acquired == before + 1
+    });
+    assert!(!waits.is_finished());
+    drop(last);
     assert_eq!(waits.join().expect("no panic").expect("its turn"), 2);
 }
 
