@@ -81,17 +81,26 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 
 #[test]
 fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
-    let (stage, _alone) = stage("computing");
-    let optimistic = run(&stage, Way::Optimistic, COMPUTING);
-    for way in [Way::Lock, Way::Zlock] {
-        let run = run(&stage, way, COMPUTING);
-        assert_nothing_in_vain(&run);
-        let (locked, without) = (run.started(), optimistic.started());
-        assert!(
-            3 * locked <= without,
-            "{locked} computations, and {without} without a lock"
-        );
-        let (locked, without) = (run.cpu_per_document(), optimistic.cpu_per_document());
+    // The least of several: what a busy machine adds to the time is no work of theirs.
+    let mut least = [Duration::MAX; 3];
+    for round in 1..=3 {
+        let (stage, _alone) = stage(&format!("computing-{round}"));
+        let runs = [Way::Optimistic, Way::Lock, Way::Zlock].map(|way| run(&stage, way, COMPUTING));
+        let [optimistic, locked @ ..] = &runs;
+        for run in locked {
+            assert_nothing_in_vain(run);
+            let (locked, without) = (run.started(), optimistic.started());
+            assert!(
+                3 * locked <= without,
+                "{locked} computations, and {without} without a lock"
+            );
+        }
+        for (least, run) in least.iter_mut().zip(&runs) {
+            *least = run.cpu_per_document().min(*least);
+        }
+    }
+    let [without, locked @ ..] = least;
+    for locked in locked {
         assert!(3 * locked <= without, "{locked:?}, and {without:?} without a lock");
     }
 }
