@@ -1,8 +1,8 @@
 //! Those who are granted the lock, or give it back, in the same step in which they join the queue or leave it.
 
-use super::join_all;
+use super::{hangs, join_all, steps_in};
 use crate::caller::{behind, hold, join, join_holding};
-use crate::world::{TIMEOUT, World};
+use crate::world::World;
 
 /// Three threads come back at once each time, and take the lock in whichever way it is to be had.
 pub fn those_who_hold_at_once_and_those_who_wait_exclude_each_other() {
@@ -38,16 +38,8 @@ pub fn a_lease_that_was_granted_at_once_is_known_to_who_joins_behind() {
     let holder = join_holding(&world).expect("nobody has it");
     let first = behind(&world);
     let threads = [
-        world.spawn(move |world| {
-            world.time.move_to(TIMEOUT);
-            holder.hang(TIMEOUT * 2);
-            holder.done();
-        }),
-        world.spawn(move |world| {
-            let stepped_in = first.turn();
-            world.time.move_to(TIMEOUT * 2);
-            stepped_in.hold().done();
-        }),
+        world.spawn(move |world| hangs(world, holder)),
+        world.spawn(move |world| steps_in(world, first)),
     ];
     join_all(threads);
     world.ends();

@@ -21,9 +21,26 @@ pub use sleep::*;
 
 use shuttle::thread::JoinHandle;
 
+use crate::caller::{Holder, Waiting};
+use crate::world::{TIMEOUT, World};
+
 /// Waits for the end of all these threads.
 fn join_all<const N: usize>(threads: [JoinHandle<()>; N]) {
     for thread in threads {
         thread.join().expect("a thread that fails ends the scenario");
     }
+}
+
+/// Hangs past the end of its lease.
+fn hangs(world: &World, hanging: Holder) {
+    world.time.move_to(TIMEOUT);
+    hanging.hang(TIMEOUT * 2);
+    hanging.done();
+}
+
+/// Steps in for one who hangs, and gets the lock when the lease is over for the server, too.
+fn steps_in(world: &World, first: Waiting) {
+    let stepped_in = first.turn();
+    world.time.move_to(TIMEOUT * 2);
+    stepped_in.hold().done();
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::join_all;
-use crate::caller::{Head, Holder, Waiting, behind, head, join};
+use super::{hangs, join_all, steps_in};
+use crate::caller::{Holder, behind, head, join};
 use crate::protocol::Watch;
 use crate::world::{TIMEOUT, World};
 
@@ -47,7 +47,7 @@ pub fn a_lease_that_is_granted_to_one_who_hangs_wakes_the_first_in_line() {
     let asks = head(&world);
     let first = behind(&world);
     let threads = [
-        world.spawn(move |world| hangs(world, asks)),
+        world.spawn(move |world| hangs(world, asks.hold())),
         world.spawn(move |world| steps_in(world, first)),
     ];
     join_all(threads);
@@ -60,7 +60,7 @@ pub fn a_lease_is_seen_by_whom_the_first_in_line_leaves_it_to() {
     let asks = head(&world);
     let (first, second) = (behind(&world), behind(&world));
     let threads = [
-        world.spawn(move |world| hangs(world, asks)),
+        world.spawn(move |world| hangs(world, asks.hold())),
         world.spawn(move |_| drop(first)),
         world.spawn(move |world| steps_in(world, second)),
     ];
@@ -83,21 +83,6 @@ pub fn a_lease_that_is_renewed_and_made_shorter_wakes_the_first_in_line() {
         holder.head.caller.world.time.move_to(TIMEOUT / 4);
         shorten(holder, TIMEOUT / 2);
     });
-}
-
-/// The head is granted a lease, and hangs past its end.
-fn hangs(world: &World, asks: Head) {
-    let hanging = asks.hold();
-    world.time.move_to(TIMEOUT);
-    hanging.hang(TIMEOUT * 2);
-    hanging.done();
-}
-
-/// It steps in for one who hangs, and gets the lock when the lease is over for the server, too.
-fn steps_in(world: &World, first: Waiting) {
-    let stepped_in = first.turn();
-    world.time.move_to(TIMEOUT * 2);
-    stepped_in.hold().done();
 }
 
 /// A holder does this, and hangs; the first in line steps in.
