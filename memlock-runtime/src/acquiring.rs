@@ -82,7 +82,7 @@ impl Locks {
     /// Acquires a lock that stands alone, where that can be done at once. `None`: nothing was done.
     pub(crate) fn acquire_at_once(&self, items: &[ItemName], asked: &Asked<'_>) -> Option<Lease> {
         let [item] = items else { return None };
-        if !self.core().store.answers_at_once() {
+        if self.core().store.takes_time() {
             return None;
         }
         let hold = at_once::acquire(self.core(), asked.spec(item), asked.began)?;

@@ -8,7 +8,7 @@
 //! With each current frame stands the task in which it became current, as tokio counts tasks. In another task it does not
 //! count: a synchronous body may block on an executor that polls others' tasks on its thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -26,14 +26,14 @@ use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::ItemName;
 use crate::scope::Scope;
+use crate::spare::Spare;
 
 thread_local! {
     // Never dropped, and so there to the end: a thread's other locals may call annotated functions when they are dropped.
     // Nothing is left in it then, for every frame goes with its body.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
-    /// A frame that is over: making one anew costs as much as entering it.
-    static SPARE: Cell<Option<Arc<Frame>>> = const { Cell::new(None) };
+    static SPARE: Spare<Frame> = const { Spare::new() };
 }
 
 /// What a thread is in just now.
@@ -72,31 +72,14 @@ enum Running {
 impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
     pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
-        Frame {
-            outer,
-            running: Running::Function { kind, lease },
-        }
-        .share()
+        let running = Running::Function { kind, lease };
+        Spare::fill(&SPARE, Frame { outer, running })
     }
 
     /// The closure of a transaction, called by the body whose frame is `outer`.
     pub(crate) fn of_transaction(outer: Option<Arc<Frame>>, scope: &Arc<Scope>) -> Arc<Frame> {
-        Frame {
-            outer,
-            running: Running::Transaction(Arc::clone(scope)),
-        }
-        .share()
-    }
-
-    /// In the place of one that is over, if there is one.
-    fn share(self) -> Arc<Frame> {
-        if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take)
-            && let Some(place) = Arc::get_mut(&mut spare)
-        {
-            *place = self;
-            return spare;
-        }
-        Arc::new(self)
+        let running = Running::Transaction(Arc::clone(scope));
+        Spare::fill(&SPARE, Frame { outer, running })
     }
 
     /// Keeps what a body has left behind that is over, for the next one on this thread, unless somebody else has it.
@@ -109,7 +92,7 @@ impl Frame {
                 kind: Kind::Lock,
                 lease: None,
             };
-            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+            Spare::keep(&SPARE, self);
         }
     }
 

@@ -113,23 +113,16 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
 
 /// Does what [`enter_async`] does, where that can be done without waiting for anything. `None`: nothing was done.
 pub(crate) fn enter_at_once(prepared: &Prepared) -> Option<AsyncHeld> {
-    let Prepared {
-        locks,
-        kind,
-        order,
-        items,
-        outer,
-        ..
-    } = prepared;
-    if *kind == Kind::Zlock || !locks.core().store.answers_at_once() {
+    let (locks, kind, outer) = (&prepared.locks, prepared.kind, prepared.outer.as_ref());
+    if kind == Kind::Zlock || locks.core().store.takes_time() {
         return None;
     }
-    let Ok(None) = reentered(outer.as_ref(), locks, *kind, items) else {
+    let Ok(None) = reentered(outer, locks, kind, &prepared.items) else {
         return None;
     };
-    let asked = locks.asked(items, order).ok()?;
-    let lease = locks.acquire_at_once(items, &asked)?;
-    let frame = Frame::new(outer.clone(), *kind, Some(lease));
+    let asked = locks.asked(&prepared.items, &prepared.order).ok()?;
+    let lease = locks.acquire_at_once(&prepared.items, &asked)?;
+    let frame = Frame::new(outer.cloned(), kind, Some(lease));
     Some(AsyncHeld::new(frame, true, prepared.reserve))
 }
 

@@ -67,7 +67,7 @@ impl Memory {
 
     /// The state, if it is to answer, and at once.
     fn at_once(&self) -> Option<MutexGuard<'_, State>> {
-        let state = self.answers_at_once().then(|| self.state());
+        let state = (!self.takes_time()).then(|| self.state());
         state.filter(|state| !state.is_down)
     }
 
@@ -154,10 +154,6 @@ impl Store for Memory {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Damage::Late, "it does not answer in time")
         }
-    }
-
-    fn answers_at_once(&self) -> bool {
-        !self.takes_time()
     }
 
     fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {

@@ -49,6 +49,7 @@ mod protocol;
 mod queue;
 mod request;
 mod scope;
+mod spare;
 mod store;
 mod sync;
 mod testing;

@@ -319,10 +319,6 @@ impl<S: Store> Store for Arc<S> {
         (**self).takes_time()
     }
 
-    fn answers_at_once(&self) -> bool {
-        (**self).answers_at_once()
-    }
-
     fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
         (**self).add_at_once(item, record, ttl, sent)
     }
@@ -379,12 +375,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
     }
 
-    /// Whether [`add_at_once`](Self::add_at_once) and [`delete_at_once`](Self::delete_at_once) are worth asking.
-    fn answers_at_once(&self) -> bool {
-        false
-    }
-
-    /// What `[clock, add]` does where both succeed, for stores that need no exchange for it: stores `record`, at the moment
+    /// What `[clock, add]` does where both succeed, for stores that take no time, and need no exchange for it: stores `record`, at the moment
     /// `sent`. `None`, and nothing was done: it is to be asked for in an exchange, which says why.
     fn add_at_once(&self, _item: &ItemName, _record: Record, _ttl: u32, _sent: Now) -> Option<(Instance, Cas)> {
         None

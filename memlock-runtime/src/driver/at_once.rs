@@ -1,4 +1,4 @@
-//! What nearly every call does, where the [store](Store::answers_at_once) answers at once: the machines' first moves, each
+//! What nearly every call does, where the store [takes no time](crate::store::Store::takes_time) and so answers at once: the machines' first moves, each
 //! together with the step in this process's queue that goes with it, under one lock. Where that does not succeed nothing has
 //! been done, and the drivers go the way that they always go.
 

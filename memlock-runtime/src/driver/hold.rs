@@ -1,6 +1,5 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Standing, Status, Watch};
 use crate::queue::Turn;
+use crate::spare::Spare;
 use crate::token::Token;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
@@ -34,8 +34,7 @@ struct State {
 }
 
 thread_local! {
-    /// A hold that is over: its place on the heap costs as much as a lock does at a store that answers at once.
-    static SPARE: Cell<Option<Arc<Hold>>> = const { Cell::new(None) };
+    static SPARE: Spare<Hold> = const { Spare::new() };
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -64,13 +63,7 @@ impl Hold {
             }),
             exchanging: tokio::sync::Mutex::new(()),
         };
-        if let Ok(Some(mut spare)) = SPARE.try_with(Cell::take)
-            && let Some(place) = Arc::get_mut(&mut spare)
-        {
-            *place = hold;
-            return spare;
-        }
-        Arc::new(hold)
+        Spare::fill(&SPARE, hold)
     }
 
     /// Keeps the place of one that was released for the next on this thread, unless somebody else has it yet.
@@ -83,7 +76,7 @@ impl Hold {
         if state.holding.last_status() == Status::Released && spec.item.full().is_none() {
             state.turn = None;
             *core = None;
-            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+            Spare::keep(&SPARE, self);
         }
     }
 
@@ -274,7 +267,7 @@ impl Hold {
 
     /// Gives the lock up, if that can be done at once. Whether there is nothing left to be done.
     pub(crate) fn release_at_once(&self) -> bool {
-        if !self.core().store.answers_at_once() {
+        if self.core().store.takes_time() {
             return self.is_released();
         }
         let Ok(_exchanging) = self.exchanging.try_lock() else {
@@ -459,7 +452,7 @@ impl State {
     /// Ends the hold and releases the lock, if that can be done at once. `false`: nothing was done.
     fn end_at_once(&mut self, core: &Core, spec: &Spec, now: Now) -> bool {
         let State { holding, turn } = self;
-        let has_ended = core.store.answers_at_once()
+        let has_ended = !core.store.takes_time()
             && holding.may_be_handed_over(now)
             && turn
                 .as_mut()

@@ -101,20 +101,13 @@ impl Queues {
         } = &mut *shard;
         match queues.entry(item.clone()) {
             hash_map::Entry::Vacant(vacant) => {
-                let Memory { watch, standing } = memories.remove(item).unwrap_or_default();
+                let memory = memories.remove(item).unwrap_or_default();
                 let number = numbers.next();
                 vacant.insert(Queue {
                     turns: Turns::begun(number),
                     ..Queue::default()
                 });
-                Joined::Head(Turn {
-                    queues: Arc::clone(self),
-                    item: item.clone(),
-                    number,
-                    watch,
-                    standing,
-                    handed: None,
-                })
+                Joined::Head(self.turn(item, number, memory))
             }
             hash_map::Entry::Occupied(mut queue) => {
                 let queue = queue.get_mut();
@@ -166,14 +159,19 @@ impl Queues {
             turns,
             ..Queue::default()
         });
-        Some(Turn {
+        Some(self.turn(item, number, Memory::default()))
+    }
+
+    /// Turn `number`, of one who finds nobody there, and `memory`.
+    fn turn(self: &Arc<Queues>, item: &ItemName, number: u64, memory: Memory) -> Turn {
+        Turn {
             queues: Arc::clone(self),
             item: item.clone(),
             number,
-            watch: None,
-            standing: None,
+            watch: memory.watch,
+            standing: memory.standing,
             handed: None,
-        })
+        }
     }
 
     /// How many wait for `item`, not counting whose turn it is.

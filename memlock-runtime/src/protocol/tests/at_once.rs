@@ -85,7 +85,7 @@ fn a_server_that_knows_no_clock_yet_or_is_to_fail_is_left_to_the_machine() {
     assert!(!delete_at_once(&server, &impatient(), &grant, now));
     server.set_down(false);
     server.set_delay(Duration::from_millis(1));
-    assert!(!server.answers_at_once());
+    assert!(server.takes_time());
     assert!(!delete_at_once(&server, &impatient(), &grant, now));
     server.set_delay(Duration::ZERO);
     server.restart();
