@@ -95,32 +95,6 @@ pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
     }
 }
 
-/// Joins a queue in which nobody is, and is granted the lock by the server in the same step. `None`: nothing was done.
-pub(crate) fn join_holding(world: &Arc<World>) -> Option<Holder> {
-    let bell = Bell::new(&world.time);
-    let stay = world.ledger().stay();
-    let now = world.time.now();
-    let mut granted = None;
-    let turn = world.queues.join_holding(&World::item(), || {
-        let grant = world.ledger().adds(stay, &ledger::spec(&World::item(), TIMEOUT), now)?;
-        let grant = &*granted.insert(grant);
-        Some((grant.deadline.ends(), Watch::of_own(grant, now)))
-    })?;
-    let grant = granted.expect("who has the turn has the lock");
-    world
-        .ledger()
-        .turn_begins(stay, turn.number, Some(grant.deadline.ends()), now);
-    let world = Arc::clone(world);
-    let caller = Caller { world, bell, stay };
-    let head = Head { caller, turn };
-    Some(Holder { head, grant })
-}
-
-/// The lock, in whichever way it is to be had.
-pub(crate) fn hold(world: &Arc<World>) -> Holder {
-    join_holding(world).unwrap_or_else(|| join(world).turn().hold())
-}
-
 /// Joins a queue in which nobody is.
 pub(crate) fn head(world: &Arc<World>) -> Head {
     match join(world) {
@@ -276,25 +250,6 @@ impl Holder {
         world.ledger().releases(&grant);
         head.turn.watch = Some(watch);
         head.leave();
-    }
-
-    /// Is done with the lock, and gives it to the server in the same step if nobody waits for it here. Whether it did.
-    pub(crate) fn done_at_once(mut self) -> bool {
-        let Caller { world, stay, .. } = &self.head.caller;
-        let mut ledger = world.ledger();
-        ledger.gives_up(*stay);
-        ledger.turn_ends(*stay);
-        drop(ledger);
-        let now = world.time.now();
-        let release = || {
-            world.ledger().releases(&self.grant);
-            true
-        };
-        let is_done = !self.grant.deadline.has_passed(now) && self.head.turn.end_with(&self.grant, now, release);
-        if !is_done {
-            self.done();
-        }
-        is_done
     }
 
     /// Is done with the lock.

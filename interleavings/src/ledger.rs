@@ -122,27 +122,18 @@ impl Ledger {
         self.turn.take_if(|turn| turn.who == who);
     }
 
-    /// The server is asked for what it has, and nobody waits.
-    pub(crate) fn adds(&mut self, who: Stay, spec: &Spec, now: Now) -> Option<Grant> {
-        (self.whereabouts == Whereabouts::Server || now.instant >= self.ends).then(|| self.grants(who, spec, now))
-    }
-
     /// The head asks the server. `None`: it is to wait until the grant is over, or it is woken.
     pub(crate) fn asks(&mut self, who: Stay, spec: &Spec, now: Now, waker: Waker) -> Result<Grant, Duration> {
         if self.whereabouts != Whereabouts::Server && now.instant < self.ends {
             self.asking = Some(waker);
             return Err(self.ends);
         }
-        Ok(self.grants(who, spec, now))
-    }
-
-    fn grants(&mut self, who: Stay, spec: &Spec, now: Now) -> Grant {
         // Whoever had it has it no more.
         self.items.flush();
         self.nonce.0 += 1;
         let grant = granted(&mut self.items, spec, self.nonce, now);
         self.begins(who, &grant, now);
-        grant
+        Ok(grant)
     }
 
     /// `who` has been handed `grant`.

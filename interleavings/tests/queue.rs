@@ -38,8 +38,4 @@ checked! {
 
     a_place_that_is_kept_is_always_minded
 
-    those_who_hold_at_once_and_those_who_wait_exclude_each_other
-    one_who_joins_while_the_lock_is_given_back_at_once_is_served
-    a_lease_that_was_granted_at_once_is_known_to_who_joins_behind
-    nobody_holds_at_once_while_others_wait
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::config::checked;
 use crate::driver::hold::Hold;
 use crate::driver::waiting::{self, Stopped};
-use crate::driver::{Core, Counters, agent, at_once, blocking, tasks};
+use crate::driver::{Core, Counters, agent, blocking, tasks};
 use crate::entry::Renew;
 use crate::error::Error;
 use crate::guard::Lease;
@@ -50,9 +50,6 @@ impl Locks {
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
         warn_if_blocking_tasks(order.function);
-        if let Some(lease) = self.acquire_at_once(items, &asked) {
-            return Ok(lease);
-        }
         let mut now = asked.began;
         for _ in 0..ROUNDS {
             match self.acquire_once(items, &asked, now) {
@@ -66,9 +63,6 @@ impl Locks {
     /// The same without blocking the thread. What a dropped future has acquired is released in the background.
     pub(crate) async fn acquire_all_async(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
-        if let Some(lease) = self.acquire_at_once(items, &asked) {
-            return Ok(lease);
-        }
         let mut now = asked.began;
         for _ in 0..ROUNDS {
             match self.acquire_once_async(items, &asked, now).await {
@@ -77,17 +71,6 @@ impl Locks {
             }
         }
         self.ended(Err(Stopped::CompanionLost), items, order)
-    }
-
-    /// Acquires a lock that stands alone, where that can be done at once. `None`: nothing was done.
-    pub(crate) fn acquire_at_once(&self, items: &[ItemName], asked: &Asked<'_>) -> Option<Lease> {
-        let [item] = items else { return None };
-        if self.core().store.takes_time() {
-            return None;
-        }
-        let hold = at_once::acquire(self.core(), asked.spec(item), asked.began)?;
-        keep_alive(&hold, asked.order.renew);
-        Some(Lease::of(hold))
     }
 
     /// Acquires all of `items` once through, now that it is `now`. What it has acquired when it fails is released, within what

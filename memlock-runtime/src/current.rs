@@ -26,14 +26,12 @@ use crate::error::Error;
 use crate::guard::Lease;
 use crate::key::ItemName;
 use crate::scope::Scope;
-use crate::spare::Spare;
 
 thread_local! {
     // Never dropped, and so there to the end: a thread's other locals may call annotated functions when they are dropped.
     // Nothing is left in it then, for every frame goes with its body.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
-    static SPARE: Spare<Frame> = const { Spare::new() };
 }
 
 /// What a thread is in just now.
@@ -73,27 +71,13 @@ impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
     pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
         let running = Running::Function { kind, lease };
-        Spare::fill(&SPARE, Frame { outer, running })
+        Arc::new(Frame { outer, running })
     }
 
     /// The closure of a transaction, called by the body whose frame is `outer`.
     pub(crate) fn of_transaction(outer: Option<Arc<Frame>>, scope: &Arc<Scope>) -> Arc<Frame> {
         let running = Running::Transaction(Arc::clone(scope));
-        Spare::fill(&SPARE, Frame { outer, running })
-    }
-
-    /// Keeps what a body has left behind that is over, for the next one on this thread, unless somebody else has it.
-    pub(crate) fn put_aside(mut self: Arc<Frame>) {
-        if let Some(frame) = Arc::get_mut(&mut self) {
-            // What it holds is not to outlive it.
-            frame.outer = None;
-            frame.take_lease().into_iter().for_each(Lease::put_aside);
-            frame.running = Running::Function {
-                kind: Kind::Lock,
-                lease: None,
-            };
-            Spare::keep(&SPARE, self);
-        }
+        Arc::new(Frame { outer, running })
     }
 
     fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
@@ -147,7 +131,6 @@ pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.put_back();
-        self.frame.take().into_iter().for_each(Frame::put_aside);
     }
 }
 

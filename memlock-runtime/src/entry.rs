@@ -111,21 +111,6 @@ pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> 
     })
 }
 
-/// Does what [`enter_async`] does, where that can be done without waiting for anything. `None`: nothing was done.
-pub(crate) fn enter_at_once(prepared: &Prepared) -> Option<AsyncHeld> {
-    let (locks, kind, outer) = (&prepared.locks, prepared.kind, prepared.outer.as_ref());
-    if kind == Kind::Zlock || locks.core().store.takes_time() {
-        return None;
-    }
-    let Ok(None) = reentered(outer, locks, kind, &prepared.items) else {
-        return None;
-    };
-    let asked = locks.asked(&prepared.items, &prepared.order).ok()?;
-    let lease = locks.acquire_at_once(&prepared.items, &asked)?;
-    let frame = Frame::new(outer.cloned(), kind, Some(lease));
-    Some(AsyncHeld::new(frame, true, prepared.reserve))
-}
-
 /// Does what [`enter`] does, without blocking the thread.
 pub(crate) async fn enter_async(prepared: Prepared, reporting: Reporting) -> Result<AsyncHeld, Error> {
     let policy = policy(&prepared.locks, prepared.kind, prepared.on_unavailable, reporting);

@@ -125,18 +125,7 @@ impl Lease {
                 Some(hold) => hold.release_alone(),
                 None => hold.release(),
             }
-            hold.put_aside();
         }
-    }
-
-    /// Keeps the places of locks that were released, where nobody else has them.
-    pub(crate) fn put_aside(self) {
-        self.holds.into_iter().for_each(Hold::put_aside);
-    }
-
-    /// Releases what can be released at once. Whether nothing is left to be released.
-    pub(crate) fn release_at_once(&self) -> bool {
-        self.holds.iter().rev().all(|hold| hold.release_at_once())
     }
 
     /// Releases without blocking the thread. What a dropped future leaves undone is to be given to
@@ -149,9 +138,6 @@ impl Lease {
 
     /// Releases without waiting for it, where that is still to be done.
     pub(crate) fn release_in_background(&self) {
-        if self.release_at_once() {
-            return;
-        }
         let first = &self.holds[0];
         let lease = self.clone();
         agent::begin(first.core(), async move { lease.release_async().await });

@@ -139,17 +139,12 @@ impl AsyncHeld {
         }
     }
 
-    /// `None`: that was done at once.
-    fn release(mut self) -> Option<Closing> {
-        if self.lease().is_none_or(Lease::release_at_once) {
-            self.owns = false;
-            return None;
-        }
-        Some(Box::pin(async move {
+    fn release(self) -> Closing {
+        Box::pin(async move {
             if let Some(lease) = self.lease() {
                 lease.release_async().await;
             }
-        }))
+        })
     }
 }
 
@@ -160,7 +155,6 @@ impl Drop for AsyncHeld {
         {
             lease.release_in_background();
         }
-        self.frame.take().into_iter().for_each(Frame::put_aside);
     }
 }
 
@@ -242,7 +236,7 @@ impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, 
             }
             let is_conflict = this.conflict.is_conflict(&output);
             match (is_conflict, E::keep(this.kept, output)) {
-                (false, None) => *this.release = held.release(),
+                (false, None) => *this.release = Some(held.release()),
                 (true, None) => *this.release = Some(held.reserve()),
                 // Dropped, it releases in the background.
                 (false, Some(output)) => return Poll::Ready(output),

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::memory::Items;
-use crate::store::{Answer, Cas, Damage, Fault, Instance, Pending, Record, Replies, Request, Store, YOUNGEST_SERVER};
+use crate::store::{Answer, Damage, Fault, Instance, Pending, Replies, Request, Store, YOUNGEST_SERVER};
 
 /// A server in this process's memory. It excludes the threads that share it.
 #[derive(Debug)]
@@ -65,12 +65,6 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state, if it is to answer, and at once.
-    fn at_once(&self) -> Option<MutexGuard<'_, State>> {
-        let state = (!self.takes_time()).then(|| self.state());
-        state.filter(|state| !state.is_down)
-    }
-
     /// Whether requests reach it.
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state().is_down = is_down;
@@ -107,17 +101,6 @@ impl Default for Memory {
 
 impl Store for Memory {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
-        self.exchange_at(item, batch, only_on, limit, self.clock.now())
-    }
-
-    fn exchange_at(
-        &self,
-        item: &ItemName,
-        batch: &[Request],
-        only_on: Option<Instance>,
-        limit: Duration,
-        sent: Now,
-    ) -> Answer {
         let mut state = self.state();
         if state.is_down {
             return failed(None, Damage::NotSent, "it is switched off");
@@ -130,7 +113,7 @@ impl Store for Memory {
         if only_on.is_some_and(|only_on| only_on != instance) {
             return failed(Some(instance), Damage::OtherInstance, "it was restarted");
         }
-        let second = self.second_at(sent.instant);
+        let second = self.second_at(self.clock.now().instant);
         let replies: Replies = batch
             .iter()
             .map(|request| state.items.apply(second, item, request))
@@ -154,21 +137,6 @@ impl Store for Memory {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Damage::Late, "it does not answer in time")
         }
-    }
-
-    fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
-        let mut state = self.at_once()?;
-        let cas = state.items.add(self.second_at(sent.instant), item, record, ttl)?;
-        Some((state.items.instance(), cas))
-    }
-
-    fn delete_at_once(&self, item: &ItemName, cas: Cas, only_on: Instance, sent: Now) -> bool {
-        let state = self.at_once().filter(|state| state.items.instance() == only_on);
-        state.is_some_and(|mut state| state.items.delete(self.second_at(sent.instant), item, cas))
-    }
-
-    fn takes_time(&self) -> bool {
-        self.delay.load(Ordering::Acquire) != 0
     }
 
     fn server_of(&self, _: &ItemName) -> &'static str {
@@ -209,18 +177,5 @@ fn failed(instance: Option<Instance>, damage: Damage, what: &'static str) -> Ans
             source: source.into(),
         }),
         pending: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_takes_no_time_but_what_it_is_told_to_whoever_shares_it() {
-        let shared = Arc::new(Memory::new());
-        assert!(!Memory::takes_time(&shared) && !Arc::takes_time(&shared));
-        shared.set_delay(Duration::from_millis(1));
-        assert!(Memory::takes_time(&shared) && Arc::takes_time(&shared));
     }
 }

@@ -49,7 +49,6 @@ mod protocol;
 mod queue;
 mod request;
 mod scope;
-mod spare;
 mod store;
 mod sync;
 mod testing;

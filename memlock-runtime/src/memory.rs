@@ -82,9 +82,14 @@ impl Items {
                 self.locks.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::Add { record, ttl } => self
-                .add_if_missing(second, item, record.clone(), *ttl)
-                .map_or(Reply::NotStored, Reply::Stored),
+            Request::Add { record, ttl } => match self.locks.entry(item.clone()) {
+                hash_map::Entry::Occupied(_) => Reply::NotStored,
+                hash_map::Entry::Vacant(vacant) => {
+                    let cas = next_cas(&mut self.last_cas);
+                    vacant.insert(Item::of(record.clone(), cas, second, *ttl));
+                    Reply::Stored(cas)
+                }
+            },
             Request::Replace { record, ttl, cas } => match self.locks.get_mut(item) {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
@@ -94,15 +99,14 @@ impl Items {
                     Reply::Stored(cas)
                 }
             },
-            Request::Delete { cas } => {
-                if self.delete(second, item, *cas) {
+            Request::Delete { cas } => match self.locks.get(item) {
+                None => Reply::Missing,
+                Some(held) if held.cas != *cas => Reply::Exists,
+                Some(_) => {
+                    self.locks.remove(item);
                     Reply::Deleted
-                } else if self.locks.contains_key(item) {
-                    Reply::Exists
-                } else {
-                    Reply::Missing
                 }
-            }
+            },
             Request::Read => match self.locks.get(item) {
                 None => Reply::Missing,
                 Some(held) => Reply::Item {
@@ -114,25 +118,6 @@ impl Items {
                 self.apply_to_line(second, item, request)
             }
         }
-    }
-
-    /// Does what [`Request::ReadClock`] and [`Request::Add`] do, if both succeed.
-    pub fn add(&mut self, second: u64, item: &ItemName, record: Record, ttl: u32) -> Option<Cas> {
-        self.sweep(second);
-        if self.out_of_memory || !self.has_clock_item(second) {
-            return None;
-        }
-        self.add_if_missing(second, item, record, ttl)
-    }
-
-    /// Does what [`Request::Delete`] does, if that succeeds. Whether it has.
-    pub fn delete(&mut self, second: u64, item: &ItemName, cas: Cas) -> bool {
-        self.sweep(second);
-        let is_it = self.locks.get(item).is_some_and(|held| held.cas == cas);
-        if is_it {
-            self.locks.remove(item);
-        }
-        is_it
     }
 
     /// Drops what has expired by now.
@@ -147,15 +132,6 @@ impl Items {
     /// The clock item's expiry is a date. From then on it can be stored, and is not there.
     fn has_clock_item(&self, second: u64) -> bool {
         self.has_clock_item && second < CLOCK_ITEM_EXPIRY
-    }
-
-    fn add_if_missing(&mut self, second: u64, item: &ItemName, record: Record, ttl: u32) -> Option<Cas> {
-        let hash_map::Entry::Vacant(vacant) = self.locks.entry(item.clone()) else {
-            return None;
-        };
-        let cas = next_cas(&mut self.last_cas);
-        vacant.insert(Item::of(record, cas, second, ttl));
-        Some(cas)
     }
 
     /// The same rules for the items of those who stand in line.

@@ -13,7 +13,6 @@ use smallvec::SmallVec;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::label::Label;
-use crate::lease::Now;
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -304,29 +303,6 @@ impl<S: Store> Store for Arc<S> {
         (**self).exchange(item, batch, only_on, limit)
     }
 
-    fn exchange_at(
-        &self,
-        item: &ItemName,
-        batch: &[Request],
-        only_on: Option<Instance>,
-        limit: Duration,
-        sent: Now,
-    ) -> Answer {
-        (**self).exchange_at(item, batch, only_on, limit, sent)
-    }
-
-    fn takes_time(&self) -> bool {
-        (**self).takes_time()
-    }
-
-    fn add_at_once(&self, item: &ItemName, record: Record, ttl: u32, sent: Now) -> Option<(Instance, Cas)> {
-        (**self).add_at_once(item, record, ttl, sent)
-    }
-
-    fn delete_at_once(&self, item: &ItemName, cas: Cas, only_on: Instance, sent: Now) -> bool {
-        (**self).delete_at_once(item, cas, only_on, sent)
-    }
-
     fn server_of(&self, item: &ItemName) -> &str {
         (**self).server_of(item)
     }
@@ -349,41 +325,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
     /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
     ///
-    /// Without any time nothing is sent, unless the store takes none: a caller who had little, on a machine that stood still
-    /// meanwhile, loses nothing by asking such a store.
+    /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
-
-    /// The same, by who has just read the clocks: it is `sent` now. For stores that would read them, too.
-    fn exchange_at(
-        &self,
-        item: &ItemName,
-        batch: &[Request],
-        only_on: Option<Instance>,
-        limit: Duration,
-        _sent: Now,
-    ) -> Answer {
-        self.exchange(item, batch, only_on, limit)
-    }
-
-    /// Whether time passes while it answers, so that the clocks are to be read again after it.
-    fn takes_time(&self) -> bool {
-        true
-    }
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
-    }
-
-    /// What `[clock, add]` does where both succeed, for stores that take no time, and need no exchange for it: stores `record`, at the moment
-    /// `sent`. `None`, and nothing was done: it is to be asked for in an exchange, which says why.
-    fn add_at_once(&self, _item: &ItemName, _record: Record, _ttl: u32, _sent: Now) -> Option<(Instance, Cas)> {
-        None
-    }
-
-    /// What `[compare-and-delete]` on `only_on` does where it succeeds, for the same stores. `false`, and nothing was done.
-    fn delete_at_once(&self, _item: &ItemName, _cas: Cas, _only_on: Instance, _sent: Now) -> bool {
-        false
     }
 
     /// The server that keeps `item`, as its user spelled it.

@@ -3,7 +3,6 @@
 
 #![allow(clippy::missing_panics_doc, reason = "each panics where a promise is broken")]
 
-mod at_once;
 mod crowd;
 mod dismissal;
 mod lateness;
@@ -11,7 +10,6 @@ mod leaving;
 mod places;
 mod sleep;
 
-pub use at_once::*;
 pub use crowd::*;
 pub use dismissal::*;
 pub use lateness::*;

@@ -4,20 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::contender::unavailable;
-use super::{Core, Counters, agent, at_once, blocking, tasks};
+use super::{Core, Counters, agent, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Standing, Status, Watch};
 use crate::queue::Turn;
-use crate::spare::Spare;
 use crate::token::Token;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    /// `None` in one that was [put aside](Hold::put_aside).
-    core: Option<Arc<Core>>,
+    core: Arc<Core>,
     spec: Spec,
     token: Token,
     /// Whether it is kept for a retry, and nobody runs under it.
@@ -31,10 +29,6 @@ pub(crate) struct Hold {
 struct State {
     holding: Holding,
     turn: Option<Turn>,
-}
-
-thread_local! {
-    static SPARE: Spare<Hold> = const { Spare::new() };
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -52,8 +46,8 @@ impl Hold {
     #[inline]
     fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
         let token = grant.token;
-        let hold = Hold {
-            core: Some(Arc::clone(core)),
+        Arc::new(Hold {
+            core: Arc::clone(core),
             spec,
             token,
             is_set_aside,
@@ -62,29 +56,11 @@ impl Hold {
                 turn,
             }),
             exchanging: tokio::sync::Mutex::new(()),
-        };
-        Spare::fill(&SPARE, hold)
-    }
-
-    /// Keeps the place of one that was released for the next on this thread, unless somebody else has it yet.
-    pub(crate) fn put_aside(mut self: Arc<Hold>) {
-        let Some(Hold { core, spec, state, .. }) = Arc::get_mut(&mut self) else {
-            return;
-        };
-        let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // A name that was shortened may be long.
-        if state.holding.last_status() == Status::Released && spec.item.full().is_none() {
-            state.turn = None;
-            *core = None;
-            Spare::keep(&SPARE, self);
-        }
+        })
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        match &self.core {
-            Some(core) => core,
-            None => unreachable!("nobody has a hold that was put aside"),
-        }
+        &self.core
     }
 
     pub(crate) fn spec(&self) -> &Spec {
@@ -235,20 +211,8 @@ impl Hold {
 
     /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
     pub(crate) fn release_alone(&mut self) {
-        let Hold {
-            core: Some(core),
-            spec,
-            state,
-            ..
-        } = self
-        else {
-            return;
-        };
-        let now = core.now();
-        let state = state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if state.end_at_once(core, spec, now) {
-            return;
-        }
+        let now = self.core.now();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((end, mut ending)) = state.end(now)
             && self.wind_up_here(end, &mut ending)
         {
@@ -263,19 +227,6 @@ impl Hold {
         } = ending;
         let released = blocking::release(self.core(), &self.spec, grant, standing, *now, limit);
         ending.told(&self.spec, released);
-    }
-
-    /// Gives the lock up, if that can be done at once. Whether there is nothing left to be done.
-    pub(crate) fn release_at_once(&self) -> bool {
-        if self.core().store.takes_time() {
-            return self.is_released();
-        }
-        let Ok(_exchanging) = self.exchanging.try_lock() else {
-            return false;
-        };
-        let now = self.core().now();
-        let mut state = self.state();
-        state.holding.last_status() == Status::Released || state.end_at_once(self.core(), &self.spec, now)
     }
 
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
@@ -374,9 +325,6 @@ impl Hold {
     fn end(&self) -> Option<Ending> {
         let now = self.core().now();
         let mut state = self.state();
-        if state.end_at_once(self.core(), &self.spec, now) {
-            return None;
-        }
         let (end, mut ending) = state.end(now)?;
         drop(state);
         self.wind_up_here(end, &mut ending).then_some(ending)
@@ -447,20 +395,6 @@ impl State {
             turn: self.turn.take(),
         };
         Some((end, ending))
-    }
-
-    /// Ends the hold and releases the lock, if that can be done at once. `false`: nothing was done.
-    fn end_at_once(&mut self, core: &Core, spec: &Spec, now: Now) -> bool {
-        let State { holding, turn } = self;
-        let has_ended = !core.store.takes_time()
-            && holding.may_be_handed_over(now)
-            && turn
-                .as_mut()
-                .is_some_and(|turn| at_once::end(core, spec, holding.grant(), turn, now));
-        if has_ended {
-            holding.end(now);
-        }
-        has_ended
     }
 }
 

@@ -2,13 +2,10 @@
 //! machines do not have.
 //!
 //! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future; what both make of a step is in
-//! [`contender`], and of waiting in [`waiting`]. Where the store answers at once, what nearly every call does needs neither of
-//! them: see [`at_once`]. [`agent`] is what must happen in the
-//! background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
+//! [`contender`], and of waiting in [`waiting`]. [`agent`] is what must happen in the background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
 //! got no reply.
 
 pub(crate) mod agent;
-pub(crate) mod at_once;
 pub(crate) mod blocking;
 mod contender;
 pub(crate) mod dice;
@@ -158,13 +155,12 @@ impl Core {
     /// Makes one exchange, and notes what it tells of the server. `sent` is a moment just before: the last that the caller has
     /// read.
     fn exchange(&self, item: &ItemName, batch: &Batch, only_on: Option<Instance>, limit: Duration, sent: Now) -> Heard {
-        self.hear(item, self.store.exchange_at(item, batch, only_on, limit, sent), sent)
+        self.hear(item, self.store.exchange(item, batch, only_on, limit), sent)
     }
 
     /// Notes what an exchange that began at `sent` tells of the server.
     fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
-        // What takes no time is over when it begins.
-        let mut received = (!self.store.takes_time()).then_some(sent);
+        let mut received = None;
         let mut best = None;
         if let (Some(instance), Some(Reply::Clock(second))) = (answer.instance, answer.replies.first()) {
             let received = *received.get_or_insert_with(|| self.now());

@@ -1,8 +1,8 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
 mod abandoned;
-mod at_once;
 mod handing_over;
+mod in_memory;
 
 use std::future::Future;
 use std::pin::Pin;

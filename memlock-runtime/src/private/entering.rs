@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::conflict::Judge;
-use crate::entry::{Prepared, Reporting, enter_async, enter_at_once};
+use crate::entry::{Prepared, Reporting, enter_async};
 use crate::error::Error;
 use crate::held::{AsyncHeld, Ending};
 
@@ -146,10 +146,7 @@ impl<P> Entering<P> {
 
     /// Acquires, for an expansion that knows what to do with a lock error.
     pub async fn enter(self) -> Result<AsyncHeld, Error> {
-        match opening(self.prepared, Reporting::Yes) {
-            Opening::Open(held) => Ok(held),
-            Opening::Waits(first) => first.await,
-        }
+        opening(self.prepared, Reporting::Yes).await
     }
 
     /// Acquires, runs the body, and releases.
@@ -203,15 +200,8 @@ impl<P> Entering<P> {
     {
         let prepared = self.prepared;
         let reporting = if P::REPORTS { Reporting::Yes } else { Reporting::No };
-        let first = match opening(prepared, reporting) {
-            Opening::Open(held) => {
-                let second = run(held, body);
-                return Stages::Second { second, finish };
-            }
-            Opening::Waits(first) => first,
-        };
         Stages::First {
-            first,
+            first: opening(prepared, reporting),
             next: move |entered| match entered {
                 Ok(held) => ControlFlow::Continue((run(held, body), finish)),
                 Err(error) => ControlFlow::Break(P::failed(error)),
@@ -220,23 +210,13 @@ impl<P> Entering<P> {
     }
 }
 
-/// How a call gets in.
-enum Opening<F> {
-    /// It is in.
-    Open(AsyncHeld),
-    /// It has to wait. On the heap: that is large, and over when the body begins, which would carry it along.
-    Waits(Pin<Box<F>>),
-}
-
-/// Acquires. What it waits with has one type for all bodies, so that it is compiled once.
+/// Acquires. The future has one type for all bodies, so it is compiled once. It is on the heap: it is large, and over when the
+/// body begins, which would carry it along.
 fn opening(
     prepared: Result<Prepared, Error>,
     reporting: Reporting,
-) -> Opening<impl Future<Output = Result<AsyncHeld, Error>> + Send> {
-    if let Some(held) = prepared.as_ref().ok().and_then(enter_at_once) {
-        return Opening::Open(held);
-    }
-    Opening::Waits(Box::pin(async move { enter_async(prepared?, reporting).await }))
+) -> Pin<Box<impl Future<Output = Result<AsyncHeld, Error>> + Send>> {
+    Box::pin(async move { enter_async(prepared?, reporting).await })
 }
 
 pin_project! {

@@ -36,7 +36,6 @@
 //!   who deletes it is as good, for one `add`: whoever can tell it so can read the server, and delete the item himself.
 
 mod acquire;
-mod at_once;
 mod calls;
 mod holding;
 mod leave;
@@ -49,7 +48,6 @@ mod turns;
 mod watch;
 
 pub use acquire::{Acquire, Outcome};
-pub(crate) use at_once::{add_at_once, delete_at_once};
 pub use holding::{End, Extended, Holding, Loss, Status};
 pub use leave::Leave;
 pub use line::{Standing, is_to_look};

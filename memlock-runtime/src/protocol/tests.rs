@@ -1,6 +1,5 @@
 //! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
 
-mod at_once;
 mod doubt;
 mod holding;
 mod leaving;

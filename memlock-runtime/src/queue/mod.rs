@@ -10,9 +10,6 @@
 //! ([`Place::progress`]). A taker that leaves instead, or does not come, is passed over; and where nobody is left to take
 //! it, it is given to [`Queues::orphans_to`] to be released. So it is always in exactly one place, and is lost in none.
 //!
-//! Where the server answers at once, who finds nobody in line is granted the lock in the step in which it joins
-//! ([`Queues::join_holding`]), and who leaves nobody behind gives it up in the step in which it leaves ([`Turn::end_with`]).
-//!
 //! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
 //! of its own process for as long as it holds up everyone else's.
 //!
@@ -53,7 +50,7 @@ pub(crate) use turn::Turn;
 use waiter::Waiter;
 
 use crate::key::ItemName;
-use crate::protocol::{Turns, Watch};
+use crate::protocol::Turns;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -127,39 +124,6 @@ impl Queues {
                 })
             }
         }
-    }
-
-    /// Joins the queue for `item` as one who holds the lock already, if nobody is there and nothing is remembered: `lease` gets it
-    /// the lock, and says until when, and what others see. `None`: nothing was done, by `lease` neither.
-    ///
-    /// `lease` is called under the lock that the queues share, so it is to be quick, and to know nothing of them.
-    pub(crate) fn join_holding(
-        self: &Arc<Queues>,
-        item: &ItemName,
-        lease: impl FnOnce() -> Option<(Duration, Watch)>,
-    ) -> Option<Turn> {
-        let mut shard = self.shard(item);
-        let Shard {
-            queues,
-            memories,
-            numbers,
-            ..
-        } = &mut *shard;
-        let hash_map::Entry::Vacant(vacant) = queues.entry(item.clone()) else {
-            return None;
-        };
-        if memories.contains_key(item) {
-            return None;
-        }
-        let (until, watch) = lease()?;
-        let number = numbers.next();
-        let mut turns = Turns::begun(number);
-        turns.granted(number, until, watch);
-        vacant.insert(Queue {
-            turns,
-            ..Queue::default()
-        });
-        Some(self.turn(item, number, Memory::default()))
     }
 
     /// Turn `number`, of one who finds nobody there, and `memory`.

@@ -39,11 +39,6 @@ impl Queue {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
-    /// Whether turn `number` is the present one, and leaves nothing behind when it ends now.
-    pub(super) fn is_lone(&self, number: u64) -> bool {
-        self.turns.is_present(number) && self.waiting.is_empty() && self.standing.is_none()
-    }
-
     /// Ends the present turn and begins turn `number`. The first in line is to have it.
     pub(super) fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turns.next(number);

@@ -58,24 +58,6 @@ impl Turn {
         None
     }
 
-    /// Ends the turn in which `grant` was held, if nobody in this process waits and nobody is to be looked for, and if `release`
-    /// gives the lock up. That is called under the lock that the queues share, so it is to be quick, and to know nothing of
-    /// them. `false`: the turn goes on.
-    pub(crate) fn end_with(&mut self, grant: &Grant, now: Now, release: impl FnOnce() -> bool) -> bool {
-        if self.standing.is_some() || self.is_to_look(grant.end.sent().instant, now) {
-            return false;
-        }
-        let mut shard = self.queues.shard(&self.item);
-        let queue = shard.queues.get(&self.item);
-        let is_lone = queue.is_some_and(|queue| queue.is_lone(self.number));
-        if !is_lone || !release() {
-            return false;
-        }
-        shard.queues.remove(&self.item);
-        self.number = Turns::NONE;
-        true
-    }
-
     /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
     pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
         if !self.is_to_look(granted, now) {

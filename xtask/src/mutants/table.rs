@@ -4,7 +4,6 @@
 //! Texts must fit the code exactly, and once. When the code changes so that one no longer fits, change it along: a fault
 //! that cannot be made any more goes, and a new decision in the protocol brings one.
 
-mod at_once;
 mod conflicts;
 mod deadlines;
 mod doubt;
@@ -69,7 +68,6 @@ pub(super) fn mutants() -> impl Iterator<Item = &'static Mutant> {
         handing_over::MUTANTS,
         orders::MUTANTS,
         models::MUTANTS,
-        at_once::MUTANTS,
         reservations::MUTANTS,
         conflicts::MUTANTS,
         transactions::MUTANTS,

@@ -136,7 +136,6 @@ pub(super) const RELEASE: &str = "protocol/release.rs";
 pub(super) const LINE: &str = "protocol/line.rs";
 pub(super) const CALLS: &str = "protocol/calls.rs";
 pub(super) const HOLDING: &str = "protocol/holding.rs";
-pub(super) const AT_ONCE: Suite = unit("protocol::tests::at_once::");
 pub(super) const TURNS: &str = "protocol/turns.rs";
 pub(super) const WATCH_RS: &str = "protocol/watch.rs";
 pub(super) const LEASE_RS: &str = "lease.rs";

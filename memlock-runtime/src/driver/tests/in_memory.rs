@@ -1,4 +1,4 @@
-//! Locks of a server that answers at once.
+//! Locks of `memory:`, on which nothing waits.
 
 use std::pin::pin;
 use std::task::Waker;
@@ -21,7 +21,6 @@ fn a_lease_that_was_kept_says_that_its_lock_was_released() {
     assert!(kept.is_valid());
     drop(guard);
     assert!(!kept.is_valid() && kept.renew().is_err());
-    // Nor is its place another's now.
     let next = locks.lock("x").acquire().expect("it was released");
     assert!(next.token() > kept.token() && next.is_valid() && !kept.is_valid());
 }
@@ -41,7 +40,7 @@ fn a_task_waits_neither_for_the_lock_nor_for_its_release() {
 }
 
 #[test]
-fn who_waits_behind_one_that_was_let_in_at_once_gets_the_lock_from_it() {
+fn a_waiter_gets_the_lock_from_its_holder() {
     let (locks, _) = Locks::in_memory();
     let first = locks.lock("x").acquire().expect("it is free");
     thread::scope(|scope| {
@@ -59,7 +58,7 @@ fn who_waits_behind_one_that_was_let_in_at_once_gets_the_lock_from_it() {
 }
 
 #[test]
-fn what_is_put_aside_keeps_nothing_alive() {
+fn released_locks_keep_nothing_alive() {
     let (locks, server) = Locks::in_memory();
     for _ in 0..2 {
         drop(locks.lock("x").acquire().expect("it is free"));
