@@ -1,6 +1,7 @@
-//! What the protocol takes for granted about memcached, held against the server that is installed: where another version
-//! differs, it is noticed here and not by two holders of one lock. Each test is one fact, typed by hand on a bare socket,
-//! so that no code of memlock's stands between it and the server.
+//! What the protocol takes for granted about memcached, held against the server that runs: where another version differs,
+//! it is noticed here and not by two holders of one lock. Each test is one fact, typed by hand on a bare socket, so that
+//! no code of memlock's stands between it and the server. A fact that depends on the version says from which version it
+//! holds, and what holds before.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, LONGEST_TIMEOUT, YOUNGEST_SERVER};
 use memlock_testkit::{Memcached, wait_until};
 
-use crate::wire::{SMALL, Wire};
+use crate::wire::{SMALL, Wire, first_cas};
 
 #[allow(dead_code, reason = "the contract uses the rest of it")]
 #[path = "contract/wire.rs"]
@@ -53,6 +54,12 @@ fn add(key: &str, ttl: u64) -> String {
     format!("ms {key} 2 ME c T{ttl}\r\nhi\r\n")
 }
 
+/// The CAS of a store that succeeded.
+fn stored(reply: &str) -> u64 {
+    assert!(reply.starts_with("HD c"), "it was not stored: {reply:?}");
+    flag(reply, 'c')
+}
+
 fn is_there(wire: &mut Wire, key: &str) -> bool {
     match wire.ask(&format!("mg {key} c\r\n")).as_str() {
         "EN" => false,
@@ -61,7 +68,7 @@ fn is_there(wire: &mut Wire, key: &str) -> bool {
 }
 
 fn create_clock(wire: &mut Wire) {
-    assert!(wire.ask(&add("clock", CLOCK_ITEM_EXPIRY)).starts_with("HD c"));
+    stored(&wire.ask(&add("clock", CLOCK_ITEM_EXPIRY)));
 }
 
 fn stat(wire: &mut Wire, command: &str, name: &str) -> String {
@@ -89,57 +96,96 @@ fn time_and_uptime(server: &Memcached) -> (u64, u64) {
 
 // ---- Replies -----------------------------------------------------------------------------------------------------------
 
+/// The CAS numbers that a server has given, called `<a>`, `<b>` and so on in their order: which numbers they are differs
+/// between versions.
+#[derive(Default)]
+struct Given(Vec<u64>);
+
+impl Given {
+    /// `text` with the numbers instead of their names.
+    fn spelled(&self, text: &str) -> String {
+        let named = ('a'..).zip(&self.0);
+        named.fold(text.to_owned(), |text, (name, cas)| {
+            text.replace(&format!("<{name}>"), &cas.to_string())
+        })
+    }
+
+    /// Sends `command`, and expects `reply`. The first name in it that is not known yet becomes the name of the CAS that
+    /// the server tells, which must be higher than all before.
+    fn expect(&mut self, wire: &mut Wire, command: &str, reply: &str) {
+        let said = wire.ask(&self.spelled(command));
+        let next = ('a'..).nth(self.0.len()).expect("few CAS have names");
+        if reply.contains(&format!("<{next}>")) {
+            let cas = flag(&said, 'c');
+            assert!(self.0.last().is_none_or(|last| *last < cas), "{command:?}: {said:?}");
+            self.0.push(cas);
+        }
+        assert_eq!(said, self.spelled(reply), "{command:?}");
+    }
+}
+
 #[test]
 fn every_reply_has_the_code_and_the_opaque_that_is_relied_on() {
     let server = start();
     let mut wire = Wire::to(&server);
-    let version = stat(&mut wire, "stats\r\n", "version");
     // Where a miss has no opaque, memlock knows it by the version.
-    let numbers: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
-    let miss = if numbers >= vec![1, 6, 18] { "EN O7" } else { "EN" };
-    let absent = u64::MAX;
+    let miss = if server.version() >= [1, 6, 18] { "EN O7" } else { "EN" };
+    let mut given = Given::default();
     for (command, reply) in [
-        ("mg k v c O7\r\n".to_owned(), miss),
-        ("mg k t O7\r\n".to_owned(), miss),
-        (format!("md k C{absent} O7\r\n"), "NF O7"),
-        (format!("ms k 2 c T60 C{absent} O7\r\nhi\r\n"), "NF c0 O7"),
-        ("ms k 2 ME c T60 O7\r\nhi\r\n".to_owned(), "HD c1 O7"),
-        ("ms k 2 ME c T60 O7\r\nno\r\n".to_owned(), "NS c0 O7"),
-        (format!("ms k 2 c T60 C{absent} O7\r\nno\r\n"), "EX c0 O7"),
-        (format!("md k C{absent} O7\r\n"), "EX O7"),
-        ("ms k 2 c T60 C1 O7\r\nho\r\n".to_owned(), "HD c2 O7"),
-        ("ms k 2 c T60 C1 O7\r\nno\r\n".to_owned(), "EX c0 O7"),
-        ("md k C1 O7\r\n".to_owned(), "EX O7"),
-        ("md k C2 O7\r\n".to_owned(), "HD O7"),
-        ("md k C2 O7\r\n".to_owned(), "NF O7"),
-        ("ms k 2 ME c T60 O7\r\nhi\r\n".to_owned(), "HD c3 O7"),
+        ("mg k v c O7\r\n", miss),
+        ("mg k t O7\r\n", miss),
+        ("md k C18446744073709551615 O7\r\n", "NF O7"),
+        ("ms k 2 c T60 C18446744073709551615 O7\r\nhi\r\n", "NF c0 O7"),
+        ("ms k 2 ME c T60 O7\r\nhi\r\n", "HD c<a> O7"),
+        ("ms k 2 ME c T60 O7\r\nno\r\n", "NS c0 O7"),
+        ("ms k 2 c T60 C18446744073709551615 O7\r\nno\r\n", "EX c0 O7"),
+        ("md k C18446744073709551615 O7\r\n", "EX O7"),
+        ("ms k 2 c T60 C<a> O7\r\nho\r\n", "HD c<b> O7"),
+        ("ms k 2 c T60 C<a> O7\r\nno\r\n", "EX c0 O7"),
+        ("md k C<a> O7\r\n", "EX O7"),
+        ("md k C<b> O7\r\n", "HD O7"),
+        ("md k C<b> O7\r\n", "NF O7"),
+        ("ms k 2 ME c T60 O7\r\nhi\r\n", "HD c<c> O7"),
+        ("mg k v c O7\r\n", "VA 2 c<c> O7"),
     ] {
-        assert_eq!(wire.ask(&command), reply, "{command:?} of memcached {version}");
+        given.expect(&mut wire, command, reply);
     }
-    assert_eq!(wire.ask("mg k v c O7\r\n"), "VA 2 c3 O7");
     assert_eq!(wire.line(), "hi");
+}
+
+#[test]
+fn a_code_without_flags_ends_in_a_space_up_to_1_6_17() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    let cas = stored(&wire.ask(&add("k", 60)));
+    wire.send(&format!("md k C{}\r\nmd k C{cas}\r\n", u64::MAX));
+    let space = if server.version() >= [1, 6, 18] { "" } else { " " };
+    assert_eq!(wire.raw_line(), format!("EX{space}"));
+    assert_eq!(wire.raw_line(), format!("HD{space}"));
 }
 
 #[test]
 fn an_opaque_may_have_the_digits_of_any_64_bit_number() {
     let server = start();
     let mut wire = Wire::to(&server);
+    let mut given = Given::default();
     let opaque = u64::MAX;
-    assert_eq!(
-        wire.ask(&format!("ms k 2 ME c O{opaque}\r\nhi\r\n")),
-        format!("HD c1 O{opaque}")
+    given.expect(
+        &mut wire,
+        &format!("ms k 2 ME c O{opaque}\r\nhi\r\n"),
+        &format!("HD c<a> O{opaque}"),
     );
-    assert_eq!(wire.ask(&format!("mg k c O{opaque}\r\n")), format!("HD c1 O{opaque}"));
+    given.expect(&mut wire, &format!("mg k c O{opaque}\r\n"), &format!("HD c<a> O{opaque}"));
 }
 
 #[test]
 fn compare_and_set_never_creates() {
     let server = start();
     let mut wire = Wire::to(&server);
-    assert_eq!(wire.ask(&add("k", 60)), "HD c1");
-    assert_eq!(wire.ask("md k C1\r\n"), "HD");
+    let first = stored(&wire.ask(&add("k", 60)));
+    assert_eq!(wire.ask(&format!("md k C{first}\r\n")), "HD");
     // Neither with the CAS that it had, nor with any other.
-    for cas in [1, 2, u64::MAX] {
+    for cas in [first, first + 1, u64::MAX] {
         assert_eq!(wire.ask(&format!("ms k 2 c T60 C{cas}\r\nhi\r\n")), "NF c0");
         assert!(!is_there(&mut wire, "k"));
     }
@@ -179,17 +225,20 @@ fn a_batch_is_executed_and_answered_in_its_order_beside_others() {
 }
 
 #[test]
-fn a_key_of_250_bytes_is_taken_and_one_of_251_is_refused_and_its_data_taken_for_a_command() {
+fn a_key_of_250_bytes_is_taken_and_one_of_251_is_refused_and_its_data_is_a_command_up_to_1_6_39() {
     let server = start();
     let mut wire = Wire::to(&server);
     let (longest, longer) = ("k".repeat(250), "k".repeat(251));
     let store = |key: &str| format!("ms {key} 7 ME c T60 O7\r\nversion\r\n");
-    assert_eq!(wire.ask(&store(&longest)), "HD c1 O7");
-    assert_eq!(wire.ask(&format!("mg {longest} c O7\r\n")), "HD c1 O7");
+    let mut given = Given::default();
+    given.expect(&mut wire, &store(&longest), "HD c<a> O7");
+    given.expect(&mut wire, &format!("mg {longest} c O7\r\n"), "HD c<a> O7");
     // Error lines have no opaque.
     assert_eq!(wire.ask(&store(&longer)), "CLIENT_ERROR bad command line format");
     // This is why no value may begin like a command, and why replies after such a refusal prove nothing.
-    assert!(wire.line().starts_with("VERSION "));
+    if server.version() < [1, 6, 40] {
+        assert!(wire.line().starts_with("VERSION "));
+    }
     assert!(wire.ask(&format!("mg {longer} c O7\r\n")).starts_with("CLIENT_ERROR"));
     assert!(wire.ask(&format!("md {longer} C1 O7\r\n")).starts_with("CLIENT_ERROR"));
 }
@@ -278,10 +327,11 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
     });
     let distinct: BTreeSet<u64> = stores.iter().map(|store| store.cas).collect();
     assert_eq!(distinct.len(), CONNECTIONS * STORES, "one was given twice");
+    let span = distinct.first().zip(distinct.last()).map(|(first, last)| last - first);
     assert_eq!(
-        distinct.last(),
-        Some(&((CONNECTIONS * STORES) as u64)),
-        "each store takes one"
+        span,
+        Some((CONNECTIONS * STORES - 1) as u64),
+        "each store takes one, and nothing else does"
     );
 
     // Whatever was answered before another was sent has the smaller CAS.
@@ -303,17 +353,47 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
 }
 
 #[test]
-fn cas_begins_at_1_in_each_process_and_an_old_one_fits_another_item() {
+fn cas_begins_anew_in_each_process_and_an_old_one_fits_another_item() {
     let server = start();
-    assert_eq!(Wire::to(&server).ask(&add("k", 60)), "HD c1");
+    // 1, and from 1.6.27 on 2.
+    let first = first_cas(&server);
+    assert_eq!(stored(&Wire::to(&server).ask(&add("k", 60))), first);
     server.restart_young();
     let mut wire = Wire::to(&server);
-    assert_eq!(wire.ask(&add("k", 60)), "HD c1");
+    assert_eq!(stored(&wire.ask(&add("k", 60))), first);
     assert_eq!(
-        wire.ask("md k C1\r\n"),
+        wire.ask(&format!("md k C{first}\r\n")),
         "HD",
         "this is why a CAS is used on its own instance only"
     );
+}
+
+#[test]
+fn a_store_in_vain_takes_a_cas_from_1_6_27_on_and_reads_and_deletes_take_none() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    let first = stored(&wire.ask(&add("k", 60)));
+    for (command, reply) in [
+        ("mg k c\r\n", format!("HD c{first}")),
+        ("mg other c\r\n", "EN".to_owned()),
+        ("md k C18446744073709551615\r\n", "EX".to_owned()),
+        ("md other C18446744073709551615\r\n", "NF".to_owned()),
+        (&format!("md k C{first}\r\n"), "HD".to_owned()),
+    ] {
+        assert_eq!(wire.ask(command), reply, "{command:?}");
+    }
+    let second = stored(&wire.ask(&add("k", 60)));
+    assert_eq!(second, first + 1);
+    let in_vain = u64::from(server.version() >= [1, 6, 27]);
+    assert_eq!(wire.ask(&add("k", 60)), "NS c0");
+    let third = stored(&wire.ask(&add("other", 60)));
+    assert_eq!(third, second + in_vain + 1);
+    assert_eq!(
+        wire.ask("ms k 2 c T60 C18446744073709551615\r\nhi\r\n"),
+        "EX c0"
+    );
+    let fourth = stored(&wire.ask(&add("another", 60)));
+    assert_eq!(fourth, third + in_vain + 1);
 }
 
 // ---- Memory ------------------------------------------------------------------------------------------------------------
@@ -341,19 +421,20 @@ fn a_store_that_is_refused_for_memory_deletes_the_item_under_it() {
 }
 
 #[test]
-fn a_store_that_is_refused_for_memory_takes_no_cas_and_its_data_is_no_command() {
+fn a_store_that_is_refused_for_memory_takes_no_cas_but_from_1_6_27_to_1_6_39_and_its_data_is_no_command() {
     let server = Memcached::start_young_with(SMALL);
     let mut wire = Wire::to(&server);
     assert!(wire.ask(&add("k", 60)).starts_with("HD c"));
     wire.fill(0);
     // There is room for one item again, and for no second.
     assert_eq!(wire.ask("md k\r\n"), "HD");
-    let before = flag(&wire.ask(&add("k", 60)), 'c');
+    let before = stored(&wire.ask(&add("k", 60)));
     wire.send("ms x 7 ME c T60 O7\r\nversion\r\nmn\r\n");
     assert_eq!(wire.line(), "SERVER_ERROR out of memory storing object");
     assert_eq!(wire.line(), "MN");
     assert_eq!(wire.ask(&format!("md k C{before}\r\n")), "HD");
-    assert_eq!(wire.ask(&add("k", 60)), format!("HD c{}", before + 1));
+    let takes_one = ([1, 6, 27]..[1, 6, 40]).contains(&server.version());
+    assert_eq!(stored(&wire.ask(&add("k", 60))), before + 1 + u64::from(takes_one));
 }
 
 // ---- Requests cannot be recalled ---------------------------------------------------------------------------------------
@@ -422,13 +503,14 @@ fn a_paused_server_executes_what_was_sent_when_it_goes_on_and_in_order() {
     let server = start();
     let mut wire = Wire::to(&server);
     assert_eq!(wire.ask("mn\r\n"), "MN");
+    let (first, second) = (first_cas(&server), first_cas(&server) + 1);
     server.pause();
     wire.send("ms k 2 ME c T60 O1\r\nhi\r\n");
-    wire.send("ms k 2 c T60 C1 O2\r\nho\r\n");
-    wire.send("md k C2 O3\r\n");
+    wire.send(&format!("ms k 2 c T60 C{first} O2\r\nho\r\n"));
+    wire.send(&format!("md k C{second} O3\r\n"));
     server.resume();
-    assert_eq!(wire.line(), "HD c1 O1");
-    assert_eq!(wire.line(), "HD c2 O2");
+    assert_eq!(wire.line(), format!("HD c{first} O1"));
+    assert_eq!(wire.line(), format!("HD c{second} O2"));
     assert_eq!(wire.line(), "HD O3");
 }
 
@@ -488,14 +570,15 @@ fn an_item_lives_no_shorter_than_its_ttl_less_two_seconds_and_no_longer_than_one
 fn a_ttl_of_30_days_is_the_longest_and_one_more_second_is_a_date_long_past() {
     let server = start();
     let mut wire = Wire::to(&server);
-    assert_eq!(wire.ask(&add("k", 2_592_000)), "HD c1");
+    stored(&wire.ask(&add("k", 2_592_000)));
     assert_eq!(wire.ask(&add("k", 2_592_000)), "NS c0");
     // What the longest lease has put on it: a thousandth, four times over, and less than a minute.
     let longest = LONGEST_TIMEOUT.as_secs() * 1004 / 1000 + 60;
     assert!(longest < 2_592_000);
-    assert_eq!(wire.ask(&add("date", 2_592_001)), "HD c2");
-    assert!(!is_there(&mut wire, "date"));
-    assert_eq!(wire.ask(&add("date", 2_592_001)), "HD c3", "two owners of one lock");
+    for _two_owners_of_one_lock in 0..2 {
+        stored(&wire.ask(&add("date", 2_592_001)));
+        assert!(!is_there(&mut wire, "date"));
+    }
 }
 
 #[test]
@@ -524,7 +607,7 @@ fn an_item_with_a_date_is_gone_in_that_very_second_and_later_stored_in_vain() {
     create_clock(&mut wire);
     let second = |wire: &mut Wire| CLOCK_ITEM_EXPIRY - flag(&wire.ask("mg clock t\r\n"), 't');
     let date = second(&mut wire) + 3;
-    assert_eq!(wire.ask(&add("k", date)), "HD c2");
+    stored(&wire.ask(&add("k", date)));
     wait_until("the date", PATIENCE, || {
         let before = second(&mut wire);
         let found = is_there(&mut wire, "k");
@@ -536,7 +619,7 @@ fn an_item_with_a_date_is_gone_in_that_very_second_and_later_stored_in_vain() {
         !found
     });
     // What becomes of the clock item in 2038: no clock, and no harm.
-    assert_eq!(wire.ask(&add("k", date)), "HD c3");
+    stored(&wire.ask(&add("k", date)));
     assert!(!is_there(&mut wire, "k"));
 }
 
@@ -652,6 +735,16 @@ fn a_held_connection_ends_with_its_process() {
         "{end:?}"
     );
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_flush_takes_a_cas_up_to_1_6_24() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    let before = stored(&wire.ask(&add("k", 60)));
+    server.flush_all();
+    let taken = u64::from(server.version() < [1, 6, 25]);
+    assert_eq!(stored(&wire.ask(&add("k", 60))), before + 1 + taken);
 }
 
 #[test]

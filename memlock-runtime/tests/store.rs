@@ -2,8 +2,7 @@
 //! rests hold on the installed version, and that every fault of a server is told as what it is.
 
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -13,7 +12,7 @@ use memlock_runtime::__internals::{
     Answer, Batch, Cas, Content, Damage, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request,
     Server, Store,
 };
-use memlock_testkit::unused_port;
+use memlock_testkit as testkit;
 
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,45 +22,24 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// A memcached process, killed when dropped.
 struct Process {
-    child: Child,
+    server: testkit::Memcached,
     spelled: String,
 }
 
 impl Process {
     /// On a free port, with more options.
     fn start(options: &[&str]) -> Process {
-        Process::start_on(unused_port(), options)
+        let options = [&["-m", "16", "-t", "2"], options].concat();
+        Process::of(testkit::Memcached::start_young_with(&options))
     }
 
-    fn start_on(port: u16, options: &[&str]) -> Process {
-        let port = port.to_string();
-        let mut all = vec!["-l", "127.0.0.1", "-p", &port];
-        all.extend_from_slice(options);
-        let process = Process::spawn(&all, format!("127.0.0.1:{port}"));
-        eventually("memcached listens", || {
-            TcpStream::connect(&process.spelled).is_ok().then_some(())
-        });
-        process
+    fn start_local(path: &Path) -> Process {
+        Process::of(testkit::Memcached::start_on_socket(path))
     }
 
-    fn start_local(path: &PathBuf) -> Process {
-        let text = path.to_str().expect("text");
-        let process = Process::spawn(&["-s", text], format!("unix:{text}"));
-        eventually("memcached listens", || {
-            std::os::unix::net::UnixStream::connect(path).is_ok().then_some(())
-        });
-        process
-    }
-
-    fn spawn(options: &[&str], spelled: String) -> Process {
-        let child = Command::new("memcached")
-            .args(["-u", "root", "-U", "0", "-m", "16", "-t", "2"])
-            .args(options)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("install memcached (apt-get install memcached)");
-        Process { child, spelled }
+    fn of(server: testkit::Memcached) -> Process {
+        let spelled = server.address();
+        Process { server, spelled }
     }
 
     fn store(&self) -> Memcached {
@@ -76,25 +54,6 @@ impl Process {
             (damage(&answer) != Some(Damage::TooYoung)).then(|| assert!(answer.fault.is_none(), "{answer:?}"))
         });
         store
-    }
-
-    fn pause(&self) {
-        memlock_testkit::pause(self.child.id());
-    }
-
-    fn resume(&self) {
-        memlock_testkit::resume(self.child.id());
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
@@ -240,18 +199,7 @@ fn the_clock_item_tells_the_servers_second() {
     assert_eq!(reply(&store, "k", Request::ReadClock), Reply::Missing);
     let _ = stored(&reply(&store, "k", Request::CreateClock));
     assert_eq!(reply(&store, "k", Request::CreateClock), Reply::NotStored);
-    let time_of_stats = || -> u64 {
-        use std::io::{BufRead as _, BufReader, Write as _};
-        let mut stream = TcpStream::connect(&process.spelled).expect("connect");
-        stream.write_all(b"stats\r\n").expect("write");
-        BufReader::new(stream)
-            .lines()
-            .find_map(|line| line.expect("text").strip_prefix("STAT time ").map(str::to_owned))
-            .expect("a time")
-            .parse()
-            .expect("a number")
-    };
-    let before = time_of_stats();
+    let before = statistic(&process, "time");
     let Reply::Clock(second) = reply(&store, "k", Request::ReadClock) else {
         panic!("no clock")
     };
@@ -360,18 +308,11 @@ fn a_young_server_is_refused_and_accepted_two_seconds_later() {
 
 #[test]
 fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
-    let mut process = Process::start(&[]);
-    let port = process
-        .spelled
-        .rsplit(':')
-        .next()
-        .expect("a port")
-        .parse()
-        .expect("a number");
+    let process = Process::start(&[]);
     let store = process.grown();
     let old = instance(&store);
     let cas = stored(&reply(&store, "k", add(1)));
-    process.kill();
+    process.server.kill();
     let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
     // On the connection of a moment ago the request may well have left.
     assert_eq!(damage(&answer), Some(Damage::Cut), "{answer:?}");
@@ -379,7 +320,7 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     let answer = store.exchange(&item("k"), &[add(2)], None, LIMIT);
     assert_eq!(damage(&answer), Some(Damage::NotSent), "nobody listens: {answer:?}");
 
-    let process = Process::start_on(port, &[]);
+    process.server.restart_young();
     drop(process.grown());
     // A stranger's lock has the CAS of the old one: only the instance tells.
     let other = process.store();
@@ -405,7 +346,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     let process = Process::start(&[]);
     let store = process.grown();
     assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
-    process.pause();
+    process.server.pause();
     let limit = Duration::from_millis(200);
     let began = now();
     let answer = store.exchange(&item("k"), &[Request::ReadClock, add(1)], None, limit);
@@ -423,7 +364,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     assert_eq!(damage(&second), Some(Damage::NotSent), "{second:?}");
 
     let pending = pending.wait(Duration::from_millis(20)).expect_err("it stands still");
-    process.resume();
+    process.server.resume();
     let answer = pending.wait(PATIENCE).expect("it goes on");
     assert!(answer.fault.is_none(), "{answer:?}");
     let cas = stored(&answer.replies[1]);
@@ -541,16 +482,7 @@ fn begin(store: &Memcached, key: &str, batch: &[Request], limit: Duration) -> Bo
 
 /// What the server counts under a name in its `stats`.
 fn statistic(process: &Process, name: &str) -> u64 {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    let mut stream = TcpStream::connect(&process.spelled).expect("connect");
-    stream.write_all(b"stats\r\n").expect("write");
-    let named = format!("STAT {name} ");
-    BufReader::new(stream)
-        .lines()
-        .find_map(|line| line.expect("text").strip_prefix(&named).map(str::to_owned))
-        .expect("counted")
-        .parse()
-        .expect("a number")
+    process.server.stat(name).expect("counted")
 }
 
 #[test]
@@ -602,14 +534,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
 
 #[test]
 fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
-    let mut process = Process::start(&[]);
-    let port = process
-        .spelled
-        .rsplit(':')
-        .next()
-        .expect("a port")
-        .parse()
-        .expect("a number");
+    let process = Process::start(&[]);
     drop(process.grown());
     let store = process.store();
     let writes = |round: usize| {
@@ -617,9 +542,9 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
         (0..200).map(of).collect::<Vec<_>>()
     };
     assert!(all_of(writes(0)).iter().all(|answer| answer.fault.is_none()));
-    process.pause();
+    process.server.pause();
     let on_their_way = writes(1);
-    process.kill();
+    process.server.kill();
     for (place, answer) in all_of(on_their_way).iter().enumerate() {
         let found = damage(answer);
         // The first few are sent by whoever asks. The others are left to the background thread, which may not have come
@@ -631,7 +556,7 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
     for answer in all_of(writes(2)) {
         assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
     }
-    let process = Process::start_on(port, &[]);
+    process.server.restart_young();
     for answer in all_of(writes(3)) {
         assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
     }
@@ -651,7 +576,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
             .fault
             .is_none()
     );
-    process.pause();
+    process.server.pause();
     let limit = Duration::from_millis(100);
     let late = loop {
         let began = now();
@@ -678,7 +603,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
                 .expect_err("it stands")
         })
         .collect();
-    process.resume();
+    process.server.resume();
     for (task, pending) in pending.into_iter().enumerate() {
         let answer = pending.wait(PATIENCE).expect("it goes on");
         assert!(answer.fault.is_none(), "{answer:?}");

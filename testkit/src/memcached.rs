@@ -4,14 +4,15 @@ use crate::until::wait_for;
 use crate::watchdog::Watchdog;
 use crate::{signal, unused_port};
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::Duration;
+use std::{env, fs, panic};
 
 /// memlock grants nothing on a server that is younger; the count begins at 2.
 const GROWN_UP: u64 = 4;
@@ -22,11 +23,17 @@ const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
 /// How many ports are tried: each loss means that somebody took the port within a millisecond.
 const PORTS: usize = 20;
 
+/// A variable of the environment: the memcached to start instead of the one on the PATH.
+const PROGRAM: &str = "MEMLOCK_TESTKIT_MEMCACHED";
+
 const MISSING: &str = "memcached is not installed: run \"cargo xtask setup\" or install it with your package manager \
                        (apt-get install memcached)";
 
 /// A memcached of one's own on a free loopback port, or on a socket file. It is killed when the handle is dropped, and
 /// when this process dies in any other way.
+///
+/// It is the `memcached` on the PATH, or the program that the environment variable `MEMLOCK_TESTKIT_MEMCACHED` names. The
+/// message of every later panic in this process says which version that is.
 ///
 /// ```no_run
 /// let server = memlock_testkit::Memcached::start();
@@ -265,6 +272,20 @@ impl Memcached {
         );
     }
 
+    /// The version of the running server, such as `[1, 6, 18]`: a test of something that changed compares it.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer, or answers with something else than numbers.
+    #[must_use]
+    pub fn version(&self) -> [u32; 3] {
+        let stats = self.stats().expect("memcached answers");
+        let text = &stats["version"];
+        let numbers: Vec<u32> = text.splitn(3, '.').map_while(leading_number).collect();
+        let version = numbers.try_into();
+        version.unwrap_or_else(|_| panic!("memcached says that its version is {text:?}"))
+    }
+
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -283,7 +304,8 @@ impl Drop for Memcached {
 impl Process {
     /// Starts memcached and waits until it, and no other, answers at the address.
     fn start(endpoint: &Endpoint, arguments: &[String]) -> Result<Self, Failed> {
-        let mut command = Command::new("memcached");
+        name_version_in_panics();
+        let mut command = Command::new(program());
         match endpoint {
             Endpoint::Port(port) => command.args(["-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]),
             Endpoint::Socket(path) => command.arg("-s").arg(path),
@@ -300,8 +322,8 @@ impl Process {
 
         let mut watchdog = Watchdog::new();
         let child = command.spawn().unwrap_or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => panic!("{MISSING}"),
-            _ => panic!("could not run memcached: {error}"),
+            io::ErrorKind::NotFound if env::var_os(PROGRAM).is_none() => panic!("{MISSING}"),
+            _ => panic!("could not run {}: {error}", command.get_program().display()),
         });
         watchdog.guard(child.id());
         let mut process = Self {
@@ -357,6 +379,32 @@ impl Failed {
             Self::Silent => panic!("memcached does not answer within {START_LIMIT:?} of its start"),
         }
     }
+}
+
+/// The memcached to start.
+fn program() -> OsString {
+    env::var_os(PROGRAM).unwrap_or_else(|| "memcached".into())
+}
+
+/// The digits at the beginning: some builds put letters behind them.
+fn leading_number(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+/// Adds the version of memcached to the message of every panic of this process: what a test has found out holds for the
+/// version that it ran on.
+fn name_version_in_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let version = Command::new(program()).arg("-V").stderr(Stdio::null()).output();
+        let version = version.map_or_else(|_| String::new(), |said| String::from_utf8_lossy(&said.stdout).into_owned());
+        let earlier = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            earlier(panicked);
+            eprintln!("note: the server was {} ({})", version.trim(), program().display());
+        }));
+    });
 }
 
 fn stats(endpoint: &Endpoint) -> io::Result<BTreeMap<String, String>> {

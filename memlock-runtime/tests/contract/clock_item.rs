@@ -1,6 +1,6 @@
 //! The item that tells the server's second. That the second is right and never goes back is held in every script.
 
-use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, Cas, Instance, Items, Reply, Request};
+use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, Instance, Items, Reply, Request};
 
 scripts! {
     it_is_missing_until_it_is_created_and_created_once: [
@@ -59,15 +59,11 @@ fn on_its_last_day_it_is_gone_and_stored_in_vain() {
         pid: 1,
     });
     let item = crate::run::item("k");
-    let cas = |number| Cas::new(number).expect("not zero");
+    let mut ask = |second, request| items.apply(second, &item, &request);
     let (last, over) = (CLOCK_ITEM_EXPIRY - 1, CLOCK_ITEM_EXPIRY);
-    assert_eq!(items.apply(last, &item, &Request::CreateClock), Reply::Stored(cas(1)));
-    assert_eq!(items.apply(last, &item, &Request::ReadClock), Reply::Clock(last));
-    for (request, reply) in [
-        (Request::ReadClock, Reply::Missing),
-        (Request::CreateClock, Reply::Stored(cas(2))),
-        (Request::ReadClock, Reply::Missing),
-    ] {
-        assert_eq!(items.apply(over, &item, &request), reply);
-    }
+    assert!(matches!(ask(last, Request::CreateClock), Reply::Stored(_)));
+    assert_eq!(ask(last, Request::ReadClock), Reply::Clock(last));
+    assert_eq!(ask(over, Request::ReadClock), Reply::Missing);
+    assert!(matches!(ask(over, Request::CreateClock), Reply::Stored(_)));
+    assert_eq!(ask(over, Request::ReadClock), Reply::Missing);
 }

@@ -42,6 +42,7 @@ scripts! {
         read("k").says(Missing),
         read("foreign").says(Missing),
         delete("k", "first").says(Missing),
+        replace("k", 1, "first").says(Missing),
         CREATE_CLOCK.says(Stored("another clock")),
         READ_CLOCK.says(Clock),
         add("k", 1).says(Stored("second")),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use memlock_runtime::__internals::{Instance, ItemName, Memcached, Reply, Request, Server as Address, Store as _};
 use memlock_testkit as testkit;
 
-use crate::run::{self, Server, Tolerance, item};
+use crate::run::{self, Past, Server, Tolerance, item};
 use crate::script::{Event, Step};
 use crate::wire::{self, Wire};
 
@@ -27,13 +27,13 @@ pub(crate) fn play(script: &[Step]) {
     } else if has(|event| matches!(event, Event::Restart | Event::Expiry(_))) {
         play_alone(script, &[]);
     } else {
-        on_shared(|server| run::play(script, server, None));
+        on_shared(|server| run::play(script, server, Past::Emptied));
     }
 }
 
 fn play_alone(script: &[Step], arguments: &[&str]) {
     let process = testkit::Memcached::start_with(arguments);
-    run::play(script, &mut Real::on(&process), Some(0));
+    run::play(script, &mut Real::on(&process), Past::None);
 }
 
 /// Plays on the shared server, emptied.
@@ -135,6 +135,10 @@ impl Server for Real<'_> {
     #[allow(clippy::disallowed_methods, reason = "an expiry gives no other sign")]
     fn wait(&mut self) {
         std::thread::sleep(Duration::from_millis(10));
+    }
+
+    fn first_cas(&self) -> u64 {
+        wire::first_cas(self.process)
     }
 
     fn tolerance(&self) -> Tolerance {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use memlock_runtime::__internals::{Instance, ItemName, Items, Reply, Request};
 
-use crate::run::{self, Server, Tolerance, item};
+use crate::run::{self, Past, Server, Tolerance, item};
 use crate::script::{Event, Step};
 
 const START: u64 = 1_800_000_000;
 
 pub(crate) fn play(script: &[Step]) {
-    run::play(script, &mut Virtual::new(), Some(0));
+    run::play(script, &mut Virtual::new(), Past::None);
 }
 
 pub(crate) struct Virtual {
@@ -67,6 +67,10 @@ impl Server for Virtual {
 
     fn wait(&mut self) {
         self.second += 1;
+    }
+
+    fn first_cas(&self) -> u64 {
+        1
     }
 
     fn tolerance(&self) -> Tolerance {

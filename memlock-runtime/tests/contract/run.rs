@@ -1,6 +1,7 @@
 //! Plays a script. Beside the answers that it names, every server is held to four laws in every script:
 //!
-//! * CAS is one counter for all items. Each store takes the next number; nothing else takes any. It begins at 1.
+//! * CAS is one counter for all items. What is stored later has the higher number, and no number is left out but by
+//!   requests to store something, also those in vain: from memcached 1.6.27 on they take one.
 //! * The server's second never goes back, and is near the clock on the wall.
 //! * An item is gone when the server's second reaches that of its store plus the TTL, and is there until then.
 //! * One process is one instance; another process is another, with a later start.
@@ -29,6 +30,9 @@ pub(crate) trait Server {
 
     /// A little time passes.
     fn wait(&mut self);
+
+    /// The CAS of the first store on a new instance.
+    fn first_cas(&self) -> u64;
 
     /// By how much its items may live shorter or longer than their TTL, and its clock may be off.
     fn tolerance(&self) -> Tolerance;
@@ -59,12 +63,25 @@ pub(crate) fn record(key: &str, who: u32) -> Record {
     }
 }
 
-/// Plays `script` on `server`, which is empty. `last_cas` is the CAS given last, where that is known.
-pub(crate) fn play(script: &[Step], server: &mut dyn Server, last_cas: Option<u64>) {
+/// What a server has done before a script is played on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// Nothing: it is a new instance.
+    None,
+    /// Whatever it was, it has left nothing but the CAS.
+    Emptied,
+}
+
+/// Plays `script` on `server`.
+pub(crate) fn play(script: &[Step], server: &mut dyn Server, past: Past) {
+    let before_first = server.first_cas() - 1;
     let mut run = Run {
         server,
         cas: HashMap::from([(NO_ITEMS, Cas::MAX)]),
-        last_cas: last_cas.unwrap_or(0)..=last_cas.unwrap_or(u64::MAX),
+        last_cas: match past {
+            Past::None => before_first..=before_first,
+            Past::Emptied => 0..=u64::MAX,
+        },
         lives: HashMap::new(),
         clock: None,
         instance: None,
@@ -82,7 +99,7 @@ pub(crate) fn play(script: &[Step], server: &mut dyn Server, last_cas: Option<u6
 struct Run<'a> {
     server: &'a mut dyn Server,
     cas: HashMap<&'static str, Cas>,
-    /// Between which numbers the CAS given last is.
+    /// Between which numbers the server's counter is.
     last_cas: RangeInclusive<u64>,
     lives: HashMap<ItemName, Life>,
     /// The latest reading of the server's second.
@@ -124,6 +141,9 @@ impl Run<'_> {
         let answered = self.server.now();
         for ((request, (ask, say)), reply) in batch.iter().zip(lines).zip(&replies) {
             let place = &format!("{place}\n    at \"{ask:?}\", which was answered {reply:?}");
+            if may_take_a_cas(request) {
+                self.last_cas = *self.last_cas.start()..=self.last_cas.end().saturating_add(1);
+            }
             self.hold_to(ask, *say, reply, place);
             if let (Request::Add { ttl, .. } | Request::Replace { ttl, .. }, Reply::Stored(_)) = (request, reply) {
                 let life = Life {
@@ -191,11 +211,10 @@ impl Run<'_> {
 
     /// The law of CAS.
     fn next_cas(&mut self, cas: Cas, place: &str) {
-        let before = cas.get() - 1;
+        let counter = &self.last_cas;
         assert!(
-            self.last_cas.contains(&before),
-            "{place}\n    the CAS before it was {:?}, and each store takes the next one",
-            self.last_cas
+            counter.start() < &cas.get() && counter.contains(&cas.get()),
+            "{place}\n    the CAS is neither higher than all before it nor left out: the counter was in {counter:?}"
         );
         self.last_cas = cas.get()..=cas.get();
     }
@@ -284,13 +303,14 @@ impl Run<'_> {
                     "{old:?} was restarted and is {new:?}"
                 );
                 self.clock = None;
-                0..=0
+                let before_first = self.server.first_cas() - 1;
+                before_first..=before_first
             }
             // A flush takes one before memcached 1.6.25.
             Event::Flush => least..=most.saturating_add(1),
             // However many it took to fill it.
             Event::Fill => least..=u64::MAX,
-            Event::Renumber(_) | Event::StoreForeign(_) => least + 1..=most.saturating_add(1),
+            Event::Renumber(_) | Event::StoreForeign(_) => least.saturating_add(1)..=most.saturating_add(1),
             Event::Expiry(_) | Event::Free | Event::LoseClock | Event::Evict(_) => least..=most,
         };
     }
@@ -318,6 +338,14 @@ impl Run<'_> {
             Ask::Read { .. } => Request::Read,
         }
     }
+}
+
+/// Whether this may advance the server's counter, stored or not. All but reads and deletes do on some version.
+fn may_take_a_cas(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::ReadClock | Request::Read | Request::ReadLine | Request::Delete { .. } | Request::DeleteLine { .. }
+    )
 }
 
 fn key_of(ask: &Ask) -> &str {

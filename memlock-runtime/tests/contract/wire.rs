@@ -16,9 +16,16 @@ pub(crate) const SMALL: &[&str] = &["-m", "2", "-M", "-o", "no_slab_automove"];
 /// How many fillers are sent at once. It is not full before all of them are refused.
 const FILLERS: usize = 500;
 
+/// The CAS of the first store on an instance.
+pub(crate) fn first_cas(server: &Memcached) -> u64 {
+    if server.version() >= [1, 6, 27] { 2 } else { 1 }
+}
+
 /// One connection.
 pub(crate) struct Wire {
     stream: BufReader<TcpStream>,
+    /// Up to memcached 1.6.17, a code without flags ends in a space.
+    codes_end_in_a_space: bool,
 }
 
 impl Wire {
@@ -28,6 +35,7 @@ impl Wire {
         stream.set_nodelay(true).expect("a socket can be told not to wait");
         Wire {
             stream: BufReader::new(stream),
+            codes_end_in_a_space: server.version() < [1, 6, 18],
         }
     }
 
@@ -37,6 +45,15 @@ impl Wire {
 
     /// The next line, without its end; text is all that the tests store.
     pub(crate) fn line(&mut self) -> String {
+        let line = self.raw_line();
+        match line.strip_suffix(' ') {
+            Some(code) if self.codes_end_in_a_space && code.len() == 2 => code.to_owned(),
+            _ => line,
+        }
+    }
+
+    /// The next line as this version of memcached writes it.
+    pub(crate) fn raw_line(&mut self) -> String {
         self.next_line().expect("memcached answers")
     }
 
