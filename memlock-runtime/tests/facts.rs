@@ -175,7 +175,11 @@ fn an_opaque_may_have_the_digits_of_any_64_bit_number() {
         &format!("ms k 2 ME c O{opaque}\r\nhi\r\n"),
         &format!("HD c<a> O{opaque}"),
     );
-    given.expect(&mut wire, &format!("mg k c O{opaque}\r\n"), &format!("HD c<a> O{opaque}"));
+    given.expect(
+        &mut wire,
+        &format!("mg k c O{opaque}\r\n"),
+        &format!("HD c<a> O{opaque}"),
+    );
 }
 
 #[test]
@@ -388,10 +392,7 @@ fn a_store_in_vain_takes_a_cas_from_1_6_27_on_and_reads_and_deletes_take_none() 
     assert_eq!(wire.ask(&add("k", 60)), "NS c0");
     let third = stored(&wire.ask(&add("other", 60)));
     assert_eq!(third, second + in_vain + 1);
-    assert_eq!(
-        wire.ask("ms k 2 c T60 C18446744073709551615\r\nhi\r\n"),
-        "EX c0"
-    );
+    assert_eq!(wire.ask("ms k 2 c T60 C18446744073709551615\r\nhi\r\n"), "EX c0");
     let fourth = stored(&wire.ask(&add("another", 60)));
     assert_eq!(fourth, third + in_vain + 1);
 }

@@ -398,7 +398,10 @@ fn name_version_in_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let version = Command::new(program()).arg("-V").stderr(Stdio::null()).output();
-        let version = version.map_or_else(|_| String::new(), |said| String::from_utf8_lossy(&said.stdout).into_owned());
+        let version = version.map_or_else(
+            |_| String::new(),
+            |said| String::from_utf8_lossy(&said.stdout).into_owned(),
+        );
         let earlier = panic::take_hook();
         panic::set_hook(Box::new(move |panicked| {
             earlier(panicked);

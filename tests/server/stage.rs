@@ -136,7 +136,9 @@ impl Stage {
 
     /// Whether the lock's item is on the server.
     pub(crate) fn keeps(&self, guard: &Guard) -> bool {
-        guard.tokens().all(|(item, _)| self.ask(&format!("mg {item} c")).starts_with("HD c"))
+        guard
+            .tokens()
+            .all(|(item, _)| self.ask(&format!("mg {item} c")).starts_with("HD c"))
     }
 
     /// Another process finds the lock held.

@@ -3,6 +3,7 @@
 //! std only: this is the first thing that a newcomer's machine compiles.
 
 mod cargo;
+mod debian;
 mod mutants;
 mod setup;
 mod tasks;
@@ -35,7 +36,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test",
-        summary: "run all tests, also those against memcached; arguments go to cargo test",
+        summary: "run all tests; --memcached installed, newest or all: only those against memcached, on these; arguments go on",
         run: tasks::test,
     },
     Command {

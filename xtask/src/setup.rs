@@ -136,7 +136,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
             return Err("memcached was installed, but is not on the PATH".to_owned());
         }
     }
-    let version = version()?;
+    let version = version_of(Path::new(MEMCACHED.program))?;
     check(&version)?;
     eprintln!("xtask: using {version}");
     Ok(())
@@ -246,12 +246,12 @@ fn plan(software: &Software, machine: &Machine<'_>) -> Result<Plan, String> {
     Ok(Plan(plain.0.iter().map(|step| [sudo, step].concat()).collect()))
 }
 
-/// What memcached calls itself, such as `memcached 1.6.18`.
-fn version() -> Result<String, String> {
-    let output = Command::new("memcached")
+/// What this memcached calls itself, such as `memcached 1.6.18`.
+pub(crate) fn version_of(program: &Path) -> Result<String, String> {
+    let output = Command::new(program)
         .arg("-V")
         .output()
-        .map_err(|error| format!("could not run memcached: {error}"))?;
+        .map_err(|error| format!("could not run {}: {error}", program.display()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

@@ -1,9 +1,9 @@
 //! The commands that run cargo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cargo::{cargo, cargo_with};
-use crate::{no_arguments, setup};
+use crate::{debian, no_arguments, setup};
 
 /// What `cargo xtask demo` can show.
 #[derive(Debug, PartialEq)]
@@ -70,16 +70,92 @@ fn cargo_with_programs(programs: Option<&Path>, command: &[&str]) -> Result<(), 
     cargo_with(&variables, command)
 }
 
-/// `cargo xtask test`. All features at once, `server-tests` among them, since the tests without a server are part of that
-/// build too.
+/// A variable of the environment, which tells the testkit which memcached to start.
+const MEMCACHED: &str = "MEMLOCK_TESTKIT_MEMCACHED";
+
+/// What is built and run by `cargo xtask test`. All features at once, `server-tests` among them, since the tests without a
+/// server are part of that build too. One failure should not hide the next. The bench's peers are many crates, which
+/// nobody else needs.
+const TESTS: &[&str] = &[
+    "test",
+    "--workspace",
+    "--exclude",
+    "memlock-bench",
+    "--all-features",
+    "--no-fail-fast",
+];
+
+/// The test executables whose outcome depends on the version of memcached: the facts, the contract, the store, the servers,
+/// the faults, and the testkit's own.
+const SERVER_SUITES: &[&str] = &["facts", "contract", "store", "server", "faults", "memcached"];
+
+/// On which memcached the server suites run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Servers {
+    Installed,
+    Newest,
+    All,
+}
+
+/// `cargo xtask test`: everything on the installed memcached; with `--memcached`, the server suites on the versions named.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
-    setup::run(&[])?;
-    let programs = setup::postgresql();
-    // One failure should not hide the next. The bench's peers are many crates, which nobody else needs.
-    let mut command = vec!["test", "--workspace", "--all-features", "--no-fail-fast"];
-    command.extend(["--exclude", "memlock-bench"]);
-    command.extend(arguments.iter().map(String::as_str));
-    cargo_with_programs(programs.as_deref(), &command)
+    let (servers, rest) = servers_of(arguments)?;
+    let Some(servers) = servers else {
+        setup::run(&[])?;
+        let programs = setup::postgresql();
+        let command = [TESTS, &rest].concat();
+        return cargo_with_programs(programs.as_deref(), &command);
+    };
+    let mut programs = Vec::new();
+    if servers != Servers::Newest {
+        setup::run(&[])?;
+        programs.push(PathBuf::from("memcached"));
+    }
+    if servers != Servers::Installed {
+        programs.push(debian::newest_memcached()?);
+    }
+    let mut command = TESTS.to_vec();
+    command.extend(SERVER_SUITES.iter().flat_map(|suite| ["--test", suite]));
+    command.extend(rest);
+    // Both are run also when the first fails: whether a failure is one version's or all of them's is what one wants to know.
+    let mut problems = Vec::new();
+    for program in &programs {
+        let version = setup::version_of(program)?;
+        eprintln!("xtask: the server suites on {version} ({})", program.display());
+        let program = program.to_str().ok_or("the path of memcached is not text")?;
+        match cargo_with(&[(MEMCACHED, program)], &command) {
+            Ok(()) => eprintln!("xtask: the server suites are green on {version}"),
+            Err(problem) => problems.push(format!("on {version}: {problem}")),
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems.join("\n"))
+    }
+}
+
+/// The value of `--memcached`, and the other arguments.
+fn servers_of(arguments: &[String]) -> Result<(Option<Servers>, Vec<&str>), String> {
+    let mut rest: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // What follows `--` is not for us.
+    let ours = rest.iter().take_while(|argument| **argument != "--").count();
+    let Some(place) = rest[..ours].iter().position(|argument| *argument == "--memcached") else {
+        return Ok((None, rest));
+    };
+    let value = rest.get(place + 1).copied().unwrap_or_default();
+    let servers = match value {
+        "installed" => Servers::Installed,
+        "newest" => Servers::Newest,
+        "all" => Servers::All,
+        other => {
+            return Err(format!(
+                "--memcached is followed by installed, newest or all, not by \"{other}\""
+            ));
+        }
+    };
+    rest.drain(place..place + 2);
+    Ok((Some(servers), rest))
 }
 
 /// `cargo xtask bench`.
@@ -127,11 +203,31 @@ pub(crate) fn lint(arguments: &[String]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::demo_of;
+    use super::{Servers, demo_of, servers_of};
 
     fn chosen(arguments: &[&str]) -> Result<&'static str, String> {
         let demo = demo_of(&arguments.iter().map(ToString::to_string).collect::<Vec<_>>());
         demo.map(|demo| demo.name)
+    }
+
+    #[test]
+    fn the_memcached_is_chosen_by_name_and_other_arguments_go_on() {
+        let chosen = |arguments: &str| {
+            let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
+            servers_of(&arguments).map(|(servers, rest)| (servers, rest.join(" ")))
+        };
+        assert_eq!(chosen("--test facts"), Ok((None, "--test facts".to_owned())));
+        assert_eq!(chosen("--memcached all"), Ok((Some(Servers::All), String::new())));
+        assert_eq!(
+            chosen("cas --memcached newest -- --nocapture"),
+            Ok((Some(Servers::Newest), "cas -- --nocapture".to_owned()))
+        );
+        assert_eq!(
+            chosen("cas -- --memcached"),
+            Ok((None, "cas -- --memcached".to_owned()))
+        );
+        assert!(chosen("--memcached").unwrap_err().contains("installed, newest or all"));
+        assert!(chosen("--memcached 1.6.38").unwrap_err().contains("\"1.6.38\""));
     }
 
     #[test]
