@@ -184,7 +184,7 @@ impl Dead {
         words[1] = &nonce;
         let value = words.join(" ");
         let stored = stage.ask(&format!("ms {} {} T1000\r\n{value}", stage.item, value.len()));
-        assert_eq!(stored, "HD\r\n");
+        assert_eq!(stored.trim_end(), "HD");
     }
 }
 

@@ -8,10 +8,10 @@ use crate::actor::Actor;
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed};
 
 /// The item in which processes stand in line for the lock on `k`.
-const LINE: &str = "mg memlock:lock:k%line";
+const LINE: &str = "memlock:lock:k%line";
 
 fn has_line(stage: &Stage) -> bool {
-    stage.ask(LINE) == "HD"
+    stage.has_item(LINE)
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn lines_are_not_left_on_the_server() {
     let (one, other) = (stage.locks(), stage.locks());
     for key in 0..50 {
         let held = hold(one.lock(key));
-        let stands = || stage.ask(&format!("mg memlock:lock:{key}%line")) == "HD";
+        let stands = || stage.has_item(&format!("memlock:lock:{key}%line"));
         thread::scope(|scope| {
             let waiter = scope.spawn(|| hold(other.lock(key)));
             wait_until("it to stand in line", PATIENCE, stands);
@@ -91,7 +91,7 @@ fn lines_are_not_left_on_the_server() {
     dead.begins_to_acquire("k", PATIENCE);
     wait_until("it to stand in line", PATIENCE, || has_line(&stage));
     dead.kill();
-    let answer = stage.ask("mg memlock:lock:k%line t");
+    let answer = stage.ask(&format!("mg {LINE} t"));
     let left: i64 = answer
         .strip_prefix("HD t")
         .and_then(|left| left.parse().ok())

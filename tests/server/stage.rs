@@ -136,9 +136,13 @@ impl Stage {
 
     /// Whether the lock's item is on the server.
     pub(crate) fn keeps(&self, guard: &Guard) -> bool {
-        guard
-            .tokens()
-            .all(|(item, _)| self.ask(&format!("mg {item} c")).starts_with("HD c"))
+        guard.tokens().all(|(item, _)| self.has_item(&item))
+    }
+
+    /// Whether an item of this name is on the server.
+    pub(crate) fn has_item(&self, item: &str) -> bool {
+        // Asked for its CAS, since old versions refuse a read that asks for nothing.
+        self.ask(&format!("mg {item} c")).starts_with("HD c")
     }
 
     /// Another process finds the lock held.
