@@ -397,6 +397,54 @@ fn a_store_in_vain_takes_a_cas_from_1_6_27_on_and_reads_and_deletes_take_none() 
     assert_eq!(fourth, third + in_vain + 1);
 }
 
+#[test]
+fn the_cas_of_a_store_is_drawn_before_its_data_has_come_from_1_6_27_on() {
+    let server = start();
+    let (mut late, mut other) = (Wire::to(&server), Wire::to(&server));
+    late.send("ms late 2 ME c T60\r\n");
+    wait_until("the store to wait for its data", PATIENCE, || {
+        waits_for_data(&mut other)
+    });
+    let between = stored(&other.ask(&add("other", 60)));
+    let drawn = stored(&late.ask("hi\r\n"));
+    let is_drawn_early = server.version() >= [1, 6, 27];
+    assert_eq!(drawn < between, is_drawn_early, "{drawn} and {between}");
+    // Which is why no token is made of it, but of the CAS of a command that has no data.
+    let raised = stored(&late.ask("ma counter N0 J1 c\r\n"));
+    assert!(raised > drawn && raised > between);
+}
+
+/// Whether a connection of the server has sent the first line of a store and not its data.
+fn waits_for_data(wire: &mut Wire) -> bool {
+    wire.send("stats conns\r\n");
+    let mut waits = false;
+    loop {
+        let line = wire.line();
+        if line == "END" {
+            return waits;
+        }
+        waits |= line.ends_with(":state conn_nread");
+    }
+}
+
+#[test]
+fn a_counter_has_a_higher_cas_each_time_it_is_raised_also_after_it_was_lost() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    let raise = "ma counter N0 J1 c\r\n";
+    let mut last = 0;
+    for round in 0..3 {
+        // The first creates it.
+        for number in 0..3 {
+            let item = stored(&wire.ask(&add(&format!("k{number}"), 60)));
+            let raised = stored(&wire.ask(raise));
+            assert!(last < item && item < raised, "round {round}: {last}, {item}, {raised}");
+            last = raised;
+        }
+        server.flush_all();
+    }
+}
+
 // ---- Memory ------------------------------------------------------------------------------------------------------------
 
 #[test]
