@@ -154,13 +154,13 @@ fn every_reply_has_the_code_and_the_opaque_that_is_relied_on() {
 }
 
 #[test]
-fn a_code_without_flags_ends_in_a_space_up_to_1_6_17() {
+fn the_reply_to_a_delete_has_a_space_too_many_up_to_1_6_17() {
     let server = start();
     let mut wire = Wire::to(&server);
     let cas = stored(&wire.ask(&add("k", 60)));
-    wire.send(&format!("md k C{}\r\nmd k C{cas}\r\n", u64::MAX));
+    wire.send(&format!("md k C{} O7\r\nmd k C{cas}\r\n", u64::MAX));
     let space = if server.version() >= [1, 6, 18] { "" } else { " " };
-    assert_eq!(wire.raw_line(), format!("EX{space}"));
+    assert_eq!(wire.raw_line(), format!("EX{space} O7"));
     assert_eq!(wire.raw_line(), format!("HD{space}"));
 }
 
