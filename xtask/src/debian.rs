@@ -113,11 +113,11 @@ fn unpacked(suite: &str, folder: &Path) -> Result<PathBuf, String> {
 fn sources_of(suite: &str) -> String {
     let lists = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
     let files = lists.filter_map(Result::ok).map(|entry| entry.path());
-    let texts = [PathBuf::from("/etc/apt/sources.list")]
+    let mut texts = [PathBuf::from("/etc/apt/sources.list")]
         .into_iter()
         .chain(files)
         .filter_map(|file| fs::read_to_string(file).ok());
-    let mirror = texts.filter_map(|text| mirror_in(&text)).next();
+    let mirror = texts.find_map(|text| mirror_in(&text));
     let keys = if Path::new(KEYS).exists() {
         format!("[signed-by={KEYS}] ")
     } else {
