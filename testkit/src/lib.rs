@@ -9,6 +9,7 @@
 //! |---|---|
 //! | a server of your own | [`Memcached::start`], [`Memcached::start_with`], [`Memcached::start_on_socket`] |
 //! | any server | [`Memcached::shared`] |
+//! | another version of memcached | the environment variable `MEMLOCK_TESTKIT_MEMCACHED`, [`Memcached::version`] |
 //! | a server that hangs, dies, comes back | [`Memcached::pause`], [`Memcached::kill`], [`Memcached::restart`] |
 //! | a port that refuses connections | [`unused_port`] |
 //! | a `PostgreSQL` of your own | [`Postgres::start`] |

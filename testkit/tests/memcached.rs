@@ -3,10 +3,11 @@
 use memlock_testkit::{Memcached, Parent, Peer, unused_port, wait_until};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, io, process};
+use std::{env, fs, io, process};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,6 +42,34 @@ fn a_young_server_does_not_keep_anyone_waiting() {
 fn arguments_reach_the_server() {
     let server = Memcached::start_young_with(&["-m", "48"]);
     assert_eq!(server.stat("limit_maxbytes"), Some(48 * 1024 * 1024));
+}
+
+#[test]
+fn a_server_tells_its_version_in_numbers() {
+    let server = Memcached::start_young();
+    let [major, minor, patch] = server.version();
+    let said = &server.stats().unwrap()["version"];
+    assert!(said.starts_with(&format!("{major}.{minor}.{patch}")), "{said}");
+}
+
+/// How one suite runs on several versions.
+#[test]
+fn the_program_that_the_environment_names_is_started() {
+    const VARIABLE: &str = "MEMLOCK_TESTKIT_MEMCACHED";
+    if let Some(parent) = Parent::of_role("starter") {
+        let server = Memcached::start_young();
+        return parent.say(&server.stat("limit_maxbytes").unwrap().to_string());
+    }
+    let usual = env::var(VARIABLE).unwrap_or_else(|_| "memcached".to_owned());
+    let script = env::temp_dir().join(format!("memlock-testkit-{}.sh", process::id()));
+    fs::write(&script, format!("#!/bin/sh\nexec \"{usual}\" -m 33 \"$@\"\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut starter = Peer::of("starter")
+        .test("the_program_that_the_environment_names_is_started")
+        .env(VARIABLE, &script)
+        .start();
+    assert_eq!(starter.expect_line(LIMIT), (33 * 1024 * 1024).to_string());
+    fs::remove_file(script).unwrap();
 }
 
 #[test]
