@@ -64,7 +64,7 @@ fn the_program_that_the_environment_names_is_started() {
     let script = env::temp_dir().join(format!("memlock-testkit-{}.sh", process::id()));
     fs::write(&script, format!("#!/bin/sh\nexec \"{usual}\" -m 33 \"$@\"\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut starter = Peer::of("starter")
+    let starter = Peer::of("starter")
         .test("the_program_that_the_environment_names_is_started")
         .env(VARIABLE, &script)
         .start();
