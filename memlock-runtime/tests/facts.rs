@@ -427,24 +427,6 @@ fn waits_for_data(wire: &mut Wire) -> bool {
     }
 }
 
-#[test]
-fn a_counter_has_a_higher_cas_each_time_it_is_raised_also_after_it_was_lost() {
-    let server = start();
-    let mut wire = Wire::to(&server);
-    let raise = "ma counter N0 J1 c\r\n";
-    let mut last = 0;
-    for round in 0..3 {
-        // The first creates it.
-        for number in 0..3 {
-            let item = stored(&wire.ask(&add(&format!("k{number}"), 60)));
-            let raised = stored(&wire.ask(raise));
-            assert!(last < item && item < raised, "round {round}: {last}, {item}, {raised}");
-            last = raised;
-        }
-        server.flush_all();
-    }
-}
-
 // ---- Memory ------------------------------------------------------------------------------------------------------------
 
 #[test]

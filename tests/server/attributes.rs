@@ -209,7 +209,7 @@ fn two_keys_in_any_order_do_not_deadlock_two_processes() {
     println!("{} transfers took {took:.1?}", 2 * CALLS);
     // The default timeout: a deadlock would last as long.
     assert!(took < Duration::from_secs(25), "{took:?}");
-    assert_eq!(stage.number("curr_items"), 1, "only the clock is left");
+    assert_eq!(stage.items_of_locks(), 0, "a lock is left");
 }
 
 #[memlock::lock("env")]
@@ -236,7 +236,7 @@ fn without_init_the_environment_says_where_the_process_wide_locks_are() {
         [peer.expect_line(PATIENCE), peer.expect_line(PATIENCE)]
     };
     assert_eq!(said(&stage.address()), ["locked", "locked"]);
-    assert_eq!(stage.number("curr_items"), 1);
+    assert_eq!(stage.items_of_locks(), 0);
     for mistake in said("localhost:x") {
         assert!(
             mistake.contains("MEMLOCK_SERVERS") && mistake.contains("localhost:x"),

@@ -145,6 +145,12 @@ impl Stage {
         self.ask(&format!("mg {item} c")).starts_with("HD c")
     }
 
+    /// How many items there are besides those of which a server has one each for all locks: its clock, and the counter of tokens.
+    pub(crate) fn items_of_locks(&self) -> u64 {
+        let shared = ["memlock:clock", "memlock:tokens"].map(|item| u64::from(self.has_item(item)));
+        self.number("curr_items").saturating_sub(shared.iter().sum())
+    }
+
     /// Another process finds the lock held.
     #[track_caller]
     pub(crate) fn assert_held(&self, key: &str) {
