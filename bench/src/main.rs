@@ -1,4 +1,4 @@
-//! memlock beside its peers: `cargo xtask bench [contest…] [--quick]`.
+//! memlock beside its peers: `cargo xtask bench [contest…] [--quick]`; and beside another commit of its own: see [`against`].
 //!
 //! | you want | look into |
 //! |---|---|
@@ -6,10 +6,13 @@
 //! | who takes part | [`contestants`] (threads), [`futures`] (tasks) |
 //! | the servers | [`stage`] |
 //! | how measurements become numbers, tables, a picture | [`measure`], [`report`], [`chart`] |
+//! | one commit against another | [`against`], and the program `bin/pairs.rs` |
 //!
 //! Times are printed and never asserted. Tables go to the terminal; a run that is not quick also leaves them in `results/`,
 //! one file of JSON lines for each contest, and draws the picture of the README anew from all of them.
 
+mod against;
+mod arguments;
 mod chart;
 mod contestants;
 mod contests;
@@ -22,6 +25,7 @@ mod stage;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use arguments::Arguments;
 use contests::Contest;
 use stage::Stage;
 
@@ -33,21 +37,22 @@ fn main() -> ExitCode {
     if contests::processes::take_part() || contests::waiters::take_part() {
         return ExitCode::SUCCESS;
     }
-    let (flags, names): (Vec<String>, Vec<String>) =
-        env::args().skip(1).partition(|argument| argument.starts_with("--"));
-    let is_known = |name: &String| contests::ALL.iter().any(|contest| contest.name == name);
-    let wrong = flags.iter().find(|flag| *flag != "--quick");
-    if let Some(wrong) = wrong.or(names.iter().find(|name| !is_known(name))) {
-        let known: Vec<&str> = contests::ALL.iter().map(|contest| contest.name).collect();
-        eprintln!(
-            "there is no \"{wrong}\"; contests are {}, and there is --quick",
-            known.join(", ")
-        );
-        return ExitCode::FAILURE;
+    match Arguments::parse(env::args().skip(1)).and_then(|arguments| measure(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("bench: {problem}");
+            ExitCode::FAILURE
+        }
     }
-    let stage = Stage::set(!flags.is_empty());
+}
+
+fn measure(arguments: &Arguments) -> Result<(), String> {
+    if let Some(commit) = &arguments.against {
+        return against::run(commit, &arguments.contests, arguments.is_quick);
+    }
+    let stage = Stage::set(arguments.is_quick);
     for contest in &contests::ALL {
-        if names.is_empty() || names.iter().any(|name| name == contest.name) {
+        if arguments.contests.contains(&contest.name) {
             hold(contest, &stage);
         }
     }
@@ -55,7 +60,7 @@ fn main() -> ExitCode {
         let drawn = chart::draw(RESULTS);
         println!("results and the picture: {drawn}");
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 fn hold(contest: &Contest, stage: &Stage) {

@@ -31,6 +31,17 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quartiles(values)[1]
 }
 
+/// An interval that holds the true median with a certainty of 95 %, as long as the values are independent of each other,
+/// whatever their distribution.
+pub(crate) fn median_interval(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    // How many of n values lie below the true median is binomial: n/2, give or take 1.96 standard deviations of √n/2.
+    let below = (values.len() / 2).saturating_sub(values.len().isqrt() + 1);
+    let at = |index: Option<usize>| index.and_then(|index| values.get(index)).copied().unwrap_or(f64::NAN);
+    [at(Some(below)), at(values.len().checked_sub(below + 1))]
+}
+
 /// The value below which `share` of the values lie, which are in order.
 pub(crate) fn quantile(ordered: &[u64], share: f64) -> f64 {
     let below = ordered
@@ -67,7 +78,7 @@ pub(crate) fn number<N: TryInto<u64>>(count: N) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{jain, quantile, quartiles, rounds};
+    use super::{jain, median_interval, quantile, quartiles, rounds};
 
     #[test]
     fn everyone_has_one_turn_in_each_round_and_another_begins_each() {
@@ -95,5 +106,15 @@ mod tests {
         assert_eq!(quantile(&[1, 2, 3, 4], 0.5).to_string(), "3");
         assert_eq!(quantile(&[1, 2, 3, 4], 1.0).to_string(), "4");
         assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn the_interval_of_the_median_has_the_ranks_of_the_binomial_distribution() {
+        let of = |count: u32| median_interval((1..=count).rev().map(f64::from)).map(|value| value.to_string());
+        assert_eq!(of(20), ["6", "15"]);
+        assert_eq!(of(100), ["40", "61"]);
+        assert_eq!(of(3), ["1", "3"]);
+        assert_eq!(of(1), ["1", "1"]);
+        assert!(median_interval([]).iter().all(|end| end.is_nan()));
     }
 }

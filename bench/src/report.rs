@@ -19,8 +19,10 @@ pub(crate) enum Cell {
     Empty,
     /// A number, and how many of its decimals mean something.
     Number(f64, usize),
-    /// The quartiles of many rounds.
-    Spread([f64; 3]),
+    /// The quartiles of many rounds, and how many of their decimals mean something.
+    Spread([f64; 3], usize),
+    /// From one number to another, and how many of their decimals mean something.
+    Range([f64; 2], usize),
 }
 
 impl Table {
@@ -98,7 +100,10 @@ impl Cell {
             Cell::Empty => "-".to_owned(),
             Cell::Number(value, _) if value.is_nan() => "-".to_owned(),
             Cell::Number(value, decimals) => format!("{value:.decimals$}"),
-            Cell::Spread([low, median, high]) => format!("{median:.2} ({low:.2} to {high:.2})"),
+            Cell::Spread([low, median, high], decimals) => {
+                format!("{median:.decimals$} ({low:.decimals$} to {high:.decimals$})")
+            }
+            Cell::Range([from, to], decimals) => format!("{from:.decimals$} to {to:.decimals$}"),
         }
     }
 
@@ -106,7 +111,8 @@ impl Cell {
         match self {
             Cell::Empty => Value::Null,
             Cell::Number(value, _) => json!(value),
-            Cell::Spread([low, median, high]) => json!({ "median": median, "low": low, "high": high }),
+            Cell::Spread([low, median, high], _) => json!({ "median": median, "low": low, "high": high }),
+            Cell::Range([from, to], _) => json!({ "from": from, "to": to }),
         }
     }
 }

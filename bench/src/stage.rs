@@ -46,7 +46,7 @@ const VARIABLES: [&str; 3] = [
 
 impl Stage {
     pub(crate) fn set(is_quick: bool) -> Stage {
-        let folder = Folder::new();
+        let folder = Folder::new("servers");
         let redis = Redis::start(&folder.0);
         let postgres = start_postgres(&folder.0);
         let memcached = Memcached::start();
@@ -75,23 +75,23 @@ impl Stage {
         match kind {
             Kind::Rslock => self.redis_commands(),
             Kind::Postgres | Kind::Memory => None,
-            _ => Some(self.memcached_commands()),
+            _ => Some(memcached_commands(&self.memcached)),
         }
-    }
-
-    /// Commands that memcached has executed so far: each `ms`, `mg` and `md` counts once.
-    pub(crate) fn memcached_commands(&self) -> u64 {
-        let stats = self.memcached.stats().expect("memcached is up");
-        ["cmd_get", "cmd_set", "cmd_touch", "delete_hits", "delete_misses"]
-            .iter()
-            .filter_map(|name| stats.get(*name)?.parse::<u64>().ok())
-            .sum()
     }
 
     /// Commands that Redis has executed so far, those that a script calls among them.
     pub(crate) fn redis_commands(&self) -> Option<u64> {
         self.redis.as_ref().map(Redis::commands)
     }
+}
+
+/// Commands that `server` has executed so far: each `ms`, `mg` and `md` counts once.
+pub(crate) fn memcached_commands(server: &Memcached) -> u64 {
+    let stats = server.stats().expect("memcached is up");
+    ["cmd_get", "cmd_set", "cmd_touch", "delete_hits", "delete_misses"]
+        .iter()
+        .filter_map(|name| stats.get(*name)?.parse::<u64>().ok())
+        .sum()
 }
 
 impl Addresses {
@@ -117,8 +117,9 @@ impl Addresses {
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
-        let path = env::temp_dir().join(format!("memlock-bench-{}", process::id()));
+    /// A new folder among the system's temporary files. `purpose` tells the folders of one process apart.
+    pub(crate) fn new(purpose: &str) -> Folder {
+        let path = env::temp_dir().join(format!("memlock-bench-{purpose}-{}", process::id()));
         fs::create_dir(&path).expect("a folder for temporary files");
         Folder(path)
     }

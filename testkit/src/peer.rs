@@ -128,6 +128,17 @@ impl Peer {
         }
     }
 
+    /// Another program that asks [`Parent::of_role`] for the role `role`, with these arguments.
+    #[must_use]
+    pub fn of_program(program: impl AsRef<OsStr>, arguments: &[&str], role: &str) -> PeerBuilder {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        PeerBuilder {
+            role: role.to_owned(),
+            command,
+        }
+    }
+
     /// Says a line to the peer, which hears it by [`Parent::hear`].
     ///
     /// # Panics

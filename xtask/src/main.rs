@@ -46,7 +46,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        summary: "measure memlock beside its peers, which it installs; names choose contests, --quick makes it short",
+        summary: "measure memlock beside its peers, which it installs, or --against <commit> of its own; names choose \
+                  contests, --quick makes it short",
         run: tasks::bench,
     },
     Command {

@@ -161,7 +161,13 @@ fn servers_of(arguments: &[String]) -> Result<(Option<Servers>, Vec<&str>), Stri
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;
-    let programs = setup::peers();
+    // Two builds of memlock are measured without its peers.
+    let is_against = |argument: &String| argument == "--against" || argument.starts_with("--against=");
+    let programs = if arguments.iter().any(is_against) {
+        None
+    } else {
+        setup::peers()
+    };
     let mut command = vec!["run", "--release", "--package", "memlock-bench", "--"];
     command.extend(arguments.iter().map(String::as_str));
     cargo_with_programs(programs.as_deref(), &command)

@@ -84,7 +84,7 @@ fn contest(
             kind.name(),
             [
                 Cell::Number(median(rounds.iter().map(|rates| rates[index])), 0),
-                Cell::Spread(quartiles(rounds.iter().map(|rates| rates[index] / rates[0]))),
+                Cell::Spread(quartiles(rounds.iter().map(|rates| rates[index] / rates[0])), 2),
             ],
         );
     }

@@ -84,7 +84,7 @@ fn on(stage: &Stage, runtime: &Runtime, name: &'static str, title: &str) -> Tabl
     );
     for (index, kind) in kinds.iter().enumerate() {
         let spread = |ratio: fn(&Turn, &Turn) -> f64| {
-            Cell::Spread(quartiles(rounds.iter().map(|turns| ratio(&turns[index], &turns[0]))))
+            Cell::Spread(quartiles(rounds.iter().map(|turns| ratio(&turns[index], &turns[0]))), 2)
         };
         let median = |value: fn(&Turn) -> f64| median(rounds.iter().map(|turns| value(&turns[index])));
         table.row(

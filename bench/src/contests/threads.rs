@@ -67,7 +67,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
             [
                 Cell::Number(of(|tally| tally.rate), 0),
                 Cell::Number(of(|tally| tally.handover_rate), 0),
-                Cell::Spread(quartiles(ratios)),
+                Cell::Spread(quartiles(ratios), 2),
                 commands.map_or(Cell::Empty, |commands| Cell::Number(median(commands), 2)),
                 Cell::Number(number(violations), 0),
             ],

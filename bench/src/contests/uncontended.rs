@@ -48,7 +48,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
             [
                 Cell::Number(rate, 0),
                 Cell::Number(1e6 / rate, 1),
-                Cell::Spread(quartiles(rounds.iter().map(ratio))),
+                Cell::Spread(quartiles(rounds.iter().map(ratio)), 2),
             ],
         );
     }

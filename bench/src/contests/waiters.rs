@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::contestants::{Kind, TIMEOUT, locks, woken_locks};
 use crate::measure::number;
 use crate::report::{Cell, Table};
-use crate::stage::{Addresses, Stage};
+use crate::stage::{Addresses, Stage, memcached_commands};
 
 const HOLDER: &str = "holder";
 const WAITER: &str = "waiter";
@@ -31,7 +31,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
         spans.chain(["per second".to_owned()]),
     );
     let wait = Duration::from_secs(seconds);
-    let memcached = |wait_all: &dyn Fn()| series(seconds, &|| stage.memcached_commands(), wait_all);
+    let memcached = |wait_all: &dyn Fn()| series(seconds, &|| memcached_commands(&stage.memcached), wait_all);
 
     let holder = Holder::start(&stage.addresses, Kind::Guard);
     let here = locks(&stage.addresses.memcached);
