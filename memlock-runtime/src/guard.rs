@@ -48,7 +48,7 @@ impl Lease {
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.holds
             .iter()
-            .map(|hold| (hold.spec().item.to_string(), hold.token()))
+            .map(|hold| (hold.spec().item.as_str().to_owned(), hold.token()))
     }
 
     /// Whether the holder may still believe in it. Once `false`, it stays so.

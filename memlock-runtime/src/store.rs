@@ -13,6 +13,11 @@ use smallvec::SmallVec;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::label::Label;
+<<<<<<< HEAD
+=======
+use crate::lease::Now;
+use crate::shown::Shown;
+>>>>>>> 05b0067 (Show text from outside escaped and short, at one place; a server list never shows a password)
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -188,12 +193,18 @@ pub enum Reply {
 }
 
 /// The server's own words for a refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Refusal(pub Arc<str>);
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refusal").field(&Shown::new(&self.0)).finish()
+    }
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server refused: {}", self.0)
+        write!(f, "the server refused: {}", Shown::new(&self.0))
     }
 }
 
