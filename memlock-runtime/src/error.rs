@@ -48,7 +48,8 @@ pub enum Error {
         source: Source,
     },
 
-    /// The lease ended before the body did: another holder may have been let in meanwhile.
+    /// The lease is over, and another holder may have been let in: it was lost before the body was done, or who asks has kept
+    /// it beyond its release.
     #[error(
         "the lease of lock `{}` ended before its holder was done: {}",
         Shown::new(key),

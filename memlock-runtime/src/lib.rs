@@ -85,6 +85,7 @@ pub mod __internals {
         Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Leave, Loss, Outcome, Output, Pause,
         Release, Released, Renew, Renewed, Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
     };
+    pub use crate::secret::Secret;
     pub use crate::store::*;
 }
 

@@ -13,11 +13,8 @@ use smallvec::SmallVec;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::label::Label;
-<<<<<<< HEAD
-=======
-use crate::lease::Now;
+use crate::secret::Secret;
 use crate::shown::Shown;
->>>>>>> 05b0067 (Show text from outside escaped and short, at one place; a server list never shows a password)
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -89,7 +86,7 @@ pub struct Call {
     /// Of its UDP socket.
     pub address: SocketAddr,
     /// What tells a call from a stranger's datagram. Whoever can read the server can read it.
-    pub secret: u64,
+    pub secret: Secret<u64>,
 }
 
 /// Who stands in line for a lock, the first first.
