@@ -162,12 +162,15 @@ impl Shared {
     }
 
     /// After the wait for another caller's trial.
-    fn waited(&mut self, news: News) -> Stage {
+    fn waited(&mut self, news: Option<News>) -> Stage {
         match news {
-            _ if self.limit.look().is_zero() => over(never_opened()),
-            Ok(()) => self.go_ahead(),
-            Err(why) => over(unopened(why)),
+            // A trial that it was given is handed on.
+            _ if self.limit.look().is_zero() => return over(never_opened()),
+            Some(News::Failed(why)) => return over(unopened(why)),
+            Some(News::Trial(trial)) => self.trial = Some(trial),
+            Some(News::Answers) | None => {}
         }
+        self.go_ahead()
     }
 
     /// After the opening of a pipe.
@@ -237,8 +240,8 @@ impl Shared {
             let next = match &mut self.stage {
                 Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
                 Stage::Waiting { told, over } => match Pin::new(told).poll(context) {
-                    Poll::Ready(news) => Poll::Ready(self.waited(news.unwrap_or(Ok(())))),
-                    Poll::Pending => Pin::new(over).poll(context).map(|()| self.waited(Ok(()))),
+                    Poll::Ready(news) => Poll::Ready(self.waited(news.ok())),
+                    Poll::Pending => Pin::new(over).poll(context).map(|()| self.waited(None)),
                 },
                 Stage::Sent { ticket, is_fresh } => {
                     let (instance, is_fresh) = (ticket.instance(), *is_fresh);

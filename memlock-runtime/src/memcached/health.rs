@@ -17,7 +17,7 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -39,11 +39,30 @@ struct State {
     /// How many there have been.
     trials: u64,
     /// Callers that wait for the end of the trial, or of the silence.
-    waiting: Vec<oneshot::Sender<News>>,
+    waiting: Vec<Waiting>,
 }
 
-/// What a waiting caller is told: to [enter](Health::enter) again, or why no connection could be opened.
-pub(super) type News = Result<(), Unopened>;
+#[derive(Debug)]
+struct Waiting {
+    /// When its limit is over.
+    until: Instant,
+    told: oneshot::Sender<News>,
+}
+
+/// What a waiting caller is told.
+#[derive(Debug)]
+pub(super) enum News {
+    /// The server answers.
+    Answers,
+    /// The next trial is this caller's.
+    Trial(Trial),
+    /// The trial has found that no connection can be opened.
+    Failed(Unopened),
+}
+
+/// How much longer than its caller's limit a trial counts: time enough for that caller to notice, and to hand it on to the
+/// caller that has the most time, instead of losing it to the first that comes.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What a caller may do.
 #[derive(Debug)]
@@ -52,7 +71,7 @@ pub(super) enum Entry {
     Free,
     /// Go ahead alone.
     Trial(Trial),
-    /// Enter again when this is told, or at that time: then the trial of another counts no more.
+    /// Wait for news, and [enter](Health::enter) again at that time: then the trial of another counts no more.
     Wait(oneshot::Receiver<News>, Instant),
 }
 
@@ -74,21 +93,48 @@ impl Health {
         match state.trial {
             Some((_, over)) if over > now => {
                 let (told, listener) = oneshot::channel();
-                make_room(&mut state.waiting);
-                state.waiting.push(told);
+                make_room(&mut state.waiting, |waiting| &waiting.told);
+                state.waiting.push(Waiting { until, told });
                 Entry::Wait(listener, over)
             }
             // A trial ends by itself when its caller's limit is over: that caller may be a future that nobody polls.
-            _ => {
-                state.trials += 1;
-                let number = state.trials;
-                state.trial = Some((number, until));
-                Entry::Trial(Trial {
-                    health: Arc::clone(self),
-                    number,
-                    news: Ok(()),
-                })
-            }
+            _ => Entry::Trial(self.begin(&mut state, until)),
+        }
+    }
+
+    /// Begins a trial for a caller whose limit is over at `until`.
+    fn begin(self: &Arc<Health>, state: &mut State, until: Instant) -> Trial {
+        state.trials += 1;
+        state.trial = Some((state.trials, until + GRACE));
+        Trial {
+            health: Arc::clone(self),
+            number: state.trials,
+        }
+    }
+
+    /// Ends the trial of this number, if it still counts.
+    fn end(self: &Arc<Health>, number: u64, failed: Option<&Unopened>) {
+        let mut state = self.state();
+        if state.trial.is_none_or(|(current, _)| current != number) {
+            return;
+        }
+        state.trial = None;
+        if let Some(why) = failed {
+            let all = mem::take(&mut state.waiting);
+            drop(state);
+            tell(all, || News::Failed(why.clone()));
+            return;
+        }
+        // The next trial is for the caller with the most time. If callers with hardly any took turns, there would be one
+        // connection after the other, and none would live long enough to be answered.
+        state.waiting.retain(|waiting| !waiting.told.is_closed());
+        let best = (0..state.waiting.len()).max_by_key(|index| state.waiting.get(*index).map(|waiting| waiting.until));
+        if let Some(index) = best {
+            let Waiting { until, told } = state.waiting.swap_remove(index);
+            let next = self.begin(&mut state, until);
+            drop(state);
+            // Where it has just given up, the trial is dropped here, and so goes on to another.
+            let _ = told.send(News::Trial(next));
         }
     }
 
@@ -101,7 +147,7 @@ impl Health {
             state.trial = None;
             let waiting = mem::take(&mut state.waiting);
             drop(state);
-            tell(waiting, &Ok(()));
+            tell(waiting, || News::Answers);
         }
     }
 
@@ -126,13 +172,12 @@ impl Health {
 pub(super) struct Trial {
     health: Arc<Health>,
     number: u64,
-    news: News,
 }
 
 impl Trial {
     /// No connection could be opened, for a reason that holds for all who wait: they need not find it out one by one.
-    pub(super) fn failed(mut self, why: Unopened) {
-        self.news = Err(why);
+    pub(super) fn failed(mut self, why: &Unopened) {
+        self.health.end(mem::take(&mut self.number), Some(why));
     }
 
     /// The caller has sent something and waits no longer. The trial stays under way until the server answers or the caller's
@@ -144,29 +189,23 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        let mut state = self.health.state();
-        if state.trial.is_none_or(|(number, _)| number != self.number) {
-            return;
-        }
-        state.trial = None;
-        let waiting = mem::take(&mut state.waiting);
-        drop(state);
-        tell(waiting, &self.news);
+        // None has the number 0: it was left, or has ended.
+        self.health.end(self.number, None);
     }
 }
 
-fn tell(waiting: Vec<oneshot::Sender<News>>, news: &News) {
-    for told in waiting {
+fn tell(waiting: Vec<Waiting>, news: impl Fn() -> News) {
+    for waiting in waiting {
         // It may have given up.
-        let _ = told.send(news.clone());
+        let _ = waiting.told.send(news());
     }
 }
 
 /// Before something is added to `waiting`: those that have given up are taken out, each time that their number has doubled.
 /// While a server is silent callers come and give up, and nothing else would ever take them out.
-pub(super) fn make_room<T>(waiting: &mut Vec<oneshot::Sender<T>>) {
+pub(super) fn make_room<W, T>(waiting: &mut Vec<W>, told: impl Fn(&W) -> &oneshot::Sender<T>) {
     if waiting.len() == waiting.capacity() {
-        waiting.retain(|told| !told.is_closed());
+        waiting.retain(|waiting| !told(waiting).is_closed());
         waiting.reserve(waiting.len().max(4));
     }
 }
@@ -206,8 +245,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock;
 
@@ -239,11 +276,12 @@ mod tests {
         let mut waits = wait(&health);
         assert!(waits.try_recv().is_err());
         drop(first);
-        assert!(matches!(waits.try_recv(), Ok(Ok(()))));
-        let second = trial(&health);
+        let Ok(News::Trial(second)) = waits.try_recv() else {
+            panic!("it is the next");
+        };
         let mut waits = wait(&health);
         health.answered();
-        assert!(matches!(waits.try_recv(), Ok(Ok(()))));
+        assert!(matches!(waits.try_recv(), Ok(News::Answers)));
         assert!(matches!(entered(&health), Entry::Free));
         health.was_silent();
         let third = trial(&health);
@@ -258,9 +296,9 @@ mod tests {
         let health = Arc::new(Health::default());
         let first = trial(&health);
         let mut waits = [wait(&health), wait(&health)];
-        first.failed(Unopened::Late);
+        first.failed(&Unopened::Late);
         for waits in &mut waits {
-            assert!(matches!(waits.try_recv(), Ok(Err(Unopened::Late))));
+            assert!(matches!(waits.try_recv(), Ok(News::Failed(Unopened::Late))));
         }
         drop(trial(&health));
     }
@@ -279,14 +317,40 @@ mod tests {
             } else {
                 Some(stands)
             };
-            assert!(matches!(health.enter(now, now + LONG), Entry::Wait(_, over) if over == now + LONG));
-            let Entry::Trial(next) = health.enter(now + LONG, now + 2 * LONG) else {
+            let Entry::Wait(_, over) = health.enter(now, now + LONG) else {
+                panic!("it is not");
+            };
+            assert!(over >= now + LONG);
+            let Entry::Trial(next) = health.enter(over, over + LONG) else {
                 panic!("it counts no more");
             };
             drop(stands);
-            assert!(matches!(health.enter(now + LONG, now + 2 * LONG), Entry::Wait(..)));
+            assert!(matches!(health.enter(over, over + LONG), Entry::Wait(..)));
             drop(next);
         }
+    }
+
+    #[test]
+    fn the_next_trial_is_for_the_caller_with_the_most_time_that_still_waits() {
+        let health = Arc::new(Health::default());
+        let now = clock::instant();
+        let first = trial(&health);
+        let mut waits: Vec<_> = [3, 1, 5, 4]
+            .into_iter()
+            .map(|lengths| match health.enter(now, now + lengths * LONG) {
+                Entry::Wait(told, _) => told,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        drop(waits.remove(2));
+        drop(first);
+        let Ok(News::Trial(next)) = waits[2].try_recv() else {
+            panic!("it has four minutes");
+        };
+        // One that was told, and does not look any more.
+        drop(next);
+        drop(waits.remove(0));
+        assert!(matches!(waits[0].try_recv(), Ok(News::Trial(_))));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::answers::{
 use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
 use super::exchange::{Opened, Unopened};
-use super::health::{self, Entry, Health, Trial};
+use super::health::{self, Entry, Health, News, Trial};
 use super::pending::Listening;
 use super::pipe::Pipe;
 use super::pool::Pool;
@@ -108,7 +108,7 @@ impl Node {
             Err(why) => {
                 // Another caller may have more time than this one had.
                 if let (Some(trial), false) = (trial, limit.is_over()) {
-                    trial.failed(why.clone());
+                    trial.failed(&why);
                 }
                 return unopened(why);
             }
@@ -136,13 +136,16 @@ impl Node {
                 Entry::Wait(told, over) => (told, over),
             };
             let length = over.min(limit.until()).saturating_duration_since(now);
-            if let Some(Ok(Err(why))) = background::wait_for(told, length) {
-                return Err(unopened(why));
+            let news = background::wait_for(told, length);
+            // A trial that it was given is handed on where there is no time left for it.
+            let is_over = limit.look().is_zero();
+            match news {
+                _ if is_over => return Err(never_opened()),
+                Some(Ok(News::Answers)) => return Ok(None),
+                Some(Ok(News::Trial(trial))) => return Ok(Some(trial)),
+                Some(Ok(News::Failed(why))) => return Err(unopened(why)),
+                Some(Err(_)) | None => now = limit.looked(),
             }
-            if limit.look().is_zero() {
-                return Err(never_opened());
-            }
-            now = limit.looked();
         }
     }
 
@@ -212,7 +215,7 @@ impl Node {
                 until,
                 patience,
             } => {
-                health::make_room(waiting);
+                health::make_room(waiting, |told| told);
                 waiting.push(told);
                 *until = limit.until().max(*until);
                 *patience = limit.length().max(*patience);
@@ -420,9 +423,18 @@ impl Node {
         self.pool.forget(dead);
     }
 
+    /// How many wait for the pipe that is being opened.
     #[cfg(test)]
-    pub(super) fn idle(&self) -> usize {
-        self.pool.len()
+    pub(super) fn waiting_for_pipe(&self) -> usize {
+        match &*self.shared() {
+            SharedPipe::Opening { waiting, .. } => waiting.len(),
+            SharedPipe::None | SharedPipe::Open(_) => 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 }
 

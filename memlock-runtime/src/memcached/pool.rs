@@ -34,8 +34,8 @@ type Stack = Vec<Box<Connection>>;
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     idle: Arc<Mutex<Idle>>,
-    /// The pool is dropped.
-    is_over: Arc<Notify>,
+    /// There is something to look at before the next connection is old: the pool is dropped.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl Pool {
         if starts {
             // A process that only takes locks on its own threads has no background thread up to here. But in one that rests
             // nobody else would close anything, and any other way needs a thread as well.
-            background::spawn(sweep(Arc::downgrade(&self.idle), Arc::clone(&self.is_over)));
+            background::spawn(sweep(Arc::downgrade(&self.idle), Arc::clone(&self.changed)));
         }
     }
 
@@ -113,6 +113,13 @@ impl Pool {
         for connection in &mut self.lock().stack {
             connection.idle_since -= by;
         }
+        self.changed.notify_one();
+    }
+
+    /// Whether the background thread has to do with it.
+    #[cfg(test)]
+    pub(super) fn sweeper(&self) -> Weak<Notify> {
+        Arc::downgrade(&self.changed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {
@@ -122,7 +129,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.is_over.notify_one();
+        self.changed.notify_one();
     }
 }
 
@@ -132,9 +139,9 @@ fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
 }
 
 /// Closes connections that grow old, until there are none, or the pool is dropped.
-async fn sweep(pool: Weak<Mutex<Idle>>, is_over: Arc<Notify>) {
+async fn sweep(pool: Weak<Mutex<Idle>>, changed: Arc<Notify>) {
     while let Some(length) = pool.upgrade().and_then(|idle| close_old(&idle, clock::instant())) {
-        either(Timer::after(length), is_over.notified()).await;
+        either(Timer::after(length), changed.notified()).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The store against a *scripted* server: what a real one will not do on demand. Against real ones: `tests/store.rs`.
 
 mod pipeline;
+mod silence;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -230,7 +231,7 @@ impl Way {
     /// How many connections are kept for the next batch.
     fn kept(self, store: &Memcached) -> usize {
         match self {
-            Blocking => store.nodes[0].idle(),
+            Blocking => store.nodes[0].pool().len(),
             Shared => usize::from(store.nodes[0].pipe().is_some()),
         }
     }
