@@ -12,6 +12,7 @@ mod connections;
 mod death;
 mod evicting;
 mod exclusion;
+mod foreign;
 mod full;
 mod line;
 mod outage;

@@ -63,10 +63,7 @@ enum Stage {
     /// A new pipe is being opened.
     Opening(oneshot::Receiver<Opened>),
     /// The pipe is open, the server does not answer, and another caller tries it: until this is told or the timer rings.
-    Waiting {
-        told: oneshot::Receiver<News>,
-        over: Timer,
-    },
+    Waiting { told: oneshot::Receiver<News>, over: Timer },
     /// The batch was submitted.
     Sent {
         ticket: Ticket,

@@ -12,9 +12,9 @@
 
 use smallvec::SmallVec;
 
+use super::translate::Value;
 use super::translate::{Awaited, Judged, judge};
 use super::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
-use super::translate::Value;
 use super::trouble::quoted;
 use crate::digits;
 use crate::store::{Replies, Request};
@@ -175,7 +175,9 @@ const LINE_END: &[u8] = b"\r\n";
 fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
     let of_value = rest.saturating_sub(LINE_END.len() as u64);
     if of_value > 0 {
-        let count = usize::try_from(of_value).unwrap_or(usize::MAX).min(input.unread().len());
+        let count = usize::try_from(of_value)
+            .unwrap_or(usize::MAX)
+            .min(input.unread().len());
         input.consume(count);
         let rest = rest - count as u64;
         if rest > LINE_END.len() as u64 || input.unread().is_empty() {
@@ -188,7 +190,10 @@ fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
             Ok(0)
         }
         [] | [b'\r'] => Ok(LINE_END.len() as u64),
-        more => Err(format!("a value that is longer than announced, and goes on with {}", quoted(more))),
+        more => Err(format!(
+            "a value that is longer than announced, and goes on with {}",
+            quoted(more)
+        )),
     }
 }
 
@@ -346,7 +351,10 @@ mod tests {
         // Its line is enough to know what is there; but it is not in step before all has come.
         let (mut progress, mut input) = (Progress::default(), Input::new());
         progress.start(&[Request::Read], 1, true);
-        assert_eq!(fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"), Step::Reading);
+        assert_eq!(
+            fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
+            Step::Reading
+        );
         assert!(progress.is_answered() && !progress.is_in_step());
         for end in ["xx", "\rx", "\n\r"] {
             let (mut progress, mut input) = (Progress::default(), Input::new());
@@ -357,7 +365,13 @@ mod tests {
 
     #[test]
     fn no_other_request_is_answered_with_a_long_value() {
-        for request in [Request::ReadClock, Request::CreateClock, Request::Delete { cas: crate::store::Cas::MIN }] {
+        for request in [
+            Request::ReadClock,
+            Request::CreateClock,
+            Request::Delete {
+                cas: crate::store::Cas::MIN,
+            },
+        ] {
             let (mut progress, mut input) = (Progress::default(), Input::new());
             progress.start(&[request], 1, true);
             assert_eq!(fed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);

@@ -204,10 +204,20 @@ fn callers_of_a_server_that_only_greets_leave_few_connections_and_writes(way: Wa
         server.wait_for_open("the others to be closed", |open| open <= MOST_LISTENED + 1);
     }
     println!("{} stores, {} connections", server.stores(), server.total());
-    assert!(server.stores() <= 3 * CALLERS * ROUNDS / 2, "{} stores", server.stores());
-    assert!(server.peak() <= MOST_LISTENED + CALLERS / 2, "{} at once", server.peak());
+    assert!(
+        server.stores() <= 3 * CALLERS * ROUNDS / 2,
+        "{} stores",
+        server.stores()
+    );
+    assert!(
+        server.peak() <= MOST_LISTENED + CALLERS / 2,
+        "{} at once",
+        server.peak()
+    );
     // Those that are not heard of any more say so.
-    let kept = pending.into_iter().filter_map(|pending| pending.wait(Duration::ZERO).err());
+    let kept = pending
+        .into_iter()
+        .filter_map(|pending| pending.wait(Duration::ZERO).err());
     let kept: Vec<Box<dyn Pending>> = kept.collect();
     assert!((1..=MOST_LISTENED).contains(&kept.len()), "{}", kept.len());
     drop((store, kept));
@@ -251,9 +261,7 @@ fn what_keeps_the_first_from_connecting_is_told_to_the_others(way: Way) {
     ]]);
     let store = &server.store();
     thread::scope(|scope| {
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|_| scope.spawn(|| way.ask(store, &[add()])))
-            .collect();
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(|| way.ask(store, &[add()]))).collect();
         if way == Blocking {
             wait_until("the others to wait", || store.nodes[0].health.waiting() == CALLERS - 1);
         } else {
@@ -279,7 +287,11 @@ fn callers_with_hardly_any_time_do_not_make_others_wait(way: Way) {
     limit.look();
     node.was_silent(&limit, limit.left() + PATIENCE / 2);
     assert!(node.health.answers(), "too little time to say so");
-    assert_eq!((Blocking.kept(&store), Shared.kept(&store)), (0, 0), "not used all the same");
+    assert_eq!(
+        (Blocking.kept(&store), Shared.kept(&store)),
+        (0, 0),
+        "not used all the same"
+    );
     let answer = way.exchange(&store, &[add()], None, PATIENCE);
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
     node.was_silent(&limit, PATIENCE);
@@ -357,7 +369,9 @@ fn idle_connections_are_not_used_beyond_their_limit_and_closed_where_nobody_call
     let sweeper = pool.sweeper();
     drop(store);
     server.wait_for_open("nothing to be left", |open| open == 0);
-    wait_until("the background thread to have done with it", || sweeper.upgrade().is_none());
+    wait_until("the background thread to have done with it", || {
+        sweeper.upgrade().is_none()
+    });
 }
 
 #[test]
