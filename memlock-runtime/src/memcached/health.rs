@@ -4,11 +4,13 @@
 //!             ┌───── all replies to a batch have come ──────┐
 //!             ▼                                             │
 //!         answering ── a batch or an opening got no reply ──► silent   (as every server begins)
+//!             │                                             ▲
+//!             └───── its connections were idle for long ────┘
 //! ```
 //!
 //! While the server answers, callers open as many connections as they need. While it is silent, one caller at a time has the
 //! [`Trial`]: it opens a connection (threads) and sends the first batch. The others wait for what comes of that, each within
-//! its own limit.
+//! its own limit. Tasks share one connection, so theirs is opened without a trial, once for all of them.
 //!
 //! Without this, N callers of a server that accepts connections and says nothing would leave N connections, and N writes
 //! that are to be settled, for each exchange limit that passes. A reply to the greeting is not enough to end the silence,
@@ -153,6 +155,11 @@ impl Health {
 
     /// The server had time enough, and was silent.
     pub(super) fn was_silent(&self) {
+        self.answers.store(false, Ordering::Release);
+    }
+
+    /// Connections were closed because nobody has needed them for long. What the server answered on them was not lately.
+    pub(super) fn has_rested(&self) {
         self.answers.store(false, Ordering::Release);
     }
 

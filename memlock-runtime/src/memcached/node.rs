@@ -63,12 +63,13 @@ enum SharedPipe {
 
 impl Node {
     pub(super) fn new(server: Server, clock: ItemName) -> Node {
+        let health: Arc<Health> = Arc::default();
         Node {
             dialer: Dialer::new(&server),
             server,
             clock,
-            pool: Pool::default(),
-            health: Arc::default(),
+            pool: Pool::new(Arc::clone(&health)),
+            health,
             shared: Mutex::default(),
             evicts: RwLock::default(),
         }

@@ -329,6 +329,7 @@ impl Pipe {
         state.first_at_last_look = first;
         if !mem::take(&mut state.is_used) || hangs {
             state.is_retired = true;
+            self.health.has_rested();
         }
         state.looks_since_retired += u32::from(state.is_retired);
         state.looks_since_retired > LONGEST_LISTENING

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::health::Health;
 use crate::background::{self, Timer, either};
 use crate::clock;
 use crate::store::Instance;
@@ -31,9 +32,10 @@ pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(45);
 type Stack = Vec<Box<Connection>>;
 
 /// Idle connections, last in, first out: a few stay warm, the rest grow old and are closed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
     idle: Arc<Mutex<Idle>>,
+    health: Arc<Health>,
     /// There is something to look at before the next connection is old: the pool is dropped.
     changed: Arc<Notify>,
 }
@@ -47,6 +49,14 @@ struct Idle {
 }
 
 impl Pool {
+    pub(super) fn new(health: Arc<Health>) -> Pool {
+        Pool {
+            idle: Arc::default(),
+            health,
+            changed: Arc::default(),
+        }
+    }
+
     /// A connection to use at `now`: one to `wanted` where there is one, else the last that was used.
     pub(super) fn take(&self, wanted: Option<Instance>, now: Instant) -> Option<Box<Connection>> {
         loop {
@@ -86,7 +96,8 @@ impl Pool {
         if starts {
             // A process that only takes locks on its own threads has no background thread up to here. But in one that rests
             // nobody else would close anything, and any other way needs a thread as well.
-            background::spawn(sweep(Arc::downgrade(&self.idle), Arc::clone(&self.changed)));
+            let (idle, health) = (Arc::downgrade(&self.idle), Arc::clone(&self.health));
+            background::spawn(sweep(idle, health, Arc::clone(&self.changed)));
         }
     }
 
@@ -139,10 +150,11 @@ fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
 }
 
 /// Closes connections that grow old, until there are none, or the pool is dropped.
-async fn sweep(pool: Weak<Mutex<Idle>>, changed: Arc<Notify>) {
+async fn sweep(pool: Weak<Mutex<Idle>>, health: Arc<Health>, changed: Arc<Notify>) {
     while let Some(length) = pool.upgrade().and_then(|idle| close_old(&idle, clock::instant())) {
         either(Timer::after(length), changed.notified()).await;
     }
+    health.has_rested();
 }
 
 /// Closes the connections that are old at `now`. How long to wait until the next is; `None` where there is none, and it is to

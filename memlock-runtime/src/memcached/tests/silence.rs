@@ -214,12 +214,13 @@ fn callers_of_a_server_that_only_greets_leave_few_connections_and_writes(way: Wa
         "{} at once",
         server.peak()
     );
+    server.wait_for_open("all but a few to be closed", |open| open <= MOST_LISTENED);
     // Those that are not heard of any more say so.
     let kept = pending
         .into_iter()
         .filter_map(|pending| pending.wait(Duration::ZERO).err());
     let kept: Vec<Box<dyn Pending>> = kept.collect();
-    assert!((1..=MOST_LISTENED).contains(&kept.len()), "{}", kept.len());
+    assert!(!kept.is_empty(), "a late reply would not be heard");
     drop((store, kept));
     server.wait_for_open("nothing to be left", |open| open == 0);
 }
@@ -360,6 +361,7 @@ fn idle_connections_are_not_used_beyond_their_limit_and_closed_where_nobody_call
     // And again, after there were none.
     pool.age(LONGEST_IDLE);
     server.wait_for_open("all to be closed but the pipe", |open| open == 1);
+    wait_until("its answers to be old", || !store.nodes[0].health.answers());
     drop(Blocking.ask(&store, &[read()]));
     assert_eq!(server.total(), total + 1);
     pool.age(LONGEST_IDLE);
