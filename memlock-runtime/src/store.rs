@@ -258,15 +258,15 @@ pub struct Answer {
     pub replies: Replies,
     /// Why there are no more of them.
     pub fault: Option<Fault>,
-    /// After [`Damage::Late`]: the connection on which the missing replies may still come.
+    /// After [`Damage::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
     pub pending: Option<Box<dyn Pending>>,
 }
 
 /// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
 /// whatever it did can be undone. Dropping it closes the connection.
 pub trait Pending: Send + fmt::Debug {
-    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has the whole exchange's outcome, never [`Damage::Late`]; `Err` gives this back
-    /// to try again.
+    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has all of the exchange's outcome that can be learned: with
+    /// [`Damage::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 

@@ -230,7 +230,7 @@ fn a_strangers_item_is_foreign_and_can_be_deleted_only_by_its_cas() {
 }
 
 #[test]
-fn a_huge_item_of_a_stranger_is_a_fault_and_no_allocation() {
+fn a_huge_item_of_a_stranger_is_foreign_and_leaves_the_connection_in_step() {
     use std::io::{Read as _, Write as _};
     let process = Process::start(&[]);
     let store = process.grown();
@@ -244,13 +244,20 @@ fn a_huge_item_of_a_stranger_is_a_fault_and_no_allocation() {
     .expect("write");
     let mut said = [0; 8];
     stream.read_exact(&mut said).expect("stored");
-    let answer = store.exchange(&item("k"), &[Request::Read], None, LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::Cut));
-    assert_eq!(
-        reply(&store, "other", Request::Read),
-        Reply::Missing,
-        "the next exchange is not affected"
-    );
+    let connections = statistic(&process, "total_connections");
+    let shared = |key, batch: &[Request]| all_of(vec![begin(&store, key, batch, LIMIT)]).remove(0);
+    for _ in 0..3 {
+        for answer in [
+            store.exchange(&item("k"), &[Request::Read, Request::ReadClock], None, LIMIT),
+            shared("k", &[Request::Read, Request::ReadClock]),
+        ] {
+            assert!(answer.fault.is_none(), "{answer:?}");
+            assert!(matches!(&answer.replies[0], Reply::Item { content, .. } if **content == Content::Foreign));
+        }
+    }
+    assert_eq!(reply(&store, "other", Request::Read), Reply::Missing);
+    // One for the tasks; and one that asks for the number.
+    assert_eq!(statistic(&process, "total_connections"), connections + 2);
 }
 
 #[test]

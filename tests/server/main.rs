@@ -12,6 +12,7 @@ mod connections;
 mod death;
 mod evicting;
 mod exclusion;
+mod foreign;
 mod foreign_texts;
 mod full;
 mod line;

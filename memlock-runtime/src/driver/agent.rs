@@ -22,7 +22,7 @@ use crate::key::ItemName;
 use crate::lease::ttl_of;
 use crate::protocol::{Grant, Released, Standing};
 use crate::queue::Orphanage;
-use crate::store::{Nonce, Pending};
+use crate::store::{Damage, Nonce, Pending};
 
 /// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
@@ -51,6 +51,11 @@ impl Chores {
     /// Whether nothing is left to do.
     pub(crate) fn are_done(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
     }
 
     /// Waits until nothing is left to do, for up to `limit`. Whether that is so.
@@ -237,9 +242,10 @@ impl Settle {
         loop {
             if let Some(open) = pending.take() {
                 match open.wait(Duration::ZERO) {
-                    // Whatever it said: the write is over now, and reading tells the rest.
-                    Ok(_) => {
-                        is_over = true;
+                    // Whatever it said, reading tells the rest. The write is over now, but where the connection failed
+                    // or was one too many: then it may be executed yet, and nobody will hear of it.
+                    Ok(answer) => {
+                        is_over = answer.fault.is_none_or(|fault| fault.damage != Damage::Late);
                         until = self.now() + self.ttl;
                     }
                     Err(open) => pending = Some(open),

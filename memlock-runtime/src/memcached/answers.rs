@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::exchange::Unopened;
 use super::pipe::NotTaken;
 use super::transport::Broken;
 use super::trouble::Trouble;
@@ -88,6 +89,23 @@ pub(super) fn too_young(instance: Instance) -> Answer {
 /// The limit was over before the server was asked.
 pub(super) fn no_time() -> Answer {
     not_sent(None, "there was no time left to ask it")
+}
+
+/// No connection could be opened.
+pub(super) fn unopened(why: Unopened) -> Answer {
+    match why {
+        Unopened::Failed(source) => failed(None, Damage::NotSent, source),
+        Unopened::TooYoung(instance) => too_young(instance),
+        Unopened::Late => never_opened(),
+    }
+}
+
+/// No connection was there within the limit, or none that had answered.
+pub(super) fn never_opened() -> Answer {
+    not_sent(
+        None,
+        "it does not answer (no connection, or no reply to `stats`, within the limit)",
+    )
 }
 
 /// When a batch never got as far as being sent, on the connection that all tasks share.

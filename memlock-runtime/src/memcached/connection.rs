@@ -5,8 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::exchange::Unopened;
 use super::halves::{self, Reader};
 use super::handshake::{GREETING, Handshake, Peer, Unfit};
+use super::health::Health;
 use super::pipe::Pipe;
 use super::progress::{Progress, Step};
 use super::translate::{self, Names};
@@ -85,7 +87,7 @@ impl Connection {
     }
 
     /// Makes an idle connection into the one that all tasks share. To be called on the background thread.
-    pub(super) fn share(self) -> io::Result<(Reader, Arc<Pipe>)> {
+    pub(super) fn share(self, health: Arc<Health>) -> io::Result<(Reader, Arc<Pipe>)> {
         let (reader, writer) = match self.transport.into_stream() {
             Stream::Tcp(stream) => {
                 stream.set_nonblocking(true)?;
@@ -97,7 +99,7 @@ impl Connection {
                 halves::of_local(tokio::net::UnixStream::from_std(stream)?)
             }
         };
-        Ok((reader, Pipe::over(writer, self.peer, self.next_opaque)))
+        Ok((reader, Pipe::over(writer, self.peer, self.next_opaque, health)))
     }
 
     pub(super) fn instance(&self) -> Instance {
@@ -185,6 +187,15 @@ pub(super) fn nothing_more(input: &Input) -> Result<(), NotOpened> {
             "it does not keep to the protocol: after its reply to `stats` comes {}",
             quoted(more)
         )))),
+    }
+}
+
+impl From<NotOpened> for Unopened {
+    fn from(why: NotOpened) -> Unopened {
+        match why {
+            NotOpened::Failed(trouble) => Unopened::Failed(trouble.into()),
+            NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
+        }
     }
 }
 

@@ -6,15 +6,18 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::answers::{failed, no_time, not_sent, not_taken, other_instance, too_young};
+use super::answers::{never_opened, no_time, not_sent, not_taken, other_instance, unopened};
+use super::health::{Entry, News, Trial};
 use super::node::Node;
 use super::pipe::{NotTaken, Pipe};
 use super::ticket::Ticket;
 use super::transport::Limit;
 use crate::background::{self, Timer};
+use crate::clock;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::store::{Answer, Batch, Damage, Exchange, Instance, Pending, Request};
@@ -47,6 +50,10 @@ pub(super) struct Shared {
     timer: Option<Timer>,
     /// How many pipes were asked for.
     pipes: u8,
+    /// Where it goes ahead alone, since the server does not answer.
+    trial: Option<Trial>,
+    /// What was left of the limit when it began to wait for the server.
+    had: Duration,
     stage: Stage,
 }
 
@@ -55,6 +62,8 @@ pub(super) struct Shared {
 enum Stage {
     /// A new pipe is being opened.
     Opening(oneshot::Receiver<Opened>),
+    /// The pipe is open, the server does not answer, and another caller tries it: until this is told or the timer rings.
+    Waiting { told: oneshot::Receiver<News>, over: Timer },
     /// The batch was submitted.
     Sent {
         ticket: Ticket,
@@ -81,21 +90,36 @@ impl Shared {
             limit,
             timer: None,
             pipes: 0,
+            trial: None,
+            had: limit.left(),
             stage: Stage::Over(None),
         };
-        shared.stage = if limit.is_over() {
+        let stage = if limit.is_over() {
             over(no_time())
         } else {
-            match shared.node.pipe() {
-                Some(pipe) => shared.submit(&pipe, false),
-                None => shared.open(),
-            }
+            shared.go_ahead()
         };
+        shared.move_to(stage);
         shared
+    }
+
+    fn go_ahead(&mut self) -> Stage {
+        match self.node.pipe() {
+            Some(pipe) => self.submit(&pipe, false),
+            None => self.open(),
+        }
+    }
+
+    fn move_to(&mut self, stage: Stage) {
+        self.stage = stage;
+        if let Stage::Over(_) = self.stage {
+            self.trial = None;
+        }
     }
 
     fn open(&mut self) -> Stage {
         self.pipes += 1;
+        self.had = self.limit.left();
         Stage::Opening(self.node.open_pipe(self.limit))
     }
 
@@ -103,12 +127,47 @@ impl Shared {
         if self.only_on.is_some_and(|wanted| wanted != pipe.instance()) {
             return over(other_instance(pipe.instance()));
         }
+        if let Some(waiting) = self.enter() {
+            return waiting;
+        }
+        self.had = self.limit.left();
         match pipe.submit(&self.batch, self.node.names(&self.item)) {
             Ok(ticket) => Stage::Sent { ticket, is_fresh },
             // Between its opening and now others may have met with trouble on it.
             Err(NotTaken::Retired) if self.pipes < MOST_PIPES => self.open(),
             Err(why) => over(not_taken(pipe.instance(), why)),
         }
+    }
+
+    /// Whether it has to wait before it may send anything to a server that does not answer.
+    fn enter(&mut self) -> Option<Stage> {
+        if self.trial.is_some() || self.node.health.answers() {
+            return None;
+        }
+        let now = clock::instant();
+        match self.node.health.enter(now, self.limit.until()) {
+            Entry::Free => None,
+            Entry::Trial(trial) => {
+                self.trial = Some(trial);
+                None
+            }
+            Entry::Wait(told, over) => {
+                let over = Timer::after(over.saturating_duration_since(now));
+                Some(Stage::Waiting { told, over })
+            }
+        }
+    }
+
+    /// After the wait for another caller's trial.
+    fn waited(&mut self, news: Option<News>) -> Stage {
+        match news {
+            // A trial that it was given is handed on.
+            _ if self.limit.look().is_zero() => return over(never_opened()),
+            Some(News::Failed(why)) => return over(unopened(why)),
+            Some(News::Trial(trial)) => self.trial = Some(trial),
+            Some(News::Answers) | None => {}
+        }
+        self.go_ahead()
     }
 
     /// After the opening of a pipe.
@@ -118,11 +177,9 @@ impl Shared {
             // It was opened, and this future was not polled in time.
             Ok(Ok(_)) if is_over => over(no_time()),
             Ok(Ok(pipe)) => self.submit(&pipe, true),
-            Ok(Err(Unopened::Failed(source))) => over(failed(None, Damage::NotSent, source)),
-            Ok(Err(Unopened::TooYoung(instance))) => over(too_young(instance)),
             // Whoever came at the last moment to one that was given up has time left.
             Ok(Err(Unopened::Late)) if !is_over => self.open(),
-            Ok(Err(Unopened::Late)) => over(never_opened()),
+            Ok(Err(why)) => over(unopened(why)),
             Err(_) if !is_over && self.pipes < MOST_PIPES && background::handle().is_ok() => self.open(),
             Err(_) => over(no_background()),
         }
@@ -131,8 +188,12 @@ impl Shared {
     /// After the outcome on a pipe.
     fn answered(&mut self, answer: Answer, instance: Instance, is_fresh: bool) -> Stage {
         let damage = answer.fault.as_ref().map(|fault| fault.damage);
-        if let Some(Damage::Cut | Damage::NotSent | Damage::Late) = damage {
+        if let Some(Damage::Cut | Damage::NotSent) = damage {
             self.node.forget(instance);
+        }
+        if let Some(Damage::Late) = damage {
+            self.limit.look();
+            self.node.was_silent(&self.limit, self.had);
         }
         // Closed while it was idle. Reading twice does no harm, nor does what was never sent.
         let writes = self.batch.iter().any(Request::writes);
@@ -152,9 +213,21 @@ impl Shared {
 
     /// After the limit.
     fn late(&mut self) -> Stage {
-        match mem::replace(&mut self.stage, Stage::Over(None)) {
-            Stage::Opening(_) => over(never_opened()),
-            Stage::Sent { ticket, .. } => over(ticket.late()),
+        let stage = mem::replace(&mut self.stage, Stage::Over(None));
+        self.limit.look();
+        match stage {
+            Stage::Opening(_) => {
+                self.node.was_silent(&self.limit, self.had);
+                over(never_opened())
+            }
+            Stage::Waiting { .. } => over(never_opened()),
+            Stage::Sent { ticket, .. } => {
+                let answer = ticket.late();
+                if answer.fault.is_some() {
+                    self.node.was_silent(&self.limit, self.had);
+                }
+                over(answer)
+            }
             stage @ Stage::Over(_) => stage,
         }
     }
@@ -163,6 +236,10 @@ impl Shared {
         loop {
             let next = match &mut self.stage {
                 Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
+                Stage::Waiting { told, over } => match Pin::new(told).poll(context) {
+                    Poll::Ready(news) => Poll::Ready(self.waited(news.ok())),
+                    Poll::Pending => Pin::new(over).poll(context).map(|()| self.waited(None)),
+                },
                 Stage::Sent { ticket, is_fresh } => {
                     let (instance, is_fresh) = (ticket.instance(), *is_fresh);
                     let answer = ticket.poll(context);
@@ -170,11 +247,12 @@ impl Shared {
                 }
                 Stage::Over(answer) => return answer.take().map_or(Poll::Pending, Poll::Ready),
             };
-            self.stage = match next {
+            let stage = match next {
                 Poll::Ready(stage) => stage,
                 Poll::Pending if self.poll_limit(context).is_ready() => self.late(),
                 Poll::Pending => return Poll::Pending,
             };
+            self.move_to(stage);
         }
     }
 }
@@ -189,22 +267,20 @@ impl Exchange for Shared {
 
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
         match self.stage {
-            Stage::Sent { ticket, .. } => ticket.abandon(),
+            Stage::Sent { ticket, .. } => {
+                if let Some(trial) = self.trial {
+                    trial.leave();
+                }
+                ticket.abandon(self.limit.until())
+            }
             Stage::Over(answer) => answer.and_then(|answer| answer.pending),
-            Stage::Opening(_) => None,
+            Stage::Opening(_) | Stage::Waiting { .. } => None,
         }
     }
 }
 
 fn over(answer: Answer) -> Stage {
     Stage::Over(Some(answer))
-}
-
-fn never_opened() -> Answer {
-    not_sent(
-        None,
-        "it does not answer (no connection, or no reply to `stats`, within the limit)",
-    )
 }
 
 fn no_background() -> Answer {

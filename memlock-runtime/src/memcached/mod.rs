@@ -10,6 +10,7 @@
 //! | `router` | which server keeps an item |
 //! | `node` | one server: a batch from start to end, what a failure means |
 //! | `exchange` | the same for tasks, without blocking |
+//! | `health` | whether it answers, and how many may try where it does not |
 //! | `pool` | its idle connections |
 //! | `pipe` | the one connection that all tasks share |
 //! | `ticket` | a batch that was submitted to it, for whoever waits |
@@ -37,6 +38,7 @@ mod dial;
 mod exchange;
 mod halves;
 mod handshake;
+mod health;
 mod line;
 mod list;
 mod node;

@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 
 use super::address::Server;
 use super::answers::{
-    answered, closes_every_connection, complete, does_not_answer, ended, failed, no_time, nonsensical, not_sent,
-    other_instance, too_young,
+    answered, closes_every_connection, complete, does_not_answer, ended, failed, never_opened, no_time, nonsensical,
+    not_sent, other_instance, unopened,
 };
 use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
 use super::exchange::{Opened, Unopened};
+use super::health::{self, Entry, Health, News, Trial};
 use super::pending::Listening;
 use super::pipe::Pipe;
 use super::pool::Pool;
@@ -40,6 +41,7 @@ pub(super) struct Node {
     clock: ItemName,
     dialer: Dialer,
     pool: Pool,
+    pub(super) health: Arc<Health>,
     shared: Mutex<SharedPipe>,
     /// Whether the server evicts, as it told on the last connection that was opened.
     evicts: RwLock<Option<bool>>,
@@ -61,11 +63,13 @@ enum SharedPipe {
 
 impl Node {
     pub(super) fn new(server: Server, clock: ItemName) -> Node {
+        let health: Arc<Health> = Arc::default();
         Node {
             dialer: Dialer::new(&server),
             server,
             clock,
-            pool: Pool::default(),
+            pool: Pool::new(Arc::clone(&health)),
+            health,
             shared: Mutex::default(),
             evicts: RwLock::default(),
         }
@@ -90,6 +94,11 @@ impl Node {
         if limit.is_over() {
             return no_time();
         }
+        // Declared before any connection, so that the next caller's turn comes when this one's connection is closed.
+        let trial = match self.enter(&mut limit) {
+            Ok(trial) => trial,
+            Err(answer) => return answer,
+        };
         if let Some(connection) = self.pool.take(only_on, limit.began())
             && let Some(answer) = self.attempt(connection, item, batch, only_on, &mut limit, true)
         {
@@ -97,8 +106,13 @@ impl Node {
         }
         let connection = match self.open(&mut limit) {
             Ok(connection) => connection,
-            Err(NotOpened::Failed(trouble)) => return failed(None, Damage::NotSent, trouble),
-            Err(NotOpened::TooYoung(instance)) => return too_young(instance),
+            Err(why) => {
+                // Another caller may have more time than this one had.
+                if let (Some(trial), false) = (trial, limit.is_over()) {
+                    trial.failed(&why);
+                }
+                return unopened(why);
+            }
         };
         if limit.look().is_zero() {
             let instance = connection.instance();
@@ -110,11 +124,66 @@ impl Node {
             .unwrap_or_else(|| closes_every_connection(None))
     }
 
-    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
-        let stream = self.dialer.dial(limit).map_err(NotOpened::Failed)?;
-        let connection = Connection::open(stream, limit)?;
-        self.told_of_evictions(connection.evicts());
-        Ok(connection)
+    /// Waits until it may use a connection that has not answered yet. `Some` where it may do so alone.
+    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, Answer> {
+        if self.health.answers() {
+            return Ok(None);
+        }
+        let mut now = limit.began();
+        loop {
+            let (told, over) = match self.health.enter(now, limit.until()) {
+                Entry::Free => return Ok(None),
+                Entry::Trial(trial) => return Ok(Some(trial)),
+                Entry::Wait(told, over) => (told, over),
+            };
+            let length = over.min(limit.until()).saturating_duration_since(now);
+            let news = background::wait_for(told, length);
+            // A trial that it was given is handed on where there is no time left for it.
+            let is_over = limit.look().is_zero();
+            match news {
+                _ if is_over => return Err(never_opened()),
+                Some(Ok(News::Answers)) => return Ok(None),
+                Some(Ok(News::Trial(trial))) => return Ok(Some(trial)),
+                Some(Ok(News::Failed(why))) => return Err(unopened(why)),
+                Some(Err(_)) | None => now = limit.looked(),
+            }
+        }
+    }
+
+    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, Unopened> {
+        let had = limit.look();
+        let opened = self
+            .dialer
+            .dial(limit)
+            .map_err(NotOpened::Failed)
+            .and_then(|stream| Connection::open(stream, limit));
+        match opened {
+            Ok(connection) => {
+                self.told_of_evictions(connection.evicts());
+                Ok(connection)
+            }
+            Err(why) => {
+                if limit.look().is_zero() {
+                    self.was_silent(limit, had);
+                }
+                Err(why.into())
+            }
+        }
+    }
+
+    /// A caller with this limit, which had `had` left of it when it began to wait for the server, has got no reply.
+    ///
+    /// Nothing that was connected before is used any more: a firewall that has forgotten one connection has forgotten all
+    /// that were idle as long, and the next try would only take the next of them.
+    pub(super) fn was_silent(&self, limit: &Limit, had: Duration) {
+        // A caller that had little of its limit left says nothing about the server: others, which had more, may be answered.
+        if limit.is_most(had.saturating_sub(limit.left())) {
+            self.health.was_silent();
+        }
+        self.pool.clear();
+        if let SharedPipe::Open(pipe) = &*self.shared() {
+            pipe.retire();
+        }
     }
 
     fn told_of_evictions(&self, evicts: bool) {
@@ -147,6 +216,7 @@ impl Node {
                 until,
                 patience,
             } => {
+                health::make_room(waiting, |told| told);
                 waiting.push(told);
                 *until = limit.until().max(*until);
                 *patience = limit.length().max(*patience);
@@ -202,14 +272,14 @@ impl Node {
         let opened = async {
             let (reader, writer) = self.dialer.dial_shared().await.map_err(NotOpened::Failed)?;
             let mut input = Input::new();
-            let pipe = Pipe::open(&reader, writer, &mut input).await?;
+            let pipe = Pipe::open(&reader, writer, &mut input, Arc::clone(&self.health)).await?;
             self.told_of_evictions(pipe.evicts());
             background::spawn(Arc::clone(&pipe).run(reader, input));
             Ok(pipe)
         };
         opened.await.or_else(|error| match error {
-            NotOpened::Failed(trouble) => self.share_idle().ok_or_else(|| Unopened::Failed(trouble.into())),
-            NotOpened::TooYoung(instance) => Err(Unopened::TooYoung(instance)),
+            NotOpened::Failed(_) => self.share_idle().ok_or_else(|| error.into()),
+            NotOpened::TooYoung(_) => Err(error.into()),
         })
     }
 
@@ -217,7 +287,7 @@ impl Node {
     /// as a new one, and what is to be cleaned up must not wait for others to go.
     fn share_idle(&self) -> Option<Arc<Pipe>> {
         let connection = self.pool.take(None, clock::instant())?;
-        let (reader, pipe) = connection.share().ok()?;
+        let (reader, pipe) = connection.share(Arc::clone(&self.health)).ok()?;
         background::spawn(Arc::clone(&pipe).run(reader, Input::new()));
         Some(pipe)
     }
@@ -247,6 +317,7 @@ impl Node {
         pooled: bool,
     ) -> Option<Answer> {
         let instance = connection.instance();
+        let had = limit.left();
         if only_on.is_some_and(|wanted| wanted != instance) {
             self.pool.put(connection, limit.began());
             return Some(other_instance(instance));
@@ -257,14 +328,27 @@ impl Node {
                 self.pool.put(connection, limit.began());
                 return Some(not_sent(Some(instance), text));
             }
-            Err(NotSent::Broken { taken, broken }) => return self.unsent(&connection, taken, broken, pooled),
+            Err(NotSent::Broken { taken, broken }) => {
+                if !matches!(broken, Broken::Closed(_)) {
+                    self.was_silent(limit, had);
+                }
+                return self.unsent(&connection, taken, broken, pooled);
+            }
         }
         let broken = match connection.receive(limit) {
             Ok(()) => return Some(self.completed(connection, limit)),
             Err(broken) => broken,
         };
+        if connection.progress.is_answered() {
+            // What is missing is no more than the rest of a value that nobody needs.
+            return Some(self.completed(connection, limit));
+        }
         if let Broken::Late = broken {
+            self.was_silent(limit, had);
             return Some(self.late(connection));
+        }
+        if let Broken::Lost(_) = broken {
+            self.was_silent(limit, had);
         }
         self.dead(&connection);
         let is_closed = matches!(broken, Broken::Closed(_));
@@ -297,14 +381,13 @@ impl Node {
             (_, Broken::Closed(error)) => (Damage::Cut, Trouble::caused("it closed the connection", error)),
             (_, Broken::Lost(error)) => (Damage::Late, Trouble::caused("the connection failed", error)),
         };
-        if damage != Damage::Late {
-            self.dead(connection);
-        }
+        self.dead(connection);
         Some(failed(Some(instance), damage, trouble))
     }
 
     /// All replies are there.
     pub(super) fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Answer {
+        self.health.answered();
         let answer = complete(connection.instance(), mem::take(&mut connection.progress.replies));
         if connection.is_reusable() {
             self.pool.put(connection, limit.began());
@@ -318,11 +401,14 @@ impl Node {
         let trouble = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
         let replies = progress.replies.clone();
         let mut answer = answered(connection.instance(), replies, Damage::Late, trouble);
-        // Of reads there is nothing to learn any more.
-        if progress.is_write_open() {
+        // Of reads there is nothing to learn any more. Without a place the connection is closed.
+        if progress.is_write_open()
+            && let Some(place) = self.health.listened.place()
+        {
             answer.pending = Some(Box::new(Listening {
                 node: Arc::clone(self),
                 connection,
+                _place: place,
             }));
         }
         answer
@@ -338,9 +424,18 @@ impl Node {
         self.pool.forget(dead);
     }
 
+    /// How many wait for the pipe that is being opened.
     #[cfg(test)]
-    pub(super) fn idle(&self) -> usize {
-        self.pool.len()
+    pub(super) fn waiting_for_pipe(&self) -> usize {
+        match &*self.shared() {
+            SharedPipe::Opening { waiting, .. } => waiting.len(),
+            SharedPipe::None | SharedPipe::Open(_) => 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 }
 

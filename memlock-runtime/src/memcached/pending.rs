@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::health::Place;
 use super::node::{Node, cut_off};
 use super::transport::{Broken, Limit};
 use crate::store::{Answer, Pending};
@@ -13,6 +14,7 @@ use crate::store::{Answer, Pending};
 pub(super) struct Listening {
     pub(super) node: Arc<Node>,
     pub(super) connection: Box<Connection>,
+    pub(super) _place: Place,
 }
 
 impl Pending for Listening {
@@ -26,10 +28,9 @@ impl Pending for Listening {
         match received {
             Ok(()) => Ok(self.node.completed(self.connection, &limit)),
             Err(Broken::Late) => Err(self),
-            // Of a network that failed no more can be learned than of a server that closed.
-            Err(Broken::Closed(error) | Broken::Lost(error)) => {
+            Err(broken) => {
                 self.node.dead(&self.connection);
-                Ok(cut_off(*self.connection, &Broken::Closed(error)))
+                Ok(cut_off(*self.connection, &broken))
             }
         }
     }

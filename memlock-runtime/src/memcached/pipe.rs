@@ -29,6 +29,8 @@ use super::answers::{self, answered, complete, nonsensical, not_sent};
 use super::connection::{NotOpened, nothing_more};
 use super::halves::{Reader, Writer};
 use super::handshake::{GREETING, Handshake, Peer};
+use super::health::Health;
+use super::pool::LONGEST_IDLE;
 use super::progress::{Progress, Step};
 use super::ticket::Ticket;
 use super::translate::{self, Names};
@@ -41,8 +43,9 @@ use crate::store::{Answer, Damage, Instance, Replies, Request};
 /// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
 const DIRECT: usize = 4;
 
-/// How often an open pipe looks whether anybody still uses it; after two looks without use it is closed.
-const IDLE_LOOK: Duration = Duration::from_secs(30);
+/// How often an open pipe looks whether anybody still uses it. After two looks without use it is closed, so that none is used
+/// that was idle for longer than that limit.
+const IDLE_LOOK: Duration = LONGEST_IDLE.checked_div(2).expect("not zero");
 
 /// After so many reads and writes in one go others on the background thread have their turn: a server that sends and sends
 /// is to keep nobody waiting but those who ask it.
@@ -50,13 +53,14 @@ const TURN: u32 = 32;
 
 /// For how many such looks a retired pipe goes on listening: a server that has not answered in ten minutes is not going
 /// to.
-const LONGEST_LISTENING: u32 = 20;
+const LONGEST_LISTENING: u32 = 27;
 
 /// The connection.
 #[derive(Debug)]
 pub(super) struct Pipe {
     peer: Peer,
     state: Mutex<State>,
+    health: Arc<Health>,
     /// There is something to write, or the pipe was retired.
     changed: Notify,
 }
@@ -112,7 +116,12 @@ pub(super) enum NotTaken {
 
 impl Pipe {
     /// Shakes hands. What is left to do is [`run`](Self::run).
-    pub(super) async fn open(reader: &Reader, writer: Writer, input: &mut Input) -> Result<Arc<Pipe>, NotOpened> {
+    pub(super) async fn open(
+        reader: &Reader,
+        writer: Writer,
+        input: &mut Input,
+        health: Arc<Health>,
+    ) -> Result<Arc<Pipe>, NotOpened> {
         let mut handshake = Handshake::default();
         let mut rest = GREETING;
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
@@ -142,11 +151,11 @@ impl Pipe {
             }
         };
         nothing_more(input)?;
-        Ok(Pipe::over(writer, peer, 1))
+        Ok(Pipe::over(writer, peer, 1, health))
     }
 
     /// Over a connection that is open already, and has used the opaques before `next_opaque`.
-    pub(super) fn over(writer: Writer, peer: Peer, next_opaque: u64) -> Arc<Pipe> {
+    pub(super) fn over(writer: Writer, peer: Peer, next_opaque: u64, health: Arc<Health>) -> Arc<Pipe> {
         let state = State {
             writer: Some(writer),
             output: Vec::new(),
@@ -163,12 +172,21 @@ impl Pipe {
         Arc::new(Pipe {
             peer,
             state: Mutex::new(state),
+            health,
             changed: Notify::new(),
         })
     }
 
     pub(super) fn instance(&self) -> Instance {
         self.peer.instance
+    }
+
+    /// A batch has got no reply within its limit, and nobody waited for it who would have said so.
+    pub(super) fn was_silent(&self) {
+        if !self.is_retired() {
+            self.retire();
+            self.health.was_silent();
+        }
     }
 
     pub(super) fn evicts(&self) -> bool {
@@ -258,11 +276,19 @@ impl Pipe {
     async fn serve(&self, reader: &Reader, input: &mut Input) -> Broken {
         let mut look = std::pin::pin!(sleep(IDLE_LOOK));
         let mut turns = 0;
+        let mut place = None;
         loop {
             let (is_over, interest, unsendable) = self.state().outlook(self.instance());
             tell(unsendable);
             if is_over {
                 return Broken::Late;
+            }
+            if place.is_none() && self.is_retired() {
+                place = self.health.listened.place();
+                if place.is_none() {
+                    // It may be executed yet, as after a failure of the network.
+                    return Broken::Lost(io::Error::other("too many connections wait for late replies already"));
+                }
             }
             let event = either(either(reader.ready(interest), self.changed.notified()), look.as_mut()).await;
             match event {
@@ -303,6 +329,7 @@ impl Pipe {
         state.first_at_last_look = first;
         if !mem::take(&mut state.is_used) || hangs {
             state.is_retired = true;
+            self.health.has_rested();
         }
         state.looks_since_retired += u32::from(state.is_retired);
         state.looks_since_retired > LONGEST_LISTENING
@@ -318,6 +345,8 @@ impl Pipe {
             return Fate::NotSent;
         }
         match state.sent.get(index) {
+            // What is late is no more than the rest of a value that nobody needs.
+            Some(sent) if sent.progress.is_answered() => Fate::Answered(sent.progress.replies.clone()),
             Some(sent) => Fate::Sent {
                 replies: sent.progress.replies.clone(),
                 is_write_open: sent.progress.is_write_open(),
@@ -352,6 +381,7 @@ impl Pipe {
             match first.progress.advance(input) {
                 Step::Reading => break,
                 Step::Complete => {
+                    self.health.answered();
                     if let Some(mut sent) = state.sent.pop_front() {
                         if !sent.progress.is_in_step() {
                             state.is_in_doubt = true;
@@ -381,6 +411,9 @@ impl Pipe {
         let all = mem::take(&mut state.sent);
         drop(state);
         let outcomes = all.into_iter().map(|sent| {
+            if sent.progress.is_answered() {
+                return (sent.outcome, complete(self.instance(), sent.progress.replies));
+            }
             let (mut damage, trouble) = answers::ended(broken, nonsense.as_deref());
             // Half a command is never executed, so one of which the kernel took nothing is not.
             if sent.begins >= taken {
@@ -463,6 +496,10 @@ impl State {
         self.writer = None;
         self.output.clear();
         for mut sent in mem::take(&mut self.sent) {
+            if sent.progress.is_answered() {
+                outcomes.push((sent.outcome, complete(instance, mem::take(&mut sent.progress.replies))));
+                continue;
+            }
             let was_taken = sent.begins < self.taken;
             if was_taken && sent.progress.is_write_open() {
                 self.sent.push_back(sent);
@@ -487,6 +524,8 @@ pub(super) enum Fate {
     Over,
     /// Nothing of it was sent, and nothing will be.
     NotSent,
+    /// All its replies are known.
+    Answered(Replies),
     /// Some of it was sent.
     Sent {
         replies: Replies,

@@ -12,11 +12,15 @@
 
 use smallvec::SmallVec;
 
+use super::translate::Value;
 use super::translate::{Awaited, Judged, judge};
 use super::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
 use super::trouble::quoted;
 use crate::digits;
 use crate::store::{Replies, Request};
+
+/// The longest value that memcached can have: `-I` takes no more than 1 GiB.
+const LONGEST_ITEM: u64 = 1024 * 1024 * 1024;
 
 /// The replies to one batch, as far as they have come. Reused for the next.
 #[derive(Debug, Default)]
@@ -29,6 +33,9 @@ pub(super) struct Progress {
     pub(super) begun: bool,
     /// How far the places of replies can be relied on.
     places: Places,
+    /// How much is still to come of the value of the last reply, where it is too long to be one of this library's: it is
+    /// thrown away as it comes.
+    skipped: Option<u64>,
     /// What the server said that it may not say. Nothing after it counts.
     pub(super) nonsense: Option<String>,
 }
@@ -67,6 +74,7 @@ impl Progress {
         self.replies.clear();
         self.begun = false;
         self.places = Places::InStep;
+        self.skipped = None;
         self.nonsense = None;
     }
 
@@ -77,7 +85,12 @@ impl Progress {
 
     /// Whether the next reply is sure to be the next request's.
     pub(super) fn is_in_step(&self) -> bool {
-        self.places == Places::InStep
+        self.places == Places::InStep && self.skipped.is_none()
+    }
+
+    /// Whether all replies are known, although the rest of the last one may still come.
+    pub(super) fn is_answered(&self) -> bool {
+        self.replies.len() == self.awaited.len()
     }
 
     /// Whether a request without a reply may have changed, or may yet change, the server's state.
@@ -97,12 +110,26 @@ impl Progress {
                 input.consume(input.unread().len());
                 return Step::Draining;
             }
+            if let Some(rest) = self.skipped {
+                match skip(rest, input) {
+                    Ok(0) => self.skipped = None,
+                    Ok(rest) => {
+                        self.skipped = Some(rest);
+                        return Step::Reading;
+                    }
+                    Err(what) => self.nonsense = Some(what),
+                }
+                continue;
+            }
             let Some(awaited) = self.awaited.get(self.replies.len()).copied() else {
                 return Step::Complete;
             };
             let (line, value, length) = match frame(input.unread()) {
                 Frame::Partial => return Step::Reading,
-                Frame::Whole { line, value, length } => (line, value, length),
+                Frame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
+                // The line proves that an item is there which is none of this library's. That is all that has to be known,
+                // and it does not depend on whether the value comes within the limit.
+                Frame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
                 Frame::Malformed(what) => {
                     self.nonsense = Some(what);
                     continue;
@@ -133,8 +160,40 @@ impl Progress {
                     continue;
                 }
             }
+            if let Some(Value::Long(announced)) = value {
+                self.skipped = Some(announced + LINE_END.len() as u64);
+            }
             input.consume(length);
         }
+    }
+}
+
+const LINE_END: &[u8] = b"\r\n";
+
+/// Throws away what has come of a value, and of the line end behind it, of which `rest` is still to come. Returns what is
+/// to come after that.
+fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
+    let of_value = rest.saturating_sub(LINE_END.len() as u64);
+    if of_value > 0 {
+        let count = usize::try_from(of_value)
+            .unwrap_or(usize::MAX)
+            .min(input.unread().len());
+        input.consume(count);
+        let rest = rest - count as u64;
+        if rest > LINE_END.len() as u64 || input.unread().is_empty() {
+            return Ok(rest);
+        }
+    }
+    match input.unread() {
+        [b'\r', b'\n', ..] => {
+            input.consume(LINE_END.len());
+            Ok(0)
+        }
+        [] | [b'\r'] => Ok(LINE_END.len() as u64),
+        more => Err(format!(
+            "a value that is longer than announced, and goes on with {}",
+            quoted(more)
+        )),
     }
 }
 
@@ -146,6 +205,11 @@ enum Frame<'a> {
         line: &'a [u8],
         value: Option<&'a [u8]>,
         length: usize,
+    },
+    /// Its line, with the announcement of a value that is longer than any of this library's.
+    Long {
+        line: &'a [u8],
+        announced: u64,
     },
     Malformed(String),
 }
@@ -172,9 +236,13 @@ fn frame(unread: &[u8]) -> Frame<'_> {
     };
     let Some(announced) = value_length(header) else {
         return Frame::Malformed(format!(
-            "a value whose length is none or above {LONGEST_VALUE} bytes, {}",
+            "a value whose length is none or above {LONGEST_ITEM} bytes, {}",
             quoted(line)
         ));
+    };
+    let announced = match usize::try_from(announced) {
+        Ok(announced) if announced <= LONGEST_VALUE => announced,
+        _ => return Frame::Long { line, announced },
     };
     match rest.split_at_checked(announced) {
         Some((value, after)) if after.starts_with(b"\r\n") => Frame::Whole {
@@ -190,14 +258,14 @@ fn frame(unread: &[u8]) -> Frame<'_> {
 }
 
 /// The length that a `VA` announces, where it is one.
-fn value_length(header: &[u8]) -> Option<usize> {
-    let length = digits::parse(header.split(|byte| *byte == b' ').next()?)?;
-    usize::try_from(length).ok().filter(|length| *length <= LONGEST_VALUE)
+fn value_length(header: &[u8]) -> Option<u64> {
+    digits::parse(header.split(|byte| *byte == b' ').next()?).filter(|length| *length <= LONGEST_ITEM)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Content, Reply};
 
     #[test]
     fn replies_are_framed_at_every_cut() {
@@ -222,8 +290,7 @@ mod tests {
     #[test]
     fn nothing_unbounded_or_torn_is_framed() {
         for bad in [
-            b"VA 1073741824 c1\r\n".as_slice(),
-            b"VA 65537\r\n",
+            b"VA 1073741825 c1\r\n".as_slice(),
             b"VA 99999999999999999999999\r\n",
             b"VA -1\r\n",
             b"VA +1\r\n",
@@ -240,5 +307,75 @@ mod tests {
         }
         assert_eq!(frame(&[b'x'; LONGEST_LINE - 1]), Frame::Partial);
         assert_eq!(frame(b"VA 65536 c1\r\n"), Frame::Partial);
+    }
+
+    fn fed(progress: &mut Progress, input: &mut Input, mut bytes: &[u8]) -> Step {
+        loop {
+            let step = progress.advance(input);
+            if step != Step::Reading || bytes.is_empty() {
+                return step;
+            }
+            // In small pieces, of which none ends where a part of the reply does.
+            let (mut piece, rest) = bytes.split_at(bytes.len().min(997));
+            bytes = rest;
+            input.fill(|room| std::io::Read::read(&mut piece, room)).expect("room");
+            assert!(piece.is_empty(), "the input grows");
+        }
+    }
+
+    #[test]
+    fn a_value_too_long_to_be_ours_is_a_foreign_item_and_read_past() {
+        let long = |end: &str| {
+            let mut bytes = b"VA 70000 c9 O1\r\n".to_vec();
+            bytes.resize(bytes.len() + 70_000, b'\n');
+            [bytes.as_slice(), end.as_bytes()].concat()
+        };
+        for batch in [[Request::Read, Request::Read], [Request::ReadLine, Request::Read]] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&batch, 1, true);
+            assert_eq!(fed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
+            assert_eq!(progress.replies.len(), 1);
+            assert_eq!(fed(&mut progress, &mut input, b"EN O2\r\n"), Step::Complete);
+            assert!(progress.is_in_step());
+            let cas = crate::store::Cas::new(9).expect("not zero");
+            match (&batch[0], progress.replies.first()) {
+                (Request::Read, Some(Reply::Item { content, cas: of_item })) => {
+                    assert_eq!((&**content, *of_item), (&Content::Foreign, cas));
+                }
+                (Request::ReadLine, Some(Reply::Line { line, cas: of_line })) => {
+                    assert_eq!((line, *of_line), (&crate::store::Line::default(), cas));
+                }
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        // Its line is enough to know what is there; but it is not in step before all has come.
+        let (mut progress, mut input) = (Progress::default(), Input::new());
+        progress.start(&[Request::Read], 1, true);
+        assert_eq!(
+            fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
+            Step::Reading
+        );
+        assert!(progress.is_answered() && !progress.is_in_step());
+        for end in ["xx", "\rx", "\n\r"] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&[Request::Read], 1, true);
+            assert_eq!(fed(&mut progress, &mut input, &long(end)), Step::Draining, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn no_other_request_is_answered_with_a_long_value() {
+        for request in [
+            Request::ReadClock,
+            Request::CreateClock,
+            Request::Delete {
+                cas: crate::store::Cas::MIN,
+            },
+        ] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&[request], 1, true);
+            assert_eq!(fed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);
+            assert!(progress.replies.is_empty());
+        }
     }
 }

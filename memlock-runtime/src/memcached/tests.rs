@@ -1,6 +1,7 @@
 //! The store against a *scripted* server: what a real one will not do on demand. Against real ones: `tests/store.rs`.
 
 mod pipeline;
+mod silence;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +14,9 @@ use super::{Memcached, Server};
 use crate::background;
 use crate::clock;
 use crate::key::ItemName;
-use crate::store::{Answer, Batch, Cas, Damage, Exchange, Instance, Nonce, Record, Reply, Request, Store as _};
+use crate::store::{
+    Answer, Batch, Cas, Content, Damage, Exchange, Instance, Nonce, Record, Reply, Request, Store as _,
+};
 
 /// Long enough for a busy machine; no test that passes waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -230,7 +233,7 @@ impl Way {
     /// How many connections are kept for the next batch.
     fn kept(self, store: &Memcached) -> usize {
         match self {
-            Blocking => store.nodes[0].idle(),
+            Blocking => store.nodes[0].pool().len(),
             Shared => usize::from(store.nodes[0].pipe().is_some()),
         }
     }
@@ -288,6 +291,8 @@ both_ways! {
     a_name_is_looked_up
     an_old_server_may_leave_out_the_opaque_on_a_miss
     an_empty_list_of_servers_answers_without_a_panic
+    the_line_of_a_long_item_is_enough_to_know_of_it
+    a_long_item_is_read_past
 }
 
 fn damage(answer: &Answer) -> Option<Damage> {
@@ -792,6 +797,50 @@ fn an_empty_list_of_servers_answers_without_a_panic(way: Way) {
     let store = Memcached::new(Vec::new(), "memlock");
     assert_eq!(damage(&way.ask(&store, &[read()])), Some(Damage::NotSent));
     assert_eq!((store.server_of(&item()), store.servers()), ("", 0));
+}
+
+fn assert_foreign(reply: Option<&Reply>) {
+    assert!(
+        matches!(reply, Some(Reply::Item { content, .. }) if **content == Content::Foreign),
+        "{reply:?}"
+    );
+}
+
+fn the_line_of_a_long_item_is_enough_to_know_of_it(way: Way) {
+    let (go, hold) = channel();
+    // Its rest never comes, or the server closes before it does.
+    for last in [AwaitEnd, Hold(hold)] {
+        let closes = matches!(last, Hold(_));
+        if closes {
+            go.send(()).expect("not held yet");
+        }
+        let said = say("HD c9 O2\r\nVA 1000000 c9 O3\r\nxxx");
+        let (server, store) = connected(way, vec![Await("v c O3\r\n"), said, last]);
+        let limit = if closes { PATIENCE } else { SHORT };
+        let answer = way.exchange(&store, &[add(), read()], None, limit);
+        assert!(answer.fault.is_none() && answer.pending.is_none(), "{answer:?}");
+        assert_eq!(answer.replies.len(), 2);
+        assert_foreign(answer.replies.last());
+        assert_eq!(way.kept(&store), 0);
+        drop(store);
+        server.join();
+    }
+}
+
+fn a_long_item_is_read_past(way: Way) {
+    let long = ["VA 1000000 c9 O1\r\n", &"\n".repeat(1_000_000), "\r\n"].concat();
+    let server = Scripted::greeting(vec![
+        Await("v c O1\r\n"),
+        Say(long.into_bytes()),
+        Await("v c O2\r\n"),
+        say("EN O2\r\n"),
+        AwaitEnd,
+    ]);
+    let store = server.store();
+    assert_foreign(way.ask(&store, &[read()]).replies.first());
+    assert_eq!(way.ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
+    drop(store);
+    server.join();
 }
 
 fn what_comes_with_the_greeting_answers_nothing(way: Way) {

@@ -4,15 +4,16 @@ use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::answers::{answered, does_not_answer, failed, nonsensical, not_sent};
+use super::answers::{answered, complete, does_not_answer, failed, nonsensical, not_sent};
 use super::pipe::{Fate, Pipe};
 use super::trouble::Trouble;
 use crate::background;
+use crate::clock;
 use crate::store::{Answer, Damage, Instance, Pending, Replies};
 
 /// A batch that was submitted, for whoever waits for its outcome. Dropping it gives up listening.
@@ -78,6 +79,11 @@ impl Ticket {
         if let Some(answer) = self.now() {
             return answer;
         }
+        if let Fate::Answered(replies) = fate {
+            self.is_settled = true;
+            self.pipe.look_again();
+            return complete(instance, replies);
+        }
         let (replies, is_write_open, nonsense) = match fate {
             Fate::Sent {
                 replies,
@@ -85,25 +91,33 @@ impl Ticket {
                 nonsense,
             } => (replies, is_write_open, nonsense),
             // The outcome is told just after the pipe has forgotten the batch.
-            Fate::Over | Fate::NotSent => (Replies::new(), self.writes, None),
+            Fate::Over | Fate::NotSent | Fate::Answered(_) => (Replies::new(), self.writes, None),
         };
         let trouble = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
         let mut answer = answered(instance, replies, Damage::Late, trouble);
         // Of reads there is nothing to learn any more.
         if is_write_open {
-            answer.pending = Some(Box::new(Outstanding(self)));
+            answer.pending = Some(Box::new(Outstanding {
+                ticket: self,
+                until: None,
+            }));
         }
         answer
     }
 
-    /// Nobody waits for the outcome any more. `Some` where a write was sent.
-    pub(super) fn abandon(mut self) -> Option<Box<dyn Pending>> {
+    /// Nobody waits for the outcome any more, for which there was time until `until`. `Some` where a write was sent.
+    pub(super) fn abandon(mut self, until: Instant) -> Option<Box<dyn Pending>> {
         if let Fate::NotSent = self.pipe.give_up(self.id) {
             self.is_settled = true;
             self.pipe.look_again();
             return None;
         }
-        self.writes.then(|| Box::new(Outstanding(self)) as Box<dyn Pending>)
+        self.writes.then(|| {
+            Box::new(Outstanding {
+                ticket: self,
+                until: Some(until),
+            }) as Box<dyn Pending>
+        })
     }
 }
 
@@ -119,20 +133,27 @@ impl Drop for Ticket {
 
 /// A batch whose caller does not wait any more, and whose outcome still comes over its pipe.
 #[derive(Debug)]
-struct Outstanding(Ticket);
+struct Outstanding {
+    ticket: Ticket,
+    /// When it will be late, where its caller gave up before that.
+    until: Option<Instant>,
+}
 
 impl Pending for Outstanding {
     fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
-        let mut answer = self.0.now();
+        let ticket = &mut self.ticket;
+        let mut answer = ticket.now();
         if answer.is_none() && !limit.is_zero() {
-            let ticket = &mut self.0;
             answer = background::wait_for(std::future::poll_fn(|context| ticket.poll(context)), limit);
         }
-        let Some(mut answer) = answer else { return Err(self) };
-        // Of a network that failed no more can be learned than of a server that closed.
-        if let Some(fault) = answer.fault.as_mut().filter(|fault| fault.damage == Damage::Late) {
-            fault.damage = Damage::Cut;
+        if let Some(answer) = answer {
+            return Ok(answer);
         }
-        Ok(answer)
+        // Callers that always give up before their limit would never find a server silent otherwise.
+        if self.until.is_some_and(|until| clock::instant() >= until) {
+            self.until = None;
+            self.ticket.pipe.was_silent();
+        }
+        Err(self)
     }
 }

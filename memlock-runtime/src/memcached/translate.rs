@@ -12,7 +12,7 @@ use super::{command, line, record};
 use crate::digits;
 use crate::key::ItemName;
 use crate::lease::CLOCK_ITEM_EXPIRY;
-use crate::store::{Cas, Refusal, Reply, Request};
+use crate::store::{Cas, Content, Line, Refusal, Reply, Request};
 
 /// What the clock item says. Nobody reads it; it is not empty, since some clients take an empty item for a placeholder.
 const CLOCK_VALUE: &[u8] = b"1 clock";
@@ -119,8 +119,31 @@ pub(super) enum Judged {
     Nonsense(String),
 }
 
+/// The value of a `VA`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Whole(&'a [u8]),
+    /// One of this length, which is more than any that this library writes, and has not been read.
+    Long(u64),
+}
+
+impl Value<'_> {
+    fn length(self) -> u64 {
+        match self {
+            Value::Whole(bytes) => bytes.len() as u64,
+            Value::Long(length) => length,
+        }
+    }
+}
+
 /// Judges one reply: its line without the line end, and its value where it is a `VA`.
-pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &[u8], value: Option<&[u8]>) -> Judged {
+pub(super) fn judge(
+    awaited: Awaited,
+    opaque: u64,
+    opaque_on_miss: bool,
+    line: &[u8],
+    value: Option<Value<'_>>,
+) -> Judged {
     let mut tokens = line.split(|byte| *byte == b' ').filter(|token| !token.is_empty());
     let word = tokens.next().unwrap_or_default();
     match word {
@@ -132,7 +155,7 @@ pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &
     let Ok(code) = ReturnCode::from_wire(word) else {
         return nonsense("a word that is no return code");
     };
-    if code == ReturnCode::Va && tokens.next().and_then(digits::parse) != value.map(|value| value.len() as u64) {
+    if code == ReturnCode::Va && tokens.next().and_then(digits::parse) != value.map(Value::length) {
         return nonsense("another length than its value's");
     }
     let Some(flags) = Flags::of(tokens) else {
@@ -161,14 +184,22 @@ pub(super) fn judge(awaited: Awaited, opaque: u64, opaque_on_miss: bool, line: &
         (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
         (Awaited::Item, ReturnCode::Va) => match (cas, value) {
             (Some(cas), Some(value)) => Reply::Item {
-                content: Box::new(record::decode(value)),
+                // An item that nobody here has written is somebody's lock all the same.
+                content: Box::new(match value {
+                    Value::Whole(bytes) => record::decode(bytes),
+                    Value::Long(_) => Content::Foreign,
+                }),
                 cas,
             },
             _ => return nonsense("no CAS"),
         },
         (Awaited::Line, ReturnCode::Va) => match (cas, value) {
             (Some(cas), Some(value)) => Reply::Line {
-                line: line::decode(value),
+                // As with every line that cannot be read: the next process in line writes it anew.
+                line: match value {
+                    Value::Whole(bytes) => line::decode(bytes),
+                    Value::Long(_) => Line::default(),
+                },
                 cas,
             },
             _ => return nonsense("no CAS"),
@@ -226,7 +257,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::{Content, Entry, Line, Nonce, Record};
+    use crate::store::{Entry, Nonce, Record};
 
     fn record() -> Record {
         Record {
@@ -327,7 +358,7 @@ mod tests {
     }
 
     fn reply(awaited: Awaited, line: &str) -> Judged {
-        let value = line.starts_with("VA").then_some(b"something else".as_slice());
+        let value = line.starts_with("VA").then_some(Value::Whole(b"something else"));
         judge(awaited, 7, true, line.as_bytes(), value)
     }
 

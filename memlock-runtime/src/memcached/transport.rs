@@ -71,6 +71,21 @@ impl Limit {
         self.left.is_zero()
     }
 
+    /// What was left at the last look.
+    pub(super) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// When the last look was.
+    pub(super) fn looked(&self) -> Instant {
+        self.until.checked_sub(self.left).unwrap_or(self.began)
+    }
+
+    /// Whether `part` of it is three quarters of it at least.
+    pub(super) fn is_most(&self, part: Duration) -> bool {
+        part >= self.length() / 4 * 3
+    }
+
     /// Reads the clock; what is left, zero when it is over.
     pub(super) fn look(&mut self) -> Duration {
         self.left = self.until.saturating_duration_since(clock::instant());

@@ -5,6 +5,7 @@
 //! that cannot be made any more goes, and a new decision in the protocol brings one.
 
 mod conflicts;
+mod connections;
 mod deadlines;
 mod doubt;
 mod drivers;
@@ -73,6 +74,7 @@ pub(super) fn mutants() -> impl Iterator<Item = &'static Mutant> {
         conflicts::MUTANTS,
         transactions::MUTANTS,
         line::MUTANTS,
+        connections::MUTANTS,
         others::MUTANTS,
         told::MUTANTS,
     ]

@@ -14,6 +14,8 @@ enum Unheard {
     Executed,
     /// Its connection is cut before it arrives.
     Cut,
+    /// Its connection fails, and it is executed right after somebody has looked for it.
+    Failed,
 }
 
 /// [`Memory`], which tasks hear nothing of for a while.
@@ -21,19 +23,33 @@ enum Unheard {
 struct Slow {
     memory: Memory,
     unheard: Mutex<Option<Unheard>>,
+    /// What is executed after the next look.
+    delayed: Mutex<Option<Batch>>,
 }
 
 impl Store for Slow {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
-        self.memory.exchange(item, batch, only_on, limit)
+        let answer = self.memory.exchange(item, batch, only_on, limit);
+        if batch.contains(&Request::Read)
+            && let Some(delayed) = self.delayed.lock().expect("no panic").take()
+        {
+            drop(self.memory.exchange(item, &delayed, None, limit));
+        }
+        answer
     }
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         let answer = match *self.unheard.lock().expect("no panic") {
             Some(Unheard::Cut) => Answer {
                 pending: None,
-                ..hung()
+                ..failed(Damage::Cut, "it is closed")
             },
+            Some(Unheard::Failed) => {
+                if batch.iter().any(Request::writes) {
+                    *self.delayed.lock().expect("no panic") = Some(batch.clone());
+                }
+                failed(Damage::Late, "the network failed")
+            }
             Some(Unheard::Executed) | None => self.exchange(item, &batch, only_on, limit),
         };
         match *self.unheard.lock().expect("no panic") {
@@ -103,7 +119,7 @@ fn abandon(store: &Slow, unheard: Unheard, begun: impl Future) {
 fn what_a_dropped_acquisition_may_have_stored_is_deleted() {
     let store = Arc::new(Slow::default());
     let [locks, others] = two_on(&store);
-    for unheard in [Unheard::Executed, Unheard::Cut] {
+    for unheard in [Unheard::Executed, Unheard::Cut, Unheard::Failed] {
         abandon(&store, unheard, locks.lock("k").acquire_async());
         assert!(locks.flush(PATIENCE));
         assert!(others.lock("k").try_acquire().is_ok(), "{unheard:?}: an orphan is left");
