@@ -15,7 +15,7 @@ use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
 use crate::queue::Turn;
-use crate::store::{Batch, Damage, Nonce, Pending, Request};
+use crate::store::{Batch, Damage, Nonce, Pending, Refusal, Request};
 
 /// The head of the queue, at work.
 pub(super) struct Contender<'a> {
@@ -136,7 +136,8 @@ impl<'a> Contender<'a> {
                 (error, damage != Damage::TooYoung && !self.was_cut_short)
             }
             Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
-            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_CLOCK)), true),
+            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_NUMBERS)), true),
+            Outcome::NoToken(refusal) => (unavailable_because(self.core, item, no_token(refusal)), true),
         };
         if is_everyones && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
@@ -173,7 +174,18 @@ pub(super) fn written_nonce(batch: &Batch) -> Option<Nonce> {
 }
 
 const TOO_SLOW: &str = "it answers so slowly that half of the lock's timeout is over before the lock is granted";
-const WRONG_CLOCK: &str = "its clock is wrong: it claims to have started before 2026 or after 2094";
+const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, or to \
+                             store without a higher CAS";
+
+/// A lock that the server granted, and did not number.
+#[derive(Debug, thiserror::Error)]
+#[error("it gives no fencing token: it refused to raise its counter (it may be out of memory; or something else has the counter's \
+         name, the prefix, which is `memlock` where none is set, and `:tokens`: delete that item there, it is created again)")]
+struct NoToken(#[source] Refusal);
+
+fn no_token(refusal: Refusal) -> Source {
+    Arc::new(NoToken(refusal))
+}
 
 /// The error for a server that could not be asked.
 pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {

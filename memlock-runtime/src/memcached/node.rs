@@ -38,6 +38,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Node {
     server: Server,
     clock: ItemName,
+    counter: ItemName,
     dialer: Dialer,
     pool: Pool,
     shared: Mutex<SharedPipe>,
@@ -60,11 +61,12 @@ enum SharedPipe {
 }
 
 impl Node {
-    pub(super) fn new(server: Server, clock: ItemName) -> Node {
+    pub(super) fn new(server: Server, prefix: &str) -> Node {
         Node {
             dialer: Dialer::new(&server),
             server,
-            clock,
+            clock: ItemName::of_clock(prefix),
+            counter: ItemName::of_counter(prefix),
             pool: Pool::default(),
             shared: Mutex::default(),
             evicts: RwLock::default(),
@@ -126,6 +128,7 @@ impl Node {
         Names {
             item,
             clock: &self.clock,
+            counter: &self.counter,
         }
     }
 

@@ -11,17 +11,37 @@
 //!            │             │   └── watched out ► TakingOver ─ changed┘
 //!          stored          └── our own, from a write without reply ► Clearing ► Adding
 //!            ▼                                       │ stored
+//!   counter raised? ── refused ► GivingBack ► NoToken; without a reply: as an add without a reply
+//!            ▼ yes
 //!   clock known? ── no, for the first time ► MakingClock ► GivingBack ► Adding
-//!            └───── yes ► enough left? ── no ► GivingBack ► Adding
-//!                                └─ yes ► Granted
+//!            ▼ yes
+//!   enough left? ── no ► GivingBack ► Adding
+//!            ▼ yes
+//!   undisturbed? ── no ► Verifying ── not there any more ► as after Looking
+//!            └─ yes ► Granted ◄──────── there
 //! ```
+//!
+//! # Why tokens rise
+//!
+//! The token of a grant is the CAS of the server's counter, which the granting batch raises *after* its store. The CAS of the
+//! item itself will not do: memcached draws it since 1.6.27 when it has parsed the line of the store, and stores when the data has
+//! come. Meanwhile others may be granted the lock and release it, and the later grant would have the lower token. A command
+//! without a data block draws when it is executed.
+//!
+//! Let one grant's item be stored, and then another's for the same key, on one instance. The item of the first is gone by then. Where
+//! the first was raised before that, its token is the lower: the other raises after its own store. Otherwise the first lost its
+//! item between its own two commands, which a server need not execute together: it was flushed, evicted or deleted, or taken over
+//! after its lease, while the second command was late. Then the other's store, its raise and the first's raise have followed each
+//! other, so that the number of the first's raise is *not* the neighbour of its item's. Such a grant is verified: it reads its item
+//! after it has raised, and stands only if that is still there. A nonce is stored once, so its item was there all the time, and
+//! nobody else's was. No clock, no eviction and no flush matters to this.
 
 use std::borrow::Borrow;
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Watch, lock_of};
+use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Stored, Watch, lock_of};
 use crate::label::Label;
 use crate::lease::Now;
 use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
@@ -69,24 +89,28 @@ pub enum Outcome {
     TooSlow,
     /// The server's numbers make no fencing token: its clock is wrong.
     Untrustworthy,
+    /// The server said no to what the fencing token is made from.
+    NoToken(Refusal),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add]` is out, or `[clock, add, read line]`.
+    /// `[clock, add, raise]` is out, or `[clock, add, raise, read line]`.
     Adding { nonce: Nonce },
     /// `[read]` is out, or `[clock, read]`, or `[read, read line]`, or `[read, store line]`.
     Looking { along: Along },
     /// `[store line]` is out.
     Joining,
-    /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
+    /// `[clock, compare-and-set, raise]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
     /// `[create clock]` is out; the grant is ours, and stands on the TTL alone. Boxed, since it happens once in a server's life.
     MakingClock { grant: Box<Grant> },
-    /// `[compare-and-delete]` of a grant that came too late is out.
-    GivingBack { nonce: Nonce },
+    /// `[read]` is out, which shows whether the grant still had its item when the counter was raised.
+    Verifying { grant: Box<Grant> },
+    /// `[compare-and-delete]` of a grant that came too late is out, or of one without a token.
+    GivingBack { nonce: Nonce, no_token: Option<Refusal> },
     /// `[compare-and-delete]` of an item that an attempt without a reply left behind is out.
     Clearing { nonce: Nonce },
     /// Waiting for time to pass; then look, or, where nothing is known of the item, try.
@@ -213,7 +237,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             (State::Adding { nonce }, Input::Answered(answered)) => {
                 self.asked_clock(answered);
-                self.read_line(answered, 2);
+                self.read_line(answered, 3);
                 match answered.reply(1) {
                     Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {
@@ -235,56 +259,22 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 _ => self.unanswered_write(now, fresh, nonce, answered),
             },
 
-            (State::Looking { along }, Input::Answered(answered)) => {
-                let has_line = match along {
-                    Along::Nothing => false,
-                    Along::Clock => {
-                        self.asked_clock(answered);
-                        false
-                    }
-                    Along::Line => self.read_line(answered, 1),
-                    Along::Joining => self.wrote_line(answered, 1),
-                };
-                match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
-                    (Some(Reply::Missing), _) => {
-                        self.seen();
-                        self.watch = None;
-                        self.free(now, fresh, has_line)
-                    }
-                    (Some(Reply::Item { content, cas }), Some(instance)) => {
-                        self.seen();
-                        let Some(record) = lock_of(&self.spec().item, content) else {
-                            self.watch = None;
-                            return self.pause(now);
-                        };
-                        if self.outstanding.contains(&record.nonce) {
-                            return self.clear(record.nonce, *cas, instance);
-                        }
-                        self.holder = (!record.label.is_empty()).then(|| record.label.clone());
-                        let watch = Watch::observe(self.watch, record, now);
-                        self.watch = Some(watch);
-                        if watch.left(now).is_zero() {
-                            self.take_over(fresh, *cas, instance)
-                        } else {
-                            self.held(now, record.nonce, has_line)
-                        }
-                    }
-                    (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-                    _ if self.is_cut_off(answered) => self.busy(),
-                    _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
-                }
-            }
+            (State::Looking { along }, Input::Answered(answered)) => self.looked(now, fresh, along, answered),
+
+            (State::Verifying { grant }, Input::Answered(answered)) => self.verified(now, fresh, *grant, answered),
 
             (State::Joining, Input::Answered(answered)) => self.joined(now, answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
             (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
 
-            (State::GivingBack { nonce }, Input::Answered(answered)) => {
+            (State::GivingBack { nonce, no_token }, Input::Answered(answered)) => {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
                     self.outstanding.push(nonce);
                 }
-                if self.short_grants >= SHORT_GRANTS {
+                if let Some(refusal) = no_token {
+                    self.end(Outcome::NoToken(refusal))
+                } else if self.short_grants >= SHORT_GRANTS {
                     self.end(Outcome::TooSlow)
                 } else {
                     self.add(now, fresh)
@@ -354,7 +344,12 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { record, ttl }];
+        let mut batch: Batch = smallvec![
+            Request::ReadClock,
+            Request::Add { record, ttl },
+            // Behind the store: see the module's head.
+            Request::RaiseCounter
+        ];
         if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
             // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
             batch.push(Request::ReadLine);
@@ -497,7 +492,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
         exchange(
-            smallvec![Request::ReadClock, Request::Replace { record, ttl, cas }],
+            smallvec![
+                Request::ReadClock,
+                Request::Replace { record, ttl, cas },
+                Request::RaiseCounter
+            ],
             Some(instance),
         )
     }
@@ -507,17 +506,67 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// The server has stored our record: a grant, if enough of it is left.
-    fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
-        self.failures = 0;
-        self.watch = None;
-        let Some(instance) = answered.instance else {
-            self.outstanding.push(nonce);
-            return self.look(now);
+    /// What a look has shown.
+    fn looked(&mut self, now: Now, fresh: Nonce, along: Along, answered: &Answered) -> Output<Outcome> {
+        let has_line = match along {
+            Along::Nothing => false,
+            Along::Clock => {
+                self.asked_clock(answered);
+                false
+            }
+            Along::Line => self.read_line(answered, 1),
+            Along::Joining => self.wrote_line(answered, 1),
         };
+        match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
+            (Some(Reply::Missing), _) => {
+                self.seen();
+                self.watch = None;
+                self.free(now, fresh, has_line)
+            }
+            (Some(Reply::Item { content, cas }), Some(instance)) => {
+                self.seen();
+                let Some(record) = lock_of(&self.spec().item, content) else {
+                    self.watch = None;
+                    return self.pause(now);
+                };
+                if self.outstanding.contains(&record.nonce) {
+                    return self.clear(record.nonce, *cas, instance);
+                }
+                self.holder = (!record.label.is_empty()).then(|| record.label.clone());
+                let watch = Watch::observe(self.watch, record, now);
+                self.watch = Some(watch);
+                if watch.left(now).is_zero() {
+                    self.take_over(fresh, *cas, instance)
+                } else {
+                    self.held(now, record.nonce, has_line)
+                }
+            }
+            (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
+            _ if self.is_cut_off(answered) => self.busy(),
+            _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
+        }
+    }
+
+    /// The server has stored our record: a grant, if there is a token for it, and enough of it is left.
+    fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
+        self.watch = None;
+        let (instance, raised) = match (answered.instance, answered.reply(2)) {
+            (Some(instance), Some(Reply::Raised(raised))) => (instance, *raised),
+            // A token from anywhere else might be lower than that of an earlier grant, so it is none.
+            (Some(instance), Some(Reply::Refused(refusal))) => {
+                return self.delete_own(nonce, cas, instance, Some(refusal.clone()));
+            }
+            // Whether a token is as it should be is not known, and so it is an attempt without a reply, whatever is known of its item.
+            _ => {
+                self.outstanding.push(nonce);
+                return self.unreachable(now, answered, |acquire| acquire.look(now));
+            }
+        };
+        self.failures = 0;
         let term = self.spec().term();
         let end = answered.end_of(term.lease, term.ttl);
-        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, (instance, cas), end) else {
+        let stored = Stored { instance, cas, raised };
+        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, stored, end) else {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
@@ -531,21 +580,55 @@ impl<S: Borrow<Spec>> Acquire<S> {
             self.state = State::MakingClock { grant: Box::new(grant) };
             return exchange(smallvec![Request::CreateClock], None);
         }
-        self.check(now, grant)
+        if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {
+            return self.check(now, grant);
+        }
+        self.state = State::Verifying { grant: Box::new(grant) };
+        exchange(smallvec![Request::Read], Some(instance))
+    }
+
+    /// Whether the item of `grant` was still there after the counter had been raised.
+    fn verified(&mut self, now: Now, fresh: Nonce, mut grant: Grant, answered: &Answered) -> Output<Outcome> {
+        if let Some(Reply::Item { content, cas }) = answered.reply(0)
+            && lock_of(&self.spec().item, content).is_some_and(|record| record.nonce == grant.nonce)
+        {
+            grant.cas = *cas;
+            return self.check(now, grant);
+        }
+        // Once it is seen not to be there it is settled: it was stored, and that happens once.
+        if !matches!(answered.reply(0), Some(Reply::Missing | Reply::Item { .. })) {
+            self.outstanding.push(grant.nonce);
+        }
+        self.looked(now, fresh, Along::Nothing, answered)
     }
 
     /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
     fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
-        if grant.deadline.remaining(now) >= self.spec().timeout / 2 {
+        if self.has_enough_left(&grant, now) {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;
         self.give_back(&grant)
     }
 
+    fn has_enough_left(&self, grant: &Grant, now: Now) -> bool {
+        grant.deadline.remaining(now) >= self.spec().timeout / 2
+    }
+
     fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
-        self.state = State::GivingBack { nonce: grant.nonce };
-        exchange(smallvec![Request::Delete { cas: grant.cas }], Some(grant.instance))
+        self.delete_own(grant.nonce, grant.cas, grant.instance, None)
+    }
+
+    /// Deletes what was stored under `nonce`, and then asks again, or ends with `no_token`.
+    fn delete_own(
+        &mut self,
+        nonce: Nonce,
+        cas: Cas,
+        instance: Instance,
+        no_token: Option<Refusal>,
+    ) -> Output<Outcome> {
+        self.state = State::GivingBack { nonce, no_token };
+        exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
     /// A write got no reply that proves anything.
