@@ -221,6 +221,9 @@ pub enum Damage {
     Cut,
     /// They were sent. Each may or may not have been executed, or may yet be.
     Late,
+    /// There are none: all were answered, and the answers contradict one another, so that nothing comes of asking again. No store
+    /// says so; a machine ends with it.
+    Contradicted,
 }
 
 impl Damage {
