@@ -36,6 +36,8 @@ pub struct Items {
     locks: ByItem<Item>,
     lines: ByItem<InLine>,
     has_clock_item: bool,
+    /// Its number matters to nobody, and is not kept.
+    has_counter: bool,
     out_of_memory: bool,
     /// The second for which expired items have been dropped.
     swept: u64,
@@ -50,6 +52,7 @@ impl Items {
             locks: ByItem::default(),
             lines: ByItem::default(),
             has_clock_item: false,
+            has_counter: false,
             out_of_memory: false,
             swept: 0,
         }
@@ -62,6 +65,17 @@ impl Items {
 
     /// What `request` about `item` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
     pub fn apply(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
+        self.apply_drawn(second, item, request, None)
+    }
+
+    /// What a server draws that has parsed the line of a store, and waits for its data: so does memcached since 1.6.27. It is the CAS
+    /// that the item will have, whatever is stored meanwhile.
+    pub fn draw(&mut self) -> Cas {
+        next_cas(&mut self.last_cas)
+    }
+
+    /// The same as [`apply`](Self::apply), for a store that has [drawn](Self::draw) its CAS before.
+    pub fn apply_drawn(&mut self, second: u64, item: &ItemName, request: &Request, drawn: Option<Cas>) -> Reply {
         self.sweep(second);
         let has_clock_item = self.has_clock_item(second);
         match request {
@@ -77,6 +91,14 @@ impl Items {
                 self.has_clock_item = true;
                 Reply::Stored(next_cas(&mut self.last_cas))
             }
+            // It is raised in place; only one that is missing needs memory.
+            Request::RaiseCounter if self.out_of_memory && !self.has_counter => {
+                Reply::Refused(Refusal("SERVER_ERROR Out of memory allocating new item".into()))
+            }
+            Request::RaiseCounter => {
+                self.has_counter = true;
+                Reply::Raised(next_cas(&mut self.last_cas))
+            }
             // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
             Request::Add { .. } | Request::Replace { .. } if self.out_of_memory => {
                 self.locks.remove(item);
@@ -85,7 +107,7 @@ impl Items {
             Request::Add { record, ttl } => match self.locks.entry(item.clone()) {
                 hash_map::Entry::Occupied(_) => Reply::NotStored,
                 hash_map::Entry::Vacant(vacant) => {
-                    let cas = next_cas(&mut self.last_cas);
+                    let cas = drawn.unwrap_or_else(|| next_cas(&mut self.last_cas));
                     vacant.insert(Item::of(record.clone(), cas, second, *ttl));
                     Reply::Stored(cas)
                 }
@@ -94,7 +116,7 @@ impl Items {
                 None => Reply::Missing,
                 Some(held) if held.cas != *cas => Reply::Exists,
                 Some(held) => {
-                    let cas = next_cas(&mut self.last_cas);
+                    let cas = drawn.unwrap_or_else(|| next_cas(&mut self.last_cas));
                     *held = Item::of(record.clone(), cas, second, *ttl);
                     Reply::Stored(cas)
                 }
@@ -181,11 +203,12 @@ impl Items {
         self.locks.get(item).map(|held| held.expires)
     }
 
-    /// All items are gone, the clock's too. CAS goes on.
+    /// All items are gone, the clock's and the counter, too. CAS goes on.
     pub fn flush(&mut self) {
         self.locks.clear();
         self.lines.clear();
         self.has_clock_item = false;
+        self.has_counter = false;
         self.last_cas += 1;
     }
 
@@ -256,10 +279,11 @@ impl Hash for Items {
             locks,
             lines,
             has_clock_item,
+            has_counter,
             out_of_memory,
             swept,
         } = self;
-        (instance, last_cas, has_clock_item, out_of_memory, swept).hash(state);
+        (instance, last_cas, has_clock_item, has_counter, out_of_memory, swept).hash(state);
         (sum_of_hashes(locks), sum_of_hashes(lines)).hash(state);
     }
 }

@@ -122,6 +122,9 @@ pub enum Request {
         /// The CAS it must have.
         cas: Cas,
     },
+    /// Raise the server's counter, which is created where it is missing: [`Reply::Raised`]. It has no data block, so the server
+    /// executes it as a whole at its place in the batch.
+    RaiseCounter,
     /// Delete if the item still has this CAS: [`Reply::Deleted`], [`Reply::Exists`] or [`Reply::Missing`].
     Delete {
         /// The CAS it must have.
@@ -149,9 +152,13 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether the server's state may differ after it. Losing the reply to such a request leaves its outcome unknown.
+    /// Whether it may change what is known of locks. Losing the reply to such a request leaves an outcome to be settled. How
+    /// often the counter was raised matters to nobody.
     pub fn writes(&self) -> bool {
-        !matches!(self, Request::ReadClock | Request::Read | Request::ReadLine)
+        !matches!(
+            self,
+            Request::ReadClock | Request::RaiseCounter | Request::Read | Request::ReadLine
+        )
     }
 }
 
@@ -162,6 +169,8 @@ pub enum Reply {
     Clock(u64),
     /// Stored, under this CAS.
     Stored(Cas),
+    /// The counter was raised, and this is its CAS now: above that of every item which the server had stored before.
+    Raised(Cas),
     /// Not stored: something is there.
     NotStored,
     /// Another CAS: the item was changed since (or renumbered by the server).
@@ -220,6 +229,9 @@ pub enum Damage {
     Cut,
     /// They were sent. Each may or may not have been executed, or may yet be.
     Late,
+    /// There are none: all were answered, and the answers contradict one another, so that nothing comes of asking again. No store
+    /// says so; a machine ends with it.
+    Contradicted,
 }
 
 impl Damage {
@@ -242,11 +254,11 @@ pub struct Fault {
     pub source: Source,
 }
 
-/// The requests of one exchange: one to three. Who stands in line, and only he, has a third.
-pub type Batch = SmallVec<[Request; 2]>;
+/// The requests of one exchange: one to four. What grants a lock has three, and a fourth only for a process in line.
+pub type Batch = SmallVec<[Request; 3]>;
 
 /// The replies of one exchange.
-pub type Replies = SmallVec<[Reply; 2]>;
+pub type Replies = SmallVec<[Reply; 3]>;
 
 /// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
 /// exactly when there is a `fault`.

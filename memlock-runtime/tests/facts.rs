@@ -356,6 +356,58 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
     }
 }
 
+/// A store whose line is sent, and whose data comes later: from 1.6.27 on its CAS is drawn before that, and a lock that is granted
+/// later may have the lower one. The CAS of the counter, which is raised in the same batch, is drawn when it is raised.
+#[test]
+fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store_comes_late() {
+    let server = start();
+    let (mut slow, mut quick) = (Wire::to(&server), Wire::to(&server));
+    let mut last = 0;
+    let mut raised = |wire: &mut Wire, item: u64| {
+        let raised = flag(&wire.line(), 'c');
+        assert!(raised > last, "{raised} after {last}");
+        assert!(raised > item, "{raised} behind a store of {item}");
+        last = raised;
+    };
+    for round in 0..50 {
+        slow.send("ms lock 2 ME c T60\r\n");
+        // Answered, so that the line before it on the other connection has been read, as far as can be known from outside.
+        for _ in 0..3 {
+            let item = flag(&quick.ask("ms lock 2 ME c T60\r\nhi\r\nma counter c N0 J1\r\n"), 'c');
+            raised(&mut quick, item);
+            assert!(quick.ask(&format!("md lock C{item}\r\n")).starts_with("HD"));
+        }
+        let item = flag(&slow.ask("hi\r\nma counter c N0 J1\r\n"), 'c');
+        raised(&mut slow, item);
+        assert!(slow.ask(&format!("md lock C{item}\r\n")).starts_with("HD"));
+        if round % 10 == 9 {
+            // The counter begins again; its CAS does not.
+            server.flush_all();
+        }
+    }
+}
+
+#[test]
+fn a_counter_is_created_without_an_expiry_and_raised_by_one() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    let value = |wire: &mut Wire, command: &str| {
+        let header = wire.ask(command);
+        assert!(header.starts_with("VA ") && header.ends_with(" t-1"), "{header}");
+        wire.line()
+    };
+    // What is created has the initial number itself.
+    assert_eq!(value(&mut wire, "ma counter v t N0 J1\r\n"), "1");
+    for number in 2..=12_u64 {
+        assert_eq!(value(&mut wire, "ma counter v t N0 J1\r\n"), number.to_string());
+    }
+    // Something else under its name is left as it is.
+    assert!(wire.ask(&add("other", 60)).starts_with("HD"));
+    let refused = wire.ask("ma other c N0 J1 O7\r\n");
+    assert_eq!(refused, "CLIENT_ERROR cannot increment or decrement non-numeric value");
+    assert!(is_there(&mut wire, "other"));
+}
+
 #[test]
 fn cas_begins_anew_in_each_process_and_an_old_one_fits_another_item() {
     let server = start();

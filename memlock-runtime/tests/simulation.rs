@@ -14,8 +14,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Damage, Entry, Grant, Handed, Input, Instance, ItemName, Items, Leave, Nonce, Now,
-    Outcome, Output, Release, Released, Renew, Renewed, Replies, Reply, ServerClock, Spec, Standing, Watch,
+    Acquire, Answered, Batch, Cas, Damage, Entry, Grant, Handed, Input, Instance, ItemName, Items, Leave, Nonce, Now,
+    Outcome, Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Spec, Standing, Watch,
 };
 use memlock_runtime::Token;
 
@@ -32,6 +32,7 @@ struct Weather {
     reply_lost: u32,
     request_lost: u32,
     executed_late: u32,
+    data_late: u32,
     holder_stopped: u32,
     heard_late: u32,
     server_stopped: u32,
@@ -44,6 +45,7 @@ const FINE: Weather = Weather {
     reply_lost: 0,
     request_lost: 0,
     executed_late: 0,
+    data_late: 0,
     holder_stopped: 0,
     heard_late: 0,
     server_stopped: 0,
@@ -54,6 +56,8 @@ const FINE: Weather = Weather {
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
+    /// The line of a store reaches the server, and not yet its data.
+    Draw { exchange: usize, index: usize },
     /// One command of an exchange reaches the server.
     Execute { exchange: usize, index: usize },
     /// The contender hears of its exchange, or stops waiting for it.
@@ -71,6 +75,8 @@ struct Exchange {
     instance: Option<Instance>,
     only_on: Option<Instance>,
     lost_reply: bool,
+    /// The CAS that a store has drawn whose data has not come yet.
+    drawn: Option<Cas>,
 }
 
 enum Doing {
@@ -129,6 +135,11 @@ struct World {
 fn entry(contender: usize) -> Entry {
     let process = contender as u64 + 1;
     Entry { process, call: None }
+}
+
+/// Whether it is a store of the lock: its line may come before its data.
+fn has_data(request: &Request) -> bool {
+    matches!(request, Request::Add { .. } | Request::Replace { .. })
 }
 
 fn at(instant: Duration) -> Now {
@@ -232,6 +243,7 @@ impl World {
             }
             self.now = when;
             match event {
+                Event::Draw { exchange, index } => self.draw(exchange, index),
                 Event::Execute { exchange, index } => self.execute(exchange, index),
                 Event::Hear { contender, exchange } => self.hear(contender, exchange),
                 Event::Wake { contender, round } if self.contenders[contender].round == round => self.wake(contender),
@@ -251,6 +263,20 @@ impl World {
             self.second = start + 4;
         } else {
             self.items.flush();
+        }
+    }
+
+    fn draw(&mut self, exchange: usize, index: usize) {
+        if self.now < self.stopped_until {
+            // Before its data, however late both of them are.
+            let when = self.stopped_until;
+            self.schedule(when, Event::Draw { exchange, index });
+            return;
+        }
+        let instance = self.items.instance();
+        let exchange = &mut self.exchanges[exchange];
+        if *exchange.instance.get_or_insert(instance) == instance {
+            exchange.drawn = Some(self.items.draw());
         }
     }
 
@@ -274,10 +300,10 @@ impl World {
             // The connection led to a server that is no more.
             return;
         }
-        let reply = self
-            .items
-            .apply(self.second, &self.item, &self.exchanges[exchange].batch[index]);
         let exchange = &mut self.exchanges[exchange];
+        let request = &exchange.batch[index];
+        let drawn = has_data(request).then(|| exchange.drawn.take()).flatten();
+        let reply = self.items.apply_drawn(self.second, &self.item, request, drawn);
         if exchange.replies.len() == index {
             exchange.replies.push(reply);
         }
@@ -295,6 +321,10 @@ impl World {
         for index in 0..batch.len() {
             // The commands of one batch keep their order, but others come in between.
             when += Duration::from_micros(self.dice.u64(1..300));
+            if has_data(&batch[index]) && !lost_request && self.chance(self.weather.data_late) {
+                self.schedule(when, Event::Draw { exchange, index });
+                when += self.millis(1..60);
+            }
             if !lost_request {
                 self.schedule(when, Event::Execute { exchange, index });
             }
@@ -307,6 +337,7 @@ impl World {
             instance: None,
             only_on,
             lost_reply,
+            drawn: None,
         });
         let heard = if lost_reply || lost_request || late || when < self.stopped_until {
             self.now + PATIENCE
@@ -721,6 +752,23 @@ fn a_server_that_stands_still_ends_no_lease_that_is_believed_in() {
             "nobody got anywhere"
         );
     }
+}
+
+#[test]
+fn tokens_rise_where_the_servers_number_is_drawn_before_the_data_has_come() {
+    let weather = Weather {
+        data_late: 100,
+        renumbered: 10,
+        ..FINE
+    };
+    for lease in [200, 1000] {
+        assert!(
+            simulate(weather, Duration::from_millis(lease), 4) > 1_000,
+            "nobody got anywhere"
+        );
+    }
+    let flushed = Weather { flushed: true, ..weather };
+    assert!(simulate(flushed, Duration::from_secs(2), 4) > 1_000, "nobody got anywhere");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memlock_runtime::__internals::{Damage, Status};
+use memlock_runtime::__internals::{Cas, Damage, Reply, Request, Status};
 use stateright::{Model, Property};
 
 use crate::Bounds;
@@ -233,7 +233,18 @@ impl Protocol {
         };
         let rest = exchange.replies.len()..exchange.batch.len();
         for place in rest.take(if self.bounds.whole_batches { usize::MAX } else { 1 }) {
-            let reply = world.execute(sender, &exchange.batch[place], &self.tally);
+            let request = &exchange.batch[place];
+            let has_data = matches!(request, Request::Add { .. } | Request::Replace { .. });
+            if self.bounds.late_data && has_data && exchange.drawn.is_none() {
+                exchange.drawn = Some(world.server.items.draw());
+                break;
+            }
+            let is_in_vain = place > 0 && !matches!(exchange.replies[place - 1], Reply::Stored(_));
+            let reply = match request {
+                // Nobody looks at it, and which numbers are left out is no difference between states.
+                Request::RaiseCounter if is_in_vain => Reply::Raised(Cas::MIN),
+                _ => world.execute(sender, request, exchange.drawn.take(), &self.tally),
+            };
             exchange.replies.push(reply);
         }
         *world.exchange(index, lane) = Some(exchange);
@@ -241,7 +252,7 @@ impl Protocol {
 
     fn execute_stray(&self, world: &mut World, place: usize) {
         let mut stray = world.strays.remove(place);
-        world.execute(stray.sender, &stray.exchange.batch[stray.next], &self.tally);
+        world.execute(stray.sender, &stray.exchange.batch[stray.next], None, &self.tally);
         if let Some(next) = next_write(&stray.exchange.batch, stray.next + 1) {
             stray.next = next;
             world.strays.insert(place, stray);

@@ -43,6 +43,8 @@ pub struct Bounds {
     pub skew: Vec<i32>,
     /// Whether the commands of a batch are executed at once. That other commands come in between is for other models.
     pub whole_batches: bool,
+    /// Whether a store's data may come later than its line, whose CAS is drawn when it is parsed.
+    pub late_data: bool,
     /// Replies that do not come, whether what was asked is executed before, later or never.
     pub lost: u8,
     /// Whether only renewals are lost.
@@ -96,6 +98,7 @@ impl Bounds {
             steps: Vec::new(),
             skew: Vec::new(),
             whole_batches: false,
+            late_data: false,
             lost: 0,
             loses_only_renewals: false,
             unsent: 0,

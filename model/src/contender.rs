@@ -186,6 +186,7 @@ impl World {
         };
         let exchange = Exchange {
             replies: Replies::new(),
+            drawn: None,
             ..exchange.clone()
         };
         let sender = Sender {
@@ -229,6 +230,7 @@ impl World {
                 self.contenders[index].proof = told.or(self.contenders[index].proof);
                 let unanswered = unanswered_store(heard, &input);
                 let output = machine.step(now, fresh, input);
+                machine.forget_circles();
                 self.contenders[index].watch = machine.watch();
                 let is_remembered = unanswered.is_none_or(|nonce| machine.outstanding().contains(&nonce));
                 self.require(is_remembered, Promise::NothingLeftBehind);
@@ -319,7 +321,7 @@ impl World {
             }
             Outcome::TooSlow => self.done(index, tools),
             // Nobody is in a hurry, and this server has memory and a clock that is right.
-            Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy => {
+            Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy | Outcome::NoToken(_) => {
                 self.require(false, Promise::NoSurprise);
             }
         }
@@ -451,6 +453,7 @@ impl World {
             run: self.server.run,
             sent,
             replies: Replies::new(),
+            drawn: None,
         };
         *self.exchange(index, lane) = Some(exchange);
         if damage.is_some() {
@@ -539,7 +542,11 @@ fn told_of_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
 fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     let (place, nonce) = written(heard?)?;
     match input {
-        Input::Answered(answered) if answered.replies.get(place).is_none() => {
+        // What was stored, and not numbered, is no grant, and has to be cleared away all the same.
+        Input::Answered(answered)
+            if matches!(answered.replies.get(place), None | Some(Reply::Stored(_)))
+                && answered.replies.get(place + 1).is_none() =>
+        {
             let is_unknown = matches!(answered.damage, Some(Damage::Late | Damage::Cut));
             is_unknown.then_some(nonce)
         }
@@ -552,6 +559,7 @@ fn note(batch: &Batch, heard: Option<&Batch>, was_stored: bool, tally: &Tally) {
     let has_read = heard.is_some_and(|heard| heard.iter().any(|request| matches!(request, Request::Read)));
     match batch.first() {
         Some(Request::Delete { .. }) if was_stored => tally.count(Reached::TooLate),
+        Some(Request::Read) if was_stored => tally.count(Reached::Verification),
         Some(Request::Delete { .. }) if has_read => tally.count(Reached::FoundOwnLeftover),
         _ => {}
     }

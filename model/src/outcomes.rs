@@ -12,6 +12,8 @@ pub enum Reached {
     TakeOver,
     /// A grant was heard of so late that it was given back.
     TooLate,
+    /// A grant was verified, since its number was not its item's neighbour.
+    Verification,
     /// A lease was extended.
     Renewal,
     /// A renewal found its item gone, or another's.
@@ -77,10 +79,11 @@ pub enum Reached {
 }
 
 /// All of them, in the order of their declaration.
-const ALL: [Reached; 34] = [
+const ALL: [Reached; 35] = [
     Reached::Grant,
     Reached::TakeOver,
     Reached::TooLate,
+    Reached::Verification,
     Reached::Renewal,
     Reached::Loss,
     Reached::RanOut,

@@ -1,16 +1,17 @@
 //! The server's side of a transition: commands, one by one, its clock, and what befalls it. What a command does is
 //! [`Items::apply`](memlock_runtime::__internals::Items::apply)'s; here it is only watched.
 
-use memlock_runtime::__internals::{Instance, Nonce, Reply, Request, YOUNGEST_SERVER};
+use memlock_runtime::__internals::{Cas, Instance, Nonce, Reply, Request, YOUNGEST_SERVER};
 
 use crate::outcomes::{Reached, Tally};
 use crate::world::{FIRST_UPTIME, ITEM, Machine, Promise, Sender, World};
 
 impl World {
     /// Executes one command, and notes whom it concerns.
-    pub(crate) fn execute(&mut self, sender: Sender, request: &Request, tally: &Tally) -> Reply {
+    pub(crate) fn execute(&mut self, sender: Sender, request: &Request, drawn: Option<Cas>, tally: &Tally) -> Reply {
         let holder = self.watched.holder;
-        let reply = self.server.items.apply(self.server.second, &ITEM, request);
+        let second = self.server.second;
+        let reply = self.server.items.apply_drawn(second, &ITEM, request, drawn);
         match (request, &reply) {
             (Request::Add { record, .. } | Request::Replace { record, .. }, Reply::Stored(_)) => {
                 match sender.machine {

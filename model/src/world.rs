@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Batch, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew, Replies,
+    Acquire, Batch, Cas, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew, Replies,
     Reply, Request, ServerClock, Spec, Turns, Watch,
 };
 use memlock_runtime::Token;
@@ -148,6 +148,8 @@ pub(crate) struct Exchange {
     pub(crate) run: u8,
     pub(crate) sent: Now,
     pub(crate) replies: Replies,
+    /// The CAS that the next command has drawn, a store whose data has not come yet.
+    pub(crate) drawn: Option<Cas>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -48,6 +48,16 @@ fn an_exchange_that_is_executed_twice_grants_once() {
 }
 
 #[test]
+fn tokens_rise_although_a_stores_number_is_drawn_before_its_data_has_come() {
+    let bounds = Bounds {
+        attempts: vec![1, 2],
+        late_data: true,
+        ..Bounds::calm("late data")
+    };
+    exhaust(bounds, &[Reached::Grant, Reached::Verification, Reached::Release]);
+}
+
+#[test]
 fn a_renewal_without_reply_that_meets_a_renumbered_item() {
     let bounds = Bounds {
         renewals: vec![1],

@@ -30,6 +30,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// Settling is to be done within 100 ms of the server's being back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
+/// The same where the server is there, and its answers contradict one another: asking it more often would not help.
+const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
+
 /// After how long it looks whether a place in line is kept for somebody who has not come back. Others wait for him in vain for
 /// that long at the most, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
@@ -233,6 +236,7 @@ struct Settle {
 impl Settle {
     async fn run(self, mut pending: Option<Box<dyn Pending>>) {
         let mut backoff = FIRST_BACKOFF;
+        let mut longest_backoff = LONGEST_BACKOFF;
         let mut distance = FIRST_BACKOFF;
         // Whether the write can no longer be executed.
         let mut is_over = false;
@@ -267,6 +271,14 @@ impl Settle {
                         is_over = true;
                         backoff = LONGEST_BACKOFF;
                     }
+                    // Each try is a handful of exchanges, which would go on as fast as the server answers until its item expires.
+                    Released::Failed(Damage::Contradicted) if longest_backoff < LONGEST_BACKOFF_IN_CIRCLES => {
+                        longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;
+                        tracing::warn!(
+                            target: "memlock", lock = %self.item,
+                            "cleaning up after a lost reply is tried less often now: the server's answers contradict one another"
+                        );
+                    }
                     Released::Failed(_) => {}
                 }
             }
@@ -275,7 +287,7 @@ impl Settle {
                 return;
             }
             self.core.clock.sleep_until(self.now() + backoff).await;
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            backoff = (backoff * 2).min(longest_backoff);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
 use crate::queue::Turn;
-use crate::store::{Batch, Damage, Nonce, Pending, Request};
+use crate::store::{Batch, Damage, Nonce, Pending, Refusal, Request};
 
 /// The head of the queue, at work.
 pub(super) struct Contender<'a> {
@@ -31,6 +31,8 @@ pub(super) struct Contender<'a> {
     listening: Option<Listening>,
     /// Whether an exchange failed that had less time than exchanges have: that is no verdict on the server.
     was_cut_short: bool,
+    /// Whether it has been said that nothing comes of asking the server.
+    has_warned: bool,
 }
 
 impl<'a> Contender<'a> {
@@ -47,11 +49,18 @@ impl<'a> Contender<'a> {
             trouble: None,
             listening: None,
             was_cut_short: false,
+            has_warned: false,
         }
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        self.machine.step(now, dice::nonce(self.core.me.process), input)
+        let output = self.machine.step(now, dice::nonce(self.core.me.process), input);
+        if self.machine.goes_in_circles() && !self.has_warned {
+            self.has_warned = true;
+            let (item, server) = (&self.spec.item, self.core.store.server_of(&self.spec.item));
+            tracing::warn!(target: "memlock", lock = %item, server, "the lock is asked for less often now: {CONTRADICTS}");
+        }
+        output
     }
 
     /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
@@ -98,7 +107,7 @@ impl<'a> Contender<'a> {
                     )));
                 }
             }
-            Some(Damage::TooYoung | Damage::OtherInstance) | None => {
+            Some(Damage::TooYoung | Damage::OtherInstance | Damage::Contradicted) | None => {
                 self.trouble = None;
                 if let (true, Some(turn)) = (had_trouble, &self.turn) {
                     turn.met(None);
@@ -136,7 +145,8 @@ impl<'a> Contender<'a> {
                 (error, damage != Damage::TooYoung && !self.was_cut_short)
             }
             Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
-            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_CLOCK)), true),
+            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_NUMBERS)), true),
+            Outcome::NoToken(refusal) => (unavailable_because(self.core, item, no_token(refusal)), true),
         };
         if is_everyones && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
@@ -172,8 +182,21 @@ pub(super) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     })
 }
 
+const CONTRADICTS: &str = "its answers contradict one another, so that nothing comes of asking it: is it memcached itself, and no \
+                           other client or proxy between?";
 const TOO_SLOW: &str = "it answers so slowly that half of the lock's timeout is over before the lock is granted";
-const WRONG_CLOCK: &str = "its clock is wrong: it claims to have started before 2026 or after 2094";
+const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, or to \
+                             store without a higher CAS";
+
+/// A lock that the server granted, and did not number.
+#[derive(Debug, thiserror::Error)]
+#[error("it gives no fencing token: it refused to raise its counter (it may be out of memory; or something else has the counter's \
+         name, the prefix, which is `memlock` where none is set, and `:tokens`: delete that item there, it is created again)")]
+struct NoToken(#[source] Refusal);
+
+fn no_token(refusal: Refusal) -> Source {
+    Arc::new(NoToken(refusal))
+}
 
 /// The error for a server that could not be asked.
 pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
@@ -183,6 +206,7 @@ pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: 
             Damage::NotSent => "there was no time left to ask it",
             Damage::OtherInstance => "it was restarted meanwhile",
             Damage::Cut | Damage::Late => "it did not answer",
+            Damage::Contradicted => CONTRADICTS,
         })
     });
     unavailable_because(core, item, source)

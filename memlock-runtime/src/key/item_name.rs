@@ -89,6 +89,11 @@ impl ItemName {
         ItemName::new(format!("{prefix}:clock").as_bytes(), None)
     }
 
+    /// The counter from which the server's fencing tokens are made. No lock has its name, for the same reason.
+    pub fn of_counter(prefix: &str) -> ItemName {
+        ItemName::new(format!("{prefix}:tokens").as_bytes(), None)
+    }
+
     fn new(wire: &[u8], full: Option<Arc<str>>) -> ItemName {
         // Seeded by the operating system: keys come from users, who may not choose which of them share a bucket.
         static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -312,6 +317,7 @@ mod tests {
                     panic!("{before:?} and {:?} share {item}", (name, key));
                 }
                 assert_ne!(item, ItemName::of_clock("memlock"));
+                assert_ne!(item, ItemName::of_counter("memlock"));
             }
         }
     }

@@ -12,9 +12,9 @@ pub(super) const GREETING: &[u8] = b"stats\r\nstats settings\r\n";
 /// Both replies together have some 6 KiB; a peer that sends more than this is no memcached.
 const LARGEST_REPLY: usize = 64 * 1024;
 
-/// The first version with the meta commands as they are today: before it, `ms` took the length as a flag and success
-/// was `OK`.
-const OLDEST: [u32; 3] = [1, 6, 10];
+/// The first version on which a lock can be released: before it `md` compares its `C` with 0. And before 1.6.10 `ms` took the length
+/// as a flag, and success was `OK`.
+const OLDEST: [u32; 3] = [1, 6, 13];
 
 /// The first version that echoes the opaque on a miss of `mg`.
 const OPAQUE_ON_MISS: [u32; 3] = [1, 6, 18];
@@ -112,8 +112,8 @@ impl Handshake {
         };
         if version < OLDEST {
             return unsuitable(format!(
-                "it runs memcached {}, which does not have the meta commands as memlock uses them (they came with \
-                 1.6.10): upgrade it, best to 1.6.27 or later",
+                "it runs memcached {}, whose meta commands do not delete by CAS, so that no lock could be released there \
+                 (they do from 1.6.13 on): upgrade it, best to 1.6.27 or later",
                 Shown::new(text)
             ));
         }
@@ -261,6 +261,7 @@ mod tests {
         for (replaced, by, part) in [
             ("STAT version 1.6.18", "STAT version 1.5.22", "upgrade"),
             ("STAT version 1.6.18", "STAT version 1.6.9", "upgrade"),
+            ("STAT version 1.6.18", "STAT version 1.6.12", "1.6.13"),
             ("STAT version 1.6.18", "STAT version dragonfly", "memcached itself"),
             ("STAT version 1.6.18", "STAT x y", "memcached itself"),
             ("STAT cas_enabled yes", "STAT cas_enabled no", "-C"),

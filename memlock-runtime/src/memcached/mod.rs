@@ -76,16 +76,15 @@ pub struct Memcached {
 }
 
 impl Memcached {
-    /// A store on `servers`, whose clock items have the name that `prefix` gives them. Nothing is connected yet.
+    /// A store on `servers`. `prefix` begins the names of each server's clock item and counter. Nothing is connected yet.
     ///
     /// The order of the list does not matter; no two entries may have the same [`Server::id`], which the caller checks.
     pub fn new(servers: Vec<Server>, prefix: &str) -> Memcached {
-        let clock_item = ItemName::of_clock(prefix);
         Memcached {
             router: Router::new(servers.iter().map(|server| server.id().to_owned()).collect()),
             nodes: servers
                 .into_iter()
-                .map(|server| Arc::new(Node::new(server, clock_item.clone())))
+                .map(|server| Arc::new(Node::new(server, prefix)))
                 .collect(),
         }
     }

@@ -39,6 +39,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Node {
     server: Server,
     clock: ItemName,
+    counter: ItemName,
     dialer: Dialer,
     pool: Pool,
     pub(super) health: Arc<Health>,
@@ -62,12 +63,13 @@ enum SharedPipe {
 }
 
 impl Node {
-    pub(super) fn new(server: Server, clock: ItemName) -> Node {
+    pub(super) fn new(server: Server, prefix: &str) -> Node {
         let health: Arc<Health> = Arc::default();
         Node {
             dialer: Dialer::new(&server),
             server,
-            clock,
+            clock: ItemName::of_clock(prefix),
+            counter: ItemName::of_counter(prefix),
             pool: Pool::new(Arc::clone(&health)),
             health,
             shared: Mutex::default(),
@@ -195,6 +197,7 @@ impl Node {
         Names {
             item,
             clock: &self.clock,
+            counter: &self.counter,
         }
     }
 

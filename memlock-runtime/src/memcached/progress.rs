@@ -25,7 +25,7 @@ const LONGEST_ITEM: u64 = 1024 * 1024 * 1024;
 /// The replies to one batch, as far as they have come. Reused for the next.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    awaited: SmallVec<[Awaited; 3]>,
+    awaited: SmallVec<[Awaited; 4]>,
     first_opaque: u64,
     opaque_on_miss: bool,
     pub(super) replies: Replies,

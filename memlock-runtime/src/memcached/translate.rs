@@ -21,6 +21,7 @@ const CLOCK_VALUE: &[u8] = b"1 clock";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited {
     Clock,
+    Raised,
     Added,
     Replaced,
     Deleted,
@@ -32,6 +33,7 @@ impl Awaited {
     pub(super) fn by(request: &Request) -> Awaited {
         match request {
             Request::ReadClock => Awaited::Clock,
+            Request::RaiseCounter => Awaited::Raised,
             Request::CreateClock | Request::Add { .. } | Request::StoreLine { cas: None, .. } => Awaited::Added,
             Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => Awaited::Replaced,
             Request::Delete { .. } | Request::DeleteLine { .. } => Awaited::Deleted,
@@ -42,7 +44,7 @@ impl Awaited {
 
     /// Whether the request changes the server's state: [`Request::writes`].
     pub(super) fn writes(self) -> bool {
-        !matches!(self, Awaited::Clock | Awaited::Item | Awaited::Line)
+        !matches!(self, Awaited::Clock | Awaited::Raised | Awaited::Item | Awaited::Line)
     }
 
     /// Whether the request has a data block, which a server that refuses the line before it may take for a command.
@@ -58,11 +60,13 @@ pub(super) struct Names<'a> {
     pub(super) item: &'a ItemName,
     /// The one that tells the server's clock.
     pub(super) clock: &'a ItemName,
+    /// The one from which fencing tokens are made.
+    pub(super) counter: &'a ItemName,
 }
 
 /// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
 pub(super) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
-    let Names { item, clock } = names;
+    let Names { item, clock, counter } = names;
     let opaque = (b'O', opaque);
     match request {
         Request::ReadClock => command::push(out, "mg", clock, None, "t", &[opaque]),
@@ -70,6 +74,9 @@ pub(super) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut
             let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
             command::push(out, "ms", clock, Some(CLOCK_VALUE), "ME c", &numbers)
         }
+        // Created where it is missing (`N`), without an expiry. Its number is of no use: it begins again with each flush. Its CAS
+        // does not, and is drawn when the command is executed, while that of a store may be drawn before its data has come.
+        Request::RaiseCounter => command::push(out, "ma", counter, None, "c", &[(b'N', 0), (b'J', 1), opaque]),
         Request::Add { record, ttl } => {
             let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
             command::push(out, "ms", item, Some(&value), "ME c", &numbers)
@@ -179,6 +186,11 @@ pub(super) fn judge(
             Some(cas) => Reply::Stored(cas),
             None => return nonsense("no CAS"),
         },
+        // Whether it was raised or created. `NF` (without `N`), `EX` (without `C`) and `NS` are no answers to it.
+        (Awaited::Raised, ReturnCode::Hd) => match cas {
+            Some(cas) => Reply::Raised(cas),
+            None => return nonsense("no CAS"),
+        },
         (Awaited::Added, ReturnCode::Ns) => Reply::NotStored,
         (Awaited::Replaced | Awaited::Deleted, ReturnCode::Ex) => Reply::Exists,
         (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
@@ -274,9 +286,10 @@ mod tests {
     }
 
     fn wire_of(key: &str, request: &Request) -> String {
-        let (item, clock) = (&ItemName::of_lock("memlock", "f", key), &ItemName::of_clock("memlock"));
+        let item = &ItemName::of_lock("memlock", "f", key);
+        let (clock, counter) = (&ItemName::of_clock("memlock"), &ItemName::of_counter("memlock"));
         let mut out = Vec::new();
-        encode(request, Names { item, clock }, 7, &mut out).expect("valid");
+        encode(request, Names { item, clock, counter }, 7, &mut out).expect("valid");
         String::from_utf8(out).expect("text")
     }
 
@@ -303,6 +316,7 @@ mod tests {
             wire(&Request::CreateClock),
             "ms memlock:clock 7 ME c T2147483647 O7\r\n1 clock\r\n"
         );
+        assert_eq!(wire(&Request::RaiseCounter), "ma memlock:tokens c N0 J1 O7\r\n");
         assert_eq!(wire(&add), format!("ms memlock:f:k 46 ME c T13 O7\r\n{line}\r\n"));
         assert_eq!(
             wire(&replace),
@@ -348,8 +362,11 @@ mod tests {
         let mut record = record();
         record.full_name = Some("x".repeat(LONGEST_VALUE).into());
         let item = &ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE));
-        let encode =
-            |request: &Request, clock: &ItemName| super::encode(request, Names { item, clock }, 7, &mut Vec::new());
+        let counter = &ItemName::of_counter("memlock");
+        let encode = |request: &Request, clock: &ItemName| {
+            let names = Names { item, clock, counter };
+            super::encode(request, names, 7, &mut Vec::new())
+        };
         let add = Request::Add { record, ttl: 13 };
         let error = encode(&add, &ItemName::of_clock("memlock")).expect_err("too long");
         assert!(error.contains("shorter key"), "{error}");
@@ -364,7 +381,7 @@ mod tests {
 
     #[test]
     fn every_legal_reply_is_understood() {
-        use Awaited::{Added, Clock, Deleted, Item, Replaced};
+        use Awaited::{Added, Clock, Deleted, Item, Raised, Replaced};
         for (awaited, line, expected) in [
             (Clock, "HD t0 O7", Reply::Clock(CLOCK_ITEM_EXPIRY)),
             (Clock, "HD t347483647 O7", Reply::Clock(1_800_000_000)),
@@ -374,6 +391,7 @@ mod tests {
             (Added, "HD O7 c18446744073709551615 Xnew", Reply::Stored(cas(u64::MAX))),
             (Added, "NS c0 O7", Reply::NotStored),
             (Added, "NS O7", Reply::NotStored),
+            (Raised, "HD c2 O7", Reply::Raised(cas(2))),
             (Replaced, "HD c2 O7", Reply::Stored(cas(2))),
             (Replaced, "EX c0 O7", Reply::Exists),
             (Replaced, "NF c0 O7", Reply::Missing),

@@ -11,17 +11,59 @@
 //!            │             │   └── watched out ► TakingOver ─ changed┘
 //!          stored          └── our own, from a write without reply ► Clearing ► Adding
 //!            ▼                                       │ stored
+//!   counter raised? ── refused ► GivingBack ► NoToken; without a reply: as an add without a reply
+//!            ▼ yes
 //!   clock known? ── no, for the first time ► MakingClock ► GivingBack ► Adding
-//!            └───── yes ► enough left? ── no ► GivingBack ► Adding
-//!                                └─ yes ► Granted
+//!            ▼ yes
+//!   enough left? ── no ► GivingBack ► Adding
+//!            ▼ yes
+//!   undisturbed? ── no ► Verifying ── not there any more ► as after Looking
+//!            └─ yes ► Granted ◄──────── there
 //! ```
+//!
+//! # Why it ends, or asks seldom
+//!
+//! Each arrow that leads back costs an exchange, and most of them no pause: another was quicker, an item is another by now, an
+//! instance is another, a write had no reply. Each is right as long as it is chance, and a server that errs or lies could have it
+//! followed for ever, as fast as it answers:
+//!
+//! | cycle | the server says |
+//! |---|---|
+//! | Looking, Adding | nothing there; there, or stored and then not there; or no answer to the add |
+//! | Looking, Clearing | our own; another CAS, or another instance |
+//! | Looking, Clearing, Adding | our own; deleted; no answer to the add or to the counter |
+//! | Looking, TakingOver | unchanged; another CAS, or another instance |
+//! | Looking, TakingOver, Adding | unchanged; not there; there |
+//! | Looking, Looking at the line | held; no line |
+//! | Looking, Joining | held; another line, or another instance |
+//! | Adding, GivingBack | stored, with little left or without a clock: [`SHORT_GRANTS`] times, and once |
+//!
+//! So each exchange that may lead back takes one of [`CREDIT`], a pause gives one back, and another holder gives all, since waiting
+//! for others is what a contender is for. Where none is left the machine *goes in circles*: it ends where its wait is over, else it
+//! pauses for as long as a waiter would between [`ROUND`] looks, and may make as many exchanges after that. So it asks no more often
+//! than a waiter. And [`LOST_WRITES`] writes without a reply are no chance, whatever was read in between.
+//!
+//! # Why tokens rise
+//!
+//! The token of a grant is the CAS of the server's counter, which the granting batch raises *after* its store. The CAS of the
+//! item itself will not do: memcached draws it since 1.6.27 when it has parsed the line of the store, and stores when the data has
+//! come. Meanwhile others may be granted the lock and release it, and the later grant would have the lower token. A command
+//! without a data block draws when it is executed.
+//!
+//! Let one grant's item be stored, and then another's for the same key, on one instance. The item of the first is gone by then. Where
+//! the first was raised before that, its token is the lower: the other raises after its own store. Otherwise the first lost its
+//! item between its own two commands, which a server need not execute together: it was flushed, evicted or deleted, or taken over
+//! after its lease, while the second command was late. Then the other's store, its raise and the first's raise have followed each
+//! other, so that the number of the first's raise is *not* the neighbour of its item's. Such a grant is verified: it reads its item
+//! after it has raised, and stands only if that is still there. A nonce is stored once, so its item was there all the time, and
+//! nobody else's was. No clock, no eviction and no flush matters to this.
 
 use std::borrow::Borrow;
 use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Watch, lock_of};
+use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Stored, Watch, lock_of};
 use crate::label::Label;
 use crate::lease::Now;
 use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
@@ -44,6 +86,17 @@ const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
 const LOST_RACES: u8 = 2;
+
+/// How many exchanges a contender may make without a pause, or another holder in between: more than it takes to be unlucky at once
+/// with other contenders, its place in line, and a server that was restarted.
+const CREDIT: i8 = 16;
+
+/// How many it may make after a pause that it made because it went in circles: enough to look, to clear away what is its own or to
+/// read the line, and to add.
+const ROUND: i8 = 4;
+
+/// How many writes without a reply it makes before it gives up, although the server answers what is read in between.
+const LOST_WRITES: u8 = 4;
 
 /// How often in a row a contender tries again at once to put itself in line, after others were quicker.
 const LOST_PLACES: u8 = 3;
@@ -69,24 +122,28 @@ pub enum Outcome {
     TooSlow,
     /// The server's numbers make no fencing token: its clock is wrong.
     Untrustworthy,
+    /// The server said no to what the fencing token is made from.
+    NoToken(Refusal),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add]` is out, or `[clock, add, read line]`.
+    /// `[clock, add, raise]` is out, or `[clock, add, raise, read line]`.
     Adding { nonce: Nonce },
     /// `[read]` is out, or `[clock, read]`, or `[read, read line]`, or `[read, store line]`.
     Looking { along: Along },
     /// `[store line]` is out.
     Joining,
-    /// `[clock, compare-and-set]` is out, on an item whose lease has been watched out.
+    /// `[clock, compare-and-set, raise]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
     /// `[create clock]` is out; the grant is ours, and stands on the TTL alone. Boxed, since it happens once in a server's life.
     MakingClock { grant: Box<Grant> },
-    /// `[compare-and-delete]` of a grant that came too late is out.
-    GivingBack { nonce: Nonce },
+    /// `[read]` is out, which shows whether the grant still had its item when the counter was raised.
+    Verifying { grant: Box<Grant> },
+    /// `[compare-and-delete]` of a grant that came too late is out, or of one without a token.
+    GivingBack { nonce: Nonce, no_token: Option<Refusal> },
     /// `[compare-and-delete]` of an item that an attempt without a reply left behind is out.
     Clearing { nonce: Nonce },
     /// Waiting for time to pass; then look, or, where nothing is known of the item, try.
@@ -130,6 +187,10 @@ pub struct Acquire<S = Spec> {
     short_grants: u8,
     lost_races: u8,
     lost_places: u8,
+    lost_writes: u8,
+    /// How many exchanges it may make before it is to pause. Below zero after some that [had to be made](Self::must_ask).
+    credit: i8,
+    goes_in_circles: bool,
     has_made_clock: bool,
 }
 
@@ -154,6 +215,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
             short_grants: 0,
             lost_races: 0,
             lost_places: 0,
+            lost_writes: 0,
+            credit: CREDIT,
+            goes_in_circles: false,
             has_made_clock: false,
         }
     }
@@ -192,6 +256,17 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.watch
     }
 
+    /// Forgets how many exchanges were made. For the model, in which a pause may end at once, so that nothing depends on it, and
+    /// which would have a state for each number.
+    pub fn forget_circles(&mut self) {
+        (self.credit, self.lost_writes, self.goes_in_circles) = (CREDIT, 0, false);
+    }
+
+    /// Whether nothing has come of asking again and again, so that it asks less often now.
+    pub fn goes_in_circles(&self) -> bool {
+        self.goes_in_circles
+    }
+
     fn spec(&self) -> &Spec {
         self.spec.borrow()
     }
@@ -213,7 +288,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             (State::Adding { nonce }, Input::Answered(answered)) => {
                 self.asked_clock(answered);
-                self.read_line(answered, 2);
+                self.read_line(answered, 3);
                 match answered.reply(1) {
                     Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {
@@ -235,56 +310,22 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 _ => self.unanswered_write(now, fresh, nonce, answered),
             },
 
-            (State::Looking { along }, Input::Answered(answered)) => {
-                let has_line = match along {
-                    Along::Nothing => false,
-                    Along::Clock => {
-                        self.asked_clock(answered);
-                        false
-                    }
-                    Along::Line => self.read_line(answered, 1),
-                    Along::Joining => self.wrote_line(answered, 1),
-                };
-                match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
-                    (Some(Reply::Missing), _) => {
-                        self.seen();
-                        self.watch = None;
-                        self.free(now, fresh, has_line)
-                    }
-                    (Some(Reply::Item { content, cas }), Some(instance)) => {
-                        self.seen();
-                        let Some(record) = lock_of(&self.spec().item, content) else {
-                            self.watch = None;
-                            return self.pause(now);
-                        };
-                        if self.outstanding.contains(&record.nonce) {
-                            return self.clear(record.nonce, *cas, instance);
-                        }
-                        self.holder = (!record.label.is_empty()).then(|| record.label.clone());
-                        let watch = Watch::observe(self.watch, record, now);
-                        self.watch = Some(watch);
-                        if watch.left(now).is_zero() {
-                            self.take_over(fresh, *cas, instance)
-                        } else {
-                            self.held(now, record.nonce, has_line)
-                        }
-                    }
-                    (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-                    _ if self.is_cut_off(answered) => self.busy(),
-                    _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
-                }
-            }
+            (State::Looking { along }, Input::Answered(answered)) => self.looked(now, fresh, along, answered),
+
+            (State::Verifying { grant }, Input::Answered(answered)) => self.verified(now, fresh, *grant, answered),
 
             (State::Joining, Input::Answered(answered)) => self.joined(now, answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
             (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
 
-            (State::GivingBack { nonce }, Input::Answered(answered)) => {
+            (State::GivingBack { nonce, no_token }, Input::Answered(answered)) => {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
                     self.outstanding.push(nonce);
                 }
-                if self.short_grants >= SHORT_GRANTS {
+                if let Some(refusal) = no_token {
+                    self.end(Outcome::NoToken(refusal))
+                } else if self.short_grants >= SHORT_GRANTS {
                     self.end(Outcome::TooSlow)
                 } else {
                     self.add(now, fresh)
@@ -347,14 +388,54 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.look_and_join(now)
     }
 
+    /// Whether it may make one more exchange now. Otherwise it is to [rest](Self::rest).
+    fn may_ask(&mut self) -> bool {
+        let may = self.credit > 0;
+        self.must_ask();
+        may
+    }
+
+    /// It makes one more exchange, whatever is left: one that follows from another, and does not lead back by itself.
+    fn must_ask(&mut self) {
+        self.credit = self.credit.saturating_sub(1);
+    }
+
+    /// Nothing comes of asking: see the module's head.
+    fn rest(&mut self, now: Now) -> Output<Outcome> {
+        if self.wait_is_over(now) {
+            // As far as is known another holds it.
+            if self.watch.is_some() {
+                return self.busy();
+            }
+            return self.end(Outcome::Unreachable(Damage::Contradicted));
+        }
+        self.goes_in_circles = true;
+        self.credit = self.credit.saturating_add(ROUND);
+        self.state = State::Pausing { then_look: true };
+        let longest = self.longest_pause(now).saturating_mul(ROUND.unsigned_abs().into());
+        let left = self.wait_left(now);
+        Output::Pause(Pause {
+            from: left.min(longest / 2),
+            to: left.min(longest),
+        })
+    }
+
     fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
+        if !self.may_ask() {
+            return self.rest(now);
+        }
         self.state = State::Adding { nonce };
         self.clock_asked = Some(now.instant);
         let term = self.spec().term();
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
-        let mut batch: Batch = smallvec![Request::ReadClock, Request::Add { record, ttl }];
+        let mut batch: Batch = smallvec![
+            Request::ReadClock,
+            Request::Add { record, ttl },
+            // Behind the store: see the module's head.
+            Request::RaiseCounter
+        ];
         if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
             // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
             batch.push(Request::ReadLine);
@@ -363,6 +444,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     fn look(&mut self, now: Now) -> Output<Outcome> {
+        if !self.may_ask() {
+            return self.rest(now);
+        }
         // The clock is read along now and then, so that a waiter knows how it ran when its turn comes.
         let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
@@ -387,6 +471,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if self.me.is_none() {
             return self.look(now);
         }
+        if !self.may_ask() {
+            return self.rest(now);
+        }
         self.state = State::Looking { along: Along::Line };
         exchange(smallvec![Request::Read, Request::ReadLine], None)
     }
@@ -401,6 +488,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let Some((store, instance)) = joining else {
             return self.look_at_line(now);
         };
+        self.must_ask();
         self.state = State::Looking { along: Along::Joining };
         exchange(smallvec![Request::Read, store], Some(instance))
     }
@@ -458,10 +546,15 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !is_to_join || is_known && !has_line {
             return self.pause(now);
         }
-        if !has_line {
-            return self.look_at_line(now);
+        if has_line {
+            return self.join_or_pause(now);
         }
-        self.join_or_pause(now)
+        // A server may refuse to tell the line.
+        if self.lost_places > LOST_PLACES {
+            return self.pause(now);
+        }
+        self.lost_places += 1;
+        self.look_at_line(now)
     }
 
     /// Whatever came of it: without a place in line it waits as well, only not as fast.
@@ -481,43 +574,111 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// The line has just been read.
     fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
+        if self.credit <= 0 {
+            return self.rest(now);
+        }
         let interval = self.spec().interval;
         let standing = self.standing.as_mut().filter(|standing| !standing.is_in_line());
         let joining = standing.and_then(|standing| standing.join(interval, now));
         let Some((store, instance)) = joining else {
+            self.lost_places = 0;
             return self.pause(now);
         };
+        self.must_ask();
         self.state = State::Joining;
         exchange(smallvec![store], Some(instance))
     }
 
-    fn take_over(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+    fn take_over(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+        if !self.may_ask() {
+            return self.rest(now);
+        }
         self.state = State::TakingOver { nonce };
         let term = self.spec().term();
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
         exchange(
-            smallvec![Request::ReadClock, Request::Replace { record, ttl, cas }],
+            smallvec![
+                Request::ReadClock,
+                Request::Replace { record, ttl, cas },
+                Request::RaiseCounter
+            ],
             Some(instance),
         )
     }
 
-    fn clear(&mut self, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+    fn clear(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
+        if !self.may_ask() {
+            return self.rest(now);
+        }
         self.state = State::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// The server has stored our record: a grant, if enough of it is left.
-    fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
-        self.failures = 0;
-        self.watch = None;
-        let Some(instance) = answered.instance else {
-            self.outstanding.push(nonce);
-            return self.look(now);
+    /// What a look has shown.
+    fn looked(&mut self, now: Now, fresh: Nonce, along: Along, answered: &Answered) -> Output<Outcome> {
+        let has_line = match along {
+            Along::Nothing => false,
+            Along::Clock => {
+                self.asked_clock(answered);
+                false
+            }
+            Along::Line => self.read_line(answered, 1),
+            Along::Joining => self.wrote_line(answered, 1),
         };
+        match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
+            (Some(Reply::Missing), _) => {
+                self.seen();
+                self.watch = None;
+                self.free(now, fresh, has_line)
+            }
+            (Some(Reply::Item { content, cas }), Some(instance)) => {
+                self.seen();
+                let Some(record) = lock_of(&self.spec().item, content) else {
+                    self.watch = None;
+                    return self.pause(now);
+                };
+                if self.outstanding.contains(&record.nonce) {
+                    return self.clear(now, record.nonce, *cas, instance);
+                }
+                if !self.watch.is_some_and(|watch| watch.is_of(record.nonce)) {
+                    (self.credit, self.lost_writes) = (CREDIT, 0);
+                }
+                self.holder = (!record.label.is_empty()).then(|| record.label.clone());
+                let watch = Watch::observe(self.watch, record, now);
+                self.watch = Some(watch);
+                if watch.left(now).is_zero() {
+                    self.take_over(now, fresh, *cas, instance)
+                } else {
+                    self.held(now, record.nonce, has_line)
+                }
+            }
+            (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
+            _ if self.is_cut_off(answered) => self.busy(),
+            _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
+        }
+    }
+
+    /// The server has stored our record: a grant, if there is a token for it, and enough of it is left.
+    fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
+        self.watch = None;
+        let (instance, raised) = match (answered.instance, answered.reply(2)) {
+            (Some(instance), Some(Reply::Raised(raised))) => (instance, *raised),
+            // A token from anywhere else might be lower than that of an earlier grant, so it is none.
+            (Some(instance), Some(Reply::Refused(refusal))) => {
+                return self.delete_own(nonce, cas, instance, Some(refusal.clone()));
+            }
+            // Whether a token is as it should be is not known, and so it is an attempt without a reply, whatever is known of its item.
+            _ => {
+                self.outstanding.push(nonce);
+                return self.lost_write(now, answered, |acquire| acquire.look(now));
+            }
+        };
+        self.failures = 0;
         let term = self.spec().term();
         let end = answered.end_of(term.lease, term.ttl);
-        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, (instance, cas), end) else {
+        let stored = Stored { instance, cas, raised };
+        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, stored, end) else {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
@@ -529,38 +690,94 @@ impl<S: Borrow<Spec>> Acquire<S> {
             // grant would stand on the TTL alone. If it is missing again it has to.
             self.has_made_clock = true;
             self.state = State::MakingClock { grant: Box::new(grant) };
+            self.must_ask();
             return exchange(smallvec![Request::CreateClock], None);
         }
-        self.check(now, grant)
+        if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {
+            return self.check(now, grant);
+        }
+        self.state = State::Verifying { grant: Box::new(grant) };
+        self.must_ask();
+        exchange(smallvec![Request::Read], Some(instance))
+    }
+
+    /// Whether the item of `grant` was still there after the counter had been raised.
+    fn verified(&mut self, now: Now, fresh: Nonce, mut grant: Grant, answered: &Answered) -> Output<Outcome> {
+        if let Some(Reply::Item { content, cas }) = answered.reply(0)
+            && lock_of(&self.spec().item, content).is_some_and(|record| record.nonce == grant.nonce)
+        {
+            grant.cas = *cas;
+            return self.check(now, grant);
+        }
+        // Once it is seen not to be there it is settled: it was stored, and that happens once.
+        if !matches!(answered.reply(0), Some(Reply::Missing | Reply::Item { .. })) {
+            self.outstanding.push(grant.nonce);
+        }
+        self.looked(now, fresh, Along::Nothing, answered)
     }
 
     /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
     fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
-        if grant.deadline.remaining(now) >= self.spec().timeout / 2 {
+        if self.has_enough_left(&grant, now) {
             return self.end(Outcome::Granted(grant));
         }
         self.short_grants += 1;
         self.give_back(&grant)
     }
 
+    fn has_enough_left(&self, grant: &Grant, now: Now) -> bool {
+        grant.deadline.remaining(now) >= self.spec().timeout / 2
+    }
+
     fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
-        self.state = State::GivingBack { nonce: grant.nonce };
-        exchange(smallvec![Request::Delete { cas: grant.cas }], Some(grant.instance))
+        self.delete_own(grant.nonce, grant.cas, grant.instance, None)
+    }
+
+    /// Deletes what was stored under `nonce`, and then asks again, or ends with `no_token`.
+    fn delete_own(
+        &mut self,
+        nonce: Nonce,
+        cas: Cas,
+        instance: Instance,
+        no_token: Option<Refusal>,
+    ) -> Output<Outcome> {
+        self.state = State::GivingBack { nonce, no_token };
+        self.must_ask();
+        exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
     /// A write got no reply that proves anything.
     fn unanswered_write(&mut self, now: Now, fresh: Nonce, nonce: Nonce, answered: &Answered) -> Output<Outcome> {
         if answered.damage().is_ambiguous() {
             self.outstanding.push(nonce);
-            return self.unreachable(now, answered, |acquire| acquire.look(now));
+            return self.lost_write(now, answered, |acquire| acquire.look(now));
         }
-        self.unreachable(now, answered, |acquire| {
+        self.lost_write(now, answered, |acquire| {
             if acquire.has_looked {
                 acquire.look(now)
             } else {
                 acquire.add(now, fresh)
             }
         })
+    }
+
+    /// The same as [`unreachable`](Self::unreachable), for a write.
+    fn lost_write(
+        &mut self,
+        now: Now,
+        answered: &Answered,
+        again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
+    ) -> Output<Outcome> {
+        match answered.damage() {
+            damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
+                self.lost_writes += 1;
+                if self.lost_writes >= LOST_WRITES {
+                    return self.end(Outcome::Unreachable(damage));
+                }
+            }
+            Damage::TooYoung | Damage::OtherInstance | Damage::Contradicted => {}
+        }
+        self.unreachable(now, answered, again)
     }
 
     /// An exchange failed: once more on a new connection, then give up.
@@ -578,15 +795,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 self.state = State::Pausing {
                     then_look: self.has_looked,
                 };
-                let left = self.spec().wait.map(|wait| wait.saturating_sub(self.waited(now)));
-                let length = left.map_or(YOUNG_SERVER_PAUSE, |left| left.min(YOUNG_SERVER_PAUSE));
+                let length = YOUNG_SERVER_PAUSE.min(self.wait_left(now));
                 Output::Pause(Pause {
                     from: length,
                     to: length,
                 })
             }
             Damage::OtherInstance => self.look(now),
-            damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
+            damage @ (Damage::NotSent | Damage::Cut | Damage::Late | Damage::Contradicted) => {
                 self.failures += 1;
                 if self.failures >= FAILURES {
                     self.end(Outcome::Unreachable(damage))
@@ -630,27 +846,38 @@ impl<S: Borrow<Spec>> Acquire<S> {
         // Only who may stand in line has a use for it, and the model has fewer states without.
         self.has_paused = self.me.is_some();
         self.state = State::Pausing { then_look: true };
-        let waited = self.waited(now);
         let window = match &self.standing {
             Some(standing) if standing.is_in_line() => standing.pause(self.spec().interval, now),
             _ => {
-                let longest = (waited / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec().interval.max(SHORTEST_PAUSE));
+                let longest = self.longest_pause(now);
                 let from = longest / 2;
                 Pause { from, to: longest }
             }
         };
-        let mut longest = window.to;
         // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
-        if let Some(wait) = self.spec().wait {
-            longest = longest.min(wait.saturating_sub(waited));
+        let mut longest = window.to.min(self.wait_left(now));
+        // A lease that is over, and cannot be taken over, is no reason not to pause at all.
+        if let Some(left) = self.watch.map(|watch| watch.left(now)).filter(|left| !left.is_zero()) {
+            longest = longest.min(left);
         }
-        if let Some(watch) = self.watch {
-            longest = longest.min(watch.left(now));
+        if !longest.is_zero() {
+            self.credit = CREDIT.min(self.credit + 1);
         }
         Output::Pause(Pause {
             from: window.from.min(longest),
             to: longest,
         })
+    }
+
+    /// The longest pause of one that waits outside of the line.
+    fn longest_pause(&self, now: Now) -> Duration {
+        (self.waited(now) / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec().interval.max(SHORTEST_PAUSE))
+    }
+
+    /// How much of the wait is left.
+    fn wait_left(&self, now: Now) -> Duration {
+        let left = self.spec().wait.map(|wait| wait.saturating_sub(self.waited(now)));
+        left.unwrap_or(Duration::MAX)
     }
 
     fn waited(&self, now: Now) -> Duration {

@@ -133,6 +133,24 @@ pub struct Grant {
     pub renewals: u32,
 }
 
+/// What a server has said of a store, and of the counter that was raised behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Stored {
+    instance: Instance,
+    /// The item's CAS.
+    cas: Cas,
+    /// The counter's.
+    raised: Cas,
+}
+
+impl Stored {
+    /// Whether the numbers alone show that nothing else was stored on the server between the two: they are neighbours. The
+    /// item's was drawn when it was stored, or before.
+    fn is_undisturbed(self) -> bool {
+        self.cas.get().checked_add(1) == Some(self.raised.get())
+    }
+}
+
 /// What becomes of a grant that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Handed {
@@ -154,8 +172,10 @@ impl Handed {
 impl Grant {
     /// The grant of what was stored under `nonce` for `spec`, where `stored` proves it, and the lease may be believed in
     /// until `end`. `None`: the server's numbers make no token.
-    fn of_stored(spec: &Spec, term: Term, nonce: Nonce, stored: (Instance, Cas), end: Deadline) -> Option<Grant> {
-        let (instance, cas) = stored;
+    fn of_stored(spec: &Spec, term: Term, nonce: Nonce, stored: Stored, end: Deadline) -> Option<Grant> {
+        let Stored { instance, cas, raised } = stored;
+        // Raised after the store, it cannot have the lower number.
+        let raised = Some(raised).filter(|raised| *raised > cas)?;
         let sent = end.sent();
         Some(Grant {
             nonce,
@@ -166,7 +186,7 @@ impl Grant {
             lease: term.lease,
             ttl: term.ttl,
             slice_ends: sent.instant + term.slice,
-            token: Token::of_grant(instance, cas, 0)?,
+            token: Token::of_grant(instance, raised, 0)?,
             renewals: 0,
         })
     }

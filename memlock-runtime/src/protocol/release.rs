@@ -174,7 +174,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     fn read(&mut self) -> Output<Released> {
         self.reads += 1;
         if self.reads > RETRIES {
-            return self.end(Released::Failed(Damage::NotSent));
+            return self.end(Released::Failed(Damage::Contradicted));
         }
         self.state = State::Reading;
         Output::Exchange {

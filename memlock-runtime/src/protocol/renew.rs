@@ -161,7 +161,7 @@ impl Renew {
     fn read(&mut self) -> Output<Renewed> {
         self.reads += 1;
         if self.reads > RETRIES {
-            return self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent));
+            return self.end(Renewed::Failed(self.grant.clone(), Damage::Contradicted));
         }
         self.state = State::Reading;
         Output::Exchange {

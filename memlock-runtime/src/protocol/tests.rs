@@ -1,9 +1,11 @@
 //! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
 
+mod circles;
 mod doubt;
 mod holding;
 mod leaving;
 mod reserving;
+mod tokens;
 mod waiting;
 
 use std::net::SocketAddr;

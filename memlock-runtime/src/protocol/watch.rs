@@ -46,6 +46,11 @@ impl Watch {
         }
     }
 
+    /// Whether it is the watch of this grant.
+    pub(crate) fn is_of(self, nonce: Nonce) -> bool {
+        self.nonce == nonce
+    }
+
     /// How long until the lock may be taken over; zero when it may.
     pub(crate) fn left(self, now: Now) -> Duration {
         watch_of(self.lease).saturating_sub(now.instant.saturating_sub(self.since))

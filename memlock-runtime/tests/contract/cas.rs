@@ -12,6 +12,26 @@ scripts! {
         add("a", 3).says(Stored("6")),
     ];
 
+    a_counter_that_is_raised_has_a_higher_number_whatever_became_of_the_store_before_it: [
+        RAISE_COUNTER.says(Raised),
+        together([add("k", 1).says(Stored("first")), RAISE_COUNTER.says(Raised)]),
+        together([add("k", 2).says(NotStored), RAISE_COUNTER.says(Raised)]),
+        replace("k", 2, "first").says(Stored("second")),
+        event(Flush),
+        together([add("k", 3).says(Stored("third")), RAISE_COUNTER.says(Raised)]),
+        event(Restart),
+        together([add("k", 4).says(Stored("fourth")), RAISE_COUNTER.says(Raised)]),
+        RAISE_COUNTER.says(Raised),
+    ];
+
+    a_counter_has_no_locks_name: [
+        RAISE_COUNTER.says(Raised),
+        add("tokens", 1).says(Stored("a")),
+        add("", 1).says(Stored("b")),
+        add(":tokens", 1).says(Stored("c")),
+        RAISE_COUNTER.says(Raised),
+    ];
+
     stores_in_vain_give_no_item_another_number: [
         CREATE_CLOCK.says(Stored("clock")),
         add("k", 1).says(Stored("first")),

@@ -50,6 +50,7 @@ struct Met {
     deleted: u32,
     item: u32,
     line: u32,
+    raised: u32,
 }
 
 impl Met {
@@ -58,6 +59,7 @@ impl Met {
             Reply::Clock(_) => &mut self.clock,
             Reply::Stored(_) => &mut self.stored,
             Reply::NotStored => &mut self.not_stored,
+            Reply::Raised(_) => &mut self.raised,
             Reply::Exists => &mut self.exists,
             Reply::Missing => &mut self.missing,
             Reply::Deleted => &mut self.deleted,
@@ -76,6 +78,7 @@ impl Met {
             self.deleted,
             self.item,
             self.line,
+            self.raised,
         ];
         all.into_iter().fold(self.clock, u32::min)
     }
@@ -141,7 +144,9 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
             let pair = match (ideal, real) {
                 // Their seconds are different worlds'.
                 (Reply::Clock(_), Reply::Clock(_)) => None,
-                (Reply::Stored(ideal), Reply::Stored(real)) => Some((*ideal, *real)),
+                (Reply::Stored(ideal), Reply::Stored(real)) | (Reply::Raised(ideal), Reply::Raised(real)) => {
+                    Some((*ideal, *real))
+                }
                 (
                     Reply::Item {
                         content: one,
@@ -205,7 +210,8 @@ fn requests(dice: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
     let kind = dice.u32(..100);
     let request = |cas: Cas| match kind {
         0..8 => Request::ReadClock,
-        8..14 => Request::CreateClock,
+        8..12 => Request::CreateClock,
+        12..14 => Request::RaiseCounter,
         14..40 => Request::Add {
             record: record.clone(),
             ttl: 600,

@@ -49,6 +49,20 @@ scripts! {
         read("k").says(Missing),
     ];
 
+    a_counter_that_is_there_is_raised_without_memory: [
+        RAISE_COUNTER.says(Raised),
+        event(Fill),
+        RAISE_COUNTER.says(Raised),
+        RAISE_COUNTER.says(Raised),
+    ];
+
+    a_counter_that_is_missing_is_refused: [
+        event(Fill),
+        RAISE_COUNTER.says(Refused),
+        event(Free),
+        RAISE_COUNTER.says(Raised),
+    ];
+
     a_refused_clock_item_is_lost: [
         CREATE_CLOCK.says(Stored("clock")),
         event(Fill),

@@ -17,6 +17,7 @@ pub(crate) enum Step {
 pub(crate) enum Ask {
     ReadClock,
     CreateClock,
+    RaiseCounter,
     Add {
         key: String,
         who: u32,
@@ -41,7 +42,7 @@ impl Ask {
     /// Of the lock that it is about, if it is about one.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Ask::ReadClock | Ask::CreateClock => None,
+            Ask::ReadClock | Ask::CreateClock | Ask::RaiseCounter => None,
             Ask::Add { key, .. } | Ask::Replace { key, .. } | Ask::Delete { key, .. } | Ask::Read { key } => Some(key),
         }
     }
@@ -54,6 +55,8 @@ pub(crate) enum Say {
     Clock,
     /// Stored, and the new CAS is called so from here on. It must obey the law of CAS.
     Stored(&'static str),
+    /// The counter was raised. Its CAS must obey the law of CAS.
+    Raised,
     NotStored,
     Exists,
     Missing,
@@ -99,6 +102,8 @@ const LONG: u32 = 60;
 
 pub(crate) const READ_CLOCK: Ask = Ask::ReadClock;
 pub(crate) const CREATE_CLOCK: Ask = Ask::CreateClock;
+
+pub(crate) const RAISE_COUNTER: Ask = Ask::RaiseCounter;
 
 pub(crate) fn add(key: impl Into<String>, who: u32) -> Ask {
     Ask::Add {
@@ -164,6 +169,7 @@ impl fmt::Debug for Ask {
         match self {
             Ask::ReadClock => write!(f, "read the clock"),
             Ask::CreateClock => write!(f, "create the clock item"),
+            Ask::RaiseCounter => write!(f, "raise the counter"),
             Ask::Add { key, who, ttl } => write!(f, "add {key:?} by {who} for {ttl} s"),
             Ask::Replace { key, who, ttl, cas } => write!(f, "replace {key:?} by {who} for {ttl} s if it has {cas:?}"),
             Ask::Delete { key, cas } => write!(f, "delete {key:?} if it has {cas:?}"),

@@ -7,7 +7,10 @@ fn a_free_lock_is_granted_in_one_exchange_that_reads_the_clock_first() {
     let mut world = World::new();
     let grant = world.granted();
     assert_eq!(world.sent.len(), 1);
-    assert!(matches!(world.sent[0].0[..], [Request::ReadClock, Request::Add { .. }]));
+    assert!(matches!(
+        world.sent[0].0[..],
+        [Request::ReadClock, Request::Add { .. }, Request::RaiseCounter]
+    ));
     assert_eq!(grant.deadline.length(), TIMEOUT);
     assert_eq!(
         grant.deadline.sent().instant,
@@ -61,7 +64,10 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
         panic!("{:?}", world.sent)
     };
     assert!(
-        matches!(batch[..], [Request::ReadClock, Request::Add { .. }, Request::ReadLine]),
+        matches!(
+            batch[..],
+            [Request::ReadClock, Request::Add { .. }, Request::RaiseCounter, Request::ReadLine]
+        ),
         "with the line, so that the release can leave it at once: {batch:?}"
     );
 
@@ -158,7 +164,11 @@ fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
         "taken over late, after {granted_after:?}"
     );
     let (batch, only_on) = world.sent.last().expect("an exchange");
-    assert!(matches!(batch[..], [Request::ReadClock, Request::Replace { .. }]) && only_on.is_some());
+    let takes_over = matches!(
+        batch[..],
+        [Request::ReadClock, Request::Replace { .. }, Request::RaiseCounter]
+    );
+    assert!(takes_over && only_on.is_some());
     assert!(grant.token > dead.token && dead.deadline.has_passed(world.at()));
     assert_eq!(
         world.release_grant(&dead),

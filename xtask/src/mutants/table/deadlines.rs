@@ -59,18 +59,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[
             Edit {
                 file: ACQUIRE,
-                from: "smallvec![Request::ReadClock, Request::Add { record, ttl }]",
-                to: "smallvec![Request::Add { record, ttl }, Request::ReadClock]",
+                from: "            Request::ReadClock,
+            Request::Add { record, ttl },
+            // Behind",
+                to: "            Request::Add { record, ttl },
+            Request::ReadClock,
+            // Behind",
             },
             Edit {
                 file: ACQUIRE,
                 from: "\
                 self.asked_clock(answered);
-                self.read_line(answered, 2);
+                self.read_line(answered, 3);
                 match answered.reply(1) {",
                 to: "\
                 self.asked_clock(answered);
-                self.read_line(answered, 2);
+                self.read_line(answered, 3);
                 match answered.reply(0) {",
             },
             Edit {

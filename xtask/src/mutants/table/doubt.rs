@@ -11,7 +11,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: ACQUIRE,
             from: "                // Any other reply to an add is no proof of anything.\n",
-            to: "                None if answered.damage().is_ambiguous() => self.stored(now, nonce, Cas::MIN, &answered),\n",
+            to: "                None if answered.damage().is_ambiguous() => {
+                    let raised = Reply::Raised(Cas::MIN.saturating_add(1));
+                    let replies = [Reply::Missing, Reply::Stored(Cas::MIN), raised].into_iter().collect();
+                    self.has_made_clock = true;
+                    self.stored(now, nonce, Cas::MIN, &Answered { replies, ..answered.clone() })
+                }\n",
         }],
         suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },
@@ -21,8 +26,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "an add without a reply is a grant once its item has been read, however long after",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "return self.clear(record.nonce, *cas, instance);",
-            to: "return self.stored(now, record.nonce, *cas, &answered);",
+            from: "return self.clear(now, record.nonce, *cas, instance);",
+            to: "\
+                    let raised = Reply::Raised(cas.saturating_add(1));
+                    let replies = [Reply::Missing, Reply::Stored(*cas), raised].into_iter().collect();
+                    self.has_made_clock = true;
+                    return self.stored(now, record.nonce, *cas, &Answered { replies, ..answered.clone() });",
         }],
         suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },
@@ -55,8 +64,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant with hardly any time left is handed out, and not given back",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "if grant.deadline.remaining(now) >= self.spec().timeout / 2 {",
-            to: "if true {",
+            from: "grant.deadline.remaining(now) >= self.spec().timeout / 2",
+            to: "grant.deadline.remaining(now) >= Duration::ZERO",
         }],
         suites: &[PROTOCOL],
     },
@@ -66,8 +75,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a take-over keeps the nonce of the holder before: that one's late release frees it",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "self.take_over(fresh, *cas, instance)",
-            to: "self.take_over(record.nonce, *cas, instance)",
+            from: "self.take_over(now, fresh, *cas, instance)",
+            to: "self.take_over(now, record.nonce, *cas, instance)",
         }],
         suites: &[PROTOCOL, MODEL_WATCHED],
     },
@@ -77,11 +86,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "an attempt has the nonce of one without a reply: whoever cleans up after that frees the lock",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "                        self.watch = None;
-                        self.free(now, fresh, has_line)",
-            to: "                        self.watch = None;
-                        let fresh = self.outstanding.last().copied().unwrap_or(fresh);
-                        self.free(now, fresh, has_line)",
+            from: "                self.watch = None;
+                self.free(now, fresh, has_line)",
+            to: "                self.watch = None;
+                let fresh = self.outstanding.last().copied().unwrap_or(fresh);
+                self.free(now, fresh, has_line)",
         }],
         suites: &[PROTOCOL, MODEL_KEEPER],
     },

@@ -45,9 +45,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a CAS that was read before a restart takes over from a stranger after it",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "Request::Replace { record, ttl, cas }],
+            from: "                Request::RaiseCounter
+            ],
             Some(instance),",
-            to: "Request::Replace { record, ttl, cas }],
+            to: "                Request::RaiseCounter
+            ],
             Some(instance).filter(|_| false),",
         }],
         suites: &[PROTOCOL, MODEL_WAITER_RESTARTED],
@@ -80,8 +82,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant that came too late is given back by deleting a stranger's item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "exchange(smallvec![Request::Delete { cas: grant.cas }], Some(grant.instance))",
-            to: "exchange(smallvec![Request::Delete { cas: grant.cas }], None)",
+            from: "self.delete_own(grant.nonce, grant.cas, grant.instance, None)",
+            to: "{
+            self.state = State::GivingBack { nonce: grant.nonce, no_token: None };
+            exchange(smallvec![Request::Delete { cas: grant.cas }], None)
+        }",
         }],
         suites: &[PROTOCOL],
     },
@@ -91,8 +96,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "an attempt without a reply is cleared away by deleting a stranger's item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "exchange(smallvec![Request::Delete { cas }], Some(instance))",
-            to: "exchange(smallvec![Request::Delete { cas }], None)",
+            from: "        self.state = State::Clearing { nonce };
+        exchange(smallvec![Request::Delete { cas }], Some(instance))",
+            to: "        self.state = State::Clearing { nonce };
+        exchange(smallvec![Request::Delete { cas }], None)",
         }],
         suites: &[PROTOCOL],
     },

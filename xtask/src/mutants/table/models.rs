@@ -128,6 +128,50 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[QUEUE, MODEL_LEAVING],
     },
     Mutant {
+        name: "circles-without-a-pause",
+        breaks: "L2",
+        fault: "a contender asks as fast as the server answers, although nothing comes of it",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "let may = self.credit > 0;",
+            to: "let may = true;",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "circles-as-fast-as-a-waiter-looks",
+        breaks: "L2",
+        fault: "a contender that goes in circles pauses as long as a waiter does between two looks, and makes a whole round each time",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "self.longest_pause(now).saturating_mul(ROUND.unsigned_abs().into())",
+            to: "self.longest_pause(now)",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "lost-writes-without-end",
+        breaks: "L2",
+        fault: "a server that answers reads and no write is asked for ever",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: "if self.lost_writes >= LOST_WRITES {",
+            to: "if false {",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "take-over-without-a-pause",
+        breaks: "L2",
+        fault: "a lease that is over, and cannot be taken over, is asked for again and again at once",
+        edits: &[Edit {
+            file: ACQUIRE,
+            from: ".filter(|left| !left.is_zero())",
+            to: "",
+        }],
+        suites: &[PROTOCOL],
+    },
+    Mutant {
         name: "waiting-ends-by-itself",
         breaks: "L2",
         fault: "a caller that waits without a limit is told that the lock is busy",

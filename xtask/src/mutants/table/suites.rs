@@ -111,6 +111,8 @@ pub(super) const MODEL_RENEWALS: Suite = model(TAKEOVER, "a_watcher_sees_each_re
 pub(super) const MODEL_TWO_RESTARTS: Suite = model(LOST_STATE, "tokens_rise_across_two_restarts");
 pub(super) const MODEL_DRIFT: Suite = model(TAKEOVER, "clocks_that_run_apart");
 pub(super) const MODEL_STOPPED_SERVER: Suite = model(EXPIRY, "an_item_stored_by_a_clock");
+pub(super) const MODEL_LATE_DATA: Suite = model(CONTENDERS, "tokens_rise_although_a_stores");
+pub(super) const MODEL_FLUSHED_BETWEEN: Suite = model(LOST_STATE, "tokens_rise_although_a_flush");
 pub(super) const MODEL_UNREACHABLE: Suite = model(CONTENDERS, "two_lost_replies");
 pub(super) const MODEL_KEEPER: Suite = model(CONTENDERS, "what_is_left_behind");
 

@@ -1,0 +1,346 @@
+//! Servers whose answers lead nowhere, for ever. On virtual time, on which an exchange takes none: what is not paused for would never
+//! end.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::protocol::{Leave, Standing};
+use crate::store::Cas;
+
+const SECONDS: u64 = 20;
+
+/// What it may make before it has noticed: its credit, and what follows from the last of that.
+const AT_ONCE: u32 = 16 + 2;
+
+/// What a server says to a batch, by what was last written: the replies, and what is known of the rest.
+type Hostile = fn(&Request, Nonce) -> Result<Reply, Damage>;
+
+fn cas(number: u64) -> Cas {
+    Cas::new(number).expect("not zero")
+}
+
+/// The timeout of everybody here: short, so that the watch over another's lease is soon over.
+const SHORT: Duration = Duration::from_millis(100);
+
+fn held_by(nonce: Nonce) -> Reply {
+    let short = Spec { timeout: SHORT, ..spec() };
+    Reply::Item {
+        content: Box::new(Content::Lock(short.record(nonce, short.term()))),
+        cas: cas(5),
+    }
+}
+
+/// How many exchanges a contender made in each second until it ended, and how that was.
+#[derive(Debug)]
+struct Course {
+    exchanges: BTreeMap<u64, u32>,
+    ended: Option<Outcome>,
+    took: Duration,
+    has_noticed: bool,
+}
+
+fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
+    let began = Duration::from_secs(1000);
+    let mut now = began;
+    let mut machine = Acquire::new(spec, None, false);
+    if in_line {
+        machine = machine.in_line(Entry { process: 9, call: None }, None);
+    }
+    let at = |now| Now { instant: now, wall: now };
+    let (mut input, mut nonces, mut written) = (Input::Start, 0, Nonce(0));
+    let mut course = Course {
+        exchanges: BTreeMap::new(),
+        ended: None,
+        took: Duration::ZERO,
+        has_noticed: false,
+    };
+    while now < began + Duration::from_secs(SECONDS) {
+        nonces += 1;
+        let output = machine.step(at(now), Nonce(nonces), input);
+        course.has_noticed |= machine.goes_in_circles();
+        match output {
+            Output::Exchange { batch, .. } => {
+                let counted = course.exchanges.entry((now - began).as_secs()).or_default();
+                *counted += 1;
+                assert!(*counted < 10_000, "it never rests: {batch:?}");
+                let mut replies = Replies::new();
+                let mut damage = None;
+                for request in &batch {
+                    if let Request::Add { record, .. } | Request::Replace { record, .. } = request {
+                        written = record.nonce;
+                    }
+                    match server(request, written) {
+                        Ok(reply) => replies.push(reply),
+                        Err(met) => {
+                            damage = Some(met);
+                            break;
+                        }
+                    }
+                }
+                let (instance, sent) = (Some(Instance { start: START, pid: 1 }), at(now));
+                input = Input::Answered(Answered {
+                    instance,
+                    replies,
+                    damage,
+                    sent,
+                    best: None,
+                });
+            }
+            Output::Pause(pause) => {
+                now += (pause.from + pause.to) / 2;
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => {
+                course.ended = Some(outcome);
+                break;
+            }
+        }
+    }
+    course.took = now - began;
+    course
+}
+
+/// Replies that are as they should be where a case says nothing else.
+fn usual(request: &Request) -> Reply {
+    match request {
+        Request::ReadClock => Reply::Clock(START),
+        Request::CreateClock | Request::Add { .. } | Request::Replace { .. } | Request::StoreLine { .. } => {
+            Reply::Stored(cas(7))
+        }
+        Request::RaiseCounter => Reply::Raised(cas(8)),
+        Request::Delete { .. } | Request::DeleteLine { .. } => Reply::Deleted,
+        Request::Read | Request::ReadLine => Reply::Missing,
+    }
+}
+
+const OTHER: Nonce = Nonce(77 << 64);
+
+/// Each cycle of the table in the machine's head, and whether it stands in line.
+const CYCLES: &[(&str, bool, Hostile)] = &[
+    ("nothing there; there", false, |request, _| {
+        Ok(match request {
+            Request::Add { .. } => Reply::NotStored,
+            other => usual(other),
+        })
+    }),
+    ("nothing there; there, in line", true, |request, _| {
+        Ok(match request {
+            Request::Add { .. } => Reply::NotStored,
+            other => usual(other),
+        })
+    }),
+    ("stored, and then not there", false, |request, _| {
+        Ok(match request {
+            Request::RaiseCounter => Reply::Raised(cas(9)),
+            other => usual(other),
+        })
+    }),
+    ("nothing there; no answer to the add", false, |request, _| match request {
+        Request::Add { .. } => Err(Damage::Cut),
+        other => Ok(usual(other)),
+    }),
+    ("nothing there; the add cannot be sent", false, |request, _| match request {
+        Request::Add { .. } => Err(Damage::NotSent),
+        other => Ok(usual(other)),
+    }),
+    ("our own; another CAS", false, |request, written| match request {
+        Request::Add { .. } => Err(Damage::Late),
+        Request::Read => Ok(held_by(written)),
+        Request::Delete { .. } => Ok(Reply::Exists),
+        other => Ok(usual(other)),
+    }),
+    ("our own; another instance", false, |request, written| match request {
+        Request::Add { .. } => Err(Damage::Late),
+        Request::Read => Ok(held_by(written)),
+        Request::Delete { .. } => Err(Damage::OtherInstance),
+        other => Ok(usual(other)),
+    }),
+    ("our own; deleted; no answer to the add", false, |request, written| match request {
+        Request::Add { .. } => Err(Damage::Cut),
+        Request::Read => Ok(held_by(written)),
+        other => Ok(usual(other)),
+    }),
+    ("our own; deleted; no answer to the counter", false, |request, written| match request {
+        Request::RaiseCounter => Err(Damage::Cut),
+        Request::Read => Ok(held_by(written)),
+        other => Ok(usual(other)),
+    }),
+    ("unchanged; another CAS", false, |request, _| {
+        Ok(match request {
+            Request::Add { .. } => Reply::NotStored,
+            Request::Read => held_by(OTHER),
+            Request::Replace { .. } => Reply::Exists,
+            other => usual(other),
+        })
+    }),
+    ("unchanged; another instance", false, |request, _| match request {
+        Request::Add { .. } => Ok(Reply::NotStored),
+        Request::Read => Ok(held_by(OTHER)),
+        Request::Replace { .. } => Err(Damage::OtherInstance),
+        other => Ok(usual(other)),
+    }),
+    ("unchanged; not there; there", false, |request, _| {
+        Ok(match request {
+            Request::Add { .. } => Reply::NotStored,
+            Request::Read => held_by(OTHER),
+            Request::Replace { .. } => Reply::Missing,
+            other => usual(other),
+        })
+    }),
+    ("held; no line", true, |request, _| {
+        Ok(match request {
+            Request::Add { .. } => Reply::NotStored,
+            Request::Read => held_by(OTHER),
+            Request::ReadLine => Reply::Refused(Refusal("SERVER_ERROR out of memory".into())),
+            other => usual(other),
+        })
+    }),
+    ("held; another line", true, |request, _| {
+        Ok(match request {
+            Request::Add { .. } | Request::StoreLine { .. } => Reply::NotStored,
+            Request::Read => held_by(OTHER),
+            other => usual(other),
+        })
+    }),
+    ("held; another instance's line", true, |request, _| match request {
+        Request::Add { .. } => Ok(Reply::NotStored),
+        Request::StoreLine { .. } => Err(Damage::OtherInstance),
+        Request::Read => Ok(held_by(OTHER)),
+        other => Ok(usual(other)),
+    }),
+    ("stored, without a clock", false, |request, _| {
+        Ok(match request {
+            Request::ReadClock => Reply::Missing,
+            Request::RaiseCounter => Reply::Raised(cas(9)),
+            other => usual(other),
+        })
+    }),
+    ("too young", false, |_, _| Err(Damage::TooYoung)),
+];
+
+/// How often a contender asks that waits for a lock which is held.
+fn of_a_waiter() -> BTreeMap<u64, u32> {
+    let held = run(
+        Spec {
+            timeout: Duration::from_hours(1),
+            ..spec()
+        },
+        false,
+        |request, _| match request {
+            Request::Add { .. } => Ok(Reply::NotStored),
+            Request::Read => {
+                let long = Spec {
+                    timeout: Duration::from_hours(1),
+                    ..spec()
+                };
+                Ok(Reply::Item {
+                    content: Box::new(Content::Lock(long.record(OTHER, long.term()))),
+                    cas: cas(5),
+                })
+            }
+            other => Ok(usual(other)),
+        },
+    );
+    assert!(held.ended.is_none() && !held.has_noticed, "{held:?}");
+    held.exchanges
+}
+
+#[test]
+fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
+    let spec = Spec { timeout: SHORT, ..spec() };
+    let waiter = of_a_waiter();
+    for (name, in_line, server) in CYCLES {
+        let course = run(spec.clone(), *in_line, *server);
+        let (mut made, mut by_a_waiter) = (0, 0);
+        for (second, exchanges) in &course.exchanges {
+            (made, by_a_waiter) = (made + exchanges, by_a_waiter + waiter[second]);
+            // A round more, since rounds begin at other times than looks.
+            let most = by_a_waiter + AT_ONCE + 8;
+            assert!(made <= most, "{name}: {made} by second {second}, a waiter makes {by_a_waiter}");
+        }
+        let is_unreachable = matches!(course.ended, Some(Outcome::Unreachable(_)));
+        assert!(course.ended.is_none() || is_unreachable, "{name}: {course:?}");
+        // Where there is a pause after each look anyway there is nothing to be noticed.
+        let is_a_wait = *name == "too young" || name.starts_with("held");
+        assert!(course.has_noticed || is_unreachable || is_a_wait, "{name}: nothing says why it takes so long");
+    }
+}
+
+#[test]
+fn answers_that_lead_nowhere_end_with_the_wait() {
+    for (name, in_line, server) in CYCLES {
+        for wait in [0, 1, 700, 3000].map(Duration::from_millis) {
+            let spec = Spec {
+                timeout: SHORT,
+                wait: Some(wait),
+                ..spec()
+            };
+            let course = run(spec, *in_line, *server);
+            let is_end = matches!(
+                course.ended,
+                Some(Outcome::Unreachable(_) | Outcome::Busy { .. })
+            );
+            assert!(is_end && course.took <= wait, "{name} for {wait:?}: {course:?}");
+            let exchanges: u32 = course.exchanges.values().sum();
+            assert!(!wait.is_zero() || exchanges <= AT_ONCE, "{name}: {exchanges} without waiting");
+        }
+    }
+}
+
+/// Runs a machine that never pauses on a server that says the same for ever.
+fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Request) -> Reply) -> (u32, T) {
+    let now = World::new().at();
+    let (mut input, mut exchanges) = (Input::Start, 0);
+    loop {
+        match step(now, input) {
+            Output::Exchange { batch, .. } => {
+                exchanges += 1;
+                assert!(exchanges < 1000, "it never ends");
+                input = Input::Answered(Answered {
+                    instance: Some(Instance { start: START, pid: 1 }),
+                    replies: batch.iter().map(answer).collect(),
+                    damage: None,
+                    sent: now,
+                    best: None,
+                });
+            }
+            Output::Pause(_) => panic!("it waits for nothing"),
+            Output::Done(outcome) => return (exchanges, outcome),
+        }
+    }
+}
+
+fn own_and_another_cas(request: &Request) -> Reply {
+    match request {
+        Request::Read => held_by(Nonce(1)),
+        Request::Replace { .. } | Request::Delete { .. } | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
+            Reply::Exists
+        }
+        Request::ReadLine => Reply::Line {
+            line: Line(vec![Entry { process: 9, call: None }]),
+            cas: cas(5),
+        },
+        other => usual(other),
+    }
+}
+
+#[test]
+fn a_release_a_renewal_and_a_departure_end_although_another_cas_is_always_there() {
+    let grant = World::new().granted();
+    assert_eq!(grant.nonce, Nonce(1));
+    let mut machine = Release::of_grant(item(), &grant, World::new().at());
+    let (made, released) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    assert_eq!(released, Released::Failed(Damage::Contradicted));
+    assert!(made <= 9, "{made}");
+
+    let mut machine = Renew::new(spec(), grant.clone());
+    let (made, renewed) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    assert!(matches!(renewed, Renewed::Failed(_, Damage::Contradicted)), "{renewed:?}");
+    assert!(made <= 9, "{made}");
+
+    let me = Entry { process: 9, call: None };
+    let standing = Box::new(Standing::with_line(me, Line(vec![me])));
+    let mut machine = Leave::new(spec().interval, standing);
+    let (made, ()) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    assert!(made <= 41, "{made}");
+}

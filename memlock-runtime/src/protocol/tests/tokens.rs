@@ -1,0 +1,195 @@
+//! Where fencing tokens come from, and what becomes of a grant without one.
+
+use super::*;
+use crate::store::Cas;
+
+fn started(world: &mut World) -> (Acquire, Batch) {
+    let mut contender = Acquire::new(spec(), None, false);
+    let fresh = world.fresh();
+    let Output::Exchange { batch, .. } = contender.step(world.at(), fresh, Input::Start) else {
+        panic!("it adds")
+    };
+    (contender, batch)
+}
+
+/// What `replies` to the exchange come to.
+fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, damage: Option<Damage>) -> Input {
+    Input::Answered(Answered {
+        instance: Some(world.items.instance()),
+        replies: replies.into_iter().collect(),
+        damage,
+        sent: world.at(),
+        best: None,
+    })
+}
+
+#[test]
+fn tokens_rise_where_the_items_number_is_drawn_before_its_data_has_come() {
+    let mut world = World::new();
+    let (mut slow, batch) = started(&mut world);
+    // The server has parsed the line of its add, and waits for the data. Meanwhile another is granted the lock and releases it.
+    let drawn = world.items.draw();
+    let quick = world.granted();
+    assert_eq!(world.release_grant(&quick), Released::Released);
+    let second = world.second();
+    let replies: Vec<Reply> = batch
+        .iter()
+        .map(|request| world.items.apply_drawn(second, &item(), request, Some(drawn)))
+        .collect();
+    let told = answered(&world, replies, None);
+    let Some(Outcome::Granted(grant)) = world.run(&mut slow, told, 0) else {
+        panic!("it was stored")
+    };
+    assert!(grant.cas < quick.cas, "the trap is set");
+    assert!(grant.token > quick.token);
+}
+
+#[test]
+fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
+    let mut world = World::new();
+    let mut dead = world.granted();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
+    world.now += TIMEOUT * 11 / 10;
+    let fresh = world.fresh();
+    let look = waiter.step(world.at(), fresh, Input::Woke);
+    let Output::Exchange { batch, only_on } = look else {
+        panic!("{look:?}")
+    };
+    let seen = world.exchange(&batch, only_on);
+    let fresh = world.fresh();
+    let Output::Exchange { batch, .. } = waiter.step(world.at(), fresh, Input::Answered(seen)) else {
+        panic!("it takes over")
+    };
+    assert!(matches!(
+        batch[..],
+        [Request::ReadClock, Request::Replace { .. }, Request::RaiseCounter]
+    ));
+    let drawn = world.items.draw();
+    // Others' grants of the server, of whatever key.
+    let other = ItemName::of_lock("memlock", "protocol", "y");
+    world.items.apply(world.second(), &other, &Request::RaiseCounter);
+    let second = world.second();
+    let replies: Vec<Reply> = batch
+        .iter()
+        .map(|request| world.items.apply_drawn(second, &item(), request, Some(drawn)))
+        .collect();
+    let told = answered(&world, replies, None);
+    let Some(Outcome::Granted(taken)) = world.run(&mut waiter, told, 0) else {
+        panic!("it was stored")
+    };
+    dead.token = dead.token.next().expect("a hand-over's");
+    assert!(taken.token > dead.token);
+    assert!(matches!(world.sent.last(), Some((batch, _)) if batch[..] == [Request::Read]), "verified");
+}
+
+#[test]
+fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
+    let mut world = World::new();
+    let (mut slow, batch) = started(&mut world);
+    let second = world.second();
+    let mut replies: Vec<Reply> = batch[..2]
+        .iter()
+        .map(|request| world.items.apply(second, &item(), request))
+        .collect();
+    // Between its commands the item is lost, and another is granted the lock.
+    world.items.evict(&item());
+    let other = world.granted();
+    replies.push(world.items.apply(second, &item(), &batch[2]));
+    let told = answered(&world, replies, None);
+    assert_eq!(
+        world.run(&mut slow, told, 0),
+        None,
+        "it was stored first, and would have the higher token"
+    );
+    assert_eq!(world.holder(), Some(other.nonce));
+    assert!(slow.outstanding().is_empty(), "it was seen to be gone");
+    assert_eq!(world.release_grant(&other), Released::Released);
+    let later = world.run(&mut slow, Input::Woke, 5);
+    assert!(matches!(&later, Some(Outcome::Granted(grant)) if grant.token > other.token), "{later:?}");
+}
+
+#[test]
+fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
+    for fate in [Fate::Fine, Fate::Swallowed(Damage::Late), Fate::Swallowed(Damage::Cut)] {
+        let mut world = World::new();
+        let (mut contender, batch) = started(&mut world);
+        let other = ItemName::of_lock("memlock", "protocol", "y");
+        let second = world.second();
+        let mut replies: Vec<Reply> = batch[..2]
+            .iter()
+            .map(|request| world.items.apply(second, &item(), request))
+            .collect();
+        world.items.apply(second, &other, &Request::RaiseCounter);
+        replies.push(world.items.apply(second, &item(), &batch[2]));
+        let told = answered(&world, replies, None);
+        world.fates = vec![fate];
+        let outcome = world.run(&mut contender, told, 0);
+        let Some(Outcome::Granted(grant)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(world.sent[0].0[..], [Request::Read]);
+        assert_eq!(world.holder(), Some(grant.nonce));
+        assert!(contender.outstanding().is_empty());
+        let is_first = grant.nonce == Nonce(1);
+        assert_eq!(is_first, matches!(fate, Fate::Fine), "without a proof it is no grant");
+    }
+}
+
+#[test]
+fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
+    let words = || Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value".into());
+    for fate in [Fate::Fine, Fate::Swallowed(Damage::Late)] {
+        let mut world = World::new();
+        let (mut contender, batch) = started(&mut world);
+        let second = world.second();
+        let mut replies: Vec<Reply> = batch[..2]
+            .iter()
+            .map(|request| world.items.apply(second, &item(), request))
+            .collect();
+        replies.push(Reply::Refused(words()));
+        let told = answered(&world, replies, None);
+        world.fates = vec![fate];
+        assert_eq!(world.run(&mut contender, told, 0), Some(Outcome::NoToken(words())));
+        assert!(matches!(world.sent[..], [(ref batch, Some(_))] if matches!(batch[..], [Request::Delete { .. }])));
+        // What could not be given back is not forgotten.
+        let left: Vec<Nonce> = world.holder().into_iter().collect();
+        assert_eq!(contender.outstanding(), left);
+        assert_eq!(left.is_empty(), matches!(fate, Fate::Fine));
+    }
+}
+
+#[test]
+fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
+    for damage in [Some(Damage::Cut), Some(Damage::Late), Some(Damage::NotSent), None] {
+        let mut world = World::new();
+        let (mut contender, batch) = started(&mut world);
+        let second = world.second();
+        let mut replies: Vec<Reply> = batch
+            .iter()
+            .map(|request| world.items.apply(second, &item(), request))
+            .collect();
+        replies.truncate(2);
+        let told = answered(&world, replies, damage);
+        let outcome = world.run(&mut contender, told, 0);
+        let Some(Outcome::Granted(grant)) = outcome else {
+            panic!("{damage:?}: {outcome:?}")
+        };
+        assert_ne!(grant.nonce, Nonce(1), "{damage:?}: a grant without a token of its own");
+        assert_eq!(world.holder(), Some(grant.nonce));
+        assert!(contender.outstanding().is_empty(), "seen and deleted, it is settled");
+    }
+}
+
+#[test]
+fn numbers_that_fall_are_not_trusted() {
+    let cas = |number| Cas::new(number).expect("not zero");
+    for raised in [1, 6, 7] {
+        let mut world = World::new();
+        let (mut contender, _) = started(&mut world);
+        let second = Reply::Clock(world.second());
+        let told = answered(&world, [second, Reply::Stored(cas(7)), Reply::Raised(cas(raised))], None);
+        assert_eq!(world.run(&mut contender, told, 0), Some(Outcome::Untrustworthy));
+        assert_eq!(contender.outstanding(), [Nonce(1)]);
+    }
+}
