@@ -7,7 +7,7 @@ use memlock_testkit::wait_until;
 
 use crate::midway::{age, renew_through_fault};
 use crate::proxy::{Deed, Fault, Then};
-use crate::stage::{By, MARGIN, ORPHANED, PATIENCE, Stage, ms, timed, tried};
+use crate::stage::{By, MARGIN, ORPHANED, PATIENCE, QUICK, Stage, ms, timed, tried};
 use crate::wire::Kind;
 
 const EXCHANGE: Duration = ms(80);
@@ -167,7 +167,7 @@ fn a_release_or_renewal_that_is_executed_late_does_not_touch_the_next_holder() {
 /// The connection ends, and the server is still to do what was sent on it.
 #[test]
 fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
-    let stage = Stage::set("outrun", EXCHANGE);
+    let stage = Stage::set("outrun", QUICK);
     for on in [Kind::Acquire, Kind::Delete] {
         for then in [Then::Well, Then::Down] {
             for _ in 0..50 {

@@ -41,6 +41,8 @@ fn after_a_hundred_thousand_acquisitions_sockets_and_threads_are_back_where_they
     assert_eq!(busy.expect_line(PATIENCE), "ready");
     let before = left(&busy);
     let mut probe = Probe::of(&server.address());
+    // Answered, so that its connection counts.
+    assert_eq!(probe.item("memlock:clock"), None);
     let connections = server.stat("curr_connections");
     busy.send("go");
     let (faults, took) = timed(|| break_things(&proxy, &busy));
