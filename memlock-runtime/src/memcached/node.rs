@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::address::Server;
 use super::answers::{
-    answered, closes_every_connection, complete, does_not_answer, ended, failed, never_opened, no_time, nonsensical,
-    not_sent, other_instance, unopened,
+    answered, closes_every_connection, complete, does_not_answer, ended, failed, no_time, nonsensical, not_sent,
+    other_instance, unopened,
 };
 use super::connection::{Connection, NotOpened, NotSent};
 use super::dial::Dialer;
@@ -99,7 +99,7 @@ impl Node {
         // Declared before any connection, so that the next caller's turn comes when this one's connection is closed.
         let trial = match self.enter(&mut limit) {
             Ok(trial) => trial,
-            Err(answer) => return answer,
+            Err(why) => return unopened(why),
         };
         if let Some(connection) = self.pool.take(only_on, limit.began())
             && let Some(answer) = self.attempt(connection, item, batch, only_on, &mut limit, true)
@@ -127,7 +127,7 @@ impl Node {
     }
 
     /// Waits until it may use a connection that has not answered yet. `Some` where it may do so alone.
-    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, Answer> {
+    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, Unopened> {
         if self.health.answers() {
             return Ok(None);
         }
@@ -143,10 +143,10 @@ impl Node {
             // A trial that it was given is handed on where there is no time left for it.
             let is_over = limit.look().is_zero();
             match news {
-                _ if is_over => return Err(never_opened()),
+                _ if is_over => return Err(Unopened::Late),
                 Some(Ok(News::Answers)) => return Ok(None),
                 Some(Ok(News::Trial(trial))) => return Ok(Some(trial)),
-                Some(Ok(News::Failed(why))) => return Err(unopened(why)),
+                Some(Ok(News::Failed(why))) => return Err(why),
                 Some(Err(_)) | None => now = limit.looked(),
             }
         }

@@ -161,8 +161,10 @@ async fn sweep(pool: Weak<Mutex<Idle>>, health: Arc<Health>, changed: Arc<Notify
 /// be started again with the next one.
 fn close_old(idle: &Mutex<Idle>, now: Instant) -> Option<Duration> {
     let mut idle = lock(idle);
-    let is_old = |connection: &Box<Connection>| now.saturating_duration_since(connection.idle_since) >= LONGEST_IDLE;
-    let (old, young) = std::mem::take(&mut idle.stack).into_iter().partition(is_old);
+    let is_old = |connection: &Connection| now.saturating_duration_since(connection.idle_since) >= LONGEST_IDLE;
+    let (old, young) = std::mem::take(&mut idle.stack)
+        .into_iter()
+        .partition(|connection| is_old(connection));
     idle.stack = young;
     let first = idle.stack.iter().map(|connection| connection.idle_since).min();
     idle.is_swept = first.is_some();

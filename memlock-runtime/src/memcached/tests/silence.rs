@@ -116,17 +116,19 @@ impl Shown {
                 let (word, opaque) = (line.get(..2).unwrap_or_default(), line.trim_end().rsplit(" O").next());
                 let opaque = opaque.unwrap_or_default();
                 self.stores.fetch_add(usize::from(word == "ms"), Ordering::SeqCst);
-                match word {
+                let answer = match word {
                     "st" if line.starts_with("stats settings") && self.greets.load(Ordering::SeqCst) => {
                         // Only what is asked after it may be met with silence.
                         let greeting = GREETING_REPLY.replace("STAT cas", "STAT evictions on\r\nSTAT cas");
                         let _ = stream.write_all(greeting.as_bytes());
+                        String::new()
                     }
-                    "mg" => reply += &format!("EN O{opaque}\r\n"),
-                    "ms" => reply += &format!("HD c9 O{opaque}\r\n"),
-                    "md" => reply += &format!("HD O{opaque}\r\n"),
-                    _ => {}
-                }
+                    "mg" => format!("EN O{opaque}\r\n"),
+                    "ms" => format!("HD c9 O{opaque}\r\n"),
+                    "md" => format!("HD O{opaque}\r\n"),
+                    _ => String::new(),
+                };
+                reply += &answer;
                 unread = rest.to_owned();
             }
             if !reply.is_empty() && number >= self.silent.load(Ordering::SeqCst) {
