@@ -25,7 +25,7 @@ struct Software {
 
 const MEMCACHED: Software = Software {
     name: "memcached",
-    advice: "memcached 1.6.10 or newer, see https://memcached.org/downloads",
+    advice: "memcached 1.6.13 or newer, see https://memcached.org/downloads",
     program: "memcached",
     package: |_| "memcached",
 };
@@ -357,7 +357,7 @@ mod tests {
             "{problem}"
         );
         let problem = planned(&[], true, true).unwrap_err();
-        assert!(problem.contains("install memcached 1.6.10 or newer"), "{problem}");
+        assert!(problem.contains("install memcached 1.6.13 or newer"), "{problem}");
     }
 
     #[test]

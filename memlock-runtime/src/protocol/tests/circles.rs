@@ -22,10 +22,17 @@ fn cas(number: u64) -> Cas {
 /// The timeout of everybody here: short, so that the watch over another's lease is soon over.
 const SHORT: Duration = Duration::from_millis(100);
 
+/// The same of a lease that is held.
+const LONG: Duration = Duration::from_hours(1);
+
 fn held_by(nonce: Nonce) -> Reply {
-    let short = Spec { timeout: SHORT, ..spec() };
+    held_for(SHORT, nonce)
+}
+
+fn held_for(timeout: Duration, nonce: Nonce) -> Reply {
+    let spec = Spec { timeout, ..spec() };
     Reply::Item {
-        content: Box::new(Content::Lock(short.record(nonce, short.term()))),
+        content: Box::new(Content::Lock(spec.record(nonce, spec.term()))),
         cas: cas(5),
     }
 }
@@ -190,7 +197,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("held; no line", true, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
-            Request::Read => held_by(OTHER),
+            Request::Read => held_for(LONG, OTHER),
             Request::ReadLine => Reply::Refused(Refusal("SERVER_ERROR out of memory".into())),
             other => usual(other),
         })
@@ -198,14 +205,14 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("held; another line", true, |request, _| {
         Ok(match request {
             Request::Add { .. } | Request::StoreLine { .. } => Reply::NotStored,
-            Request::Read => held_by(OTHER),
+            Request::Read => held_for(LONG, OTHER),
             other => usual(other),
         })
     }),
     ("held; another instance's line", true, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
         Request::StoreLine { .. } => Err(Damage::OtherInstance),
-        Request::Read => Ok(held_by(OTHER)),
+        Request::Read => Ok(held_for(LONG, OTHER)),
         other => Ok(usual(other)),
     }),
     ("stored, without a clock", false, |request, _| {
@@ -221,23 +228,11 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
 /// How often a contender asks that waits for a lock which is held.
 fn of_a_waiter() -> BTreeMap<u64, u32> {
     let held = run(
-        Spec {
-            timeout: Duration::from_hours(1),
-            ..spec()
-        },
+        spec(),
         false,
         |request, _| match request {
             Request::Add { .. } => Ok(Reply::NotStored),
-            Request::Read => {
-                let long = Spec {
-                    timeout: Duration::from_hours(1),
-                    ..spec()
-                };
-                Ok(Reply::Item {
-                    content: Box::new(Content::Lock(long.record(OTHER, long.term()))),
-                    cas: cas(5),
-                })
-            }
+            Request::Read => Ok(held_for(LONG, OTHER)),
             other => Ok(usual(other)),
         },
     );
