@@ -26,7 +26,10 @@ fn tokens_rise_although_a_flush_comes_between_a_store_and_its_number() {
         flushes: 1,
         ..Bounds::calm("a flush between the commands of a batch")
     };
-    exhaust(bounds, &[Reached::ExcusedBeliever, Reached::Verification, Reached::Grant]);
+    exhaust(
+        bounds,
+        &[Reached::ExcusedBeliever, Reached::Verification, Reached::Grant],
+    );
 }
 
 #[test]
