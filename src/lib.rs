@@ -99,7 +99,7 @@
 //! for trying it out. `MEMLOCK_WAKE=10.0.0.7:0`, this machine's address, lets others wake it when it is next in line.
 //! [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
 //!
-//! memcached must be 1.6.10 or later, and must not run with `-C`.
+//! memcached must be 1.6.13 or later, and must not run with `-C`.
 //!
 //! # Testing what is locked
 //!

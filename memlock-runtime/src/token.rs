@@ -19,8 +19,10 @@ pub struct Token(u64);
 impl Token {
     /// `((start - 2026-01-01) << 32) + (cas << 8) + sequence`.
     ///
-    /// The start second of the instance comes first because CAS restarts at 1 with the server; CAS rises with every
-    /// store of any key, so a grant's is above all earlier grants'; `sequence` numbers hand-overs under one grant. The
+    /// The start second of the instance comes first because CAS restarts at 1 with the server. `cas` is that of the server's
+    /// counter, which each granting batch raises behind its store, so a grant's is above all earlier grants' (see
+    /// `protocol/acquire.rs`; that of the item is not: it may have been drawn before the item was stored). `sequence` numbers
+    /// hand-overs under one grant. The
     /// parts are *added*: a CAS that has outgrown its 24 bits spills into the seconds that the server has run
     /// meanwhile. `None` where the server claims a start before 2026 or a number that overflows, which is no proof of
     /// anything.

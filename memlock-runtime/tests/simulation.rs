@@ -767,8 +767,14 @@ fn tokens_rise_where_the_servers_number_is_drawn_before_the_data_has_come() {
             "nobody got anywhere"
         );
     }
-    let flushed = Weather { flushed: true, ..weather };
-    assert!(simulate(flushed, Duration::from_secs(2), 4) > 1_000, "nobody got anywhere");
+    let flushed = Weather {
+        flushed: true,
+        ..weather
+    };
+    assert!(
+        simulate(flushed, Duration::from_secs(2), 4) > 1_000,
+        "nobody got anywhere"
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Batch, Cas, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew, Replies,
-    Reply, Request, ServerClock, Spec, Turns, Watch,
+    Acquire, Batch, Cas, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew,
+    Replies, Reply, Request, ServerClock, Spec, Turns, Watch,
 };
 use memlock_runtime::Token;
 

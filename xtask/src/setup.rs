@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::{env, fmt, fs};
 
 /// memlock speaks memcached's meta commands, which have their present form since this version.
-const OLDEST: [u32; 3] = [1, 6, 10];
+const OLDEST: [u32; 3] = [1, 6, 13];
 
 /// Something to install.
 struct Software {
@@ -25,7 +25,7 @@ struct Software {
 
 const MEMCACHED: Software = Software {
     name: "memcached",
-    advice: "memcached 1.6.10 or newer, see https://memcached.org/downloads",
+    advice: "memcached 1.6.13 or newer, see https://memcached.org/downloads",
     program: "memcached",
     package: |_| "memcached",
 };
@@ -357,16 +357,16 @@ mod tests {
             "{problem}"
         );
         let problem = planned(&[], true, true).unwrap_err();
-        assert!(problem.contains("install memcached 1.6.10 or newer"), "{problem}");
+        assert!(problem.contains("install memcached 1.6.13 or newer"), "{problem}");
     }
 
     #[test]
     fn only_a_version_that_is_known_to_be_too_old_is_refused() {
-        for old in ["memcached 1.5.22", "memcached 1.6.9"] {
+        for old in ["memcached 1.5.22", "memcached 1.6.9", "memcached 1.6.12"] {
             assert!(check(old).unwrap_err().contains("too old"), "{old}");
         }
         for fine in [
-            "memcached 1.6.10",
+            "memcached 1.6.13",
             "memcached 1.6.18",
             "memcached 2.0",
             "memcached 1.10.1",

@@ -190,8 +190,10 @@ const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to hav
 
 /// A lock that the server granted, and did not number.
 #[derive(Debug, thiserror::Error)]
-#[error("it gives no fencing token: it refused to raise its counter (it may be out of memory; or something else has the counter's \
-         name, the prefix, which is `memlock` where none is set, and `:tokens`: delete that item there, it is created again)")]
+#[error(
+    "it gives no fencing token: it refused to raise its counter (it may be out of memory; or something else has the counter's \
+         name, the prefix, which is `memlock` where none is set, and `:tokens`: delete that item there, it is created again)"
+)]
 struct NoToken(#[source] Refusal);
 
 fn no_token(refusal: Refusal) -> Source {

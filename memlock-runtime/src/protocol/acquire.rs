@@ -32,11 +32,11 @@
 //! | Looking, Adding | nothing there; there, or stored and then not there; or no answer to the add |
 //! | Looking, Clearing | our own; another CAS, or another instance |
 //! | Looking, Clearing, Adding | our own; deleted; no answer to the add or to the counter |
-//! | Looking, TakingOver | unchanged; another CAS, or another instance |
-//! | Looking, TakingOver, Adding | unchanged; not there; there |
+//! | Looking, `TakingOver` | unchanged; another CAS, or another instance |
+//! | Looking, `TakingOver`, Adding | unchanged; not there; there |
 //! | Looking, Looking at the line | held; no line |
 //! | Looking, Joining | held; another line, or another instance |
-//! | Adding, GivingBack | stored, with little left or without a clock: [`SHORT_GRANTS`] times, and once |
+//! | Adding, `GivingBack` | stored, with little left or without a clock: [`SHORT_GRANTS`] times, and once |
 //!
 //! So each exchange that may lead back takes one of [`CREDIT`], a pause gives one back, and another holder gives all, since waiting
 //! for others is what a contender is for. Where none is left the machine *goes in circles*: it ends where its wait is over, else it
@@ -734,13 +734,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Deletes what was stored under `nonce`, and then asks again, or ends with `no_token`.
-    fn delete_own(
-        &mut self,
-        nonce: Nonce,
-        cas: Cas,
-        instance: Instance,
-        no_token: Option<Refusal>,
-    ) -> Output<Outcome> {
+    fn delete_own(&mut self, nonce: Nonce, cas: Cas, instance: Instance, no_token: Option<Refusal>) -> Output<Outcome> {
         self.state = State::GivingBack { nonce, no_token };
         self.must_ask();
         exchange(smallvec![Request::Delete { cas }], Some(instance))

@@ -9,7 +9,7 @@
 //!
 //! | machine | moves by | ends in |
 //! |---|---|---|
-//! | [`Acquire`] | `[clock, add]`, and once refused: `read`, pause, `read`, …, then `[clock, add]` or a take-over; in line, `read line` or `store line` along with them | a [`Grant`], or why not |
+//! | [`Acquire`] | `[clock, add, raise counter]`, and once refused: `read`, pause, `read`, …, then the same again or a take-over; in line, `read line` or `store line` along with them | a [`Grant`], or why not |
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline (of a *reservation*: a shorter lease in the item), `Lost`, or `Failed` (nothing learned; the old deadline stands) |
 //! | [`Release`] | `compare-and-delete`, and sometimes `read line` or `store line` with it | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
 //! | [`Leave`] | `read line`, `compare-and-set line` | nothing that anyone depends on |
@@ -21,6 +21,10 @@
 //!
 //! * No reply is no success. A write without a reply is remembered by its nonce until reading the item has shown what
 //!   became of it; it is never counted as done and never forgotten.
+//! * Every cycle ends or pauses, whatever the server says: [`Release`], [`Renew`] and [`Leave`] read a few times and end; for
+//!   [`Acquire`] see its file.
+//! * The fencing token is the CAS of the server's counter, raised in the granting batch behind the store. Why it rises stands in
+//!   `acquire.rs`.
 //! * A CAS is used only on the instance that gave it (`only_on`): it restarts at 1 with the server. On another
 //!   instance the item is read first, its nonce compared, and the CAS just read is used there.
 //! * Another CAS is no proof of loss: servers before 1.6.24 renumber live items. Read, and compare the nonce.

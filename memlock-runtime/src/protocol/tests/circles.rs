@@ -22,10 +22,17 @@ fn cas(number: u64) -> Cas {
 /// The timeout of everybody here: short, so that the watch over another's lease is soon over.
 const SHORT: Duration = Duration::from_millis(100);
 
+/// The same of a lease that is held.
+const LONG: Duration = Duration::from_hours(1);
+
 fn held_by(nonce: Nonce) -> Reply {
-    let short = Spec { timeout: SHORT, ..spec() };
+    held_for(SHORT, nonce)
+}
+
+fn held_for(timeout: Duration, nonce: Nonce) -> Reply {
+    let spec = Spec { timeout, ..spec() };
     Reply::Item {
-        content: Box::new(Content::Lock(short.record(nonce, short.term()))),
+        content: Box::new(Content::Lock(spec.record(nonce, spec.term()))),
         cas: cas(5),
     }
 }
@@ -46,7 +53,10 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
     if in_line {
         machine = machine.in_line(Entry { process: 9, call: None }, None);
     }
-    let at = |now| Now { instant: now, wall: now };
+    let at = |now| Now {
+        instant: now,
+        wall: now,
+    };
     let (mut input, mut nonces, mut written) = (Input::Start, 0, Nonce(0));
     let mut course = Course {
         exchanges: BTreeMap::new(),
@@ -135,14 +145,22 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
             other => usual(other),
         })
     }),
-    ("nothing there; no answer to the add", false, |request, _| match request {
-        Request::Add { .. } => Err(Damage::Cut),
-        other => Ok(usual(other)),
-    }),
-    ("nothing there; the add cannot be sent", false, |request, _| match request {
-        Request::Add { .. } => Err(Damage::NotSent),
-        other => Ok(usual(other)),
-    }),
+    (
+        "nothing there; no answer to the add",
+        false,
+        |request, _| match request {
+            Request::Add { .. } => Err(Damage::Cut),
+            other => Ok(usual(other)),
+        },
+    ),
+    (
+        "nothing there; the add cannot be sent",
+        false,
+        |request, _| match request {
+            Request::Add { .. } => Err(Damage::NotSent),
+            other => Ok(usual(other)),
+        },
+    ),
     ("our own; another CAS", false, |request, written| match request {
         Request::Add { .. } => Err(Damage::Late),
         Request::Read => Ok(held_by(written)),
@@ -155,16 +173,24 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
         Request::Delete { .. } => Err(Damage::OtherInstance),
         other => Ok(usual(other)),
     }),
-    ("our own; deleted; no answer to the add", false, |request, written| match request {
-        Request::Add { .. } => Err(Damage::Cut),
-        Request::Read => Ok(held_by(written)),
-        other => Ok(usual(other)),
-    }),
-    ("our own; deleted; no answer to the counter", false, |request, written| match request {
-        Request::RaiseCounter => Err(Damage::Cut),
-        Request::Read => Ok(held_by(written)),
-        other => Ok(usual(other)),
-    }),
+    (
+        "our own; deleted; no answer to the add",
+        false,
+        |request, written| match request {
+            Request::Add { .. } => Err(Damage::Cut),
+            Request::Read => Ok(held_by(written)),
+            other => Ok(usual(other)),
+        },
+    ),
+    (
+        "our own; deleted; no answer to the counter",
+        false,
+        |request, written| match request {
+            Request::RaiseCounter => Err(Damage::Cut),
+            Request::Read => Ok(held_by(written)),
+            other => Ok(usual(other)),
+        },
+    ),
     ("unchanged; another CAS", false, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
@@ -190,7 +216,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("held; no line", true, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
-            Request::Read => held_by(OTHER),
+            Request::Read => held_for(LONG, OTHER),
             Request::ReadLine => Reply::Refused(Refusal("SERVER_ERROR out of memory".into())),
             other => usual(other),
         })
@@ -198,14 +224,14 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("held; another line", true, |request, _| {
         Ok(match request {
             Request::Add { .. } | Request::StoreLine { .. } => Reply::NotStored,
-            Request::Read => held_by(OTHER),
+            Request::Read => held_for(LONG, OTHER),
             other => usual(other),
         })
     }),
     ("held; another instance's line", true, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
         Request::StoreLine { .. } => Err(Damage::OtherInstance),
-        Request::Read => Ok(held_by(OTHER)),
+        Request::Read => Ok(held_for(LONG, OTHER)),
         other => Ok(usual(other)),
     }),
     ("stored, without a clock", false, |request, _| {
@@ -220,34 +246,21 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
 
 /// How often a contender asks that waits for a lock which is held.
 fn of_a_waiter() -> BTreeMap<u64, u32> {
-    let held = run(
-        Spec {
-            timeout: Duration::from_hours(1),
-            ..spec()
-        },
-        false,
-        |request, _| match request {
-            Request::Add { .. } => Ok(Reply::NotStored),
-            Request::Read => {
-                let long = Spec {
-                    timeout: Duration::from_hours(1),
-                    ..spec()
-                };
-                Ok(Reply::Item {
-                    content: Box::new(Content::Lock(long.record(OTHER, long.term()))),
-                    cas: cas(5),
-                })
-            }
-            other => Ok(usual(other)),
-        },
-    );
+    let held = run(spec(), false, |request, _| match request {
+        Request::Add { .. } => Ok(Reply::NotStored),
+        Request::Read => Ok(held_for(LONG, OTHER)),
+        other => Ok(usual(other)),
+    });
     assert!(held.ended.is_none() && !held.has_noticed, "{held:?}");
     held.exchanges
 }
 
 #[test]
 fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
-    let spec = Spec { timeout: SHORT, ..spec() };
+    let spec = Spec {
+        timeout: SHORT,
+        ..spec()
+    };
     let waiter = of_a_waiter();
     for (name, in_line, server) in CYCLES {
         let course = run(spec.clone(), *in_line, *server);
@@ -256,13 +269,19 @@ fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
             (made, by_a_waiter) = (made + exchanges, by_a_waiter + waiter[second]);
             // A round more, since rounds begin at other times than looks.
             let most = by_a_waiter + AT_ONCE + 8;
-            assert!(made <= most, "{name}: {made} by second {second}, a waiter makes {by_a_waiter}");
+            assert!(
+                made <= most,
+                "{name}: {made} by second {second}, a waiter makes {by_a_waiter}"
+            );
         }
         let is_unreachable = matches!(course.ended, Some(Outcome::Unreachable(_)));
         assert!(course.ended.is_none() || is_unreachable, "{name}: {course:?}");
         // Where there is a pause after each look anyway there is nothing to be noticed.
         let is_a_wait = *name == "too young" || name.starts_with("held");
-        assert!(course.has_noticed || is_unreachable || is_a_wait, "{name}: nothing says why it takes so long");
+        assert!(
+            course.has_noticed || is_unreachable || is_a_wait,
+            "{name}: nothing says why it takes so long"
+        );
     }
 }
 
@@ -276,13 +295,13 @@ fn answers_that_lead_nowhere_end_with_the_wait() {
                 ..spec()
             };
             let course = run(spec, *in_line, *server);
-            let is_end = matches!(
-                course.ended,
-                Some(Outcome::Unreachable(_) | Outcome::Busy { .. })
-            );
+            let is_end = matches!(course.ended, Some(Outcome::Unreachable(_) | Outcome::Busy { .. }));
             assert!(is_end && course.took <= wait, "{name} for {wait:?}: {course:?}");
             let exchanges: u32 = course.exchanges.values().sum();
-            assert!(!wait.is_zero() || exchanges <= AT_ONCE, "{name}: {exchanges} without waiting");
+            assert!(
+                !wait.is_zero() || exchanges <= AT_ONCE,
+                "{name}: {exchanges} without waiting"
+            );
         }
     }
 }
@@ -335,7 +354,10 @@ fn a_release_a_renewal_and_a_departure_end_although_another_cas_is_always_there(
 
     let mut machine = Renew::new(spec(), grant.clone());
     let (made, renewed) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
-    assert!(matches!(renewed, Renewed::Failed(_, Damage::Contradicted)), "{renewed:?}");
+    assert!(
+        matches!(renewed, Renewed::Failed(_, Damage::Contradicted)),
+        "{renewed:?}"
+    );
     assert!(made <= 9, "{made}");
 
     let me = Entry { process: 9, call: None };

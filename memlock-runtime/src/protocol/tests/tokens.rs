@@ -80,7 +80,10 @@ fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
     };
     dead.token = dead.token.next().expect("a hand-over's");
     assert!(taken.token > dead.token);
-    assert!(matches!(world.sent.last(), Some((batch, _)) if batch[..] == [Request::Read]), "verified");
+    assert!(
+        matches!(world.sent.last(), Some((batch, _)) if batch[..] == [Request::Read]),
+        "verified"
+    );
 }
 
 #[test]
@@ -106,7 +109,10 @@ fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
     assert!(slow.outstanding().is_empty(), "it was seen to be gone");
     assert_eq!(world.release_grant(&other), Released::Released);
     let later = world.run(&mut slow, Input::Woke, 5);
-    assert!(matches!(&later, Some(Outcome::Granted(grant)) if grant.token > other.token), "{later:?}");
+    assert!(
+        matches!(&later, Some(Outcome::Granted(grant)) if grant.token > other.token),
+        "{later:?}"
+    );
 }
 
 #[test]
@@ -188,7 +194,11 @@ fn numbers_that_fall_are_not_trusted() {
         let mut world = World::new();
         let (mut contender, _) = started(&mut world);
         let second = Reply::Clock(world.second());
-        let told = answered(&world, [second, Reply::Stored(cas(7)), Reply::Raised(cas(raised))], None);
+        let told = answered(
+            &world,
+            [second, Reply::Stored(cas(7)), Reply::Raised(cas(raised))],
+            None,
+        );
         assert_eq!(world.run(&mut contender, told, 0), Some(Outcome::Untrustworthy));
         assert_eq!(contender.outstanding(), [Nonce(1)]);
     }

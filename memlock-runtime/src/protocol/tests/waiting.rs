@@ -66,7 +66,12 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
     assert!(
         matches!(
             batch[..],
-            [Request::ReadClock, Request::Add { .. }, Request::RaiseCounter, Request::ReadLine]
+            [
+                Request::ReadClock,
+                Request::Add { .. },
+                Request::RaiseCounter,
+                Request::ReadLine
+            ]
         ),
         "with the line, so that the release can leave it at once: {batch:?}"
     );

@@ -1,7 +1,8 @@
 //! Fencing tokens.
 
 use super::suites::{
-    ACQUIRE, MODEL_FLUSHED_BETWEEN, MODEL_LATE_DATA, MODEL_RESTARTED, PROTOCOL, PROTOCOL_RS, TOKEN, TOKEN_RS, simulation, unit,
+    ACQUIRE, MODEL_FLUSHED_BETWEEN, MODEL_LATE_DATA, MODEL_RESTARTED, PROTOCOL, PROTOCOL_RS, TOKEN, TOKEN_RS,
+    simulation, unit,
 };
 use super::{Edit, Mutant};
 
