@@ -59,7 +59,6 @@ fn spec() -> Spec {
         timeout: TIMEOUT,
         interval,
         wait: None,
-        grace: Duration::ZERO,
     }
 }
 
