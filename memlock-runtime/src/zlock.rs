@@ -77,10 +77,8 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let order = zlock.for_a_retry();
-        let lease = zlock
-            .locks
-            .acquire_asked(zlock.items, &asked.again(&order), zlock.locks.core().now())?;
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
+        let lease = zlock.locks.acquire_asked(zlock.items, &asked.again(&order), now)?;
         background::block_on(lease.reserve_within(zlock.reserve, owner, limit));
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));
     }
@@ -110,9 +108,8 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let order = zlock.for_a_retry();
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
         let again = asked.again(&order);
-        let now = zlock.locks.core().now();
         let lease = zlock.locks.acquire_asked_async(zlock.items, &again, now).await?;
         // Nobody renews it, so it is there when this returns.
         lease.reserve_in_background(zlock.reserve, Owner::Process);

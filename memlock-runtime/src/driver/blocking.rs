@@ -48,7 +48,7 @@ fn be_granted(
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, has_processors(), thread_waker);
-    let mut came_too_late = false;
+    let mut stood_in_line = false;
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
@@ -60,13 +60,13 @@ fn be_granted(
                     release(core, spec, &grant, &mut None, core.now(), limits.asking);
                 }
             }
-            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            stood_in_line = true;
+            // A lease, and a reading of the server's clock, count from right before the request.
             now = core.now();
-            came_too_late = limits.are_over(now);
             turn
         }
     };
-    let mut contender = Contender::new(core, spec, turn, limits, came_too_late);
+    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {

@@ -40,8 +40,8 @@ pub(super) struct Contender<'a> {
     /// While it waits in line for other processes, and can be called.
     listening: Option<Listening>,
     limits: CallLimits,
-    /// Whether its call was over when its turn came. It asks all the same: a store that takes no time answers.
-    came_too_late: bool,
+    /// Whether it had to wait for its turn.
+    stood_in_line: bool,
     /// What failed since the server answered last.
     failed: Failed,
 }
@@ -52,7 +52,7 @@ impl<'a> Contender<'a> {
         spec: &'a Spec,
         mut turn: Turn,
         limits: CallLimits,
-        came_too_late: bool,
+        stood_in_line: bool,
     ) -> Contender<'a> {
         let look_first = core.must_look_first(&spec.item, limits.began);
         Contender {
@@ -66,7 +66,7 @@ impl<'a> Contender<'a> {
             trouble: None,
             listening: None,
             limits,
-            came_too_late,
+            stood_in_line,
             failed: Failed::default(),
         }
     }
@@ -143,6 +143,11 @@ impl<'a> Contender<'a> {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
     }
 
+    /// Whether no exchange since the server's last answer had time enough to be a verdict on it.
+    fn had_no_time(&self, damage: Damage) -> bool {
+        matches!(damage, Damage::NotSent | Damage::Late) && !self.failed.in_time
+    }
+
     /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
     pub(super) fn pauses(&self) {
         if let Some(turn) = &self.turn {
@@ -174,15 +179,16 @@ impl<'a> Contender<'a> {
                 (busy(item, holder, waiting.waited(now)), false)
             }
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
-            Outcome::Unreachable(_) if self.came_too_late => {
-                let trouble = self.turn.as_ref().and_then(Turn::trouble);
-                return Err(waiting.too_late(trouble, now));
-            }
             // The server was well as far as it had time to answer, and said that another holds it: that is why this caller has
             // not got it. A function that runs unlocked where the server cannot be asked is not to run beside the holder.
-            Outcome::Unreachable(_) if !self.failed.in_time && self.machine.is_held() => {
+            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.machine.is_held() => {
                 let holder = self.machine.holder().map(ToString::to_string);
                 (busy(item, holder, waiting.waited(now)), false)
+            }
+            // Its turn came when its call was nearly over: what the server said to those before it counts.
+            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.stood_in_line => {
+                let trouble = self.turn.as_ref().and_then(Turn::trouble);
+                return Err(waiting.too_late(trouble, now));
             }
             Outcome::Unreachable(damage) => {
                 let error = unavailable(self.core, item, damage, self.trouble.take());

@@ -47,7 +47,7 @@ async fn be_granted(
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
-    let mut came_too_late = false;
+    let mut stood_in_line = false;
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
@@ -59,13 +59,13 @@ async fn be_granted(
                     release(core, spec, &grant, &mut None, core.now(), limits.asking).await;
                 }
             }
-            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            stood_in_line = true;
+            // A lease, and a reading of the server's clock, count from right before the request.
             now = core.now();
-            came_too_late = limits.are_over(now);
             turn
         }
     };
-    let mut contender = Contender::new(core, spec, turn, limits, came_too_late);
+    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {

@@ -19,6 +19,7 @@ pub(super) const BRISK: Duration = Duration::from_micros(10);
 
 /// Waiters of one key. It exists while somebody has the turn.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
     pub(super) waiting: VecDeque<Arc<Waiter>>,
     /// Whose turn it is, and what comes with it.
@@ -72,11 +73,14 @@ impl Queue {
         let number = numbers.next();
         let next = self.next_turn(number)?;
         let is_to_be_woken = next.give(number);
-        let Some(until) = until else {
-            return Some(Wake(is_to_be_woken.then_some(next), None, Vec::new()));
+        let (sleeper, curious) = match until {
+            Some(until) => {
+                self.turns.leased(until);
+                (self.oversleeper(), self.curious())
+            }
+            None => (None, Vec::new()),
         };
-        self.turns.leased(until);
-        Some(Wake(is_to_be_woken.then_some(next), self.oversleeper(), self.curious()))
+        Some(Wake(is_to_be_woken.then_some(next), sleeper, curious))
     }
 
     /// The first in line, if it is to be woken to see when the present lease ends: it is to step in then, and sleeps for

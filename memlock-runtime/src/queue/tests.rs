@@ -79,7 +79,8 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
             first_woken.0.load(Ordering::SeqCst),
             second_woken.0.load(Ordering::SeqCst)
         ),
-        (1, 1)
+        (2, 1),
+        "the first one was curious, and was told when the trouble was over"
     );
     drop(head(&queues));
 }

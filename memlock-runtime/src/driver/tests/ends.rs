@@ -274,7 +274,7 @@ impl What {
             reserve: ms(1000),
             locks: Some(&world.locks),
         };
-        let keys: Vec<Key> = self.keys().iter().map(|key| key.into_key()).collect();
+        let keys: Vec<Key> = self.keys().iter().map(IntoKey::into_key).collect();
         let held = self.keys().last().filter(|_| self.is_held());
         let _held = held.map(|key| World::holds(&world.other, key));
         if let What::ZlockReserved | What::FourZlocksReserved = self {
@@ -486,12 +486,12 @@ fn who_tries_once_behind_one_that_is_asking_is_told_busy_when_that_one_is_grante
             let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.tries(is_task))).collect();
             stage.waits_for_curious(3);
             stage.shut(false);
-            let held = head.join().expect("no panic").expect("it is free");
+            let granted = head.join().expect("no panic").expect("it is free");
             for other in others {
                 let error = other.join().expect("no panic").expect_err("the head has it");
                 assert!(error.is_busy(), "{error}");
             }
-            drop(held);
+            drop(granted);
         });
     }
 }
