@@ -154,7 +154,7 @@ impl Waiting {
         }
         let mut wakes_at = give_up;
         if now >= give_up {
-            if !self.place.is_next_soon() && !self.place.has_news() {
+            if !self.place.outlook().is_open && !self.place.has_news() {
                 return None;
             }
             wakes_at = FOR_EVER;

@@ -253,6 +253,5 @@ pub(crate) fn spec(item: &ItemName, timeout: Duration) -> Spec {
         timeout,
         interval: Duration::from_millis(50),
         wait: None,
-        grace: Duration::ZERO,
     }
 }

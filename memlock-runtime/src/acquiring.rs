@@ -7,8 +7,9 @@ use smallvec::SmallVec;
 
 use crate::config::checked;
 use crate::driver::hold::Hold;
-use crate::driver::waiting::{self, Stopped};
-use crate::driver::{Core, Counters, agent, blocking, tasks};
+use crate::driver::limits::CallLimits;
+use crate::driver::waiting::Stopped;
+use crate::driver::{Counters, agent, blocking, tasks};
 use crate::entry::Renew;
 use crate::error::Error;
 use crate::guard::Lease;
@@ -30,8 +31,6 @@ pub(crate) struct Order {
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
     pub(crate) wait: Option<Duration>,
-    /// How much longer than that the server may take to answer.
-    pub(crate) grace: Duration,
     pub(crate) renew: Option<Renew>,
 }
 
@@ -50,44 +49,59 @@ impl Locks {
     pub(crate) fn acquire_all(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
         warn_if_blocking_tasks(order.function);
-        let mut now = asked.began;
+        self.acquire_asked(items, &asked, asked.limits.began)
+    }
+
+    /// The same within the limits of a call that has begun before, now that it is `now`.
+    pub(crate) fn acquire_asked(&self, items: &[ItemName], asked: &Asked<'_>, mut now: Now) -> Result<Lease, Error> {
         for _ in 0..ROUNDS {
-            match self.acquire_once(items, &asked, now) {
-                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => now = self.core().now(),
-                ended => return self.ended(ended, items, order),
+            match self.acquire_once(items, asked, now) {
+                Err(Stopped::CompanionLost) if !asked.limits.are_over(self.core().now()) => now = self.core().now(),
+                ended => return self.ended(ended, items, asked.order),
             }
         }
-        self.ended(Err(Stopped::CompanionLost), items, order)
+        self.ended(Err(Stopped::CompanionLost), items, asked.order)
     }
 
     /// The same without blocking the thread. What a dropped future has acquired is released in the background.
     pub(crate) async fn acquire_all_async(&self, items: &[ItemName], order: &Order) -> Result<Lease, Error> {
         let asked = self.asked(items, order)?;
-        let mut now = asked.began;
-        for _ in 0..ROUNDS {
-            match self.acquire_once_async(items, &asked, now).await {
-                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => now = self.core().now(),
-                ended => return self.ended(ended, items, order),
-            }
-        }
-        self.ended(Err(Stopped::CompanionLost), items, order)
+        self.acquire_asked_async(items, &asked, asked.limits.began).await
     }
 
-    /// Acquires all of `items` once through, now that it is `now`. What it has acquired when it fails is released, within what
-    /// is left of the caller's wait.
+    /// The same within the limits of a call that has begun before, now that it is `now`.
+    pub(crate) async fn acquire_asked_async(
+        &self,
+        items: &[ItemName],
+        asked: &Asked<'_>,
+        mut now: Now,
+    ) -> Result<Lease, Error> {
+        for _ in 0..ROUNDS {
+            match self.acquire_once_async(items, asked, now).await {
+                Err(Stopped::CompanionLost) if !asked.limits.are_over(self.core().now()) => now = self.core().now(),
+                ended => return self.ended(ended, items, asked.order),
+            }
+        }
+        self.ended(Err(Stopped::CompanionLost), items, asked.order)
+    }
+
+    /// Acquires all of `items` once through, now that it is `now`. What it has acquired when it fails is released, within the
+    /// same call's limits.
     fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>, mut now: Now) -> Result<Holds, Stopped> {
-        let mut acquired =
-            Acquired::new(|holds| holds.iter().rev().for_each(|hold| hold.release_within(asked.limit())));
+        let mut acquired = Acquired::new(|holds| {
+            let release = |hold: &Arc<Hold>| hold.release_within(asked.limits.asking);
+            holds.iter().rev().for_each(release);
+        });
         for (place, item) in items.iter().enumerate() {
             if place > 0 {
                 now = self.core().now();
             }
-            let hold = blocking::acquire(self.core(), asked.spec(item), asked.began, now, &acquired.holds)?;
+            let hold = blocking::acquire(self.core(), asked.spec(item), asked.limits, now, &acquired.holds)?;
             // The first ones have aged while this one was waited for.
             let kept = acquired
                 .holds
                 .iter()
-                .try_for_each(|aged| aged.keep_at_least_half(asked.limit()));
+                .try_for_each(|aged| aged.keep_at_least_half(asked.limits.asking));
             acquired.holds.push(hold);
             kept.map_err(|_| Stopped::CompanionLost)?;
         }
@@ -101,11 +115,11 @@ impl Locks {
             if place > 0 {
                 now = self.core().now();
             }
-            let hold = tasks::acquire(self.core(), asked.spec(item), asked.began, now, &acquired.holds).await?;
+            let hold = tasks::acquire(self.core(), asked.spec(item), asked.limits, now, &acquired.holds).await?;
             acquired.holds.push(hold);
             if let [aged @ .., _] = acquired.holds.as_slice() {
                 for hold in aged {
-                    let kept = hold.keep_at_least_half_async(asked.limit()).await;
+                    let kept = hold.keep_at_least_half_async(asked.limits.asking).await;
                     kept.map_err(|_| Stopped::CompanionLost)?;
                 }
             }
@@ -124,11 +138,15 @@ impl Locks {
             )));
         }
         Ok(Asked {
-            core: self.core(),
             order,
             process: &self.settings().label,
-            began: self.core().now(),
+            limits: self.limits(order),
         })
+    }
+
+    /// The ends of a call that begins now.
+    pub(crate) fn limits(&self, order: &Order) -> CallLimits {
+        CallLimits::new(self.core().now(), order.wait, self.core().exchange_limit)
     }
 
     /// Counts an error of acquiring.
@@ -164,30 +182,36 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, renew: Option<Renew>) {
     }
 }
 
-/// What a caller asks for, and since when.
+/// What a caller asks for, and within which limits.
 pub(crate) struct Asked<'a> {
-    core: &'a Arc<Core>,
     order: &'a Order,
     /// What to call this process.
     process: &'a Arc<str>,
-    pub(crate) began: Now,
+    pub(crate) limits: CallLimits,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// For another order within the same call.
+    pub(crate) fn again(&self, order: &'a Order) -> Asked<'a> {
+        Asked { order, ..*self }
+    }
+
+    /// One attempt within the same call, which waits for no other holder.
+    pub(crate) fn once(&self) -> Asked<'a> {
+        Asked {
+            limits: self.limits.without_waiting(),
+            ..*self
+        }
+    }
+
     pub(crate) fn spec(&self, item: &ItemName) -> Spec {
         Spec {
             item: item.clone(),
             label: Label::new(self.process, self.order.function),
             timeout: self.order.timeout,
             interval: self.order.interval,
-            wait: self.order.wait,
-            grace: self.order.grace,
+            wait: self.limits.wait,
         }
-    }
-
-    /// How long an exchange may take.
-    fn limit(&self) -> Duration {
-        waiting::limit(self.core, self.order.wait, self.order.grace, self.began)
     }
 }
 

@@ -27,8 +27,9 @@ const WAKE_VARIABLE: &str = "MEMLOCK_WAKE";
 /// The server when nothing names one.
 const DEFAULT_SERVERS: &str = "127.0.0.1:11211";
 
-/// How long one exchange may take, connecting included: a hundred times what a local network needs, and short enough
-/// that a caller learns soon of a server that is down.
+/// How long one exchange may take, connecting included: a hundred times what a local network needs, three round trips (two to
+/// connect, one to ask) to a server 100 ms away, and one packet that was lost, which is sent again after 200 ms. It is also what a
+/// call that waits for nobody may take, so it is short enough that a caller learns soon of a server that is down.
 const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The lifetime of a lock, as in the original.
@@ -115,6 +116,10 @@ impl Builder {
 
     /// The longest that one exchange with a server may take, connecting included; 300 ms by default. A server that does
     /// not answer within it is asked once more on a new connection, and then counts as unavailable.
+    ///
+    /// A call that has a `wait` ends within `wait` and this together: `wait` is for other holders, this is for the server. So a call
+    /// with `wait = 0` asks once. Set it higher where the server is more than 100 ms away: connecting takes two round trips, and
+    /// asking one or two.
     pub fn exchange_timeout(mut self, limit: Duration) -> Builder {
         self.exchange_timeout = limit;
         self

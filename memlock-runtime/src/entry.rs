@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use crate::acquiring::Order;
 use crate::current::{self, Frame};
 use crate::driver::hold::Hold;
-use crate::driver::waiting::WAIT_GRACE;
 use crate::driver::{Core, Counters};
 use crate::error::Error;
 use crate::guard::Lease;
@@ -139,8 +138,9 @@ async fn acquire_async(prepared: &Prepared, policy: OnUnavailable) -> Result<(Op
         return Ok((None, false));
     }
     if let Some(lease) = reentered(outer.as_ref(), locks, *kind, items)? {
+        let limit = locks.limits(order).asking;
         for hold in lease.holds() {
-            let kept = hold.keep_at_least_half_async(locks.core().exchange_limit).await;
+            let kept = hold.keep_at_least_half_async(limit).await;
             unless_database_decides(*kind, kept)?;
         }
         return Ok((Some(lease), false));
@@ -209,7 +209,6 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> (Order, Items) {
         timeout: call.timeout.unwrap_or(settings.timeout),
         interval: call.interval.unwrap_or(settings.interval),
         wait: call.wait,
-        grace: WAIT_GRACE,
         renew: call.renew,
     };
     let mut items = Items::new();
@@ -274,9 +273,10 @@ fn acquire(
         return Ok((None, false));
     }
     if let Some(lease) = reentered(outer, locks, call.kind, items)? {
+        let limit = locks.limits(order).asking;
         for hold in lease.holds() {
             // Room for the inner body, at a round trip only when the lease is half over.
-            let kept = hold.keep_at_least_half(locks.core().exchange_limit);
+            let kept = hold.keep_at_least_half(limit);
             unless_database_decides(call.kind, kept)?;
         }
         return Ok((Some(lease), false));

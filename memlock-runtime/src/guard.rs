@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::driver::agent;
 use crate::driver::hold::Hold;
+use crate::driver::limits::ExchangeLimit;
 use crate::driver::reservations::{self, Owner};
 use crate::error::Error;
 use crate::token::Token;
@@ -86,7 +87,7 @@ impl Lease {
     /// A renewal that is under way when the future is dropped goes on.
     pub async fn renew_async(&self) -> Result<(), Error> {
         for hold in &self.holds {
-            hold.renew_async(hold.core().exchange_limit).await?;
+            hold.renew_async(hold.core().each_exchange()).await?;
         }
         Ok(())
     }
@@ -115,9 +116,15 @@ impl Lease {
     /// Keeps the locks for a retry of `owner`, for `length` from now; this lease is over. What a dropped future leaves undone
     /// is to be given to [`release_in_background`](Self::release_in_background).
     pub(crate) async fn reserve(&self, length: Duration, owner: Owner) {
+        self.reserve_within(length, owner, self.holds[0].core().each_exchange())
+            .await;
+    }
+
+    /// The same within `limit`, of a call that goes on.
+    pub(crate) async fn reserve_within(&self, length: Duration, owner: Owner, limit: ExchangeLimit) {
         self.give_up();
         for hold in &self.holds {
-            reservations::reserve(hold, length, owner).await;
+            reservations::reserve(hold, length, owner, limit).await;
         }
     }
 
@@ -145,7 +152,7 @@ impl Lease {
     pub(crate) async fn release_async(&self) {
         self.give_up();
         for hold in self.holds.iter().rev() {
-            hold.release_async(hold.core().exchange_limit).await;
+            hold.release_async(hold.core().each_exchange()).await;
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::acquiring::Order;
 use crate::current;
-use crate::driver::waiting::WAIT_GRACE;
 use crate::entry::Renew;
 use crate::error::Error;
 use crate::guard::{AsyncGuard, Guard};
@@ -59,7 +58,10 @@ impl<'a> LockRequest<'a> {
         self
     }
 
-    /// How long to wait for the lock; for ever by default, and zero tries once.
+    /// How long to wait while others hold the lock; for ever by default, and zero tries once.
+    ///
+    /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: asking the server, connecting
+    /// included, has that time of its own on top.
     pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
         self.wait = Some(wait);
         self
@@ -98,7 +100,7 @@ impl<'a> LockRequest<'a> {
         self.locks.acquire_all_async(&[item], &order).await.map(AsyncGuard::new)
     }
 
-    /// Tries once to acquire the lock, without blocking the thread.
+    /// Tries once to acquire the lock, without blocking the thread: as [`try_acquire`](Self::try_acquire).
     ///
     /// # Errors
     ///
@@ -118,7 +120,6 @@ impl<'a> LockRequest<'a> {
             timeout: self.timeout,
             interval: self.interval,
             wait: self.wait,
-            grace: WAIT_GRACE,
             renew: self.renew,
         };
         order.check()?;
@@ -136,11 +137,13 @@ impl<'a> LockRequest<'a> {
         Ok((order, item))
     }
 
-    /// Tries once to acquire the lock.
+    /// Tries once to acquire the lock: it waits for no other holder, and for the server's answer for
+    /// [`exchange_timeout`](crate::Builder::exchange_timeout) at the most. Where another caller of this process is asking for the
+    /// same lock, that one's answer is waited for.
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Self::acquire); [`Error::Busy`] at once when another holds it.
+    /// As [`acquire`](Self::acquire); [`Error::Busy`] when another holds it, as soon as that is known.
     pub fn try_acquire(self) -> Result<Guard, Error> {
         self.wait(Duration::ZERO).acquire()
     }

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::conflict::Conflict;
 use crate::current::{self, Frame, InFrame};
 use crate::driver::hold::Hold;
+use crate::driver::limits::CallLimits;
 use crate::driver::tasks;
 use crate::driver::waiting::Stopped;
 use crate::entry::soften;
@@ -276,7 +277,7 @@ impl Running {
     async fn keeps(&self, met: &[Met]) -> bool {
         for lock in met {
             let Some(hold) = lock.held() else { return false };
-            if hold.keep_at_least_half_async(lock.core.exchange_limit).await.is_err() {
+            if hold.keep_at_least_half_async(lock.core.each_exchange()).await.is_err() {
                 return false;
             }
         }
@@ -289,7 +290,9 @@ impl Running {
         for lock in met {
             lock.core.check_open()?;
             let now = lock.core.now();
-            match tasks::acquire(&lock.core, lock.spec.clone(), now, now, &companions).await {
+            // Each lock is waited for as the function says that met it: between two attempts there is no call that has an end.
+            let limits = CallLimits::new(now, lock.spec.wait, lock.core.exchange_limit);
+            match tasks::acquire(&lock.core, lock.spec.clone(), limits, now, &companions).await {
                 Ok(hold) => {
                     keep_alive(&hold, lock.renew);
                     companions.push(Arc::clone(&hold));
@@ -304,7 +307,11 @@ impl Running {
             }
         }
         for hold in &companions {
-            if hold.keep_at_least_half_async(hold.core().exchange_limit).await.is_err() {
+            if hold
+                .keep_at_least_half_async(hold.core().each_exchange())
+                .await
+                .is_err()
+            {
                 return Ok(false);
             }
         }
@@ -324,7 +331,7 @@ impl Running {
     async fn release_all(&self) {
         let mut rest = Rest(self.scope.take_held());
         while let Some(hold) = rest.0.first() {
-            hold.release_async(hold.core().exchange_limit).await;
+            hold.release_async(hold.core().each_exchange()).await;
             rest.0.remove(0);
         }
     }

@@ -48,24 +48,27 @@ pub(crate) struct Zlock<'a> {
 
 /// The lease to run under, and whether it is to be given up after: a transaction's is not.
 pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
-    let order = zlock.once();
-    let asked = zlock.locks.asked(zlock.items, &order)?;
-    warn_if_blocking_tasks(order.function);
+    let asked = zlock.locks.asked(zlock.items, zlock.order)?;
+    let once = asked.once();
+    let limit = asked.limits.asking;
+    warn_if_blocking_tasks(zlock.order.function);
     let owner = Owner::thread();
-    let mut got = Got::new(zlock, |holds| holds.iter().rev().for_each(|hold| hold.release()));
+    let mut got = Got::new(zlock, |holds| {
+        holds.iter().rev().for_each(|hold| hold.release_within(limit));
+    });
     for item in zlock.items {
         if got.has(item) {
             continue;
         }
-        let (core, spec) = (zlock.locks.core(), asked.spec(item));
+        let (core, spec) = (zlock.locks.core(), once.spec(item));
         let reserved = if reservations::is_reserved(core, item, owner) {
-            background::block_on(reservations::claim(core, &spec, owner))
+            background::block_on(reservations::claim(core, &spec, owner, limit))
         } else {
             None
         };
         let answer = match reserved {
             Some(hold) => Ok(hold),
-            None => blocking::acquire(core, spec, asked.began, core.now(), &[]),
+            None => blocking::acquire(core, spec, once.limits, core.now(), &[]),
         };
         if got.take(&asked, item, answer)? {
             continue;
@@ -74,8 +77,9 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let lease = zlock.locks.acquire_all(zlock.items, &zlock.for_a_retry(&asked))?;
-        background::block_on(lease.reserve(zlock.reserve, owner));
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
+        let lease = zlock.locks.acquire_asked(zlock.items, &asked.again(&order), now)?;
+        background::block_on(lease.reserve_within(zlock.reserve, owner, limit));
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));
     }
     got.done()
@@ -83,8 +87,8 @@ pub(crate) fn acquire(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
 
 /// The same without blocking the thread. What a dropped future has acquired is released in the background.
 pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Error> {
-    let order = zlock.once();
-    let asked = zlock.locks.asked(zlock.items, &order)?;
+    let asked = zlock.locks.asked(zlock.items, zlock.order)?;
+    let once = asked.once();
     let mut got = Got::new(zlock, |holds| {
         Lease::new(holds).iter().for_each(Lease::release_in_background);
     });
@@ -93,9 +97,9 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
             continue;
         }
         let core = zlock.locks.core();
-        let answer = match claim(zlock.locks, item, &asked).await? {
+        let answer = match claim(zlock.locks, item, &once).await? {
             Some(hold) => Ok(hold),
-            None => tasks::acquire(core, asked.spec(item), asked.began, core.now(), &[]).await,
+            None => tasks::acquire(core, once.spec(item), once.limits, core.now(), &[]).await,
         };
         if got.take(&asked, item, answer)? {
             continue;
@@ -104,10 +108,9 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let lease = zlock
-            .locks
-            .acquire_all_async(zlock.items, &zlock.for_a_retry(&asked))
-            .await?;
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
+        let again = asked.again(&order);
+        let lease = zlock.locks.acquire_asked_async(zlock.items, &again, now).await?;
         // Nobody renews it, so it is there when this returns.
         lease.reserve_in_background(zlock.reserve, Owner::Process);
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));
@@ -122,31 +125,19 @@ async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Opti
     if !reservations::is_reserved(core, item, Owner::Process) {
         return Ok(None);
     }
-    let (core, spec) = (Arc::clone(core), asked.spec(item));
+    let (core, spec, limit) = (Arc::clone(core), asked.spec(item), asked.limits.asking);
     let claimed = agent::finish(async move {
-        let hold = reservations::claim(&core, &spec, Owner::Process).await;
+        let hold = reservations::claim(&core, &spec, Owner::Process, limit).await;
         Ok(hold.map(Claimed::new))
     });
     Ok(claimed.await?.and_then(|mut claimed| claimed.0.take()))
 }
 
 impl Zlock<'_> {
-    /// One try, which waits for nobody. It has as long as any exchange for an answer, and no longer than its caller waits.
-    fn once(&self) -> Order {
-        let most = self.locks.core().exchange_limit;
-        let patience = self.order.wait.map(|wait| wait.saturating_add(self.order.grace));
-        Order {
-            wait: Some(Duration::ZERO),
-            grace: patience.map_or(most, |patience| most.min(patience)),
-            ..self.order.clone()
-        }
-    }
-
-    /// For as long as the lock is to be reserved, within what is left of the wait.
-    fn for_a_retry(&self, asked: &Asked<'_>) -> Order {
+    /// For as long as the lock is to be reserved.
+    fn for_a_retry(&self) -> Order {
         Order {
             timeout: self.reserve,
-            wait: self.order.wait.map(|wait| wait.saturating_sub(self.waited(asked))),
             renew: None,
             ..self.order.clone()
         }
@@ -166,8 +157,7 @@ impl Zlock<'_> {
 
     /// How long this has taken so far.
     fn waited(&self, asked: &Asked<'_>) -> Duration {
-        let now = self.locks.core().now().instant;
-        now.saturating_sub(asked.began.instant)
+        asked.limits.waited(self.locks.core().now())
     }
 }
 
@@ -230,11 +220,9 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
     /// Tells the transaction, which holds it from now on.
     fn meet(&self, asked: &Asked<'_>, item: &ItemName, hold: Option<Arc<Hold>>) {
         let Some(scope) = &self.zlock.scope else { return };
-        let mut spec = asked.spec(item);
-        (spec.wait, spec.grace) = (self.zlock.order.wait, self.zlock.order.grace);
         let lost = scope.meet(Met {
             core: Arc::clone(self.zlock.locks.core()),
-            spec,
+            spec: asked.spec(item),
             function: self.zlock.order.function,
             renew: self.zlock.order.renew,
             policy: self.zlock.policy,

@@ -222,7 +222,6 @@ impl World {
             timeout: self.contenders[contender].timeout,
             interval,
             wait: None,
-            grace: Duration::ZERO,
         }
     }
 

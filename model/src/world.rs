@@ -335,7 +335,6 @@ pub(crate) fn spec_for(timeout: Duration) -> Spec {
         timeout,
         interval: Duration::from_millis(50),
         wait: None,
-        grace: Duration::ZERO,
     }
 }
 

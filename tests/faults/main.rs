@@ -11,11 +11,13 @@
 //! | `midway` | the same for a renewal, a take-over, a waiter's look |
 //! | `nonsense` | other bytes than the server's: none, too many, without end, another exchange's |
 //! | `delays` | requests and replies that are late, or stay away while the connection stays |
+//! | `far` | no fault: a server that is far away, and one that is silent to a caller who does not wait |
 //! | `stops` | a server that stands still, again and again, below a crowd |
 //! | `leaks` | many acquisitions, after which nothing is left of them |
 
 mod cuts;
 mod delays;
+mod far;
 mod leaks;
 mod midway;
 mod nonsense;

@@ -98,6 +98,8 @@ struct State {
     has_fired: bool,
     is_down: bool,
     is_gate_open: bool,
+    /// What each answer takes on its way.
+    delay: Duration,
     earlier: HashMap<Kind, Vec<u8>>,
     answered: HashMap<Kind, u64>,
 }
@@ -137,6 +139,11 @@ impl Proxy {
         state.has_fired = false;
         state.is_down = false;
         state.is_gate_open = false;
+    }
+
+    /// From now on each answer takes so long on its way.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.shared.state().delay = delay;
     }
 
     /// Whether it has happened.
@@ -314,6 +321,9 @@ impl Shared {
     fn answer(&self, server: &mut TcpStream, request: &[u8], kind: Kind, awaited: usize) -> Option<Vec<u8>> {
         server.write_all(request).ok()?;
         let reply = read_replies(server, kind, awaited)?;
+        let delay = self.state().delay;
+        #[allow(clippy::disallowed_methods, reason = "it plays a network that takes its time")]
+        thread::sleep(delay);
         let mut state = self.state();
         *state.answered.entry(kind).or_default() += 1;
         if kind != Kind::Handshake {

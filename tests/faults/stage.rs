@@ -29,8 +29,8 @@ pub(crate) const ORPHANED: Duration = Duration::from_secs(1);
 /// not reach it.
 pub(crate) const QUICK: Duration = ms(2000);
 
-/// The least time that there is for an attempt of a caller who does not want to wait at all.
-pub(crate) const GRACE: Duration = ms(30);
+/// The shortest limit of an exchange here, which is all the time that an attempt has that does not wait.
+const SHORTEST_LIMIT: Duration = ms(80);
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
@@ -255,7 +255,7 @@ pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<
     let started = Instant::now();
     loop {
         let (result, took) = timed(&mut attempt);
-        let stood_still = took >= GRACE && result.as_ref().is_err_and(Error::is_unavailable);
+        let stood_still = took >= SHORTEST_LIMIT && result.as_ref().is_err_and(Error::is_unavailable);
         if !stood_still || started.elapsed() > PATIENCE {
             return result;
         }

@@ -184,8 +184,8 @@ pub(crate) fn hold(request: LockRequest<'_>) -> Guard {
     request.acquire().expect("it is free, or will be")
 }
 
-/// The least time that there is for an attempt of a caller who does not want to wait at all.
-const GRACE: Duration = ms(30);
+/// The default limit of an exchange, which is all the time that an attempt has that does not wait.
+const EXCHANGE_TIMEOUT: Duration = ms(300);
 
 /// An attempt that hardly waits, made again when the machine stood still: who has so little time may then not come so far as to
 /// ask the server, and cannot know.
@@ -193,7 +193,7 @@ pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<
     let started = Instant::now();
     loop {
         let (result, took) = timed(&mut attempt);
-        let stood_still = took >= GRACE && result.as_ref().is_err_and(Error::is_unavailable);
+        let stood_still = took >= EXCHANGE_TIMEOUT && result.as_ref().is_err_and(Error::is_unavailable);
         if !stood_still || started.elapsed() > PATIENCE {
             return result;
         }

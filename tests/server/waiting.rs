@@ -17,8 +17,6 @@ fn trying_a_held_lock_is_busy_at_once_and_names_the_holder() {
     let mut holder = Actor::on(&stage);
     holder.acquires("k", PATIENCE);
     let locks = stage.locks();
-    // Connected already: who does not wait has little time for that.
-    hold(locks.lock("another")).release();
     let result = tried(|| {
         let (result, took) = timed(|| locks.lock("k").try_acquire());
         println!("over after {took:.1?}");

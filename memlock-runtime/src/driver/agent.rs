@@ -165,7 +165,7 @@ async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     if hold.is_released() {
         return None;
     }
-    match hold.renew_unbroken(hold.core().exchange_limit).await {
+    match hold.renew_unbroken(hold.core().each_exchange()).await {
         Ok(()) => Some(Ok(())),
         Err(error) if error.is_lost() => {
             if !hold.is_released() {
@@ -203,7 +203,7 @@ impl Orphanage for Core {
     fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>) {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
-            let limit = core.exchange_limit;
+            let limit = core.each_exchange();
             tasks::leave(&core, &item, Duration::MAX, standing, limit).await;
         });
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
+use super::limits::{CallLimits, ExchangeLimit};
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
 use crate::clock;
@@ -23,16 +24,15 @@ use crate::store::Damage;
 /// 15 µs altogether, which is what going to sleep and being woken would cost.
 const SPINS: u32 = 200;
 
-/// Acquires one lock, now that it is `now`, waiting as long as `spec` allows, counted from `began`. `companions`
-/// are locks that the caller acquired before this one; their leases are kept alive meanwhile.
+/// Acquires one lock within `limits`, now that it is `now`. `spec` waits as long as they do. `companions` are locks that the caller acquired before this one; their leases are kept alive meanwhile.
 pub(crate) fn acquire(
     core: &Arc<Core>,
     spec: Spec,
-    began: Now,
+    limits: CallLimits,
     now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, began, now, companions)?;
+    let (grant, turn) = be_granted(core, &spec, limits, now, companions)?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -40,14 +40,15 @@ pub(crate) fn acquire(
 fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    began: Now,
+    limits: CallLimits,
     mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
-    let mut waiting = Waiting::new(core, spec, began, companions);
+    let mut waiting = Waiting::new(core, spec, limits, companions);
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, has_processors(), thread_waker);
+    let mut stood_in_line = false;
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
@@ -56,28 +57,29 @@ fn be_granted(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    let limit = waiting.limit();
-                    release(core, spec, &grant, &mut None, core.now(), limit);
+                    release(core, spec, &grant, &mut None, core.now(), limits.asking);
                 }
             }
-            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            stood_in_line = true;
+            // A lease, and a reading of the server's clock, count from right before the request.
             now = core.now();
             turn
         }
     };
-    let mut contender = Contender::new(core, spec, turn, began);
+    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {
             Output::Exchange { ref batch, only_on } => {
                 contender.listens_before(batch, thread_waker);
-                let limit = waiting.limit();
+                let limit = limits.asking.left(|| now);
                 let mut heard = core.exchange(&spec.item, batch, only_on, limit, now);
                 now = heard.received(core);
-                contender.heed(&mut heard, written_nonce(batch), limit);
+                contender.heed(&mut heard, written_nonce(batch), limit, now);
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
+                contender.pauses();
                 let length = dice::draw(pause);
                 match contender.listening(thread_waker) {
                     Some(listening) => rest(&mut waiting, length, now, |length| {
@@ -98,8 +100,8 @@ fn be_granted(
     }
 }
 
-/// Renews `grant` with exchanges of at most `limit`, and says why when that failed.
-pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration) -> (Renewed, Option<Source>) {
+/// Renews `grant` within `limit`, and says why when that failed.
+pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: ExchangeLimit) -> (Renewed, Option<Source>) {
     let mut machine = Renew::new(spec.clone(), grant);
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
@@ -111,7 +113,7 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Duration
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent. With
+/// Releases `grant`, now that it is `now`, within `limit`; what fails is handed to the agent. With
 /// `standing` it also looks who stands in line, calls the next there, and gives way to him.
 pub(super) fn release(
     core: &Arc<Core>,
@@ -119,7 +121,7 @@ pub(super) fn release(
     grant: &Grant,
     standing: &mut Option<Box<Standing>>,
     now: Now,
-    limit: Duration,
+    limit: ExchangeLimit,
 ) -> Released {
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
     let called = core.call_early(&spec.item, machine.to_call());
@@ -151,7 +153,7 @@ pub(super) fn release(
 fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
-    limit: Duration,
+    limit: ExchangeLimit,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
     mut listen: impl FnMut(&mut Heard) -> Now,
@@ -160,6 +162,8 @@ fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { ref batch, only_on } => {
+                // Not by `now`, which stands still where nothing counts from it.
+                let limit = limit.left(|| core.now());
                 let mut heard = core.exchange(item, batch, only_on, limit, now);
                 now = listen(&mut heard);
                 input = Input::Answered(heard.answered);
@@ -194,7 +198,7 @@ fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now) -> Result
 fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
     for companion in waiting.companions {
-        let kept = companion.keep_at_least_half(waiting.limit());
+        let kept = companion.keep_at_least_half(waiting.limits.asking);
         kept.map_err(|_| Stopped::CompanionLost)?;
         length = length.min(companion.until_half());
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
 use super::{Core, Heard, agent, dice};
 use crate::doorbell::Listening;
@@ -16,6 +17,15 @@ use crate::lease::Now;
 use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
 use crate::queue::Turn;
 use crate::store::{Batch, Damage, Nonce, Pending, Refusal, Request};
+
+/// What failed since the server answered last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Failed {
+    /// An exchange that had time enough: that is the server's fault.
+    in_time: bool,
+    /// One that had hardly any, because its call was over: that says nothing of the server.
+    for_want_of_time: bool,
+}
 
 /// The head of the queue, at work.
 pub(super) struct Contender<'a> {
@@ -29,27 +39,38 @@ pub(super) struct Contender<'a> {
     trouble: Option<Source>,
     /// While it waits in line for other processes, and can be called.
     listening: Option<Listening>,
-    /// Whether an exchange failed that had less time than exchanges have: that is no verdict on the server.
-    was_cut_short: bool,
     /// Whether it has been said that nothing comes of asking the server.
     has_warned: bool,
+    limits: CallLimits,
+    /// Whether it had to wait for its turn.
+    stood_in_line: bool,
+    /// What failed since the server answered last.
+    failed: Failed,
 }
 
 impl<'a> Contender<'a> {
-    pub(super) fn new(core: &'a Arc<Core>, spec: &'a Spec, mut turn: Turn, started: Now) -> Contender<'a> {
-        let look_first = core.must_look_first(&spec.item, started);
+    pub(super) fn new(
+        core: &'a Arc<Core>,
+        spec: &'a Spec,
+        mut turn: Turn,
+        limits: CallLimits,
+        stood_in_line: bool,
+    ) -> Contender<'a> {
+        let look_first = core.must_look_first(&spec.item, limits.began);
         Contender {
             core,
             spec,
             machine: Acquire::new(spec, turn.watch, look_first)
-                .waiting_since(started)
+                .waiting_since(limits.began)
                 .in_line(core.me, turn.standing.take()),
             settled: SmallVec::new(),
             turn: Some(turn),
             trouble: None,
             listening: None,
-            was_cut_short: false,
             has_warned: false,
+            limits,
+            stood_in_line,
+            failed: Failed::default(),
         }
     }
 
@@ -87,17 +108,23 @@ impl<'a> Contender<'a> {
         self.machine.called(now, look_first)
     }
 
-    /// Takes note of what an exchange met with that had a record `written` in it (see [`written_nonce`]).
-    pub(super) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration) {
+    /// Takes note of what an exchange met with, over at `now`, that had a record `written` in it (see [`written_nonce`]).
+    pub(super) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
         if let (Some(pending), Some(nonce)) = (heard.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);
         }
         let had_trouble = self.trouble.is_some();
         match heard.answered.damage {
-            Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late)) => {
-                self.was_cut_short |= limit < self.core.exchange_limit;
+            Some(Damage::NotSent | Damage::Late) if self.is_for_want_of_time(limit, now) => {
+                self.failed.for_want_of_time = true;
+                // What was met before, with time enough, tells more than that there was none left.
+                self.trouble = self.trouble.take().or(heard.source.take());
+            }
+            Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late | Damage::TooYoung)) => {
+                self.failed.in_time |= damage != Damage::TooYoung;
                 self.trouble = heard.source.take().or(self.trouble.take());
+                // Those behind it whose time is over are told of it: the lock is not busy because of this.
                 if let Some(turn) = &self.turn {
                     turn.met(Some(unavailable(
                         self.core,
@@ -107,12 +134,33 @@ impl<'a> Contender<'a> {
                     )));
                 }
             }
-            Some(Damage::TooYoung | Damage::OtherInstance | Damage::Contradicted) | None => {
+            Some(Damage::OtherInstance | Damage::Contradicted) | None => {
                 self.trouble = None;
+                self.failed = Failed::default();
                 if let (true, Some(turn)) = (had_trouble, &self.turn) {
                     turn.met(None);
                 }
             }
+        }
+    }
+
+    /// Whether an exchange that had `limit`, and failed at `now`, failed because its call was over.
+    ///
+    /// One that had half of an exchange's time or more was given a fair chance. (The whole, to the microsecond, has only the
+    /// first of a call.) One that had less, and failed before that was over, was refused by somebody.
+    fn is_for_want_of_time(&self, limit: Duration, now: Now) -> bool {
+        limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
+    }
+
+    /// Whether no exchange since the server's last answer had time enough to be a verdict on it.
+    fn had_no_time(&self, damage: Damage) -> bool {
+        matches!(damage, Damage::NotSent | Damage::Late) && !self.failed.in_time
+    }
+
+    /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
+    pub(super) fn pauses(&self) {
+        if let Some(turn) = &self.turn {
+            turn.waits();
         }
     }
 
@@ -140,9 +188,20 @@ impl<'a> Contender<'a> {
                 (busy(item, holder, waiting.waited(now)), false)
             }
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
+            // The server was well as far as it had time to answer, and said that another holds it: that is why this caller has
+            // not got it. A function that runs unlocked where the server cannot be asked is not to run beside the holder.
+            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.machine.is_held() => {
+                let holder = self.machine.holder().map(ToString::to_string);
+                (busy(item, holder, waiting.waited(now)), false)
+            }
+            // Its turn came when its call was nearly over: what the server said to those before it counts.
+            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.stood_in_line => {
+                let trouble = self.turn.as_ref().and_then(Turn::trouble);
+                return Err(waiting.too_late(trouble, now));
+            }
             Outcome::Unreachable(damage) => {
                 let error = unavailable(self.core, item, damage, self.trouble.take());
-                (error, damage != Damage::TooYoung && !self.was_cut_short)
+                (error, damage != Damage::TooYoung && !self.failed.for_want_of_time)
             }
             Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
             Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_NUMBERS)), true),

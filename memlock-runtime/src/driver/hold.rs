@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::contender::unavailable;
+use super::limits::ExchangeLimit;
 use super::{Core, Counters, agent, blocking, tasks};
-use crate::background;
+use crate::background::{self, Either, Timer, either};
 use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Standing, Status, Watch};
 use crate::queue::Turn;
+use crate::store::Damage;
 use crate::token::Token;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
@@ -114,20 +116,22 @@ impl Hold {
 
     /// Extends the lease to its full timeout from now.
     pub(crate) fn renew(&self) -> Result<(), Error> {
-        self.renew_within(self.core().exchange_limit)
+        self.renew_within(self.core().each_exchange())
     }
 
-    /// The same, with exchanges of at most `limit`.
-    fn renew_within(&self, limit: Duration) -> Result<(), Error> {
-        let _exchanging = self.exchange_alone();
+    /// The same within `limit`.
+    fn renew_within(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        let alone = self.exchange_alone(limit);
+        let _exchanging = alone.ok_or_else(|| self.under_way())?;
         let grant = self.to_renew()?;
         let (renewed, source) = blocking::renew(self.core(), &self.spec, grant, limit);
         self.renewed(renewed, source)
     }
 
     /// The same without blocking the thread. Not to be dropped before its end: the number of an attempt must be kept.
-    pub(super) async fn renew_unbroken(&self, limit: Duration) -> Result<(), Error> {
-        let _exchanging = self.exchanging.lock().await;
+    pub(super) async fn renew_unbroken(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        let alone = self.exchange_alone_async(limit).await;
+        let _exchanging = alone.ok_or_else(|| self.under_way())?;
         let grant = self.to_renew()?;
         let (renewed, source) = tasks::renew(
             self.core(),
@@ -140,17 +144,47 @@ impl Hold {
     }
 
     /// The same. When the future is dropped, the renewal goes on.
-    pub(crate) async fn renew_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn renew_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
         let hold = Arc::clone(self);
         agent::finish(async move { hold.renew_unbroken(limit).await }).await
     }
 
-    /// Nobody else exchanges anything about this lock from now on.
-    fn exchange_alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        match self.exchanging.try_lock() {
-            Ok(alone) => alone,
-            Err(_) => background::block_on(self.exchanging.lock()),
+    /// Nobody else exchanges anything about this lock from now on. `None`: somebody does, and `limit` was over before that.
+    fn exchange_alone(&self, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if let Ok(alone) = self.exchanging.try_lock() {
+            return Some(alone);
         }
+        // A renewal in the background has limits of its own, and may have begun just now.
+        match limit.until_end(|| self.core().now()) {
+            Some(left) => background::wait_for(self.exchanging.lock(), left),
+            None => Some(background::block_on(self.exchanging.lock())),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_exchanging(&self) -> bool {
+        self.exchanging.try_lock().is_err()
+    }
+
+    /// The same without blocking the thread.
+    async fn exchange_alone_async(&self, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let Some(left) = limit.until_end(|| self.core().now()) else {
+            return Some(self.exchanging.lock().await);
+        };
+        if let Ok(alone) = self.exchanging.try_lock() {
+            return Some(alone);
+        }
+        match either(self.exchanging.lock(), Timer::after(left)).await {
+            Either::First(alone) => Some(alone),
+            Either::Second(()) => None,
+        }
+    }
+
+    /// The error of a renewal that could not begin before its limit was over.
+    fn under_way(&self) -> Error {
+        let source = "another exchange about this lock is under way, and has not been answered";
+        let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
+        unavailable(self.core(), &self.spec.item, Damage::NotSent, Some(source))
     }
 
     /// What is to be renewed.
@@ -180,9 +214,8 @@ impl Hold {
         }
     }
 
-    /// Renews when less than half of the timeout is left, with exchanges of at most `limit`. A failure is no error as
-    /// long as the lease lasts.
-    pub(crate) fn keep_at_least_half(&self, limit: Duration) -> Result<(), Error> {
+    /// Renews when less than half of the timeout is left, within `limit`. A failure is no error as long as the lease lasts.
+    pub(crate) fn keep_at_least_half(&self, limit: ExchangeLimit) -> Result<(), Error> {
         if self.has_half() {
             return Ok(());
         }
@@ -190,7 +223,7 @@ impl Hold {
     }
 
     /// The same without blocking the thread.
-    pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+    pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
         if self.has_half() {
             return Ok(());
         }
@@ -220,16 +253,29 @@ impl Hold {
     /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
     /// to the agent, and hides nobody's result.
     pub(crate) fn release(&self) {
-        self.release_within(self.core().exchange_limit);
+        self.try_release(self.core().each_exchange());
     }
 
-    /// The same, with exchanges of at most `limit`.
-    pub(crate) fn release_within(&self, limit: Duration) {
+    /// The same within `limit`; what it has no time for is done in the background.
+    pub(crate) fn release_within(self: &Arc<Hold>, limit: ExchangeLimit) {
+        if !self.try_release(limit) {
+            let hold = Arc::clone(self);
+            agent::begin(self.core(), async move {
+                hold.release_async(hold.core().each_exchange()).await;
+            });
+        }
+    }
+
+    /// The same. `false`: nothing was done within `limit`, since another exchange is under way.
+    fn try_release(&self, limit: ExchangeLimit) -> bool {
         self.give_up();
-        let _exchanging = self.exchange_alone();
+        let Some(_exchanging) = self.exchange_alone(limit) else {
+            return false;
+        };
         if let Some(mut ending) = self.end() {
             self.tell(&mut ending, limit);
         }
+        true
     }
 
     /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
@@ -239,12 +285,12 @@ impl Hold {
         if let Some((end, mut ending)) = state.end(now)
             && self.wind_up_here(end, &mut ending)
         {
-            self.tell(&mut ending, self.core().exchange_limit);
+            self.tell(&mut ending, self.core().each_exchange());
         }
     }
 
     /// Tells the server that the hold has ended.
-    fn tell(&self, ending: &mut Ending, limit: Duration) {
+    fn tell(&self, ending: &mut Ending, limit: ExchangeLimit) {
         let Ending {
             grant, standing, now, ..
         } = ending;
@@ -254,7 +300,7 @@ impl Hold {
 
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
     /// that, it goes on.
-    pub(crate) async fn release_async(&self, limit: Duration) {
+    pub(crate) async fn release_async(&self, limit: ExchangeLimit) {
         self.give_up();
         let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
@@ -263,7 +309,7 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    async fn finish(&self, mut ending: Ending, limit: Duration) {
+    async fn finish(&self, mut ending: Ending, limit: ExchangeLimit) {
         let Ending {
             grant, standing, now, ..
         } = &mut ending;
@@ -275,7 +321,7 @@ impl Hold {
     /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
-    pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
+    pub(super) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<Hold>> {
         self.give_up();
         let _exchanging = self.exchanging.lock().await;
         let now = self.core().now();
@@ -293,7 +339,7 @@ impl Hold {
             return Some(Hold::of(self.core(), spec, grant, turn, true));
         }
         if self.wind_up_here(end, &mut ending) {
-            self.finish(ending, self.core().exchange_limit).await;
+            self.finish(ending, limit).await;
         }
         None
     }
@@ -306,7 +352,7 @@ impl Hold {
         if grant.lease <= self.spec.lease() {
             return;
         }
-        let limit = self.core().exchange_limit;
+        let limit = self.core().each_exchange();
         let (renewed, source) = tasks::renew(
             self.core(),
             &self.spec.item,
@@ -318,11 +364,12 @@ impl Hold {
         let _ = self.renewed(renewed, source);
     }
 
-    /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`. `None`: it came too late, or the
-    /// server could not be asked; what was left is released. Not to be dropped before its end.
-    pub(super) async fn claim(&self, spec: &Spec) -> Option<Arc<Hold>> {
-        let limit = self.core().exchange_limit;
-        let exchanging = self.exchanging.lock().await;
+    /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`, within `limit`. `None`: it came too
+    /// late, or the server could not be asked; what was left is released, or is to be if there was no time for that. Not to be
+    /// dropped before its end.
+    pub(super) async fn claim(&self, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+        // The server may just be told of the reservation, and not answer.
+        let exchanging = self.exchange_alone_async(limit).await?;
         if let Ok(grant) = self.to_renew() {
             let (renewed, source) =
                 tasks::renew(self.core(), &self.spec.item, Renew::new(spec.clone(), grant), limit).await;

@@ -2,7 +2,8 @@
 //! machines do not have.
 //!
 //! [`blocking`] runs them on the caller's thread, [`tasks`] inside the caller's future; what both make of a step is in
-//! [`contender`], and of waiting in [`waiting`]. [`agent`] is what must happen in the background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
+//! [`contender`], and of waiting in [`waiting`]; how long a call may take is in [`limits`]. [`agent`] is what must happen in the
+//! background although no caller waits for it: renewals, releases of what was dropped, and cleaning up after writes that
 //! got no reply.
 
 pub(crate) mod agent;
@@ -10,6 +11,7 @@ pub(crate) mod blocking;
 mod contender;
 pub(crate) mod dice;
 pub(crate) mod hold;
+pub(crate) mod limits;
 pub(crate) mod reservations;
 pub(crate) mod tasks;
 #[cfg(test)]
@@ -30,6 +32,7 @@ use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Call, Entry, Instance, Pending, Reply, Store};
 use agent::Chores;
+use limits::ExchangeLimit;
 use reservations::Reservations;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
@@ -142,6 +145,11 @@ impl Core {
         let orphanage: Weak<Core> = Arc::downgrade(&core);
         core.queues.orphans_to(orphanage);
         core
+    }
+
+    /// The limit of exchanges that belong to no call with an end of its own.
+    pub(crate) fn each_exchange(&self) -> ExchangeLimit {
+        ExchangeLimit::each(self.exchange_limit)
     }
 
     /// Both clocks, now.

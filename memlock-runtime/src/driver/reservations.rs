@@ -15,6 +15,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::hold::Hold;
+use super::limits::ExchangeLimit;
 use super::{Core, agent};
 use crate::background;
 use crate::key::ItemName;
@@ -105,10 +106,11 @@ impl Reservations {
 /// Reserves the lock of `hold` for a retry of `owner`, for `length` from now. Whatever becomes of it, `hold` is released.
 ///
 /// When it is over the reservation is there, so that a retry that comes at once finds it; what the server is to be told of it
-/// goes on in the background. It waits only while a renewal is under way, or for a release where there is nothing to reserve.
+/// goes on in the background. It waits only while a renewal is under way, or, within `limit`, for a release where there is
+/// nothing to reserve.
 /// A thread's reservation is to be made on that thread. Dropped before its end, it may have left `hold` as it was.
-pub(crate) async fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
-    let Some(hold) = hold.set_aside(length).await else {
+pub(crate) async fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner, limit: ExchangeLimit) {
+    let Some(hold) = hold.set_aside(length, limit).await else {
         return;
     };
     let core = Arc::clone(hold.core());
@@ -122,11 +124,16 @@ pub(crate) async fn reserve(hold: &Arc<Hold>, length: Duration, owner: Owner) {
     agent::begin(&core, async move { hold.shorten().await });
 }
 
-/// The lock that was reserved for a retry of `claimant`, for whoever asks for it as `spec` says. `None`: there is no such
-/// reservation, or it is over. Not to be dropped before its end.
-pub(crate) async fn claim(core: &Arc<Core>, spec: &Spec, claimant: Owner) -> Option<Arc<Hold>> {
+/// The lock that was reserved for a retry of `claimant`, for whoever asks for it as `spec` says, within `limit`. `None`: there is
+/// no such reservation, it is over, or the server could not be asked. Not to be dropped before its end.
+pub(crate) async fn claim(core: &Arc<Core>, spec: &Spec, claimant: Owner, limit: ExchangeLimit) -> Option<Arc<Hold>> {
     let reserved = core.reservations.take(&spec.item, claimant)?;
-    reserved.claim(spec).await
+    let claimed = reserved.claim(spec, limit).await;
+    if claimed.is_none() && !reserved.is_released() {
+        // Its call has no time left for that.
+        release(reserved);
+    }
+    claimed
 }
 
 /// Whether there is one to claim.
@@ -141,7 +148,7 @@ fn release(hold: Arc<Hold>) {
     let core = Arc::clone(hold.core());
     agent::begin(
         &core,
-        async move { hold.release_async(hold.core().exchange_limit).await },
+        async move { hold.release_async(hold.core().each_exchange()).await },
     );
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
+use super::limits::{CallLimits, ExchangeLimit};
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
 use crate::background::{Timer, either};
@@ -25,11 +26,11 @@ use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
 pub(crate) async fn acquire(
     core: &Arc<Core>,
     spec: Spec,
-    began: Now,
+    limits: CallLimits,
     now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, began, now, companions).await?;
+    let (grant, turn) = be_granted(core, &spec, limits, now, companions).await?;
     Ok(Hold::new(core, spec, grant, turn))
 }
 
@@ -37,15 +38,16 @@ pub(crate) async fn acquire(
 async fn be_granted(
     core: &Arc<Core>,
     spec: &Spec,
-    began: Now,
+    limits: CallLimits,
     mut now: Now,
     companions: &[Arc<Hold>],
 ) -> Result<(Grant, Option<Turn>), Stopped> {
-    let mut waiting = Waiting::new(core, spec, began, companions);
+    let mut waiting = Waiting::new(core, spec, limits, companions);
     let bell = Arc::new(Bell::default());
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
+    let mut stood_in_line = false;
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
@@ -54,21 +56,22 @@ async fn be_granted(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    release(core, spec, &grant, &mut None, core.now(), waiting.limit()).await;
+                    release(core, spec, &grant, &mut None, core.now(), limits.asking).await;
                 }
             }
-            // It stood in line: a lease, and a reading of the server's clock, count from right before the request.
+            stood_in_line = true;
+            // A lease, and a reading of the server's clock, count from right before the request.
             now = core.now();
             turn
         }
     };
-    let mut contender = Contender::new(core, spec, turn, began);
+    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {
             Output::Exchange { batch, only_on } => {
                 contender.listens_before(&batch, || Waker::from(Arc::clone(&bell)));
-                let (limit, written) = (waiting.limit(), written_nonce(&batch));
+                let (limit, written) = (limits.asking.left(|| now), written_nonce(&batch));
                 let orphaned = |pending| {
                     if let Some(nonce) = written {
                         agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));
@@ -76,10 +79,11 @@ async fn be_granted(
                 };
                 let mut heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
                 now = heard.received(core);
-                contender.heed(&mut heard, written, limit);
+                contender.heed(&mut heard, written, limit, now);
                 input = Input::Answered(heard.answered);
             }
             Output::Pause(pause) => {
+                contender.pauses();
                 contender.listening(|| Waker::from(Arc::clone(&bell)));
                 rest(&mut waiting, dice::draw(pause), now, &bell).await?;
                 now = core.now();
@@ -128,7 +132,7 @@ async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now, bel
 async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &Bell) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
     for companion in waiting.companions {
-        let kept = companion.keep_at_least_half_async(waiting.limit()).await;
+        let kept = companion.keep_at_least_half_async(waiting.limits.asking).await;
         kept.map_err(|_| Stopped::CompanionLost)?;
         length = length.min(companion.until_half());
     }
@@ -171,13 +175,13 @@ impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<F> {
     }
 }
 
-/// Renews `grant` with exchanges of at most `limit`, and says why when that failed. Not to be dropped before its end: the
+/// Renews `grant` within `limit`, and says why when that failed. Not to be dropped before its end: the
 /// number of attempts in the grant that it returns must be kept.
 pub(super) async fn renew(
     core: &Arc<Core>,
     item: &ItemName,
     mut machine: Renew,
-    limit: Duration,
+    limit: ExchangeLimit,
 ) -> (Renewed, Option<Source>) {
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
@@ -190,15 +194,14 @@ pub(super) async fn renew(
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, with exchanges of at most `limit`; what fails is handed to the agent, as is all
-/// when the future is dropped. With `standing` it also looks who stands in line, calls the next there, and gives way to him.
+/// Releases `grant`, now that it is `now`, within `limit`; what fails is handed to the agent, as is all when the future is dropped. With `standing` it also looks who stands in line, calls the next there, and gives way to him.
 pub(super) async fn release(
     core: &Arc<Core>,
     spec: &Spec,
     grant: &Grant,
     standing: &mut Option<Box<Standing>>,
     now: Now,
-    limit: Duration,
+    limit: ExchangeLimit,
 ) -> Released {
     let mut unreleased = Unreleased {
         core,
@@ -235,7 +238,7 @@ pub(super) async fn leave(
     item: &ItemName,
     interval: Duration,
     standing: Box<Standing>,
-    limit: Duration,
+    limit: ExchangeLimit,
 ) -> Box<Standing> {
     let mut machine = Leave::new(interval, standing);
     let step = |now, input| machine.step(now, input);
@@ -264,7 +267,7 @@ pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Re
     let mut machine = Release::of_nonce(item, nonce);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
-    let released = run(core, item, core.exchange_limit, now, step, |_| now).await;
+    let released = run(core, item, core.each_exchange(), now, step, |_| now).await;
     released.unwrap_or(Released::Failed(Damage::NotSent))
 }
 
@@ -273,7 +276,7 @@ pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Re
 async fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
-    limit: Duration,
+    limit: ExchangeLimit,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
     mut listen: impl FnMut(&mut Heard) -> Now,
@@ -282,6 +285,8 @@ async fn run<T>(
     loop {
         match step(now, input) {
             Output::Exchange { batch, only_on } => {
+                // Not by `now`, which stands still where nothing counts from it.
+                let limit = limit.left(|| core.now());
                 let mut heard = exchange(core, item, batch, only_on, limit, now, drop).await;
                 now = listen(&mut heard);
                 input = Input::Answered(heard.answered);

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod circles;
+mod ends;
 mod handing_over;
 mod in_memory;
 
@@ -177,9 +178,11 @@ fn all_exchanges_of_a_call_share_its_wait() {
         let error = locks.lock("moody").wait(wait).acquire().expect_err("it hangs");
         assert!(error.is_unavailable(), "{error}");
         let given = given_to_callers(&limits);
+        // To the millisecond: in `ends`.
+        assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
         assert!(
-            given <= wait + Duration::from_millis(50),
-            "{given:?} for a wait of {wait:?}"
+            given >= EXCHANGE,
+            "{given:?}: asking has time of its own, however short the wait"
         );
         assert!(given <= 2 * EXCHANGE, "{given:?}: one exchange, and one more");
     }
@@ -195,7 +198,6 @@ fn both_tries_of_a_zlock_share_its_wait() {
             timeout: Duration::from_secs(30),
             interval: Duration::from_millis(50),
             wait: Some(wait),
-            grace: super::waiting::WAIT_GRACE,
             renew: None,
         };
         let zlock = crate::zlock::Zlock {
@@ -211,10 +213,7 @@ fn both_tries_of_a_zlock_share_its_wait() {
         let error = crate::zlock::acquire(&zlock).expect_err("it hangs");
         assert!(error.is_unavailable(), "{error}");
         let given = given_to_callers(&limits);
-        assert!(
-            given <= wait + Duration::from_millis(50),
-            "{given:?} for a wait of {wait:?}"
-        );
+        assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
     }
 }
 
@@ -250,7 +249,6 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
         timeout: Duration::from_secs(30),
         interval: Duration::from_millis(50),
         wait: Some(Duration::ZERO),
-        grace: super::waiting::WAIT_GRACE,
         renew: None,
     };
     let taken = locks.lock("moody z").name("several").acquire().expect("it is free");
@@ -260,7 +258,7 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
     let error = locks.acquire_all(&items, &order).expect_err("it hangs");
     assert!(error.is_unavailable());
     let given = given_to_callers(&limits);
-    assert!(given <= Duration::from_millis(50), "{given:?}");
+    assert!(given <= EXCHANGE, "{given:?}");
     hangs.store(false, Ordering::SeqCst);
     let error = locks.acquire_all(&items, &order).expect_err("the last one is held");
     assert!(error.is_busy(), "{error}");
@@ -282,7 +280,7 @@ fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
     wait_until("half of the lease to be over", || hold.remaining() < EXCHANGE / 2);
     hangs.store(true, Ordering::SeqCst);
     // It takes as long as the whole lease, and then fails.
-    let entered = hold.keep_at_least_half(EXCHANGE);
+    let entered = hold.keep_at_least_half(super::limits::ExchangeLimit::each(EXCHANGE));
     assert!(entered.is_err_and(|error| error.is_lost()));
 }
 

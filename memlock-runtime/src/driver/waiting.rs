@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use super::Core;
 use super::hold::Hold;
+use super::limits::CallLimits;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::Spec;
 use crate::queue::{Place, Seen};
 
-/// How much longer than its `wait` a caller may be kept, in every fault. It is also the least time that there is for the
-/// one attempt of a caller who does not want to wait at all.
-pub(crate) const WAIT_GRACE: Duration = Duration::from_millis(30);
-
 /// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
 /// is over.
 const FOR_THE_FIRST: Duration = Duration::from_millis(20);
+
+/// How much longer than its own time a caller waits in the queue for what the one before it is about to hear: both may have
+/// begun at the same moment, and have the same end.
+const FOR_THE_HEAD: Duration = Duration::from_millis(20);
 
 /// Why an acquisition of one lock of several stopped.
 pub(crate) enum Stopped {
@@ -27,31 +28,21 @@ pub(crate) enum Stopped {
     CompanionLost,
 }
 
-/// How long an exchange may take for a caller who has been at it since `started`: no longer than it is willing to wait,
-/// give or take a little.
-pub(crate) fn limit(core: &Core, wait: Option<Duration>, grace: Duration, started: Now) -> Duration {
-    let most = core.exchange_limit;
-    wait.map_or(most, |wait| {
-        let waited = core.now().instant.saturating_sub(started.instant);
-        most.min(wait.saturating_add(grace).saturating_sub(waited))
-    })
-}
-
 /// A caller that waits.
 pub(super) struct Waiting<'a> {
     core: &'a Core,
     spec: &'a Spec,
-    started: Now,
+    pub(super) limits: CallLimits,
     pub(super) companions: &'a [Arc<Hold>],
     has_warned: bool,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(core: &'a Core, spec: &'a Spec, started: Now, companions: &'a [Arc<Hold>]) -> Waiting<'a> {
+    pub(super) fn new(core: &'a Core, spec: &'a Spec, limits: CallLimits, companions: &'a [Arc<Hold>]) -> Waiting<'a> {
         Waiting {
             core,
             spec,
-            started,
+            limits,
             companions,
             has_warned: false,
         }
@@ -65,18 +56,24 @@ impl<'a> Waiting<'a> {
             // It is to step in, however short its wait is.
             return Ok(Duration::ZERO);
         }
-        let wait = self.spec.wait;
-        let mut left = wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited(now)));
-        // In this order: when the turn comes in between, it is news.
-        if left.is_zero() && (place.is_next_soon() || place.has_news()) {
-            // Who asks for a lock right after it was let go, maybe in the background, need not find it busy.
-            left = self.limit();
-        }
+        let mut left = self.limits.left_to_wait(now);
         if left.is_zero() {
-            // Nobody may hold it, if the head is having trouble with the server.
-            let holder = "another caller in this process".to_owned();
-            let busy = || busy(&self.spec.item, Some(holder), self.waited(now));
-            return Err(Stopped::Failed(place.trouble().unwrap_or_else(busy)));
+            // In this order: when the turn comes in between, it is news.
+            let outlook = place.outlook();
+            if place.has_news() {
+                return Ok(Duration::ZERO);
+            }
+            if outlook.is_open {
+                // Nobody is known to hold it. The head asks the server on behalf of all, or the holder is just telling the
+                // server that it is done: that takes as long as asking does, and is no waiting for a holder.
+                left = self.limits.asking.left(|| now);
+            }
+            if left.is_zero() && outlook.is_open && outlook.trouble.is_none() {
+                left = self.limits.asking.until_after_end(FOR_THE_HEAD, now);
+            }
+            if left.is_zero() {
+                return Err(self.too_late(outlook.trouble, now));
+            }
         }
         if let Some(until) = leased_until {
             // A place that is not the first finds nothing to do then, and looks again a little later.
@@ -110,11 +107,17 @@ impl<'a> Waiting<'a> {
     }
 
     pub(super) fn waited(&self, now: Now) -> Duration {
-        now.instant.saturating_sub(self.started.instant)
+        self.limits.waited(now)
     }
 
-    pub(super) fn limit(&self) -> Duration {
-        limit(self.core, self.spec.wait, self.spec.grace, self.started)
+    /// The error of one whose time was over before its turn came, or as it came. `trouble` is what the server is known to have.
+    ///
+    /// Without any the lock is busy: another caller of this process holds it, or is ahead, and the server has answered those who
+    /// asked.
+    pub(super) fn too_late(&self, trouble: Option<Error>, now: Now) -> Stopped {
+        let holder = || Some("another caller in this process".to_owned());
+        let busy = || busy(&self.spec.item, holder(), self.waited(now));
+        Stopped::Failed(trouble.unwrap_or_else(busy))
     }
 }
 

@@ -180,6 +180,8 @@ pub struct Acquire<S = Spec> {
     has_paused: bool,
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Label>,
+    /// Whether the server's last word on the item was that it is there, and another's.
+    is_held: bool,
     has_looked: bool,
     /// When the server's clock was last asked for.
     clock_asked: Option<Duration>,
@@ -209,6 +211,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             has_paused: false,
             outstanding: SmallVec::new(),
             holder: None,
+            is_held: false,
             has_looked: false,
             clock_asked: None,
             failures: 0,
@@ -267,6 +270,16 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.goes_in_circles
     }
 
+    /// Whether the server's last word to this contender was that another holds the lock.
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Who does, where that is known.
+    pub fn holder(&self) -> Option<&Label> {
+        self.holder.as_ref()
+    }
+
     fn spec(&self) -> &Spec {
         self.spec.borrow()
     }
@@ -293,6 +306,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                     Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {
                         self.failures = 0;
+                        self.is_held = true;
                         self.lost_race(now)
                     }
                     Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
@@ -629,16 +643,19 @@ impl<S: Borrow<Spec>> Acquire<S> {
         match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
             (Some(Reply::Missing), _) => {
                 self.seen();
+                self.is_held = false;
                 self.watch = None;
                 self.free(now, fresh, has_line)
             }
             (Some(Reply::Item { content, cas }), Some(instance)) => {
                 self.seen();
+                self.is_held = true;
                 let Some(record) = lock_of(&self.spec().item, content) else {
                     self.watch = None;
                     return self.pause(now);
                 };
                 if self.outstanding.contains(&record.nonce) {
+                    self.is_held = false;
                     return self.clear(now, record.nonce, *cas, instance);
                 }
                 if !self.watch.is_some_and(|watch| watch.is_of(record.nonce)) {
@@ -654,7 +671,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
             (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-            _ if self.is_cut_off(answered) => self.busy(),
             _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
         }
     }
@@ -817,13 +833,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return self.look(now);
         }
         self.pause(now)
-    }
-
-    /// Whether a look got no answer that had hardly any time for it, because the wait was over. That says nothing of a server
-    /// which has answered until then; that the lock is held is the last that is known.
-    fn is_cut_off(&self, answered: &Answered) -> bool {
-        let is_late = matches!(answered.damage(), Damage::NotSent | Damage::Late);
-        is_late && self.failures == 0 && self.has_looked && self.watch.is_some() && self.wait_is_over(answered.sent)
     }
 
     fn seen(&mut self) {

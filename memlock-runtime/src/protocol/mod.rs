@@ -83,10 +83,8 @@ pub struct Spec {
     /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
     /// to four times as seldom.
     pub interval: Duration,
-    /// How long to wait; `None` for ever.
+    /// How long to wait for other holders; `None` for ever. How long the server may take to answer is the driver's affair.
     pub wait: Option<Duration>,
-    /// How much longer than that the server may take to answer.
-    pub grace: Duration,
 }
 
 impl Spec {

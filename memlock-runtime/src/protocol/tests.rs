@@ -61,7 +61,6 @@ fn spec() -> Spec {
         timeout: TIMEOUT,
         interval,
         wait: None,
-        grace: Duration::ZERO,
     }
 }
 

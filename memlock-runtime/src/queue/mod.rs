@@ -13,6 +13,9 @@
 //! A turn lasts no longer than the lease that was granted under it: a thread that hangs in its body holds up the threads
 //! of its own process for as long as it holds up everyone else's.
 //!
+//! The head asks on behalf of all. A waiter whose time is over learns from the queue how that stands ([`Place::outlook`]): while it
+//! is open whether anybody holds the lock, it waits for the server's answer, and is woken when that is there.
+//!
 //! A head that finds the server unreachable tells all who stand behind it: they were to ask the same server the same
 //! question, each after the other's limits.
 //!
@@ -115,7 +118,7 @@ impl Queues {
                 queue.waiting.push_back(Arc::clone(&waiter));
                 let seen = Seen::of(&queue.turns, is_first);
                 drop(shard);
-                Wake(near, None).all();
+                Wake(near, None, Vec::new()).all();
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
                     item: item.clone(),
@@ -141,6 +144,23 @@ impl Queues {
     /// How many wait for `item`, not counting whose turn it is.
     pub(crate) fn waiting(&self, item: &ItemName) -> usize {
         self.shard(item).queues.get(item).map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// How many wait for `item` whose time is over, and who wait for nothing but the server's answer.
+    #[cfg(test)]
+    pub(crate) fn curious(&self, item: &ItemName) -> usize {
+        let shard = self.shard(item);
+        let queue = shard.queues.get(item);
+        queue.map_or(0, |queue| {
+            queue.waiting.iter().filter(|waiter| waiter.waits_for_answer()).count()
+        })
+    }
+
+    /// Whether the server has told the head for `item` all that it can tell.
+    #[cfg(test)]
+    pub(crate) fn is_answered(&self, item: &ItemName) -> bool {
+        let shard = self.shard(item);
+        shard.queues.get(item).is_some_and(|queue| queue.is_answered)
     }
 
     /// Wakes everyone, to look at the clock again.

@@ -19,6 +19,7 @@ pub(super) const BRISK: Duration = Duration::from_micros(10);
 
 /// Waiters of one key. It exists while somebody has the turn.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
     pub(super) waiting: VecDeque<Arc<Waiter>>,
     /// Whose turn it is, and what comes with it.
@@ -29,8 +30,12 @@ pub(super) struct Queue {
     pub(super) is_brisk: bool,
     /// Whether the holder is done, and only the server is still to be told.
     pub(super) is_ending: bool,
-    /// What the head's last exchange came to grief on, while it tries again.
+    /// Whether the server has told the head all that it can tell: the head waits for another holder.
+    pub(super) is_answered: bool,
+    /// What the last exchange of a head came to grief on, until the server answers.
     pub(super) trouble: Option<Box<Error>>,
+    /// Whether somebody waits for nothing but the server's answer: see [`Waiter::is_curious`].
+    pub(super) has_curious: bool,
 }
 
 impl Queue {
@@ -39,11 +44,27 @@ impl Queue {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
+    /// Whether it is not known yet that somebody holds the lock: the head is asking, or the holder is done and the server is
+    /// being told.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_ending || !self.is_answered && self.turns.leased_until().is_none()
+    }
+
+    /// The server has answered the head, or has not: those who wait for that alone are to be woken.
+    pub(super) fn curious(&mut self) -> Vec<Arc<Waiter>> {
+        if !std::mem::take(&mut self.has_curious) {
+            return Vec::new();
+        }
+        let curious = self.waiting.iter().filter(|waiter| waiter.tell_curious());
+        curious.map(Arc::clone).collect()
+    }
+
     /// Ends the present turn and begins turn `number`. The first in line is to have it.
     pub(super) fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turns.next(number);
         self.is_ending = false;
-        self.trouble = None;
+        // What troubled the server is not over because another asks it now.
+        self.is_answered = false;
         self.waiting.pop_front()
     }
 
@@ -52,11 +73,14 @@ impl Queue {
         let number = numbers.next();
         let next = self.next_turn(number)?;
         let is_to_be_woken = next.give(number);
-        let sleeper = until.and_then(|until| {
-            self.turns.leased(until);
-            self.oversleeper()
-        });
-        Some(Wake(is_to_be_woken.then_some(next), sleeper))
+        let (sleeper, curious) = match until {
+            Some(until) => {
+                self.turns.leased(until);
+                (self.oversleeper(), self.curious())
+            }
+            None => (None, Vec::new()),
+        };
+        Some(Wake(is_to_be_woken.then_some(next), sleeper, curious))
     }
 
     /// The first in line, if it is to be woken to see when the present lease ends: it is to step in then, and sleeps for
@@ -82,13 +106,17 @@ impl Queue {
     }
 }
 
-/// Waiters to be woken, once the shard's lock is let go: who has the turn, and who oversleeps a lease.
+/// Waiters to be woken, once the shard's lock is let go: who has the turn, who oversleeps a lease, and who is curious.
 #[must_use]
-pub(super) struct Wake(pub(super) Option<Arc<Waiter>>, pub(super) Option<Arc<Waiter>>);
+pub(super) struct Wake(
+    pub(super) Option<Arc<Waiter>>,
+    pub(super) Option<Arc<Waiter>>,
+    pub(super) Vec<Arc<Waiter>>,
+);
 
 impl Wake {
     pub(super) fn all(self) {
-        for waiter in [self.0, self.1].into_iter().flatten() {
+        for waiter in [self.0, self.1].into_iter().flatten().chain(self.2) {
             waiter.wake();
         }
     }

@@ -41,6 +41,16 @@ impl Seen {
     }
 }
 
+/// How things stand for a waiter whose time is over.
+#[derive(Debug, Default)]
+pub(crate) struct Outlook {
+    /// It is not known yet whether anybody holds the lock: the head is asking, or the holder is done and the server is being
+    /// told.
+    pub(crate) is_open: bool,
+    /// What the last exchange came to grief on, if the server has not answered since.
+    pub(crate) trouble: Option<Error>,
+}
+
 /// How a place in a queue fares.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "as with `Joined`")]
@@ -104,7 +114,7 @@ impl Place {
             self.waiter = Some(waiter);
             return Progress::Place(self);
         };
-        Wake(None, sleeper).all();
+        Wake(None, sleeper, Vec::new()).all();
         let Taken { number, watch, handed } = taken;
         Progress::Turn(Turn {
             queues: Arc::clone(&self.queues),
@@ -131,19 +141,20 @@ impl Place {
         }
     }
 
-    /// What the head has met, while it tries again.
-    pub(crate) fn trouble(&self) -> Option<Error> {
-        self.queues
-            .shard(&self.item)
-            .queues
-            .get(&self.item)
-            .and_then(|queue| queue.trouble.as_deref().cloned())
-    }
-
-    /// Whether the holder before this place is done, and the turn comes as soon as the server has been told.
-    pub(crate) fn is_next_soon(&self) -> bool {
-        let shard = self.queues.shard(&self.item);
-        shard.queues.get(&self.item).is_some_and(|queue| queue.is_ending)
+    /// How things stand for a waiter whose time is over. Where they are open, it is woken when the server has answered the head,
+    /// or has not.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let mut shard = self.queues.shard(&self.item);
+        let (Some(queue), Some(waiter)) = (shard.queues.get_mut(&self.item), &self.waiter) else {
+            return Outlook::default();
+        };
+        let is_open = queue.is_open();
+        queue.has_curious |= is_open;
+        waiter.is_curious(is_open);
+        Outlook {
+            is_open,
+            trouble: queue.trouble.as_deref().cloned(),
+        }
     }
 
     /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken. A lease that ends earlier, and
@@ -172,6 +183,6 @@ impl Drop for Place {
         }
         let sleeper = shard.queues.get_mut(&self.item).and_then(|queue| queue.leave(&waiter));
         drop(shard);
-        Wake(None, sleeper).all();
+        Wake(None, sleeper, Vec::new()).all();
     }
 }

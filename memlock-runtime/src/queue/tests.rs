@@ -65,9 +65,9 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
     turn.met(Some(Error::config("in trouble")));
-    assert!(first.trouble().is_some());
+    assert!(first.outlook().trouble.is_some());
     turn.met(None);
-    assert!(first.trouble().is_none());
+    assert!(first.outlook().trouble.is_none());
     assert!(!first.has_news());
     turn.fail_for_all(&Error::config("no server"));
     assert!(first.has_news());
@@ -79,7 +79,8 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
             first_woken.0.load(Ordering::SeqCst),
             second_woken.0.load(Ordering::SeqCst)
         ),
-        (1, 1)
+        (2, 1),
+        "the first one was curious, and was told when the trouble was over"
     );
     drop(head(&queues));
 }

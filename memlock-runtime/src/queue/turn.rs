@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Queues;
-use super::of_key::{BRISK, Wake};
+use super::of_key::{BRISK, Queue, Wake};
 use super::shard::Shard;
 use super::waiter::nanos;
 use crate::error::Error;
@@ -78,24 +78,47 @@ impl Turn {
     /// `watch` is what the next in line needs to know to take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.item);
-        let sleeper = shard.queues.get_mut(&self.item).and_then(|queue| {
+        let wake = shard.queues.get_mut(&self.item).and_then(|queue| {
             let is_present = queue.turns.granted(self.number, until, watch);
-            is_present.then(|| queue.oversleeper()).flatten()
+            is_present.then(|| {
+                queue.trouble = None;
+                Wake(None, queue.oversleeper(), queue.curious())
+            })
         });
         drop(shard);
-        Wake(None, sleeper).all();
+        wake.into_iter().for_each(Wake::all);
     }
 
     /// The last exchange failed with `trouble`, and is tried again; or it did not.
     pub(crate) fn met(&self, trouble: Option<Error>) {
-        let mut shard = self.queues.shard(&self.item);
-        if let Some(queue) = shard
-            .queues
-            .get_mut(&self.item)
-            .filter(|queue| queue.turns.is_present(self.number))
-        {
+        self.learns(|queue| {
+            queue.is_answered = false;
             queue.trouble = trouble.map(Box::new);
-        }
+        });
+    }
+
+    /// The server has told all that it can tell for now: that another holds the lock, or why nobody can.
+    pub(crate) fn waits(&self) {
+        self.learns(|queue| queue.is_answered = true);
+    }
+
+    /// What the last exchange came to grief on, if the server has not answered since.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        let shard = self.queues.shard(&self.item);
+        let queue = shard.queues.get(&self.item)?;
+        queue.trouble.as_deref().cloned()
+    }
+
+    fn learns(&self, what: impl FnOnce(&mut Queue)) {
+        let mut shard = self.queues.shard(&self.item);
+        let queue = shard.queues.get_mut(&self.item);
+        let Some(queue) = queue.filter(|queue| queue.turns.is_present(self.number)) else {
+            return;
+        };
+        what(queue);
+        let curious = queue.curious();
+        drop(shard);
+        Wake(None, None, curious).all();
     }
 
     /// Ends the turn with a failure that is everyone's.

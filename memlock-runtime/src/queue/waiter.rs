@@ -39,6 +39,10 @@ pub(super) struct Waiter {
     is_near: AtomicBool,
     /// Whether it looks for its turn all the time, and needs no waking.
     is_awake: AtomicBool,
+    /// Whether it waits for nothing but the server's answer to the head.
+    is_curious: AtomicBool,
+    /// Whether that was there, until it has looked.
+    was_answered: AtomicBool,
     /// When it wakes up by itself, in nanoseconds on the monotonic clock.
     wakes_at: AtomicU64,
 }
@@ -55,6 +59,8 @@ impl Waiter {
             was_called: AtomicBool::new(is_near),
             is_near: AtomicBool::new(is_near),
             is_awake: AtomicBool::new(false),
+            is_curious: AtomicBool::new(false),
+            was_answered: AtomicBool::new(false),
             wakes_at: AtomicU64::new(u64::MAX),
         }
     }
@@ -95,7 +101,31 @@ impl Waiter {
 
     /// Whether it was told anything.
     pub(super) fn has_news(&self) -> bool {
-        self.turn.load(Ordering::SeqCst) != Turns::NONE || self.verdict.get().is_some()
+        self.turn.load(Ordering::SeqCst) != Turns::NONE
+            || self.verdict.get().is_some()
+            || self.was_answered.load(Ordering::Acquire)
+    }
+
+    /// Its time is over. Where it `is_curious` it waits for nothing but the server's answer to the head, and has none yet. Under
+    /// the shard's lock.
+    pub(super) fn is_curious(&self, is_curious: bool) {
+        self.is_curious.store(is_curious, Ordering::Relaxed);
+        self.was_answered.store(false, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn waits_for_answer(&self) -> bool {
+        self.is_curious.load(Ordering::Relaxed)
+    }
+
+    /// Tells it, if it waits for that, that the server has answered, or has not. Under the shard's lock. Returns whether it is to be
+    /// woken.
+    pub(super) fn tell_curious(&self) -> bool {
+        let is_curious = self.is_curious.swap(false, Ordering::Relaxed);
+        if is_curious {
+            self.was_answered.store(true, Ordering::Release);
+        }
+        is_curious
     }
 
     /// Its turn is the next, and soon. Under the shard's lock. Returns whether it is to be woken for that: once, if at all.

@@ -277,7 +277,6 @@ impl Crowd {
             timeout: Duration::from_mins(10),
             interval: INTERVAL,
             wait: None,
-            grace: Duration::ZERO,
         };
         let now = self.now;
         let process = &mut self.processes[who];

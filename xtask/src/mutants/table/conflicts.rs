@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: "zlock.rs",
             from: "\
-        background::block_on(lease.reserve(zlock.reserve, owner));
+        background::block_on(lease.reserve_within(zlock.reserve, owner, limit));
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));",
             to: "\
         let _ = (owner, holder);
@@ -44,11 +44,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "zlock-outlasts-its-wait",
         breaks: "L2",
-        fault: "the first try of a zlock takes as long as an exchange may, however short the wait",
+        fault: "the claim of a zlock's reservations takes as long as exchanges may, however short the wait",
         edits: &[Edit {
-            file: "zlock.rs",
-            from: "grace: patience.map_or(most, |patience| most.min(patience)),",
-            to: "grace: patience.map_or(most, |_| most),",
+            file: "driver/hold.rs",
+            from: "let exchanging = self.exchange_alone_async(limit).await?;",
+            to: "let (exchanging, limit) = (self.exchange_alone_async(limit).await?, self.core().each_exchange());",
         }],
         suites: &[DRIVER],
     },

@@ -1,7 +1,8 @@
 //! The driver, the agent and the queue.
 
 use super::suites::{
-    CROWD, DRIVER, ENDING, GIVEN_TO_LEAVER, HOLDING, IN_MEMORY, OF_KEY, PLACE, QUEUE, TURNS, interleaved, tasks,
+    CONTENDER, CROWD, DRIVER, ENDING, GIVEN_TO_LEAVER, HOLDING, IN_MEMORY, LIMITS, OF_KEY, PLACE, QUEUE, TURNS,
+    interleaved, tasks, unit,
 };
 use super::{Edit, Mutant};
 
@@ -114,11 +115,113 @@ both must be kept.
         breaks: "L2",
         fault: "each exchange takes its whole limit, however little the caller wanted to wait",
         edits: &[Edit {
-            file: "driver/waiting.rs",
-            from: "most.min(wait.saturating_add(grace).saturating_sub(waited))",
-            to: "most.min(wait.saturating_add(most).saturating_sub(waited))",
+            file: LIMITS,
+            from: "self.until_end(now).map_or(self.each, |left| self.each.min(left))",
+            to: "self.until_end(now).map_or(self.each, |_| self.each)",
         }],
         suites: &[DRIVER],
+    },
+    Mutant {
+        name: "no-time-to-ask",
+        breaks: "L2",
+        fault: "who does not want to wait for others has no time to ask the server either, and a healthy one is unavailable",
+        edits: &[Edit {
+            file: LIMITS,
+            from: "began.instant.saturating_add(wait).saturating_add(exchange_timeout)",
+            to: "began.instant.saturating_add(wait).saturating_add(exchange_timeout / 10)",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
+        name: "releases-outlast-the-call",
+        breaks: "L2",
+        fault: "what a call has acquired when it fails is released with a limit for each exchange, and without an end",
+        edits: &[Edit {
+            file: "acquiring.rs",
+            from: "hold.release_within(asked.limits.asking);",
+            to: "hold.release();",
+        }],
+        suites: &[unit("ends::")],
+    },
+    Mutant {
+        name: "stuck-behind-a-renewal",
+        breaks: "L2",
+        fault: "who enters again, or claims a reservation, waits as long as another exchange about the lock hangs",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "match either(self.exchanging.lock(), Timer::after(left)).await {",
+            to: "match either(self.exchanging.lock(), Timer::after(left * 100_000)).await {",
+        }],
+        suites: &[unit("who_needs_a_lock_about_which")],
+    },
+    Mutant {
+        name: "busy-while-another-asks",
+        breaks: "L2",
+        fault: "who tries once behind one that asks a server which hangs is told that the lock is busy",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "self.is_ending || !self.is_answered && self.turns.leased_until().is_none()",
+            to: "self.is_ending",
+        }],
+        suites: &[unit("who_tries_once_behind_one")],
+    },
+    Mutant {
+        name: "answer-kept-to-itself",
+        breaks: "L1",
+        fault: "who waits for nothing but the answer of the one before it is not woken by it",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "filter(|waiter| waiter.tell_curious())",
+            to: "filter(|waiter| waiter.tell_curious() && false)",
+        }],
+        suites: &[unit("who_tries_once_behind_one")],
+    },
+    Mutant {
+        name: "trouble-forgotten-with-its-turn",
+        breaks: "L2",
+        fault: "what one came to grief on is forgotten when the next asks, and those behind are told that the lock is busy",
+        edits: &[Edit {
+            file: OF_KEY,
+            from: "        self.is_answered = false;
+        self.waiting",
+            to: "        self.is_answered = false;
+        self.trouble = None;
+        self.waiting",
+        }],
+        suites: &[unit("who_tries_once_behind_one")],
+    },
+    Mutant {
+        name: "held-lock-called-unavailable",
+        breaks: "L2",
+        fault: "a server that said that another holds the lock is unavailable because there is no time to ask it who",
+        edits: &[Edit {
+            file: CONTENDER,
+            from: "if self.had_no_time(damage) && self.machine.is_held() =>",
+            to: "if false && self.had_no_time(damage) && self.machine.is_held() =>",
+        }],
+        suites: &[unit("ends::")],
+    },
+    Mutant {
+        name: "hung-server-called-busy",
+        breaks: "L2",
+        fault: "a server that hangs at the last look is taken for one that has no time, and the lock for held",
+        edits: &[Edit {
+            file: CONTENDER,
+            from: "limit < self.core.exchange_limit / 2 && self.limits.are_over(now)",
+            to: "self.limits.are_over(now)",
+        }],
+        suites: &[unit("ends::")],
+    },
+    Mutant {
+        name: "late-turn-called-unavailable",
+        breaks: "L2",
+        fault: "who has its turn when its time is nearly over calls a server unavailable that has answered all before it",
+        edits: &[Edit {
+            file: CONTENDER,
+            from: "if self.had_no_time(damage) && self.stood_in_line =>",
+            to: "if false && self.had_no_time(damage) && self.stood_in_line =>",
+        }],
+        suites: &[unit("ends::")],
     },
     Mutant {
         name: "last-come-first-served",
@@ -148,8 +251,8 @@ both must be kept.
         fault: "a waiter is given the turn and not woken",
         edits: &[Edit {
             file: OF_KEY,
-            from: "Some(Wake(is_to_be_woken.then_some(next), sleeper))",
-            to: "Some(Wake(is_to_be_woken.then_some(next).filter(|_| false), sleeper))",
+            from: "Some(Wake(is_to_be_woken.then_some(next), sleeper, curious))",
+            to: "Some(Wake(is_to_be_woken.then_some(next).filter(|_| false), sleeper, curious))",
         }],
         suites: &[QUEUE, GIVEN_TO_LEAVER],
     },

@@ -105,11 +105,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: OF_KEY,
             from: "\
-            self.turns.leased(until);
-            self.oversleeper()",
+                (self.oversleeper(), self.curious())",
             to: "\
-            self.turns.leased(until);
-            None",
+                (None, self.curious())",
         }],
         suites: &[QUEUE, STEPS_IN_AND_HANGS],
     },

@@ -26,10 +26,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             return Err(got.met_by_another(&asked, item));
         }
         let holder = got.give_up();
-        let lease = zlock.locks.acquire_all(zlock",
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
+        let lease",
             to: "\
         let holder = got.give_up();
-        let lease = zlock.locks.acquire_all(zlock",
+        let (order, now) = (zlock.for_a_retry(), zlock.locks.core().now());
+        let lease",
         }],
         suites: &[zlock("transactions::inside_it_is")],
     },
