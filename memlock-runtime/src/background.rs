@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
 use crate::clock;
@@ -48,6 +49,31 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         Ok(handle) => drop(handle.spawn(task)),
         Err(error) => tracing::error!(target: "memlock", %error, "no thread for background work"),
     }
+}
+
+/// Runs `task` until it ends, or until what is returned is dropped. A panic ends the task and nothing else.
+///
+/// # Errors
+///
+/// As [`handle`].
+pub(crate) fn spawn_owned(task: impl Future<Output = ()> + Send + 'static) -> io::Result<Task> {
+    Ok(Task(handle()?.spawn(task).abort_handle()))
+}
+
+/// A task on the background thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // Without effect on a task that has ended, or that drops this itself and ends right after.
+        self.0.abort();
+    }
+}
+
+/// How many tasks there are.
+pub fn tasks() -> usize {
+    handle().map_or(0, |handle| handle.metrics().num_alive_tasks())
 }
 
 /// Runs `future` to its end on this thread. It works inside of any executor, where it holds up the thread.

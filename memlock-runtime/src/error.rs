@@ -44,7 +44,9 @@ pub enum Error {
         /// The lock, as it is named on the server.
         key: String,
         /// How it is known.
-        reason: &'static str,
+        reason: String,
+        /// What its last renewal failed on, where that is why it ended.
+        source: Option<Source>,
     },
 
     /// A lock was asked for by its own holder, who would have waited for itself.
@@ -125,6 +127,12 @@ impl Error {
     /// Whether a setting or an option is wrong.
     pub fn is_config(&self) -> bool {
         matches!(self, Error::Config { .. })
+    }
+
+    /// The lease of the lock on `key` ended too early, because its renewal failed on `source`, if that is why.
+    pub(crate) fn lost(key: String, reason: impl Into<String>, source: Option<Source>) -> Error {
+        let reason = reason.into();
+        Error::Lost { key, reason, source }
     }
 
     /// The lock on `key` was held by `holder`, if that is known.

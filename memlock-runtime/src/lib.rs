@@ -73,6 +73,7 @@ pub use transaction::{Transaction, transaction};
 /// For this project's own tests: no part of the public interface.
 #[doc(hidden)]
 pub mod __internals {
+    pub use crate::background::tasks as background_tasks;
     pub use crate::in_process::Memory;
     pub use crate::key::{ByItem, Carried, ItemName};
     pub use crate::label::Label;

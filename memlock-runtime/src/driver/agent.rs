@@ -128,11 +128,9 @@ pub(crate) async fn finish<T: Send + 'static>(
 pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
     let began = hold.core().now();
     let clock = Arc::clone(&hold.core().clock);
-    let hold = Arc::downgrade(hold);
-    background::spawn(async move {
-        let Some(third) = hold.upgrade().map(|hold| hold.spec().timeout / 3) else {
-            return;
-        };
+    let third = hold.spec().timeout / 3;
+    let kept = Arc::downgrade(hold);
+    hold.run_meanwhile(async move {
         let mut due = began.instant + third;
         loop {
             clock.sleep_until(due).await;
@@ -141,7 +139,7 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
             }
             // From here on, as the lease counts: a renewal that was held up does not put off the next one.
             let asked = clock.now().instant;
-            match renew(&hold).await {
+            match renew(&kept).await {
                 Some(Ok(())) => due = asked + third,
                 // The old deadline stands: try again soon, several times before it passes.
                 Some(Err(())) => due = clock.now().instant + third / 8,

@@ -177,18 +177,20 @@ const WRONG_CLOCK: &str = "its clock is wrong: it claims to have started before 
 
 /// The error for a server that could not be asked.
 pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
-    let source = source.unwrap_or_else(|| {
-        text(match damage {
-            Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
-            Damage::NotSent => "there was no time left to ask it",
-            Damage::OtherInstance => "it was restarted meanwhile",
-            Damage::Cut | Damage::Late => "it did not answer",
-        })
-    });
-    unavailable_because(core, item, source)
+    unavailable_because(core, item, source.unwrap_or_else(|| why(damage)))
 }
 
-fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
+/// The cause of an exchange's failure, where nothing more is known than what was done.
+pub(super) fn why(damage: Damage) -> Source {
+    text(match damage {
+        Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
+        Damage::NotSent => "there was no time left to ask it",
+        Damage::OtherInstance => "it was restarted meanwhile",
+        Damage::Cut | Damage::Late => "it did not answer",
+    })
+}
+
+pub(super) fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
     Error::Unavailable {
         key: item.to_string(),
         server: core.store.server_of(item).to_owned(),

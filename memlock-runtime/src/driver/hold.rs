@@ -1,9 +1,11 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
+use std::borrow::Cow;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::contender::unavailable;
+use super::contender::{unavailable_because, why};
 use super::{Core, Counters, agent, blocking, tasks};
 use crate::background;
 use crate::error::{Error, Source};
@@ -29,6 +31,11 @@ pub(crate) struct Hold {
 struct State {
     holding: Holding,
     turn: Option<Turn>,
+    /// What the last renewal failed on, unless one has succeeded since.
+    trouble: Option<Source>,
+    /// What is done in the background as long as it is held: renewing it, or waiting for a reservation's end. It ends with the
+    /// hold, so that a hold with a long timeout that is released leaves nothing behind.
+    meanwhile: Option<background::Task>,
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -54,6 +61,8 @@ impl Hold {
             state: Mutex::new(State {
                 holding: Holding::new(grant),
                 turn,
+                trouble: None,
+                meanwhile: None,
             }),
             exchanging: tokio::sync::Mutex::new(()),
         })
@@ -71,6 +80,22 @@ impl Hold {
         self.token
     }
 
+    /// Runs `task` in the background, as long as the lock is held.
+    pub(super) fn run_meanwhile(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match background::spawn_owned(task) {
+            Ok(task) => {
+                let mut state = self.state();
+                // Else it was released by another thread, and nobody would end the task.
+                if state.holding.last_status() == Status::Held {
+                    state.meanwhile = Some(task);
+                }
+            }
+            Err(error) => tracing::error!(
+                target: "memlock", lock = %self.spec.item, %error, "no thread for background work"
+            ),
+        }
+    }
+
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
         let now = self.core().now();
@@ -84,8 +109,9 @@ impl Hold {
     /// The error that says how the lease was lost, if it was.
     pub(crate) fn lost(&self) -> Option<Error> {
         let now = self.core().now();
-        match self.state().holding.status(now) {
-            Status::Lost(loss) => Some(self.lost_because(loss.reason())),
+        let mut state = self.state();
+        match state.holding.status(now) {
+            Status::Lost(loss) => Some(self.lost_because(loss, state.trouble.as_ref())),
             Status::Held | Status::Released => None,
         }
     }
@@ -137,7 +163,7 @@ impl Hold {
         let mut state = self.state();
         match state.holding.status(now) {
             Status::Held => Ok(state.holding.grant().clone()),
-            over => Err(self.not_held(over)),
+            over => Err(self.not_held(over, &state)),
         }
     }
 
@@ -146,15 +172,36 @@ impl Hold {
         let mut state = self.state();
         match state.holding.renewed(renewed) {
             Extended::Yes => {
-                let State { holding, turn } = &*state;
+                state.trouble = None;
+                let State { holding, turn, .. } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
                     turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
                 }
                 Ok(())
             }
-            Extended::Failed(damage) => Err(unavailable(self.core(), &self.spec.item, damage, source)),
-            Extended::Over(over) => Err(self.not_held(over)),
+            Extended::Failed(damage) => {
+                let source = source.unwrap_or_else(|| why(damage));
+                // Said when the first of several fails: while something can still be done about it. The others follow soon, and
+                // would say the same.
+                let is_first = state.trouble.replace(Arc::clone(&source)).is_none();
+                let left = state.holding.remaining(self.core().now());
+                drop(state);
+                if is_first && !self.is_set_aside {
+                    tracing::warn!(
+                        target: "memlock", lock = %self.spec.item, holder = %self.spec.label, error = %source, ?left,
+                        "the lease could not be renewed"
+                    );
+                }
+                Err(unavailable_because(self.core(), &self.spec.item, source))
+            }
+            Extended::Over(over) => {
+                if source.is_some() {
+                    state.trouble = source;
+                }
+                state.meanwhile = None;
+                Err(self.not_held(over, &state))
+            }
         }
     }
 
@@ -317,6 +364,7 @@ impl Hold {
         let mut state = self.state();
         let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
         state.holding.end(now)?;
+        state.meanwhile = None;
         let turn = state.turn.take();
         Some(Hold::new(self.core(), spec.clone(), grant, turn))
     }
@@ -347,7 +395,7 @@ impl Hold {
             End::Forget => Some(Loss::Taken),
         };
         if let Some(loss) = lost.filter(|_| !self.is_set_aside) {
-            let reason = loss.reason();
+            let reason = self.reason(loss, ending.trouble.as_ref());
             Counters::count(&self.core().counters.lost);
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, holder = %self.spec.label,
@@ -365,17 +413,27 @@ impl Hold {
     }
 
     /// The error of a use of a hold that is `over`.
-    fn not_held(&self, over: Status) -> Error {
-        self.lost_because(match over {
-            Status::Lost(loss) => loss.reason(),
-            Status::Held | Status::Released => RELEASED,
-        })
+    fn not_held(&self, over: Status, state: &State) -> Error {
+        match over {
+            Status::Lost(loss) => self.lost_because(loss, state.trouble.as_ref()),
+            Status::Held | Status::Released => Error::lost(self.spec.item.to_string(), RELEASED, None),
+        }
     }
 
-    fn lost_because(&self, reason: &'static str) -> Error {
-        Error::Lost {
-            key: self.spec.item.to_string(),
-            reason,
+    fn lost_because(&self, loss: Loss, trouble: Option<&Source>) -> Error {
+        let source = trouble.filter(|_| loss == Loss::RanOut).map(Arc::clone);
+        Error::lost(self.spec.item.to_string(), self.reason(loss, trouble), source)
+    }
+
+    /// Why it was lost, for people. `trouble` is what its last renewal failed on, if it did.
+    fn reason(&self, loss: Loss, trouble: Option<&Source>) -> Cow<'static, str> {
+        match (loss, trouble) {
+            (Loss::RanOut, None) => RAN_OUT.into(),
+            (Loss::RanOut, Some(trouble)) => {
+                let server = self.core().store.server_of(&self.spec.item);
+                format!("it could not be renewed: memcached server {server} is unavailable: {trouble}").into()
+            }
+            (Loss::Taken, _) => TAKEN.into(),
         }
     }
 
@@ -388,9 +446,11 @@ impl State {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
     fn end(&mut self, now: Now) -> Option<(End, Ending)> {
         let end = self.holding.end(now)?;
+        self.meanwhile = None;
         let ending = Ending {
             grant: self.holding.grant().clone(),
             standing: None,
+            trouble: self.trouble.take(),
             now,
             turn: self.turn.take(),
         };
@@ -403,6 +463,8 @@ struct Ending {
     grant: Grant,
     /// Where the release is to look who stands in line.
     standing: Option<Box<Standing>>,
+    /// What the last renewal failed on.
+    trouble: Option<Source>,
     now: Now,
     /// Passed on only when that is done: the next in this process would find the lock still held.
     turn: Option<Turn>,
@@ -420,16 +482,6 @@ impl Ending {
             turn.standing = self.standing.take_if(|standing| standing.has_others());
         }
         self.turn = None;
-    }
-}
-
-impl Loss {
-    /// For people.
-    fn reason(self) -> &'static str {
-        match self {
-            Loss::RanOut => RAN_OUT,
-            Loss::Taken => TAKEN,
-        }
     }
 }
 

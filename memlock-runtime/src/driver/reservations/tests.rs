@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Builder;
 use crate::conflict::Told;
 use crate::driver::tests::wait_until;
+use crate::background;
 use crate::entry::{self, Call, Kind, Reporting};
 use crate::held::Waits;
 use crate::in_process::Memory;
