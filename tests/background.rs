@@ -31,7 +31,9 @@ fn alone() -> MutexGuard<'static, ()> {
 
 #[track_caller]
 fn nothing_is_left(of: &str) {
-    wait_until(&format!("the tasks of {of} to end"), PATIENCE, || background_tasks() == 0);
+    wait_until(&format!("the tasks of {of} to end"), PATIENCE, || {
+        background_tasks() == 0
+    });
 }
 
 #[track_caller]
@@ -69,7 +71,9 @@ fn a_renewal_ends_with_its_lock_however_that_ends() {
     });
     nothing_is_left("asynchronous guards");
 
-    let guards: Vec<_> = (0..ROUNDS).map(|key| request(key).acquire().expect("it is free")).collect();
+    let guards: Vec<_> = (0..ROUNDS)
+        .map(|key| request(key).acquire().expect("it is free"))
+        .collect();
     for (key, guard) in guards.iter().enumerate() {
         server.evict("lock", key);
         assert!(guard.renew().expect_err("it is gone").is_lost());
@@ -136,7 +140,12 @@ fn a_reservation_leaves_nothing_once_it_is_claimed_given_up_or_over() {
     server.advance(HOUR * 2);
     nothing_is_left("a reservation that is over");
 
-    thread::scope(|scope| scope.spawn(|| synchronous(&locks, true).expect_err("a conflict")).join()).expect("no panic");
+    thread::scope(|scope| {
+        scope
+            .spawn(|| synchronous(&locks, true).expect_err("a conflict"))
+            .join()
+    })
+    .expect("no panic");
     nothing_is_left("a reservation of a thread that has ended");
 
     synchronous(&locks, true).expect_err("a conflict");
@@ -193,7 +202,10 @@ fn a_renewal_that_fails_says_so_at_once_and_once_and_the_loss_says_why() {
     assert_eq!(source.as_deref(), Some("it is switched off"));
     drop(guard);
     let told = log.lines_with("the lease ended before its holder was done");
-    assert!(told.iter().any(|line| line.contains("could not be renewed")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.contains("could not be renewed")),
+        "{told:?}"
+    );
 
     server.set_down(false);
     let guard = locks.lock("k").timeout(TIMEOUT).acquire().expect("it is over");

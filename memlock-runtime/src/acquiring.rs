@@ -67,7 +67,11 @@ impl Locks {
         let mut now = asked.began;
         for _ in 0..ROUNDS {
             match self.acquire_once_async(items, &asked, now).await {
-                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => now = self.core().now(),
+                Err(Stopped::CompanionLost) if !asked.limit().is_zero() => {
+                    // In a child that was forked meanwhile all of them are.
+                    self.core().check_process()?;
+                    now = self.core().now();
+                }
                 ended => return self.ended(ended, items, order),
             }
         }
@@ -120,7 +124,9 @@ impl Locks {
         if order.renew.is_some() {
             // Now, while nothing is held: a lease that nobody can renew would end in the middle of its body.
             background::handle().map_err(|error| {
-                Error::config(format!("`renew` needs a background thread, and none could be started: {error}"))
+                Error::config(format!(
+                    "`renew` needs a background thread, and none could be started: {error}"
+                ))
             })?;
         }
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);

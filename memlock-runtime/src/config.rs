@@ -170,7 +170,7 @@ impl Builder {
         let store = store(&origin, &servers, &self.prefix)?;
         let doorbell = doorbell(self.wake)?;
         Ok(Locks::new(
-            Core::new(store, exchange_timeout, doorbell),
+            Core::new(store, exchange_timeout, doorbell)?,
             self.settings(timeout, interval),
         ))
     }
@@ -224,7 +224,7 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
             "`wake`: nobody can be called at {address}: give this machine's address, as others reach it"
         )));
     }
-    let doorbell = Doorbell::open(address, dice::secret());
+    let doorbell = Doorbell::open(address, dice::secret()?);
     let doorbell = doorbell.map_err(|error| Error::config(format!("`wake`: no socket at {address}: {error}")))?;
     Ok(Some(doorbell))
 }

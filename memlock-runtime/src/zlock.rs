@@ -122,9 +122,9 @@ async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Opti
     if !reservations::is_reserved(core, item, Owner::Process) {
         return Ok(None);
     }
-    let (core, spec) = (Arc::clone(core), asked.spec(item));
-    let claimed = agent::finish(async move {
-        let hold = reservations::claim(&core, &spec, Owner::Process).await;
+    let (claiming, spec) = (Arc::clone(core), asked.spec(item));
+    let claimed = agent::finish(core, async move {
+        let hold = reservations::claim(&claiming, &spec, Owner::Process).await;
         Ok(hold.map(Claimed::new))
     });
     Ok(claimed.await?.and_then(|mut claimed| claimed.0.take()))

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::hold::Hold;
+use super::inherited::here;
 use super::{Core, tasks};
 use crate::background::{self, Timer, either};
 use crate::error::Error;
@@ -91,6 +92,11 @@ impl Drop for Chore {
 
 /// Runs `work` in the background; those who wait for `core`'s chores wait for it.
 pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
+    if core.is_inherited() {
+        // The parent does it, for what is its own. In a child it would delete that.
+        std::mem::forget(work);
+        return;
+    }
     let counted = Chore::begin(core);
     background::spawn(async move {
         work.await;
@@ -110,6 +116,7 @@ pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
 
 /// Runs `work` to its end in the background, and waits for it. It goes on when nobody waits any more.
 pub(crate) async fn finish<T: Send + 'static>(
+    core: &Core,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let (told, listener) = oneshot::channel();
@@ -117,7 +124,7 @@ pub(crate) async fn finish<T: Send + 'static>(
         // Nobody may be listening any more.
         let _ = told.send(work.await);
     });
-    listener.await.unwrap_or_else(|_| {
+    here(core, listener).await?.unwrap_or_else(|_| {
         Err(Error::config(
             "the background thread of memlock could not be started, or failed",
         ))

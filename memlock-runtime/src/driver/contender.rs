@@ -1,6 +1,7 @@
 //! The head of a queue, at work: what it makes of its machine's steps, whichever driver takes them. It lets no time pass and
 //! makes no exchange.
 
+use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::waiting::{Stopped, Waiting, busy};
-use super::{Core, Heard, agent, dice};
+use super::{Core, Heard, agent};
 use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
@@ -51,7 +52,7 @@ impl<'a> Contender<'a> {
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        self.machine.step(now, dice::nonce(self.core.me.process), input)
+        self.machine.step(now, self.core.identity.nonce(), input)
     }
 
     /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
@@ -152,6 +153,12 @@ impl<'a> Contender<'a> {
 impl Drop for Contender<'_> {
     /// However it ended, a panic included: no write without a reply is forgotten, and what was learned stays.
     fn drop(&mut self) {
+        // With its turn in hand it did not come to its end. In a child that was forked meanwhile all that is the parent's.
+        if self.turn.is_some() && self.core.is_inherited() {
+            mem::forget(self.turn.take());
+            mem::forget(self.listening.take());
+            return;
+        }
         for nonce in self.machine.outstanding() {
             if !self.settled.contains(nonce) {
                 self.settle(*nonce, None);

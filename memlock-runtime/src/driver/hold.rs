@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ impl Hold {
 
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
+        if self.core.is_inherited() {
+            return Duration::ZERO;
+        }
         let now = self.core().now();
         self.state().holding.remaining(now)
     }
@@ -108,6 +112,9 @@ impl Hold {
 
     /// The error that says how the lease was lost, if it was.
     pub(crate) fn lost(&self) -> Option<Error> {
+        if let Err(inherited) = self.core.check_process() {
+            return Some(inherited);
+        }
         let now = self.core().now();
         let mut state = self.state();
         match state.holding.status(now) {
@@ -123,6 +130,7 @@ impl Hold {
 
     /// The same, with exchanges of at most `limit`.
     fn renew_within(&self, limit: Duration) -> Result<(), Error> {
+        self.core.check_process()?;
         let _exchanging = self.exchange_alone();
         let grant = self.to_renew()?;
         let (renewed, source) = blocking::renew(self.core(), &self.spec, grant, limit);
@@ -145,8 +153,9 @@ impl Hold {
 
     /// The same. When the future is dropped, the renewal goes on.
     pub(crate) async fn renew_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+        self.core.check_process()?;
         let hold = Arc::clone(self);
-        agent::finish(async move { hold.renew_unbroken(limit).await }).await
+        agent::finish(&self.core, async move { hold.renew_unbroken(limit).await }).await
     }
 
     /// Nobody else exchanges anything about this lock from now on.
@@ -208,6 +217,7 @@ impl Hold {
     /// Renews when less than half of the timeout is left, with exchanges of at most `limit`. A failure is no error as
     /// long as the lease lasts.
     pub(crate) fn keep_at_least_half(&self, limit: Duration) -> Result<(), Error> {
+        self.core.check_process()?;
         if self.has_half() {
             return Ok(());
         }
@@ -216,6 +226,7 @@ impl Hold {
 
     /// The same without blocking the thread.
     pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: Duration) -> Result<(), Error> {
+        self.core.check_process()?;
         if self.has_half() {
             return Ok(());
         }
@@ -250,6 +261,10 @@ impl Hold {
 
     /// The same, with exchanges of at most `limit`.
     pub(crate) fn release_within(&self, limit: Duration) {
+        if self.core.is_inherited() {
+            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
+            return;
+        }
         let _exchanging = self.exchange_alone();
         if let Some(mut ending) = self.end() {
             self.tell(&mut ending, limit);
@@ -258,6 +273,10 @@ impl Hold {
 
     /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
     pub(crate) fn release_alone(&mut self) {
+        if self.core.is_inherited() {
+            // As in `release_within`.
+            return;
+        }
         let now = self.core.now();
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((end, mut ending)) = state.end(now)
@@ -279,6 +298,9 @@ impl Hold {
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
     /// that, it goes on.
     pub(crate) async fn release_async(&self, limit: Duration) {
+        if self.core.is_inherited() {
+            return;
+        }
         let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
             self.finish(ending, limit).await;
@@ -286,12 +308,13 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    async fn finish(&self, mut ending: Ending, limit: Duration) {
+    async fn finish(&self, ending: Ending, limit: Duration) {
+        let mut unfinished = Unfinished(self.core(), ending);
         let Ending {
             grant, standing, now, ..
-        } = &mut ending;
+        } = &mut unfinished.1;
         let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
-        ending.told(&self.spec, released);
+        unfinished.1.told(&self.spec, released);
     }
 
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
@@ -299,6 +322,9 @@ impl Hold {
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
     pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
+        if self.core.is_inherited() {
+            return None;
+        }
         let _exchanging = self.exchanging.lock().await;
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
@@ -470,6 +496,17 @@ struct Ending {
     turn: Option<Turn>,
 }
 
+/// The end of a hold, in the process where it began: a child that was forked meanwhile does not pass the turn on.
+struct Unfinished<'a>(&'a Core, Ending);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.1.turn.is_some() && self.0.is_inherited() {
+            mem::forget(self.1.turn.take());
+        }
+    }
+}
+
 impl Ending {
     fn told(&mut self, spec: &Spec, released: Released) {
         if let Released::Failed(damage) = released {
@@ -489,7 +526,13 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
-        if state.holding.last_status() != Status::Released {
+        if state.holding.last_status() == Status::Released {
+            return;
+        }
+        if self.core.is_inherited() {
+            // The lock, and the place in the queue, are the parent's.
+            mem::forget(state.turn.take());
+        } else {
             self.release_alone();
         }
     }

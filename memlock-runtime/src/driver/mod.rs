@@ -10,12 +10,14 @@ pub(crate) mod blocking;
 mod contender;
 pub(crate) mod dice;
 pub(crate) mod hold;
+pub(crate) mod inherited;
 pub(crate) mod reservations;
 pub(crate) mod tasks;
 #[cfg(test)]
 mod tests;
 pub(crate) mod waiting;
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -23,12 +25,14 @@ use std::time::Duration;
 use crate::clock::{Clock, Sleeper};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Source};
+use crate::in_process::Memory;
 use crate::key::ItemName;
 use crate::lease::{Now, Reading, ServerClock};
 use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Call, Entry, Instance, Pending, Reply, Store};
 use agent::Chores;
+use dice::Identity;
 use reservations::Reservations;
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
@@ -39,6 +43,7 @@ const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Core {
     clock: Arc<Clock>,
+    identity: Identity,
     /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
     me: Entry,
     /// Where it can be called.
@@ -98,17 +103,27 @@ pub(crate) struct Heard {
 
 impl Core {
     /// On the process's own clock.
-    pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration, doorbell: Option<Doorbell>) -> Arc<Core> {
-        Core::with(Arc::default(), store, exchange_limit, doorbell)
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::draw`].
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        exchange_limit: Duration,
+        doorbell: Option<Doorbell>,
+    ) -> Result<Arc<Core>, Error> {
+        let identity = Identity::draw()?;
+        Ok(Core::with(Arc::default(), identity, store, exchange_limit, doorbell))
     }
 
-    /// On a clock that can be moved.
+    /// On a clock that can be moved, over a store in this process.
     pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        Core::with(clock, store, exchange_limit, None)
+        Core::with(clock, Identity::within_this_process(), store, exchange_limit, None)
     }
 
     fn with(
         clock: Arc<Clock>,
+        identity: Identity,
         store: Box<dyn Store>,
         exchange_limit: Duration,
         doorbell: Option<Doorbell>,
@@ -117,9 +132,10 @@ impl Core {
         let core = Arc::new(Core {
             clock,
             me: Entry {
-                process: dice::process(),
+                process: identity.process(),
                 call: doorbell.as_ref().map(Doorbell::call),
             },
+            identity,
             doorbell: doorbell.map(Arc::new),
             store,
             exchange_limit,
@@ -144,6 +160,7 @@ impl Core {
 
     /// An error once nothing is to be acquired any more.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.check_process()?;
         if self.is_shut_down.load(Ordering::Acquire) {
             return Err(Error::config(
                 "these locks were shut down: nothing is acquired any more",
@@ -219,6 +236,17 @@ impl Core {
     fn server(&self, item: &ItemName) -> &Server {
         // `new` saw to it that there is one.
         &self.servers[self.store.server_index(item) % self.servers.len()]
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.is_inherited() {
+            // The parent uses the connections and the socket: closing them in an orderly way would shut down its own, too. Nor is
+            // it known what its threads were doing with them at the fork.
+            mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
+            mem::forget(self.doorbell.take());
+        }
     }
 }
 

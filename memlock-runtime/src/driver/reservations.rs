@@ -157,6 +157,7 @@ fn end_in_time(hold: &Arc<Hold>) {
 
 fn abandon(hold: &Weak<Hold>) {
     if let Some(hold) = hold.upgrade()
+        && !hold.core().is_inherited()
         && hold.core().reservations.remove(&hold)
     {
         release(hold);

@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::background;
 use crate::clock::Clock;
 use crate::config::Builder;
 use crate::conflict::Told;
 use crate::driver::tests::wait_until;
-use crate::background;
 use crate::entry::{self, Call, Kind, Reporting};
 use crate::held::Waits;
 use crate::in_process::Memory;
