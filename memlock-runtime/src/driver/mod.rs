@@ -203,25 +203,25 @@ impl Core {
         }
     }
 
-    /// Tells the first in line that the lock in `item` is free, unless it has been `called`. Returns who has been told.
-    fn call_next(&self, item: &ItemName, standing: Option<&Standing>, called: Option<Call>) -> Option<Call> {
-        let next = standing
-            .and_then(Standing::to_call)
-            .filter(|next| Some(*next) != called);
-        self.call(item, next).or(called)
+    /// Tells the first in line that the lock in `item` is free, unless somebody `was_called` for this release. Returns whether
+    /// somebody has been.
+    fn call_next(&self, item: &ItemName, standing: Option<&Standing>, was_called: bool) -> bool {
+        // One datagram for a release, although the line may have changed since: what stands there is anybody's to write.
+        was_called || self.call(item, standing.and_then(Standing::to_call))
     }
 
-    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns who has been
-    /// told.
-    fn call_early(&self, item: &ItemName, next: Option<Call>) -> Option<Call> {
-        self.doorbell.as_ref()?.forget_calls(item);
+    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns whether it
+    /// has been told.
+    fn call_early(&self, item: &ItemName, next: Option<Call>) -> bool {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.forget_calls(item);
+        }
         self.call(item, next)
     }
 
-    fn call(&self, item: &ItemName, call: Option<Call>) -> Option<Call> {
-        let (doorbell, call) = self.doorbell.as_ref().zip(call)?;
-        doorbell.ring(call, item);
-        Some(call)
+    fn call(&self, item: &ItemName, call: Option<Call>) -> bool {
+        let doorbell = self.doorbell.as_ref().zip(call);
+        doorbell.is_some_and(|(doorbell, call)| doorbell.ring(call, item, self.now().instant))
     }
 
     /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes

@@ -240,7 +240,7 @@ pub(super) async fn release(
         grant: Some(grant),
     };
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let called = core.call_early(&spec.item, machine.to_call());
+    let was_called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -258,10 +258,10 @@ pub(super) async fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    let called = core.call_next(&spec.item, standing.as_deref(), called);
+    let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
-        core.call_next(&spec.item, standing.as_deref(), called);
+        core.call_next(&spec.item, standing.as_deref(), was_called);
     }
     released
 }
