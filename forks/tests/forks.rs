@@ -43,6 +43,7 @@ fn must_be_inherited<T>(result: Result<T, Error>, what: &str) -> Result<(), Stri
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn text(error: impl ToString) -> String {
     error.to_string()
 }

@@ -109,12 +109,12 @@ impl Doorbell {
         }
         let sending = addresses.send_to(call.address, now);
         drop(addresses);
-        let mut text = format!("{GREETING} {:016x} {}", call.secret, item.as_str());
-        match sending {
-            Sending::Freely => {}
-            Sending::Asking(number) => text.push_str(&format!(" {number:016x}")),
+        let question = match sending {
+            Sending::Freely => String::new(),
+            Sending::Asking(number) => format!(" {number:016x}"),
             Sending::Nothing => return false,
-        }
+        };
+        let text = format!("{GREETING} {:016x} {}{question}", call.secret, item.as_str());
         // The socket's buffer may be full, or the network down: then it is not called.
         self.caller.send_to(text.as_bytes(), call.address).is_ok()
     }

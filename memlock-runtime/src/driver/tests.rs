@@ -1,6 +1,7 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
 mod abandoned;
+mod calling;
 mod handing_over;
 mod in_memory;
 
