@@ -1,9 +1,8 @@
-//! The addresses that this process may send datagrams to, and how often. They stand in the wait list, where everybody who can
-//! write on the memcached server writes what he likes: so none is believed before it has answered.
+//! The addresses that this process may send datagrams to, and how often. They come from the wait list, which any client of the
+//! memcached server can write: so no address is trusted before it has answered.
 //!
-//! An address is *known* while it has answered lately, with a number that was sent to it alone. All others together get one
-//! datagram in a while, which asks for the answer. So a process that cannot receive at an address can make this one send there
-//! only what a single release in each such while sends.
+//! An address is *known* while it has answered lately, with a number that was sent to it alone. All other addresses share one
+//! datagram every 10 ms, which asks for the answer. An entry that names a third party costs that party no more than this share.
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
