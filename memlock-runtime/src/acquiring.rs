@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::background;
 use crate::config::checked;
 use crate::driver::hold::Hold;
 use crate::driver::limits::CallLimits;
@@ -78,7 +79,11 @@ impl Locks {
     ) -> Result<Lease, Error> {
         for _ in 0..ROUNDS {
             match self.acquire_once_async(items, asked, now).await {
-                Err(Stopped::CompanionLost) if !asked.limits.are_over(self.core().now()) => now = self.core().now(),
+                Err(Stopped::CompanionLost) if !asked.limits.are_over(self.core().now()) => {
+                    // In a child that was forked meanwhile all of them are.
+                    self.core().check_process()?;
+                    now = self.core().now();
+                }
                 ended => return self.ended(ended, items, asked.order),
             }
         }
@@ -130,6 +135,14 @@ impl Locks {
     /// Begins to acquire `items`.
     pub(crate) fn asked<'a>(&'a self, items: &[ItemName], order: &'a Order) -> Result<Asked<'a>, Error> {
         self.core().check_open()?;
+        if order.renew.is_some() {
+            // Now, while nothing is held: a lease that nobody can renew would end in the middle of its body.
+            background::handle().map_err(|error| {
+                Error::config(format!(
+                    "`renew` needs a background thread, and none could be started: {error}"
+                ))
+            })?;
+        }
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(
@@ -167,7 +180,7 @@ impl Locks {
             Err(Stopped::Failed(error)) => Err(self.failed(error)),
             Err(Stopped::CompanionLost) => {
                 let key = items.first().map(|item| item.as_str().to_owned()).unwrap_or_default();
-                Err(Error::Lost { key, reason: AGED })
+                Err(Error::lost(key, AGED, None))
             }
         }
     }

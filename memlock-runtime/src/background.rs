@@ -12,21 +12,23 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
 use crate::clock;
+use crate::process::{PerProcess, Process};
 
-static HANDLE: OnceCell<Handle> = OnceCell::new();
+/// A child that was forked has its parent's handle, and not the thread behind it.
+static HANDLE: PerProcess<Handle> = PerProcess::new();
 
-/// The thread's event loop.
+/// The thread's event loop, of this process.
 ///
 /// # Errors
 ///
 /// When the system gives no thread, or no descriptor for the loop. The next call tries again.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
-    HANDLE.get_or_try_init(|| {
+    HANDLE.here().get_or_try_init(|| {
         // The thread first: where there is none, there must be no loop to be dropped, which panics inside another of tokio's.
         let (hand_over, handed_over) = mpsc::sync_channel::<Runtime>(1);
         thread::Builder::new().name("memlock".to_owned()).spawn(move || {
@@ -48,6 +50,44 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
         Ok(handle) => drop(handle.spawn(task)),
         Err(error) => tracing::error!(target: "memlock", %error, "no thread for background work"),
     }
+}
+
+/// Runs `task` until it ends, or until what is returned is dropped. A panic ends the task and nothing else.
+///
+/// # Errors
+///
+/// As [`handle`].
+pub(crate) fn spawn_owned(task: impl Future<Output = ()> + Send + 'static) -> io::Result<Task> {
+    Ok(Task {
+        handle: Some(handle()?.spawn(task).abort_handle()),
+        process: Process::current(),
+    })
+}
+
+/// A task on the background thread, which ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// `None` once it is dropped.
+    handle: Option<AbortHandle>,
+    process: Process,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        let handle = self.handle.take();
+        if self.process.is_current() {
+            // Without effect on a task that has ended, or that drops this itself and ends right after.
+            handle.iter().for_each(AbortHandle::abort);
+        } else {
+            // Ending it would need its thread, which a forked child does not have.
+            std::mem::forget(handle);
+        }
+    }
+}
+
+/// How many tasks there are.
+pub fn tasks() -> usize {
+    handle().map_or(0, |handle| handle.metrics().num_alive_tasks())
 }
 
 /// Runs `future` to its end on this thread. It works inside of any executor, where it holds up the thread.
@@ -99,14 +139,29 @@ impl Wake for Bell {
 
 /// A length of real time that passes. It may be polled on any thread, under any executor.
 #[derive(Debug)]
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// The process that waits, where that is not known otherwise.
+    process: Option<Process>,
+}
 
 impl Timer {
     /// Rings after `length`. Where there is no background thread it rings at once, so that nobody waits for ever.
     pub(crate) fn after(length: Duration) -> Timer {
-        let Ok(handle) = handle() else { return Timer(None) };
-        let _entered = handle.enter();
-        Timer(Some(Box::pin(tokio::time::sleep(length))))
+        Timer::on(handle().ok(), length, Some(Process::current()))
+    }
+
+    /// The same for somebody who waits for the background thread of this process already, and so knows that it is there.
+    pub(crate) fn beside_task(length: Duration) -> Timer {
+        Timer::on(HANDLE.latest(), length, None)
+    }
+
+    fn on(handle: Option<&Handle>, length: Duration, process: Option<Process>) -> Timer {
+        let _entered = handle.map(Handle::enter);
+        Timer {
+            sleep: handle.map(|_| Box::pin(tokio::time::sleep(length))),
+            process,
+        }
     }
 }
 
@@ -114,10 +169,14 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.0 {
-            Some(sleep) => sleep.as_mut().poll(context),
-            None => Poll::Ready(()),
+        // In a child that was forked meanwhile nobody would ever wake it, so that it rings at once there.
+        if self.process.is_some_and(|process| !process.is_current()) {
+            return Poll::Ready(());
         }
+        let Some(sleep) = &mut self.sleep else {
+            return Poll::Ready(());
+        };
+        sleep.as_mut().poll(context)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::doorbell::Doorbell;
+use crate::doorbell::{Doorbell, is_host};
 use crate::driver::{Core, dice};
 use crate::entry::OnUnavailable;
 use crate::error::Error;
@@ -146,7 +146,10 @@ impl Builder {
     /// It is worth it where locks go from process to process all the time: the next is in sooner, and asks the server less.
     /// A datagram is a hint: one that is lost costs the time until the next look. It is understood only with a secret that
     /// stands on the memcached server, so that one who cannot read there wakes nobody. All processes are to set it: only they
-    /// send datagrams, too.
+    /// send datagrams, too. Addresses on loopback, or of one network segment, are called only by processes whose own is one.
+    ///
+    /// The addresses stand on the memcached server, too, where others may write. So an address that does not answer (to a number
+    /// that a datagram carries) gets no more than 100 datagrams a second of these locks, together with all others that do not.
     pub fn wake(mut self, address: SocketAddr) -> Builder {
         self.wake = Some(address);
         self
@@ -180,7 +183,7 @@ impl Builder {
         let store = store(&origin, &servers, &self.prefix)?;
         let doorbell = doorbell(self.wake)?;
         Ok(Locks::new(
-            Core::new(store, exchange_timeout, doorbell),
+            Core::new(store, exchange_timeout, doorbell)?,
             self.settings(timeout, interval),
         ))
     }
@@ -246,12 +249,12 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
             ))
         })?,
     };
-    if address.ip().is_unspecified() {
+    if !is_host(address.ip()) {
         return Err(Error::config(format!(
             "`wake`: nobody can be called at {address}: give this machine's address, as others reach it"
         )));
     }
-    let doorbell = Doorbell::open(address, dice::secret());
+    let doorbell = Doorbell::open(address, dice::secret()?, (dice::secret()?, dice::secret()?));
     let doorbell = doorbell.map_err(|error| Error::config(format!("`wake`: no socket at {address}: {error}")))?;
     Ok(Some(doorbell))
 }
@@ -312,6 +315,10 @@ mod tests {
             (
                 message(builder().wake(SocketAddr::from(([0, 0, 0, 0], 0)))),
                 ["`wake`", "as others reach it"],
+            ),
+            (
+                message(builder().wake(SocketAddr::from(([224, 0, 0, 1], 7)))),
+                ["`wake`", "224.0.0.1:7"],
             ),
             (
                 // A documentation address: no machine has it.

@@ -5,6 +5,17 @@
 //! process that is no more, costs nothing but the time until the next look. A datagram counts only with the secret that
 //! stands in the line. Who can read that can cause no more than some looks: the line's [`Standing`](crate::protocol::Standing)
 //! heeds calls in vain only now and then.
+//!
+//! The addresses stand in the line, too. Who can write that could have the datagrams sent to anybody: so an address that has not
+//! [answered](addresses) gets few of them. A call that asks for an answer ends in a number, and the answer is that number.
+//!
+//! ```text
+//! memlock 1 <secret> <item>              a call
+//! memlock 1 <secret> <item> <number>     a call that asks for an answer
+//! memlock 1 heard <number>               the answer, from the address that was called
+//! ```
+
+mod addresses;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,10 +23,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+pub(crate) use addresses::is_host;
+use addresses::{Addresses, STRANGERS_DISTANCE, Sending};
+
 use crate::background::{self, Either, either};
+use crate::clock;
 use crate::key::ItemName;
 use crate::secret::Secret;
 use crate::store::Call;
@@ -23,8 +39,14 @@ use crate::store::Call;
 /// What a datagram begins with.
 const GREETING: &str = "memlock 1";
 
-/// The longest datagram that is understood: the greeting, the secret, and the longest name of an item.
+/// What stands in an answer in the place of a secret.
+const HEARD: &str = "heard";
+
+/// The longest datagram that is understood: the greeting, the secret, the longest name of an item, and a number.
 const LONGEST_CALL: usize = 512;
+
+/// How many answers are taken in before a call. They come one for each call that asked.
+const MOST_ANSWERS: usize = 16;
 
 /// One socket, at which the waiters of one `Locks` can be called.
 #[derive(Debug)]
@@ -33,6 +55,8 @@ pub(crate) struct Doorbell {
     /// What others are called with. Calling with `socket` would wake up the background thread, to be told that it may write.
     caller: UdpSocket,
     call: Call,
+    /// Who may be called.
+    addresses: Mutex<Addresses>,
     waiters: Mutex<Waiters>,
     /// Whether somebody listens on the background thread.
     is_attended: AtomicBool,
@@ -53,8 +77,9 @@ struct Waiter {
 }
 
 impl Doorbell {
-    /// A socket at `address`, where others can reach it. Port 0: any that is free. Calls count that tell `secret`.
-    pub(crate) fn open(address: SocketAddr, secret: u64) -> io::Result<Doorbell> {
+    /// A socket at `address`, where others can reach it. Port 0: any that is free. Calls count that tell `secret`; `key` is told to
+    /// nobody.
+    pub(crate) fn open(address: SocketAddr, secret: u64, key: (u64, u64)) -> io::Result<Doorbell> {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
@@ -67,6 +92,7 @@ impl Doorbell {
                 address,
                 secret: Secret::new(secret),
             },
+            addresses: Mutex::new(Addresses::new(address.ip(), key)),
             waiters: Mutex::default(),
             is_attended: AtomicBool::new(false),
             closed: Arc::default(),
@@ -78,11 +104,43 @@ impl Doorbell {
         self.call
     }
 
-    /// Calls a process that waits for the lock in `item`. Whether it hears that is not known.
-    pub(crate) fn ring(&self, call: Call, item: &ItemName) {
-        let text = format!("{GREETING} {:016x} {}", call.secret.expose(), item.as_str());
+    /// Calls a process that waits for the lock in `item`, now that it is `now` (on the monotonic clock), unless too much has been
+    /// sent to addresses like that one. Returns whether a datagram was sent. Whether it is heard is not known.
+    pub(crate) fn ring(&self, call: Call, item: &ItemName, now: Duration) -> bool {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if !addresses.is_known(call.address, now) {
+            self.take_answers(&mut addresses, now);
+        }
+        let sending = addresses.send_to(call.address, now);
+        drop(addresses);
+        let question = match sending {
+            Sending::Freely => String::new(),
+            Sending::Asking(number) => format!(" {number:016x}"),
+            Sending::Nothing => return false,
+        };
+        let text = format!("{GREETING} {:016x} {}{question}", call.secret.expose(), item.as_str());
         // The socket's buffer may be full, or the network down: then it is not called.
-        let _ = self.caller.send_to(text.as_bytes(), call.address);
+        self.caller.send_to(text.as_bytes(), call.address).is_ok()
+    }
+
+    /// Takes in what has been answered to calls.
+    fn take_answers(&self, addresses: &mut Addresses, now: Duration) {
+        let mut datagram = [0; LONGEST_CALL];
+        for _ in 0..MOST_ANSWERS {
+            match self.caller.recv_from(&mut datagram) {
+                Ok((length, address)) => {
+                    let words = words(datagram.get(..length).unwrap_or_default());
+                    if let Some((HEARD, number)) = words
+                        && let Ok(number) = u64::from_str_radix(number, 16)
+                    {
+                        addresses.has_answered(address, number, now);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // What became of a datagram that was sent. There may be answers behind it.
+                Err(_) => {}
+            }
+        }
     }
 
     /// This process has had its turn for the lock in `item`: calls that came before are about that one.
@@ -124,25 +182,36 @@ impl Doorbell {
         });
     }
 
-    /// What a datagram says, if it is meant for this process.
-    fn heard(&self, datagram: &[u8]) {
-        let words = std::str::from_utf8(datagram)
-            .ok()
-            .and_then(|text| text.strip_prefix(GREETING));
-        let Some((secret, item)) = words.and_then(|words| words.trim_start().split_once(' ')) else {
-            return;
-        };
+    /// What a datagram says, if it is meant for this process. Returns the number that it asks to be answered with.
+    fn heard<'a>(&self, datagram: &'a [u8]) -> Option<&'a str> {
+        let (secret, item) = words(datagram)?;
         if u64::from_str_radix(secret, 16) != Ok(*self.call.secret.expose()) {
-            return;
+            return None;
         }
+        // The name of an item has no space in it.
+        let (item, number) = match item.split_once(' ') {
+            Some((item, number)) => (item, Some(number)),
+            None => (item, None),
+        };
         let mut waiters = self.waiters();
         let Some(waiter) = waiters.by_item.get(item).map(Arc::clone) else {
             waiters.missed = Some(item.to_owned());
-            return;
+            return number;
         };
         drop(waiters);
         waiter.was_called.store(true, Ordering::Release);
         waiter.waker.wake_by_ref();
+        number
+    }
+
+    /// Answers to a call from `address` that asked for `number`.
+    fn answer(&self, address: SocketAddr, number: &str) {
+        // Nothing longer is sent back: the sender's address may be forged.
+        if u64::from_str_radix(number, 16).is_ok() && number.len() == 16 {
+            let text = format!("{GREETING} {HEARD} {number}");
+            // From the socket that was called, for the sake of what is in between. Where it does not arrive it is asked for again.
+            let _ = self.socket.send_to(text.as_bytes(), address);
+        }
     }
 
     fn waiters(&self) -> MutexGuard<'_, Waiters> {
@@ -150,9 +219,16 @@ impl Doorbell {
     }
 }
 
+/// The first word after the greeting, and the rest.
+fn words(datagram: &[u8]) -> Option<(&str, &str)> {
+    let words = std::str::from_utf8(datagram).ok()?.strip_prefix(GREETING)?;
+    words.trim_start().split_once(' ')
+}
+
 /// Takes calls until the doorbell is gone.
 async fn attend(socket: &tokio::net::UdpSocket, doorbell: &Weak<Doorbell>, closed: &Notify) {
     let mut datagram = [0; LONGEST_CALL];
+    let mut answers_from: Option<Instant> = None;
     loop {
         let received = match either(socket.recv_from(&mut datagram), closed.notified()).await {
             Either::First(received) => received,
@@ -160,8 +236,15 @@ async fn attend(socket: &tokio::net::UdpSocket, doorbell: &Weak<Doorbell>, close
         };
         let Some(doorbell) = doorbell.upgrade() else { return };
         // An error is what became of a datagram that was sent: nobody listens at its address any more.
-        if let Ok((length, _)) = received {
-            doorbell.heard(datagram.get(..length).unwrap_or_default());
+        if let Ok((length, caller)) = received
+            && let Some(number) = doorbell.heard(datagram.get(..length).unwrap_or_default())
+        {
+            // The callers have not answered either, so they get no more than others who have not.
+            let now = clock::instant();
+            if answers_from.is_none_or(|from| from <= now) {
+                answers_from = Some(now + STRANGERS_DISTANCE);
+                doorbell.answer(caller, number);
+            }
         }
     }
 }
@@ -207,9 +290,9 @@ impl Drop for Listening {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
     use std::sync::mpsc;
     use std::task::Wake;
-    use std::time::Duration;
 
     use super::*;
 
@@ -225,7 +308,14 @@ mod tests {
 
     fn loopback(secret: u64) -> Arc<Doorbell> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Arc::new(Doorbell::open(any, secret).expect("a socket"))
+        Arc::new(Doorbell::open(any, secret, (secret, secret)).expect("a socket"))
+    }
+
+    /// Calls, whatever was sent before.
+    fn call(from: &Doorbell, call: Call, key: &str) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let hours = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(from.ring(call, &item(key), Duration::from_hours(hours)));
     }
 
     fn item(key: &str) -> ItemName {
@@ -237,13 +327,13 @@ mod tests {
         let (mine, others) = (loopback(7), loopback(8));
         let (told, called) = mpsc::channel();
         let [x, y] = ["x", "y"].map(|key| mine.listen(&item(key), Waker::from(Arc::new(Told(told.clone())))));
-        others.ring(mine.call(), &item("y"));
+        call(&others, mine.call(), "y");
         called.recv_timeout(PATIENCE).expect("it is called");
         assert!(y.was_called() && !x.was_called());
         assert!(!y.was_called(), "once");
         drop(x);
-        others.ring(mine.call(), &item("x"));
-        others.ring(mine.call(), &item("y"));
+        call(&others, mine.call(), "x");
+        call(&others, mine.call(), "y");
         called.recv_timeout(PATIENCE).expect("it is called");
         assert!(y.was_called());
         assert_eq!(mine.waiters().by_item.len(), 1, "who left is not kept");
@@ -255,16 +345,16 @@ mod tests {
         let (told, called) = mpsc::channel();
         let waker = || Waker::from(Arc::new(Told(told.clone())));
         let y = mine.listen(&item("y"), waker());
-        others.ring(mine.call(), &item("x"));
-        others.ring(mine.call(), &item("y"));
+        call(&others, mine.call(), "x");
+        call(&others, mine.call(), "y");
         called.recv_timeout(PATIENCE).expect("it is called");
         let x = mine.listen(&item("x"), waker());
         called.try_recv().expect("it is woken at once");
         assert!(x.was_called() && y.was_called());
         drop(x);
         assert!(!mine.listen(&item("x"), waker()).was_called(), "once");
-        others.ring(mine.call(), &item("x"));
-        others.ring(mine.call(), &item("y"));
+        call(&others, mine.call(), "x");
+        call(&others, mine.call(), "y");
         called.recv_timeout(PATIENCE).expect("it is called");
         mine.forget_calls(&item("x"));
         assert!(
@@ -283,7 +373,7 @@ mod tests {
             secret: Secret::new(9),
             ..mine.call()
         };
-        stranger.ring(wrong, &item("x"));
+        call(&stranger, wrong, "x");
         let text = |text: &[u8]| drop(stranger.socket.send_to(text, mine.call().address));
         for nonsense in [
             &b""[..],
@@ -296,7 +386,7 @@ mod tests {
             text(nonsense);
         }
         // They come in the order in which they were sent: when this one has, the others have.
-        stranger.ring(mine.call(), &item("y"));
+        call(&stranger, mine.call(), "y");
         memlock_testkit::wait_until("the last call", PATIENCE, || last.was_called());
         assert!(!waiting.was_called());
         called.recv_timeout(PATIENCE).expect("it is called");
@@ -310,5 +400,65 @@ mod tests {
         drop(mine.listen(&item("x"), Waker::noop().clone()));
         drop(mine);
         memlock_testkit::wait_until("the port to be free", PATIENCE, || UdpSocket::bind(address).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_never_answers_gets_a_hundred_datagrams_a_second_and_one_that_does_gets_all() {
+        let victim = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        victim.set_nonblocking(true).expect("a socket");
+        let silent = Call {
+            address: victim.local_addr().expect("bound"),
+            secret: Secret::new(1),
+        };
+        let releaser = loopback(8);
+        // Two thousand releases in a second, and nobody there who said that it wants to hear of them.
+        let sent = (0..2000).filter(|release| releaser.ring(silent, &item("x"), Duration::from_micros(500 * release)));
+        assert_eq!(sent.count(), 100);
+        let mut datagram = [0; LONGEST_CALL];
+        let received = std::iter::from_fn(|| victim.recv(&mut datagram).ok()).count();
+        assert_eq!(received, 100);
+
+        let mine = loopback(7);
+        let _waiting = mine.listen(&item("x"), Waker::noop().clone());
+        let now = Duration::from_hours(1);
+        assert!(
+            releaser.ring(mine.call(), &item("x"), now),
+            "it is asked, and called, in one"
+        );
+        memlock_testkit::wait_until("its answer", PATIENCE, || releaser.ring(mine.call(), &item("x"), now));
+        for _ in 0..1000 {
+            assert!(releaser.ring(mine.call(), &item("x"), now));
+        }
+        assert!(
+            !releaser.ring(silent, &item("x"), now),
+            "the other is as unknown as before"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_was_not_asked_for_makes_nobody_known() {
+        let forger = UdpSocket::bind(("127.0.0.1", 0)).expect("a socket");
+        let releaser = loopback(8);
+        let call = Call {
+            address: forger.local_addr().expect("bound"),
+            secret: Secret::new(1),
+        };
+        assert!(releaser.ring(call, &item("x"), Duration::ZERO));
+        let to = releaser.caller.local_addr().expect("bound");
+        for number in ["0000000000000000", "", "x", "memlock"] {
+            let text = format!("{GREETING} {HEARD} {number}");
+            forger.send_to(text.as_bytes(), to).expect("it listens");
+        }
+        assert!(!releaser.ring(call, &item("x"), Duration::ZERO));
+        // It is another's if the forger has received what was sent.
+        let mut datagram = [0; LONGEST_CALL];
+        let length = forger.recv(&mut datagram).expect("a call");
+        let text = std::str::from_utf8(&datagram[..length]).expect("text");
+        let number = text.rsplit(' ').next().expect("a number");
+        let answer = format!("{GREETING} {HEARD} {number}");
+        forger.send_to(answer.as_bytes(), to).expect("it listens");
+        memlock_testkit::wait_until("the answer", PATIENCE, || {
+            releaser.ring(call, &item("x"), Duration::ZERO)
+        });
     }
 }

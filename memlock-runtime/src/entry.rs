@@ -312,6 +312,8 @@ fn reentered(
         let Some(found) = current::find(outer, locks.core(), item) else {
             continue;
         };
+        // The body of a parent, in a child that was forked from within it: it holds nothing here.
+        locks.core().check_process()?;
         if kind == Kind::Lock || kind != found.kind {
             return Err(Error::Reentered {
                 key: item.as_str().to_owned(),

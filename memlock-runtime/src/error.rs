@@ -60,7 +60,9 @@ pub enum Error {
         /// The lock, as it is named on the server.
         key: String,
         /// How it is known.
-        reason: &'static str,
+        reason: String,
+        /// What its last renewal failed on, where that is why it ended.
+        source: Option<Source>,
     },
 
     /// A lock was asked for by its own holder, who would have waited for itself.
@@ -144,6 +146,15 @@ impl Error {
         matches!(self, Error::Config { .. })
     }
 
+    /// The lease of the lock on `key` ended too early, because its renewal failed on `source`, if that is why.
+    pub(crate) fn lost(key: impl Into<String>, reason: impl Into<String>, source: Option<Source>) -> Error {
+        Error::Lost {
+            key: key.into(),
+            reason: reason.into(),
+            source,
+        }
+    }
+
     /// The lock on `key` was held by `holder`, if that is known.
     pub(crate) fn conflict(key: String, holder: Option<String>, waited: Duration) -> Error {
         let source = Arc::new(HeldByAnother(holder));
@@ -202,10 +213,11 @@ impl fmt::Debug for Error {
                 .field("server", &Shown::new(server))
                 .field("source", &Cause(source))
                 .finish(),
-            Error::Lost { key, reason } => f
+            Error::Lost { key, reason, source } => f
                 .debug_struct("Lost")
                 .field("key", &Shown::new(key))
                 .field("reason", &Shown::message(reason))
+                .field("source", &source.as_ref().map(Cause))
                 .finish(),
             Error::Reentered { key } => f.debug_struct("Reentered").field("key", &Shown::new(key)).finish(),
             Error::Conflict { key, waited, source } => f

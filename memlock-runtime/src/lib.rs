@@ -21,7 +21,7 @@
 //! | `testing` | locks in memory for the tests of those who use memlock |
 //!
 //! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the
-//! process; `sync` is what the queue's threads share their state with; `worker` has a word for those who block a runtime.
+//! process; `process` is how a forked child tells what is its parent's; `sync` is what the queue's threads share their state with; `worker` has a word for those who block a runtime.
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
@@ -45,6 +45,7 @@ mod lease;
 mod locks;
 mod memcached;
 mod memory;
+mod process;
 mod protocol;
 mod queue;
 mod request;
@@ -75,6 +76,7 @@ pub use transaction::{Transaction, transaction};
 /// For this project's own tests: no part of the public interface.
 #[doc(hidden)]
 pub mod __internals {
+    pub use crate::background::tasks as background_tasks;
     pub use crate::in_process::Memory;
     pub use crate::key::{ByItem, Carried, ItemName};
     pub use crate::label::Label;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use once_cell::sync::OnceCell;
-
 use crate::background;
 use crate::config::Builder;
 use crate::driver::Core;
+use crate::driver::inherited::here;
 use crate::entry::OnUnavailable;
 use crate::error::Error;
 use crate::key::IntoKey;
+use crate::process::PerProcess;
 use crate::request::LockRequest;
 
 /// The process-wide locks.
-static DEFAULT: OnceCell<Locks> = OnceCell::new();
+static DEFAULT: PerProcess<Locks> = PerProcess::new();
 
 /// Locks on one list of servers. Cheap to clone; clones share connections and queues.
 ///
@@ -64,11 +64,13 @@ pub struct Counts {
 /// Installs the process-wide locks, which annotated functions use that name no others. Without it the first of them
 /// builds the locks from the environment.
 ///
+/// A child that was forked finds those of its parent, which it cannot use, until it calls this itself.
+///
 /// # Errors
 ///
-/// [`Error::Config`] when they are already there: it was called twice, or after the first use.
+/// [`Error::Config`] when they are already there: it was called twice in this process, or after the first use.
 pub fn init(locks: Locks) -> Result<(), Error> {
-    DEFAULT.set(locks).map_err(|_| {
+    DEFAULT.here().set(locks).map_err(|_| {
         Error::config("init() came too late: the process-wide locks are already in use; call it first thing in main()")
     })
 }
@@ -105,7 +107,12 @@ impl Locks {
 
     /// The process-wide ones.
     pub(crate) fn process_wide() -> Result<&'static Locks, Error> {
-        DEFAULT.get_or_try_init(Locks::from_env)
+        // A parent's count, too: whether it built them with the settings of this environment is not known. Using them says that they
+        // are a parent's.
+        match DEFAULT.latest() {
+            Some(locks) => Ok(locks),
+            None => DEFAULT.here().get_or_try_init(Locks::from_env),
+        }
     }
 
     /// Asks for the lock on `key`; nothing happens before [`acquire`](LockRequest::acquire).
@@ -131,7 +138,12 @@ impl Locks {
 
     /// [`flush`](Self::flush) without blocking the thread.
     pub async fn flush_async(&self, limit: Duration) -> bool {
-        self.core.chores.wait(limit).await
+        // A child that was forked does nothing of what its parent has to do, and so has nothing to wait for.
+        if self.core.is_inherited() {
+            return true;
+        }
+        let waiting = Box::pin(self.core.chores.wait(limit));
+        here(&self.core, waiting).await.unwrap_or(true)
     }
 
     /// Ends the use of these locks, and of their clones: from now on nothing is acquired any more
@@ -144,7 +156,9 @@ impl Locks {
     /// [`shutdown`](Self::shutdown) without blocking the thread.
     pub async fn shutdown_async(&self, limit: Duration) -> bool {
         self.core.is_shut_down.store(true, Ordering::Release);
-        self.core.reservations.abandon();
+        if !self.core.is_inherited() {
+            self.core.reservations.abandon();
+        }
         self.flush_async(limit).await
     }
 

@@ -130,6 +130,7 @@ impl<'a> LockRequest<'a> {
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
         if current::find(current::here().as_ref(), self.locks.core(), &item).is_some() {
+            self.locks.core().check_process()?;
             return Err(Error::Reentered {
                 key: item.as_str().to_owned(),
             });

@@ -125,9 +125,9 @@ async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Opti
     if !reservations::is_reserved(core, item, Owner::Process) {
         return Ok(None);
     }
-    let (core, spec, limit) = (Arc::clone(core), asked.spec(item), asked.limits.asking);
-    let claimed = agent::finish(async move {
-        let hold = reservations::claim(&core, &spec, Owner::Process, limit).await;
+    let (claiming, spec, limit) = (Arc::clone(core), asked.spec(item), asked.limits.asking);
+    let claimed = agent::finish(core, async move {
+        let hold = reservations::claim(&claiming, &spec, Owner::Process, limit).await;
         Ok(hold.map(Claimed::new))
     });
     Ok(claimed.await?.and_then(|mut claimed| claimed.0.take()))

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::hold::Hold;
+use super::inherited::here;
 use super::{Core, tasks};
 use crate::background::{self, Timer, either};
 use crate::error::Error;
@@ -99,6 +100,11 @@ impl Drop for Chore {
 
 /// Runs `work` in the background; those who wait for `core`'s chores wait for it.
 pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
+    if core.is_inherited() {
+        // The parent does it, for what is its own. In a child it would delete that.
+        std::mem::forget(work);
+        return;
+    }
     let counted = Chore::begin(core);
     background::spawn(async move {
         work.await;
@@ -118,6 +124,7 @@ pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
 
 /// Runs `work` to its end in the background, and waits for it. It goes on when nobody waits any more.
 pub(crate) async fn finish<T: Send + 'static>(
+    core: &Core,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let (told, listener) = oneshot::channel();
@@ -125,7 +132,7 @@ pub(crate) async fn finish<T: Send + 'static>(
         // Nobody may be listening any more.
         let _ = told.send(work.await);
     });
-    listener.await.unwrap_or_else(|_| {
+    here(core, listener).await?.unwrap_or_else(|_| {
         Err(Error::config(
             "the background thread of memlock could not be started, or failed",
         ))
@@ -136,11 +143,9 @@ pub(crate) async fn finish<T: Send + 'static>(
 pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
     let began = hold.core().now();
     let clock = Arc::clone(&hold.core().clock);
-    let hold = Arc::downgrade(hold);
-    background::spawn(async move {
-        let Some(third) = hold.upgrade().map(|hold| hold.spec().timeout / 3) else {
-            return;
-        };
+    let third = hold.spec().timeout / 3;
+    let kept = Arc::downgrade(hold);
+    hold.run_meanwhile(async move {
         let mut due = began.instant + third;
         loop {
             clock.sleep_until(due).await;
@@ -149,7 +154,7 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
             }
             // From here on, as the lease counts: a renewal that was held up does not put off the next one.
             let asked = clock.now().instant;
-            match renew(&hold).await {
+            match renew(&kept).await {
                 Some(Ok(())) => due = asked + third,
                 // The old deadline stands: try again soon, several times before it passes.
                 Some(Err(())) => due = clock.now().instant + third / 8,

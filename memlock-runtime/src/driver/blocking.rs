@@ -124,7 +124,7 @@ pub(super) fn release(
     limit: ExchangeLimit,
 ) -> Released {
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let called = core.call_early(&spec.item, machine.to_call());
+    let was_called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -137,13 +137,13 @@ pub(super) fn release(
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    let called = core.call_next(&spec.item, standing.as_deref(), called);
+    let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         let mut machine = Leave::new(spec.interval, leaving);
         let step = |now, input| machine.step(now, input);
         run(core, &spec.item, limit, now, step, |_| now);
         *standing = Some(machine.into_standing());
-        core.call_next(&spec.item, standing.as_deref(), called);
+        core.call_next(&spec.item, standing.as_deref(), was_called);
     }
     released
 }

@@ -1,6 +1,7 @@
 //! The head of a queue, at work: what it makes of its machine's steps, whichever driver takes them. It lets no time pass and
 //! makes no exchange.
 
+use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
-use super::{Core, Heard, agent, dice};
+use super::{Core, Heard, agent};
 use crate::doorbell::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
@@ -75,7 +76,7 @@ impl<'a> Contender<'a> {
     }
 
     pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        let output = self.machine.step(now, dice::nonce(self.core.me.process), input);
+        let output = self.machine.step(now, self.core.identity.nonce(), input);
         if self.machine.goes_in_circles() && !self.has_warned {
             self.has_warned = true;
             let (item, server) = (&self.spec.item, self.core.store.server_of(&self.spec.item));
@@ -221,6 +222,12 @@ impl<'a> Contender<'a> {
 impl Drop for Contender<'_> {
     /// However it ended, a panic included: no write without a reply is forgotten, and what was learned stays.
     fn drop(&mut self) {
+        // With its turn in hand it did not come to its end. In a child that was forked meanwhile all that is the parent's.
+        if self.turn.is_some() && self.core.is_inherited() {
+            mem::forget(self.turn.take());
+            mem::forget(self.listening.take());
+            return;
+        }
         for nonce in self.machine.outstanding() {
             if !self.settled.contains(nonce) {
                 self.settle(*nonce, None);
@@ -261,19 +268,21 @@ fn no_token(refusal: Refusal) -> Source {
 
 /// The error for a server that could not be asked.
 pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
-    let source = source.unwrap_or_else(|| {
-        text(match damage {
-            Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
-            Damage::NotSent => "there was no time left to ask it",
-            Damage::OtherInstance => "it was restarted meanwhile",
-            Damage::Cut | Damage::Late => "it did not answer",
-            Damage::Contradicted => CONTRADICTS,
-        })
-    });
-    unavailable_because(core, item, source)
+    unavailable_because(core, item, source.unwrap_or_else(|| why(damage)))
 }
 
-fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
+/// The cause of an exchange's failure, where nothing more is known than what was done.
+pub(super) fn why(damage: Damage) -> Source {
+    text(match damage {
+        Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
+        Damage::NotSent => "there was no time left to ask it",
+        Damage::OtherInstance => "it was restarted meanwhile",
+        Damage::Cut | Damage::Late => "it did not answer",
+        Damage::Contradicted => CONTRADICTS,
+    })
+}
+
+pub(super) fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
     Error::Unavailable {
         key: item.as_str().to_owned(),
         server: core.store.server_of(item).to_owned(),

@@ -1,55 +1,117 @@
-//! The dice: nonces, and the draw within a pause.
+//! The dice: identities, nonces, and the draw within a pause. What decides about deleting a lock comes from the operating
+//! system, once for each set of locks.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::process::Process;
 use crate::protocol::Pause;
 use crate::store::Nonce;
 
-/// What tells a process, or another set of locks in it, from others in line.
-pub(super) fn process() -> u64 {
-    random_u64()
+/// What tells the writes of one set of locks from those of all others, in this process or elsewhere.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The upper half of the nonces. It stands in the wait list, too.
+    process: u64,
+    /// The lower half of the next nonce.
+    next: AtomicU64,
+    /// The only process that may draw: a child that was forked would draw the same.
+    home: Process,
+}
+
+impl Identity {
+    /// An identity that nobody else has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the operating system gives no random numbers.
+    pub(crate) fn draw() -> Result<Identity, Error> {
+        Ok(Identity::of(system_random()?))
+    }
+
+    /// An identity for a store that no other process reaches: there it is enough to differ from others in this process.
+    pub(super) fn within_this_process() -> Identity {
+        Identity::of(system_random().unwrap_or_else(|_| process_random()))
+    }
+
+    fn of(process: u64) -> Identity {
+        Identity {
+            process,
+            next: AtomicU64::new(0),
+            home: Process::current(),
+        }
+    }
+
+    pub(super) fn process(&self) -> u64 {
+        self.process
+    }
+
+    /// Whether it was drawn by a parent of this process, which may go on drawing from it.
+    pub(super) fn is_inherited(&self) -> bool {
+        !self.home.is_current()
+    }
+
+    /// A nonce that no other attempt has, of this process or another.
+    pub(super) fn nonce(&self) -> Nonce {
+        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        Nonce(u128::from(self.process) << 64 | u128::from(count))
+    }
 }
 
 /// What a datagram must tell that is to wake somebody.
-pub(crate) fn secret() -> u64 {
-    random_u64()
+///
+/// # Errors
+///
+/// As [`Identity::draw`].
+pub(crate) fn secret() -> Result<u64, Error> {
+    system_random()
 }
 
-/// How many nonces a thread draws at once.
-const NONCES: u64 = 1024;
-
-/// A nonce that no other attempt of any process has: the 64 random bits of `process`, and a count that begins at random.
-pub(super) fn nonce(process: u64) -> Nonce {
-    static COUNT: OnceLock<AtomicU64> = OnceLock::new();
-    thread_local! {
-        /// The next of this thread's own, and how many there are yet.
-        static OWN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
-    }
-    let (count, left) = match OWN.get() {
-        (_, 0) => {
-            let count = COUNT.get_or_init(|| AtomicU64::new(random_u64()));
-            (count.fetch_add(NONCES, Ordering::Relaxed), NONCES)
-        }
-        own => own,
-    };
-    OWN.set((count.wrapping_add(1), left - 1));
-    Nonce(u128::from(process) << 64 | u128::from(count))
+/// Nothing but the times of looks depends on it.
+fn jitter_seed() -> u64 {
+    system_random().unwrap_or_else(|_| process_random() ^ u64::from(std::process::id()))
 }
 
-/// 64 bits from the operating system: std seeds its hash maps' keys from there.
-fn random_u64() -> u64 {
+/// 64 bits from the operating system.
+fn system_random() -> Result<u64, Error> {
+    getrandom::u64().map_err(|error| {
+        Error::config(format!(
+            "the operating system gives no random numbers for nonces: {error}"
+        ))
+    })
+}
+
+/// 64 bits that differ from draw to draw in this process. A child that was forked draws the same.
+fn process_random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 /// Draws a length from the window, evenly.
 #[allow(clippy::disallowed_methods, reason = "this is where dice are thrown")]
 pub(super) fn draw(pause: Pause) -> Duration {
-    pause.from + pause.to.saturating_sub(pause.from).mul_f64(fastrand::f64())
+    thread_local! {
+        static JITTER: RefCell<Option<(Process, fastrand::Rng)>> = const { RefCell::new(None) };
+    }
+    let drawn = JITTER.try_with(|jitter| {
+        let mut jitter = jitter.borrow_mut();
+        // Forked processes that wait for the same lock must not look at it at the same moments.
+        let current = Process::current();
+        let (_, jitter) = match &mut *jitter {
+            Some(seeded) if seeded.0 == current => seeded,
+            unseeded => unseeded.insert((current, fastrand::Rng::with_seed(jitter_seed()))),
+        };
+        jitter.f64()
+    });
+    // A thread that is ending may wait, too, and has no locals any more.
+    pause.from
+        + pause
+            .to
+            .saturating_sub(pause.from)
+            .mul_f64(drawn.unwrap_or_else(|_| fastrand::f64()))
 }
 
 #[cfg(test)]
@@ -58,13 +120,18 @@ mod tests {
 
     #[test]
     fn nonces_do_not_repeat() {
-        let draw = || (0..2000).map(|_| nonce(7)).collect::<Vec<_>>();
-        let other = std::thread::spawn(draw);
-        let mut seen = draw();
-        seen.extend(other.join().expect("no panic"));
+        let [mine, others] = [(); 2].map(|()| Identity::draw().expect("random numbers"));
+        let draw = |identity: &Identity| (0..2000).map(|_| identity.nonce()).collect::<Vec<_>>();
+        let mut seen = draw(&others);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| draw(&mine));
+            seen.extend(draw(&mine));
+            seen.extend(thread.join().expect("no panic"));
+        });
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 4000);
+        assert_eq!(seen.len(), 6000);
+        assert_eq!(mine.nonce().process(), mine.process(), "as it stands in line");
     }
 
     #[test]

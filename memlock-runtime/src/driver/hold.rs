@@ -1,11 +1,14 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::contender::unavailable;
+use super::contender::{unavailable_because, why};
 use super::limits::ExchangeLimit;
 use super::{Core, Counters, agent, blocking, tasks};
 use crate::background::{self, Either, Timer, either};
@@ -13,7 +16,6 @@ use crate::error::{Error, Source};
 use crate::lease::Now;
 use crate::protocol::{End, Extended, Grant, Holding, Loss, Released, Renew, Renewed, Spec, Standing, Status, Watch};
 use crate::queue::Turn;
-use crate::store::Damage;
 use crate::token::Token;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
@@ -36,6 +38,11 @@ struct State {
     turn: Option<Turn>,
     /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
     lost: Option<Loss>,
+    /// What the last renewal failed on, unless one has succeeded since.
+    trouble: Option<Source>,
+    /// What is done in the background as long as it is held: renewing it, or waiting for a reservation's end. It ends with the
+    /// hold, so that a hold with a long timeout that is released leaves nothing behind.
+    meanwhile: Option<background::Task>,
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -63,6 +70,8 @@ impl Hold {
                 holding: Holding::new(grant),
                 turn,
                 lost: None,
+                trouble: None,
+                meanwhile: None,
             }),
             exchanging: tokio::sync::Mutex::new(()),
         })
@@ -91,9 +100,25 @@ impl Hold {
         self.is_given_up.load(Ordering::Acquire)
     }
 
+    /// Runs `task` in the background, as long as the lock is held.
+    pub(super) fn run_meanwhile(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match background::spawn_owned(task) {
+            Ok(task) => {
+                let mut state = self.state();
+                // Else it was released by another thread, and nobody would end the task.
+                if state.holding.last_status() == Status::Held {
+                    state.meanwhile = Some(task);
+                }
+            }
+            Err(error) => tracing::error!(
+                target: "memlock", lock = %self.spec.item, %error, "no thread for background work"
+            ),
+        }
+    }
+
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
-        if self.is_given_up() {
+        if self.is_given_up() || self.core.is_inherited() {
             return Duration::ZERO;
         }
         let now = self.core().now();
@@ -106,6 +131,9 @@ impl Hold {
 
     /// The error that says how the lease was lost, or that it was released, if it is over.
     pub(crate) fn lost(&self) -> Option<Error> {
+        if let Err(inherited) = self.core.check_process() {
+            return Some(inherited);
+        }
         let now = self.core().now();
         let mut state = self.state();
         match state.holding.status(now) {
@@ -121,6 +149,7 @@ impl Hold {
 
     /// The same within `limit`.
     fn renew_within(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
         let alone = self.exchange_alone(limit);
         let _exchanging = alone.ok_or_else(|| self.under_way())?;
         let grant = self.to_renew()?;
@@ -145,8 +174,9 @@ impl Hold {
 
     /// The same. When the future is dropped, the renewal goes on.
     pub(crate) async fn renew_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
         let hold = Arc::clone(self);
-        agent::finish(async move { hold.renew_unbroken(limit).await }).await
+        agent::finish(&self.core, async move { hold.renew_unbroken(limit).await }).await
     }
 
     /// Nobody else exchanges anything about this lock from now on. `None`: somebody does, and `limit` was over before that.
@@ -184,7 +214,7 @@ impl Hold {
     fn under_way(&self) -> Error {
         let source = "another exchange about this lock is under way, and has not been answered";
         let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
-        unavailable(self.core(), &self.spec.item, Damage::NotSent, Some(source))
+        unavailable_because(self.core(), &self.spec.item, source)
     }
 
     /// What is to be renewed.
@@ -202,6 +232,7 @@ impl Hold {
         let mut state = self.state();
         match state.holding.renewed(renewed) {
             Extended::Yes => {
+                state.trouble = None;
                 let State { holding, turn, .. } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
@@ -209,13 +240,34 @@ impl Hold {
                 }
                 Ok(())
             }
-            Extended::Failed(damage) => Err(unavailable(self.core(), &self.spec.item, damage, source)),
-            Extended::Over(over) => Err(self.not_held(over, &state)),
+            Extended::Failed(damage) => {
+                let source = source.unwrap_or_else(|| why(damage));
+                // Said when the first of several fails: while something can still be done about it. The others follow soon, and
+                // would say the same.
+                let is_first = state.trouble.replace(Arc::clone(&source)).is_none();
+                let left = state.holding.remaining(self.core().now());
+                drop(state);
+                if is_first && !self.is_set_aside {
+                    tracing::warn!(
+                        target: "memlock", lock = %self.spec.item, holder = %self.spec.label, error = %source, ?left,
+                        "the lease could not be renewed"
+                    );
+                }
+                Err(unavailable_because(self.core(), &self.spec.item, source))
+            }
+            Extended::Over(over) => {
+                if source.is_some() {
+                    state.trouble = source;
+                }
+                state.meanwhile = None;
+                Err(self.not_held(over, &state))
+            }
         }
     }
 
     /// Renews when less than half of the timeout is left, within `limit`. A failure is no error as long as the lease lasts.
     pub(crate) fn keep_at_least_half(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
         if self.has_half() {
             return Ok(());
         }
@@ -224,6 +276,7 @@ impl Hold {
 
     /// The same without blocking the thread.
     pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
         if self.has_half() {
             return Ok(());
         }
@@ -269,6 +322,10 @@ impl Hold {
     /// The same. `false`: nothing was done within `limit`, since another exchange is under way.
     fn try_release(&self, limit: ExchangeLimit) -> bool {
         self.give_up();
+        if self.core.is_inherited() {
+            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
+            return true;
+        }
         let Some(_exchanging) = self.exchange_alone(limit) else {
             return false;
         };
@@ -280,6 +337,10 @@ impl Hold {
 
     /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
     pub(crate) fn release_alone(&mut self) {
+        if self.core.is_inherited() {
+            // As in `release_within`.
+            return;
+        }
         let now = self.core.now();
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((end, mut ending)) = state.end(now)
@@ -302,6 +363,9 @@ impl Hold {
     /// that, it goes on.
     pub(crate) async fn release_async(&self, limit: ExchangeLimit) {
         self.give_up();
+        if self.core.is_inherited() {
+            return;
+        }
         let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
             self.finish(ending, limit).await;
@@ -309,12 +373,13 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    async fn finish(&self, mut ending: Ending, limit: ExchangeLimit) {
+    async fn finish(&self, ending: Ending, limit: ExchangeLimit) {
+        let mut unfinished = Unfinished(self.core(), ending);
         let Ending {
             grant, standing, now, ..
-        } = &mut ending;
+        } = &mut unfinished.1;
         let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
-        ending.told(&self.spec, released);
+        unfinished.1.told(&self.spec, released);
     }
 
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
@@ -323,6 +388,9 @@ impl Hold {
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
     pub(super) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<Hold>> {
         self.give_up();
+        if self.core.is_inherited() {
+            return None;
+        }
         let _exchanging = self.exchanging.lock().await;
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
@@ -389,6 +457,7 @@ impl Hold {
         let mut state = self.state();
         let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
         state.holding.end(now)?;
+        state.meanwhile = None;
         let turn = state.turn.take();
         Some(Hold::new(self.core(), spec.clone(), grant, turn))
     }
@@ -419,7 +488,7 @@ impl Hold {
             End::Forget => Some(Loss::Taken),
         };
         if let Some(loss) = lost.filter(|_| !self.is_set_aside) {
-            let reason = loss.reason();
+            let reason = self.reason(loss, ending.trouble.as_ref());
             Counters::count(&self.core().counters.lost);
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, holder = %self.spec.label,
@@ -442,13 +511,26 @@ impl Hold {
             Status::Lost(loss) => Some(loss),
             Status::Held | Status::Released => state.lost,
         };
-        self.lost_because(loss.map_or(RELEASED, Loss::reason))
+        match loss {
+            Some(loss) => self.lost_because(loss, state.trouble.as_ref()),
+            None => Error::lost(self.spec.item.as_str(), RELEASED, None),
+        }
     }
 
-    fn lost_because(&self, reason: &'static str) -> Error {
-        Error::Lost {
-            key: self.spec.item.as_str().to_owned(),
-            reason,
+    fn lost_because(&self, loss: Loss, trouble: Option<&Source>) -> Error {
+        let source = trouble.filter(|_| loss == Loss::RanOut).map(Arc::clone);
+        Error::lost(self.spec.item.as_str(), self.reason(loss, trouble), source)
+    }
+
+    /// Why it was lost, for people. `trouble` is what its last renewal failed on, if it did.
+    fn reason(&self, loss: Loss, trouble: Option<&Source>) -> Cow<'static, str> {
+        match (loss, trouble) {
+            (Loss::RanOut, None) => RAN_OUT.into(),
+            (Loss::RanOut, Some(trouble)) => {
+                let server = self.core().store.server_of(&self.spec.item);
+                format!("it could not be renewed: memcached server {server} is unavailable: {trouble}").into()
+            }
+            (Loss::Taken, _) => TAKEN.into(),
         }
     }
 
@@ -476,9 +558,11 @@ impl State {
             End::Release(lost) => lost,
             End::Forget => Some(Loss::Taken),
         };
+        self.meanwhile = None;
         let ending = Ending {
             grant: self.holding.grant().clone(),
             standing: None,
+            trouble: self.trouble.take(),
             now,
             turn: self.turn.take(),
         };
@@ -491,9 +575,22 @@ struct Ending {
     grant: Grant,
     /// Where the release is to look who stands in line.
     standing: Option<Box<Standing>>,
+    /// What the last renewal failed on.
+    trouble: Option<Source>,
     now: Now,
     /// Passed on only when that is done: the next in this process would find the lock still held.
     turn: Option<Turn>,
+}
+
+/// The end of a hold, in the process where it began: a child that was forked meanwhile does not pass the turn on.
+struct Unfinished<'a>(&'a Core, Ending);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if self.1.turn.is_some() && self.0.is_inherited() {
+            mem::forget(self.1.turn.take());
+        }
+    }
 }
 
 impl Ending {
@@ -511,21 +608,17 @@ impl Ending {
     }
 }
 
-impl Loss {
-    /// For people.
-    fn reason(self) -> &'static str {
-        match self {
-            Loss::RanOut => RAN_OUT,
-            Loss::Taken => TAKEN,
-        }
-    }
-}
-
 impl Drop for Hold {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
-        if state.holding.last_status() != Status::Released {
+        if state.holding.last_status() == Status::Released {
+            return;
+        }
+        if self.core.is_inherited() {
+            // The lock, and the place in the queue, are the parent's.
+            mem::forget(state.turn.take());
+        } else {
             self.release_alone();
         }
     }

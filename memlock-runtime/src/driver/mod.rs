@@ -11,6 +11,7 @@ pub(crate) mod blocking;
 mod contender;
 pub(crate) mod dice;
 pub(crate) mod hold;
+pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod reservations;
 pub(crate) mod tasks;
@@ -19,6 +20,7 @@ mod tests;
 pub(crate) mod waiting;
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -26,12 +28,14 @@ use std::time::Duration;
 use crate::clock::{Clock, Sleeper};
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Source};
+use crate::in_process::Memory;
 use crate::key::ItemName;
 use crate::lease::{Now, Reading, ServerClock};
 use crate::protocol::{Answered, Standing};
 use crate::queue::Queues;
 use crate::store::{Answer, Batch, Call, Entry, Instance, Pending, Reply, Store};
 use agent::Chores;
+use dice::Identity;
 use limits::ExchangeLimit;
 use reservations::Reservations;
 
@@ -42,6 +46,7 @@ const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 /// What all clones of one `Locks` share.
 pub(crate) struct Core {
     clock: Arc<Clock>,
+    identity: Identity,
     /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
     me: Entry,
     /// Where it can be called.
@@ -108,17 +113,27 @@ pub(crate) struct Heard {
 
 impl Core {
     /// On the process's own clock.
-    pub(crate) fn new(store: Box<dyn Store>, exchange_limit: Duration, doorbell: Option<Doorbell>) -> Arc<Core> {
-        Core::with(Arc::default(), store, exchange_limit, doorbell)
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::draw`].
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        exchange_limit: Duration,
+        doorbell: Option<Doorbell>,
+    ) -> Result<Arc<Core>, Error> {
+        let identity = Identity::draw()?;
+        Ok(Core::with(Arc::default(), identity, store, exchange_limit, doorbell))
     }
 
-    /// On a clock that can be moved.
+    /// On a clock that can be moved, over a store in this process.
     pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
-        Core::with(clock, store, exchange_limit, None)
+        Core::with(clock, Identity::within_this_process(), store, exchange_limit, None)
     }
 
     fn with(
         clock: Arc<Clock>,
+        identity: Identity,
         store: Box<dyn Store>,
         exchange_limit: Duration,
         doorbell: Option<Doorbell>,
@@ -127,9 +142,10 @@ impl Core {
         let core = Arc::new(Core {
             clock,
             me: Entry {
-                process: dice::process(),
+                process: identity.process(),
                 call: doorbell.as_ref().map(Doorbell::call),
             },
+            identity,
             doorbell: doorbell.map(Arc::new),
             store,
             exchange_limit,
@@ -159,6 +175,7 @@ impl Core {
 
     /// An error once nothing is to be acquired any more.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
+        self.check_process()?;
         if self.is_shut_down.load(Ordering::Acquire) {
             return Err(Error::config(
                 "these locks were shut down: nothing is acquired any more",
@@ -201,25 +218,25 @@ impl Core {
         }
     }
 
-    /// Tells the first in line that the lock in `item` is free, unless it has been `called`. Returns who has been told.
-    fn call_next(&self, item: &ItemName, standing: Option<&Standing>, called: Option<Call>) -> Option<Call> {
-        let next = standing
-            .and_then(Standing::to_call)
-            .filter(|next| Some(*next) != called);
-        self.call(item, next).or(called)
+    /// Tells the first in line that the lock in `item` is free, unless somebody `was_called` for this release. Returns whether
+    /// somebody has been.
+    fn call_next(&self, item: &ItemName, standing: Option<&Standing>, was_called: bool) -> bool {
+        // One datagram for a release, although the line may have changed since: what stands there is anybody's to write.
+        was_called || self.call(item, standing.and_then(Standing::to_call))
     }
 
-    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns who has been
-    /// told.
-    fn call_early(&self, item: &ItemName, next: Option<Call>) -> Option<Call> {
-        self.doorbell.as_ref()?.forget_calls(item);
+    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns whether it
+    /// has been told.
+    fn call_early(&self, item: &ItemName, next: Option<Call>) -> bool {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.forget_calls(item);
+        }
         self.call(item, next)
     }
 
-    fn call(&self, item: &ItemName, call: Option<Call>) -> Option<Call> {
-        let (doorbell, call) = self.doorbell.as_ref().zip(call)?;
-        doorbell.ring(call, item);
-        Some(call)
+    fn call(&self, item: &ItemName, call: Option<Call>) -> bool {
+        let doorbell = self.doorbell.as_ref().zip(call);
+        doorbell.is_some_and(|(doorbell, call)| doorbell.ring(call, item, self.now().instant))
     }
 
     /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes
@@ -234,6 +251,17 @@ impl Core {
     fn server(&self, item: &ItemName) -> &Server {
         // `new` saw to it that there is one.
         &self.servers[self.store.server_index(item) % self.servers.len()]
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.is_inherited() {
+            // The parent uses the connections and the socket: closing them in an orderly way would shut down its own, too. Nor is
+            // it known what its threads were doing with them at the fork.
+            mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
+            mem::forget(self.doorbell.take());
+        }
     }
 }
 

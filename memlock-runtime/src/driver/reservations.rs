@@ -17,7 +17,6 @@ use std::time::Duration;
 use super::hold::Hold;
 use super::limits::ExchangeLimit;
 use super::{Core, agent};
-use crate::background;
 use crate::key::ItemName;
 use crate::protocol::Spec;
 
@@ -156,15 +155,16 @@ fn release(hold: Arc<Hold>) {
 fn end_in_time(hold: &Arc<Hold>) {
     let clock = Arc::clone(&hold.core().clock);
     let due = clock.now().instant + hold.remaining();
-    let hold = Arc::downgrade(hold);
-    background::spawn(async move {
+    let reserved = Arc::downgrade(hold);
+    hold.run_meanwhile(async move {
         clock.sleep_until(due).await;
-        abandon(&hold);
+        abandon(&reserved);
     });
 }
 
 fn abandon(hold: &Weak<Hold>) {
     if let Some(hold) = hold.upgrade()
+        && !hold.core().is_inherited()
         && hold.core().reservations.remove(&hold)
     {
         release(hold);

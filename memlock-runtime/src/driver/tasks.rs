@@ -3,6 +3,7 @@
 //! The future may be dropped at any of its await points. What it has begun then goes on in the background, where the
 //! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
 
+use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
@@ -11,11 +12,12 @@ use tokio::sync::Notify;
 
 use super::contender::{Contender, written_nonce};
 use super::hold::Hold;
+use super::inherited::{here, inherited};
 use super::limits::{CallLimits, ExchangeLimit};
 use super::waiting::{Stopped, Waiting};
 use super::{Core, Heard, agent, dice};
 use crate::background::{Timer, either};
-use crate::error::Source;
+use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::lease::Now;
 use crate::protocol::{Grant, Handed, Input, Leave, Output, Pause, Release, Released, Renew, Renewed, Spec, Standing};
@@ -56,7 +58,10 @@ async fn be_granted(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    release(core, spec, &grant, &mut None, core.now(), limits.asking).await;
+                    let released = release(core, spec, &grant, &mut None, core.now(), limits.asking).await;
+                    if let Released::Failed(_) = released {
+                        core.check_process().map_err(Stopped::Failed)?;
+                    }
                 }
             }
             stood_in_line = true;
@@ -77,7 +82,8 @@ async fn be_granted(
                         agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let mut heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
+                let heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
+                let mut heard = heard.map_err(Stopped::Failed)?;
                 now = heard.received(core);
                 contender.heed(&mut heard, written, limit, now);
                 input = Input::Answered(heard.answered);
@@ -89,7 +95,7 @@ async fn be_granted(
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
                 if !too_soon.is_zero() {
-                    Timer::after(too_soon).await;
+                    here(core, Timer::after(too_soon)).await.map_err(Stopped::Failed)?;
                     now = core.now();
                 }
                 input = Input::Woke;
@@ -115,16 +121,32 @@ pub(crate) async fn pause(window: Pause) {
 }
 
 /// Waits in this process's queue, which it has joined at `now`.
-async fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now, bell: &Bell) -> Result<Turn, Stopped> {
+async fn for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now, bell: &Bell) -> Result<Turn, Stopped> {
+    let mut standing = InQueue(waiting.core(), Some(place));
     loop {
-        let length = waiting.until_next_look(&place, now)?;
+        let Some(place) = &standing.1 else {
+            return Err(Stopped::Failed(inherited()));
+        };
+        let length = waiting.until_next_look(place, now)?;
         rest(waiting, length, now, bell).await?;
         now = waiting.now();
-        place = match place.progress(now) {
-            Progress::Turn(turn) => return Ok(turn),
-            Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
-            Progress::Place(place) => place,
+        standing.1 = match standing.1.take().map(|place| place.progress(now)) {
+            Some(Progress::Turn(turn)) => return Ok(turn),
+            Some(Progress::Dismissed(verdict)) => return Err(Stopped::Failed(verdict)),
+            Some(Progress::Place(place)) => Some(place),
+            None => None,
         };
+    }
+}
+
+/// A place in the queue of the process that took it: a child that was forked meanwhile does not leave it.
+struct InQueue<'a>(&'a Core, Option<Place>);
+
+impl Drop for InQueue<'_> {
+    fn drop(&mut self) {
+        if self.1.is_some() && self.0.is_inherited() {
+            mem::forget(self.1.take());
+        }
     }
 }
 
@@ -137,12 +159,14 @@ async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &Bell
         length = length.min(companion.until_half());
     }
     if !length.is_zero() {
-        either(bell.0.notified(), Timer::after(length)).await;
+        let resting = Box::pin(either(bell.0.notified(), Timer::after(length)));
+        here(waiting.core(), resting).await.map_err(Stopped::Failed)?;
     }
     Ok(())
 }
 
-/// Makes one exchange. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what tells its outcome.
+/// Makes one exchange. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what tells its outcome. An error
+/// in a child that was forked meanwhile.
 async fn exchange(
     core: &Arc<Core>,
     item: &ItemName,
@@ -151,25 +175,35 @@ async fn exchange(
     limit: Duration,
     sent: Now,
     orphaned: impl FnOnce(Box<dyn Pending>),
-) -> Heard {
-    let mut orphan = Orphan(Some((core.store.begin(item, batch, only_on, limit), orphaned)));
-    let answer = std::future::poll_fn(|context| match &mut orphan.0 {
+) -> Result<Heard, Error> {
+    let mut orphan = Orphan {
+        core,
+        exchange: Some((core.store.begin(item, batch, only_on, limit), orphaned)),
+    };
+    let answer = std::future::poll_fn(|context| match &mut orphan.exchange {
         Some((exchange, _)) => exchange.poll(context),
         None => Poll::Pending,
-    })
-    .await;
-    orphan.0 = None;
-    core.hear(item, answer, sent)
+    });
+    let answer = here(core, answer).await?;
+    orphan.exchange = None;
+    Ok(core.hear(item, answer, sent))
 }
 
 /// An exchange that must not be forgotten when nobody waits for it any more.
-struct Orphan<F: FnOnce(Box<dyn Pending>)>(Option<(Box<dyn Exchange>, F)>);
+struct Orphan<'a, F: FnOnce(Box<dyn Pending>)> {
+    core: &'a Core,
+    exchange: Option<(Box<dyn Exchange>, F)>,
+}
 
-impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<F> {
+impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<'_, F> {
     fn drop(&mut self) {
-        if let Some((exchange, orphaned)) = self.0.take()
-            && let Some(pending) = exchange.abandon()
-        {
+        let Some((exchange, orphaned)) = self.exchange.take() else {
+            return;
+        };
+        if self.core.is_inherited() {
+            // It is on the parent's connection, and the parent's to finish.
+            mem::forget(exchange);
+        } else if let Some(pending) = exchange.abandon() {
             orphaned(pending);
         }
     }
@@ -209,7 +243,7 @@ pub(super) async fn release(
         grant: Some(grant),
     };
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let called = core.call_early(&spec.item, machine.to_call());
+    let was_called = core.call_early(&spec.item, machine.to_call());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -218,16 +252,19 @@ pub(super) async fn release(
         now
     })
     .await;
-    let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     unreleased.grant = None;
+    let Some(released) = released else {
+        // The machine never pauses, so this is a child of the process that releases it.
+        return Released::Failed(Damage::NotSent);
+    };
     if let Released::Failed(_) = released {
         agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    let called = core.call_next(&spec.item, standing.as_deref(), called);
+    let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
-        core.call_next(&spec.item, standing.as_deref(), called);
+        core.call_next(&spec.item, standing.as_deref(), was_called);
     }
     released
 }
@@ -272,7 +309,7 @@ pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Re
 }
 
 /// Runs a machine that never pauses. `listen` hears what came of each exchange, and tells the time after it. `None` where the
-/// machine asks for a pause all the same.
+/// machine asks for a pause all the same, and in a child that was forked meanwhile.
 async fn run<T>(
     core: &Arc<Core>,
     item: &ItemName,
@@ -287,7 +324,7 @@ async fn run<T>(
             Output::Exchange { batch, only_on } => {
                 // Not by `now`, which stands still where nothing counts from it.
                 let limit = limit.left(|| core.now());
-                let mut heard = exchange(core, item, batch, only_on, limit, now, drop).await;
+                let mut heard = exchange(core, item, batch, only_on, limit, now, drop).await.ok()?;
                 now = listen(&mut heard);
                 input = Input::Answered(heard.answered);
             }

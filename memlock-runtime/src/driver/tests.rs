@@ -1,6 +1,7 @@
 //! The drivers against stores that misbehave in ways that a real server shows only by chance.
 
 mod abandoned;
+mod calling;
 mod circles;
 mod ends;
 mod handing_over;
@@ -328,7 +329,7 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
 
     let store = Panics(Memory::new(), AtomicBool::new(false));
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None));
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
     let lease = Duration::from_millis(300);
     let first = locks.lock(1).timeout(lease).renew().acquire().expect("it is free");
     wait_until("the first lease to run out, for its renewal panicked", || {
@@ -389,7 +390,7 @@ fn a_release_that_found_no_server_is_tried_until_there_is_one() {
         batches: Arc::default(),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None));
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
     let guard = locks.lock("k").acquire().expect("it is free");
     down.store(true, Ordering::SeqCst);
     drop(guard);
@@ -411,7 +412,7 @@ fn a_renewal_after_one_that_failed_has_a_higher_number() {
         batches: Arc::clone(&batches),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None));
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
     let guard = locks.lock("k").acquire().expect("it is free");
     for is_down in [true, true, false] {
         down.store(is_down, Ordering::SeqCst);

@@ -102,6 +102,10 @@ impl<'a> Waiting<'a> {
         }
     }
 
+    pub(super) fn core(&self) -> &'a Core {
+        self.core
+    }
+
     pub(super) fn now(&self) -> Now {
         self.core.now()
     }

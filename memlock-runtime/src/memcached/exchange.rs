@@ -207,7 +207,7 @@ impl Shared {
     /// Whether the limit is over.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let limit = &mut self.limit;
-        let timer = self.timer.get_or_insert_with(|| Timer::after(limit.look()));
+        let timer = self.timer.get_or_insert_with(|| Timer::beside_task(limit.look()));
         Pin::new(timer).poll(context)
     }
 

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::background;
 use crate::clock::Clock;
 use crate::config::Builder;
 use crate::conflict::Told;

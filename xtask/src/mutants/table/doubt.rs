@@ -1,6 +1,8 @@
 //! Writes without a reply, and nonces.
 
-use super::suites::{ACQUIRE, DRIVER, MEMCACHED, MODEL_KEEPER, MODEL_UNREACHABLE, MODEL_WATCHED, PROTOCOL, unit};
+use super::suites::{
+    ACQUIRE, DRIVER, MEMCACHED, MODEL_KEEPER, MODEL_UNREACHABLE, MODEL_WATCHED, PROTOCOL, forks, unit,
+};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -100,21 +102,66 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "all attempts of a process have the same nonce",
         edits: &[Edit {
             file: "driver/dice.rs",
-            from: "OWN.set((count.wrapping_add(1), left - 1));",
-            to: "OWN.set((count, left - 1));",
+            from: "self.next.fetch_add(1, Ordering::Relaxed)",
+            to: "self.next.load(Ordering::Relaxed)",
         }],
         suites: &[DRIVER],
     },
     Mutant {
-        name: "threads-draw-the-same-nonces",
+        name: "forked-workers-draw-the-same-nonces",
         breaks: "S3",
-        fault: "two threads draw nonces from one stock",
+        fault: "identities come from the hash seeds, which a forked child shares with its siblings",
         edits: &[Edit {
             file: "driver/dice.rs",
-            from: "(count.fetch_add(NONCES, Ordering::Relaxed), NONCES)",
-            to: "(count.fetch_add(1, Ordering::Relaxed), NONCES)",
+            from: "Ok(Identity::of(system_random()?))",
+            to: "Ok(Identity::of(process_random()))",
         }],
-        suites: &[unit("driver::dice::")],
+        suites: &[forks("share_no_nonce")],
+    },
+    Mutant {
+        name: "forks-are-not-noticed",
+        breaks: "S1",
+        fault: "a forked child takes the locks of its parent for its own",
+        edits: &[Edit {
+            file: "driver/dice.rs",
+            from: "!self.home.is_current()",
+            to: "self.home != self.home",
+        }],
+        suites: &[forks("a_child_can_use_nothing")],
+    },
+    Mutant {
+        name: "a-child-releases-what-its-parent-holds",
+        breaks: "S3",
+        fault: "a guard that is dropped in a forked child deletes the lock of the parent",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
+            return;",
+            to: "",
+        }],
+        suites: &[forks("a_child_can_use_nothing")],
+    },
+    Mutant {
+        name: "a-child-waits-for-its-parents-thread",
+        breaks: "L5",
+        fault: "a forked child gives its background work to the thread of its parent, which it does not have",
+        edits: &[Edit {
+            file: "process.rs",
+            from: "while !last.process.is_current() {",
+            to: "while last.process != last.process {",
+        }],
+        suites: &[forks("share_no_nonce")],
+    },
+    Mutant {
+        name: "a-child-goes-on-with-its-parents-future",
+        breaks: "L3",
+        fault: "a future that was begun before the fork waits in the child for what only the parent hears",
+        edits: &[Edit {
+            file: "driver/inherited.rs",
+            from: "mem::replace(&mut self.was_polled, true) && self.core.is_inherited()",
+            to: "!mem::replace(&mut self.was_polled, true) && self.core.is_inherited()",
+        }],
+        suites: &[forks("a_future_that_a_child_inherits")],
     },
     Mutant {
         name: "write-sent-twice",

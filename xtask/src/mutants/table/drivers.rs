@@ -2,7 +2,7 @@
 
 use super::suites::{
     CONTENDER, CROWD, DRIVER, ENDING, GIVEN_TO_LEAVER, HOLDING, IN_MEMORY, LIMITS, OF_KEY, PLACE, QUEUE, TURNS,
-    interleaved, tasks, unit,
+    background, interleaved, tasks, unit,
 };
 use super::{Edit, Mutant};
 
@@ -83,6 +83,87 @@ pub(super) const MUTANTS: &[Mutant] = &[
             to: "due = clock.now().instant + third",
         }],
         suites: &[DRIVER],
+    },
+    Mutant {
+        name: "renewals-outlive-their-lock",
+        breaks: "L5",
+        fault: "what renews a lock waits for the next third of its timeout, although it was released",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "        self.meanwhile = None;
+        let ending",
+            to: "        std::mem::forget(self.meanwhile.take());
+        let ending",
+        }],
+        suites: &[background("a_renewal_ends")],
+    },
+    Mutant {
+        name: "reservations-outlive-their-claim",
+        breaks: "L5",
+        fault: "what waits for the end of a reservation goes on when it was claimed",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "        state.meanwhile = None;
+        let turn",
+            to: "        std::mem::forget(state.meanwhile.take());
+        let turn",
+        }],
+        suites: &[background("a_reservation_leaves")],
+    },
+    Mutant {
+        name: "renewals-of-a-lost-lock-go-on",
+        breaks: "L5",
+        fault: "what renews a lock goes on waiting when a renewal by its holder has found it lost",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "                state.meanwhile = None;",
+            to: "",
+        }],
+        suites: &[background("a_renewal_ends")],
+    },
+    Mutant {
+        name: "failed-renewal-is-silent",
+        breaks: "L4",
+        fault: "nothing is said of a renewal that fails, before the lease is over",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "if is_first && !self.is_set_aside {",
+            to: "if is_first && self.is_set_aside {",
+        }],
+        suites: &[background("a_renewal_that_fails")],
+    },
+    Mutant {
+        name: "every-failed-renewal-is-told",
+        breaks: "L4",
+        fault: "each retry of a renewal that fails says so",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "if is_first && !self.is_set_aside {",
+            to: "if is_first | !self.is_set_aside {",
+        }],
+        suites: &[background("a_renewal_that_fails")],
+    },
+    Mutant {
+        name: "loss-without-its-cause",
+        breaks: "L4",
+        fault: "a lease that could not be renewed is said to have run out",
+        edits: &[Edit {
+            file: "driver/hold.rs",
+            from: "(Loss::RanOut, None) => RAN_OUT.into(),",
+            to: "(Loss::RanOut, _) => RAN_OUT.into(),",
+        }],
+        suites: &[background("a_renewal_that_fails")],
+    },
+    Mutant {
+        name: "no-thread-for-renewals-is-silent",
+        breaks: "L4",
+        fault: "a lock that is to be renewed is acquired although nothing can renew it",
+        edits: &[Edit {
+            file: "acquiring.rs",
+            from: "if order.renew.is_some() {",
+            to: "if false {",
+        }],
+        suites: &[background("renewals_without_a_thread")],
     },
     Mutant {
         name: "failed-settling-forgotten",

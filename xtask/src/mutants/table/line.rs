@@ -278,6 +278,61 @@ shard.minded.insert(item.clone());
         suites: &[unit("doorbell::")],
     },
     Mutant {
+        name: "strangers-are-called-each-time",
+        breaks: "L6",
+        fault: "an address that never answered gets a datagram for each release",
+        edits: &[Edit {
+            file: "doorbell/addresses.rs",
+            from: "if now < self.strangers_from {",
+            to: "if now < Duration::ZERO {",
+        }],
+        suites: &[unit("doorbell::")],
+    },
+    Mutant {
+        name: "any-number-is-an-answer",
+        breaks: "L6",
+        fault: "who forges an answer makes any address known",
+        edits: &[Edit {
+            file: "doorbell/addresses.rs",
+            from: "if number != self.number(address) {",
+            to: "if number == u64::MAX {",
+        }],
+        suites: &[unit("doorbell::")],
+    },
+    Mutant {
+        name: "an-answer-counts-for-ever",
+        breaks: "L6",
+        fault: "an address that answered once gets all datagrams, whoever has it now",
+        edits: &[Edit {
+            file: "doorbell/addresses.rs",
+            from: "answered.is_some_and(|answered| now.saturating_sub(*answered) < KNOWN_FOR)",
+            to: "answered.is_some()",
+        }],
+        suites: &[unit("doorbell::")],
+    },
+    Mutant {
+        name: "loopback-of-another-machine",
+        breaks: "L6",
+        fault: "an address on loopback that another machine wrote is called on this one",
+        edits: &[Edit {
+            file: "doorbell/addresses.rs",
+            from: "|| !is_reached_from(self.own, address.ip())",
+            to: "",
+        }],
+        suites: &[unit("doorbell::")],
+    },
+    Mutant {
+        name: "two-calls-for-a-release",
+        breaks: "L6",
+        fault: "a release calls again when the line has changed since it called",
+        edits: &[Edit {
+            file: "driver/mod.rs",
+            from: "was_called || self.call(",
+            to: "was_called | self.call(",
+        }],
+        suites: &[unit("driver::tests::calling::")],
+    },
+    Mutant {
         name: "line-not-read-with-the-add",
         breaks: "performance",
         fault: "who has its turn does not know the line that it is to leave, and leaves it with more exchanges",

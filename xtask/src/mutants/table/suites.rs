@@ -48,6 +48,26 @@ pub(super) const fn tasks(filter: &'static str) -> Suite {
     }
 }
 
+/// What goes on in the background, counted and listened to.
+pub(super) const fn background(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock",
+        folder: ".",
+        target: &["--test", "background"],
+        filter,
+    }
+}
+
+/// Processes that fork, over a real server.
+pub(super) const fn forks(filter: &'static str) -> Suite {
+    Suite {
+        package: "memlock-forks",
+        folder: "forks",
+        target: &["--test", "forks", "--features", "server-tests"],
+        filter,
+    }
+}
+
 /// Processes in line for one lock.
 pub(super) const fn line(filter: &'static str) -> Suite {
     Suite {
