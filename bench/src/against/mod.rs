@@ -46,8 +46,8 @@ pub(crate) const CONTESTS: [Contest; 4] = [
         name: "threads",
         parts: &["threads"],
         needs_server: true,
-        // Several slices of 50 ms, after which the lock goes back to the server.
-        turn: Duration::from_millis(250),
+        // Many slices of 256 holders, after which the lock goes back to the server.
+        turn: Duration::from_millis(100),
     },
     Contest {
         name: "tasks",
@@ -264,7 +264,7 @@ mod tests {
         let rounds = CONTESTS.map(|contest| (contest.name, contest.rounds(limit)));
         assert_eq!(
             rounds,
-            [("uncontended", 200), ("threads", 40), ("tasks", 100), ("memory", 200)]
+            [("uncontended", 200), ("threads", 100), ("tasks", 100), ("memory", 200)]
         );
         assert_eq!(CONTESTS[0].rounds(Duration::ZERO), 1);
     }
