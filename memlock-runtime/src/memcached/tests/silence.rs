@@ -125,6 +125,7 @@ impl Shown {
                     }
                     "mg" => format!("EN O{opaque}\r\n"),
                     "ms" => format!("HD c9 O{opaque}\r\n"),
+                    "ma" => format!("HD c10 O{opaque}\r\n"),
                     "md" => format!("HD O{opaque}\r\n"),
                     _ => String::new(),
                 };
