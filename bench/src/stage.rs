@@ -79,13 +79,21 @@ impl Stage {
         }
     }
 
-    /// Commands that memcached has executed so far: each `ms`, `mg` and `md` counts once.
+    /// Commands that memcached has executed so far: each `ms`, `mg`, `md` and `ma` counts once.
     pub(crate) fn memcached_commands(&self) -> u64 {
         let stats = self.memcached.stats().expect("memcached is up");
-        ["cmd_get", "cmd_set", "cmd_touch", "delete_hits", "delete_misses"]
-            .iter()
-            .filter_map(|name| stats.get(*name)?.parse::<u64>().ok())
-            .sum()
+        [
+            "cmd_get",
+            "cmd_set",
+            "cmd_touch",
+            "delete_hits",
+            "delete_misses",
+            "incr_hits",
+            "incr_misses",
+        ]
+        .iter()
+        .filter_map(|name| stats.get(*name)?.parse::<u64>().ok())
+        .sum()
     }
 
     /// Commands that Redis has executed so far, those that a script calls among them.

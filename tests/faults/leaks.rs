@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use memlock::{Error, Locks};
-use memlock_testkit::{Memcached, Parent, Peer, wait_until};
+use memlock_testkit::{ITEMS_THAT_STAY, Memcached, Parent, Peer, wait_until};
 
 use crate::proxy::{Deed, End, Fault, Proxy, Then};
 use crate::stage::{PATIENCE, block_on, ms, timed, whole_machine};
@@ -55,11 +55,9 @@ fn after_a_hundred_thousand_acquisitions_sockets_and_threads_are_back_where_they
         wait_until("sockets and threads to be gone", LINGER, || left(&busy) == before);
     });
     println!("the last was gone {took:.1?} later");
-    wait_until(
-        "the server to be left by all, and nothing but the clock to stay",
-        LINGER,
-        || server.stat("curr_connections") == connections && server.stat("curr_items") == Some(1),
-    );
+    wait_until("the server to be left by all, and no lock to stay", LINGER, || {
+        server.stat("curr_connections") == connections && server.stat("curr_items") == Some(ITEMS_THAT_STAY)
+    });
 }
 
 /// One fault after the other, each of another kind, until the peer is done. Returns how many.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use memlock::{Error, Locks};
-use memlock_testkit::{unused_port, wait_until};
+use memlock_testkit::{ITEMS_THAT_STAY, unused_port, wait_until};
 
 use crate::actor::Actor;
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed, tried};
@@ -209,7 +209,7 @@ fn two_keys_in_any_order_do_not_deadlock_two_processes() {
     println!("{} transfers took {took:.1?}", 2 * CALLS);
     // The default timeout: a deadlock would last as long.
     assert!(took < Duration::from_secs(25), "{took:?}");
-    assert_eq!(stage.number("curr_items"), 1, "only the clock is left");
+    assert_eq!(stage.number("curr_items"), ITEMS_THAT_STAY, "a lock is left");
 }
 
 #[memlock::lock("env")]
@@ -236,7 +236,7 @@ fn without_init_the_environment_says_where_the_process_wide_locks_are() {
         [peer.expect_line(PATIENCE), peer.expect_line(PATIENCE)]
     };
     assert_eq!(said(&stage.address()), ["locked", "locked"]);
-    assert_eq!(stage.number("curr_items"), 1);
+    assert_eq!(stage.number("curr_items"), ITEMS_THAT_STAY);
     for mistake in said("localhost:x") {
         assert!(
             mistake.contains("MEMLOCK_SERVERS") && mistake.contains("localhost:x"),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 use memlock::Locks;
-use memlock_testkit::{Parent, Peer, wait_until};
+use memlock_testkit::{ITEMS_THAT_STAY, Parent, Peer, wait_until};
 
 use crate::stage::{PATIENCE, Stage};
 
@@ -138,8 +138,8 @@ fn watch_over(stage: &Stage, name: &str, crowd: &Crowd) -> usize {
     assert_eq!(violations, 0, "of {entered} bodies so many were not alone");
     assert_eq!(entered, crowd.processes * crowd.threads * crowd.turns);
     assert!(entered >= 20_000);
-    wait_until("nothing but the clock to be left on the server", PATIENCE, || {
-        stage.stat("curr_items") == Some(1)
+    wait_until("no lock to be left on the server", PATIENCE, || {
+        stage.stat("curr_items") == Some(ITEMS_THAT_STAY)
     });
     entered
 }

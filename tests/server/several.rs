@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use memlock::{Error, Locks};
+use memlock_testkit::ITEMS_THAT_STAY;
 
 use crate::actor::Actor;
 use crate::stage::{Stage, hold};
@@ -20,10 +21,13 @@ fn a_server_that_is_down_makes_only_its_own_keys_unavailable() {
         .expect("nothing is wrong with it");
     let guards: Vec<_> = (0..KEYS).map(|key| hold(locks.lock(key))).collect();
     for stage in &stages {
-        // One item is the clock.
-        assert!(stage.number("curr_items") > 1, "no key went to {}", stage.address());
+        assert!(
+            stage.number("curr_items") > ITEMS_THAT_STAY,
+            "no key went to {}",
+            stage.address()
+        );
     }
-    let fallen = stages[1].number("curr_items") - 1;
+    let fallen = stages[1].number("curr_items") - ITEMS_THAT_STAY;
     drop(guards);
     stages[1].kill();
     let mut failed = 0;
