@@ -28,7 +28,7 @@ mod until;
 mod watchdog;
 
 pub use daemon::Daemon;
-pub use memcached::Memcached;
+pub use memcached::{ITEMS_THAT_STAY, Memcached};
 pub use peer::{Parent, Peer, PeerBuilder};
 pub use port::unused_port;
 pub use postgres::{Postgres, program};

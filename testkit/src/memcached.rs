@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use std::{env, fs, panic};
 
+/// How many items memlock leaves on a server when nobody holds a lock: its clock, and the counter of its tokens.
+pub const ITEMS_THAT_STAY: u64 = 2;
+
 /// memlock grants nothing on a server that is younger; the count begins at 2.
 const GROWN_UP: u64 = 4;
 /// How long a server may take to answer: a start takes milliseconds, on a machine busy with builds much longer.

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
-use memlock_testkit::{Memcached, wait_until};
+use memlock_testkit::{ITEMS_THAT_STAY, Memcached, wait_until};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -222,8 +222,8 @@ impl Stage {
     }
 
     fn wait_until_nothing_is_locked(&self) {
-        wait_until("nothing but the clock to be left on the server", PATIENCE, || {
-            self.memcached.stat("curr_items") == Some(1)
+        wait_until("no lock to be left on the server", PATIENCE, || {
+            self.memcached.stat("curr_items") == Some(ITEMS_THAT_STAY)
         });
     }
 
