@@ -372,6 +372,10 @@ fn idle_connections_are_not_used_beyond_their_limit_and_closed_where_nobody_call
     // What is dropped is closed at once, with all that belongs to it.
     drop(Blocking.ask(&store, &[read()]));
     let sweeper = pool.sweeper();
+    // Tasks are begun in the order in which they were given to the background thread: then it waits for its timer.
+    let (tell, told) = channel();
+    background::spawn(async move { tell.send(()).expect("the test listens") });
+    told.recv_timeout(PATIENCE).expect("told");
     drop(store);
     server.wait_for_open("nothing to be left", |open| open == 0);
     wait_until("the background thread to have done with it", || {
