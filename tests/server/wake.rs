@@ -39,7 +39,13 @@ fn a_release_calls_the_first_in_line() {
         let is_there = received.is_ok();
         if let Ok(length) = received {
             let text = std::str::from_utf8(&datagram[..length]).expect("text");
-            assert_eq!(text, "memlock 1 00000000000000ff memlock:lock:k");
+            // It has not answered yet, so it is asked for a number in return.
+            let (call, number) = text.rsplit_once(' ').expect("a number");
+            assert_eq!(call, "memlock 1 00000000000000ff memlock:lock:k");
+            assert!(
+                number.len() == 16 && u64::from_str_radix(number, 16).is_ok(),
+                "{number}"
+            );
         }
         is_there
     });
