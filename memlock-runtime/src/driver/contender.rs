@@ -120,7 +120,8 @@ impl<'a> Contender<'a> {
             Some(Damage::NotSent | Damage::Late) if self.is_for_want_of_time(limit, now) => {
                 self.failed.for_want_of_time = true;
                 // What was met before, with time enough, tells more than that there was none left.
-                self.trouble = self.trouble.take().or(heard.source.take());
+                let source = heard.source.take().filter(|_| !limit.is_zero());
+                self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
             }
             Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late | Damage::TooYoung)) => {
                 self.failed.in_time |= damage != Damage::TooYoung;
@@ -251,6 +252,8 @@ pub(super) fn written_nonce(batch: &Batch) -> Option<Nonce> {
 const CONTRADICTS: &str = "its answers contradict one another, so that nothing comes of asking it: is it memcached itself, and no \
                            other client or proxy between?";
 const TOO_SLOW: &str = "it answers so slowly that half of the lock's timeout is over before the lock is granted";
+const TIME_IS_OVER: &str =
+    "it did not answer before the time for asking it was over (`exchange_timeout`, which begins when `wait` ends)";
 const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, or to \
                              store without a higher CAS";
 

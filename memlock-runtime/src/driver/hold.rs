@@ -562,7 +562,7 @@ impl State {
         let ending = Ending {
             grant: self.holding.grant().clone(),
             standing: None,
-            trouble: self.trouble.take(),
+            trouble: self.trouble.clone(),
             now,
             turn: self.turn.take(),
         };
