@@ -169,10 +169,8 @@ fn options(locked: &Locked) -> TokenStream {
         Kind::Rlock => quote_spanned!(site()=> rlock),
         Kind::Zlock => quote_spanned!(site()=> zlock),
     };
-    let function = format!("::{}", locked.function.name());
-    let mut options = quote_spanned! {site()=>
-        __memlock::Options::#kind(::core::concat!(::core::module_path!(), #function))
-    };
+    let function = path(locked);
+    let mut options = quote_spanned!(site()=> __memlock::Options::#kind(#function));
     let mut option = |name: &str, value: TokenStream| {
         let name = Ident::new(name, site());
         options.extend(quote_spanned!(site()=> .#name(#value)));
@@ -214,6 +212,12 @@ fn options(locked: &Locked) -> TokenStream {
         option("locks", quote!(#locks));
     }
     options
+}
+
+/// The function's path, as messages name it.
+fn path(locked: &Locked) -> TokenStream {
+    let function = format!("::{}", locked.function.name());
+    quote_spanned!(site()=> ::core::concat!(::core::module_path!(), #function))
 }
 
 fn length(length: &Length) -> TokenStream {
@@ -336,16 +340,22 @@ pub(crate) fn failed(locked: &Locked) -> TokenStream {
     let never_returns =
         matches!(locked.returns, Returns::Never) || locked.otherwise.as_ref().is_some_and(is_seen_to_panic);
     let exit = (!never_returns).then(|| quote_spanned!(site()=> return));
+    let function = path(locked);
     match &locked.otherwise {
         None => quote_spanned! {site()=>
             ::core::result::Result::Err(__memlock_failed) => #exit __memlock_failed,
         },
         Some(closure @ Expr::Closure(_)) => {
             let here = site().located_at(closure.span());
-            let value = quote_spanned!(here=> __memlock::otherwise(__memlock_error, #closure));
+            let value = quote_spanned!(here=> __memlock::otherwise(#function, __memlock_error, #closure));
             quote_spanned!(site()=> ::core::result::Result::Err(__memlock_error) => #exit #value,)
         }
-        Some(value) => quote_spanned!(site()=> ::core::result::Result::Err(_) => #exit #value,),
+        Some(value) => quote_spanned! {site()=>
+            ::core::result::Result::Err(__memlock_error) => {
+                __memlock::replaced(#function, __memlock_error);
+                #exit #value
+            }
+        },
     }
 }
 

@@ -119,8 +119,7 @@ impl Locks {
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(
-                "the key `{}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
-                item.as_str(),
+                "the key `{item}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
                 item.full().map_or(0, |full| full.len()),
             )));
         }
@@ -149,7 +148,7 @@ impl Locks {
             }
             Err(Stopped::Failed(error)) => Err(self.failed(error)),
             Err(Stopped::CompanionLost) => {
-                let key = items.first().map(ToString::to_string).unwrap_or_default();
+                let key = items.first().map(|item| item.as_str().to_owned()).unwrap_or_default();
                 Err(Error::Lost { key, reason: AGED })
             }
         }

@@ -1,5 +1,6 @@
 //! Settings: from the environment and from code, checked when they are made. A wrong one is an error that names it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::error::Error;
 use crate::in_process::Memory;
 use crate::lease::LONGEST_TIMEOUT;
 use crate::locks::{Locks, Settings};
-use crate::memcached::{Memcached, Server};
+use crate::memcached::{Listed, Memcached, ServerList};
+use crate::shown::Shown;
 use crate::store::Store;
 
 /// The variables that name the servers; the second is the one of the Python package that memlock descends from.
@@ -50,10 +52,10 @@ const LONGEST_LABEL: usize = 200;
 ///     .build()?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
-    servers: Option<String>,
+    servers: Option<ServerList>,
     prefix: String,
     timeout: Duration,
     interval: Duration,
@@ -83,8 +85,10 @@ impl Builder {
     /// Everyone who is to exclude each other must use the same list, in the same spelling (the order is free): each
     /// key is kept by one server of the list. Without this, the environment's: `MEMLOCK_SERVERS`, else
     /// `MEMCACHEDLOCK_SERVERS`, else `127.0.0.1:11211`.
+    ///
+    /// An entry with a user and a password is refused for now; no error and no `Debug` output repeats them.
     pub fn servers(mut self, servers: impl Into<String>) -> Builder {
-        self.servers = Some(servers.into());
+        self.servers = Some(ServerList::new(servers));
         self
     }
 
@@ -155,7 +159,7 @@ impl Builder {
         if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX || !self.prefix.bytes().all(is_plain) {
             return Err(Error::config(format!(
                 "prefix `{}` is not usable: give 1 to {LONGEST_PREFIX} letters, digits, `.`, `_` or `-`",
-                self.prefix
+                Shown::new(&self.prefix)
             )));
         }
         if self.label.as_ref().is_some_and(|label| label.len() > LONGEST_LABEL) {
@@ -195,6 +199,21 @@ impl Builder {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("servers", &self.servers)
+            .field("prefix", &Shown::new(&self.prefix))
+            .field("timeout", &self.timeout)
+            .field("interval", &self.interval)
+            .field("exchange_timeout", &self.exchange_timeout)
+            .field("label", &self.label.as_ref().map(Shown::new))
+            .field("on_unavailable", &self.on_unavailable)
+            .field("wake", &self.wake)
+            .finish()
+    }
+}
+
 /// A duration that is neither nothing nor too much.
 pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<Duration, Error> {
     if duration.is_zero() {
@@ -215,7 +234,8 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
         (None, Err(_)) => return Ok(None),
         (None, Ok(text)) => text.parse().map_err(|_| {
             Error::config(format!(
-                "{WAKE_VARIABLE}: `{text}` is no address: give this machine's, as others reach it, such as `10.0.0.7:0`"
+                "{WAKE_VARIABLE}: `{}` is no address: give this machine's, as others reach it, such as `10.0.0.7:0`",
+                Shown::new(&text)
             ))
         })?,
     };
@@ -230,10 +250,10 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
 }
 
 /// The servers, and the variable that names them.
-fn servers_from_environment() -> Result<(String, String), Error> {
+fn servers_from_environment() -> Result<(String, ServerList), Error> {
     for variable in VARIABLES {
         match std::env::var(variable) {
-            Ok(servers) => return Ok((variable.to_owned(), servers)),
+            Ok(servers) => return Ok((variable.to_owned(), ServerList::new(servers))),
             Err(std::env::VarError::NotPresent) => {}
             Err(std::env::VarError::NotUnicode(_)) => {
                 return Err(Error::config(format!(
@@ -242,38 +262,16 @@ fn servers_from_environment() -> Result<(String, String), Error> {
             }
         }
     }
-    Ok(("default servers".to_owned(), DEFAULT_SERVERS.to_owned()))
+    Ok(("default servers".to_owned(), ServerList::new(DEFAULT_SERVERS)))
 }
 
-/// Parses a server list that `origin` gave.
-fn store(origin: &str, list: &str, prefix: &str) -> Result<Box<dyn Store>, Error> {
-    let wrong = |what: &str| Error::config(format!("{origin}: {what} (in `{list}`)"));
-    let entries: Vec<&str> = list.split(',').map(str::trim).collect();
-    if entries == ["memory:"] {
-        return Ok(Box::new(Memory::new()));
+/// The store on the servers that `origin` named.
+fn store(origin: &str, list: &ServerList, prefix: &str) -> Result<Box<dyn Store>, Error> {
+    match list.parse() {
+        Ok(Listed::InProcess) => Ok(Box::new(Memory::new())),
+        Ok(Listed::Servers(servers)) => Ok(Box::new(Memcached::new(servers, prefix))),
+        Err(wrong) => Err(Error::config(format!("{origin}: {wrong}"))),
     }
-    let mut servers: Vec<Server> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        if entry.is_empty() {
-            return Err(wrong(
-                "an entry is empty: give `host:port` or `unix:/path`, separated by single commas",
-            ));
-        }
-        if entry.contains(char::is_whitespace) && !entry.starts_with("unix:") {
-            return Err(wrong(&format!(
-                "`{entry}` has a space in it: separate servers by commas"
-            )));
-        }
-        if entry == "memory:" {
-            return Err(wrong("`memory:` stands alone, it cannot be one of several servers"));
-        }
-        let server = Server::parse(entry).map_err(|message| wrong(&message))?;
-        if servers.iter().any(|other| other.id() == server.id()) {
-            return Err(wrong(&format!("`{entry}` is listed twice")));
-        }
-        servers.push(server);
-    }
-    Ok(Box::new(Memcached::new(servers, prefix)))
 }
 
 fn host_and_process() -> String {
@@ -333,6 +331,53 @@ mod tests {
             for part in parts {
                 assert!(message.contains(part), "{message:?} does not say {part:?}");
             }
+        }
+    }
+
+    #[test]
+    fn no_error_and_no_debug_output_repeats_a_password() {
+        for list in [
+            "user:secret@cache:1",
+            "memcache://user:secret@cache:1",
+            "memcache+tls://user:secret@cache:1",
+            "a:1, user:secret@cache:1, b:1",
+            "a:1,user:pass,secret@cache:1",
+            "user:1,secret@cache:1",
+            "user:pass secret@cache:1",
+            "user:secret:1@x@cache:1",
+            "user%3Asecret%40cache:1",
+            "user:secret@",
+            "u:secret@a:1,u:secret@cache:1",
+            "a:port,u:secret@cache:1",
+            "a:1,a:1,u:secret@cache:1",
+            "unix:relative,u:secret@cache:1",
+        ] {
+            let builder = Builder::new().servers(list);
+            let debug = format!("{builder:?} {builder:#?}");
+            let error = builder.build().expect_err(list);
+            for text in [debug, error.to_string(), format!("{error:?} {error:#?}")] {
+                assert!(!text.contains("secret") && !text.contains("pass,"), "{list}: {text}");
+                assert!(text.contains("…@"), "{list}: {text}");
+                assert!(text.contains("cache:1") || list == "user:secret@", "{list}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_settings_hold_is_shown_escaped_and_short() {
+        let evil = format!("a\u{1b}[2J\r\u{202e}{}", "x".repeat(60_000));
+        let builder = |servers: &str| Builder::new().servers(servers);
+        let strange = builder(&evil).prefix(&*evil).holder_label(&*evil);
+        for text in [
+            format!("{strange:?}"),
+            message(builder(&evil)),
+            message(builder(&format!("b:1,{evil}"))),
+            message(builder(&format!("a b {evil}"))),
+            message(builder(&format!("unix:/{evil},unix:/{evil}"))),
+            message(builder("memory:").prefix(&*evil)),
+        ] {
+            assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text}");
+            assert!(text.contains("\\u{1b}[2J\\r\\u{202e}") && text.len() < 2000, "{text}");
         }
     }
 

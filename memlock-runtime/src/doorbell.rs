@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::background::{self, Either, either};
 use crate::key::ItemName;
+use crate::secret::Secret;
 use crate::store::Call;
 
 /// What a datagram begins with.
@@ -62,7 +63,10 @@ impl Doorbell {
         Ok(Doorbell {
             socket,
             caller,
-            call: Call { address, secret },
+            call: Call {
+                address,
+                secret: Secret::new(secret),
+            },
             waiters: Mutex::default(),
             is_attended: AtomicBool::new(false),
             closed: Arc::default(),
@@ -76,7 +80,7 @@ impl Doorbell {
 
     /// Calls a process that waits for the lock in `item`. Whether it hears that is not known.
     pub(crate) fn ring(&self, call: Call, item: &ItemName) {
-        let text = format!("{GREETING} {:016x} {}", call.secret, item.as_str());
+        let text = format!("{GREETING} {:016x} {}", call.secret.expose(), item.as_str());
         // The socket's buffer may be full, or the network down: then it is not called.
         let _ = self.caller.send_to(text.as_bytes(), call.address);
     }
@@ -128,7 +132,7 @@ impl Doorbell {
         let Some((secret, item)) = words.and_then(|words| words.trim_start().split_once(' ')) else {
             return;
         };
-        if u64::from_str_radix(secret, 16) != Ok(self.call.secret) {
+        if u64::from_str_radix(secret, 16) != Ok(*self.call.secret.expose()) {
             return;
         }
         let mut waiters = self.waiters();
@@ -276,7 +280,7 @@ mod tests {
         let [waiting, last] = ["x", "y"].map(|key| mine.listen(&item(key), Waker::from(Arc::new(Told(told.clone())))));
         let stranger = loopback(8);
         let wrong = Call {
-            secret: 9,
+            secret: Secret::new(9),
             ..mine.call()
         };
         stranger.ring(wrong, &item("x"));

@@ -313,7 +313,9 @@ fn reentered(
             continue;
         };
         if kind == Kind::Lock || kind != found.kind {
-            return Err(Error::Reentered { key: item.to_string() });
+            return Err(Error::Reentered {
+                key: item.as_str().to_owned(),
+            });
         }
         holds.push(found.hold);
     }

@@ -5,20 +5,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::shown::Shown;
+
 /// The cause kept below an [`Error::Unavailable`], shared so that errors stay cheap to clone.
 pub type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why a lock could not be had, or did not last.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// Its texts and its `Debug` are fit for a log: what comes from users, other processes and servers is escaped in them, and
+/// cut off where it is long.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another holder kept the lock for as long as this caller was willing to wait. Try again later, or wait longer.
-    #[error("lock `{key}` is busy: {} still holds it after {}", Holder(holder.as_deref()), Seconds(*waited))]
+    #[error("lock `{}` is busy: {} still holds it after {}", Shown::new(key), Holder(holder.as_deref()), Seconds(*waited))]
     #[non_exhaustive]
     Busy {
-        /// The lock, as it is named on the server.
+        /// The lock, as it is named on the server. It has no control characters and at most 200 bytes, but it may have
+        /// characters that turn the direction of a text around.
         key: String,
-        /// Who holds it (host, process and function), where that is known.
+        /// Who holds it (host, process and function), where that is known. The holder wrote it; it is escaped and short.
         holder: Option<String>,
         /// How long this caller waited.
         waited: Duration,
@@ -26,7 +32,12 @@ pub enum Error {
 
     /// The server that keeps this key could not be asked, or gave no proof of having granted the lock.
     /// Nothing is held. Other keys, on other servers, may be fine.
-    #[error("cannot lock `{key}`: memcached server {server} is unavailable: {source}")]
+    #[error(
+        "cannot lock `{}`: memcached server {} is unavailable: {}",
+        Shown::new(key),
+        Shown::new(server),
+        Shown::message(source)
+    )]
     #[non_exhaustive]
     Unavailable {
         /// The lock, as it is named on the server.
@@ -37,8 +48,13 @@ pub enum Error {
         source: Source,
     },
 
-    /// The lease ended before the body did: another holder may have been let in meanwhile.
-    #[error("the lease of lock `{key}` ended before its holder was done: {reason}")]
+    /// The lease is over, and another holder may have been let in: it was lost before the body was done, or who asks has kept
+    /// it beyond its release.
+    #[error(
+        "the lease of lock `{}` ended before its holder was done: {}",
+        Shown::new(key),
+        Shown::message(reason)
+    )]
     #[non_exhaustive]
     Lost {
         /// The lock, as it is named on the server.
@@ -49,8 +65,9 @@ pub enum Error {
 
     /// A lock was asked for by its own holder, who would have waited for itself.
     #[error(
-        "lock `{key}` is taken again by its own holder, which would wait for itself: use `rlock` on both functions to \
-         allow it, or give one of them another `name`"
+        "lock `{}` is taken again by its own holder, which would wait for itself: use `rlock` on both functions to \
+         allow it, or give one of them another `name`",
+        Shown::new(key)
     )]
     #[non_exhaustive]
     Reentered {
@@ -61,7 +78,7 @@ pub enum Error {
     /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another: what its caller has
     /// read of the database will be out of date. Roll back, and start the transaction again; outside of a
     /// [transaction](crate::transaction()) the lock is reserved for that.
-    #[error("lock `{key}` was held by another{}, and what was read before is out of date: roll back and start again", For(*waited))]
+    #[error("lock `{}` was held by another{}, and what was read before is out of date: roll back and start again", Shown::new(key), For(*waited))]
     #[non_exhaustive]
     Conflict {
         /// The lock, as it is named on the server.
@@ -73,7 +90,7 @@ pub enum Error {
     },
 
     /// A [transaction](crate::transaction()) met a conflict in each of its attempts.
-    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {last}", Seconds(*took))]
+    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {}", Seconds(*took), Shown::message(last))]
     #[non_exhaustive]
     GaveUp {
         /// How often it was attempted.
@@ -87,7 +104,7 @@ pub enum Error {
     },
 
     /// A setting or an option is wrong; the message says which and what to do.
-    #[error("memlock: {message}")]
+    #[error("memlock: {}", Shown::message(message))]
     #[non_exhaustive]
     Config {
         /// What is wrong, where, and what to do.
@@ -153,14 +170,74 @@ impl Error {
 }
 
 /// What lies below [`Error::Conflict`]: it is known by this also where only its sources are passed on.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{} held it", Holder(.0.as_deref()))]
 pub(crate) struct HeldByAnother(Option<String>);
 
+impl fmt::Debug for HeldByAnother {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldByAnother")
+            .field(&self.0.as_ref().map(Shown::new))
+            .finish()
+    }
+}
+
 /// What lies below [`Error::GaveUp`], likewise.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error("{}", Shown::message(.0))]
 pub(crate) struct LastConflict(#[source] Source);
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Busy { key, holder, waited } => f
+                .debug_struct("Busy")
+                .field("key", &Shown::new(key))
+                .field("holder", &holder.as_ref().map(Shown::new))
+                .field("waited", waited)
+                .finish(),
+            Error::Unavailable { key, server, source } => f
+                .debug_struct("Unavailable")
+                .field("key", &Shown::new(key))
+                .field("server", &Shown::new(server))
+                .field("source", &Cause(source))
+                .finish(),
+            Error::Lost { key, reason } => f
+                .debug_struct("Lost")
+                .field("key", &Shown::new(key))
+                .field("reason", &Shown::message(reason))
+                .finish(),
+            Error::Reentered { key } => f.debug_struct("Reentered").field("key", &Shown::new(key)).finish(),
+            Error::Conflict { key, waited, source } => f
+                .debug_struct("Conflict")
+                .field("key", &Shown::new(key))
+                .field("waited", waited)
+                .field("source", &Cause(source))
+                .finish(),
+            Error::GaveUp {
+                attempts, took, last, ..
+            } => f
+                .debug_struct("GaveUp")
+                .field("attempts", attempts)
+                .field("took", took)
+                .field("last", &Cause(last))
+                .finish(),
+            Error::Config { message } => f
+                .debug_struct("Config")
+                .field("message", &Shown::message(message))
+                .finish(),
+        }
+    }
+}
+
+/// The `Debug` of a cause, which may be anyone's.
+struct Cause<'a>(&'a Source);
+
+impl fmt::Debug for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Shown::message(format_args!("{:?}", self.0)), f)
+    }
+}
 
 impl From<Error> for io::Error {
     /// [`Busy`](Error::Busy) becomes `TimedOut`, [`Unavailable`](Error::Unavailable) `NotConnected`,
@@ -188,7 +265,10 @@ struct Holder<'a>(Option<&'a str>);
 
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.unwrap_or("another holder"))
+        match self.0 {
+            Some(holder) => fmt::Display::fmt(&Shown::new(holder), f),
+            None => f.write_str("another holder"),
+        }
     }
 }
 
@@ -231,6 +311,46 @@ mod tests {
         );
         let reentered = Error::Reentered { key: "k".into() }.to_string();
         assert!(reentered.contains("`k`") && reentered.contains("rlock") && reentered.contains("name"));
+    }
+
+    #[test]
+    fn texts_of_others_are_escaped_and_short_in_every_error() {
+        let evil = format!("\u{1b}[2J\u{7}\r\n\u{202e}\u{200b}{}", "x".repeat(60_000));
+        let cause: Source = Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(evil.clone()));
+        let (key, holder, waited) = (evil.clone(), Some(evil.clone()), Duration::ZERO);
+        let conflict = Error::conflict(key.clone(), holder.clone(), waited);
+        let io = io::Error::from(conflict.clone());
+        let server = evil.clone();
+        let errors = [
+            Error::Busy {
+                key: key.clone(),
+                holder,
+                waited,
+            },
+            Error::Unavailable {
+                key: key.clone(),
+                server,
+                source: Arc::clone(&cause),
+            },
+            Error::Reentered { key },
+            conflict,
+            Error::gave_up(3, waited, cause),
+            Error::config(evil),
+        ];
+        let texts = errors
+            .iter()
+            .flat_map(|error| [error.to_string(), format!("{error:?}"), String::from(error.clone())]);
+        for text in texts.chain([io.to_string(), format!("{io:?}")]) {
+            let bad = text
+                .chars()
+                .find(|c| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}'));
+            assert_eq!(bad, None, "{text}");
+            assert!(
+                text.contains("\\u{1b}[2J") && text.len() < 2500,
+                "{} bytes: {text}",
+                text.len()
+            );
+        }
     }
 
     #[test]

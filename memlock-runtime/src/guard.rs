@@ -48,7 +48,7 @@ impl Lease {
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.holds
             .iter()
-            .map(|hold| (hold.spec().item.to_string(), hold.token()))
+            .map(|hold| (hold.spec().item.as_str().to_owned(), hold.token()))
     }
 
     /// Whether the holder may still believe in it. Once `false`, it stays so.
@@ -92,9 +92,13 @@ impl Lease {
 
     /// An error once the lease is over, for a long body to stop with: `memlock::current().unwrap().check()?`.
     ///
+    /// It is over when it was lost, and also when it was released: its guard was dropped, its body has returned or was dropped,
+    /// its transaction has ended. So a task that a body has spawned, and that has outlived the body, learns that it runs
+    /// unlocked.
+    ///
     /// # Errors
     ///
-    /// [`Error::Lost`].
+    /// [`Error::Lost`], with the reason: how the lease was lost, or that it has been released.
     pub fn check(&self) -> Result<(), Error> {
         match self.holds.iter().find_map(|hold| hold.lost()) {
             Some(lost) => Err(lost),
@@ -102,9 +106,15 @@ impl Lease {
         }
     }
 
+    /// All of it is over now; the releases of several locks follow each other.
+    fn give_up(&self) {
+        self.holds.iter().for_each(|hold| hold.give_up());
+    }
+
     /// Keeps the locks for a retry of `owner`, for `length` from now; this lease is over. What a dropped future leaves undone
     /// is to be given to [`release_in_background`](Self::release_in_background).
     pub(crate) async fn reserve(&self, length: Duration, owner: Owner) {
+        self.give_up();
         for hold in &self.holds {
             reservations::reserve(hold, length, owner).await;
         }
@@ -118,6 +128,7 @@ impl Lease {
 
     /// Gives them all up; there is nothing left in it then.
     pub(crate) fn release(&mut self) {
+        self.give_up();
         // The last one first, as guards on a stack would.
         while let Some(mut hold) = self.holds.pop() {
             // Nearly always nobody else has it, and there is nobody to be kept out meanwhile.
@@ -131,6 +142,7 @@ impl Lease {
     /// Releases without blocking the thread. What a dropped future leaves undone is to be given to
     /// [`release_in_background`](Self::release_in_background).
     pub(crate) async fn release_async(&self) {
+        self.give_up();
         for hold in self.holds.iter().rev() {
             hold.release_async(hold.core().exchange_limit).await;
         }

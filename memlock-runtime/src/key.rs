@@ -11,6 +11,7 @@ pub use item_name::{ByItem, Carried, ItemName};
 use smallvec::SmallVec;
 
 use crate::digits::Decimal;
+use crate::shown::Shown;
 
 /// Bytes of key text that need no allocation: enough for two UUIDs or a long path segment.
 const INLINE_KEY_BYTES: usize = 80;
@@ -114,7 +115,8 @@ impl fmt::Write for KeyText {
 
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
+        // Keys are made of what users send.
+        fmt::Debug::fmt(&Shown::new(self.as_str()), f)
     }
 }
 

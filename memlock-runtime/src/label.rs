@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::shown::Shown;
+
 /// Host and process of a holder, and its function, which are put together only where somebody reads them. Empty where that is
 /// switched off.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Label {
     process: Arc<str>,
     function: &'static str,
@@ -42,8 +44,16 @@ impl<T: Into<Arc<str>>> From<T> for Label {
 }
 
 impl fmt::Display for Label {
+    /// Another process wrote it, so it is escaped and short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts().iter().try_for_each(|part| f.write_str(part))
+        let [process, space, function] = self.parts();
+        fmt::Display::fmt(&Shown::new(format_args!("{process}{space}{function}")), f)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Label(\"{self}\")")
     }
 }
 
@@ -57,5 +67,14 @@ mod tests {
         assert_eq!(Label::new(&"host:7".into(), "").to_string(), "host:7");
         assert_eq!(Label::new(&"".into(), "app::pay"), Label::default());
         assert!(Label::default().is_empty());
+    }
+
+    #[test]
+    fn a_label_of_another_process_is_shown_escaped_and_short() {
+        let label = Label::from(format!("host\u{1b}[2J\r\n\u{202e}{}", "x".repeat(60_000)));
+        for shown in [label.to_string(), format!("{label:?}")] {
+            assert!(shown.contains("host\\u{1b}[2J\\r\\n\\u{202e}xxx"), "{shown}");
+            assert!(shown.len() < 300, "{} bytes", shown.len());
+        }
     }
 }

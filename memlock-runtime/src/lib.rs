@@ -4,7 +4,7 @@
 //!
 //! | floor | what it is |
 //! |---|---|
-//! | `digits` `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
+//! | `digits` `shown` `secret` `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
 //! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
 //! | `protocol` | state machines: acquire, renew, release, leave the line. They wait for nothing and read no clock |
 //! | `memory` | memcached's semantics as one pure function |
@@ -49,6 +49,8 @@ mod protocol;
 mod queue;
 mod request;
 mod scope;
+mod secret;
+mod shown;
 mod store;
 mod sync;
 mod testing;
@@ -83,6 +85,7 @@ pub mod __internals {
         Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Leave, Loss, Outcome, Output, Pause,
         Release, Released, Renew, Renewed, Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
     };
+    pub use crate::secret::Secret;
     pub use crate::store::*;
 }
 

@@ -129,7 +129,9 @@ impl<'a> LockRequest<'a> {
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
         if current::find(current::here().as_ref(), self.locks.core(), &item).is_some() {
-            return Err(Error::Reentered { key: item.to_string() });
+            return Err(Error::Reentered {
+                key: item.as_str().to_owned(),
+            });
         }
         Ok((order, item))
     }

@@ -94,7 +94,10 @@ impl Scope {
 
     /// Takes out what is held, the last in order first: it is to be released.
     pub(crate) fn take_held(&self) -> Vec<Arc<Hold>> {
-        self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect()
+        let held: Vec<Arc<Hold>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
+        // The releases follow each other, and all of it is over.
+        held.iter().for_each(|hold| hold.give_up());
+        held
     }
 
     fn met(&self) -> MutexGuard<'_, Vec<Met>> {

@@ -13,6 +13,8 @@ use smallvec::SmallVec;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::label::Label;
+use crate::secret::Secret;
+use crate::shown::Shown;
 
 /// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
 pub type Cas = NonZeroU64;
@@ -84,7 +86,7 @@ pub struct Call {
     /// Of its UDP socket.
     pub address: SocketAddr,
     /// What tells a call from a stranger's datagram. Whoever can read the server can read it.
-    pub secret: u64,
+    pub secret: Secret<u64>,
 }
 
 /// Who stands in line for a lock, the first first.
@@ -188,12 +190,18 @@ pub enum Reply {
 }
 
 /// The server's own words for a refusal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Refusal(pub Arc<str>);
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refusal").field(&Shown::new(&self.0)).finish()
+    }
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server refused: {}", self.0)
+        write!(f, "the server refused: {}", Shown::new(&self.0))
     }
 }
 

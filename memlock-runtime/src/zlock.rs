@@ -157,7 +157,11 @@ impl Zlock<'_> {
             Some(_) => Duration::ZERO,
             None => self.waited(asked),
         };
-        Error::conflict(item.map(ToString::to_string).unwrap_or_default(), holder, waited)
+        Error::conflict(
+            item.map(|item| item.as_str().to_owned()).unwrap_or_default(),
+            holder,
+            waited,
+        )
     }
 
     /// How long this has taken so far.

@@ -239,6 +239,10 @@ fn a_released_lock_is_free_at_once_however_it_is_released() {
     let lease = free().lease();
     let guard = free();
     assert!(!lease.is_valid(), "a kept lease says that its lock is released");
+    assert_eq!(lease.remaining(), Duration::ZERO);
+    let error = lease.check().expect_err("also while another holds it");
+    assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+    guard.check().expect("that one is held");
     assert!(guard.token() > lease.token());
 }
 

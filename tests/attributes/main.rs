@@ -6,6 +6,8 @@
 //! | `receivers` `parameters` | any signature can be locked, and means what it meant |
 //! | `returns` | the compiler's types, not their spelling, decide what a function can report |
 //! | `policy` | what happens when the lock cannot be had |
+//! | `otherwise` | what it takes the place of is logged |
+//! | `kept_leases` | a lease that outlives its body says that it is over |
 //! | `bodies` | control flow and drop order of a body are its own |
 //! | `zlocks` | any function that returns a `Result` can have its body in the closure of `zlock` |
 //! | `options` | each option reaches the runtime |
@@ -34,9 +36,12 @@ mod async_sizes;
 mod beside;
 mod bodies;
 mod hygiene;
+mod kept_leases;
 mod keys;
+mod log;
 mod macro_made;
 mod options;
+mod otherwise;
 mod parameters;
 mod policy;
 mod receivers;

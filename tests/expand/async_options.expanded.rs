@@ -25,6 +25,7 @@ async fn try_now(id: u64) -> Outcome {
         }
         ::core::result::Result::Err(__memlock_error) => {
             return __memlock::otherwise(
+                ::core::concat!(::core::module_path!(), "::try_now"),
                 __memlock_error,
                 |error| Outcome::Later(error.to_string()),
             );
@@ -78,6 +79,12 @@ async fn long_guess(id: u64) -> Option<u64> {
         .await
     {
         ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
-        ::core::result::Result::Err(_) => return None,
+        ::core::result::Result::Err(__memlock_error) => {
+            __memlock::replaced(
+                ::core::concat!(::core::module_path!(), "::long_guess"),
+                __memlock_error,
+            );
+            return None;
+        }
     }
 }

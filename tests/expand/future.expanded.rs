@@ -44,7 +44,13 @@ fn named(id: &str) -> BoxFuture<'_, u64> {
                     )
                     .await
             }
-            ::core::result::Result::Err(_) => return 0,
+            ::core::result::Result::Err(__memlock_error) => {
+                __memlock::replaced(
+                    ::core::concat!(::core::module_path!(), "::named"),
+                    __memlock_error,
+                );
+                return 0;
+            }
         }
     })
 }

@@ -25,6 +25,12 @@ fn long_guess(id: u64) -> Option<u64> {
         );
     match __memlock_return.__memlock_try_run(__memlock_entered, || { work(id).ok() }) {
         ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
-        ::core::result::Result::Err(_) => return None,
+        ::core::result::Result::Err(__memlock_error) => {
+            __memlock::replaced(
+                ::core::concat!(::core::module_path!(), "::long_guess"),
+                __memlock_error,
+            );
+            return None;
+        }
     }
 }

@@ -12,6 +12,7 @@ fn try_now(id: u64) -> Outcome {
         ::core::result::Result::Ok(__memlock_held) => work(id),
         ::core::result::Result::Err(__memlock_error) => {
             return __memlock::otherwise(
+                ::core::concat!(::core::module_path!(), "::try_now"),
                 __memlock_error,
                 |error| Outcome::Later(error.to_string()),
             );

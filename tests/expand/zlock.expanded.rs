@@ -45,7 +45,13 @@ impl Catalog {
                     || { self.all() },
                 )
             }
-            ::core::result::Result::Err(_) => return Err(Full),
+            ::core::result::Result::Err(__memlock_error) => {
+                __memlock::replaced(
+                    ::core::concat!(::core::module_path!(), "::reindex"),
+                    __memlock_error,
+                );
+                return Err(Full);
+            }
         }
     }
     async fn uncatalog_object(&self, object: &Object) -> Result<(), CatalogError> {

@@ -65,6 +65,24 @@ fn a_conflict_keeps_the_lock_for_the_retry_of_its_thread() {
 }
 
 #[test]
+fn a_lease_is_over_when_its_lock_is_reserved_and_so_is_that_of_the_retry() {
+    let (locks, _server) = Locks::in_memory();
+    let mut kept = Vec::new();
+    for ends in [changed as fn() -> _, || Ok(())] {
+        let _ = write(&locks, "a", || {
+            kept.extend(memlock::current());
+            ends()
+        });
+        for lease in &kept {
+            let error = lease.check().expect_err("it is over");
+            assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+            assert!(!lease.is_valid());
+        }
+    }
+    assert_eq!(kept.len(), 2);
+}
+
+#[test]
 fn a_reservation_lasts_as_long_as_it_says_and_no_longer() {
     #[zlock("a", name = "catalog", locks = locks, timeout = 30, reserve = "250ms")]
     fn short(locks: &Locks) -> Result<(), CatalogError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use memlock::{Error, Locks, transaction, zlock};
+use memlock::{Error, Lease, Locks, transaction, zlock};
 
 use crate::executors::{Executor, cut_at};
 use crate::{CatalogError, PATIENCE, is_free, until};
@@ -37,6 +37,34 @@ fn locks_are_held_until_the_closure_has_returned() {
     });
     assert!(token.is_ok());
     assert!(is_free(&others, "a") && is_free(&others, "b"));
+}
+
+/// Keeps its lease.
+#[zlock(path, name = "catalog", locks = locks)]
+fn keep(locks: &Locks, path: &str) -> Result<Lease, CatalogError> {
+    Ok(memlock::current().expect("it runs locked"))
+}
+
+#[test]
+fn a_kept_lease_is_over_when_the_transaction_is() {
+    let (locks, _server) = Locks::in_memory();
+    let both = |attempt: u32| {
+        let leases = [keep(&locks, "a")?, keep(&locks, "b")?];
+        leases
+            .iter()
+            .for_each(|lease| lease.check().expect("nothing is committed"));
+        if attempt == 1 {
+            return Err(CatalogError::Changed);
+        }
+        Ok::<_, CatalogError>(leases)
+    };
+    let alone = transaction().run(both).expect("a second attempt");
+    let tasks = smol::block_on(transaction().run_async(|attempt| std::future::ready(both(attempt))));
+    for lease in alone.iter().chain(&tasks.expect("a second attempt")) {
+        let error = lease.check().expect_err("it is over");
+        assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+        assert!(!lease.is_valid());
+    }
 }
 
 #[test]

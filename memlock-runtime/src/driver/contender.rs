@@ -190,7 +190,7 @@ pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: 
 
 fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
     Error::Unavailable {
-        key: item.to_string(),
+        key: item.as_str().to_owned(),
         server: core.store.server_of(item).to_owned(),
         source,
     }

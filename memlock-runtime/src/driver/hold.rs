@@ -1,5 +1,7 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use crate::queue::Turn;
 use crate::token::Token;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the agent.
-#[derive(Debug)]
 pub(crate) struct Hold {
     core: Arc<Core>,
     spec: Spec,
     token: Token,
     /// Whether it is kept for a retry, and nobody runs under it.
     is_set_aside: bool,
+    /// Whether its holder is done with it. The release may have to wait for a renewal yet.
+    is_given_up: AtomicBool,
     state: Mutex<State>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
     exchanging: tokio::sync::Mutex<()>,
@@ -29,6 +32,8 @@ pub(crate) struct Hold {
 struct State {
     holding: Holding,
     turn: Option<Turn>,
+    /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
+    lost: Option<Loss>,
 }
 
 const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
@@ -51,9 +56,11 @@ impl Hold {
             spec,
             token,
             is_set_aside,
+            is_given_up: AtomicBool::new(false),
             state: Mutex::new(State {
                 holding: Holding::new(grant),
                 turn,
+                lost: None,
             }),
             exchanging: tokio::sync::Mutex::new(()),
         })
@@ -71,22 +78,37 @@ impl Hold {
         self.token
     }
 
+    /// From now on whoever kept the lease finds it released.
+    ///
+    /// The release waits its turn behind a renewal that is under way. The holder, its body, is done before that.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
+    }
+
     /// How much of the lease is left; zero once it is lost or released.
     pub(crate) fn remaining(&self) -> Duration {
+        if self.is_given_up() {
+            return Duration::ZERO;
+        }
         let now = self.core().now();
         self.state().holding.remaining(now)
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.state().holding.last_status() == Status::Released
+        self.is_given_up() || self.state().holding.last_status() == Status::Released
     }
 
-    /// The error that says how the lease was lost, if it was.
+    /// The error that says how the lease was lost, or that it was released, if it is over.
     pub(crate) fn lost(&self) -> Option<Error> {
         let now = self.core().now();
-        match self.state().holding.status(now) {
-            Status::Lost(loss) => Some(self.lost_because(loss.reason())),
-            Status::Held | Status::Released => None,
+        let mut state = self.state();
+        match state.holding.status(now) {
+            Status::Held if !self.is_given_up() => None,
+            over => Some(self.not_held(over, &state)),
         }
     }
 
@@ -137,7 +159,7 @@ impl Hold {
         let mut state = self.state();
         match state.holding.status(now) {
             Status::Held => Ok(state.holding.grant().clone()),
-            over => Err(self.not_held(over)),
+            over => Err(self.not_held(over, &state)),
         }
     }
 
@@ -146,7 +168,7 @@ impl Hold {
         let mut state = self.state();
         match state.holding.renewed(renewed) {
             Extended::Yes => {
-                let State { holding, turn } = &*state;
+                let State { holding, turn, .. } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
                     turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
@@ -154,7 +176,7 @@ impl Hold {
                 Ok(())
             }
             Extended::Failed(damage) => Err(unavailable(self.core(), &self.spec.item, damage, source)),
-            Extended::Over(over) => Err(self.not_held(over)),
+            Extended::Over(over) => Err(self.not_held(over, &state)),
         }
     }
 
@@ -203,6 +225,7 @@ impl Hold {
 
     /// The same, with exchanges of at most `limit`.
     pub(crate) fn release_within(&self, limit: Duration) {
+        self.give_up();
         let _exchanging = self.exchange_alone();
         if let Some(mut ending) = self.end() {
             self.tell(&mut ending, limit);
@@ -232,6 +255,7 @@ impl Hold {
     /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
     /// that, it goes on.
     pub(crate) async fn release_async(&self, limit: Duration) {
+        self.give_up();
         let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
             self.finish(ending, limit).await;
@@ -252,6 +276,7 @@ impl Hold {
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
     pub(super) async fn set_aside(&self, length: Duration) -> Option<Arc<Hold>> {
+        self.give_up();
         let _exchanging = self.exchanging.lock().await;
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
@@ -365,16 +390,17 @@ impl Hold {
     }
 
     /// The error of a use of a hold that is `over`.
-    fn not_held(&self, over: Status) -> Error {
-        self.lost_because(match over {
-            Status::Lost(loss) => loss.reason(),
-            Status::Held | Status::Released => RELEASED,
-        })
+    fn not_held(&self, over: Status, state: &State) -> Error {
+        let loss = match over {
+            Status::Lost(loss) => Some(loss),
+            Status::Held | Status::Released => state.lost,
+        };
+        self.lost_because(loss.map_or(RELEASED, Loss::reason))
     }
 
     fn lost_because(&self, reason: &'static str) -> Error {
         Error::Lost {
-            key: self.spec.item.to_string(),
+            key: self.spec.item.as_str().to_owned(),
             reason,
         }
     }
@@ -384,10 +410,25 @@ impl Hold {
     }
 }
 
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold")
+            .field("lock", &self.spec.item)
+            .field("token", &self.token)
+            .field("is_released", &self.is_released())
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
     fn end(&mut self, now: Now) -> Option<(End, Ending)> {
         let end = self.holding.end(now)?;
+        self.lost = match end {
+            End::HandOver => None,
+            End::Release(lost) => lost,
+            End::Forget => Some(Loss::Taken),
+        };
         let ending = Ending {
             grant: self.holding.grant().clone(),
             standing: None,
@@ -439,6 +480,43 @@ impl Drop for Hold {
         // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
         if state.holding.last_status() != Status::Released {
             self.release_alone();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Locks;
+
+    #[test]
+    fn a_lease_is_over_before_its_release_has_waited_for_a_renewal() {
+        let (locks, _server) = Locks::in_memory();
+        let guard = background::block_on(locks.lock("k").acquire_async()).expect("it is free");
+        let lease = guard.lease();
+        let [hold] = lease.holds() else { panic!("one lock") };
+        let renewing = hold.exchanging.try_lock().expect("nothing is under way");
+        drop(guard);
+        assert!(locks.lock("k").try_acquire().is_err(), "it is not released yet");
+        assert!(!lease.is_valid() && lease.remaining().is_zero());
+        let error = lease.check().expect_err("its holder is done");
+        assert!(error.is_lost() && error.to_string().contains(RELEASED), "{error}");
+        assert!(hold.is_released(), "nobody enters it again");
+        drop(renewing);
+        assert!(locks.flush(Duration::from_mins(1)));
+        assert!(locks.lock("k").try_acquire().is_ok());
+    }
+
+    #[test]
+    fn what_holders_show_of_themselves_is_short() {
+        let (locks, _server) = Locks::in_memory();
+        let key = format!("\u{1b}\u{202e}{}", "x".repeat(40_000));
+        let request = locks.lock(key.as_str());
+        let asked = format!("{request:?}");
+        let guard = request.acquire().expect("it is free");
+        for shown in [asked, format!("{guard:?} {:?} {locks:?}", guard.lease())] {
+            assert!(shown.len() < 1000, "{} bytes", shown.len());
+            assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod tasks;
 mod tests;
 pub(crate) mod waiting;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -36,7 +37,6 @@ use reservations::Reservations;
 const MEMORY_CAUTION: Duration = Duration::from_mins(1);
 
 /// What all clones of one `Locks` share.
-#[derive(Debug)]
 pub(crate) struct Core {
     clock: Arc<Clock>,
     /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
@@ -54,6 +54,13 @@ pub(crate) struct Core {
     /// Nothing is acquired any more.
     pub(crate) is_shut_down: AtomicBool,
     servers: Vec<Server>,
+}
+
+impl fmt::Debug for Core {
+    /// Nothing: a guard's `Debug` gets here, and everyone's locks, replies and wait lists are behind it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
 }
 
 /// What is known of one server of the list.

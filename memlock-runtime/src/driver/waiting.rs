@@ -120,7 +120,7 @@ impl<'a> Waiting<'a> {
 
 pub(crate) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
     Error::Busy {
-        key: item.to_string(),
+        key: item.as_str().to_owned(),
         holder,
         waited,
     }

@@ -14,6 +14,8 @@ use std::sync::{Arc, LazyLock};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::SmallVec;
 
+use crate::shown::Shown;
+
 /// The longest item name that is sent as it is. memcached takes 250 bytes; the rest is room for what it wraps round it.
 const LONGEST_READABLE_NAME: usize = 200;
 
@@ -176,7 +178,7 @@ impl Hash for ItemName {
 
 impl fmt::Debug for ItemName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ItemName").field(&self.to_string()).finish()
+        f.debug_tuple("ItemName").field(&Shown::new(self.as_str())).finish()
     }
 }
 
@@ -204,12 +206,10 @@ impl Hasher for Carried {
 }
 
 impl fmt::Display for ItemName {
+    /// The name as it is sent: a person finds the item by it, and it is short where the key is not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: &str = match self.full() {
-            Some(full) => full,
-            None => self.as_str(),
-        };
-        f.write_str(text)
+        // A name holds no control characters, but those that turn the direction of a text around, and others without ink.
+        fmt::Display::fmt(&Shown::new(self.as_str()), f)
     }
 }
 
@@ -352,12 +352,28 @@ mod tests {
                 (&one, one.hash_value(), one.to_string()),
                 (&same, same.hash_value(), same.to_string())
             );
-            assert_eq!(one.to_string(), format!("memlock:n:{key}"));
+            let whole = one.full().map_or(one.as_str(), |full| full);
+            assert_eq!(whole, format!("memlock:n:{key}"));
             assert_eq!(one.as_str().as_bytes(), one.as_ref());
             assert!(one != other && one.hash_value() != other.hash_value());
             let by_item: ByItem<u8> = [(one, 1), (other.clone(), 2)].into_iter().collect();
             assert_eq!((by_item.get(&same), by_item.get(&other)), (Some(&1), Some(&2)));
         }
+    }
+
+    #[test]
+    fn a_name_is_shown_as_it_is_sent_short_and_without_what_a_terminal_obeys() {
+        let shown = |key: &str| ItemName::of_lock("memlock", "f", key).to_string();
+        assert_eq!(shown("ключ/(a\\:b:c)"), "memlock:f:ключ/(a\\:b:c)");
+        assert_eq!(
+            shown("a\u{1b}\r\n\u{202e}b\u{200b}"),
+            "memlock:f:a%1B%0D%0A\\u{202e}b\\u{200b}"
+        );
+        let long = ItemName::of_lock("memlock", "f", &"y".repeat(50_000));
+        assert_eq!(long.to_string(), long.as_str());
+        assert_eq!(format!("{long:?}"), format!("ItemName(\"{long}\")"));
+        let turned = ItemName::of_lock("memlock", "f", &"\u{202e}".repeat(50_000));
+        assert!(turned.to_string().chars().count() < 300 && !turned.to_string().contains('\u{202e}'));
     }
 
     #[test]

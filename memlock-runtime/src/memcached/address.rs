@@ -4,6 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
+use super::list::credentials;
+use crate::shown::Shown;
+
 /// The port where memcached listens unless told otherwise.
 const DEFAULT_PORT: u16 = 11211;
 
@@ -70,32 +73,30 @@ fn place_of(entry: &str) -> Result<Place, String> {
         return Err("empty server entry: write `host:port`, or remove the comma".to_owned());
     }
     let lower = entry.to_ascii_lowercase();
+    let shown = Shown::new(entry);
     if lower.starts_with("unix:") {
         return local_place(entry, entry.get("unix:".len()..).unwrap_or_default());
     }
     if lower.starts_with("memory:") {
         return Err(format!(
-            "server `{entry}`: the in-process store cannot be one of several servers: `memory:` must stand alone"
+            "server `{shown}`: the in-process store cannot be one of several servers: `memory:` must stand alone"
         ));
     }
-    // From here on the entry may hold a password, which no message may repeat.
-    let shown = entry.rsplit_once('@').map_or(entry, |(_, host)| host);
-    if lower.starts_with("memcache+tls:") {
-        return Err(format!(
-            "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
-             trusted network or a tunnel"
-        ));
+    if let Some(behind) = behind_credentials(entry) {
+        return Err(credentials(behind));
     }
-    if entry.contains("://") {
-        return Err(format!(
-            "server `{shown}`: unknown scheme: write `host:port` or `unix:/path`"
-        ));
-    }
-    if entry.contains('@') {
-        return Err(format!(
-            "server `{shown}`: a user and password cannot be sent without TLS, which comes in a later version of \
-             memlock: write `host:port`"
-        ));
+    if let Some((scheme, rest)) = entry.split_once("://") {
+        // `scheme://user:password`, where the host was forgotten, looks like a host and a port.
+        let rest = if place_of(rest).is_ok() { rest } else { "…" };
+        let server = format!("{}://{}", Shown::new(scheme), Shown::new(rest));
+        return Err(if lower.starts_with("memcache+tls:") {
+            format!(
+                "server `{server}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
+                 trusted network or a tunnel"
+            )
+        } else {
+            format!("server `{server}`: unknown scheme: write `host:port` or `unix:/path`")
+        });
     }
     if let Ok(ip) = entry.parse::<IpAddr>() {
         return Ok(address(ip, DEFAULT_PORT));
@@ -103,16 +104,20 @@ fn place_of(entry: &str) -> Result<Place, String> {
     if let Some(inside) = entry.strip_prefix('[') {
         let (ip, rest) = inside
             .split_once(']')
-            .ok_or_else(|| format!("server `{entry}`: the bracket is not closed: write `[::1]:11211`"))?;
-        let ip: Ipv6Addr = ip
-            .parse()
-            .map_err(|_| format!("server `{entry}`: `{ip}` is not an IPv6 address: write `[::1]:11211`"))?;
+            .ok_or_else(|| format!("server `{shown}`: the bracket is not closed: write `[::1]:11211`"))?;
+        let ip: Ipv6Addr = ip.parse().map_err(|_| {
+            format!(
+                "server `{shown}`: `{}` is not an IPv6 address: write `[::1]:11211`",
+                Shown::new(ip)
+            )
+        })?;
         let port = match rest.strip_prefix(':') {
             Some(port) => port_of(entry, port)?,
             None if rest.is_empty() => DEFAULT_PORT,
             None => {
                 return Err(format!(
-                    "server `{entry}`: `{rest}` behind the bracket is not a port: write `[::1]:11211`"
+                    "server `{shown}`: `{}` behind the bracket is not a port: write `[::1]:11211`",
+                    Shown::new(rest)
                 ));
             }
         };
@@ -124,7 +129,7 @@ fn place_of(entry: &str) -> Result<Place, String> {
     };
     if host.contains(':') {
         return Err(format!(
-            "server `{entry}`: an IPv6 address with a port needs brackets: write `[::1]:11211`"
+            "server `{shown}`: an IPv6 address with a port needs brackets: write `[::1]:11211`"
         ));
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
@@ -137,6 +142,27 @@ fn place_of(entry: &str) -> Result<Place, String> {
     })
 }
 
+/// What stands behind the last user or password in `list`, where there may be one: its host, or nothing. `None` where there is
+/// none, and all of the list may be shown.
+///
+/// What stands before it may be any part of a password, commas, spaces and `@` included, so no message may repeat it. `%40` is an
+/// `@`, and what else is encoded may be anything; no host has a percent sign.
+pub(super) fn behind_credentials(list: &str) -> Option<&str> {
+    let is_local = |entry: &str| {
+        let scheme = entry.trim_start().get(.."unix:".len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
+    };
+    let entry = list
+        .split(',')
+        .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']))?;
+    let behind = entry.rsplit(['@', '＠', '﹫']).next().unwrap_or_default();
+    let behind = behind.rsplit("%40").next().unwrap_or_default();
+    let is_of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let end = behind.find(|c| !is_of_address(c)).unwrap_or(behind.len());
+    let (host, rest) = behind.split_at(end);
+    Some(if rest.contains('%') { "" } else { host })
+}
+
 fn address(ip: IpAddr, port: u16) -> Place {
     // An IPv4 address in IPv6's clothes leads to the same server, so it must have the same id.
     Place::Address(SocketAddr::new(ip.to_canonical(), port))
@@ -147,7 +173,9 @@ fn port_of(entry: &str, text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if digits && port > 0 => Ok(port),
         _ => Err(format!(
-            "server `{entry}`: `{text}` is not a port: write a number from 1 to 65535, or leave it away for 11211"
+            "server `{}`: `{}` is not a port: write a number from 1 to 65535, or leave it away for 11211",
+            Shown::new(entry),
+            Shown::new(text)
         )),
     }
 }
@@ -155,18 +183,25 @@ fn port_of(entry: &str, text: &str) -> Result<u16, String> {
 fn check_name(entry: &str, host: &str) -> Result<(), String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if host.is_empty() {
-        return Err(format!("server `{entry}`: the host is missing: write `host:port`"));
+        return Err(format!(
+            "server `{}`: the host is missing: write `host:port`",
+            Shown::new(entry)
+        ));
     }
     if let Some(bad) = host.chars().find(|c| !u8::try_from(*c).is_ok_and(plain)) {
         return Err(format!(
-            "server `{entry}`: {bad:?} cannot be part of a host name: write `host:port`, with a comma between servers"
+            "server `{}`: '{}' cannot be part of a host name: write `host:port`, with a comma between servers",
+            Shown::new(entry),
+            Shown::new(bad)
         ));
     }
     // The system would take `300.1.1.1` or `127.1` for numbers in notations that differ from one platform to another.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     if last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
-            "server `{entry}`: `{host}` is neither an IPv4 address nor a host name: write `1.2.3.4:11211` or `host:port`"
+            "server `{}`: `{}` is neither an IPv4 address nor a host name: write `1.2.3.4:11211` or `host:port`",
+            Shown::new(entry),
+            Shown::new(host)
         ));
     }
     Ok(())
@@ -175,13 +210,15 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
 fn local_place(entry: &str, path: &str) -> Result<Place, String> {
     if !cfg!(unix) {
         return Err(format!(
-            "server `{entry}`: this system has no Unix sockets: write `host:port`"
+            "server `{}`: this system has no Unix sockets: write `host:port`",
+            Shown::new(entry)
         ));
     }
     if !path.starts_with('/') {
         // A relative path would mean another server in each working directory.
         return Err(format!(
-            "server `{entry}`: the path must be absolute: write `unix:/run/memcached.sock`"
+            "server `{}`: the path must be absolute: write `unix:/run/memcached.sock`",
+            Shown::new(entry)
         ));
     }
     // Collapses `//` and `/./`, which name the same socket; `..` and links are left, since only the file system knows.
@@ -191,12 +228,14 @@ fn local_place(entry: &str, path: &str) -> Result<Place, String> {
         .collect();
     if path.file_name().is_none() {
         return Err(format!(
-            "server `{entry}`: that is a directory: write the path of memcached's socket (its option -s)"
+            "server `{}`: that is a directory: write the path of memcached's socket (its option -s)",
+            Shown::new(entry)
         ));
     }
     if path.as_os_str().len() > LONGEST_SOCKET_PATH {
         return Err(format!(
-            "server `{entry}`: the path is too long for a socket: keep it under {} bytes",
+            "server `{}`: the path is too long for a socket: keep it under {} bytes",
+            Shown::new(entry),
             LONGEST_SOCKET_PATH + 1
         ));
     }
@@ -266,23 +305,57 @@ mod tests {
             let error = error(text);
             assert!(error.contains(part), "{text:?}: {error}");
             assert!(error.starts_with(|c: char| c.is_lowercase()), "{error}");
-            assert!(error.contains(text.trim()), "{error}");
+            assert!(error.contains(&Shown::new(text.trim()).to_string()), "{error}");
         }
         assert!(error(&format!("unix:/{}", "x".repeat(200))).contains("too long"));
     }
 
     #[test]
     fn a_password_is_never_repeated() {
-        for text in [
-            "memcache+tls://user:secret@cache:11211",
-            "MEMCACHE+TLS://user:secret@cache:11211",
-            "http://user:secret@cache",
-            "user:secret@cache:1",
+        for (text, host) in [
+            ("memcache+tls://user:secret@cache:11211", "cache:11211"),
+            ("MEMCACHE+TLS://user:secret@cache:11211", "cache:11211"),
+            ("memcache://user:secret@cache:11211/?secret", "cache:11211"),
+            ("http://user:secret@cache", "cache"),
+            ("user:secret@cache:1", "cache:1"),
+            ("user:secret@[::1]:1", "[::1]:1"),
+            ("user:se@cret:secret@cache:1", "cache:1"),
+            ("user:secret@", "`…@`"),
+            ("memcache://user:secret@", "`…@`"),
+            ("user%3Asecret%40cache:1", "cache:1"),
+            ("user:secret%2540cache:1", "`…@`"),
+            ("user:s%65cret@cache:1", "cache:1"),
+            ("user:secret＠cache:1", "cache:1"),
+            ("memcache://user:secret", "memcache://…"),
+            ("memcache+tls://user:secret", "memcache+tls://…"),
+            (" \tuser:secret@cache:1 ", "cache:1"),
         ] {
             let error = error(text);
             assert!(!error.contains("secret"), "{error}");
-            assert!(error.contains("cache"), "{error}");
+            assert!(error.contains(host), "{error}");
         }
         assert!(error("memcache+tls://cache").contains("TLS comes in a later version"));
+        assert!(error("user:secret@cache").contains("a user and password"));
+        assert_eq!(id("unix:/run/memcached@1%40.sock"), "unix:/run/memcached@1%40.sock");
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown_escaped_and_short() {
+        for text in [
+            "a\u{1b}[2J\u{202e}b:1",
+            "a:\u{1b}",
+            "[\u{1b}]:1",
+            "[::1]\u{1b}",
+            "unix:\u{1b}",
+            "\u{1b}://a",
+            "\u{1b}",
+        ] {
+            let error = error(&format!("{text}{}", "x".repeat(60_000)));
+            assert!(
+                !error.contains(['\u{1b}', '\u{202e}']) && error.contains("\\u{1b}"),
+                "{error}"
+            );
+            assert!(error.len() < 1000, "{} bytes", error.len());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! loopback's round trip. What is written here is held against that in a test.
 
 use crate::digits;
+use crate::shown::{Bytes, Shown};
 
 /// The longest key that memcached takes.
 const LONGEST_KEY: usize = 250;
@@ -24,7 +25,7 @@ pub(super) fn push(
     if !is_key || key.is_empty() || key.len() > LONGEST_KEY {
         return Err(format!(
             "the request cannot be sent: `{}` is no key that memcached takes, of at most {LONGEST_KEY} bytes",
-            String::from_utf8_lossy(key).escape_debug()
+            Shown::new(Bytes(key))
         ));
     }
     out.extend_from_slice(operation.as_bytes());

@@ -3,6 +3,7 @@
 
 use super::transport::{Input, LONGEST_LINE};
 use super::trouble::quoted;
+use crate::shown::Shown;
 use crate::store::{Instance, YOUNGEST_SERVER};
 
 /// What opens every connection, in one packet.
@@ -111,8 +112,9 @@ impl Handshake {
         };
         if version < OLDEST {
             return unsuitable(format!(
-                "it runs memcached {text}, which does not have the meta commands as memlock uses them (they came with \
-                 1.6.10): upgrade it, best to 1.6.27 or later"
+                "it runs memcached {}, which does not have the meta commands as memlock uses them (they came with \
+                 1.6.10): upgrade it, best to 1.6.27 or later",
+                Shown::new(text)
             ));
         }
         match self.cas {
@@ -272,7 +274,7 @@ mod tests {
             ("STAT evictions on", "SERVER_ERROR no", "`stats settings`"),
             ("STAT pid 77", "HTTP/1.1 400 Bad Request", "does not speak"),
             ("STAT pid 77", "", "does not speak"),
-            ("STAT pid 77", "\u{1}\u{2}", "\\x01\\x02"),
+            ("STAT pid 77", "\u{1}\u{2}", "\\u{1}\\u{2}"),
         ] {
             let text = unsuitable(with(replaced, by));
             assert!(text.contains(part), "{by}: {text}");

@@ -4,6 +4,7 @@
 //! line of another version. The next who stands in line writes it anew.
 
 use crate::digits;
+use crate::secret::Secret;
 use crate::store::{Call, Entry, Line};
 
 /// The version that this file reads and writes.
@@ -17,7 +18,7 @@ pub(super) fn encode(line: &Line) -> Vec<u8> {
         digits::push_hex(&mut text, entry.process.to_be_bytes());
         if let Some(call) = entry.call {
             text.extend_from_slice(format!("@{}/", call.address).as_bytes());
-            digits::push_hex(&mut text, call.secret.to_be_bytes());
+            digits::push_hex(&mut text, call.secret.expose().to_be_bytes());
         }
     }
     text
@@ -37,7 +38,7 @@ fn entry(word: &str) -> Option<Entry> {
         None => (word, None),
         Some((process, call)) => {
             let (address, secret) = call.rsplit_once('/')?;
-            let (address, secret) = (address.parse().ok()?, number(secret)?);
+            let (address, secret) = (address.parse().ok()?, Secret::new(number(secret)?));
             (process, Some(Call { address, secret }))
         }
     };
@@ -72,7 +73,7 @@ mod tests {
         ] {
             let call = Some(Call {
                 address: address.parse().expect("an address"),
-                secret: 255,
+                secret: Secret::new(255),
             });
             let line = Line(vec![Entry { process: 1, call }]);
             assert_eq!(encode(&line), text.as_bytes());

@@ -5,7 +5,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `address` | one entry of the server list, parsed |
+//! | `list` | the server list, which may hold a password |
+//! | `address` | one entry of it, parsed |
 //! | `router` | which server keeps an item |
 //! | `node` | one server: a batch from start to end, what a failure means |
 //! | `exchange` | the same for tasks, without blocking |
@@ -37,6 +38,7 @@ mod exchange;
 mod halves;
 mod handshake;
 mod line;
+mod list;
 mod node;
 mod pending;
 mod pipe;
@@ -56,6 +58,7 @@ use std::time::Duration;
 
 pub use self::address::Server;
 use self::exchange::Shared;
+pub(crate) use self::list::{Listed, ServerList};
 use self::node::Node;
 use self::router::Router;
 use self::transport::Limit;

@@ -96,8 +96,7 @@ fn value_of(item: &ItemName, record: &crate::store::Record) -> Result<Vec<u8>, S
     let value = record::encode(record);
     if value.len() > LONGEST_VALUE {
         return Err(format!(
-            "the key of `{}…` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}; use a shorter key",
-            item.as_str().chars().take(80).collect::<String>(),
+            "the key of `{item}` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}; use a shorter key",
             value.len()
         ));
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::Source;
+use crate::shown::{Bytes, Shown};
 
 /// What went wrong with a server, for people. The error that carries it names the server.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ impl From<Trouble> for Source {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        let message = Shown::message(&self.message);
         match &self.cause {
-            Some(cause) => write!(f, ": {cause}"),
-            None => Ok(()),
+            Some(cause) => write!(f, "{message}: {}", Shown::message(cause)),
+            None => write!(f, "{message}"),
         }
     }
 }
@@ -56,8 +57,5 @@ impl std::error::Error for Trouble {
 
 /// What a peer sent, fit for a message: one line, escaped, not long.
 pub(super) fn quoted(bytes: &[u8]) -> String {
-    const LONGEST: usize = 100;
-    let shown = bytes.get(..LONGEST).unwrap_or(bytes);
-    let dots = if shown.len() < bytes.len() { "…" } else { "" };
-    format!("`{}{dots}`", shown.escape_ascii())
+    format!("`{}`", Shown::new(Bytes(bytes)))
 }

@@ -20,7 +20,7 @@ pub use self::entering::returned;
 pub use self::key_fn::*;
 pub use self::length::IntoDuration;
 pub use self::options::Options;
-pub use self::returns::{Opaque, Return, otherwise, run_zlock};
+pub use self::returns::{Opaque, Return, otherwise, replaced, run_zlock};
 pub use crate::entry::OnUnavailable;
 pub use crate::held::{AsyncHeld, Held, Leaves, Waits};
 pub use crate::key::{IntoKey, Key};

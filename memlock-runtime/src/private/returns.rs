@@ -444,8 +444,21 @@ fn run<R>(entered: Result<Held, Error>, body: impl FnOnce() -> R, succeeded: fn(
 }
 
 /// Calls the closure of `otherwise`; here so that its parameter needs no type.
-pub fn otherwise<R>(error: Error, closure: impl FnOnce(Error) -> R) -> R {
+pub fn otherwise<R>(function: &'static str, error: Error, closure: impl FnOnce(Error) -> R) -> R {
+    log_replaced(function, &error);
     closure(error)
+}
+
+/// Ends the error in whose place `function` returns the value of `otherwise`.
+pub fn replaced(function: &'static str, error: Error) {
+    log_replaced(function, &error);
+}
+
+/// A busy lock is what `otherwise` is for. Everything else is a fault, and nobody else hears of it.
+fn log_replaced(function: &'static str, error: &Error) {
+    if !error.is_busy() {
+        tracing::warn!(target: "memlock", function, %error, "`otherwise` takes the place of this error");
+    }
 }
 
 /// Met by no type.

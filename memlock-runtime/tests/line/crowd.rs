@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use memlock_runtime::__internals::{
     Acquire, Answered, Batch, Call, Entry, Grant, Input, Instance, ItemName, Items, Leave, Nonce, Now, Outcome, Output,
-    Release, Replies, Reply, Request, ServerClock, Spec, Standing, Watch, is_to_look,
+    Release, Replies, Reply, Request, Secret, ServerClock, Spec, Standing, Watch, is_to_look,
 };
 
 const START: u64 = 1_800_000_000;
@@ -97,7 +97,7 @@ struct Process {
 fn call(who: usize) -> Call {
     Call {
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
-        secret: who as u64,
+        secret: Secret::new(who as u64),
     }
 }
 
@@ -401,7 +401,7 @@ impl Crowd {
         let called = &mut self.processes[who].called;
         if let Some(next) = next.filter(|next| Some(*next) != *called) {
             *called = Some(next);
-            self.call(usize::try_from(next.secret).expect("one of these"));
+            self.call(usize::try_from(*next.secret.expose()).expect("one of these"));
         }
     }
 

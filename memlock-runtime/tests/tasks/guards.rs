@@ -27,6 +27,28 @@ fn a_guard_excludes_until_it_is_released() {
 }
 
 #[test]
+fn a_kept_lease_is_over_as_soon_as_its_guard_is_released_or_dropped() {
+    for executor in Executor::ALL {
+        let (locks, _server) = Locks::in_memory();
+        executor.run(async {
+            for released in [true, false] {
+                let guard = locks.lock("k").acquire_async().await.expect("it is free");
+                let lease = guard.lease();
+                lease.check().expect("it is held");
+                if released {
+                    guard.release().await;
+                } else {
+                    drop(guard);
+                }
+                let error = lease.check().expect_err("it is over");
+                assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+                assert!(!lease.is_valid() && lease.remaining().is_zero());
+            }
+        });
+    }
+}
+
+#[test]
 fn no_executor_is_needed() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();

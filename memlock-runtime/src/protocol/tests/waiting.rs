@@ -39,7 +39,7 @@ fn in_line(world: &mut World) -> Acquire {
         process: 7,
         call: Some(Call {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
-            secret: 7,
+            secret: crate::secret::Secret::new(7),
         }),
     };
     let mut waiter = Acquire::new(spec(), None, false).in_line(me, None);
