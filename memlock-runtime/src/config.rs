@@ -364,6 +364,21 @@ mod tests {
     }
 
     #[test]
+    fn a_password_without_a_host_is_not_taken_for_a_port() {
+        for list in [
+            "memcache://user:secret",
+            "a:1, memcache+tls://user:secret",
+            "memcache://user:secret x",
+        ] {
+            let builder = Builder::new().servers(list);
+            let debug = format!("{builder:?}");
+            for text in [debug, message(builder)] {
+                assert!(!text.contains("secret") && text.contains("://…"), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn what_settings_hold_is_shown_escaped_and_short() {
         let evil = format!("a\u{1b}[2J\r\u{202e}{}", "x".repeat(60_000));
         let builder = |servers: &str| Builder::new().servers(servers);

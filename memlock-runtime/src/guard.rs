@@ -44,11 +44,12 @@ impl Lease {
         self.holds[0].token()
     }
 
-    /// Each lock's name on the server, and its fencing token.
+    /// Each lock's name, whole and as it is, and its fencing token. On the server a name of more than 200 bytes is shortened. It
+    /// has no control characters, but a key that users choose may put characters in it that turn the direction of a text around.
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.holds
             .iter()
-            .map(|hold| (hold.spec().item.as_str().to_owned(), hold.token()))
+            .map(|hold| (hold.spec().item.whole().to_owned(), hold.token()))
     }
 
     /// Whether the holder may still believe in it. Once `false`, it stays so.

@@ -1,10 +1,13 @@
 //! A second process that holds a lock, and does as it is told.
 
+use std::panic;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use memlock::{Error, Guard, Locks};
 use memlock_testkit::{Parent, Peer};
 
+use crate::log::Log;
 use crate::stage::{PATIENCE, Stage, ms, tried};
 
 /// A process with locks of its own, made from its environment, and one guard at most.
@@ -102,6 +105,76 @@ fn granted(answer: &str) -> u64 {
         Some(("granted", token)) => token.parse().expect("a token"),
         _ => panic!("not granted: {answer}"),
     }
+}
+
+/// Locks by the process-wide locks, in ways that can say what is wrong, and in ways that cannot.
+#[memlock::lock("k")]
+fn reports() -> Result<(), Error> {
+    Ok(())
+}
+
+#[memlock::lock("k")]
+async fn reports_async() -> Result<(), Error> {
+    Ok(())
+}
+
+#[memlock::lock("k", otherwise = false)]
+fn answers() -> bool {
+    true
+}
+
+#[memlock::lock("k")]
+fn cannot_say() {}
+
+#[memlock::lock("k")]
+async fn cannot_say_async() {}
+
+/// What a process says that finds its environment wrong when it first locks: each error, panic and line of the log.
+fn first_use() -> Vec<String> {
+    let panicked = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&panicked);
+    panic::set_hook(Box::new(move |panic| {
+        told.lock().expect("not poisoned").push(panic.to_string())
+    }));
+    let both = |error: Error| [error.to_string(), format!("{error:?} {error:#?}")];
+    let (mut said, lines) = Log::of(|| {
+        assert!(!answers());
+        let errors = [reports(), smol::block_on(reports_async()), Locks::from_env().map(drop)];
+        let errors: Vec<String> = errors.into_iter().filter_map(Result::err).flat_map(both).collect();
+        for panics in [cannot_say as fn(), || smol::block_on(cannot_say_async())] {
+            panic::catch_unwind(panics).expect_err("it cannot say");
+        }
+        errors
+    });
+    drop(panic::take_hook());
+    assert_eq!((said.len(), lines.len()), (6, 1), "{said:?} {lines:?}");
+    said.extend(lines);
+    let panicked = panicked.lock().expect("not poisoned");
+    assert_eq!(panicked.len(), 2, "{panicked:?}");
+    said.extend(panicked.iter().cloned());
+    said
+}
+
+#[test]
+#[ignore = "a role in other tests, which start it as a process of its own"]
+fn uses_locks_for_the_first_time() {
+    let Some(parent) = Parent::of_role("first use") else {
+        return;
+    };
+    let said = first_use();
+    said.iter().for_each(|text| parent.say(&text.replace('\n', " ")));
+    parent.say("that is all");
+}
+
+/// All that a process with these variables says when it first locks.
+pub(crate) fn first_use_with(variables: &[(&str, &str)]) -> Vec<String> {
+    let mut peer = Peer::of("first use").test("actor::uses_locks_for_the_first_time");
+    for (name, value) in variables {
+        peer = peer.env(name, value);
+    }
+    let peer = peer.start();
+    let said = std::iter::repeat_with(|| peer.expect_line(PATIENCE));
+    said.take_while(|line| line != "that is all").collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use memlock::{Error, Locks};
+use memlock::{Error, Lease, Locks};
 use memlock_testkit::{unused_port, wait_until};
 
 use crate::actor::Actor;
@@ -62,6 +62,35 @@ fn an_annotated_function_locks_on_the_server_and_releases() {
         assert!(waiting.join().expect("no panic").expect("it is free") > earlier);
     });
     assert!(others.lock("7").name("accounts").wait(MARGIN).acquire().is_ok());
+}
+
+#[memlock::lock(key, locks = locks, name = "lock")]
+fn keeps(locks: &Locks, key: &str) -> Result<Lease, Error> {
+    Ok(memlock::current().expect("it runs under a lock"))
+}
+
+#[memlock::lock(key, locks = locks, name = "lock")]
+async fn keeps_async(locks: &Locks, key: &str) -> Result<Lease, Error> {
+    Ok(memlock::current().expect("it runs under a lock"))
+}
+
+#[test]
+fn a_kept_lease_is_over_also_while_another_process_holds_the_lock() {
+    let stage = Stage::set();
+    let (locks, mut other) = (stage.locks(), Actor::on(&stage));
+    let leases = [
+        keeps(&locks, "k").expect("it is free"),
+        smol::block_on(keeps_async(&locks, "k")).expect("it is free"),
+        hold(locks.lock("k")).lease(),
+    ];
+    other.acquires("k", PATIENCE);
+    for lease in leases {
+        let error = lease.check().expect_err("it is over");
+        assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+        assert!(!lease.is_valid() && lease.remaining().is_zero());
+        assert!(lease.renew().is_err_and(|error| error.is_lost()));
+    }
+    assert_eq!(other.believes(), (true, "ok".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{env, process};
 use memlock::Locks;
 use memlock_testkit::Memcached;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, first_use_with};
 use crate::stage::{Share, Stage, hold, ms};
 
 #[test]
@@ -68,6 +68,63 @@ fn a_wrong_variable_is_named_with_the_part_that_is_wrong() {
                     "{variable}={value:?}: {said:?} does not say {part:?}"
                 );
             }
+        }
+    }
+}
+
+/// Entries that hold a password, in spellings that somebody may try, and what each may be called by.
+const WITH_PASSWORD: [(&str, &str); 8] = [
+    ("memcache://user:hunter2@cache:11211", "@cache:11211"),
+    ("memcache+tls://user:hunter2@cache:11211", "@cache:11211"),
+    ("user:hunter2@cache:11211", "@cache:11211"),
+    ("user:hun@ter2:hunter2@cache:11211", "@cache:11211"),
+    ("user%3Ahunter2%40cache:11211", "@cache:11211"),
+    (
+        "127.0.0.1:11211, user:hunter2 hunter2,hunter2@cache:11211",
+        "@cache:11211",
+    ),
+    ("user:hunter2@", "@"),
+    ("memcache://user:hunter2", "memcache://…"),
+];
+
+#[test]
+fn a_password_in_the_list_is_refused_and_repeated_by_nothing() {
+    let _share = Share::part();
+    for (list, name) in WITH_PASSWORD {
+        for variable in ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS"] {
+            let said = first_use_with(&[(variable, list)]);
+            // Errors, the log and panics.
+            assert!(said.len() >= 9, "{said:?}");
+            for text in said {
+                assert!(!text.contains("hunter2") && !text.contains("ter2"), "{list}: {text}");
+                assert!(text.contains(name) && text.contains(variable), "{list}: {text}");
+            }
+        }
+        let builder = Locks::builder().servers(list);
+        let debug = format!("{builder:?} {builder:#?}");
+        let error = builder.clone().build().expect_err("it cannot be sent");
+        for text in [debug, error.to_string(), format!("{error:?} {error:#?}")] {
+            assert!(!text.contains("hunter2") && !text.contains("ter2"), "{list}: {text}");
+        }
+        let inits = builder.build().and_then(memlock::init);
+        assert!(inits.is_err_and(|error| error.is_config() && !error.to_string().contains("hunter2")));
+    }
+}
+
+#[test]
+fn a_variable_with_strange_characters_is_shown_escaped_and_short() {
+    let _share = Share::part();
+    let evil = format!("a\u{1b}[2J\u{202e}\u{7}{}", "x".repeat(60_000));
+    for variables in [
+        [("MEMLOCK_SERVERS", &*evil), ("MEMLOCK_WAKE", "")],
+        [("MEMLOCK_SERVERS", "127.0.0.1:1"), ("MEMLOCK_WAKE", &*evil)],
+    ] {
+        for text in first_use_with(&variables) {
+            assert!(
+                !text.contains(['\u{1b}', '\u{202e}', '\u{7}']) && text.len() < 2000,
+                "{text}"
+            );
+            assert!(text.contains("\\u{1b}[2J\\u{202e}"), "{text}");
         }
     }
 }

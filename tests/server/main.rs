@@ -12,8 +12,11 @@ mod connections;
 mod death;
 mod evicting;
 mod exclusion;
+mod foreign_texts;
 mod full;
 mod line;
+#[path = "../attributes/log.rs"]
+mod log;
 mod outage;
 mod renewal;
 mod restart;

@@ -59,7 +59,7 @@ fn a_kept_lease_is_over_when_the_transaction_is() {
         Ok::<_, CatalogError>(leases)
     };
     let alone = transaction().run(both).expect("a second attempt");
-    let tasks = smol::block_on(transaction().run_async(|attempt| std::future::ready(both(attempt))));
+    let tasks = smol::block_on(transaction().run_async(async |attempt| both(attempt)));
     for lease in alone.iter().chain(&tasks.expect("a second attempt")) {
         let error = lease.check().expect_err("it is over");
         assert!(error.is_lost() && error.to_string().contains("released"), "{error}");

@@ -125,6 +125,11 @@ impl ItemName {
         format!("{}%line", self.as_str())
     }
 
+    /// The whole name, shortened or not. Of a long key it is long.
+    pub fn whole(&self) -> &str {
+        self.full().map_or(self.as_str(), |full| full)
+    }
+
     /// The whole name, where the sent one is shortened.
     pub fn full(&self) -> Option<&Arc<str>> {
         match &self.text {
@@ -352,8 +357,7 @@ mod tests {
                 (&one, one.hash_value(), one.to_string()),
                 (&same, same.hash_value(), same.to_string())
             );
-            let whole = one.full().map_or(one.as_str(), |full| full);
-            assert_eq!(whole, format!("memlock:n:{key}"));
+            assert_eq!(one.whole(), format!("memlock:n:{key}"));
             assert_eq!(one.as_str().as_bytes(), one.as_ref());
             assert!(one != other && one.hash_value() != other.hash_value());
             let by_item: ByItem<u8> = [(one, 1), (other.clone(), 2)].into_iter().collect();

@@ -1,6 +1,7 @@
 //! One entry of the server list: how it is spelled, what identifies it, where it is. Parsing only; a name is looked up
 //! when a connection is made.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
@@ -85,17 +86,15 @@ fn place_of(entry: &str) -> Result<Place, String> {
     if let Some(behind) = behind_credentials(entry) {
         return Err(credentials(behind));
     }
-    if let Some((scheme, rest)) = entry.split_once("://") {
-        // `scheme://user:password`, where the host was forgotten, looks like a host and a port.
-        let rest = if place_of(rest).is_ok() { rest } else { "…" };
-        let server = format!("{}://{}", Shown::new(scheme), Shown::new(rest));
+    if entry.contains("://") {
+        let shown = Shown::new(presentable(entry));
         return Err(if lower.starts_with("memcache+tls:") {
             format!(
-                "server `{server}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
+                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
                  trusted network or a tunnel"
             )
         } else {
-            format!("server `{server}`: unknown scheme: write `host:port` or `unix:/path`")
+            format!("server `{shown}`: unknown scheme: write `host:port` or `unix:/path`")
         });
     }
     if let Ok(ip) = entry.parse::<IpAddr>() {
@@ -148,10 +147,6 @@ fn place_of(entry: &str) -> Result<Place, String> {
 /// What stands before it may be any part of a password, commas, spaces and `@` included, so no message may repeat it. `%40` is an
 /// `@`, and what else is encoded may be anything; no host has a percent sign.
 pub(super) fn behind_credentials(list: &str) -> Option<&str> {
-    let is_local = |entry: &str| {
-        let scheme = entry.trim_start().get(.."unix:".len());
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
-    };
     let entry = list
         .split(',')
         .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']))?;
@@ -161,6 +156,20 @@ pub(super) fn behind_credentials(list: &str) -> Option<&str> {
     let end = behind.find(|c| !is_of_address(c)).unwrap_or(behind.len());
     let (host, rest) = behind.split_at(end);
     Some(if rest.contains('%') { "" } else { host })
+}
+
+/// An entry without credentials as far as it may be shown: `scheme://user:password`, where the host was forgotten, looks like a
+/// host and a port.
+pub(super) fn presentable(entry: &str) -> Cow<'_, str> {
+    match entry.split_once("://") {
+        Some((scheme, rest)) if !is_local(entry) && place_of(rest).is_err() => format!("{scheme}://…").into(),
+        _ => entry.into(),
+    }
+}
+
+fn is_local(entry: &str) -> bool {
+    let scheme = entry.trim_start().get(.."unix:".len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
 }
 
 fn address(ip: IpAddr, port: u16) -> Place {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::address::{Server, behind_credentials};
+use super::address::{Server, behind_credentials, presentable};
 use crate::secret::Secret;
 use crate::shown::Shown;
 
@@ -39,7 +39,7 @@ impl ServerList {
         }
         let mut servers: Vec<Server> = Vec::with_capacity(entries.len());
         for entry in entries {
-            let shown = Shown::new(entry);
+            let shown = Shown::new(presentable(entry));
             if entry.is_empty() {
                 return Err(wrong(
                     "an entry is empty: give `host:port` or `unix:/path`, separated by single commas",
@@ -77,7 +77,10 @@ impl fmt::Display for ServerList {
         let list = self.0.expose();
         match behind_credentials(list) {
             Some(behind) => write!(f, "…@{}", Shown::new(behind)),
-            None => fmt::Display::fmt(&Shown::new(list), f),
+            None => {
+                let entries: Vec<_> = list.split(',').map(presentable).collect();
+                fmt::Display::fmt(&Shown::new(entries.join(",")), f)
+            }
         }
     }
 }
