@@ -1,5 +1,6 @@
 //! Settings: from the environment and from code, checked when they are made. A wrong one is an error that names it.
 
+use std::env::VarError;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -231,7 +232,8 @@ pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<
 fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
     let address = match (address, std::env::var(WAKE_VARIABLE)) {
         (Some(address), _) => address,
-        (None, Err(_)) => return Ok(None),
+        (None, Err(VarError::NotPresent)) => return Ok(None),
+        (None, Err(VarError::NotUnicode(_))) => return Err(not_unicode(WAKE_VARIABLE)),
         (None, Ok(text)) => text.parse().map_err(|_| {
             Error::config(format!(
                 "{WAKE_VARIABLE}: `{}` is no address: give this machine's, as others reach it, such as `10.0.0.7:0`",
@@ -249,17 +251,17 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
     Ok(Some(doorbell))
 }
 
+fn not_unicode(variable: &str) -> Error {
+    Error::config(format!("the environment variable {variable} is not UTF-8 text"))
+}
+
 /// The servers, and the variable that names them.
 fn servers_from_environment() -> Result<(String, ServerList), Error> {
     for variable in VARIABLES {
         match std::env::var(variable) {
             Ok(servers) => return Ok((variable.to_owned(), ServerList::new(servers))),
-            Err(std::env::VarError::NotPresent) => {}
-            Err(std::env::VarError::NotUnicode(_)) => {
-                return Err(Error::config(format!(
-                    "the environment variable {variable} is not UTF-8 text"
-                )));
-            }
+            Err(VarError::NotPresent) => {}
+            Err(VarError::NotUnicode(_)) => return Err(not_unicode(variable)),
         }
     }
     Ok(("default servers".to_owned(), ServerList::new(DEFAULT_SERVERS)))

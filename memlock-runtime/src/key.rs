@@ -209,7 +209,9 @@ impl IntoKey for DontLock {
 impl IntoKey for fmt::Arguments<'_> {
     fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
         // Writing to a `KeyText` never fails; an error here is a `Display` impl's own, whose text so far is the key.
-        let _ = key.write_fmt(*self);
+        if key.write_fmt(*self).is_err() {
+            tracing::warn!(target: "memlock", ?key, "a `Display` that a key is made of failed; the key ends there");
+        }
         Ok(())
     }
 }
@@ -324,6 +326,13 @@ mod tests {
         assert_eq!(text(Cow::Borrowed(&"x")), "x");
         assert_eq!(text(Arc::<str>::from("x")), "x");
         assert_eq!(text(format_args!("{}/{}", 1, 2)), "1/2");
+    }
+
+    #[test]
+    fn a_long_key_of_strange_characters_is_shown_short_and_escaped() {
+        let key = format!("\u{1b}\u{202e}{}", "x".repeat(50_000)).into_key();
+        let shown = format!("{key:?}");
+        assert!(shown.len() < 400 && shown.contains("\\u{1b}\\u{202e}xxx"), "{shown}");
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Scope {
     pub(crate) fn take_held(&self) -> Vec<Arc<Hold>> {
         let held: Vec<Arc<Hold>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
         // The releases follow each other, and all of it is over.
-        held.iter().for_each(|hold| hold.give_up());
+        for hold in &held {
+            hold.give_up();
+        }
         held
     }
 

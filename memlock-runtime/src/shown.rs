@@ -182,6 +182,17 @@ mod tests {
         assert_eq!(twice, "a\\u{1b}\\b");
     }
 
+    /// A text without an end.
+    struct Endless;
+
+    impl fmt::Display for Endless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            loop {
+                f.write_str("x")?;
+            }
+        }
+    }
+
     #[test]
     fn a_long_text_is_cut_off_and_not_read_to_its_end() {
         let whole = "x".repeat(LONGEST);
@@ -193,14 +204,6 @@ mod tests {
             escapes.chars().count() <= LONGEST + 1 && escapes.ends_with("}…"),
             "{escapes}"
         );
-        struct Endless;
-        impl fmt::Display for Endless {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                loop {
-                    f.write_str("x")?;
-                }
-            }
-        }
         assert_eq!(Shown::message(Endless).to_string().chars().count(), LONGEST_MESSAGE + 1);
     }
 

@@ -1,5 +1,6 @@
 //! A second process that holds a lock, and does as it is told.
 
+use std::ffi::OsStr;
 use std::panic;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -134,7 +135,7 @@ fn first_use() -> Vec<String> {
     let panicked = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&panicked);
     panic::set_hook(Box::new(move |panic| {
-        told.lock().expect("not poisoned").push(panic.to_string())
+        told.lock().expect("not poisoned").push(panic.to_string());
     }));
     let both = |error: Error| [error.to_string(), format!("{error:?} {error:#?}")];
     let (mut said, lines) = Log::of(|| {
@@ -162,12 +163,14 @@ fn uses_locks_for_the_first_time() {
         return;
     };
     let said = first_use();
-    said.iter().for_each(|text| parent.say(&text.replace('\n', " ")));
+    for text in said {
+        parent.say(&text.replace('\n', " "));
+    }
     parent.say("that is all");
 }
 
 /// All that a process with these variables says when it first locks.
-pub(crate) fn first_use_with(variables: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn first_use_with(variables: &[(&str, impl AsRef<OsStr>)]) -> Vec<String> {
     let mut peer = Peer::of("first use").test("actor::uses_locks_for_the_first_time");
     for (name, value) in variables {
         peer = peer.env(name, value);

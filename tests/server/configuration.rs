@@ -1,5 +1,6 @@
 //! Which servers, and what is said of those that will not do.
 
+use std::ffi::OsStr;
 use std::{env, process};
 
 use memlock::Locks;
@@ -125,6 +126,17 @@ fn a_variable_with_strange_characters_is_shown_escaped_and_short() {
                 "{text}"
             );
             assert!(text.contains("\\u{1b}[2J\\u{202e}"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_not_taken_for_one_that_is_not_set() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let _share = Share::part();
+    for variable in ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS", "MEMLOCK_WAKE"] {
+        for text in first_use_with(&[(variable, OsStr::from_bytes(b"10.0.0.7:\xff"))]) {
+            assert!(text.contains(variable) && text.contains("not UTF-8"), "{text}");
         }
     }
 }

@@ -90,7 +90,9 @@ fn a_key_that_a_user_chose() {
             matches!(lines.as_slice(), [line] if line.contains("ran out")),
             "{lines:?}"
         );
-        lines.iter().for_each(|line| is_fit_for_a_terminal(line));
+        for line in lines {
+            is_fit_for_a_terminal(&line);
+        }
     }
     let long = format!("{EVIL}{}", "x".repeat(60_000));
     let error = locks.lock(&*long).acquire().expect_err("it is too long");
@@ -164,6 +166,8 @@ fn words_of_a_server() {
             assert!(error.is_unavailable(), "{said:.60?}: {error}");
             is_fit_for_a_terminal(&shown(&error));
         }
-        lines.iter().for_each(|line| is_fit_for_a_terminal(line));
+        for line in lines {
+            is_fit_for_a_terminal(&line);
+        }
     }
 }

@@ -50,9 +50,9 @@ fn a_kept_lease_is_over_when_the_transaction_is() {
     let (locks, _server) = Locks::in_memory();
     let both = |attempt: u32| {
         let leases = [keep(&locks, "a")?, keep(&locks, "b")?];
-        leases
-            .iter()
-            .for_each(|lease| lease.check().expect("nothing is committed"));
+        for lease in &leases {
+            lease.check().expect("nothing is committed");
+        }
         if attempt == 1 {
             return Err(CatalogError::Changed);
         }

@@ -75,13 +75,11 @@ pub(super) fn credentials(behind: &str) -> String {
 impl fmt::Display for ServerList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = self.0.expose();
-        match behind_credentials(list) {
-            Some(behind) => write!(f, "…@{}", Shown::new(behind)),
-            None => {
-                let entries: Vec<_> = list.split(',').map(presentable).collect();
-                fmt::Display::fmt(&Shown::new(entries.join(",")), f)
-            }
+        if let Some(behind) = behind_credentials(list) {
+            return write!(f, "…@{}", Shown::new(behind));
         }
+        let entries: Vec<_> = list.split(',').map(presentable).collect();
+        fmt::Display::fmt(&Shown::new(entries.join(",")), f)
     }
 }
 

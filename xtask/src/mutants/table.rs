@@ -17,6 +17,7 @@ mod others;
 mod reservations;
 mod suites;
 mod tokens;
+mod told;
 mod transactions;
 mod watching;
 
@@ -73,6 +74,7 @@ pub(super) fn mutants() -> impl Iterator<Item = &'static Mutant> {
         transactions::MUTANTS,
         line::MUTANTS,
         others::MUTANTS,
+        told::MUTANTS,
     ]
     .into_iter()
     .flatten()
