@@ -202,7 +202,7 @@ impl fmt::Debug for Error {
                 .field("server", &Shown::new(server))
                 .field("source", &Cause(source))
                 .finish(),
-            Error::Lost { key, reason } => f
+            Error::Lost { key, reason, .. } => f
                 .debug_struct("Lost")
                 .field("key", &Shown::new(key))
                 .field("reason", &Shown::message(reason))
