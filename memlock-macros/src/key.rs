@@ -5,9 +5,9 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Error, Expr, ExprClosure, ExprPath, FnArg, Lit, Result};
 
-use crate::function::{Function, plain_name};
-use crate::text::{Field, Text};
-use crate::values::peel;
+use crate::parse::function::{Function, plain_name};
+use crate::parse::text::{Field, Text};
+use crate::parse::values::peel;
 
 /// How many arguments a key function or closure can be given.
 const MOST_ARGUMENTS: usize = 8;

@@ -1,25 +1,18 @@
 //! The attributes of memlock: what stands over a function becomes a call into the runtime in front of its body.
 //!
-//! The files are the phases: `args` (with `options`, `values` and `text`) and `function` (with `returns`) read, `valid`
-//! (with `key`) checks, `expand` (with `asynchronous`) writes, `fallback` is for what is wrong.
-mod args;
-mod asynchronous;
+//! The files are the phases: `parse` reads, `valid` (with `key`) checks, `expand` writes, and `fallback` reports an error.
 mod expand;
 mod fallback;
-mod function;
 mod key;
+mod parse;
 #[cfg(test)]
-mod messages;
-mod options;
-mod returns;
-mod text;
+mod tests;
 mod valid;
-mod values;
 
 use proc_macro2::TokenStream;
 use syn::parse::Parser as _;
 
-use crate::function::Function;
+use crate::parse::function::Function;
 use crate::valid::Kind;
 
 /// One holder at a time runs the function, which may be async, for a key, in all the cluster.
@@ -95,10 +88,7 @@ fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
 
 fn locked(kind: Kind, args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let function = syn::parse2::<Function>(item)?;
-    let options = args::parse.parse2(args)?;
+    let options = parse::args::parse.parse2(args)?;
     let locked = valid::validate(kind, options, function)?;
     Ok(expand::expand(&locked))
 }
-
-#[cfg(test)]
-mod snapshots;

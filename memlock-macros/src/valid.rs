@@ -6,11 +6,11 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::{Error, Expr, Result};
 
-use crate::function::Function;
 use crate::key::Key;
-use crate::options::{Given, Options};
-use crate::returns::{self, Returns, Shape};
-use crate::values::{Length, OnLost, OnUnavailable, Renew};
+use crate::parse::function::Function;
+use crate::parse::options::{Given, Options};
+use crate::parse::returns::{self, Returns, Shape};
+use crate::parse::values::{Length, OnLost, OnUnavailable, Renew};
 
 /// Which attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]

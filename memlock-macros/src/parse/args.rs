@@ -10,7 +10,7 @@ use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, Result, Token};
 
-use crate::options::{Given, NAMES, Options};
+use crate::parse::options::{Given, NAMES, Options};
 
 /// Reads the arguments.
 pub(crate) fn parse(input: ParseStream<'_>) -> Result<Options> {

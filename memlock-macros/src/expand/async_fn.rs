@@ -20,7 +20,7 @@ use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
 use crate::expand::{conflict, failed, relocated, signature_span, site};
 use crate::key::conditions;
-use crate::returns::{Returns, Shape, is_inferred};
+use crate::parse::returns::{Returns, Shape, is_inferred};
 use crate::valid::{Kind, Locked};
 
 /// What follows the import: `enter` evaluates, `patterns` bind the arguments.

@@ -11,7 +11,9 @@
 //!
 //! The `let` evaluates keys and options and drops their temporaries. The `match` makes the lock outlive what
 //! the last expression of the body borrows. Both are in the way of neither type inference nor drop order, so that the
-//! other shapes below are for what cannot be written like this. What is asynchronous is in `asynchronous`.
+//! other shapes below are for what cannot be written like this. What is asynchronous is in `async_fn`.
+
+mod async_fn;
 
 use std::time::Duration;
 
@@ -20,12 +22,11 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, FnArg, Pat, ReturnType, Signature};
 
-use crate::asynchronous;
-use crate::function::{Function, plain_name};
 use crate::key::{Key, argument_name, conditions, hands_over_unused};
-use crate::returns::{Returns, Shape, with_units};
+use crate::parse::function::{Function, plain_name};
+use crate::parse::returns::{Returns, Shape, with_units};
+use crate::parse::values::{Length, OnUnavailable, Renew};
 use crate::valid::{Demand, Kind, Locked};
-use crate::values::{Length, OnUnavailable, Renew};
 
 /// Names of the expansion are visible to the expansion only.
 pub(crate) fn site() -> Span {
@@ -52,7 +53,7 @@ pub(crate) fn expand(locked: &Locked) -> TokenStream {
             let run = run(locked);
             quote!(#enter #(#patterns)* #run)
         }
-        _ => asynchronous::run(locked, &enter, &patterns),
+        _ => async_fn::run(locked, &enter, &patterns),
     };
     let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #entered));
     block.set_span(body.span());
@@ -99,7 +100,7 @@ fn enter(locked: &Locked, named: usize) -> TokenStream {
                 None => "__memlock_enter_async",
                 Some(_) => "__memlock_try_enter_async",
             };
-            (method, "__memlock_entering", asynchronous::names_return(locked))
+            (method, "__memlock_entering", async_fn::names_return(locked))
         }
     };
     let method = Ident::new(method, here);

@@ -6,7 +6,7 @@ use proc_macro2::{Ident, Span};
 use syn::parse::ParseStream;
 use syn::{Error, Expr, ExprArray, ExprUnary, Lit, LitStr, Path, Result, UnOp};
 
-use crate::text::Text;
+use crate::parse::text::Text;
 
 /// The longest timeout that memcached's expiry can hold; the runtime has the same limit for what is computed.
 const LONGEST: Duration = Duration::from_hours(29 * 24);

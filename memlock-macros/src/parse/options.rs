@@ -6,7 +6,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::{Error, Expr, Path, Result, Token};
 
-use crate::values::{Length, Name, OnLost, OnUnavailable, OptionValue, Renew, Wait};
+use crate::parse::values::{Length, Name, OnLost, OnUnavailable, OptionValue, Renew, Wait};
 
 table! {
     "key" key: Expr;
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_option_is_in_the_documentation() {
-        let documentation = include_str!("../docs/options.md");
+        let documentation = include_str!("../../docs/options.md");
         for name in NAMES {
             assert!(documentation.contains(&format!("`{name}`")), "{name} is not documented");
         }
