@@ -18,13 +18,12 @@ use proc_macro2::{Group, Ident, TokenStream, TokenTree};
 use quote::quote_spanned;
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
-use crate::expand::{conflict, failed, relocated, signature_span, site};
-use crate::key::conditions;
+use super::pieces::{conditions, conflict, failed, names_return, relocated, signature_span, site};
 use crate::parse::returns::{Returns, Shape, is_inferred};
 use crate::valid::{Kind, Locked};
 
 /// What follows the import: `enter` evaluates, `patterns` bind the arguments.
-pub(crate) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]) -> TokenStream {
+pub(super) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]) -> TokenStream {
     let run = entered(locked, &body(locked));
     let all = quote_spanned!(site()=> #enter #(#patterns)* #run);
     match &locked.shape {
@@ -32,11 +31,6 @@ pub(crate) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]
         Shape::Boxed(_) => quote_spanned!(site()=> __memlock::Box::pin(async move { #all })),
         Shape::Sync | Shape::Async => all,
     }
-}
-
-/// Whether there is a line before the body that says what it returns: a type that cannot be written it cannot say.
-pub(crate) fn names_return(locked: &Locked) -> bool {
-    matches!((&locked.shape, &locked.returns), (Shape::Async, Returns::Type(_)))
 }
 
 /// The call that enters and runs `body`.

@@ -5,7 +5,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, FnArg, Ident, Pat, Receiver, ReceiverKind, Result, Signature, Token, Type, Visibility};
+use syn::{Attribute, Error, FnArg, Ident, Pat, Result, Signature, Token, Visibility};
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -104,22 +104,6 @@ impl Function {
         self.sig.ident.unraw().to_string()
     }
 
-    /// The receiver's `self`, borrowed: `&*self`, or `&self` where it is a value.
-    pub(crate) fn borrowed_receiver(receiver: &Receiver) -> TokenStream {
-        let this = &receiver.self_token;
-        let is_reference = match &receiver.kind {
-            ReceiverKind::Reference(..) => true,
-            ReceiverKind::Typed(_, ty) => points_to_self(ty),
-            _ => false,
-        };
-        let site = proc_macro2::Span::mixed_site();
-        if is_reference {
-            quote::quote_spanned!(site=> &*#this)
-        } else {
-            quote::quote_spanned!(site=> &#this)
-        }
-    }
-
     /// `name` as the signature writes it, where a parameter binds it. A name from there resolves in functions made by
     /// `macro_rules!`, whose parameters another text of the same name does not see. Errors still point at `name`.
     pub(crate) fn binding(&self, name: &Ident) -> Option<TokenStream> {
@@ -154,26 +138,4 @@ pub(crate) fn plain_name(pat: &Pat) -> Option<&Ident> {
         Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => Some(&ident.ident),
         _ => None,
     }
-}
-
-/// Whether `self: ty` is a pointer: `&Self`, `Box<Self>`, `Pin<&mut Self>`.
-fn points_to_self(ty: &Type) -> bool {
-    match ty {
-        Type::Reference(_) => true,
-        Type::Group(group) => points_to_self(&group.elem),
-        Type::Paren(paren) => points_to_self(&paren.elem),
-        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
-            let is_known = ["Box", "Rc", "Arc", "Pin"].iter().any(|pointer| last.ident == pointer);
-            is_known || mentions_self(last.arguments.to_token_stream())
-        }),
-        _ => false,
-    }
-}
-
-fn mentions_self(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == "Self",
-        TokenTree::Group(group) => mentions_self(group.stream()),
-        _ => false,
-    })
 }
