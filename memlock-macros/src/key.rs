@@ -6,8 +6,8 @@ use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprClosure, ExprPath, Lit, Result};
 
 use crate::parse::function::Function;
+use crate::parse::syntax::peel_expr;
 use crate::parse::text::Text;
-use crate::parse::values::peel;
 
 /// How many arguments a key function or closure can be given.
 const MOST_ARGUMENTS: usize = 8;
@@ -26,7 +26,7 @@ pub(crate) enum Key {
 
 impl Key {
     pub(crate) fn of(key: Expr, function: &Function) -> Result<Key> {
-        Ok(match peel(key) {
+        Ok(match peel_expr(key) {
             Expr::Path(path) => match path.path.get_ident().and_then(|name| function.binding(name)) {
                 Some(binding) => Key::Value(binding),
                 None => Key::Function(path),

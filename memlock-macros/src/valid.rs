@@ -2,15 +2,17 @@
 //!
 //! What only the compiler knows (whether a type can report, whether a value is a key) is left to the runtime's traits.
 
+use std::slice;
+
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote_spanned};
-use syn::{Error, Expr, Result};
+use quote::{ToTokens, quote_spanned};
+use syn::{Error, Result};
 
 use crate::key::Key;
 use crate::parse::function::Function;
-use crate::parse::options::{Given, Options};
+use crate::parse::options::Options;
 use crate::parse::returns::{self, Returns, Shape};
-use crate::parse::values::{Length, OnLost, OnUnavailable, Renew};
+use crate::parse::values::OnUnavailable;
 
 /// Which attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,21 +31,7 @@ pub(crate) struct Locked {
     pub(crate) returns: Returns,
     /// None: the whole function has one lock.
     pub(crate) keys: Vec<Key>,
-    pub(crate) name: Option<Expr>,
-    pub(crate) timeout: Option<Length>,
-    pub(crate) interval: Option<Length>,
-    pub(crate) wait: Option<Length>,
-    pub(crate) renew: Renew,
-    pub(crate) on_unavailable: Option<OnUnavailable>,
-    pub(crate) locks: Option<Expr>,
-    /// What is returned instead of a lock error.
-    pub(crate) otherwise: Option<Expr>,
-    /// Whether the body's result is looked at, to see if its lease lasted.
-    pub(crate) checks_lease: bool,
-    /// How long a `zlock` stays reserved after a conflict.
-    pub(crate) reserve: Option<Length>,
-    /// What tells which errors are conflicts.
-    pub(crate) conflict: Option<Expr>,
+    pub(crate) options: Options,
     /// What the return type has to stand.
     pub(crate) demand: Demand,
     /// The path of the runtime's hidden module.
@@ -76,47 +64,22 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
     }
     let (shape, returns) = returns::read(&function.sig);
     of_zlock(kind, &options, &returns, &function)?;
-    let demand = demand(kind, &options);
-    let checks_lease = match &options.on_lost {
-        Some(Given {
-            value: OnLost::Error,
+    if let Some(span) = options.on_lost_error()
+        && !matches!(returns, Returns::Type(_))
+    {
+        return Err(Error::new(
             span,
-        }) => {
-            if !matches!(returns, Returns::Type(_)) {
-                return Err(Error::new(
-                    *span,
-                    "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
-                ));
-            }
-            true
-        }
-        _ => false,
-    };
-    let site = Span::mixed_site();
-    let crate_path = options.crate_path.map_or_else(
-        || quote_spanned!(site=> ::memlock),
-        |given| given.value.into_token_stream(),
-    );
-    let private = quote_spanned!(site=> #crate_path::__private);
-    let keys = keys(options.key, options.keys, options.name.is_some(), &function)?;
+            "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
+        ));
+    }
     Ok(Locked {
         kind,
         shape,
         returns,
-        keys,
-        name: options.name.map(|given| given.value.0),
-        timeout: options.timeout.map(|given| given.value),
-        interval: options.interval.map(|given| given.value),
-        wait: options.wait.map(|given| given.value.0),
-        renew: options.renew.map_or(Renew::Never, |given| given.value),
-        on_unavailable: options.on_unavailable.map(|given| given.value),
-        locks: options.locks.map(|given| given.value),
-        otherwise: options.otherwise.map(|given| given.value),
-        checks_lease,
-        reserve: options.reserve.map(|given| given.value),
-        conflict: options.conflict.map(|given| given.value),
-        demand,
-        private,
+        keys: keys(&options, &function)?,
+        demand: demand(kind, &options),
+        private: private(&options),
+        options,
         function,
     })
 }
@@ -134,11 +97,7 @@ fn of_zlock(kind: Kind, options: &Options, returns: &Returns, function: &Functio
             )),
         };
     }
-    if let Some(Given {
-        value: OnLost::Error,
-        span,
-    }) = options.on_lost
-    {
+    if let Some(span) = options.on_lost_error() {
         return Err(Error::new(
             span,
             "`zlock` has no `on_lost = error`: its database finds out whether another wrote meanwhile",
@@ -165,34 +124,22 @@ fn demand(kind: Kind, options: &Options) -> Demand {
     if let Some(wait) = &options.wait {
         return Demand::ReportsBusy(wait.span);
     }
-    if let Some(Given {
-        value: OnLost::Error,
-        span,
-    }) = options.on_lost
-    {
+    if let Some(span) = options.on_lost_error() {
         return Demand::ReportsLost(span);
     }
-    match options.on_unavailable {
-        Some(Given {
-            value: OnUnavailable::Error,
-            span,
-        }) => Demand::ReportsUnavailable(span),
+    match &options.on_unavailable {
+        Some(choice) if **choice == OnUnavailable::Error => Demand::ReportsUnavailable(choice.span),
         Some(_) => Demand::Soft,
         None => Demand::Usual,
     }
 }
 
-fn keys(
-    key: Option<Given<Expr>>,
-    keys: Option<Given<Vec<Expr>>>,
-    has_name: bool,
-    function: &Function,
-) -> Result<Vec<Key>> {
-    let exprs = match (key, keys) {
+fn keys(options: &Options, function: &Function) -> Result<Vec<Key>> {
+    let exprs = match (&options.key, &options.keys) {
         (Some(_), Some(keys)) => return Err(Error::new(keys.span, "give either one key or `keys`, not both")),
-        (Some(key), None) => vec![key.value],
-        (None, Some(keys)) => keys.value,
-        (None, None) if has_name => Vec::new(),
+        (Some(key), None) => slice::from_ref(&key.value),
+        (None, Some(keys)) => keys.as_slice(),
+        (None, None) if options.name.is_some() => &[],
         (None, None) => {
             return Err(Error::new(
                 Span::call_site(),
@@ -201,5 +148,14 @@ fn keys(
             ));
         }
     };
-    exprs.into_iter().map(|expr| Key::of(expr, function)).collect()
+    exprs.iter().map(|expr| Key::of(expr.clone(), function)).collect()
+}
+
+fn private(options: &Options) -> TokenStream {
+    let site = Span::mixed_site();
+    let crate_path = options
+        .crate_path
+        .as_deref()
+        .map_or_else(|| quote_spanned!(site=> ::memlock), ToTokens::to_token_stream);
+    quote_spanned!(site=> #crate_path::__private)
 }

@@ -14,12 +14,13 @@
 //! the `.await`. The body is a future of its own, which the runtime polls under the lock. The line before the body is
 //! never run: it says what the body returns before the first `return` or `?` in it would have to be guessed from.
 
-use proc_macro2::{Group, Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
-use super::pieces::{conditions, conflict, failed, names_return, relocated, signature_span, site};
+use super::pieces::{conflict, match_entered, names_return, relocated, signature_span, site};
 use crate::parse::returns::{Returns, Shape, is_inferred};
+use crate::parse::syntax::{cfg_attrs, find_ident, peel_type};
 use crate::valid::{Kind, Locked};
 
 /// What follows the import: `enter` evaluates, `patterns` bind the arguments.
@@ -36,40 +37,27 @@ pub(super) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]
 /// The call that enters and runs `body`.
 fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
     let ending = ending(locked);
-    if locked.kind == Kind::Zlock {
+    let checks_lease = locked.options.on_lost_error().is_some();
+    let run = if locked.kind == Kind::Zlock {
         let conflict = conflict(locked);
-        if locked.otherwise.is_none() {
-            return quote_spanned!(site()=> __memlock_entering.run_zlock(#ending, #conflict, #body).await);
-        }
-        let failed = failed(locked);
-        return quote_spanned! {site()=>
-            match __memlock_entering.enter().await {
-                ::core::result::Result::Ok(__memlock_held) => __memlock_held.run_zlock(#ending, #conflict, #body).await,
-                #failed
-            }
-        };
+        quote_spanned!(site()=> run_zlock(#ending, #conflict, #body).await)
+    } else if checks_lease {
+        quote_spanned!(site()=> run_and_check(#ending, #body).await)
+    } else {
+        quote_spanned!(site()=> run(#ending, #body).await)
+    };
+    if locked.options.otherwise.is_none() {
+        return quote_spanned!(site()=> __memlock_entering.#run);
     }
-    if locked.otherwise.is_none() {
-        let run = if locked.checks_lease { "run_and_check" } else { "run" };
-        let run = Ident::new(run, site());
-        return quote_spanned!(site()=> __memlock_entering.#run(#ending, #body).await);
-    }
-    let failed = failed(locked);
-    if locked.checks_lease {
-        return quote_spanned! {site()=>
-            match __memlock_entering.run_and_check(#ending, #body).await {
-                ::core::result::Result::Ok(__memlock_returned) => __memlock_returned,
-                #failed
-            }
-        };
+    if checks_lease {
+        let run = quote_spanned!(site()=> __memlock_entering.#run);
+        let returned = quote_spanned!(site()=> __memlock_returned);
+        return match_entered(locked, &run, "__memlock_returned", &returned);
     }
     // Apart, for `otherwise` may need what the body takes.
-    quote_spanned! {site()=>
-        match __memlock_entering.enter().await {
-            ::core::result::Result::Ok(__memlock_held) => __memlock_held.run(#ending, #body).await,
-            #failed
-        }
-    }
+    let enter = quote_spanned!(site()=> __memlock_entering.enter().await);
+    let run = quote_spanned!(site()=> __memlock_held.#run);
+    match_entered(locked, &enter, "__memlock_held", &run)
 }
 
 /// Whether the release is waited for: what the body returned is kept meanwhile, so it has to be `Send` where the future is.
@@ -127,12 +115,12 @@ fn drop_order(locked: &Locked) -> Vec<TokenStream> {
             }
             FnArg::Typed(typed) if has_no_drop(&typed.ty) => {}
             FnArg::Typed(typed) => bindings(&typed.pat, &mut |name| {
-                let conditions = conditions(&typed.attrs);
+                let conditions = cfg_attrs(&typed.attrs);
                 taken.push((name.clone(), quote_spanned!(site()=> #(#conditions)* #name)));
             }),
         }
     }
-    taken.retain(|(name, _)| mentions(&locked.function.body, name));
+    taken.retain(|(name, _)| find_ident(locked.function.body.stream(), name).is_some());
     if taken.len() < 2 {
         return Vec::new();
     }
@@ -163,10 +151,8 @@ fn has_no_drop_receiver(receiver: &Receiver) -> bool {
 
 /// Types of which it is plain to see that dropping them does nothing.
 fn has_no_drop(ty: &Type) -> bool {
-    match ty {
+    match peel_type(ty) {
         Type::Reference(_) => true,
-        Type::Group(group) => has_no_drop(&group.elem),
-        Type::Paren(paren) => has_no_drop(&paren.elem),
         Type::Path(path) => path.path.get_ident().is_some_and(|name| {
             let name = name.to_string();
             [
@@ -177,12 +163,4 @@ fn has_no_drop(ty: &Type) -> bool {
         }),
         _ => false,
     }
-}
-
-fn mentions(body: &Group, name: &Ident) -> bool {
-    body.stream().into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => ident == *name,
-        TokenTree::Group(group) => mentions(&group, name),
-        _ => false,
-    })
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::keys::{hands_over_unused, keys};
+use super::arguments::hands_over_unused;
+use super::keys::keys;
 use super::pieces::{looks_at_result, names_return, signature_span, site};
 use crate::parse::returns::{Returns, Shape, with_units};
-use crate::parse::values::{Length, OnUnavailable, Renew};
+use crate::parse::values::{Length, Name, OnUnavailable, Renew, Wait};
 use crate::valid::{Demand, Kind, Locked};
 
 /// `let __memlock_entered = …;`: all that happens before the body. In an async function, `let __memlock_entering = …;`:
@@ -20,12 +21,12 @@ pub(super) fn enter(locked: &Locked, named: usize) -> TokenStream {
     let keys = keys(locked);
     // A panic in there, and a refusal of the return type, point there.
     let here = site().located_at(signature_span(locked));
-    let gets_the_error = locked.otherwise.is_some() || looks_at_result(locked);
+    let gets_the_error = locked.options.otherwise.is_some() || looks_at_result(locked);
     let (method, entered) = match (&locked.shape, gets_the_error) {
         (Shape::Sync, false) => ("__memlock_enter", "__memlock_entered"),
         (Shape::Sync, true) => ("__memlock_try_enter", "__memlock_entered"),
         _ => {
-            let method = match locked.otherwise {
+            let method = match locked.options.otherwise {
                 None => "__memlock_enter_async",
                 Some(_) => "__memlock_try_enter_async",
             };
@@ -91,33 +92,35 @@ fn options(locked: &Locked) -> TokenStream {
         Kind::Zlock => quote_spanned!(site()=> zlock),
     };
     let function = format!("::{}", locked.function.name());
-    let mut options = quote_spanned! {site()=>
+    let mut call = quote_spanned! {site()=>
         __memlock::Options::#kind(::core::concat!(::core::module_path!(), #function))
     };
+    let options = &locked.options;
     let mut option = |name: &str, value: TokenStream| {
         let name = Ident::new(name, site());
-        options.extend(quote_spanned!(site()=> .#name(#value)));
+        call.extend(quote_spanned!(site()=> .#name(#value)));
     };
-    if let Some(name) = &locked.name {
+    if let Some(name) = options.name.as_deref() {
+        let Name(name) = name;
         option("name", quote!(#name));
     }
     let lengths = [
-        ("timeout", &locked.timeout),
-        ("interval", &locked.interval),
-        ("wait", &locked.wait),
-        ("reserve", &locked.reserve),
+        ("timeout", options.timeout.as_deref()),
+        ("interval", options.interval.as_deref()),
+        ("wait", options.wait.as_deref().map(|Wait(length)| length)),
+        ("reserve", options.reserve.as_deref()),
     ];
     for (name, value) in lengths {
         if let Some(value) = value {
             option(name, length(value));
         }
     }
-    match &locked.renew {
-        Renew::Never => {}
-        Renew::Always => option("renew", TokenStream::new()),
-        Renew::For(value) => option("renew_for", length(value)),
+    match options.renew.as_deref() {
+        None | Some(Renew::Never) => {}
+        Some(Renew::Always) => option("renew", TokenStream::new()),
+        Some(Renew::For(value)) => option("renew_for", length(value)),
     }
-    if let Some(choice) = locked.on_unavailable {
+    if let Some(choice) = options.on_unavailable.as_deref() {
         let choice = Ident::new(
             match choice {
                 OnUnavailable::Error => "Error",
@@ -131,10 +134,10 @@ fn options(locked: &Locked) -> TokenStream {
             quote_spanned!(site()=> __memlock::OnUnavailable::#choice),
         );
     }
-    if let Some(locks) = &locked.locks {
+    if let Some(locks) = options.locks.as_deref() {
         option("locks", quote!(#locks));
     }
-    options
+    call
 }
 
 fn length(length: &Length) -> TokenStream {

@@ -13,6 +13,7 @@
 //! the last expression of the body borrows. Both are in the way of neither type inference nor drop order, so that the
 //! other shapes below are for what cannot be written like this. What is asynchronous is in `async_fn`.
 
+mod arguments;
 mod async_fn;
 mod enter;
 mod keys;
@@ -21,12 +22,12 @@ mod sync_fn;
 
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{FnArg, Pat, Signature};
 
+use self::arguments::name_patterns;
 use self::enter::enter;
-use self::pieces::{argument_name, conditions, site};
+use self::pieces::site;
 use crate::key::Key;
-use crate::parse::function::{Function, plain_name};
+use crate::parse::function::Function;
 use crate::parse::returns::Shape;
 use crate::valid::Locked;
 
@@ -55,25 +56,4 @@ pub(crate) fn expand(locked: &Locked) -> TokenStream {
     let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #entered));
     block.set_span(body.span());
     quote!(#(#attrs)* #vis #default #sig #block)
-}
-
-/// Gives the leading parameters names by which a key function's call can reach them.
-///
-/// Input: `(a, b): (u8, u8)`. Output: `__memlock_arg0: (u8, u8)`, and `let (a, b) = __memlock_arg0;`.
-fn name_patterns(sig: &Signature, named: usize) -> (Signature, Vec<TokenStream>) {
-    let mut sig = sig.clone();
-    let mut patterns = Vec::new();
-    for (index, input) in sig.inputs.iter_mut().take(named).enumerate() {
-        if let FnArg::Typed(typed) = input
-            && plain_name(&typed.pat).is_none()
-        {
-            let argument = argument_name(index);
-            let pattern = std::mem::replace(&mut *typed.pat, Pat::Verbatim(quote!(#argument)));
-            if !matches!(pattern, Pat::Wild(_)) {
-                let conditions = conditions(&typed.attrs);
-                patterns.push(quote_spanned!(site()=> #(#conditions)* let #pattern = #argument;));
-            }
-        }
-    }
-    (sig, patterns)
 }

@@ -1,9 +1,9 @@
 //! The pieces that expansions of several shapes are made of.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Expr, ReturnType};
+use syn::{Expr, ReturnType};
 
 use crate::parse::returns::{Returns, Shape, with_units};
 use crate::valid::{Kind, Locked};
@@ -36,16 +36,28 @@ pub(super) fn names_return(locked: &Locked) -> bool {
 
 /// Whether what the body returns decides how the lock ends.
 pub(super) fn looks_at_result(locked: &Locked) -> bool {
-    locked.checks_lease || locked.kind == Kind::Zlock
+    locked.options.on_lost_error().is_some() || locked.kind == Kind::Zlock
+}
+
+/// `value` of what `entered` holds, as `binding`, where it is `Ok`; else what the function returns instead.
+pub(super) fn match_entered(locked: &Locked, entered: &TokenStream, binding: &str, value: &TokenStream) -> TokenStream {
+    let binding = Ident::new(binding, site());
+    let failed = failed(locked);
+    quote_spanned! {site()=>
+        match #entered {
+            ::core::result::Result::Ok(#binding) => #value,
+            #failed
+        }
+    }
 }
 
 /// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is
 /// then reported on the user's line. (What never returns does not do even that: it would be called unreachable.)
-pub(super) fn failed(locked: &Locked) -> TokenStream {
-    let never_returns =
-        matches!(locked.returns, Returns::Never) || locked.otherwise.as_ref().is_some_and(is_seen_to_panic);
+fn failed(locked: &Locked) -> TokenStream {
+    let otherwise = locked.options.otherwise.as_deref();
+    let never_returns = matches!(locked.returns, Returns::Never) || otherwise.is_some_and(is_seen_to_panic);
     let exit = (!never_returns).then(|| quote_spanned!(site()=> return));
-    match &locked.otherwise {
+    match otherwise {
         None => quote_spanned! {site()=>
             ::core::result::Result::Err(__memlock_failed) => #exit __memlock_failed,
         },
@@ -75,7 +87,7 @@ pub(super) fn conflict(locked: &Locked) -> TokenStream {
     };
     // Nothing here would say what is hidden, and only the error matters.
     let ty = with_units(ty);
-    if let Some(given) = &locked.conflict {
+    if let Some(given) = locked.options.conflict.as_deref() {
         let here = site().located_at(given.span());
         let method = Ident::new("__memlock_told_by", here);
         return quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given));
@@ -90,14 +102,4 @@ pub(super) fn relocated(body: &Group) -> TokenStream {
     let mut block = Group::new(Delimiter::Brace, body.stream());
     block.set_span(site().located_at(body.span()));
     quote!(#block)
-}
-
-/// The name of a parameter that is a pattern, while a key function needs one.
-pub(super) fn argument_name(index: usize) -> Ident {
-    format_ident!("__memlock_arg{index}", span = Span::mixed_site())
-}
-
-/// What decides whether a parameter is there at all.
-pub(super) fn conditions(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
-    attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
 }

@@ -5,7 +5,9 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, FnArg, Ident, Pat, Result, Signature, Token, Visibility};
+use syn::{Attribute, Error, FnArg, Ident, Result, Signature, Token, Visibility};
+
+use crate::parse::syntax::find_ident;
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -71,14 +73,14 @@ fn is_function(input: ParseStream<'_>) -> bool {
 
 /// The body, out of the invisible groups that `macro_rules` puts around a `$body:block`.
 fn body_of(token: TokenTree) -> Result<Group> {
-    let TokenTree::Group(group) = &token else {
-        return Err(Error::new_spanned(token, "expected the function's body"));
-    };
-    match (group.delimiter(), group.stream().into_iter().next()) {
-        (Delimiter::Brace, _) => Ok(group.clone()),
-        (Delimiter::None, Some(inside)) => body_of(inside),
-        _ => Err(Error::new_spanned(token, "expected the function's body")),
+    if let TokenTree::Group(group) = &token {
+        match (group.delimiter(), group.stream().into_iter().next()) {
+            (Delimiter::Brace, _) => return Ok(group.clone()),
+            (Delimiter::None, Some(inside)) => return body_of(inside),
+            _ => {}
+        }
     }
+    Err(Error::new_spanned(token, "expected the function's body"))
 }
 
 /// Takes the inner attributes out of a body; one without any stays the same token.
@@ -115,27 +117,11 @@ impl Function {
             }
             FnArg::Receiver(_) => None,
             FnArg::Typed(typed) => {
+                // A pattern's own names (of types, of fields) are taken for bindings, too: a key that names one means a binding.
                 let mut binding = find_ident(typed.pat.to_token_stream(), name)?;
                 binding.set_span(binding.span().located_at(name.span()));
                 Some(binding.to_token_stream())
             }
         })
-    }
-}
-
-/// A pattern's own names (of types, of fields) are taken for bindings too: whoever looks for one means a binding.
-fn find_ident(tokens: TokenStream, name: &Ident) -> Option<Ident> {
-    tokens.into_iter().find_map(|token| match token {
-        TokenTree::Ident(ident) if ident == *name => Some(ident),
-        TokenTree::Group(group) => find_ident(group.stream(), name),
-        _ => None,
-    })
-}
-
-/// Whether a parameter is a plain name, `id` or `mut id`, by which its value can be reached.
-pub(crate) fn plain_name(pat: &Pat) -> Option<&Ident> {
-    match pat {
-        Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => Some(&ident.ident),
-        _ => None,
     }
 }

@@ -6,5 +6,6 @@ pub(crate) mod args;
 pub(crate) mod function;
 pub(crate) mod options;
 pub(crate) mod returns;
+pub(crate) mod syntax;
 pub(crate) mod text;
 pub(crate) mod values;

@@ -1,6 +1,8 @@
 //! The options of an attribute: one table, from which their fields, their kinds of value, and the errors for unknown and
 //! repeated ones follow. What a kind of value may be is in `values`.
 
+use std::ops::Deref;
+
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
@@ -29,6 +31,22 @@ table! {
 pub(crate) struct Given<T> {
     pub(crate) span: Span,
     pub(crate) value: T,
+}
+
+impl<T> Deref for Given<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl Options {
+    /// Where `on_lost = error` stands, if it does.
+    pub(crate) fn on_lost_error(&self) -> Option<Span> {
+        let given = self.on_lost.as_ref()?;
+        (**given == OnLost::Error).then_some(given.span)
+    }
 }
 
 macro_rules! table {

@@ -6,6 +6,8 @@ use syn::{
     GenericArgument, Path, PathArguments, PathSegment, ReturnType, Signature, Token, Type, TypeParamBound, parse_quote,
 };
 
+use crate::parse::syntax::peel_type;
+
 /// What a function returns, as far as it can be written in its body.
 pub(crate) enum Returns {
     /// A type; each `impl Trait` in it is a `_`.
@@ -18,7 +20,7 @@ pub(crate) enum Returns {
 
 impl Returns {
     fn of(ty: &Type) -> Returns {
-        match peel(ty) {
+        match peel_type(ty) {
             Type::Never(_) => Returns::Never,
             Type::ImplTrait(_) => Returns::Hidden,
             other => Returns::Type(Box::new(infer_hidden_in(other))),
@@ -47,7 +49,7 @@ pub(crate) fn read(sig: &Signature) -> (Shape, Returns) {
         };
         return (shape, Returns::Type(Box::new(parse_quote!(()))));
     };
-    let ty = peel(ty);
+    let ty = peel_type(ty);
     if sig.asyncness.is_some() {
         return (Shape::Async, Returns::of(ty));
     }
@@ -63,7 +65,7 @@ fn future(ty: &Type) -> Option<(Shape, Returns)> {
     let last = last_segment(ty)?;
     let returns = if last.ident == "Pin" {
         let boxed = last_segment(argument_of(last)?).filter(|boxed| boxed.ident == "Box")?;
-        match peel(argument_of(boxed)?) {
+        match peel_type(argument_of(boxed)?) {
             Type::TraitObject(object) => given_by_future(&object.bounds)?,
             Type::ImplTrait(hidden) => given_by_future(&hidden.bounds)?,
             _ => return None,
@@ -93,7 +95,7 @@ fn given_by_future(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Ret
 }
 
 fn last_segment(ty: &Type) -> Option<&PathSegment> {
-    match peel(ty) {
+    match peel_type(ty) {
         Type::Path(path) => path.path.segments.last(),
         _ => None,
     }
@@ -108,17 +110,6 @@ fn argument_of(segment: &PathSegment) -> Option<&Type> {
         GenericArgument::Type(ty) => Some(ty),
         _ => None,
     })
-}
-
-/// A type without parentheses, and without the invisible groups that `macro_rules` puts around its variables.
-fn peel(mut ty: &Type) -> &Type {
-    loop {
-        ty = match ty {
-            Type::Group(group) => &group.elem,
-            Type::Paren(paren) => &paren.elem,
-            other => return other,
-        };
-    }
 }
 
 /// `ty` with each `impl Trait` replaced by `_`, for a type that is written again in the body.

@@ -6,6 +6,7 @@ use proc_macro2::{Ident, Span};
 use syn::parse::ParseStream;
 use syn::{Error, Expr, ExprArray, ExprUnary, Lit, LitStr, Path, Result, UnOp};
 
+use crate::parse::syntax::peel_expr;
 use crate::parse::text::Text;
 
 /// The longest timeout that memcached's expiry can hold; the runtime has the same limit for what is computed.
@@ -29,7 +30,7 @@ impl OptionValue for Expr {
 
 impl OptionValue for Vec<Expr> {
     fn read(name: &Ident, input: ParseStream<'_>) -> Result<Vec<Expr>> {
-        match peel(input.parse()?) {
+        match parse_expr(input)? {
             Expr::Array(ExprArray { elems, .. }) if !elems.is_empty() => Ok(elems.into_iter().collect()),
             other => Err(Error::new_spanned(
                 other,
@@ -41,7 +42,7 @@ impl OptionValue for Vec<Expr> {
 
 impl OptionValue for Path {
     fn read(name: &Ident, input: ParseStream<'_>) -> Result<Path> {
-        match peel(input.parse()?) {
+        match parse_expr(input)? {
             Expr::Path(path) if path.qself.is_none() => Ok(path.path),
             other => Err(Error::new_spanned(
                 other,
@@ -56,7 +57,7 @@ pub(crate) struct Name(pub(crate) Expr);
 
 impl OptionValue for Name {
     fn read(_name: &Ident, input: ParseStream<'_>) -> Result<Name> {
-        let value = peel(input.parse()?);
+        let value = parse_expr(input)?;
         if let Some(text) = as_text(&value) {
             if text.value().is_empty() {
                 return Err(Error::new(text.span(), "a name cannot be empty"));
@@ -80,7 +81,7 @@ pub(crate) enum Length {
 
 impl OptionValue for Length {
     fn read(name: &Ident, input: ParseStream<'_>) -> Result<Length> {
-        Length::of(peel(input.parse()?), name, false)
+        Length::of(parse_expr(input)?, name, false)
     }
 }
 
@@ -104,7 +105,7 @@ pub(crate) struct Wait(pub(crate) Length);
 
 impl OptionValue for Wait {
     fn read(name: &Ident, input: ParseStream<'_>) -> Result<Wait> {
-        Length::of(peel(input.parse()?), name, true).map(Wait)
+        Length::of(parse_expr(input)?, name, true).map(Wait)
     }
 }
 
@@ -117,7 +118,7 @@ pub(crate) enum Renew {
 
 impl OptionValue for Renew {
     fn read(name: &Ident, input: ParseStream<'_>) -> Result<Renew> {
-        match peel(input.parse()?) {
+        match parse_expr(input)? {
             Expr::Lit(literal) if matches!(&literal.lit, Lit::Bool(_)) => match literal.lit {
                 Lit::Bool(yes) if yes.value => Ok(Renew::Always),
                 _ => Ok(Renew::Never),
@@ -139,7 +140,7 @@ macro_rules! choices {
 
         impl OptionValue for $type {
             fn read(name: &Ident, input: ParseStream<'_>) -> Result<$type> {
-                let value = peel(input.parse()?);
+                let value = parse_expr(input)?;
                 let word = match &value {
                     Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
                     _ => None,
@@ -162,12 +163,8 @@ choices! {
     OnLost { Warn = "warn", Error = "error" }
 }
 
-/// An expression without the invisible groups that `macro_rules` puts around its variables.
-pub(crate) fn peel(mut value: Expr) -> Expr {
-    while let Expr::Group(group) = value {
-        value = *group.expr;
-    }
-    value
+fn parse_expr(input: ParseStream<'_>) -> Result<Expr> {
+    input.parse().map(peel_expr)
 }
 
 fn as_text(value: &Expr) -> Option<&LitStr> {
