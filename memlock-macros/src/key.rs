@@ -5,34 +5,35 @@ use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprClosure, ExprPath, Lit, Result};
 
+use crate::parse::format_string::FormatString;
 use crate::parse::function::Function;
 use crate::parse::syntax::peel_expr;
-use crate::parse::text::Text;
 
-/// How many arguments a key function or closure can be given.
-const MOST_ARGUMENTS: usize = 8;
+/// The number of arguments that a key function or closure can take.
+const MAX_ARGUMENTS: usize = 8;
 
-/// One key.
+/// One key of a locked function.
 pub(crate) enum Key {
     /// A function of the leading arguments.
     Function(ExprPath),
     /// A closure of as many arguments as it has parameters.
     Closure(ExprClosure),
-    /// A text that captures something.
-    Text(Text),
-    /// Something in the function's scope, to be borrowed.
+    /// A format string.
+    Format(FormatString),
+    /// An expression in the scope of the function, of which the key is a reference.
     Value(TokenStream),
 }
 
 impl Key {
-    pub(crate) fn of(key: Expr, function: &Function) -> Result<Key> {
+    /// Classifies the expression of a key.
+    pub(crate) fn from_expr(key: Expr, function: &Function) -> Result<Key> {
         Ok(match peel_expr(key) {
             Expr::Path(path) => match path.path.get_ident().and_then(|name| function.binding(name)) {
                 Some(binding) => Key::Value(binding),
                 None => Key::Function(path),
             },
             Expr::Closure(closure) => {
-                let most = function.sig.inputs.len().min(MOST_ARGUMENTS);
+                let most = function.sig.inputs.len().min(MAX_ARGUMENTS);
                 if closure.inputs.len() > most {
                     return Err(Error::new(
                         closure.inputs.span(),
@@ -45,33 +46,33 @@ impl Key {
                 Key::Closure(closure)
             }
             Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => match Text::parse(text)? {
-                    Some(text) => Key::Text(text),
+                Lit::Str(text) => match FormatString::parse(text)? {
+                    Some(format) => Key::Format(format),
                     None => Key::Value(quote!(#text)),
                 },
                 _ => Key::Value(quote!(#literal)),
             },
-            // Already borrowed.
+            // The expansion borrows: a `&` of the user's would be a second one.
             Expr::Reference(reference) if reference.mutability.is_none() => {
                 Key::Value(reference.expr.into_token_stream())
             }
-            other if binds_looser_than_borrowing(&other) => Key::Value(quote_spanned!(other.span()=> (#other))),
+            other if needs_parentheses(&other) => Key::Value(quote_spanned!(other.span()=> (#other))),
             other => Key::Value(quote!(#other)),
         })
     }
 
-    /// How many of the function's arguments are handed over by reference, so that they need names.
-    pub(crate) fn arguments(&self) -> usize {
+    /// Returns how many of the function's leading arguments the key may be called with.
+    pub(crate) fn argument_count(&self) -> usize {
         match self {
-            Key::Function(_) => MOST_ARGUMENTS,
+            Key::Function(_) => MAX_ARGUMENTS,
             Key::Closure(closure) => closure.inputs.len(),
-            Key::Text(_) | Key::Value(_) => 0,
+            Key::Format(_) | Key::Value(_) => 0,
         }
     }
 }
 
-/// Whether `&` in front of it would take hold of a part only.
-fn binds_looser_than_borrowing(value: &Expr) -> bool {
+/// Returns whether `&` in front of the expression would borrow only a part of it.
+fn needs_parentheses(value: &Expr) -> bool {
     matches!(
         value,
         Expr::Assign(_) | Expr::Binary(_) | Expr::Break(_) | Expr::Cast(_) | Expr::Range(_) | Expr::Return(_)

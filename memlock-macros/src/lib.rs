@@ -13,7 +13,7 @@ use proc_macro2::TokenStream;
 use syn::parse::Parser as _;
 
 use crate::parse::function::Function;
-use crate::valid::Kind;
+use crate::valid::LockKind;
 
 /// One holder at a time runs the function, which may be async, for a key, in all the cluster.
 ///
@@ -22,7 +22,7 @@ use crate::valid::Kind;
 #[doc = include_str!("../docs/options.md")]
 #[proc_macro_attribute]
 pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Lock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Lock, args.into(), item.into()).into()
 }
 
 /// Like [`lock`](macro@lock), and the holder may enter again: a locked function may call another with the same `name`
@@ -34,7 +34,7 @@ pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 #[doc = include_str!("../docs/options.md")]
 #[proc_macro_attribute]
 pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Rlock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Rlock, args.into(), item.into()).into()
 }
 
 /// In front of a database that detects conflicts itself: who would write on top of another is told before the expensive work,
@@ -79,16 +79,16 @@ pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pr
 #[doc = include_str!("../docs/options.md")]
 #[proc_macro_attribute]
 pub fn zlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Zlock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Zlock, args.into(), item.into()).into()
 }
 
-fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
-    locked(kind, args, item.clone()).unwrap_or_else(|error| fallback::refuse(&error, item))
+fn expand_attribute(kind: LockKind, args: TokenStream, item: TokenStream) -> TokenStream {
+    try_expand(kind, args, item.clone()).unwrap_or_else(|error| fallback::fall_back(&error, item))
 }
 
-fn locked(kind: Kind, args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+fn try_expand(kind: LockKind, args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let function = syn::parse2::<Function>(item)?;
-    let options = parse::args::parse.parse2(args)?;
+    let options = parse::args::parse_args.parse2(args)?;
     let locked = valid::validate(kind, options, function)?;
     Ok(expand::expand(&locked))
 }

@@ -1,6 +1,7 @@
-//! The third phase: what was written, made into what can be expanded without a further question.
+//! Checks the attribute's arguments against the function. Nothing is left to check for the expansion.
 //!
-//! What only the compiler knows (whether a type can report, whether a value is a key) is left to the runtime's traits.
+//! What only the compiler knows (whether a type can report an error, whether a value is a key) is left to the traits of the
+//! runtime.
 
 use std::slice;
 
@@ -14,56 +15,54 @@ use crate::parse::options::Options;
 use crate::parse::returns::{self, Returns, Shape};
 use crate::parse::values::OnUnavailable;
 
-/// Which attribute.
+/// The attributes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LockKind {
     Lock,
     Rlock,
     Zlock,
 }
 
 /// A function to lock, and how.
-pub(crate) struct Locked {
-    pub(crate) kind: Kind,
+pub(crate) struct LockedFunction {
+    pub(crate) kind: LockKind,
     pub(crate) function: Function,
     pub(crate) shape: Shape,
-    /// What the body returns in the end: of a future, what it gives.
     pub(crate) returns: Returns,
-    /// None: the whole function has one lock.
+    /// Empty if the whole function has one lock.
     pub(crate) keys: Vec<Key>,
     pub(crate) options: Options,
-    /// What the return type has to stand.
-    pub(crate) demand: Demand,
+    pub(crate) requirement: Requirement,
     /// The path of the runtime's hidden module.
     pub(crate) private: TokenStream,
 }
 
-/// What the attribute asks of the return type. A demand for a report stands where its option does.
-pub(crate) enum Demand {
-    /// A `Result` must be able to report, unless there is `otherwise`.
-    Usual,
-    /// A `Result` that cannot report is like any other type that cannot.
-    Soft,
-    /// The function must be able to report that the wait is over, …
+/// What the attribute requires of the return type. A span is that of the option that requires it.
+pub(crate) enum Requirement {
+    /// A `Result` must be able to report a lock error, unless there is `otherwise`.
+    ResultReports,
+    /// None: a `Result` that cannot report falls back like any other type that cannot.
+    Nothing,
+    /// The function must be able to report that the wait is over.
     ReportsBusy(Span),
-    /// … that the server cannot be asked, …
+    /// The function must be able to report that the server is unreachable.
     ReportsUnavailable(Span),
-    /// … or that the lease did not last.
+    /// The function must be able to report that its lease was lost.
     ReportsLost(Span),
-    /// It must be a `Result` that can report conflicts, or, with `otherwise`, a `Result`.
+    /// The type must be a `Result` that can report conflicts; with `otherwise`, any `Result`.
     ReportsConflicts { has_otherwise: bool },
 }
 
 /// Checks the arguments against the function.
-pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Result<Locked> {
+pub(crate) fn validate(kind: LockKind, options: Options, function: Function) -> Result<LockedFunction> {
     if let Some(constness) = &function.sig.constness {
         return Err(Error::new_spanned(
             constness,
             "a `const fn` cannot take a lock: it may run in the compiler",
         ));
     }
-    let (shape, returns) = returns::read(&function.sig);
-    of_zlock(kind, &options, &returns, &function)?;
+    let (shape, returns) = returns::read_signature(&function.sig);
+    check_zlock(kind, &options, &returns, &function)?;
     if let Some(span) = options.on_lost_error()
         && !matches!(returns, Returns::Type(_))
     {
@@ -72,21 +71,21 @@ pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Resu
             "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
         ));
     }
-    Ok(Locked {
+    Ok(LockedFunction {
         kind,
         shape,
         returns,
         keys: keys(&options, &function)?,
-        demand: demand(kind, &options),
-        private: private(&options),
+        requirement: requirement(kind, &options),
+        private: private_path(&options),
         options,
         function,
     })
 }
 
-/// Checks what only `zlock` has, and what it has not.
-fn of_zlock(kind: Kind, options: &Options, returns: &Returns, function: &Function) -> Result<()> {
-    if kind != Kind::Zlock {
+/// Checks the options that only `zlock` has, and those that it lacks.
+fn check_zlock(kind: LockKind, options: &Options, returns: &Returns, function: &Function) -> Result<()> {
+    if kind != LockKind::Zlock {
         let reserve = options.reserve.as_ref().map(|given| (given.span, "reserve"));
         let conflict = options.conflict.as_ref().map(|given| (given.span, "conflict"));
         return match reserve.or(conflict) {
@@ -112,25 +111,25 @@ fn of_zlock(kind: Kind, options: &Options, returns: &Returns, function: &Functio
     Ok(())
 }
 
-/// One demand at most: a type that does not stand it would not stand the others, and one error is enough.
-fn demand(kind: Kind, options: &Options) -> Demand {
-    if kind == Kind::Zlock {
+/// Returns one requirement: a type that fails it would fail the others as well, and one error is enough.
+fn requirement(kind: LockKind, options: &Options) -> Requirement {
+    if kind == LockKind::Zlock {
         let has_otherwise = options.otherwise.is_some();
-        return Demand::ReportsConflicts { has_otherwise };
+        return Requirement::ReportsConflicts { has_otherwise };
     }
     if options.otherwise.is_some() {
-        return Demand::Usual;
+        return Requirement::ResultReports;
     }
     if let Some(wait) = &options.wait {
-        return Demand::ReportsBusy(wait.span);
+        return Requirement::ReportsBusy(wait.span);
     }
     if let Some(span) = options.on_lost_error() {
-        return Demand::ReportsLost(span);
+        return Requirement::ReportsLost(span);
     }
     match &options.on_unavailable {
-        Some(choice) if **choice == OnUnavailable::Error => Demand::ReportsUnavailable(choice.span),
-        Some(_) => Demand::Soft,
-        None => Demand::Usual,
+        Some(choice) if **choice == OnUnavailable::Error => Requirement::ReportsUnavailable(choice.span),
+        Some(_) => Requirement::Nothing,
+        None => Requirement::ResultReports,
     }
 }
 
@@ -148,10 +147,13 @@ fn keys(options: &Options, function: &Function) -> Result<Vec<Key>> {
             ));
         }
     };
-    exprs.iter().map(|expr| Key::of(expr.clone(), function)).collect()
+    exprs
+        .iter()
+        .map(|expr| Key::from_expr(expr.clone(), function))
+        .collect()
 }
 
-fn private(options: &Options) -> TokenStream {
+fn private_path(options: &Options) -> TokenStream {
     let site = Span::mixed_site();
     let crate_path = options
         .crate_path

@@ -1,4 +1,4 @@
-//! The last phase, for an `async fn` and for a function that makes a future.
+//! Runs the body of an `async fn`, and of a function that returns a future.
 //!
 //! ```text
 //! use ::memlock::__private as __memlock;
@@ -10,36 +10,26 @@
 //! }).await
 //! ```
 //!
-//! The `let` evaluates keys and options and drops their temporaries, so that nothing which only they need lives across
-//! the `.await`. The body is a future of its own, which the runtime polls under the lock. The line before the body is
-//! never run: it says what the body returns before the first `return` or `?` in it would have to be guessed from.
+//! The `let` evaluates keys and options and drops their temporaries, so that none of them lives across the `.await`. The
+//! body is a future of its own, which the runtime polls under the lock. The line before the body never runs. It gives the
+//! compiler the type that the body returns, which it would otherwise guess from the first `return` or `?`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
-use super::pieces::{conflict, match_entered, names_return, relocated, signature_span, site};
-use crate::parse::returns::{Returns, Shape, is_inferred};
+use super::pieces::{body_block, conflict_test, match_entered, return_type_span, reuses_return, site};
+use crate::parse::returns::{Returns, Shape, has_inferred};
 use crate::parse::syntax::{cfg_attrs, find_ident, peel_type};
-use crate::valid::{Kind, Locked};
+use crate::valid::{LockKind, LockedFunction};
 
-/// What follows the import: `enter` evaluates, `patterns` bind the arguments.
-pub(super) fn run(locked: &Locked, enter: &TokenStream, patterns: &[TokenStream]) -> TokenStream {
-    let run = entered(locked, &body(locked));
-    let all = quote_spanned!(site()=> #enter #(#patterns)* #run);
-    match &locked.shape {
-        Shape::Future => quote_spanned!(site()=> async move { #all }),
-        Shape::Boxed(_) => quote_spanned!(site()=> __memlock::Box::pin(async move { #all })),
-        Shape::Sync | Shape::Async => all,
-    }
-}
-
-/// The call that enters and runs `body`.
-fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
-    let ending = ending(locked);
+/// Writes what follows the enter statement: the call that acquires the lock and polls the body.
+pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
+    let body = body_future(locked);
+    let ending = ending_value(locked);
     let checks_lease = locked.options.on_lost_error().is_some();
-    let run = if locked.kind == Kind::Zlock {
-        let conflict = conflict(locked);
+    let run = if locked.kind == LockKind::Zlock {
+        let conflict = conflict_test(locked);
         quote_spanned!(site()=> run_zlock(#ending, #conflict, #body).await)
     } else if checks_lease {
         quote_spanned!(site()=> run_and_check(#ending, #body).await)
@@ -54,37 +44,39 @@ fn entered(locked: &Locked, body: &TokenStream) -> TokenStream {
         let returned = quote_spanned!(site()=> __memlock_returned);
         return match_entered(locked, &run, "__memlock_returned", &returned);
     }
-    // Apart, for `otherwise` may need what the body takes.
+    // In two steps: were the body an argument of the call that enters, `otherwise` could not use what the body captures.
     let enter = quote_spanned!(site()=> __memlock_entering.enter().await);
     let run = quote_spanned!(site()=> __memlock_held.#run);
     match_entered(locked, &enter, "__memlock_held", &run)
 }
 
-/// Whether the release is waited for: what the body returned is kept meanwhile, so it has to be `Send` where the future is.
-/// Of a type that cannot be written it is not known.
-fn ending(locked: &Locked) -> TokenStream {
+/// Writes the value that decides whether the future waits for the release.
+///
+/// While it waits it keeps what the body returned, which must then be `Send` if the future is to be. For a type that cannot
+/// be written that is unknown, so the future does not wait.
+fn ending_value(locked: &LockedFunction) -> TokenStream {
     match &locked.returns {
-        Returns::Type(ty) if !is_inferred(ty) => {
-            if names_return(locked) {
+        Returns::Type(ty) if !has_inferred(ty) => {
+            if reuses_return(locked) {
                 quote_spanned!(site()=> __memlock_return.__memlock_ending())
             } else {
                 quote_spanned!(site()=> __memlock::Return::<#ty>::new().__memlock_ending())
             }
         }
-        Returns::Type(_) | Returns::Hidden | Returns::Never => quote_spanned!(site()=> __memlock::Leaves),
+        Returns::Type(_) | Returns::Opaque | Returns::Never => quote_spanned!(site()=> __memlock::Leaves),
     }
 }
 
-/// The body, as a future.
-fn body(locked: &Locked) -> TokenStream {
-    let block = relocated(&locked.function.body);
-    // What does not fit the return type is told there.
-    let here = site().located_at(signature_span(locked));
+/// Writes the body as a future.
+fn body_future(locked: &LockedFunction) -> TokenStream {
+    let block = body_block(&locked.function.body);
+    // rustc reports here that the body does not fit the return type.
+    let here = site().located_at(return_type_span(locked));
     match &locked.shape {
-        // A closure that goes straight into the call which runs it: `return` in it returns what the function would.
-        Shape::Boxed(ty) => quote_spanned!(here=> __memlock::returned(move || -> #ty #block)),
-        Shape::Future => quote_spanned!(here=> __memlock::returned(move || #block)),
-        Shape::Sync | Shape::Async if names_return(locked) => {
+        // The body makes a future. As a closure in the call that runs it, a `return` in it returns that future.
+        Shape::BoxedFuture(ty) => quote_spanned!(here=> __memlock::returned(move || -> #ty #block)),
+        Shape::ImplFuture => quote_spanned!(here=> __memlock::returned(move || #block)),
+        Shape::Sync | Shape::Async if reuses_return(locked) => {
             let order = drop_order(locked);
             quote_spanned! {here=>
                 async move {
@@ -99,58 +91,58 @@ fn body(locked: &Locked) -> TokenStream {
     }
 }
 
-/// The arguments in the order in which the function would drop them, where that could matter.
+/// Returns the arguments in the order in which the function would drop them, if that order can matter.
 ///
-/// What an `async move` block takes it drops in the order in which it is mentioned there: so they are, in the reverse
-/// order of the signature. What the body does not mention stays outside. (Were it mentioned here, no lint would call it
-/// unused.)
-fn drop_order(locked: &Locked) -> Vec<TokenStream> {
-    let mut taken = Vec::new();
+/// An `async move` block drops its captures in the order in which it mentions them, so they are mentioned in the reverse
+/// order of the signature.
+fn drop_order(locked: &LockedFunction) -> Vec<TokenStream> {
+    let mut captured = Vec::new();
     for input in &locked.function.sig.inputs {
         match input {
-            FnArg::Receiver(receiver) if has_no_drop_receiver(receiver) => {}
+            FnArg::Receiver(receiver) if is_trivially_dropped_receiver(receiver) => {}
             FnArg::Receiver(receiver) => {
                 let this = receiver.self_token;
-                taken.push((Ident::from(this), quote_spanned!(site()=> #this)));
+                captured.push((Ident::from(this), quote_spanned!(site()=> #this)));
             }
-            FnArg::Typed(typed) if has_no_drop(&typed.ty) => {}
+            FnArg::Typed(typed) if is_trivially_dropped(&typed.ty) => {}
             FnArg::Typed(typed) => bindings(&typed.pat, &mut |name| {
-                let conditions = cfg_attrs(&typed.attrs);
-                taken.push((name.clone(), quote_spanned!(site()=> #(#conditions)* #name)));
+                let cfgs = cfg_attrs(&typed.attrs);
+                captured.push((name.clone(), quote_spanned!(site()=> #(#cfgs)* #name)));
             }),
         }
     }
-    taken.retain(|(name, _)| find_ident(locked.function.body.stream(), name).is_some());
-    if taken.len() < 2 {
+    // An argument that only this list mentioned would be captured, and no lint would call it unused.
+    captured.retain(|(name, _)| find_ident(locked.function.body.stream(), name).is_some());
+    if captured.len() < 2 {
         return Vec::new();
     }
-    taken.into_iter().rev().map(|(_, mention)| mention).collect()
+    captured.into_iter().rev().map(|(_, mention)| mention).collect()
 }
 
-/// Calls `each` with what a pattern binds.
-fn bindings(pat: &Pat, each: &mut impl FnMut(&Ident)) {
+/// Calls `visit` with each name that a pattern binds.
+fn bindings(pat: &Pat, visit: &mut impl FnMut(&Ident)) {
     match pat {
-        Pat::Ident(binding) => each(&binding.ident),
-        Pat::Paren(paren) => bindings(&paren.pat, each),
-        Pat::Reference(reference) => bindings(&reference.pat, each),
-        Pat::Slice(slice) => slice.elems.iter().for_each(|pat| bindings(pat, each)),
-        Pat::Struct(fields) => fields.fields.iter().for_each(|field| bindings(&field.pat, each)),
-        Pat::Tuple(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, each)),
-        Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, each)),
+        Pat::Ident(binding) => visit(&binding.ident),
+        Pat::Paren(paren) => bindings(&paren.pat, visit),
+        Pat::Reference(reference) => bindings(&reference.pat, visit),
+        Pat::Slice(slice) => slice.elems.iter().for_each(|pat| bindings(pat, visit)),
+        Pat::Struct(fields) => fields.fields.iter().for_each(|field| bindings(&field.pat, visit)),
+        Pat::Tuple(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, visit)),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().for_each(|pat| bindings(pat, visit)),
         _ => {}
     }
 }
 
-fn has_no_drop_receiver(receiver: &Receiver) -> bool {
+fn is_trivially_dropped_receiver(receiver: &Receiver) -> bool {
     match &receiver.kind {
         ReceiverKind::Reference(..) => true,
-        ReceiverKind::Typed(_, ty) => has_no_drop(ty),
+        ReceiverKind::Typed(_, ty) => is_trivially_dropped(ty),
         _ => false,
     }
 }
 
-/// Types of which it is plain to see that dropping them does nothing.
-fn has_no_drop(ty: &Type) -> bool {
+/// Returns whether a type is one that obviously does nothing when dropped.
+fn is_trivially_dropped(ty: &Type) -> bool {
     match peel_type(ty) {
         Type::Reference(_) => true,
         Type::Path(path) => path.path.get_ident().is_some_and(|name| {

@@ -1,28 +1,28 @@
-//! What stands before the body: the statement that evaluates keys and options and asks for the lock.
+//! The statement before the body, which evaluates keys and options and asks for the lock.
 
 use std::time::Duration;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::arguments::hands_over_unused;
-use super::keys::keys;
-use super::pieces::{looks_at_result, names_return, signature_span, site};
-use crate::parse::returns::{Returns, Shape, with_units};
-use crate::parse::values::{Length, Name, OnUnavailable, Renew, Wait};
-use crate::valid::{Demand, Kind, Locked};
+use super::arguments::passes_underscore_name;
+use super::keys::key_exprs;
+use super::pieces::{inspects_result, return_type_span, reuses_return, site};
+use crate::parse::returns::{Returns, Shape, fill_inferred};
+use crate::parse::values::{DurationValue, Name, OnUnavailable, Renew, Wait};
+use crate::valid::{LockKind, LockedFunction, Requirement};
 
-/// `let __memlock_entered = …;`: all that happens before the body. In an async function, `let __memlock_entering = …;`:
-/// all that is evaluated before it waits.
-pub(super) fn enter(locked: &Locked, named: usize) -> TokenStream {
+/// Writes `let __memlock_entered = …;`, which takes the lock; in an async function `let __memlock_entering = …;`, which
+/// makes the future that does.
+pub(super) fn enter_statement(locked: &LockedFunction, named: usize) -> TokenStream {
     let function = &locked.function;
-    let returns = returns(locked);
-    let options = options(locked);
-    let keys = keys(locked);
-    // A panic in there, and a refusal of the return type, point there.
-    let here = site().located_at(signature_span(locked));
-    let gets_the_error = locked.options.otherwise.is_some() || looks_at_result(locked);
-    let (method, entered) = match (&locked.shape, gets_the_error) {
+    let returns = return_value(locked);
+    let options = options_expr(locked);
+    let keys = key_exprs(locked);
+    // rustc reports here that the return type is refused, and a panic names this place.
+    let here = site().located_at(return_type_span(locked));
+    let handles_error = locked.options.otherwise.is_some() || inspects_result(locked);
+    let (method, entered) = match (&locked.shape, handles_error) {
         (Shape::Sync, false) => ("__memlock_enter", "__memlock_entered"),
         (Shape::Sync, true) => ("__memlock_try_enter", "__memlock_entered"),
         _ => {
@@ -36,10 +36,10 @@ pub(super) fn enter(locked: &Locked, named: usize) -> TokenStream {
     let method = Ident::new(method, here);
     let entered = Ident::new(entered, site());
     let arguments = quote_spanned!(here=> (#options, [#(#keys),*]));
-    // The key function may well ignore what the body ignores; only the compiler knows.
-    let allow =
-        hands_over_unused(function, named).then(|| quote_spanned!(site()=> #[allow(clippy::used_underscore_binding)]));
-    if names_return(locked) {
+    // An argument that the body does not use may be one that the key function does not use either.
+    let allow = passes_underscore_name(function, named)
+        .then(|| quote_spanned!(site()=> #[allow(clippy::used_underscore_binding)]));
+    if reuses_return(locked) {
         quote_spanned! {site()=>
             let __memlock_return = #returns;
             #allow
@@ -50,46 +50,46 @@ pub(super) fn enter(locked: &Locked, named: usize) -> TokenStream {
     }
 }
 
-/// `Return::<R>::new()`, with what is demanded of `R`.
-fn returns(locked: &Locked) -> TokenStream {
+/// Writes `Return::<R>::new()`, with the requirement on `R`.
+fn return_value(locked: &LockedFunction) -> TokenStream {
     let ty = match (&locked.returns, &locked.shape) {
-        // Nothing here says what is hidden. It does not matter either: whether a `Result` can report is up to its error.
-        (Returns::Type(ty), Shape::Boxed(_) | Shape::Future) => {
-            let ty = with_units(ty);
+        // Nothing here lets the compiler infer an `impl Trait`. Whether a `Result` can report depends on its error only.
+        (Returns::Type(ty), Shape::BoxedFuture(_) | Shape::ImplFuture) => {
+            let ty = fill_inferred(ty);
             quote!(#ty)
         }
         (Returns::Type(ty), Shape::Sync | Shape::Async) => quote!(#ty),
-        (Returns::Hidden | Returns::Never, _) => quote_spanned!(site()=> __memlock::Opaque),
+        (Returns::Opaque | Returns::Never, _) => quote_spanned!(site()=> __memlock::Opaque),
     };
-    let demand = match locked.demand {
-        Demand::Usual => None,
-        Demand::Soft => Some(("__memlock_soft", site())),
-        Demand::ReportsBusy(span) => Some(("__memlock_wait", span)),
-        Demand::ReportsUnavailable(span) => Some(("__memlock_on_unavailable", span)),
-        Demand::ReportsLost(span) => Some(("__memlock_on_lost", span)),
-        Demand::ReportsConflicts { has_otherwise } => {
+    let method = match locked.requirement {
+        Requirement::ResultReports => None,
+        Requirement::Nothing => Some(("__memlock_soft", site())),
+        Requirement::ReportsBusy(span) => Some(("__memlock_wait", span)),
+        Requirement::ReportsUnavailable(span) => Some(("__memlock_on_unavailable", span)),
+        Requirement::ReportsLost(span) => Some(("__memlock_on_lost", span)),
+        Requirement::ReportsConflicts { has_otherwise } => {
             let method = if has_otherwise {
                 "__memlock_try_zlock"
             } else {
                 "__memlock_zlock"
             };
-            Some((method, signature_span(locked)))
+            Some((method, return_type_span(locked)))
         }
     };
-    let demand = demand.map(|(method, span)| {
+    let requirement = method.map(|(method, span)| {
         let here = site().located_at(span);
         let method = Ident::new(method, here);
         quote_spanned!(here=> .#method())
     });
-    quote_spanned!(site()=> __memlock::Return::<#ty>::new() #demand)
+    quote_spanned!(site()=> __memlock::Return::<#ty>::new() #requirement)
 }
 
-/// `Options::lock("…").timeout(…)`.
-fn options(locked: &Locked) -> TokenStream {
+/// Writes `Options::lock("…").timeout(…)`.
+fn options_expr(locked: &LockedFunction) -> TokenStream {
     let kind = match locked.kind {
-        Kind::Lock => quote_spanned!(site()=> lock),
-        Kind::Rlock => quote_spanned!(site()=> rlock),
-        Kind::Zlock => quote_spanned!(site()=> zlock),
+        LockKind::Lock => quote_spanned!(site()=> lock),
+        LockKind::Rlock => quote_spanned!(site()=> rlock),
+        LockKind::Zlock => quote_spanned!(site()=> zlock),
     };
     let function = format!("::{}", locked.function.name());
     let mut call = quote_spanned! {site()=>
@@ -107,18 +107,18 @@ fn options(locked: &Locked) -> TokenStream {
     let lengths = [
         ("timeout", options.timeout.as_deref()),
         ("interval", options.interval.as_deref()),
-        ("wait", options.wait.as_deref().map(|Wait(length)| length)),
+        ("wait", options.wait.as_deref().map(|Wait(limit)| limit)),
         ("reserve", options.reserve.as_deref()),
     ];
     for (name, value) in lengths {
         if let Some(value) = value {
-            option(name, length(value));
+            option(name, duration_expr(value));
         }
     }
     match options.renew.as_deref() {
         None | Some(Renew::Never) => {}
         Some(Renew::Always) => option("renew", TokenStream::new()),
-        Some(Renew::For(value)) => option("renew_for", length(value)),
+        Some(Renew::For(value)) => option("renew_for", duration_expr(value)),
     }
     if let Some(choice) = options.on_unavailable.as_deref() {
         let choice = Ident::new(
@@ -140,10 +140,10 @@ fn options(locked: &Locked) -> TokenStream {
     call
 }
 
-fn length(length: &Length) -> TokenStream {
-    let literal = match length {
-        Length::Computed(value) => return quote!(#value),
-        Length::Literal(literal) => *literal,
+fn duration_expr(duration: &DurationValue) -> TokenStream {
+    let literal = match duration {
+        DurationValue::Computed(value) => return quote!(#value),
+        DurationValue::Literal(literal) => *literal,
     };
     let (constructor, number) = if literal.subsec_nanos() == 0 {
         ("from_secs", u128::from(literal.as_secs()))

@@ -1,43 +1,38 @@
-//! The expressions of the keys.
+//! The expressions that make the keys.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use super::arguments::arguments;
+use super::arguments::argument_references;
 use super::pieces::site;
 use crate::key::Key;
+use crate::parse::format_string::{FieldCapture, FormatString};
 use crate::parse::function::Function;
-use crate::parse::text::{Field, Text};
-use crate::valid::Locked;
+use crate::valid::LockedFunction;
 
-/// One expression for each key; a function that has only a name has one empty key.
-pub(super) fn keys(locked: &Locked) -> Vec<TokenStream> {
+/// Returns an expression for each key. A function that only has a name has one empty key.
+pub(super) fn key_exprs(locked: &LockedFunction) -> Vec<TokenStream> {
     if locked.keys.is_empty() {
         return vec![quote_spanned!(site()=> __memlock::key(""))];
     }
-    locked
-        .keys
-        .iter()
-        .map(|key| expand_key(key, &locked.function))
-        .collect()
+    locked.keys.iter().map(|key| key_expr(key, &locked.function)).collect()
 }
 
-/// The expression of the finished key.
-fn expand_key(key: &Key, function: &Function) -> TokenStream {
+fn key_expr(key: &Key, function: &Function) -> TokenStream {
     let site = site();
     let value = match key {
         Key::Function(path) => {
             let here = site.located_at(path.span());
-            let arguments = arguments(function, key.arguments());
+            let arguments = argument_references(function, key.argument_count());
             quote_spanned!(here=> &__memlock::KeyFn::new(#path, #arguments).__memlock_key())
         }
         Key::Closure(closure) => {
             let helper = format_ident!("key{}", closure.inputs.len(), span = site);
-            let arguments = arguments(function, key.arguments());
+            let arguments = argument_references(function, key.argument_count());
             quote_spanned!(site=> &__memlock::#helper(#closure, #arguments))
         }
-        Key::Text(text) => expand_text(text, function),
+        Key::Format(format) => format_expr(format, function),
         Key::Value(value) => {
             let here = site.located_at(value.span());
             quote_spanned!(here=> &#value)
@@ -46,10 +41,14 @@ fn expand_key(key: &Key, function: &Function) -> TokenStream {
     quote_spanned!(site=> __memlock::key(#value))
 }
 
-fn expand_text(text: &Text, function: &Function) -> TokenStream {
+fn format_expr(format: &FormatString, function: &Function) -> TokenStream {
     let site = site();
-    let Text { format, fields, names } = text;
-    let fields = fields.iter().map(|Field { argument, members }| {
+    let FormatString {
+        template,
+        fields,
+        names,
+    } = format;
+    let fields = fields.iter().map(|FieldCapture { argument, members }| {
         let argument = function.binding(argument).unwrap_or_else(|| quote!(#argument));
         quote!(#argument #(.#members)*)
     });
@@ -57,5 +56,5 @@ fn expand_text(text: &Text, function: &Function) -> TokenStream {
         let binding = function.binding(name)?;
         Some(quote!(#name = #binding))
     });
-    quote_spanned!(site=> &::core::format_args!(#format #(, #fields)* #(, #names)*))
+    quote_spanned!(site=> &::core::format_args!(#template #(, #fields)* #(, #names)*))
 }

@@ -1,4 +1,4 @@
-//! The last phase: the function again, with its body behind the lock.
+//! Writes the function again, with its body behind the lock.
 //!
 //! ```text
 //! use ::memlock::__private as __memlock;
@@ -9,9 +9,9 @@
 //! }
 //! ```
 //!
-//! The `let` evaluates keys and options and drops their temporaries. The `match` makes the lock outlive what
-//! the last expression of the body borrows. Both are in the way of neither type inference nor drop order, so that the
-//! other shapes below are for what cannot be written like this. What is asynchronous is in `async_fn`.
+//! The `let` evaluates keys and options and drops their temporaries. The `match` keeps the lock until the temporaries of
+//! the body's last expression are dropped. Neither disturbs type inference or drop order. Other forms are used only where
+//! this one does not compile or does not do: `sync_fn` and `async_fn` say where.
 
 mod arguments;
 mod async_fn;
@@ -24,36 +24,39 @@ use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{quote, quote_spanned};
 
 use self::arguments::name_patterns;
-use self::enter::enter;
+use self::enter::enter_statement;
 use self::pieces::site;
 use crate::key::Key;
 use crate::parse::function::Function;
 use crate::parse::returns::Shape;
-use crate::valid::Locked;
+use crate::valid::LockedFunction;
 
-/// Expands.
-pub(crate) fn expand(locked: &Locked) -> TokenStream {
+/// Expands a locked function.
+pub(crate) fn expand(locked: &LockedFunction) -> TokenStream {
     let Function {
         attrs,
         vis,
         default,
         sig,
-        inner,
+        inner_attrs,
         body,
     } = &locked.function;
-    let named = locked.keys.iter().map(Key::arguments).max().unwrap_or(0);
+    let named = locked.keys.iter().map(Key::argument_count).max().unwrap_or(0);
     let (sig, patterns) = name_patterns(sig, named);
     let private = &locked.private;
     let import = quote_spanned!(site()=> use #private as __memlock;);
-    let enter = enter(locked, named);
-    let entered = match locked.shape {
-        Shape::Sync => {
-            let run = sync_fn::run(locked);
-            quote!(#enter #(#patterns)* #run)
-        }
-        _ => async_fn::run(locked, &enter, &patterns),
+    let enter = enter_statement(locked, named);
+    let run = match locked.shape {
+        Shape::Sync => sync_fn::run_body(locked),
+        Shape::Async | Shape::ImplFuture | Shape::BoxedFuture(_) => async_fn::run_body(locked),
     };
-    let mut block = Group::new(Delimiter::Brace, quote!(#(#inner)* #import #entered));
+    let entered = quote!(#enter #(#patterns)* #run);
+    let entered = match locked.shape {
+        Shape::Sync | Shape::Async => entered,
+        Shape::ImplFuture => quote_spanned!(site()=> async move { #entered }),
+        Shape::BoxedFuture(_) => quote_spanned!(site()=> __memlock::Box::pin(async move { #entered })),
+    };
+    let mut block = Group::new(Delimiter::Brace, quote!(#(#inner_attrs)* #import #entered));
     block.set_span(body.span());
     quote!(#(#attrs)* #vis #default #sig #block)
 }

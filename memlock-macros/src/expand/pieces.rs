@@ -1,48 +1,52 @@
-//! The pieces that expansions of several shapes are made of.
+//! The pieces that synchronous and asynchronous expansions share.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, ReturnType};
 
-use crate::parse::returns::{Returns, Shape, with_units};
-use crate::valid::{Kind, Locked};
+use crate::parse::returns::{Returns, Shape, fill_inferred};
+use crate::valid::{LockKind, LockedFunction};
 
-/// Names of the expansion are visible to the expansion only.
+/// Returns the span of the expansion's own tokens, whose names only the expansion sees.
 pub(super) fn site() -> Span {
     Span::mixed_site()
 }
 
-/// Where the signature says what is returned: of a future, what it gives.
-pub(super) fn signature_span(locked: &Locked) -> Span {
+/// Returns where the signature names the type that the body returns.
+pub(super) fn return_type_span(locked: &LockedFunction) -> Span {
     match (&locked.function.sig.output, &locked.returns) {
         (ReturnType::Default, _) => locked.function.sig.ident.span(),
         (ReturnType::Type(..), Returns::Type(ty)) => ty.span(),
-        (ReturnType::Type(_, written), Returns::Hidden | Returns::Never) => written.span(),
+        (ReturnType::Type(_, written), Returns::Opaque | Returns::Never) => written.span(),
     }
 }
 
-/// Whether the expansion gives the return type a name of its own, `__memlock_return`: where it is used once more.
-///
-/// A synchronous body whose result is looked at is run by it. In an `async fn`, the line before the body says with it
-/// what the body returns: which a type that cannot be written cannot say.
-pub(super) fn names_return(locked: &Locked) -> bool {
+/// Returns whether the expansion needs the value of the return type twice, so that it has a name, `__memlock_return`.
+pub(super) fn reuses_return(locked: &LockedFunction) -> bool {
     match (&locked.shape, &locked.returns) {
-        (Shape::Sync, _) => looks_at_result(locked),
+        // It runs the body.
+        (Shape::Sync, _) => inspects_result(locked),
+        // It tells the compiler what the body returns, which cannot be written for an opaque type.
         (Shape::Async, Returns::Type(_)) => true,
         _ => false,
     }
 }
 
-/// Whether what the body returns decides how the lock ends.
-pub(super) fn looks_at_result(locked: &Locked) -> bool {
-    locked.options.on_lost_error().is_some() || locked.kind == Kind::Zlock
+/// Returns whether the lock is released by what the body returns.
+pub(super) fn inspects_result(locked: &LockedFunction) -> bool {
+    locked.options.on_lost_error().is_some() || locked.kind == LockKind::Zlock
 }
 
-/// `value` of what `entered` holds, as `binding`, where it is `Ok`; else what the function returns instead.
-pub(super) fn match_entered(locked: &Locked, entered: &TokenStream, binding: &str, value: &TokenStream) -> TokenStream {
+/// Writes a `match` with the value `value` where `entered` is `Ok(binding)`. Otherwise the function returns.
+pub(super) fn match_entered(
+    locked: &LockedFunction,
+    entered: &TokenStream,
+    binding: &str,
+    value: &TokenStream,
+) -> TokenStream {
     let binding = Ident::new(binding, site());
-    let failed = failed(locked);
+    let failed = failed_arm(locked);
     quote_spanned! {site()=>
         match #entered {
             ::core::result::Result::Ok(#binding) => #value,
@@ -51,11 +55,12 @@ pub(super) fn match_entered(locked: &Locked, entered: &TokenStream, binding: &st
     }
 }
 
-/// The arm for a lock that is not to be had. It returns, instead of having the value: a lifetime that does not fit is
-/// then reported on the user's line. (What never returns does not do even that: it would be called unreachable.)
-fn failed(locked: &Locked) -> TokenStream {
+/// Writes the arm for a lock that was not acquired.
+fn failed_arm(locked: &LockedFunction) -> TokenStream {
     let otherwise = locked.options.otherwise.as_deref();
-    let never_returns = matches!(locked.returns, Returns::Never) || otherwise.is_some_and(is_seen_to_panic);
+    // With `return`, rustc reports a lifetime that does not fit on the user's line. Before a value that never comes it
+    // would be unreachable.
+    let never_returns = matches!(locked.returns, Returns::Never) || otherwise.is_some_and(is_panic_macro);
     let exit = (!never_returns).then(|| quote_spanned!(site()=> return));
     match otherwise {
         None => quote_spanned! {site()=>
@@ -70,8 +75,8 @@ fn failed(locked: &Locked) -> TokenStream {
     }
 }
 
-/// `panic!(…)` and its like.
-fn is_seen_to_panic(value: &Expr) -> bool {
+/// Returns whether the expression is a `panic!(…)` or its like.
+fn is_panic_macro(value: &Expr) -> bool {
     let Expr::Macro(call) = value else { return false };
     call.mac.path.segments.last().is_some_and(|last| {
         ["panic", "todo", "unimplemented", "unreachable"]
@@ -80,25 +85,25 @@ fn is_seen_to_panic(value: &Expr) -> bool {
     })
 }
 
-/// What tells which errors of a `zlock` are conflicts.
-pub(super) fn conflict(locked: &Locked) -> TokenStream {
+/// Writes what tells a `zlock` which errors are conflicts.
+pub(super) fn conflict_test(locked: &LockedFunction) -> TokenStream {
     let Returns::Type(ty) = &locked.returns else {
         return TokenStream::new();
     };
-    // Nothing here would say what is hidden, and only the error matters.
-    let ty = with_units(ty);
+    // Nothing here lets the compiler infer an `impl Trait`, and only the error type matters.
+    let ty = fill_inferred(ty);
     if let Some(given) = locked.options.conflict.as_deref() {
         let here = site().located_at(given.span());
         let method = Ident::new("__memlock_told_by", here);
         return quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given));
     }
-    // Where the error type is refused, the error points there.
-    let method = Ident::new("__memlock_told", site().located_at(signature_span(locked)));
+    // rustc reports here that the error type is refused.
+    let method = Ident::new("__memlock_told", site().located_at(return_type_span(locked)));
     quote_spanned!(site()=> __memlock::Conflicts::<#ty>::new().#method())
 }
 
-/// The body in braces of the expansion's: where the user's own would be called needless.
-pub(super) fn relocated(body: &Group) -> TokenStream {
+/// Writes the body in braces of the expansion's, where rustc would call the user's own unnecessary.
+pub(super) fn body_block(body: &Group) -> TokenStream {
     let mut block = Group::new(Delimiter::Brace, body.stream());
     block.set_span(site().located_at(body.span()));
     quote!(#block)

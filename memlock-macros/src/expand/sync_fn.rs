@@ -1,18 +1,21 @@
-//! The body of a synchronous function.
+//! Runs the body of a synchronous function.
+//!
+//! The body is the arm of a `match`. An opaque return type and `!` need other forms, and so does a body whose result is
+//! inspected.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::pieces::{conflict, match_entered, relocated, site};
+use super::pieces::{body_block, conflict_test, match_entered, site};
 use crate::parse::returns::Returns;
-use crate::valid::{Kind, Locked};
+use crate::valid::{LockKind, LockedFunction};
 
-/// The body, once entered, and what is returned where it is not.
-pub(super) fn run(locked: &Locked) -> TokenStream {
+/// Writes what follows the enter statement: the body, and what is returned without a lock.
+pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
     if locked.options.on_lost_error().is_some() {
         return run_and_check(locked);
     }
-    if locked.kind == Kind::Zlock {
+    if locked.kind == LockKind::Zlock {
         return run_zlock(locked);
     }
     let body = &locked.function.body;
@@ -20,26 +23,28 @@ pub(super) fn run(locked: &Locked) -> TokenStream {
     if let Returns::Type(_) = locked.returns {
         return match_entered(locked, &entered, "__memlock_held", &quote!(#body));
     }
-    let hold = if locked.options.otherwise.is_some() {
+    let acquire = if locked.options.otherwise.is_some() {
         let held = quote_spanned!(site()=> __memlock_held);
         let matched = match_entered(locked, &entered, "__memlock_held", &held);
         quote_spanned!(site()=> let #held = #matched;)
     } else {
-        // The error is an empty type, so this always matches.
+        // The error is an empty type, so this pattern always matches.
         quote_spanned!(site()=> let ::core::result::Result::Ok(__memlock_held) = #entered;)
     };
-    let block = relocated(body);
+    let block = body_block(body);
     if let Returns::Never = locked.returns {
-        return quote!(#hold #block);
+        return quote!(#acquire #block);
     }
-    // A closure that is returned takes its signature from the `impl Fn` here, but would not in a `match`.
-    quote_spanned!(site()=> #hold '__memlock: { break '__memlock #block })
+    // A returned closure infers its signature from the `impl Fn`, which it would not in a `match`.
+    quote_spanned!(site()=> #acquire '__memlock: { break '__memlock #block })
 }
 
-/// `on_lost = error`: the body is a closure that goes straight into the call which runs it, so that what it returns
-/// can be looked at.
-fn run_and_check(locked: &Locked) -> TokenStream {
-    let body = relocated(&locked.function.body);
+/// Runs the body for `on_lost = error`.
+///
+/// The body is a closure, so that its result can be inspected. It stands in the call that runs it: there rustc infers what a
+/// closure may borrow and return as for a function.
+fn run_and_check(locked: &LockedFunction) -> TokenStream {
+    let body = body_block(&locked.function.body);
     if locked.options.otherwise.is_none() {
         return quote_spanned!(site()=> __memlock_return.__memlock_run(__memlock_entered, || #body));
     }
@@ -48,10 +53,10 @@ fn run_and_check(locked: &Locked) -> TokenStream {
     match_entered(locked, &run, "__memlock_returned", &returned)
 }
 
-/// `zlock`: the body is a closure, too, whose error may be a conflict.
-fn run_zlock(locked: &Locked) -> TokenStream {
-    let body = relocated(&locked.function.body);
-    let conflict = conflict(locked);
+/// Runs the body for `zlock`: it is a closure as well, for its error may be a conflict.
+fn run_zlock(locked: &LockedFunction) -> TokenStream {
+    let body = body_block(&locked.function.body);
+    let conflict = conflict_test(locked);
     if locked.options.otherwise.is_none() {
         return quote_spanned! {site()=>
             __memlock_return.__memlock_run_zlock(__memlock_entered, #conflict, || #body)

@@ -1,4 +1,4 @@
-//! The first phase: what stands between the attribute's parentheses.
+//! Parses the attribute's arguments.
 //!
 //! ```text
 //! #[lock(KEY, option = value, …)]
@@ -10,16 +10,16 @@ use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, Result, Token};
 
-use crate::parse::options::{Given, NAMES, Options};
+use crate::parse::options::{Given, OPTION_NAMES, Options};
 
-/// Reads the arguments.
-pub(crate) fn parse(input: ParseStream<'_>) -> Result<Options> {
+/// Parses the arguments: at most one key in front, then options.
+pub(crate) fn parse_args(input: ParseStream<'_>) -> Result<Options> {
     let mut options = Options::default();
     let mut is_first = true;
     while !input.is_empty() {
         if is_option(input, is_first) {
             let name = input.call(Ident::parse_any)?;
-            options.read(&name, input)?;
+            options.parse_option(&name, input)?;
         } else if is_first {
             let key: Expr = input.parse()?;
             let span = key.span();
@@ -41,8 +41,7 @@ pub(crate) fn parse(input: ParseStream<'_>) -> Result<Options> {
     Ok(options)
 }
 
-/// Whether an option is next: `name = …`, a `renew` alone, or behind the first argument any option's name, to ask for
-/// its value. (A key of the name `renew` is written `key = renew`.)
+/// Returns whether the next argument is an option, not a key.
 fn is_option(input: ParseStream<'_>, is_first: bool) -> bool {
     let ahead = input.fork();
     let Ok(name) = ahead.call(Ident::parse_any) else {
@@ -51,6 +50,11 @@ fn is_option(input: ParseStream<'_>, is_first: bool) -> bool {
     if ahead.peek(Token![=]) {
         return !ahead.peek(Token![==]) && !ahead.peek(Token![=>]);
     }
+    // `renew` is the one option without a value. A key of that name is written `key = renew`.
     let stands_alone = ahead.is_empty() || ahead.peek(Token![,]);
-    name == "renew" && stands_alone || !is_first && NAMES.contains(&name.to_string().as_str())
+    if name == "renew" && stands_alone {
+        return true;
+    }
+    // Behind the first argument no key is expected, so the name of an option is taken for one that lacks its value.
+    !is_first && OPTION_NAMES.contains(&name.to_string().as_str())
 }

@@ -1,5 +1,6 @@
-//! The second phase: the function below the attribute. Its signature is parsed; its body stays as it was typed, and
-//! need not even parse.
+//! The function below the attribute.
+//!
+//! Its signature is parsed. Its body stays raw tokens, so that a half-typed body gives rustc's error and no other.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -16,7 +17,7 @@ pub(crate) struct Function {
     pub(crate) default: Option<Token![default]>,
     pub(crate) sig: Signature,
     /// The attributes at the start of the body, `#![…]`.
-    pub(crate) inner: Vec<Attribute>,
+    pub(crate) inner_attrs: Vec<Attribute>,
     /// The body, in its braces, without its inner attributes.
     pub(crate) body: Group,
 }
@@ -30,7 +31,7 @@ impl Parse for Function {
         } else {
             None
         };
-        if !is_function(input) {
+        if !peek_function(input) {
             return Err(input.error("memlock's attributes lock functions and methods, and this is neither"));
         }
         let sig: Signature = input.parse()?;
@@ -40,20 +41,20 @@ impl Parse for Function {
                 "this function has no body to lock: put the attribute on its implementations",
             ));
         }
-        let (inner, body) = split_inner(body_of(input.parse()?)?)?;
+        let (inner_attrs, body) = split_inner_attrs(parse_body(input.parse()?)?)?;
         Ok(Function {
             attrs,
             vis,
             default,
             sig,
-            inner,
+            inner_attrs,
             body,
         })
     }
 }
 
-/// Looks past `const async unsafe extern "C"` for the `fn`.
-fn is_function(input: ParseStream<'_>) -> bool {
+/// Returns whether a `fn` is next, behind `const async unsafe extern "C"`.
+fn peek_function(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     loop {
         if ahead.peek(Token![fn]) {
@@ -71,43 +72,46 @@ fn is_function(input: ParseStream<'_>) -> bool {
     }
 }
 
-/// The body, out of the invisible groups that `macro_rules` puts around a `$body:block`.
-fn body_of(token: TokenTree) -> Result<Group> {
+/// Returns the body's braces, without the invisible groups that `macro_rules` puts around a `$body:block`.
+fn parse_body(token: TokenTree) -> Result<Group> {
     if let TokenTree::Group(group) = &token {
         match (group.delimiter(), group.stream().into_iter().next()) {
             (Delimiter::Brace, _) => return Ok(group.clone()),
-            (Delimiter::None, Some(inside)) => return body_of(inside),
+            (Delimiter::None, Some(inside)) => return parse_body(inside),
             _ => {}
         }
     }
     Err(Error::new_spanned(token, "expected the function's body"))
 }
 
-/// Takes the inner attributes out of a body; one without any stays the same token.
-fn split_inner(body: Group) -> Result<(Vec<Attribute>, Group)> {
+/// Takes the inner attributes out of a body.
+fn split_inner_attrs(body: Group) -> Result<(Vec<Attribute>, Group)> {
     let mut tokens = body.stream().into_iter();
     let starts_with_attribute = matches!(
         (tokens.next(), tokens.next()),
         (Some(TokenTree::Punct(pound)), Some(TokenTree::Punct(bang))) if pound.as_char() == '#' && bang.as_char() == '!'
     );
+    // Most bodies have none, and stay the token that they were.
     if !starts_with_attribute {
         return Ok((Vec::new(), body));
     }
     let split = |input: ParseStream<'_>| Ok((input.call(Attribute::parse_inner)?, input.parse::<TokenStream>()?));
-    let (inner, rest) = syn::parse::Parser::parse2(split, body.stream())?;
+    let (inner_attrs, rest) = syn::parse::Parser::parse2(split, body.stream())?;
     let mut without = Group::new(Delimiter::Brace, rest);
     without.set_span(body.span());
-    Ok((inner, without))
+    Ok((inner_attrs, without))
 }
 
 impl Function {
-    /// The function's name, without `r#`.
+    /// Returns the function's name, without `r#`.
     pub(crate) fn name(&self) -> String {
         self.sig.ident.unraw().to_string()
     }
 
-    /// `name` as the signature writes it, where a parameter binds it. A name from there resolves in functions made by
-    /// `macro_rules!`, whose parameters another text of the same name does not see. Errors still point at `name`.
+    /// Returns `name` as the signature writes it, if a parameter binds it. Errors still point at `name`.
+    ///
+    /// In a function made by `macro_rules!`, a parameter is only visible to the identifier in the signature, not to an equal
+    /// one in the attribute.
     pub(crate) fn binding(&self, name: &Ident) -> Option<TokenStream> {
         self.sig.inputs.iter().find_map(|input| match input {
             FnArg::Receiver(receiver) if name == "self" => {
@@ -117,7 +121,7 @@ impl Function {
             }
             FnArg::Receiver(_) => None,
             FnArg::Typed(typed) => {
-                // A pattern's own names (of types, of fields) are taken for bindings, too: a key that names one means a binding.
+                // The types and fields that a pattern names are found as well. A key that names one means a binding.
                 let mut binding = find_ident(typed.pat.to_token_stream(), name)?;
                 binding.set_span(binding.span().located_at(name.span()));
                 Some(binding.to_token_stream())

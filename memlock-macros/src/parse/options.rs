@@ -1,5 +1,7 @@
-//! The options of an attribute: one table, from which their fields, their kinds of value, and the errors for unknown and
-//! repeated ones follow. What a kind of value may be is in `values`.
+//! The options of an attribute.
+//!
+//! One table names each option and the type of its value. The fields, the parser, and the errors for unknown and repeated
+//! options follow from it. The types are in `values`.
 
 use std::ops::Deref;
 
@@ -8,26 +10,26 @@ use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::{Error, Expr, Path, Result, Token};
 
-use crate::parse::values::{Length, Name, OnLost, OnUnavailable, OptionValue, Renew, Wait};
+use crate::parse::values::{DurationValue, Name, OnLost, OnUnavailable, OptionValue, Renew, Wait};
 
 table! {
     "key" key: Expr;
     "keys" keys: Vec<Expr>;
-    "timeout" timeout: Length;
-    "interval" interval: Length;
+    "timeout" timeout: DurationValue;
+    "interval" interval: DurationValue;
     "wait" wait: Wait;
     "name" name: Name;
     "renew" renew: Renew;
     "on_unavailable" on_unavailable: OnUnavailable;
     "on_lost" on_lost: OnLost;
     "otherwise" otherwise: Expr;
-    "reserve" reserve: Length;
+    "reserve" reserve: DurationValue;
     "conflict" conflict: Expr;
     "locks" locks: Expr;
     "crate" crate_path: Path;
 }
 
-/// An option's value, and where the option stands.
+/// The value of an option, and where the option is written.
 pub(crate) struct Given<T> {
     pub(crate) span: Span,
     pub(crate) value: T,
@@ -42,7 +44,7 @@ impl<T> Deref for Given<T> {
 }
 
 impl Options {
-    /// Where `on_lost = error` stands, if it does.
+    /// Returns where `on_lost = error` is written.
     pub(crate) fn on_lost_error(&self) -> Option<Span> {
         let given = self.on_lost.as_ref()?;
         (**given == OnLost::Error).then_some(given.span)
@@ -51,20 +53,20 @@ impl Options {
 
 macro_rules! table {
     ($($name:literal $field:ident: $value:ty;)*) => {
-        /// What the attribute says.
+        /// The options that the attribute gives.
         #[derive(Default)]
         pub(crate) struct Options {
             $(pub(crate) $field: Option<Given<$value>>,)*
         }
 
         /// The names of all options.
-        pub(crate) const NAMES: &[&str] = &[$($name),*];
+        pub(crate) const OPTION_NAMES: &[&str] = &[$($name),*];
 
         impl Options {
-            /// Reads the value of the option `name`, at the `=` behind it.
-            pub(crate) fn read(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
+            /// Parses what follows the `name` of an option.
+            pub(crate) fn parse_option(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
                 match name.unraw().to_string().as_str() {
-                    $($name => put(&mut self.$field, name, input),)*
+                    $($name => parse_into(&mut self.$field, name, input),)*
                     unknown => Err(Error::new(name.span(), unknown_option(unknown))),
                 }
             }
@@ -73,12 +75,12 @@ macro_rules! table {
 }
 use table;
 
-fn put<T: OptionValue>(field: &mut Option<Given<T>>, name: &Ident, input: ParseStream<'_>) -> Result<()> {
+fn parse_into<T: OptionValue>(field: &mut Option<Given<T>>, name: &Ident, input: ParseStream<'_>) -> Result<()> {
     let value = if input.is_empty() || input.peek(Token![,]) {
-        T::bare(name)?
+        T::without_value(name)?
     } else {
         input.parse::<Token![=]>()?;
-        T::read(name, input)?
+        T::parse_value(name, input)?
     };
     if field.is_some() {
         return Err(Error::new(name.span(), format!("`{name}` is given twice")));
@@ -89,19 +91,22 @@ fn put<T: OptionValue>(field: &mut Option<Given<T>>, name: &Ident, input: ParseS
 }
 
 fn unknown_option(unknown: &str) -> String {
-    let nearest = NAMES
+    let nearest = OPTION_NAMES
         .iter()
-        .map(|name| (distance(unknown, name), *name))
+        .map(|name| (edit_distance(unknown, name), *name))
         .min()
         .filter(|(distance, name)| *distance <= name.len() / 3);
     match nearest {
         Some((_, name)) => format!("unknown option `{unknown}`; did you mean `{name}`?"),
-        None => format!("unknown option `{unknown}`; the options are `{}`", NAMES.join("`, `")),
+        None => format!(
+            "unknown option `{unknown}`; the options are `{}`",
+            OPTION_NAMES.join("`, `")
+        ),
     }
 }
 
-/// How many letters must be typed, deleted or replaced to make `a` of `b`.
-fn distance(a: &str, b: &str) -> usize {
+/// Returns how many letters must be inserted, deleted or replaced to turn `a` into `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];
@@ -120,8 +125,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_gets_a_hint() {
-        for (slip, name) in [
+    fn a_misspelt_option_is_corrected() {
+        for (misspelt, name) in [
             ("timout", "timeout"),
             ("intervall", "interval"),
             ("on_unavailible", "on_unavailable"),
@@ -129,21 +134,21 @@ mod tests {
             ("kes", "key"),
         ] {
             assert!(
-                unknown_option(slip).ends_with(&format!("did you mean `{name}`?")),
-                "{slip}"
+                unknown_option(misspelt).ends_with(&format!("did you mean `{name}`?")),
+                "{misspelt}"
             );
         }
     }
 
     #[test]
-    fn anything_else_gets_the_list() {
+    fn an_unfamiliar_option_gets_the_list_of_all() {
         assert!(unknown_option("colour").contains("the options are `key`, `keys`, `timeout`"));
     }
 
     #[test]
-    fn every_option_is_in_the_documentation() {
+    fn every_option_is_documented() {
         let documentation = include_str!("../../docs/options.md");
-        for name in NAMES {
+        for name in OPTION_NAMES {
             assert!(documentation.contains(&format!("`{name}`")), "{name} is not documented");
         }
     }

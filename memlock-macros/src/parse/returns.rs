@@ -1,5 +1,6 @@
-//! What a function returns: a value, or a future that gives one. Futures are known here by how they are written; whether
-//! a type can report is left to the compiler.
+//! What a function returns: a value, or a future that gives one.
+//!
+//! A future is recognised by how its type is written. Whether a type can report a lock error is left to the compiler.
 
 use syn::punctuated::Punctuated;
 use syn::{
@@ -8,40 +9,40 @@ use syn::{
 
 use crate::parse::syntax::peel_type;
 
-/// What a function returns, as far as it can be written in its body.
+/// What a function's body returns, as far as the body can name it. For a future it is the future's output.
 pub(crate) enum Returns {
-    /// A type; each `impl Trait` in it is a `_`.
+    /// A type, with `_` for each `impl Trait` in it.
     Type(Box<Type>),
     /// `impl Trait`.
-    Hidden,
+    Opaque,
     /// `!`.
     Never,
 }
 
 impl Returns {
-    fn of(ty: &Type) -> Returns {
+    fn from_type(ty: &Type) -> Returns {
         match peel_type(ty) {
             Type::Never(_) => Returns::Never,
-            Type::ImplTrait(_) => Returns::Hidden,
-            other => Returns::Type(Box::new(infer_hidden_in(other))),
+            Type::ImplTrait(_) => Returns::Opaque,
+            other => Returns::Type(Box::new(infer_impl_traits(other))),
         }
     }
 }
 
-/// How the body of a function runs.
+/// How a function's body runs.
 pub(crate) enum Shape {
-    /// When the function is called.
+    /// During the call.
     Sync,
     /// In the future of an `async fn`.
     Async,
-    /// It makes a future, `impl Future`.
-    Future,
-    /// It makes a future of this type, in a pinned box.
-    Boxed(Box<Type>),
+    /// In a future that the function returns as `impl Future`.
+    ImplFuture,
+    /// In a future that the function returns in a pinned box of this type.
+    BoxedFuture(Box<Type>),
 }
 
-/// How the body runs, and what it returns in the end.
-pub(crate) fn read(sig: &Signature) -> (Shape, Returns) {
+/// Reads from a signature how the body runs and what it returns.
+pub(crate) fn read_signature(sig: &Signature) -> (Shape, Returns) {
     let ReturnType::Type(_, ty) = &sig.output else {
         let shape = match sig.asyncness {
             Some(_) => Shape::Async,
@@ -51,35 +52,35 @@ pub(crate) fn read(sig: &Signature) -> (Shape, Returns) {
     };
     let ty = peel_type(ty);
     if sig.asyncness.is_some() {
-        return (Shape::Async, Returns::of(ty));
+        return (Shape::Async, Returns::from_type(ty));
     }
-    future(ty).unwrap_or_else(|| (Shape::Sync, Returns::of(ty)))
+    read_future(ty).unwrap_or_else(|| (Shape::Sync, Returns::from_type(ty)))
 }
 
-/// The shape that makes a future, and what that future gives, where `ty` is written as `impl Future<Output = T>`,
-/// `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<'_, T>` or `LocalBoxFuture<'_, T>`.
-fn future(ty: &Type) -> Option<(Shape, Returns)> {
-    if let Type::ImplTrait(hidden) = ty {
-        return Some((Shape::Future, given_by_future(&hidden.bounds)?));
+/// Recognises `impl Future<Output = T>`, `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<'_, T>` and
+/// `LocalBoxFuture<'_, T>`.
+fn read_future(ty: &Type) -> Option<(Shape, Returns)> {
+    if let Type::ImplTrait(opaque) = ty {
+        return Some((Shape::ImplFuture, future_output(&opaque.bounds)?));
     }
     let last = last_segment(ty)?;
     let returns = if last.ident == "Pin" {
-        let boxed = last_segment(argument_of(last)?).filter(|boxed| boxed.ident == "Box")?;
-        match peel_type(argument_of(boxed)?) {
-            Type::TraitObject(object) => given_by_future(&object.bounds)?,
-            Type::ImplTrait(hidden) => given_by_future(&hidden.bounds)?,
+        let boxed = last_segment(last_type_argument(last)?).filter(|boxed| boxed.ident == "Box")?;
+        match peel_type(last_type_argument(boxed)?) {
+            Type::TraitObject(object) => future_output(&object.bounds)?,
+            Type::ImplTrait(opaque) => future_output(&opaque.bounds)?,
             _ => return None,
         }
     } else if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
-        Returns::of(argument_of(last)?)
+        Returns::from_type(last_type_argument(last)?)
     } else {
         return None;
     };
-    Some((Shape::Boxed(Box::new(infer_hidden_in(ty))), returns))
+    Some((Shape::BoxedFuture(Box::new(infer_impl_traits(ty))), returns))
 }
 
-/// The `T` of the `Future<Output = T>` among `bounds`; hidden where it is not written.
-fn given_by_future(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Returns> {
+/// Returns the `T` of the `Future<Output = T>` among `bounds`; a `Future` without an `Output` gives an opaque type.
+fn future_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Returns> {
     let future = bounds.iter().find_map(|bound| match bound {
         TypeParamBound::Trait(bound) => bound.path.segments.last().filter(|last| last.ident == "Future"),
         _ => None,
@@ -91,7 +92,7 @@ fn given_by_future(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Ret
         }),
         _ => None,
     };
-    Some(output.map_or(Returns::Hidden, Returns::of))
+    Some(output.map_or(Returns::Opaque, Returns::from_type))
 }
 
 fn last_segment(ty: &Type) -> Option<&PathSegment> {
@@ -101,8 +102,8 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// The last of the types between a path's `<` and `>`.
-fn argument_of(segment: &PathSegment) -> Option<&Type> {
+/// Returns the last of the types between a segment's `<` and `>`.
+fn last_type_argument(segment: &PathSegment) -> Option<&Type> {
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
         return None;
     };
@@ -112,56 +113,56 @@ fn argument_of(segment: &PathSegment) -> Option<&Type> {
     })
 }
 
-/// `ty` with each `impl Trait` replaced by `_`, for a type that is written again in the body.
-fn infer_hidden_in(ty: &Type) -> Type {
+/// Replaces each `impl Trait` in `ty` by `_`, which may stand in a body.
+fn infer_impl_traits(ty: &Type) -> Type {
     let mut ty = ty.clone();
-    for_each_hidden(&mut ty, &mut |hidden| *hidden = parse_quote!(_));
+    for_each_unnamed(&mut ty, &mut |unnamed| *unnamed = parse_quote!(_));
     ty
 }
 
-/// `ty` with `()` in place of each `_`, for where only the rest of it matters and nothing says what `_` is.
-pub(crate) fn with_units(ty: &Type) -> Type {
+/// Replaces each `_` in `ty` by `()`, for a place where nothing lets the compiler infer it and only the rest matters.
+pub(crate) fn fill_inferred(ty: &Type) -> Type {
     let mut ty = ty.clone();
-    for_each_hidden(&mut ty, &mut |hidden| *hidden = parse_quote!(()));
+    for_each_unnamed(&mut ty, &mut |unnamed| *unnamed = parse_quote!(()));
     ty
 }
 
-/// Whether a part of `ty` is `_`.
-pub(crate) fn is_inferred(ty: &Type) -> bool {
+/// Returns whether a part of `ty` is `_`.
+pub(crate) fn has_inferred(ty: &Type) -> bool {
     let mut found = false;
-    for_each_hidden(&mut ty.clone(), &mut |_| found = true);
+    for_each_unnamed(&mut ty.clone(), &mut |_| found = true);
     found
 }
 
-/// Calls `each` with the parts of a type that are `impl Trait`, or the `_` in place of it. (That of a lifetime `'_` is none:
-/// so this goes by types, not by tokens.)
-fn for_each_hidden(ty: &mut Type, each: &mut impl FnMut(&mut Type)) {
+/// Calls `visit` with each part of a type that is `impl Trait` or `_`.
+fn for_each_unnamed(ty: &mut Type, visit: &mut impl FnMut(&mut Type)) {
+    // By types, not by tokens: in `'_` the token is a lifetime's.
     match ty {
-        Type::ImplTrait(_) | Type::Infer(_) => each(ty),
-        Type::Array(array) => for_each_hidden(&mut array.elem, each),
-        Type::Group(group) => for_each_hidden(&mut group.elem, each),
-        Type::Paren(paren) => for_each_hidden(&mut paren.elem, each),
-        Type::Ptr(pointer) => for_each_hidden(&mut pointer.elem, each),
-        Type::Reference(reference) => for_each_hidden(&mut reference.elem, each),
-        Type::Slice(slice) => for_each_hidden(&mut slice.elem, each),
-        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| for_each_hidden(part, each)),
-        Type::Path(path) => for_each_hidden_in_path(&mut path.path, each),
+        Type::ImplTrait(_) | Type::Infer(_) => visit(ty),
+        Type::Array(array) => for_each_unnamed(&mut array.elem, visit),
+        Type::Group(group) => for_each_unnamed(&mut group.elem, visit),
+        Type::Paren(paren) => for_each_unnamed(&mut paren.elem, visit),
+        Type::Ptr(pointer) => for_each_unnamed(&mut pointer.elem, visit),
+        Type::Reference(reference) => for_each_unnamed(&mut reference.elem, visit),
+        Type::Slice(slice) => for_each_unnamed(&mut slice.elem, visit),
+        Type::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| for_each_unnamed(part, visit)),
+        Type::Path(path) => for_each_unnamed_in_path(&mut path.path, visit),
         Type::TraitObject(object) => object.bounds.iter_mut().for_each(|bound| {
             if let TypeParamBound::Trait(bound) = bound {
-                for_each_hidden_in_path(&mut bound.path, each);
+                for_each_unnamed_in_path(&mut bound.path, visit);
             }
         }),
         _ => {}
     }
 }
 
-fn for_each_hidden_in_path(path: &mut Path, each: &mut impl FnMut(&mut Type)) {
+fn for_each_unnamed_in_path(path: &mut Path, visit: &mut impl FnMut(&mut Type)) {
     for segment in &mut path.segments {
         if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
             for argument in &mut arguments.args {
                 match argument {
-                    GenericArgument::Type(ty) => for_each_hidden(ty, each),
-                    GenericArgument::AssocType(binding) => for_each_hidden(&mut binding.ty, each),
+                    GenericArgument::Type(ty) => for_each_unnamed(ty, visit),
+                    GenericArgument::AssocType(binding) => for_each_unnamed(&mut binding.ty, visit),
                     _ => {}
                 }
             }

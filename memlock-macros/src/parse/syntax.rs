@@ -1,9 +1,9 @@
-//! Questions about pieces of syntax that several files ask.
+//! Helpers for syntax trees that several files use.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, Expr, Ident, Pat, Type};
 
-/// An expression without the invisible groups that `macro_rules` puts around its variables.
+/// Removes the invisible groups that `macro_rules` puts around its variables.
 pub(crate) fn peel_expr(mut expr: Expr) -> Expr {
     while let Expr::Group(group) = expr {
         expr = *group.expr;
@@ -11,7 +11,7 @@ pub(crate) fn peel_expr(mut expr: Expr) -> Expr {
     expr
 }
 
-/// A type without parentheses, and without the invisible groups that `macro_rules` puts around its variables.
+/// Removes parentheses, and the invisible groups that `macro_rules` puts around its variables.
 pub(crate) fn peel_type(mut ty: &Type) -> &Type {
     loop {
         ty = match ty {
@@ -22,7 +22,7 @@ pub(crate) fn peel_type(mut ty: &Type) -> &Type {
     }
 }
 
-/// The first identifier `name` in some tokens, groups included.
+/// Returns the first identifier `name` in some tokens, groups included.
 pub(crate) fn find_ident<Name: ?Sized>(tokens: TokenStream, name: &Name) -> Option<Ident>
 where
     Ident: PartialEq<Name>,
@@ -34,7 +34,7 @@ where
     })
 }
 
-/// The name of a parameter that is one, `id` or `mut id`, by which its value can be reached.
+/// Returns the name of a parameter that is written as one, `id` or `mut id`, not as a pattern.
 pub(crate) fn plain_name(pat: &Pat) -> Option<&Ident> {
     match pat {
         Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => Some(&ident.ident),
@@ -42,7 +42,7 @@ pub(crate) fn plain_name(pat: &Pat) -> Option<&Ident> {
     }
 }
 
-/// The `#[cfg]`s of a parameter, which decide whether it is there at all.
+/// Returns the `#[cfg]`s of a parameter, which decide whether it exists.
 pub(crate) fn cfg_attrs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
 }

@@ -1,4 +1,6 @@
-//! The kinds of value that options take. Each is checked here, once, as far as a literal can be.
+//! The types of the options' values.
+//!
+//! A literal is checked here. A computed value is left to the runtime.
 
 use std::time::Duration;
 
@@ -6,30 +8,33 @@ use proc_macro2::{Ident, Span};
 use syn::parse::ParseStream;
 use syn::{Error, Expr, ExprArray, ExprUnary, Lit, LitStr, Path, Result, UnOp};
 
+use crate::parse::format_string::FormatString;
 use crate::parse::syntax::peel_expr;
-use crate::parse::text::Text;
 
-/// The longest timeout that memcached's expiry can hold; the runtime has the same limit for what is computed.
-const LONGEST: Duration = Duration::from_hours(29 * 24);
+/// The longest duration of an option.
+///
+/// memcached takes an expiry above 30 days for a point in time. The runtime holds computed durations to the same limit.
+const MAX_DURATION: Duration = Duration::from_hours(29 * 24);
 
-/// What can be written behind an option's `=`.
+/// A value that can be written behind an option's `=`.
 pub(crate) trait OptionValue: Sized {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Self>;
+    /// Parses the value of the option `name`.
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Self>;
 
-    /// The option without `=`.
-    fn bare(name: &Ident) -> Result<Self> {
+    /// Returns the value of an option that is written without one.
+    fn without_value(name: &Ident) -> Result<Self> {
         Err(Error::new(name.span(), format!("`{name}` needs a value: `{name} = …`")))
     }
 }
 
 impl OptionValue for Expr {
-    fn read(_name: &Ident, input: ParseStream<'_>) -> Result<Expr> {
+    fn parse_value(_name: &Ident, input: ParseStream<'_>) -> Result<Expr> {
         input.parse()
     }
 }
 
 impl OptionValue for Vec<Expr> {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Vec<Expr>> {
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Vec<Expr>> {
         match parse_expr(input)? {
             Expr::Array(ExprArray { elems, .. }) if !elems.is_empty() => Ok(elems.into_iter().collect()),
             other => Err(Error::new_spanned(
@@ -41,7 +46,7 @@ impl OptionValue for Vec<Expr> {
 }
 
 impl OptionValue for Path {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Path> {
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Path> {
         match parse_expr(input)? {
             Expr::Path(path) if path.qself.is_none() => Ok(path.path),
             other => Err(Error::new_spanned(
@@ -52,17 +57,17 @@ impl OptionValue for Path {
     }
 }
 
-/// The namespace of the key: a text, or an expression for one that does not depend on the call.
+/// The namespace of the key: a string, or an expression.
 pub(crate) struct Name(pub(crate) Expr);
 
 impl OptionValue for Name {
-    fn read(_name: &Ident, input: ParseStream<'_>) -> Result<Name> {
+    fn parse_value(_name: &Ident, input: ParseStream<'_>) -> Result<Name> {
         let value = parse_expr(input)?;
-        if let Some(text) = as_text(&value) {
+        if let Some(text) = string_literal(&value) {
             if text.value().is_empty() {
                 return Err(Error::new(text.span(), "a name cannot be empty"));
             }
-            if Text::captures_something(text) {
+            if FormatString::has_captures(text) {
                 return Err(Error::new(
                     text.span(),
                     "a name is the same for every call; what differs from call to call belongs in the key",
@@ -73,73 +78,74 @@ impl OptionValue for Name {
     }
 }
 
-/// A length of time above zero.
-pub(crate) enum Length {
+/// A duration above zero.
+pub(crate) enum DurationValue {
     Literal(Duration),
     Computed(Expr),
 }
 
-impl OptionValue for Length {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Length> {
-        Length::of(parse_expr(input)?, name, false)
+impl OptionValue for DurationValue {
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<DurationValue> {
+        DurationValue::from_expr(parse_expr(input)?, name, false)
     }
 }
 
-impl Length {
-    fn of(value: Expr, name: &Ident, may_be_zero: bool) -> Result<Length> {
-        let Some(literal) = literal_length(&value, name)? else {
-            return Ok(Length::Computed(value));
+impl DurationValue {
+    fn from_expr(value: Expr, name: &Ident, may_be_zero: bool) -> Result<DurationValue> {
+        let Some(literal) = literal_duration(&value, name)? else {
+            return Ok(DurationValue::Computed(value));
         };
         if literal.is_zero() && !may_be_zero {
             return Err(Error::new_spanned(value, format!("`{name}` cannot be zero")));
         }
-        if literal > LONGEST {
+        if literal > MAX_DURATION {
             return Err(Error::new_spanned(value, format!("`{name}` can be 29 days at most")));
         }
-        Ok(Length::Literal(literal))
+        Ok(DurationValue::Literal(literal))
     }
 }
 
-/// A length of time to wait: zero tries once.
-pub(crate) struct Wait(pub(crate) Length);
+/// The longest wait for the lock; with zero, the lock is tried once.
+pub(crate) struct Wait(pub(crate) DurationValue);
 
 impl OptionValue for Wait {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Wait> {
-        Length::of(parse_expr(input)?, name, true).map(Wait)
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Wait> {
+        DurationValue::from_expr(parse_expr(input)?, name, true).map(Wait)
     }
 }
 
-/// Whether and how long the lease is kept alive.
+/// Whether the lease is renewed while the body runs, and for how long.
 pub(crate) enum Renew {
     Never,
     Always,
-    For(Length),
+    For(DurationValue),
 }
 
 impl OptionValue for Renew {
-    fn read(name: &Ident, input: ParseStream<'_>) -> Result<Renew> {
+    fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Renew> {
         match parse_expr(input)? {
             Expr::Lit(literal) if matches!(&literal.lit, Lit::Bool(_)) => match literal.lit {
                 Lit::Bool(yes) if yes.value => Ok(Renew::Always),
                 _ => Ok(Renew::Never),
             },
-            value => Length::of(value, name, false).map(Renew::For),
+            value => DurationValue::from_expr(value, name, false).map(Renew::For),
         }
     }
 
-    fn bare(_name: &Ident) -> Result<Renew> {
+    fn without_value(_name: &Ident) -> Result<Renew> {
         Ok(Renew::Always)
     }
 }
 
-macro_rules! choices {
+/// Enums whose variants are written as one word each.
+macro_rules! word_values {
     ($($(#[$doc:meta])* $type:ident { $($variant:ident = $word:literal),* })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq)]
         pub(crate) enum $type { $($variant),* }
 
         impl OptionValue for $type {
-            fn read(name: &Ident, input: ParseStream<'_>) -> Result<$type> {
+            fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<$type> {
                 let value = parse_expr(input)?;
                 let word = match &value {
                     Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
@@ -156,18 +162,20 @@ macro_rules! choices {
         }
     )*};
 }
-choices! {
-    /// What to do when the server cannot be asked.
+word_values! {
+    /// What to do when the server is unreachable.
     OnUnavailable { Error = "error", Unlocked = "unlocked", Panic = "panic" }
-    /// What to do when the lease did not last.
+    /// What to do when the lease was lost before the body returned.
     OnLost { Warn = "warn", Error = "error" }
 }
 
+/// Parses an expression.
 fn parse_expr(input: ParseStream<'_>) -> Result<Expr> {
     input.parse().map(peel_expr)
 }
 
-fn as_text(value: &Expr) -> Option<&LitStr> {
+/// Returns the string literal that an expression is.
+fn string_literal(value: &Expr) -> Option<&LitStr> {
     match value {
         Expr::Lit(literal) => match &literal.lit {
             Lit::Str(text) => Some(text),
@@ -177,8 +185,8 @@ fn as_text(value: &Expr) -> Option<&LitStr> {
     }
 }
 
-/// The length that a literal stands for; `None` for what is no literal.
-fn literal_length(value: &Expr, name: &Ident) -> Result<Option<Duration>> {
+/// Returns the duration that a literal denotes, or `None` for another expression.
+fn literal_duration(value: &Expr, name: &Ident) -> Result<Option<Duration>> {
     let literal = match value {
         Expr::Lit(literal) => &literal.lit,
         Expr::Unary(ExprUnary {
@@ -189,17 +197,17 @@ fn literal_length(value: &Expr, name: &Ident) -> Result<Option<Duration>> {
         _ => return Ok(None),
     };
     let seconds = match literal {
-        Lit::Int(number) if is_number_type(number.suffix()) => number.base10_parse()?,
-        Lit::Float(number) if is_number_type(number.suffix()) => number.base10_parse()?,
-        Lit::Str(text) => seconds_of_text(&text.value()).ok_or_else(|| not_a_length(literal.span(), name))?,
-        _ => return Err(not_a_length(literal.span(), name)),
+        Lit::Int(number) if is_numeric_suffix(number.suffix()) => number.base10_parse()?,
+        Lit::Float(number) if is_numeric_suffix(number.suffix()) => number.base10_parse()?,
+        Lit::Str(text) => parse_seconds(&text.value()).ok_or_else(|| not_a_duration(literal.span(), name))?,
+        _ => return Err(not_a_duration(literal.span(), name)),
     };
     Duration::try_from_secs_f64(seconds)
         .map(Some)
         .map_err(|_| Error::new(literal.span(), format!("`{name}` can be 29 days at most")))
 }
 
-fn not_a_length(span: Span, name: &Ident) -> Error {
+fn not_a_duration(span: Span, name: &Ident) -> Error {
     Error::new(
         span,
         format!(
@@ -208,14 +216,15 @@ fn not_a_length(span: Span, name: &Ident) -> Error {
     )
 }
 
-fn is_number_type(suffix: &str) -> bool {
+fn is_numeric_suffix(suffix: &str) -> bool {
     matches!(
         suffix,
         "" | "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" | "f32" | "f64"
     )
 }
 
-fn seconds_of_text(text: &str) -> Option<f64> {
+/// Parses a number with a unit.
+fn parse_seconds(text: &str) -> Option<f64> {
     let unit_at = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
     let (number, unit) = text.split_at(unit_at);
     let seconds_in_unit = match unit.trim_start() {
@@ -236,17 +245,17 @@ mod tests {
 
     use super::*;
 
-    fn length(value: Expr) -> std::result::Result<Option<Duration>, String> {
+    fn parse(value: Expr) -> std::result::Result<Option<Duration>, String> {
         let name = parse_quote!(timeout);
-        match Length::of(value, &name, false) {
-            Ok(Length::Literal(length)) => Ok(Some(length)),
-            Ok(Length::Computed(_)) => Ok(None),
+        match DurationValue::from_expr(value, &name, false) {
+            Ok(DurationValue::Literal(duration)) => Ok(Some(duration)),
+            Ok(DurationValue::Computed(_)) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }
 
     #[test]
-    fn numbers_are_seconds_and_texts_have_a_unit() {
+    fn a_number_is_in_seconds_and_a_string_has_a_unit() {
         for (value, milliseconds) in [
             (parse_quote!(30), 30_000),
             (parse_quote!(0.05), 50),
@@ -259,15 +268,15 @@ mod tests {
             (parse_quote!("1h"), 3_600_000),
             (parse_quote!("29d"), 29 * 86_400_000),
         ] {
-            assert_eq!(length(value), Ok(Some(Duration::from_millis(milliseconds))));
+            assert_eq!(parse(value), Ok(Some(Duration::from_millis(milliseconds))));
         }
-        assert_eq!(length(parse_quote!("7us")), Ok(Some(Duration::from_micros(7))));
-        assert_eq!(length(parse_quote!(2 * 15)), Ok(None));
-        assert_eq!(length(parse_quote!(TIMEOUT)), Ok(None));
+        assert_eq!(parse(parse_quote!("7us")), Ok(Some(Duration::from_micros(7))));
+        assert_eq!(parse(parse_quote!(2 * 15)), Ok(None));
+        assert_eq!(parse(parse_quote!(TIMEOUT)), Ok(None));
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn an_invalid_duration_is_refused() {
         for (value, problem) in [
             (parse_quote!(0), "zero"),
             (parse_quote!(0.0), "zero"),
@@ -285,7 +294,7 @@ mod tests {
             (parse_quote!('5'), "a text with a unit"),
             (parse_quote!(true), "a text with a unit"),
         ] {
-            let error = length(value).expect_err(problem);
+            let error = parse(value).expect_err(problem);
             assert!(error.contains(problem), "{error}");
         }
     }

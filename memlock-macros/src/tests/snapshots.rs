@@ -9,8 +9,8 @@ use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::{Attribute, File, ImplItem, Item, Meta};
 
-use crate::attribute;
-use crate::valid::Kind;
+use crate::expand_attribute;
+use crate::valid::LockKind;
 
 #[test]
 fn expansions_are_as_they_were() {
@@ -45,7 +45,7 @@ fn expand_file(mut file: File) -> String {
         match item {
             Item::Fn(function) => {
                 if let Some((kind, args)) = take_attribute(&mut function.attrs) {
-                    *item = Item::Verbatim(attribute(kind, args, item.to_token_stream()));
+                    *item = Item::Verbatim(expand_attribute(kind, args, item.to_token_stream()));
                 }
             }
             Item::Impl(block) => {
@@ -53,7 +53,7 @@ fn expand_file(mut file: File) -> String {
                     if let ImplItem::Fn(function) = method
                         && let Some((kind, args)) = take_attribute(&mut function.attrs)
                     {
-                        *method = ImplItem::Verbatim(attribute(kind, args, method.to_token_stream()));
+                        *method = ImplItem::Verbatim(expand_attribute(kind, args, method.to_token_stream()));
                     }
                 }
             }
@@ -64,12 +64,12 @@ fn expand_file(mut file: File) -> String {
     prettyplease::unparse(&expanded)
 }
 
-fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(Kind, TokenStream)> {
+fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(LockKind, TokenStream)> {
     let (at, kind) = attrs.iter().enumerate().find_map(|(at, attr)| {
         match attr.path().segments.last()?.ident.to_string().as_str() {
-            "lock" => Some((at, Kind::Lock)),
-            "rlock" => Some((at, Kind::Rlock)),
-            "zlock" => Some((at, Kind::Zlock)),
+            "lock" => Some((at, LockKind::Lock)),
+            "rlock" => Some((at, LockKind::Rlock)),
+            "zlock" => Some((at, LockKind::Zlock)),
             _ => None,
         }
     })?;

@@ -1,95 +1,96 @@
-//! A key written as a text: fixed, or a format string that captures arguments and fields of arguments.
+//! A key written as a format string, which captures arguments and fields of arguments.
 //!
-//! Only the names are looked for here; rustc checks the rest, in the `format_args!` of the expansion.
+//! Only the captures are parsed here. rustc checks the rest, in the `format_args!` of the expansion.
 
 use std::fmt::Write as _;
 
 use proc_macro2::{Ident, Span};
 use syn::{Error, LitStr, Member, Result};
 
-/// A text that captures something.
+/// A format string, taken apart.
 ///
-/// Input: `"{self.shelf}/{id:08}"`. Output: the text `"{}/{id:08}"`, the field `self.shelf` and the name `id`.
-pub(crate) struct Text {
-    /// For `format_args!`. Where nothing but names is captured, the user's literal as it was.
-    pub(crate) format: LitStr,
-    /// What the `{}` stand for.
-    pub(crate) fields: Vec<Field>,
-    /// The names that are captured without a field, each once.
+/// Input: `"{self.shelf}/{id:08}"`. Output: the template `"{}/{id:08}"`, the field `self.shelf` and the name `id`.
+pub(crate) struct FormatString {
+    /// The first argument of `format_args!`. Without captured fields it is the user's literal.
+    pub(crate) template: LitStr,
+    /// The captured fields, one for each `{}` of the template.
+    pub(crate) fields: Vec<FieldCapture>,
+    /// The names that are captured without a field, once each.
     pub(crate) names: Vec<Ident>,
 }
 
 /// `argument.member.member`.
-pub(crate) struct Field {
+pub(crate) struct FieldCapture {
     pub(crate) argument: Ident,
     pub(crate) members: Vec<Member>,
 }
 
-impl Text {
-    /// Takes `literal` apart; `None` where it is a fixed text, without a single brace.
-    pub(crate) fn parse(literal: &LitStr) -> Result<Option<Text>> {
+impl FormatString {
+    /// Parses `literal`. Returns `None` if it has no brace and thus is a fixed string.
+    pub(crate) fn parse(literal: &LitStr) -> Result<Option<FormatString>> {
         let text = literal.value();
         if !text.contains(['{', '}']) {
             return Ok(None);
         }
-        let mut parsed = Text {
-            format: literal.clone(),
+        let mut parsed = FormatString {
+            template: literal.clone(),
             fields: Vec::new(),
             names: Vec::new(),
         };
-        let mut format = String::new();
-        for piece in pieces(&text) {
+        let mut template = String::new();
+        for piece in split(&text) {
             match piece {
-                Piece::Plain(plain) => format.push_str(plain),
-                Piece::Placeholder(inside) => parsed.placeholder(inside, &mut format, literal.span())?,
+                Piece::Plain(plain) => template.push_str(plain),
+                Piece::Placeholder(inside) => parsed.add_placeholder(inside, &mut template, literal.span())?,
             }
         }
         if !parsed.fields.is_empty() {
-            parsed.format = LitStr::new(&format, literal.span());
+            parsed.template = LitStr::new(&template, literal.span());
         }
         Ok(Some(parsed))
     }
 
-    /// Whether `literal` looks like a format string.
-    pub(crate) fn captures_something(literal: &LitStr) -> bool {
-        pieces(&literal.value()).any(|piece| matches!(piece, Piece::Placeholder(_)))
+    /// Returns whether `literal` has a placeholder.
+    pub(crate) fn has_captures(literal: &LitStr) -> bool {
+        split(&literal.value()).any(|piece| matches!(piece, Piece::Placeholder(_)))
     }
 
-    fn placeholder(&mut self, inside: &str, format: &mut String, span: Span) -> Result<()> {
-        let (what, spec) = inside
+    /// Records the captures of the placeholder `{inside}`, and appends the placeholder to the template.
+    fn add_placeholder(&mut self, inside: &str, template: &mut String, span: Span) -> Result<()> {
+        let (capture, spec) = inside
             .split_once(':')
-            .map_or((inside, None), |(what, spec)| (what, Some(spec)));
-        let mut parts = what.trim().split('.');
+            .map_or((inside, None), |(capture, spec)| (capture, Some(spec)));
+        let mut parts = capture.trim().split('.');
         let first = parts.next().unwrap_or_default();
         let members: Vec<&str> = parts.collect();
-        let argument = name(first, span).ok_or_else(|| not_a_capture(inside, span))?;
-        let _ = write!(format, "{{{}", if members.is_empty() { first } else { "" });
+        let argument = parse_ident(first, span).ok_or_else(|| invalid_capture(inside, span))?;
+        let _ = write!(template, "{{{}", if members.is_empty() { first } else { "" });
         if members.is_empty() {
-            self.capture(argument);
+            self.add_name(argument);
         } else {
             let members = members
                 .into_iter()
-                .map(|part| member(part, span).ok_or_else(|| not_a_capture(inside, span)))
+                .map(|part| parse_member(part, span).ok_or_else(|| invalid_capture(inside, span)))
                 .collect::<Result<_>>()?;
-            self.fields.push(Field { argument, members });
+            self.fields.push(FieldCapture { argument, members });
         }
         if let Some(spec) = spec {
-            let _ = write!(format, ":{spec}");
-            // `{id:width$.digits$}` captures two more.
+            let _ = write!(template, ":{spec}");
+            // The width and the precision may be captures, too: `{id:width$.digits$}`.
             for parameter in spec.split('$').rev().skip(1) {
                 let start = parameter
                     .rfind(|character: char| !(character.is_alphanumeric() || character == '_'))
                     .map_or(0, |at| at + parameter[at..].chars().next().map_or(1, char::len_utf8));
-                if let Some(captured) = name(&parameter[start..], span) {
-                    self.capture(captured);
+                if let Some(captured) = parse_ident(&parameter[start..], span) {
+                    self.add_name(captured);
                 }
             }
         }
-        format.push('}');
+        template.push('}');
         Ok(())
     }
 
-    fn capture(&mut self, name: Ident) {
+    fn add_name(&mut self, name: Ident) {
         if !self.names.contains(&name) {
             self.names.push(name);
         }
@@ -97,14 +98,14 @@ impl Text {
 }
 
 enum Piece<'a> {
-    /// Text, escapes included.
+    /// Literal text, with its escapes.
     Plain(&'a str),
-    /// What stands between the braces.
+    /// The inside of a pair of braces.
     Placeholder(&'a str),
 }
 
-/// Splits a format string. A brace that is never closed stays in the text, for rustc to complain about.
-fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+/// Splits a format string. An unclosed brace stays in the literal text, where rustc reports it.
+fn split(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -129,7 +130,8 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-fn name(text: &str, span: Span) -> Option<Ident> {
+/// Parses an identifier, which in a format string may be a keyword: `{type}`.
+fn parse_ident(text: &str, span: Span) -> Option<Ident> {
     if text == "self" {
         return Some(Ident::new(text, span));
     }
@@ -140,7 +142,7 @@ fn name(text: &str, span: Span) -> Option<Ident> {
     Some(ident)
 }
 
-fn member(text: &str, span: Span) -> Option<Member> {
+fn parse_member(text: &str, span: Span) -> Option<Member> {
     let mut member = syn::parse_str::<Member>(text).ok()?;
     match &mut member {
         Member::Named(field) => field.set_span(span),
@@ -149,7 +151,7 @@ fn member(text: &str, span: Span) -> Option<Member> {
     Some(member)
 }
 
-fn not_a_capture(inside: &str, span: Span) -> Error {
+fn invalid_capture(inside: &str, span: Span) -> Error {
     Error::new(
         span,
         format!(
@@ -166,24 +168,26 @@ mod tests {
 
     use super::*;
 
-    /// Format, fields and names, separated by `|`.
-    fn parsed(literal: &LitStr) -> String {
-        let text = Text::parse(literal).expect("a good text").expect("captures");
-        let fields = text.fields.iter().map(|field| {
+    /// Returns template, fields and names, separated by `|`.
+    fn describe(literal: &LitStr) -> String {
+        let parsed = FormatString::parse(literal)
+            .expect("a valid format string")
+            .expect("it has braces");
+        let fields = parsed.fields.iter().map(|field| {
             let members: Vec<_> = field.members.iter().map(|m| m.to_token_stream().to_string()).collect();
             format!("{}.{}", field.argument, members.join("."))
         });
-        let names = text.names.iter().map(ToString::to_string);
+        let names = parsed.names.iter().map(ToString::to_string);
         format!(
             "{}|{}|{}",
-            text.format.value(),
+            parsed.template.value(),
             fields.collect::<Vec<_>>().join(","),
             names.collect::<Vec<_>>().join(",")
         )
     }
 
     #[test]
-    fn arguments_and_fields_are_found() {
+    fn names_and_fields_are_captured() {
         for (literal, expected) in [
             (parse_quote!("account/{id}"), "account/{id}||id"),
             (
@@ -200,17 +204,21 @@ mod tests {
             (parse_quote!("{{"), "{{||"),
             (parse_quote!("é{"), "é{||"),
         ] {
-            assert_eq!(parsed(&literal), expected);
+            assert_eq!(describe(&literal), expected);
         }
     }
 
     #[test]
-    fn a_text_without_braces_is_fixed() {
-        assert!(Text::parse(&parse_quote!("a/b:c")).expect("good").is_none());
+    fn a_string_without_braces_captures_nothing() {
+        assert!(
+            FormatString::parse(&parse_quote!("a/b:c"))
+                .expect("a valid string")
+                .is_none()
+        );
     }
 
     #[test]
-    fn what_is_no_capture_is_refused() {
+    fn a_placeholder_other_than_a_capture_is_refused() {
         for literal in [
             parse_quote!("{}"),
             parse_quote!("{0}"),
@@ -218,7 +226,7 @@ mod tests {
             parse_quote!("{self.path()}"),
             parse_quote!("{a + b}"),
         ] {
-            assert!(Text::parse(&literal).is_err());
+            assert!(FormatString::parse(&literal).is_err());
         }
     }
 }
