@@ -3,8 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Error, Expr, ExprClosure, ExprPath, Lit, Result};
+use syn::{Expr, ExprClosure, ExprPath, Lit, Result};
 
+use crate::error::error_at;
 use crate::parse::format_string::FormatString;
 use crate::parse::function::Function;
 use crate::parse::syntax::peel_expr;
@@ -35,12 +36,13 @@ impl Key {
             Expr::Closure(closure) => {
                 let most = function.sig.inputs.len().min(MAX_ARGUMENTS);
                 if closure.inputs.len() > most {
-                    return Err(Error::new(
+                    return Err(error_at(
                         closure.inputs.span(),
-                        format!(
-                            "this closure takes {} arguments, and the function has {most} to give",
+                        format_args!(
+                            "this closure takes {} arguments, but only {most} can be passed to it",
                             closure.inputs.len()
                         ),
+                        "a key closure takes references to the leading arguments of the function, `self` first",
                     ));
                 }
                 Key::Closure(closure)

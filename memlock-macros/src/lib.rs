@@ -1,6 +1,7 @@
 //! The attributes of memlock: what stands over a function becomes a call into the runtime in front of its body.
 //!
-//! The files are the phases: `parse` reads, `valid` (with `key`) checks, `expand` writes, and `fallback` reports an error.
+//! The files are the phases: `parse` reads, `valid` (with `key`) checks, `expand` writes, and `fallback` reports an `error`.
+mod error;
 mod expand;
 mod fallback;
 mod key;

@@ -1,14 +1,15 @@
 //! Checks the attribute's arguments against the function. Nothing is left to check for the expansion.
 //!
-//! What only the compiler knows (whether a type can report an error, whether a value is a key) is left to the traits of the
-//! runtime.
+//! What only the compiler knows (whether a type can report an error, whether a value is a key) is left to the traits of
+//! the runtime.
 
 use std::slice;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
-use syn::{Error, Result};
+use syn::Result;
 
+use crate::error::{error_at, error_on};
 use crate::key::Key;
 use crate::parse::function::Function;
 use crate::parse::options::Options;
@@ -56,9 +57,10 @@ pub(crate) enum Requirement {
 /// Checks the arguments against the function.
 pub(crate) fn validate(kind: LockKind, options: Options, function: Function) -> Result<LockedFunction> {
     if let Some(constness) = &function.sig.constness {
-        return Err(Error::new_spanned(
+        return Err(error_on(
             constness,
-            "a `const fn` cannot take a lock: it may run in the compiler",
+            "a `const fn` cannot take a lock",
+            "remove `const`: such a function may run at compile time",
         ));
     }
     let (shape, returns) = returns::read_signature(&function.sig);
@@ -66,9 +68,10 @@ pub(crate) fn validate(kind: LockKind, options: Options, function: Function) -> 
     if let Some(span) = options.on_lost_error()
         && !matches!(returns, Returns::Type(_))
     {
-        return Err(Error::new(
+        return Err(error_at(
             span,
-            "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
+            "`on_lost = error` needs a return type that is written out",
+            "return a `Result` whose error is `From<memlock::Error>`, instead of `impl Trait` or `!`",
         ));
     }
     Ok(LockedFunction {
@@ -90,22 +93,25 @@ fn check_zlock(kind: LockKind, options: &Options, returns: &Returns, function: &
         let conflict = options.conflict.as_ref().map(|given| (given.span, "conflict"));
         return match reserve.or(conflict) {
             None => Ok(()),
-            Some((span, name)) => Err(Error::new(
+            Some((span, name)) => Err(error_at(
                 span,
-                format!("`{name}` is an option of `zlock`: other locks know no conflicts"),
+                format_args!("`{name}` is an option of `zlock` only"),
+                "remove it: other locks do not look for conflicts",
             )),
         };
     }
     if let Some(span) = options.on_lost_error() {
-        return Err(Error::new(
+        return Err(error_at(
             span,
-            "`zlock` has no `on_lost = error`: its database finds out whether another wrote meanwhile",
+            "`zlock` has no `on_lost = error`",
+            "remove it: the database detects what others wrote in the meantime",
         ));
     }
     if !matches!(returns, Returns::Type(_)) {
-        return Err(Error::new_spanned(
+        return Err(error_on(
             &function.sig.output,
-            "`zlock` needs a function that returns a `Result`, written out: its errors are looked at for conflicts",
+            "`zlock` needs a return type that is written out",
+            "return a `Result`, whose error may be a conflict, instead of `impl Trait` or `!`",
         ));
     }
     Ok(())
@@ -135,15 +141,22 @@ fn requirement(kind: LockKind, options: &Options) -> Requirement {
 
 fn keys(options: &Options, function: &Function) -> Result<Vec<Key>> {
     let exprs = match (&options.key, &options.keys) {
-        (Some(_), Some(keys)) => return Err(Error::new(keys.span, "give either one key or `keys`, not both")),
+        (Some(_), Some(keys)) => {
+            return Err(error_at(
+                keys.span,
+                "both a key and `keys` are given",
+                "write all keys in `keys = [a, b]`",
+            ));
+        }
         (Some(key), None) => slice::from_ref(&key.value),
         (None, Some(keys)) => keys.as_slice(),
         (None, None) if options.name.is_some() => &[],
         (None, None) => {
-            return Err(Error::new(
+            return Err(error_at(
                 Span::call_site(),
-                "say what to lock: an argument `id`, a text `\"account/{id}\"`, a function `get_key`, a closure `|id| …` or an \
-                 expression; or give the function one lock with `name = \"…\"`",
+                "the attribute does not say what to lock",
+                "write a key: an argument `id`, a string `\"account/{id}\"`, a function `get_key`, a closure `|id| …`, \
+                 or an expression; for one lock for the whole function, write `name = \"…\"`",
             ));
         }
     };

@@ -8,8 +8,9 @@ use proc_macro2::Ident;
 use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
-use syn::{Error, Expr, Result, Token};
+use syn::{Expr, Result, Token};
 
+use crate::error::{error_at, error_on};
 use crate::parse::options::{Given, OPTION_NAMES, Options};
 
 /// Parses the arguments: at most one key in front, then options.
@@ -17,6 +18,14 @@ pub(crate) fn parse_args(input: ParseStream<'_>) -> Result<Options> {
     let mut options = Options::default();
     let mut is_first = true;
     while !input.is_empty() {
+        if is_name_with_colon(input) {
+            input.call(Ident::parse_any)?;
+            return Err(error_at(
+                input.span(),
+                "expected `=`, found `:`",
+                "write an option as `timeout = 30`",
+            ));
+        }
         if is_option(input, is_first) {
             let name = input.call(Ident::parse_any)?;
             options.parse_option(&name, input)?;
@@ -25,15 +34,18 @@ pub(crate) fn parse_args(input: ParseStream<'_>) -> Result<Options> {
             let span = key.span();
             options.key = Some(Given { span, value: key });
         } else {
-            return Err(Error::new_spanned(
+            let help = if options.key.is_some() {
+                "to take several locks, write `keys = [a, b]`; for one key of several parts, write `(a, b)`"
+            } else {
+                "put the key first, or write `key = …`"
+            };
+            return Err(error_on(
                 input.parse::<Expr>()?,
-                "only the first argument is a key; for several locks at once write `keys = [a, b]`, for one key of several parts `(a, b)`",
+                "only the first argument can be a key",
+                help,
             ));
         }
         is_first = false;
-        if input.peek(Token![:]) {
-            return Err(input.error("options are written with `=`: `timeout = 30`"));
-        }
         if !input.is_empty() {
             input.parse::<Token![,]>()?;
         }
@@ -57,4 +69,9 @@ fn is_option(input: ParseStream<'_>, is_first: bool) -> bool {
     }
     // Behind the first argument no key is expected, so the name of an option is taken for one that lacks its value.
     !is_first && OPTION_NAMES.contains(&name.to_string().as_str())
+}
+
+/// Returns whether a name with a `:` is next, which starts no expression.
+fn is_name_with_colon(input: ParseStream<'_>) -> bool {
+    input.peek(Ident::peek_any) && input.peek2(Token![:]) && !input.peek2(Token![::])
 }

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use proc_macro2::{Ident, Span};
 use syn::{Error, LitStr, Member, Result};
 
+use crate::error::error_at;
+
 /// A format string, taken apart.
 ///
 /// Input: `"{self.shelf}/{id:08}"`. Output: the template `"{}/{id:08}"`, the field `self.shelf` and the name `id`.
@@ -152,11 +154,12 @@ fn parse_member(text: &str, span: Span) -> Option<Member> {
 }
 
 fn invalid_capture(inside: &str, span: Span) -> Error {
-    Error::new(
+    error_at(
         span,
-        format!(
-            "`{{{inside}}}` is neither an argument nor a field of one, like `{{id}}` or `{{self.shelf}}`; for anything \
-             else the key can be a closure or an expression, and `{{{{` is a brace"
+        format_args!("`{{{inside}}}` is neither an argument nor a field of one"),
+        format_args!(
+            "capture as in `{{id}}` or `{{self.shelf}}`; for anything else, write the key as a closure or an expression; \
+             a literal brace is `{{{{`"
         ),
     )
 }

@@ -8,6 +8,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Error, FnArg, Ident, Result, Signature, Token, Visibility};
 
+use crate::error::{error_at, error_on};
 use crate::parse::syntax::find_ident;
 
 /// A function with a body.
@@ -32,13 +33,18 @@ impl Parse for Function {
             None
         };
         if !peek_function(input) {
-            return Err(input.error("memlock's attributes lock functions and methods, and this is neither"));
+            return Err(error_at(
+                input.span(),
+                "only a function or a method can be locked",
+                "put the attribute on a function",
+            ));
         }
         let sig: Signature = input.parse()?;
         if input.peek(Token![;]) {
-            return Err(Error::new_spanned(
+            return Err(error_on(
                 &sig.ident,
-                "this function has no body to lock: put the attribute on its implementations",
+                "this function has no body to lock",
+                "put the attribute on its implementations",
             ));
         }
         let (inner_attrs, body) = split_inner_attrs(parse_body(input.parse()?)?)?;
@@ -81,7 +87,7 @@ fn parse_body(token: TokenTree) -> Result<Group> {
             _ => {}
         }
     }
-    Err(Error::new_spanned(token, "expected the function's body"))
+    Err(Error::new_spanned(token, "expected a function body"))
 }
 
 /// Takes the inner attributes out of a body.
@@ -110,8 +116,8 @@ impl Function {
 
     /// Returns `name` as the signature writes it, if a parameter binds it. Errors still point at `name`.
     ///
-    /// In a function made by `macro_rules!`, a parameter is only visible to the identifier in the signature, not to an equal
-    /// one in the attribute.
+    /// In a function made by `macro_rules!`, a parameter is only visible to the identifier in the signature, not to an
+    /// equal one in the attribute.
     pub(crate) fn binding(&self, name: &Ident) -> Option<TokenStream> {
         self.sig.inputs.iter().find_map(|input| match input {
             FnArg::Receiver(receiver) if name == "self" => {

@@ -1,7 +1,7 @@
 //! The options of an attribute.
 //!
-//! One table names each option and the type of its value. The fields, the parser, and the errors for unknown and repeated
-//! options follow from it. The types are in `values`.
+//! One table names each option and the type of its value. The fields, the parser, and the errors for unknown and
+//! repeated options follow from it. The types are in `values`.
 
 use std::ops::Deref;
 
@@ -10,6 +10,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::{Error, Expr, Path, Result, Token};
 
+use crate::error::error_at;
 use crate::parse::values::{DurationValue, Name, OnLost, OnUnavailable, OptionValue, Renew, Wait};
 
 table! {
@@ -67,7 +68,7 @@ macro_rules! table {
             pub(crate) fn parse_option(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
                 match name.unraw().to_string().as_str() {
                     $($name => parse_into(&mut self.$field, name, input),)*
-                    unknown => Err(Error::new(name.span(), unknown_option(unknown))),
+                    unknown => Err(unknown_option(unknown, name.span())),
                 }
             }
         }
@@ -83,26 +84,28 @@ fn parse_into<T: OptionValue>(field: &mut Option<Given<T>>, name: &Ident, input:
         T::parse_value(name, input)?
     };
     if field.is_some() {
-        return Err(Error::new(name.span(), format!("`{name}` is given twice")));
+        return Err(error_at(
+            name.span(),
+            format_args!("`{name}` is given twice"),
+            "remove one of the two",
+        ));
     }
     let span = name.span();
     *field = Some(Given { span, value });
     Ok(())
 }
 
-fn unknown_option(unknown: &str) -> String {
+fn unknown_option(unknown: &str, span: Span) -> Error {
     let nearest = OPTION_NAMES
         .iter()
         .map(|name| (edit_distance(unknown, name), *name))
         .min()
         .filter(|(distance, name)| *distance <= name.len() / 3);
-    match nearest {
-        Some((_, name)) => format!("unknown option `{unknown}`; did you mean `{name}`?"),
-        None => format!(
-            "unknown option `{unknown}`; the options are `{}`",
-            OPTION_NAMES.join("`, `")
-        ),
-    }
+    let help = match nearest {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("the options are `{}`", OPTION_NAMES.join("`, `")),
+    };
+    error_at(span, format_args!("unknown option `{unknown}`"), help)
 }
 
 /// Returns how many letters must be inserted, deleted or replaced to turn `a` into `b`.
@@ -133,16 +136,15 @@ mod tests {
             ("lock", "locks"),
             ("kes", "key"),
         ] {
-            assert!(
-                unknown_option(misspelt).ends_with(&format!("did you mean `{name}`?")),
-                "{misspelt}"
-            );
+            let error = unknown_option(misspelt, Span::call_site()).to_string();
+            assert!(error.ends_with(&format!("did you mean `{name}`?")), "{error}");
         }
     }
 
     #[test]
     fn an_unfamiliar_option_gets_the_list_of_all() {
-        assert!(unknown_option("colour").contains("the options are `key`, `keys`, `timeout`"));
+        let error = unknown_option("colour", Span::call_site()).to_string();
+        assert!(error.contains("the options are `key`, `keys`, `timeout`"), "{error}");
     }
 
     #[test]

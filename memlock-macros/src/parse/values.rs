@@ -2,12 +2,15 @@
 //!
 //! A literal is checked here. A computed value is left to the runtime.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span};
 use syn::parse::ParseStream;
+use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprArray, ExprUnary, Lit, LitStr, Path, Result, UnOp};
 
+use crate::error::{error_at, error_on};
 use crate::parse::format_string::FormatString;
 use crate::parse::syntax::peel_expr;
 
@@ -23,7 +26,11 @@ pub(crate) trait OptionValue: Sized {
 
     /// Returns the value of an option that is written without one.
     fn without_value(name: &Ident) -> Result<Self> {
-        Err(Error::new(name.span(), format!("`{name}` needs a value: `{name} = …`")))
+        Err(error_at(
+            name.span(),
+            format_args!("`{name}` needs a value"),
+            format_args!("write `{name} = …`"),
+        ))
     }
 }
 
@@ -37,9 +44,10 @@ impl OptionValue for Vec<Expr> {
     fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Vec<Expr>> {
         match parse_expr(input)? {
             Expr::Array(ExprArray { elems, .. }) if !elems.is_empty() => Ok(elems.into_iter().collect()),
-            other => Err(Error::new_spanned(
+            other => Err(error_on(
                 other,
-                format!("`{name}` takes a list of one or more keys: `{name} = [a, b]`"),
+                format_args!("`{name}` must be a list of at least one key"),
+                format_args!("write `{name} = [a, b]`"),
             )),
         }
     }
@@ -49,9 +57,10 @@ impl OptionValue for Path {
     fn parse_value(name: &Ident, input: ParseStream<'_>) -> Result<Path> {
         match parse_expr(input)? {
             Expr::Path(path) if path.qself.is_none() => Ok(path.path),
-            other => Err(Error::new_spanned(
+            other => Err(error_on(
                 other,
-                format!("`{name}` takes a path, without quotes: `{name} = ::my_memlock`"),
+                format_args!("`{name}` must be a path"),
+                format_args!("write it without quotes: `{name} = ::my_memlock`"),
             )),
         }
     }
@@ -65,12 +74,17 @@ impl OptionValue for Name {
         let value = parse_expr(input)?;
         if let Some(text) = string_literal(&value) {
             if text.value().is_empty() {
-                return Err(Error::new(text.span(), "a name cannot be empty"));
+                return Err(error_at(
+                    text.span(),
+                    "`name` cannot be empty",
+                    "leave it out to name the lock after the function and its module",
+                ));
             }
             if FormatString::has_captures(text) {
-                return Err(Error::new(
+                return Err(error_at(
                     text.span(),
-                    "a name is the same for every call; what differs from call to call belongs in the key",
+                    "`name` cannot capture an argument",
+                    "the name is the same for every call: put what differs between calls into the key",
                 ));
             }
         }
@@ -96,10 +110,10 @@ impl DurationValue {
             return Ok(DurationValue::Computed(value));
         };
         if literal.is_zero() && !may_be_zero {
-            return Err(Error::new_spanned(value, format!("`{name}` cannot be zero")));
+            return Err(not_positive(&value, format_args!("`{name}` cannot be zero")));
         }
         if literal > MAX_DURATION {
-            return Err(Error::new_spanned(value, format!("`{name}` can be 29 days at most")));
+            return Err(too_long(value.span(), name));
         }
         Ok(DurationValue::Literal(literal))
     }
@@ -153,9 +167,13 @@ macro_rules! word_values {
                 };
                 match word.as_deref() {
                     $(Some($word) => Ok($type::$variant),)*
-                    _ => Err(Error::new_spanned(
+                    _ => Err(error_on(
                         value,
-                        format!("`{name}` is one of {}, without quotes", [$(concat!("`", $word, "`")),*].join(", ")),
+                        format_args!("invalid value for `{name}`"),
+                        format_args!(
+                            "write one of {}, without quotes",
+                            [$(concat!("`", $word, "`")),*].join(", "),
+                        ),
                     )),
                 }
             }
@@ -192,7 +210,7 @@ fn literal_duration(value: &Expr, name: &Ident) -> Result<Option<Duration>> {
         Expr::Unary(ExprUnary {
             op: UnOp::Neg(_), expr, ..
         }) if matches!(**expr, Expr::Lit(_)) => {
-            return Err(Error::new_spanned(value, format!("`{name}` cannot be negative")));
+            return Err(not_positive(value, format_args!("`{name}` cannot be negative")));
         }
         _ => return Ok(None),
     };
@@ -204,15 +222,27 @@ fn literal_duration(value: &Expr, name: &Ident) -> Result<Option<Duration>> {
     };
     Duration::try_from_secs_f64(seconds)
         .map(Some)
-        .map_err(|_| Error::new(literal.span(), format!("`{name}` can be 29 days at most")))
+        .map_err(|_| too_long(literal.span(), name))
 }
 
 fn not_a_duration(span: Span, name: &Ident) -> Error {
-    Error::new(
+    error_at(
         span,
-        format!(
-            "`{name}` is a number of seconds (`30`, `0.05`), a text with a unit (`\"250ms\"`, `\"5s\"`, `\"2m\"`, `\"1h\"`, `\"1d\"`), or an expression of type `Duration`"
-        ),
+        format_args!("`{name}` must be a duration"),
+        "write a number of seconds (`30`, `0.05`), a string with a unit (`\"250ms\"`, `\"5s\"`, `\"2m\"`, `\"1h\"`, \
+         `\"1d\"`), or an expression of type `Duration`",
+    )
+}
+
+fn not_positive(value: &Expr, message: impl Display) -> Error {
+    error_on(value, message, "write a duration such as `30` or `\"250ms\"`")
+}
+
+fn too_long(span: Span, name: &Ident) -> Error {
+    error_at(
+        span,
+        format_args!("`{name}` cannot be longer than 29 days"),
+        "write at most `\"29d\"`",
     )
 }
 
@@ -286,13 +316,13 @@ mod tests {
             (parse_quote!("30d"), "29 days"),
             (parse_quote!(1e300), "29 days"),
             (parse_quote!(99999999999999999999), "29 days"),
-            (parse_quote!("30"), "a text with a unit"),
-            (parse_quote!("-5s"), "a text with a unit"),
-            (parse_quote!("5 parsecs"), "a text with a unit"),
-            (parse_quote!(""), "a text with a unit"),
-            (parse_quote!(30s), "a text with a unit"),
-            (parse_quote!('5'), "a text with a unit"),
-            (parse_quote!(true), "a text with a unit"),
+            (parse_quote!("30"), "a string with a unit"),
+            (parse_quote!("-5s"), "a string with a unit"),
+            (parse_quote!("5 parsecs"), "a string with a unit"),
+            (parse_quote!(""), "a string with a unit"),
+            (parse_quote!(30s), "a string with a unit"),
+            (parse_quote!('5'), "a string with a unit"),
+            (parse_quote!(true), "a string with a unit"),
         ] {
             let error = parse(value).expect_err(problem);
             assert!(error.contains(problem), "{error}");

@@ -1,42 +1,44 @@
-//! Each message that a mistake can bring is met in `tests/ui` of the workspace, where it is seen at its place in the code.
+//! Checks that `tests/ui` of the workspace has a case for each error of the attribute.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::{Item, LitStr, Meta};
 
-/// A piece of a message that is shorter says nothing.
-const SHORTEST: usize = 6;
+/// The length from which a piece of a message identifies it.
+const MIN_PIECE: usize = 6;
 
-/// What no person gets to read: such a function the compiler refuses before it asks the attribute.
-const ONLY_THE_COMPILERS: &str = "expected the function's body";
+/// A message that nobody meets: rustc refuses such a function before it expands the attribute.
+const NEVER_MET: &str = "expected a function body";
 
 #[test]
-fn every_message_is_met_in_a_ui_test() {
+fn each_message_has_a_ui_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let met: String = files(&root.join("../tests/ui"), "stderr")
+    let expected: String = files(&root.join("../tests/ui"), "stderr")
         .iter()
         .map(|file| read(file))
         .collect();
     let mut missing = Vec::new();
     for file in files(&root.join("src"), "rs") {
-        let mut said = Vec::new();
-        // A file of tests ends in no error but its own.
-        if !file.starts_with(root.join("src/tests")) {
-            let parsed = syn::parse_file(&read(&file)).expect("it is Rust");
-            let items = parsed.items.into_iter().filter(|item| !is_for_tests(item));
-            items.for_each(|item| texts(quote::ToTokens::into_token_stream(item), &mut said));
+        // The messages of tests are not the attribute's.
+        if file.starts_with(root.join("src/tests")) {
+            continue;
         }
-        let sentences = said
+        let mut messages = Vec::new();
+        let parsed = syn::parse_file(&read(&file)).expect("a source file is Rust");
+        let items = parsed.items.into_iter().filter(|item| !is_test_module(item));
+        items.for_each(|item| collect_strings(item.into_token_stream(), &mut messages));
+        let sentences = messages
             .into_iter()
-            .filter(|text| text.trim().contains(' ') && text != ONLY_THE_COMPILERS);
-        missing.extend(sentences.filter(|text| !is_met(text, &met)));
+            .filter(|message| message.trim().contains(' ') && message != NEVER_MET);
+        missing.extend(sentences.filter(|message| !is_met(message, &expected)));
     }
     for file in files(&root.join("../memlock-runtime/src"), "rs") {
-        let mut said = Vec::new();
-        diagnostics(read(&file).parse().expect("it is Rust"), &mut said);
-        missing.extend(said.into_iter().filter(|text| !is_met(text, &met)));
+        let mut messages = Vec::new();
+        collect_diagnostics(read(&file).parse().expect("a source file is Rust"), &mut messages);
+        missing.extend(messages.into_iter().filter(|message| !is_met(message, &expected)));
     }
     assert!(
         missing.is_empty(),
@@ -45,8 +47,8 @@ fn every_message_is_met_in_a_ui_test() {
     );
 }
 
-/// Whether all that stands between the placeholders of a message does.
-fn is_met(message: &str, met: &str) -> bool {
+/// Returns whether everything between the placeholders of a message is expected.
+fn is_met(message: &str, expected: &str) -> bool {
     let message = message.replace("{{", "\0").replace("}}", "\u{1}");
     message
         .split('{')
@@ -59,26 +61,26 @@ fn is_met(message: &str, met: &str) -> bool {
             }
         })
         .map(|piece| piece.replace('\0', "{").replace('\u{1}', "}"))
-        .all(|piece| piece.trim().len() < SHORTEST || met.contains(piece.trim()))
+        .all(|piece| piece.trim().len() < MIN_PIECE || expected.contains(piece.trim()))
 }
 
-fn is_for_tests(item: &Item) -> bool {
+fn is_test_module(item: &Item) -> bool {
     let Item::Mod(module) = item else { return false };
     module.attrs.iter().any(|attr| attr.path().is_ident("cfg"))
 }
 
-/// The texts in some code, but for those in attributes: documentation, and reasons for lints.
-fn texts(code: TokenStream, said: &mut Vec<String>) {
+/// Collects the string literals in some code, except those in attributes.
+fn collect_strings(code: TokenStream, strings: &mut Vec<String>) {
     let mut is_attribute = false;
     for token in code {
         match token {
-            TokenTree::Group(group) if !is_attribute => texts(group.stream(), said),
-            TokenTree::Literal(literal) => said.extend(text(&literal.into())),
+            TokenTree::Group(group) if !is_attribute => collect_strings(group.stream(), strings),
+            TokenTree::Literal(literal) => strings.extend(string_value(literal.into())),
             TokenTree::Punct(punct) if punct.as_char() == '#' => {
                 is_attribute = true;
                 continue;
             }
-            // An inner one.
+            // An inner attribute.
             TokenTree::Punct(punct) if punct.as_char() == '!' && is_attribute => continue,
             _ => {}
         }
@@ -86,8 +88,8 @@ fn texts(code: TokenStream, said: &mut Vec<String>) {
     }
 }
 
-/// The texts of the attributes with which a trait tells the compiler what to say.
-fn diagnostics(code: TokenStream, said: &mut Vec<String>) {
+/// Collects the string literals of the `#[diagnostic::…]` attributes in some code.
+fn collect_diagnostics(code: TokenStream, strings: &mut Vec<String>) {
     for token in code {
         let TokenTree::Group(group) = token else { continue };
         match syn::parse2(group.stream()) {
@@ -98,24 +100,23 @@ fn diagnostics(code: TokenStream, said: &mut Vec<String>) {
                     .first()
                     .is_some_and(|first| first.ident == "diagnostic") =>
             {
-                texts(list.tokens, said);
+                collect_strings(list.tokens, strings);
             }
-            _ => diagnostics(group.stream(), said),
+            _ => collect_diagnostics(group.stream(), strings),
         }
     }
 }
 
-fn text(literal: &TokenTree) -> Option<String> {
-    syn::parse2::<LitStr>(literal.clone().into())
-        .ok()
-        .map(|text| text.value())
+fn string_value(literal: TokenTree) -> Option<String> {
+    let string = syn::parse2::<LitStr>(literal.into()).ok()?;
+    Some(string.value())
 }
 
-/// All files of a kind in a folder, and in those below it.
+/// Returns all files with an extension in a folder and its subfolders.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the folder is there");
+    let entries = fs::read_dir(folder).expect("the folder exists");
     let mut found = Vec::new();
-    for path in entries.map(|entry| entry.expect("an entry").path()) {
+    for path in entries.map(|entry| entry.expect("a readable entry").path()) {
         if path.is_dir() {
             found.extend(files(&path, extension));
         } else if path.extension().is_some_and(|its| its == extension) {
