@@ -20,7 +20,7 @@ use crate::valid::LockKind;
 ///
 /// A function that takes a lock which its own caller holds gets `Error::Reentered`; for that see [`rlock`](macro@rlock).
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_attribute(LockKind::Lock, args.into(), item.into()).into()
@@ -32,7 +32,7 @@ pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// Holder is the call tree, not the thread. An inner `rlock` costs no round trip, and an inner [`lock`](macro@lock) on
 /// the same name and key is refused as it would wait for itself.
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_attribute(LockKind::Rlock, args.into(), item.into()).into()
@@ -77,7 +77,7 @@ pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pr
 /// # }
 /// ```
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn zlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand_attribute(LockKind::Zlock, args.into(), item.into()).into()

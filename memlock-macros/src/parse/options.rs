@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_option_is_documented() {
-        let documentation = include_str!("../../docs/options.md");
+        let documentation = include_str!("../../docs/attribute.md");
         for name in OPTION_NAMES {
             assert!(documentation.contains(&format!("`{name}`")), "{name} is not documented");
         }
