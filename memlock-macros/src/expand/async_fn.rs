@@ -10,9 +10,9 @@
 //! }).await
 //! ```
 //!
-//! The `let` evaluates keys and options and drops their temporaries, so that none of them lives across the `.await`. The
-//! body is a future of its own, which the runtime polls under the lock. The line before the body never runs. It gives the
-//! compiler the type that the body returns, which it would otherwise guess from the first `return` or `?`.
+//! The `let` evaluates keys and options and drops their temporaries, so that none of them lives across the `.await`.
+//! The body is a future of its own, which the runtime polls under the lock. The line before the body never runs. It
+//! gives the compiler the type that the body returns, which it would otherwise guess from the first `return` or `?`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
@@ -44,7 +44,8 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
         let returned = quote_spanned!(site()=> __memlock_returned);
         return match_entered(locked, &run, "__memlock_returned", &returned);
     }
-    // In two steps: were the body an argument of the call that enters, `otherwise` could not use what the body captures.
+    // In two steps: were the body an argument of the call that enters, `otherwise` could not use what the body
+    // captures.
     let enter = quote_spanned!(site()=> __memlock_entering.enter().await);
     let run = quote_spanned!(site()=> __memlock_held.#run);
     match_entered(locked, &enter, "__memlock_held", &run)
@@ -52,8 +53,8 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
 
 /// Writes the value that decides whether the future waits for the release.
 ///
-/// While it waits it keeps what the body returned, which must then be `Send` if the future is to be. For a type that cannot
-/// be written that is unknown, so the future does not wait.
+/// While it waits it keeps what the body returned, which must then be `Send` if the future is to be. For a type that
+/// cannot be written that is unknown, so the future does not wait.
 fn ending_value(locked: &LockedFunction) -> TokenStream {
     match &locked.returns {
         Returns::Type(ty) if !has_inferred(ty) => {
@@ -93,8 +94,8 @@ fn body_future(locked: &LockedFunction) -> TokenStream {
 
 /// Returns the arguments in the order in which the function would drop them, if that order can matter.
 ///
-/// An `async move` block drops its captures in the order in which it mentions them, so they are mentioned in the reverse
-/// order of the signature.
+/// An `async move` block drops its captures in the order in which it mentions them, so they are mentioned in the
+/// reverse order of the signature.
 fn drop_order(locked: &LockedFunction) -> Vec<TokenStream> {
     let mut captured = Vec::new();
     for input in &locked.function.sig.inputs {

@@ -53,7 +53,8 @@ pub(super) fn enter_statement(locked: &LockedFunction, named: usize) -> TokenStr
 /// Writes `Return::<R>::new()`, with the requirement on `R`.
 fn return_value(locked: &LockedFunction) -> TokenStream {
     let ty = match (&locked.returns, &locked.shape) {
-        // Nothing here lets the compiler infer an `impl Trait`. Whether a `Result` can report depends on its error only.
+        // Nothing here lets the compiler infer an `impl Trait`. Whether a `Result` can report depends on its error
+        // only.
         (Returns::Type(ty), Shape::BoxedFuture(_) | Shape::ImplFuture) => {
             let ty = fill_inferred(ty);
             quote!(#ty)

@@ -41,8 +41,8 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
 
 /// Runs the body for `on_lost = error`.
 ///
-/// The body is a closure, so that its result can be inspected. It stands in the call that runs it: there rustc infers what a
-/// closure may borrow and return as for a function.
+/// The body is a closure, so that its result can be inspected. It stands in the call that runs it: there rustc infers
+/// what a closure may borrow and return as for a function.
 fn run_and_check(locked: &LockedFunction) -> TokenStream {
     let body = body_block(&locked.function.body);
     if locked.options.otherwise.is_none() {
