@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Signature, Type};
 
-use super::pieces::site;
+use crate::expand::pieces::site;
 use crate::parse::function::Function;
 use crate::parse::syntax::{cfg_attrs, find_ident, peel_type, plain_name};
 

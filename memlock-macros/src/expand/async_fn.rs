@@ -18,7 +18,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
 use syn::{FnArg, Pat, Receiver, ReceiverKind, Type};
 
-use super::pieces::{body_block, conflict_test, match_entered, return_type_span, reuses_return, site};
+use crate::expand::pieces::{body_block, conflict_test, match_entered, return_type_span, reuses_return, site};
 use crate::parse::returns::{Returns, Shape, has_inferred};
 use crate::parse::syntax::{cfg_attrs, find_ident, peel_type};
 use crate::valid::{LockKind, LockedFunction};

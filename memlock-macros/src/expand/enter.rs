@@ -5,9 +5,9 @@ use std::time::Duration;
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 
-use super::arguments::passes_underscore_name;
-use super::keys::key_exprs;
-use super::pieces::{inspects_result, return_type_span, reuses_return, site};
+use crate::expand::arguments::passes_underscore_name;
+use crate::expand::keys::key_exprs;
+use crate::expand::pieces::{inspects_result, return_type_span, reuses_return, site};
 use crate::parse::returns::{Returns, Shape, fill_inferred};
 use crate::parse::values::{DurationValue, Name, OnUnavailable, Renew, Wait};
 use crate::valid::{LockKind, LockedFunction, Requirement};

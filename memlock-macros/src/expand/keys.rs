@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
-use super::arguments::argument_references;
-use super::pieces::site;
+use crate::expand::arguments::argument_references;
+use crate::expand::pieces::site;
 use crate::key::Key;
 use crate::parse::format_string::{FieldCapture, FormatString};
 use crate::parse::function::Function;

@@ -23,9 +23,9 @@ mod sync_fn;
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::{quote, quote_spanned};
 
-use self::arguments::name_patterns;
-use self::enter::enter_statement;
-use self::pieces::site;
+use crate::expand::arguments::name_patterns;
+use crate::expand::enter::enter_statement;
+use crate::expand::pieces::site;
 use crate::key::Key;
 use crate::parse::function::Function;
 use crate::parse::returns::Shape;

@@ -6,7 +6,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::pieces::{body_block, conflict_test, match_entered, site};
+use crate::expand::pieces::{body_block, conflict_test, match_entered, site};
 use crate::parse::returns::Returns;
 use crate::valid::{LockKind, LockedFunction};
 
