@@ -1,13 +1,14 @@
-//! What a person reads who made a mistake: one message for each, that says what to do, where the mistake is. And what is
-//! unusual but right, in crates of its own, whose lints this package does not set.
+//! What the compiler reports for a mistake in an attribute: one error, where the mistake is, that says what to do.
 //!
-//! `TRYBUILD=overwrite cargo test --test ui` writes the messages anew; read the difference before you commit it.
+//! `pass` holds code that is unusual but correct, in crates without the lints of this package.
+//!
+//! `TRYBUILD=overwrite cargo test --test ui` writes the expected errors anew. Read the difference before you commit it.
 
 #[test]
-fn mistakes_are_told_once_and_say_what_to_do() {
+fn each_mistake_gives_one_error_that_says_what_to_do() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
-    // Its message lists the types that it knows.
+    // The error lists the error types that memlock knows, which the features decide.
     if cfg!(all(
         feature = "rusqlite",
         feature = "sqlx",

@@ -1,75 +1,75 @@
-//! The attributes of memlock: what stands over a function becomes a call into the runtime in front of its body.
+//! The attributes of memlock. They put a call into the runtime in front of a function's body.
 //!
-//! The files are the phases: `args` (with `options`, `values` and `text`) and `function` (with `returns`) read, `valid`
-//! (with `key`) checks, `expand` (with `asynchronous`) writes, `fallback` is for what is wrong.
-mod args;
-mod asynchronous;
+//! The files are the phases: `parse` reads, `valid` (with `key`) checks, `expand` writes, and `fallback` reports an
+//! `error`.
+mod error;
 mod expand;
 mod fallback;
-mod function;
 mod key;
+mod parse;
 #[cfg(test)]
-mod messages;
-mod options;
-mod returns;
-mod text;
+mod tests;
 mod valid;
-mod values;
 
 use proc_macro2::TokenStream;
 use syn::parse::Parser as _;
 
-use crate::function::Function;
-use crate::valid::Kind;
+use crate::parse::function::Function;
+use crate::valid::LockKind;
 
-/// One holder at a time runs the function, which may be async, for a key, in all the cluster.
+/// Lets one caller at a time in the whole cluster run the function for a key. The function may be async.
 ///
-/// A function that takes a lock which its own caller holds gets `Error::Reentered`; for that see [`rlock`](macro@rlock).
+/// A caller that already holds the lock gets `Error::Reentered`. For functions that call each other see
+/// [`rlock`](macro@rlock).
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Lock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Lock, args.into(), item.into()).into()
 }
 
-/// Like [`lock`](macro@lock), and the holder may enter again: a locked function may call another with the same `name`
-/// and key, or itself.
+/// Like [`lock`](macro@lock), but the holder may enter again: a locked function may call itself, or another function
+/// with the same `name` and key.
 ///
-/// Holder is the call tree, not the thread. An inner `rlock` costs no round trip, and an inner [`lock`](macro@lock) on
-/// the same name and key is refused as it would wait for itself.
+/// The holder is the call tree, not the thread. Entering again costs no round trip. An inner [`lock`](macro@lock) with
+/// the same name and key is refused, for it would wait for itself.
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Rlock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Rlock, args.into(), item.into()).into()
 }
 
-/// In front of a database that detects conflicts itself: who would write on top of another is told before the expensive work,
-/// and finds the lock waiting when it comes again.
+/// Lets callers queue up in front of a database that detects conflicts itself. A caller that would overwrite another's
+/// work learns so before its own expensive work, and has the lock when it retries.
 ///
-/// The function returns a `Result` whose error is `From<memlock::Error>`. For a key
+/// The function returns a `Result` whose error implements `From<memlock::Error>`. For each key:
 ///
-/// 1. a call takes the lock that an earlier conflict left reserved for it, else it tries once;
-/// 2. it runs, and if its error is a conflict, the lock stays reserved for `reserve`, so that its caller's retry goes first;
-/// 3. where another holds the lock, the body is *not* run: what the caller has read will be out of date. The lock is waited for
-///    and reserved, and the function returns `Error::Conflict`: roll back and start again with fresh data.
+/// 1. A call takes the lock that is reserved for it from an earlier conflict. Otherwise it tries once to acquire the
+///    lock.
+/// 2. With the lock, the body runs. If its error is a conflict, the lock stays reserved for the time `reserve`, so that
+///    the caller's retry goes first.
+/// 3. If another caller holds the lock, the body does *not* run, because what this caller has read will be out of date.
+///    The call waits for the lock, reserves it, and returns `Error::Conflict`: roll back, and start again with fresh
+///    data.
 ///
-/// The reservation belongs to the thread; of an async function, to the process. Locks that are held until a *transaction* is
-/// committed, and the retry, come with `memlock::transaction()`: in its closure a `zlock` is held until the closure has
-/// returned, and never waits.
+/// The reservation belongs to the thread; for an async function, to the process. To hold locks until a *transaction* is
+/// committed, and to retry it, use `memlock::transaction()`: a `zlock` in its closure is held until the closure
+/// returns, and never waits.
 ///
-/// What is a conflict: what `conflict = path` says, a function `fn(&E) -> bool`; else what the error's own `memlock::Conflict`
-/// says; else the error, any `std::error::Error`, boxed or not, is searched through its sources (`memlock::is_conflict`).
+/// `conflict = path` names a function `fn(&E) -> bool` that tells which errors are conflicts. Without it, the error's
+/// own `memlock::Conflict` decides. Without that, the error and its sources are searched with `memlock::is_conflict`;
+/// the error may be any `std::error::Error`, boxed or not.
 ///
-/// When memcached cannot be asked the body runs without the lock, with a warning, unless `on_unavailable` says otherwise: the
-/// database still detects what goes wrong. The holder may enter again, as with [`rlock`](macro@rlock).
+/// If memcached is unreachable, the body runs without the lock, with a warning, unless `on_unavailable` says otherwise:
+/// the database still detects conflicts. The holder may enter again, as with [`rlock`](macro@rlock).
 ///
 /// ```no_run
 /// # struct Catalog; struct Object;
 /// # impl Catalog { fn path(&self) -> String { String::new() } }
 /// #[memlock::zlock(catalog.path(), timeout = 30)]
 /// fn catalog_object(catalog: &Catalog, object: &Object) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-///     // Read the catalogue, compute, write: one at a time for each catalogue.
+///     // Read the catalog, compute, write: one caller at a time for each catalog.
 ///     Ok(())
 /// }
 ///
@@ -83,22 +83,19 @@ pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pr
 /// # }
 /// ```
 ///
-#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]
 pub fn zlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    attribute(Kind::Zlock, args.into(), item.into()).into()
+    expand_attribute(LockKind::Zlock, args.into(), item.into()).into()
 }
 
-fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
-    locked(kind, args, item.clone()).unwrap_or_else(|error| fallback::refuse(&error, item))
+fn expand_attribute(kind: LockKind, args: TokenStream, item: TokenStream) -> TokenStream {
+    try_expand(kind, args, item.clone()).unwrap_or_else(|error| fallback::fall_back(&error, item))
 }
 
-fn locked(kind: Kind, args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+fn try_expand(kind: LockKind, args: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let function = syn::parse2::<Function>(item)?;
-    let options = args::parse.parse2(args)?;
+    let options = parse::args::parse_args.parse2(args)?;
     let locked = valid::validate(kind, options, function)?;
     Ok(expand::expand(&locked))
 }
-
-#[cfg(test)]
-mod snapshots;

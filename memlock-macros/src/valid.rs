@@ -1,205 +1,176 @@
-//! The third phase: what was written, made into what can be expanded without a further question.
+//! Checks the attribute's arguments against the function. Nothing is left to check for the expansion.
 //!
-//! What only the compiler knows (whether a type can report, whether a value is a key) is left to the runtime's traits.
+//! What only the compiler knows (whether a type can report an error, whether a value is a key) is left to the traits of
+//! the runtime.
+
+use std::slice;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote_spanned};
-use syn::{Error, Expr, Result};
+use quote::{ToTokens, quote_spanned};
+use syn::Result;
 
-use crate::function::Function;
+use crate::error::{error_at, error_on};
 use crate::key::Key;
-use crate::options::{Given, Options};
-use crate::returns::{self, Returns, Shape};
-use crate::values::{Length, OnLost, OnUnavailable, Renew};
+use crate::parse::function::Function;
+use crate::parse::options::Options;
+use crate::parse::returns::{self, Returns, Shape};
+use crate::parse::values::OnUnavailable;
 
-/// Which attribute.
+/// The attributes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum LockKind {
     Lock,
     Rlock,
     Zlock,
 }
 
 /// A function to lock, and how.
-pub(crate) struct Locked {
-    pub(crate) kind: Kind,
+pub(crate) struct LockedFunction {
+    pub(crate) kind: LockKind,
     pub(crate) function: Function,
     pub(crate) shape: Shape,
-    /// What the body returns in the end: of a future, what it gives.
     pub(crate) returns: Returns,
-    /// None: the whole function has one lock.
+    /// Empty if the whole function has one lock.
     pub(crate) keys: Vec<Key>,
-    pub(crate) name: Option<Expr>,
-    pub(crate) timeout: Option<Length>,
-    pub(crate) interval: Option<Length>,
-    pub(crate) wait: Option<Length>,
-    pub(crate) renew: Renew,
-    pub(crate) on_unavailable: Option<OnUnavailable>,
-    pub(crate) locks: Option<Expr>,
-    /// What is returned instead of a lock error.
-    pub(crate) otherwise: Option<Expr>,
-    /// Whether the body's result is looked at, to see if its lease lasted.
-    pub(crate) checks_lease: bool,
-    /// How long a `zlock` stays reserved after a conflict.
-    pub(crate) reserve: Option<Length>,
-    /// What tells which errors are conflicts.
-    pub(crate) conflict: Option<Expr>,
-    /// What the return type has to stand.
-    pub(crate) demand: Demand,
+    pub(crate) options: Options,
+    pub(crate) requirement: Requirement,
     /// The path of the runtime's hidden module.
     pub(crate) private: TokenStream,
 }
 
-/// What the attribute asks of the return type. A demand for a report stands where its option does.
-pub(crate) enum Demand {
-    /// A `Result` must be able to report, unless there is `otherwise`.
-    Usual,
-    /// A `Result` that cannot report is like any other type that cannot.
-    Soft,
-    /// The function must be able to report that the wait is over, …
+/// What the attribute requires of the return type. A span is that of the option that requires it.
+pub(crate) enum Requirement {
+    /// A `Result` must be able to report a lock error, unless there is `otherwise`.
+    ResultReports,
+    /// None: a `Result` that cannot report falls back like any other type that cannot.
+    Nothing,
+    /// The function must be able to report that the wait is over.
     ReportsBusy(Span),
-    /// … that the server cannot be asked, …
+    /// The function must be able to report that the server is unreachable.
     ReportsUnavailable(Span),
-    /// … or that the lease did not last.
+    /// The function must be able to report that its lease was lost.
     ReportsLost(Span),
-    /// It must be a `Result` that can report conflicts, or, with `otherwise`, a `Result`.
+    /// The type must be a `Result` that can report conflicts; with `otherwise`, any `Result`.
     ReportsConflicts { has_otherwise: bool },
 }
 
 /// Checks the arguments against the function.
-pub(crate) fn validate(kind: Kind, options: Options, function: Function) -> Result<Locked> {
+pub(crate) fn validate(kind: LockKind, options: Options, function: Function) -> Result<LockedFunction> {
     if let Some(constness) = &function.sig.constness {
-        return Err(Error::new_spanned(
+        return Err(error_on(
             constness,
-            "a `const fn` cannot take a lock: it may run in the compiler",
+            "a `const fn` cannot take a lock",
+            "remove `const`: such a function may run at compile time",
         ));
     }
-    let (shape, returns) = returns::read(&function.sig);
-    of_zlock(kind, &options, &returns, &function)?;
-    let demand = demand(kind, &options);
-    let checks_lease = match &options.on_lost {
-        Some(Given {
-            value: OnLost::Error,
+    let (shape, returns) = returns::read_signature(&function.sig);
+    check_zlock(kind, &options, &returns, &function)?;
+    if let Some(span) = options.on_lost_error()
+        && !matches!(returns, Returns::Type(_))
+    {
+        return Err(error_at(
             span,
-        }) => {
-            if !matches!(returns, Returns::Type(_)) {
-                return Err(Error::new(
-                    *span,
-                    "`on_lost = error` needs a function that can report that its lease did not last: name the type that it returns",
-                ));
-            }
-            true
-        }
-        _ => false,
-    };
-    let site = Span::mixed_site();
-    let crate_path = options.crate_path.map_or_else(
-        || quote_spanned!(site=> ::memlock),
-        |given| given.value.into_token_stream(),
-    );
-    let private = quote_spanned!(site=> #crate_path::__private);
-    let keys = keys(options.key, options.keys, options.name.is_some(), &function)?;
-    Ok(Locked {
+            "`on_lost = error` needs a return type that is written out",
+            "return a `Result` whose error is `From<memlock::Error>`, instead of `impl Trait` or `!`",
+        ));
+    }
+    Ok(LockedFunction {
         kind,
         shape,
         returns,
-        keys,
-        name: options.name.map(|given| given.value.0),
-        timeout: options.timeout.map(|given| given.value),
-        interval: options.interval.map(|given| given.value),
-        wait: options.wait.map(|given| given.value.0),
-        renew: options.renew.map_or(Renew::Never, |given| given.value),
-        on_unavailable: options.on_unavailable.map(|given| given.value),
-        locks: options.locks.map(|given| given.value),
-        otherwise: options.otherwise.map(|given| given.value),
-        checks_lease,
-        reserve: options.reserve.map(|given| given.value),
-        conflict: options.conflict.map(|given| given.value),
-        demand,
-        private,
+        keys: keys(&options, &function)?,
+        requirement: requirement(kind, &options),
+        private: private_path(&options),
+        options,
         function,
     })
 }
 
-/// Checks what only `zlock` has, and what it has not.
-fn of_zlock(kind: Kind, options: &Options, returns: &Returns, function: &Function) -> Result<()> {
-    if kind != Kind::Zlock {
+/// Checks the options that only `zlock` has, and those that it lacks.
+fn check_zlock(kind: LockKind, options: &Options, returns: &Returns, function: &Function) -> Result<()> {
+    if kind != LockKind::Zlock {
         let reserve = options.reserve.as_ref().map(|given| (given.span, "reserve"));
         let conflict = options.conflict.as_ref().map(|given| (given.span, "conflict"));
         return match reserve.or(conflict) {
             None => Ok(()),
-            Some((span, name)) => Err(Error::new(
+            Some((span, name)) => Err(error_at(
                 span,
-                format!("`{name}` is an option of `zlock`: other locks know no conflicts"),
+                format_args!("`{name}` is an option of `zlock` only"),
+                "remove it: other locks do not look for conflicts",
             )),
         };
     }
-    if let Some(Given {
-        value: OnLost::Error,
-        span,
-    }) = options.on_lost
-    {
-        return Err(Error::new(
+    if let Some(span) = options.on_lost_error() {
+        return Err(error_at(
             span,
-            "`zlock` has no `on_lost = error`: its database finds out whether another wrote meanwhile",
+            "`zlock` has no `on_lost = error`",
+            "remove it: the database detects what others wrote in the meantime",
         ));
     }
     if !matches!(returns, Returns::Type(_)) {
-        return Err(Error::new_spanned(
+        return Err(error_on(
             &function.sig.output,
-            "`zlock` needs a function that returns a `Result`, written out: its errors are looked at for conflicts",
+            "`zlock` needs a return type that is written out",
+            "return a `Result`, whose error may be a conflict, instead of `impl Trait` or `!`",
         ));
     }
     Ok(())
 }
 
-/// One demand at most: a type that does not stand it would not stand the others, and one error is enough.
-fn demand(kind: Kind, options: &Options) -> Demand {
-    if kind == Kind::Zlock {
+/// Returns one requirement: a type that fails it would fail the others as well, and one error is enough.
+fn requirement(kind: LockKind, options: &Options) -> Requirement {
+    if kind == LockKind::Zlock {
         let has_otherwise = options.otherwise.is_some();
-        return Demand::ReportsConflicts { has_otherwise };
+        return Requirement::ReportsConflicts { has_otherwise };
     }
     if options.otherwise.is_some() {
-        return Demand::Usual;
+        return Requirement::ResultReports;
     }
     if let Some(wait) = &options.wait {
-        return Demand::ReportsBusy(wait.span);
+        return Requirement::ReportsBusy(wait.span);
     }
-    if let Some(Given {
-        value: OnLost::Error,
-        span,
-    }) = options.on_lost
-    {
-        return Demand::ReportsLost(span);
+    if let Some(span) = options.on_lost_error() {
+        return Requirement::ReportsLost(span);
     }
-    match options.on_unavailable {
-        Some(Given {
-            value: OnUnavailable::Error,
-            span,
-        }) => Demand::ReportsUnavailable(span),
-        Some(_) => Demand::Soft,
-        None => Demand::Usual,
+    match &options.on_unavailable {
+        Some(choice) if **choice == OnUnavailable::Error => Requirement::ReportsUnavailable(choice.span),
+        Some(_) => Requirement::Nothing,
+        None => Requirement::ResultReports,
     }
 }
 
-fn keys(
-    key: Option<Given<Expr>>,
-    keys: Option<Given<Vec<Expr>>>,
-    has_name: bool,
-    function: &Function,
-) -> Result<Vec<Key>> {
-    let exprs = match (key, keys) {
-        (Some(_), Some(keys)) => return Err(Error::new(keys.span, "give either one key or `keys`, not both")),
-        (Some(key), None) => vec![key.value],
-        (None, Some(keys)) => keys.value,
-        (None, None) if has_name => Vec::new(),
+fn keys(options: &Options, function: &Function) -> Result<Vec<Key>> {
+    let exprs = match (&options.key, &options.keys) {
+        (Some(_), Some(keys)) => {
+            return Err(error_at(
+                keys.span,
+                "both a key and `keys` are given",
+                "write all keys in `keys = [a, b]`",
+            ));
+        }
+        (Some(key), None) => slice::from_ref(&key.value),
+        (None, Some(keys)) => keys.as_slice(),
+        (None, None) if options.name.is_some() => &[],
         (None, None) => {
-            return Err(Error::new(
+            return Err(error_at(
                 Span::call_site(),
-                "say what to lock: an argument `id`, a text `\"account/{id}\"`, a function `get_key`, a closure `|id| …` or an \
-                 expression; or give the function one lock with `name = \"…\"`",
+                "the attribute does not say what to lock",
+                "write a key: an argument `id`, a string `\"account/{id}\"`, a function `get_key`, a closure `|id| …`, \
+                 or an expression; for one lock for the whole function, write `name = \"…\"`",
             ));
         }
     };
-    exprs.into_iter().map(|expr| Key::of(expr, function)).collect()
+    exprs
+        .iter()
+        .map(|expr| Key::from_expr(expr.clone(), function))
+        .collect()
+}
+
+fn private_path(options: &Options) -> TokenStream {
+    let site = Span::mixed_site();
+    let crate_path = options
+        .crate_path
+        .as_deref()
+        .map_or_else(|| quote_spanned!(site=> ::memlock), ToTokens::to_token_stream);
+    quote_spanned!(site=> #crate_path::__private)
 }

@@ -7,7 +7,7 @@ const SOURCES: [&str; 5] = [
     include_str!("../../../README.md"),
     include_str!("../../../SAFETY.md"),
     include_str!("../../../TRANSPARENCY.md"),
-    include_str!("../../../memlock-macros/docs/options.md"),
+    include_str!("../../../memlock-macros/docs/attribute.md"),
 ];
 
 /// About a paragraph.

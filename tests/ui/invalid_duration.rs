@@ -14,7 +14,7 @@ fn too_long() {}
 fn no_unit() {}
 
 #[memlock::lock("k", wait = true)]
-fn no_length() {}
+fn not_a_duration() {}
 
 #[memlock::lock("k", timeout = 'x')]
 fn character() {}

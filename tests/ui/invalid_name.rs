@@ -1,5 +1,5 @@
 #[memlock::lock(name = "account/{id}")]
-fn varies(id: u64) {}
+fn captures_an_argument(id: u64) {}
 
 #[memlock::lock(name = "")]
 fn empty() {}

@@ -12,7 +12,7 @@ fn call(book: &Book) {}
 fn unknown_field(book: &Book) {}
 
 #[memlock::lock("book/{book}")]
-fn no_text(book: &Book) {}
+fn not_displayable(book: &Book) {}
 
 #[memlock::lock("book/{book.title")]
 fn unclosed(book: &Book) {}

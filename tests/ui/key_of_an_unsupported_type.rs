@@ -6,11 +6,11 @@ fn own_type(account: Account) {}
 #[memlock::lock(amount)]
 fn float(amount: f64) {}
 
-fn of(account: &Account) -> Vec<f32> {
+fn vec_of_floats(account: &Account) -> Vec<f32> {
     vec![]
 }
 
-#[memlock::lock(of)]
+#[memlock::lock(vec_of_floats)]
 fn made_by_function(account: Account) {}
 
 fn main() {}

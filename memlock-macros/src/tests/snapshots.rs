@@ -1,7 +1,7 @@
-//! What the attributes expand to, held by the files in `tests/expand` of the workspace.
+//! Compares what the attributes expand to with the files in `tests/expand` of the workspace.
 //!
-//! `name.rs` is what a person writes, `name.expanded.rs` what the attribute makes of it. `MEMLOCK_BLESS=1 cargo test`
-//! writes the latter anew; read the difference before you commit it.
+//! `name.rs` is the input, `name.expanded.rs` the expansion. `MEMLOCK_BLESS=1 cargo test` writes the expansions anew.
+//! Read the difference before you commit it.
 
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::{Attribute, File, ImplItem, Item, Meta};
 
-use crate::attribute;
-use crate::valid::Kind;
+use crate::expand_attribute;
+use crate::valid::LockKind;
 
 #[test]
-fn expansions_are_as_they_were() {
+fn expansions_match_their_snapshots() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/expand");
     let bless = std::env::var_os("MEMLOCK_BLESS").is_some();
     let mut changed = Vec::new();
-    for entry in std::fs::read_dir(&directory).expect("the directory of snapshots is there") {
-        let input = entry.expect("an entry").path();
-        let name = input.file_stem().expect("a name").to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(&directory).expect("the directory of snapshots exists") {
+        let input = entry.expect("a readable entry").path();
+        let name = input.file_stem().expect("a file name").to_string_lossy().into_owned();
         if name.ends_with(".expanded") {
             continue;
         }
@@ -34,18 +34,18 @@ fn expansions_are_as_they_were() {
     }
     assert!(
         changed.is_empty(),
-        "expansions have changed; if that is meant, `MEMLOCK_BLESS=1 cargo test -p memlock-macros` writes them down\n{}",
+        "expansions have changed; if that is intended, run `MEMLOCK_BLESS=1 cargo test -p memlock-macros`\n{}",
         changed.join("\n")
     );
 }
 
-/// Expands the attributes on the functions and methods of a file, by hand: nothing else in it is touched.
+/// Expands the attributes on the functions and methods of a file, and nothing else in it.
 fn expand_file(mut file: File) -> String {
     for item in &mut file.items {
         match item {
             Item::Fn(function) => {
                 if let Some((kind, args)) = take_attribute(&mut function.attrs) {
-                    *item = Item::Verbatim(attribute(kind, args, item.to_token_stream()));
+                    *item = Item::Verbatim(expand_attribute(kind, args, item.to_token_stream()));
                 }
             }
             Item::Impl(block) => {
@@ -53,7 +53,7 @@ fn expand_file(mut file: File) -> String {
                     if let ImplItem::Fn(function) = method
                         && let Some((kind, args)) = take_attribute(&mut function.attrs)
                     {
-                        *method = ImplItem::Verbatim(attribute(kind, args, method.to_token_stream()));
+                        *method = ImplItem::Verbatim(expand_attribute(kind, args, method.to_token_stream()));
                     }
                 }
             }
@@ -64,12 +64,13 @@ fn expand_file(mut file: File) -> String {
     prettyplease::unparse(&expanded)
 }
 
-fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(Kind, TokenStream)> {
+/// Removes memlock's attribute from a function, and returns its kind and arguments.
+fn take_attribute(attrs: &mut Vec<Attribute>) -> Option<(LockKind, TokenStream)> {
     let (at, kind) = attrs.iter().enumerate().find_map(|(at, attr)| {
         match attr.path().segments.last()?.ident.to_string().as_str() {
-            "lock" => Some((at, Kind::Lock)),
-            "rlock" => Some((at, Kind::Rlock)),
-            "zlock" => Some((at, Kind::Zlock)),
+            "lock" => Some((at, LockKind::Lock)),
+            "rlock" => Some((at, LockKind::Rlock)),
+            "zlock" => Some((at, LockKind::Zlock)),
             _ => None,
         }
     })?;

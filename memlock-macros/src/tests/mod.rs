@@ -1,0 +1,4 @@
+//! Tests that need the whole attribute.
+
+mod messages;
+mod snapshots;
