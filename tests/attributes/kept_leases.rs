@@ -97,7 +97,9 @@ fn a_lease_is_over_when_its_body_panics_or_is_dropped() {
     let mut kept = None;
     let mut body = Box::pin(never_ends(&mut kept));
     block_on(async {
-        let polled = std::future::poll_fn(|context| std::task::Poll::Ready(body.as_mut().poll(context))).await;
+        let polled =
+            std::future::poll_fn(|context| std::task::Poll::Ready(std::future::Future::poll(body.as_mut(), context)))
+                .await;
         assert!(polled.is_pending());
     });
     drop(body);
