@@ -113,7 +113,8 @@ fn whoever_waits_for_a_call_costs_little_from_the_beginning() {
     let mut crowd = Crowd::new(&[holder, waiter, waiter, waiter, waiter]);
     crowd.run_until(10 * SECOND);
     let looks = crowd.commands.len();
-    assert!(looks <= 405, "{} commands a second of four waiters", looks / 10);
+    // Each of the five tries once, with a clock, an add and a counter.
+    assert!(looks <= 410, "{} commands a second of four waiters", looks / 10);
 }
 
 #[test]
@@ -186,8 +187,8 @@ fn nobody_is_left_in_line_who_does_not_wait() {
 fn who_is_alone_pays_nothing_for_the_line() {
     let mut crowd = Crowd::new(&[Habit::busy(Duration::ZERO)]);
     crowd.run_until(SECOND);
-    // Three commands each, and a look at the line each half a millisecond.
-    assert!(crowd.commands.len() <= 3 * crowd.visits.len() + 2_100);
+    // Four commands each, and a look at the line each half a millisecond.
+    assert!(crowd.commands.len() <= 4 * crowd.visits.len() + 2_100);
     assert!(crowd.line().is_empty());
 }
 
@@ -241,9 +242,9 @@ fn those_who_are_called_hand_over_short_sections_each_time() {
     assert!(jain(&shares) > 0.999, "{shares:?}");
     let longest = longest_wait(&crowd.visits, SECOND);
     assert!(longest < MS, "somebody waited {longest:?}");
-    // Clock, add, line; line, delete; and some looks.
+    // Clock, add, counter, line; line, delete; and some looks.
     let ten = 10 * crowd.commands.len() / crowd.visits.len();
-    assert!(ten < 55, "{ten} commands for each ten turns");
+    assert!(ten < 65, "{ten} commands for each ten turns");
 }
 
 #[test]
