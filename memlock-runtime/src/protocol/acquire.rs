@@ -850,10 +850,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
         };
         // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
         let mut longest = window.to.min(self.wait_left(now));
-        // A lease that is over, and cannot be taken over, is no reason not to pause at all.
-        if let Some(left) = self.watch.map(|watch| watch.left(now)).filter(|left| !left.is_zero()) {
-            longest = longest.min(left);
+        if let Some(watch) = self.watch {
+            longest = longest.min(watch.left(now));
         }
+        // A pause of no length is none: so it is where a lease is over, and cannot be taken over.
         if !longest.is_zero() {
             self.credit = CREDIT.min(self.credit + 1);
         }

@@ -161,13 +161,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[PROTOCOL],
     },
     Mutant {
-        name: "take-over-without-a-pause",
+        name: "no-pause-gives-credit",
         breaks: "L2",
-        fault: "a lease that is over, and cannot be taken over, is asked for again and again at once",
+        fault: "a pause of no length is taken for one: a lease that is over, and cannot be taken over, is asked for without end",
         edits: &[Edit {
             file: ACQUIRE,
-            from: ".filter(|left| !left.is_zero())",
-            to: "",
+            from: "if !longest.is_zero() {",
+            to: "if true {",
         }],
         suites: &[PROTOCOL],
     },
