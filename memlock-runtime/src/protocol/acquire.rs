@@ -853,10 +853,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if let Some(watch) = self.watch {
             longest = longest.min(watch.left(now));
         }
-        // A pause of no length is none: so it is where a lease is over, and cannot be taken over.
-        if !longest.is_zero() {
-            self.credit = CREDIT.min(self.credit + 1);
-        }
+        self.credit = CREDIT.min(self.credit + 1);
         Output::Pause(Pause {
             from: window.from.min(longest),
             to: longest,

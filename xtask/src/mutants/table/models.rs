@@ -161,17 +161,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[PROTOCOL],
     },
     Mutant {
-        name: "no-pause-gives-credit",
-        breaks: "L2",
-        fault: "a pause of no length is taken for one: a lease that is over, and cannot be taken over, is asked for without end",
-        edits: &[Edit {
-            file: ACQUIRE,
-            from: "if !longest.is_zero() {",
-            to: "if true {",
-        }],
-        suites: &[PROTOCOL],
-    },
-    Mutant {
         name: "waiting-ends-by-itself",
         breaks: "L2",
         fault: "a caller that waits without a limit is told that the lock is busy",
