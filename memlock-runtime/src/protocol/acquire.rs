@@ -859,13 +859,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
         };
         // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
         let mut longest = window.to.min(self.wait_left(now));
-        // A lease that is over, and cannot be taken over, is no reason not to pause at all.
-        if let Some(left) = self.watch.map(|watch| watch.left(now)).filter(|left| !left.is_zero()) {
-            longest = longest.min(left);
+        if let Some(watch) = self.watch {
+            longest = longest.min(watch.left(now));
         }
-        if !longest.is_zero() {
-            self.credit = CREDIT.min(self.credit + 1);
-        }
+        self.credit = CREDIT.min(self.credit + 1);
         Output::Pause(Pause {
             from: window.from.min(longest),
             to: longest,

@@ -161,17 +161,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[PROTOCOL],
     },
     Mutant {
-        name: "take-over-without-a-pause",
-        breaks: "L2",
-        fault: "a lease that is over, and cannot be taken over, is asked for again and again at once",
-        edits: &[Edit {
-            file: ACQUIRE,
-            from: ".filter(|left| !left.is_zero())",
-            to: "",
-        }],
-        suites: &[PROTOCOL],
-    },
-    Mutant {
         name: "waiting-ends-by-itself",
         breaks: "L2",
         fault: "a caller that waits without a limit is told that the lock is busy",
