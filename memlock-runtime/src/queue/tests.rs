@@ -85,6 +85,34 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
     drop(head(&queues));
 }
 
+/// Nobody else is, nor twice.
+#[test]
+fn who_waits_for_the_servers_answer_alone_is_woken_when_the_head_has_it() {
+    for answer in 0..3 {
+        let queues = Queues::new();
+        let turn = head(&queues);
+        let (curious, woken) = behind(&queues);
+        let (patient, never_woken) = behind(&queues);
+        // They look again before any lease ends, so that none wakes them.
+        for place in [&curious, &patient] {
+            place.sleeps_until(Duration::ZERO);
+        }
+        assert!(curious.outlook().is_open && !curious.has_news());
+        match answer {
+            0 => turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::default())),
+            1 => turn.waits(),
+            _ => turn.met(Some(Error::config("in trouble"))),
+        }
+        assert!(curious.has_news(), "its sleep ends, if it is about to begin");
+        let counts = [&woken, &never_woken].map(|count| count.0.load(Ordering::SeqCst));
+        assert_eq!(counts, [1, 0]);
+        let outlook = curious.outlook();
+        assert_eq!(outlook.is_open, answer == 2, "one that has no answer asks again");
+        assert_eq!(outlook.trouble.is_some(), answer == 2);
+        assert!(!curious.has_news(), "it has looked");
+    }
+}
+
 #[test]
 fn turns_are_given_in_the_order_of_arrival_and_wake_only_their_taker() {
     let queues = Queues::new();

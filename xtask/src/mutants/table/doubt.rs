@@ -136,7 +136,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: "driver/hold.rs",
             from: "            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
-            return;",
+            return true;",
             to: "",
         }],
         suites: &[forks("a_child_can_use_nothing")],

@@ -200,7 +200,7 @@ both must be kept.
             from: "self.until_end(now).map_or(self.each, |left| self.each.min(left))",
             to: "self.until_end(now).map_or(self.each, |_| self.each)",
         }],
-        suites: &[DRIVER],
+        suites: &[unit("driver::limits::"), unit("all_exchanges_of_a_call")],
     },
     Mutant {
         name: "no-time-to-ask",
@@ -255,7 +255,7 @@ both must be kept.
             from: "filter(|waiter| waiter.tell_curious())",
             to: "filter(|waiter| waiter.tell_curious() && false)",
         }],
-        suites: &[unit("who_tries_once_behind_one")],
+        suites: &[QUEUE],
     },
     Mutant {
         name: "trouble-forgotten-with-its-turn",
