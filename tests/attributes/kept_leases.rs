@@ -20,7 +20,7 @@ pub(crate) fn is_over(lease: &Lease) {
     assert_eq!(lease.remaining(), Duration::ZERO);
     for error in [lease.check(), lease.renew(), block_on(lease.renew_async())] {
         let error = error.expect_err("it is over");
-        assert!(error.is_lost() && error.to_string().contains("released"), "{error}");
+        assert!(error.is_lost() && error.to_string().contains("released"), "{}", error);
     }
 }
 
@@ -137,6 +137,6 @@ fn outlasts() -> Result<Lease, Error> {
 fn a_lease_that_was_lost_keeps_its_reason() {
     let lease = outlasts().expect("the loss is only warned of");
     let error = lease.check().expect_err("it is over").to_string();
-    assert!(error.contains("ran out"), "{error}");
+    assert!(error.contains("ran out"), "{}", error);
     assert!(!lease.is_valid() && lease.renew().is_err_and(|error| error.is_lost()));
 }

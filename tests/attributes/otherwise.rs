@@ -69,16 +69,20 @@ fn an_unavailable_server_is_logged_with_the_function_and_the_error() {
     for (name, call) in calls {
         let ((), lines) = Log::of(call);
         let [line] = lines.as_slice() else {
-            panic!("not one line for {name}: {lines:?}");
+            panic!("not one line for {}: {:?}", name, lines);
         };
         let function = format!("{}::{name}", module_path!());
         for part in ["WARN", &function, "unavailable", "otherwise"] {
-            assert!(line.contains(part), "{line} does not say {part}");
+            assert!(line.contains(part), "{} does not say {}", line, part);
         }
     }
     let (error, lines) = Log::of(reports);
     assert!(error.is_err_and(|error| error.is_unavailable()));
-    assert!(lines.is_empty(), "who gets the error needs no line: {lines:?}");
+    assert!(
+        lines.is_empty(),
+        "a caller that gets the error needs no line: {:?}",
+        lines
+    );
 }
 
 #[lock("busy", name = "otherwise", locks = &LOCKS, wait = 0, otherwise = 7)]
@@ -96,7 +100,7 @@ fn a_busy_lock_is_not_logged() {
     let _held = LOCKS.lock("busy").name("otherwise").acquire().expect("it is free");
     let (values, lines) = Log::of(|| (busy_value(), block_on(busy_closure())));
     assert_eq!(values, (7, 7));
-    assert!(lines.is_empty(), "{lines:?}");
+    assert!(lines.is_empty(), "{:?}", lines);
 }
 
 #[lock("own", name = "otherwise", locks = &LOCKS)]
@@ -115,6 +119,7 @@ fn a_mistake_of_the_program_is_logged() {
     assert_eq!(value, 7);
     assert!(
         matches!(lines.as_slice(), [line] if line.contains("its own holder")),
-        "{lines:?}"
+        "{:?}",
+        lines
     );
 }
