@@ -161,6 +161,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[PROTOCOL],
     },
     Mutant {
+        name: "settling-in-circles",
+        breaks: "L3",
+        fault: "what a server says to be there, and does not delete, is tried for ever at the pace at which a server's return is awaited",
+        edits: &[Edit {
+            file: "driver/agent.rs",
+            from: "longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;",
+            to: "longest_backoff = LONGEST_BACKOFF;",
+        }],
+        suites: &[DRIVER],
+    },
+    Mutant {
         name: "waiting-ends-by-itself",
         breaks: "L2",
         fault: "a caller that waits without a limit is told that the lock is busy",
