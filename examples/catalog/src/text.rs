@@ -2,11 +2,12 @@
 
 use fastrand::Rng;
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("../../../LICENSE-APACHE"),
     include_str!("../../../README.md"),
-    include_str!("../../../SAFETY.md"),
-    include_str!("../../../TRANSPARENCY.md"),
+    include_str!("../../../docs/safety.md"),
+    include_str!("../../../docs/choosing.md"),
+    include_str!("../../../docs/benchmarks.md"),
     include_str!("../../../memlock-macros/docs/attribute.md"),
 ];
 
