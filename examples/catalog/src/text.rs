@@ -2,12 +2,11 @@
 
 use fastrand::Rng;
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 5] = [
     include_str!("../../../LICENSE-APACHE"),
     include_str!("../../../README.md"),
     include_str!("../../../docs/safety.md"),
     include_str!("../../../docs/choosing.md"),
-    include_str!("../../../docs/benchmarks.md"),
     include_str!("../../../memlock-macros/docs/attribute.md"),
 ];
 
