@@ -1,4 +1,4 @@
-//! The picture of the README, from the results of all contests.
+//! The chart of the README and of `docs/benchmarks.md`, from the results of all contests.
 
 use std::fmt::Write as _;
 use std::fs;

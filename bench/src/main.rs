@@ -9,7 +9,7 @@
 //! | one commit against another | [`against`], and the program `bin/pairs.rs` |
 //!
 //! Times are printed and never asserted. Tables go to the terminal; a run that is not quick also leaves them in `results/`,
-//! one file of JSON lines for each contest, and draws the picture of the README anew from all of them.
+//! one file of JSON lines for each contest, and draws the chart anew from all of them.
 
 mod against;
 mod arguments;

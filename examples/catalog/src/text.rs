@@ -5,8 +5,8 @@ use fastrand::Rng;
 const SOURCES: [&str; 5] = [
     include_str!("../../../LICENSE-APACHE"),
     include_str!("../../../README.md"),
-    include_str!("../../../SAFETY.md"),
-    include_str!("../../../TRANSPARENCY.md"),
+    include_str!("../../../docs/safety.md"),
+    include_str!("../../../docs/choosing.md"),
     include_str!("../../../memlock-macros/docs/attribute.md"),
 ];
 

@@ -1,4 +1,4 @@
-//! The faults. Each breaks one promise of `SAFETY.md` in the way in which somebody could break it by mistake; none is
+//! The faults. Each breaks one promise of `docs/safety.md` in the way in which somebody could break it by mistake; none is
 //! caught by the compiler.
 //!
 //! Texts must fit the code exactly, and once. When the code changes so that one no longer fits, change it along: a fault

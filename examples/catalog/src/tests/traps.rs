@@ -1,4 +1,4 @@
-//! The traps of `CHOOSING.md`, each with two connections to a file, and no chance in it.
+//! The traps of `docs/choosing.md`, each with two connections to a file, and no chance in it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
