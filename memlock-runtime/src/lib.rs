@@ -1,96 +1,78 @@
 //! The runtime behind memlock's attributes: use it through the crate `memlock`.
 //!
-//! The floors of the house, from the ground up; each imports only from those below it:
+//! The floors, from the top down. Each imports only from those below it, which `cargo xtask lint` checks:
 //!
 //! | floor | what it is |
 //! |---|---|
-//! | `digits` `shown` `secret` `key` `lease` `token` `label` `error` | plain data and its arithmetic; no I/O, no clock, no dice |
-//! | `store` | the vocabulary: requests, replies, faults, and the trait of what answers them |
-//! | `protocol` | state machines: acquire, renew, release, leave the line. They wait for nothing and read no clock |
-//! | `memory` | memcached's semantics as one pure function |
-//! | `in_process` | the store behind `memory:`: that function with a clock, which tests can move |
-//! | `memcached` | the same requests to real servers: translate, connect, pool, route |
-//! | `doorbell` | a UDP socket on which the first in line is told that the lock is free |
+//! | `attribute` | a call of an annotated function: its options, its key, what its return type allows, its body |
+//! | `transaction` | `zlock`, and transactions, which are run again after a conflict |
+//! | `locks` | [`Locks`]: built, asked for one key or several, and replaced by locks in memory in tests |
+//! | `call_tree` | which locks the annotated bodies hold that are running on this thread or in this task |
+//! | `hold` | one held lock until its release: renewed, released, reserved for a retry |
+//! | `driver` | the loops that run the machines of `protocol`: on a thread, in a future, and in the background |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
-//! | `driver` | the loops that run the machines: on the caller's thread, in the caller's future, and in the background |
-//! | `guard` `scope` `current` | what a holder has in its hands; what a transaction holds; who holds what in this call tree |
-//! | `config` `locks` `request` | settings, the public entrance, locks without attributes |
-//! | `acquiring` | all of several locks, or none |
-//! | `conflict` `zlock` `transaction` | which errors are conflicts; the lock in front of a database; what is run again |
-//! | `entry` `held` | the door for generated code; what a function holds while its body runs |
-//! | `testing` | locks in memory for the tests of those who use memlock |
-//!
-//! Beside them, `clock` is the one place that reads clocks, and `background` the one background thread of the
-//! process; `process` is how a forked child tells what is its parent's; `sync` is what the queue's threads share their state with; `worker` has a word for those who block a runtime.
+//! | `store` | where items are: memcached servers, or memory |
+//! | `system` | the only place that names the operating system: clocks, timers, randomness, forks, the background thread |
+//! | `protocol` | state machines that acquire, renew and release. They wait for nothing and read no clock |
+//! | `error` | what can go wrong, and which errors are conflicts |
+//! | `key` | keys, and the names that they get on a server |
+//! | `text` | texts of others escaped and short, secrets that are not shown, digits |
 
 #![cfg_attr(test, allow(clippy::unchecked_time_subtraction, reason = "a test may panic"))]
 
-mod acquiring;
-mod background;
-mod clock;
-mod config;
-mod conflict;
-mod current;
-mod digits;
-mod doorbell;
+mod attribute;
+mod call_tree;
 mod driver;
-mod entry;
 mod error;
-mod guard;
-mod held;
-mod in_process;
+mod hold;
 mod key;
-mod label;
-mod lease;
 mod locks;
-mod memcached;
-mod memory;
-mod process;
 mod protocol;
 mod queue;
-mod request;
-mod scope;
-mod secret;
-mod shown;
 mod store;
-mod sync;
-mod testing;
-mod token;
+mod system;
+mod text;
 mod transaction;
-mod worker;
-mod zlock;
 
-pub use config::Builder;
-pub use conflict::{Conflict, is_conflict};
-pub use current::{CallTree, current};
-pub use entry::OnUnavailable;
-pub use error::{Error, Source};
-pub use guard::{AsyncGuard, Guard, Lease};
-pub use key::{DontLock, IntoKey, Key, KeyText};
-pub use locks::{Counts, Locks, init};
-pub use request::LockRequest;
-pub use testing::TestServer;
-pub use token::Token;
-pub use transaction::{Transaction, transaction};
+pub use crate::call_tree::{CallTree, current};
+pub use crate::error::OnUnavailable;
+pub use crate::error::conflict::{Conflict, is_conflict};
+pub use crate::error::{Error, Source};
+pub use crate::hold::guard::{AsyncGuard, Guard, Lease};
+pub use crate::key::{DontLock, IntoKey, Key, KeyText};
+pub use crate::locks::builder::Builder;
+pub use crate::locks::builder::init;
+pub use crate::locks::request::LockRequest;
+pub use crate::locks::testing::TestServer;
+pub use crate::locks::{Counts, Locks};
+pub use crate::protocol::token::Token;
+pub use crate::transaction::{Transaction, transaction};
 
 /// For this project's own tests: no part of the public interface.
 #[doc(hidden)]
 pub mod __internals {
-    pub use crate::background::tasks as background_tasks;
-    pub use crate::in_process::Memory;
     pub use crate::key::{ByItem, Carried, ItemName};
-    pub use crate::label::Label;
-    pub use crate::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
-    pub use crate::memcached::{Memcached, Server};
-    pub use crate::memory::Items;
+    pub use crate::protocol::label::Label;
+    pub use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::protocol::{
-        Acquire, Answered, Claim, End, Extended, Grant, Handed, Holding, Input, Leave, Loss, Outcome, Output, Pause,
-        Release, Released, Renew, Renewed, Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
+        Acquire, Claim, End, Extended, Grant, Handed, Holding, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
+        Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
     };
-    pub use crate::secret::Secret;
+    pub use crate::protocol::{Answered, Input, Output, Pause};
+    pub use crate::protocol::{
+        Batch, Call, Cas, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
+        YOUNGEST_SERVER,
+    };
+    pub use crate::store::memcached::{Memcached, Server};
+    pub use crate::store::memory::Memory;
+    pub use crate::store::memory::items::Items;
     pub use crate::store::*;
+    pub use crate::system::background::tasks as background_tasks;
+    pub use crate::text::secret::Secret;
 }
 
+/// All that an expansion may name. Not for people: it changes with the attributes, in any release.
 #[doc(hidden)]
-#[path = "private/mod.rs"]
-pub mod __private;
+pub mod __private {
+    pub use crate::attribute::*;
+}

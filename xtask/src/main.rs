@@ -62,7 +62,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "lint",
-        summary: "formatting, clippy and the documentation, warnings being errors",
+        summary: "formatting, clippy, the documentation, and the floors of the runtime: imports go down, and form no circle",
         run: tasks::lint,
     },
 ];

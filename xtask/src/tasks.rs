@@ -204,7 +204,8 @@ pub(crate) fn lint(arguments: &[String]) -> Result<(), String> {
     cargo_with(
         &[("RUSTDOCFLAGS", "-D warnings")],
         &["doc", "--workspace", "--all-features", "--no-deps"],
-    )
+    )?;
+    cargo(&["run", "--quiet", "--package", "memlock-floors"])
 }
 
 #[cfg(test)]

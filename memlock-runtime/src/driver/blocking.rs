@@ -7,42 +7,28 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::contender::{Contender, written_nonce};
-use super::hold::Hold;
+use super::core::{Core, Heard};
 use super::limits::{CallLimits, ExchangeLimit};
-use super::waiting::{Stopped, Waiting};
-use super::{Core, Heard, agent, dice};
-use crate::clock;
-use crate::doorbell::Listening;
+use super::waiting::{CompanionLost, KeepAlive, Stopped, Waiting};
+use super::wake::Listening;
 use crate::error::Source;
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Standing};
-use crate::queue::{Joined, Place, Progress, Turn};
-use crate::store::Damage;
+use crate::protocol::lease::Now;
+use crate::protocol::{Damage, Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Standing};
+use crate::queue::{Cleanup as _, Joined, Place, Progress, Turn};
+use crate::system::{clock, random};
 
 /// How often a thread looks whether its turn has come, when it is next and holders are quick, before it goes to sleep: 5 to
 /// 15 µs altogether, which is what going to sleep and being woken would cost.
 const SPINS: u32 = 200;
 
-/// Acquires one lock within `limits`, now that it is `now`. `spec` waits as long as they do. `companions` are locks that the caller acquired before this one; their leases are kept alive meanwhile.
-pub(crate) fn acquire(
-    core: &Arc<Core>,
-    spec: Spec,
-    limits: CallLimits,
-    now: Now,
-    companions: &[Arc<Hold>],
-) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, limits, now, companions)?;
-    Ok(Hold::new(core, spec, grant, turn))
-}
-
 /// The grant, and the turn in which it is held.
-fn be_granted(
+pub(crate) fn acquire_grant(
     core: &Arc<Core>,
     spec: &Spec,
     limits: CallLimits,
     mut now: Now,
-    companions: &[Arc<Hold>],
+    companions: &dyn KeepAlive,
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, limits, companions);
     let joined = core
@@ -80,7 +66,7 @@ fn be_granted(
             }
             Output::Pause(pause) => {
                 contender.pauses();
-                let length = dice::draw(pause);
+                let length = random::draw(pause);
                 match contender.listening(thread_waker) {
                     Some(listening) => rest(&mut waiting, length, now, |length| {
                         sleep_unless_called(listening, length);
@@ -101,7 +87,7 @@ fn be_granted(
 }
 
 /// Renews `grant` within `limit`, and says why when that failed.
-pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: ExchangeLimit) -> (Renewed, Option<Source>) {
+pub(crate) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: ExchangeLimit) -> (Renewed, Option<Source>) {
     let mut machine = Renew::new(spec.clone(), grant);
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
@@ -113,9 +99,9 @@ pub(super) fn renew(core: &Arc<Core>, spec: &Spec, grant: Grant, limit: Exchange
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, within `limit`; what fails is handed to the agent. With
+/// Releases `grant`, now that it is `now`, within `limit`; what fails is settled in the background. With
 /// `standing` it also looks who stands in line, calls the next there, and gives way to him.
-pub(super) fn release(
+pub(crate) fn release(
     core: &Arc<Core>,
     spec: &Spec,
     grant: &Grant,
@@ -134,7 +120,7 @@ pub(super) fn release(
     });
     let released = released.unwrap_or(Released::Failed(Damage::NotSent));
     if let Released::Failed(_) = released {
-        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
+        Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
     let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
@@ -197,10 +183,9 @@ fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now) -> Result
 /// Rests from `now` on for `length`, or less where there is something to be done before that.
 fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
-    for companion in waiting.companions {
-        let kept = companion.keep_at_least_half(waiting.limits.asking);
-        kept.map_err(|_| Stopped::CompanionLost)?;
-        length = length.min(companion.until_half());
+    if let Some(good) = waiting.companions.keep_alive(waiting.limits.asking) {
+        let kept = good;
+        length = length.min(kept.map_err(|CompanionLost| Stopped::CompanionLost)?);
     }
     if !length.is_zero() {
         rest(length);

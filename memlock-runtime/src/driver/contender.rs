@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::core::{Core, Heard};
 use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
-use super::{Core, Heard, agent};
-use crate::doorbell::Listening;
+use super::wake::Listening;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::protocol::{Acquire, Grant, Input, Outcome, Output, Spec, Watch};
-use crate::queue::Turn;
-use crate::store::{Batch, Damage, Nonce, Pending, Refusal, Request};
+use crate::protocol::lease::Now;
+use crate::protocol::{Acquire, Batch, Damage, Grant, Input, Nonce, Outcome, Output, Refusal, Request, Spec, Watch};
+use crate::queue::{Cleanup as _, Turn};
+use crate::store::Pending;
 
 /// What failed since the server answered last.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,11 +29,11 @@ struct Failed {
 }
 
 /// The head of the queue, at work.
-pub(super) struct Contender<'a> {
+pub(crate) struct Contender<'a> {
     core: &'a Arc<Core>,
     spec: &'a Spec,
     machine: Acquire<&'a Spec>,
-    /// Nonces without a reply that the agent has been told of.
+    /// Nonces without a reply that the background settles.
     settled: SmallVec<[Nonce; 2]>,
     turn: Option<Turn>,
     /// What the last failed exchange came to grief on.
@@ -50,7 +50,7 @@ pub(super) struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         core: &'a Arc<Core>,
         spec: &'a Spec,
         mut turn: Turn,
@@ -75,7 +75,7 @@ impl<'a> Contender<'a> {
         }
     }
 
-    pub(super) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
+    pub(crate) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
         let output = self.machine.step(now, self.core.identity.nonce(), input);
         if self.machine.goes_in_circles() && !self.has_warned {
             self.has_warned = true;
@@ -86,14 +86,14 @@ impl<'a> Contender<'a> {
     }
 
     /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
-    pub(super) fn listens_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
+    pub(crate) fn listens_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
         if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
             self.listening(waker);
         }
     }
 
     /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
-    pub(super) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&Listening> {
+    pub(crate) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&Listening> {
         if let (Some(doorbell), None) = (&self.core.doorbell, &self.listening) {
             self.listening = Some(doorbell.listen(&self.spec.item, waker()));
         }
@@ -101,7 +101,7 @@ impl<'a> Contender<'a> {
     }
 
     /// After a pause: how long it is still to wait before it goes on, because it is called in vain.
-    pub(super) fn until_call_counts(&mut self, now: Now) -> Duration {
+    pub(crate) fn until_call_counts(&mut self, now: Now) -> Duration {
         if !self.listening.as_ref().is_some_and(Listening::was_called) {
             return Duration::ZERO;
         }
@@ -110,7 +110,7 @@ impl<'a> Contender<'a> {
     }
 
     /// Takes note of what an exchange met with, over at `now`, that had a record `written` in it (see [`written_nonce`]).
-    pub(super) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
+    pub(crate) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
         if let (Some(pending), Some(nonce)) = (heard.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);
@@ -160,14 +160,14 @@ impl<'a> Contender<'a> {
     }
 
     /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
-    pub(super) fn pauses(&self) {
+    pub(crate) fn pauses(&self) {
         if let Some(turn) = &self.turn {
             turn.waits();
         }
     }
 
     /// What it came to: the grant, and the turn in which it is held.
-    pub(super) fn end(
+    pub(crate) fn end(
         &mut self,
         outcome: Outcome,
         waiting: &Waiting<'_>,
@@ -216,7 +216,7 @@ impl<'a> Contender<'a> {
     }
 
     fn settle(&self, nonce: Nonce, pending: Option<Box<dyn Pending>>) {
-        agent::settle(self.core, &self.spec.item, nonce, self.spec.lease(), pending);
+        Arc::clone(self.core).settle(&self.spec.item, nonce, self.spec.lease(), pending);
     }
 }
 
@@ -242,7 +242,7 @@ impl Drop for Contender<'_> {
 }
 
 /// The nonce under which a batch creates an item, if it does.
-pub(super) fn written_nonce(batch: &Batch) -> Option<Nonce> {
+pub(crate) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     batch.iter().find_map(|request| match request {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some(record.nonce),
         _ => None,
@@ -270,12 +270,12 @@ fn no_token(refusal: Refusal) -> Source {
 }
 
 /// The error for a server that could not be asked.
-pub(super) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
+pub(crate) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
     unavailable_because(core, item, source.unwrap_or_else(|| why(damage)))
 }
 
 /// The cause of an exchange's failure, where nothing more is known than what was done.
-pub(super) fn why(damage: Damage) -> Source {
+pub(crate) fn why(damage: Damage) -> Source {
     text(match damage {
         Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
         Damage::NotSent => "there was no time left to ask it",
@@ -285,7 +285,7 @@ pub(super) fn why(damage: Damage) -> Source {
     })
 }
 
-pub(super) fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
+pub(crate) fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
     Error::Unavailable {
         key: item.as_str().to_owned(),
         server: core.store.server_of(item).to_owned(),

@@ -6,7 +6,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Core;
+use super::core::Core;
 use crate::error::Error;
 
 const INHERITED: &str = "these locks were made before the process forked, and belong to its parent: build them after the fork \
@@ -25,7 +25,7 @@ impl Core {
 }
 
 /// The error of a use of inherited locks.
-pub(super) fn inherited() -> Error {
+pub(crate) fn inherited() -> Error {
     Error::config(INHERITED)
 }
 

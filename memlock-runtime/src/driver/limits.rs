@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use crate::lease::Now;
+use crate::protocol::lease::Now;
 
 /// How long the exchanges of a call may take.
 #[derive(Debug, Clone, Copy)]

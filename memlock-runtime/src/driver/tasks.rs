@@ -1,7 +1,7 @@
 //! The driver of tasks: runs the machines inside a future, under whichever executor polls it.
 //!
 //! The future may be dropped at any of its await points. What it has begun then goes on in the background, where the
-//! [`agent`] finishes it and cleans up: every place that waits here keeps a value alive whose `Drop` hands it over.
+//! work is finished and cleaned up after: every place that waits here keeps a value alive whose `Drop` hands it over.
 
 use std::mem;
 use std::sync::Arc;
@@ -11,38 +11,29 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::contender::{Contender, written_nonce};
-use super::hold::Hold;
+use super::core::{Core, Heard};
 use super::inherited::{here, inherited};
 use super::limits::{CallLimits, ExchangeLimit};
-use super::waiting::{Stopped, Waiting};
-use super::{Core, Heard, agent, dice};
-use crate::background::{Timer, either};
+use super::waiting::{CompanionLost, KeepAlive, Stopped, Waiting};
 use crate::error::{Error, Source};
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Input, Leave, Output, Pause, Release, Released, Renew, Renewed, Spec, Standing};
-use crate::queue::{Joined, Place, Progress, Turn};
-use crate::store::{Batch, Damage, Exchange, Instance, Nonce, Pending};
-
-/// Acquires one lock: see [`blocking::acquire`](super::blocking::acquire).
-pub(crate) async fn acquire(
-    core: &Arc<Core>,
-    spec: Spec,
-    limits: CallLimits,
-    now: Now,
-    companions: &[Arc<Hold>],
-) -> Result<Arc<Hold>, Stopped> {
-    let (grant, turn) = be_granted(core, &spec, limits, now, companions).await?;
-    Ok(Hold::new(core, spec, grant, turn))
-}
+use crate::protocol::lease::Now;
+use crate::protocol::{
+    Batch, Damage, Grant, Handed, Input, Instance, Leave, Nonce, Output, Pause, Release, Released, Renew, Renewed,
+    Spec, Standing,
+};
+use crate::queue::{Cleanup as _, Joined, Place, Progress, Turn};
+use crate::store::{Exchange, Pending};
+use crate::system::background::{Timer, either};
+use crate::system::random;
 
 /// The grant, and the turn in which it is held.
-async fn be_granted(
+pub(crate) async fn acquire_grant(
     core: &Arc<Core>,
     spec: &Spec,
     limits: CallLimits,
     mut now: Now,
-    companions: &[Arc<Hold>],
+    companions: &dyn KeepAlive,
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, limits, companions);
     let bell = Arc::new(Bell::default());
@@ -79,7 +70,7 @@ async fn be_granted(
                 let (limit, written) = (limits.asking.left(|| now), written_nonce(&batch));
                 let orphaned = |pending| {
                     if let Some(nonce) = written {
-                        agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));
+                        Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
                 let heard = exchange(core, &spec.item, batch, only_on, limit, now, orphaned).await;
@@ -91,7 +82,7 @@ async fn be_granted(
             Output::Pause(pause) => {
                 contender.pauses();
                 contender.listening(|| Waker::from(Arc::clone(&bell)));
-                rest(&mut waiting, dice::draw(pause), now, &bell).await?;
+                rest(&mut waiting, random::draw(pause), now, &bell).await?;
                 now = core.now();
                 let too_soon = contender.until_call_counts(now);
                 if !too_soon.is_zero() {
@@ -115,9 +106,9 @@ impl Wake for Bell {
     }
 }
 
-/// Lets time pass, as long as the dice say.
+/// Lets time pass, for a length that is drawn from the window.
 pub(crate) async fn pause(window: Pause) {
-    Timer::after(dice::draw(window)).await;
+    Timer::after(random::draw(window)).await;
 }
 
 /// Waits in this process's queue, which it has joined at `now`.
@@ -153,10 +144,9 @@ impl Drop for InQueue<'_> {
 /// Rests from `now` on for `length`, or less where the bell rings or there is something to be done before that.
 async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &Bell) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
-    for companion in waiting.companions {
-        let kept = companion.keep_at_least_half_async(waiting.limits.asking).await;
-        kept.map_err(|_| Stopped::CompanionLost)?;
-        length = length.min(companion.until_half());
+    if let Some(keeping) = waiting.companions.keep_alive_async(waiting.limits.asking) {
+        let kept = keeping.await;
+        length = length.min(kept.map_err(|CompanionLost| Stopped::CompanionLost)?);
     }
     if !length.is_zero() {
         let resting = Box::pin(either(bell.0.notified(), Timer::after(length)));
@@ -211,7 +201,7 @@ impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<'_, F> {
 
 /// Renews `grant` within `limit`, and says why when that failed. Not to be dropped before its end: the
 /// number of attempts in the grant that it returns must be kept.
-pub(super) async fn renew(
+pub(crate) async fn renew(
     core: &Arc<Core>,
     item: &ItemName,
     mut machine: Renew,
@@ -228,8 +218,9 @@ pub(super) async fn renew(
     (renewed.unwrap_or(Renewed::Lost), trouble)
 }
 
-/// Releases `grant`, now that it is `now`, within `limit`; what fails is handed to the agent, as is all when the future is dropped. With `standing` it also looks who stands in line, calls the next there, and gives way to him.
-pub(super) async fn release(
+/// Releases `grant`, now that it is `now`, within `limit`; what fails is settled in the background, as is all when the future is dropped. With
+/// `standing` it also reads the wait list, calls the next process there, and lets it go first.
+pub(crate) async fn release(
     core: &Arc<Core>,
     spec: &Spec,
     grant: &Grant,
@@ -258,7 +249,7 @@ pub(super) async fn release(
         return Released::Failed(Damage::NotSent);
     };
     if let Released::Failed(_) = released {
-        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);
+        Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
     let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
@@ -270,7 +261,7 @@ pub(super) async fn release(
 }
 
 /// Takes this process out of the line for a lock.
-pub(super) async fn leave(
+pub(crate) async fn leave(
     core: &Arc<Core>,
     item: &ItemName,
     interval: Duration,
@@ -294,13 +285,13 @@ struct Unreleased<'a> {
 impl Drop for Unreleased<'_> {
     fn drop(&mut self) {
         if let Some(grant) = self.grant {
-            agent::settle(self.core, self.item, grant.nonce, grant.lease, None);
+            Arc::clone(self.core).settle(self.item, grant.nonce, grant.lease, None);
         }
     }
 }
 
 /// Deletes what a write under `nonce` left behind.
-pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
+pub(crate) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
     let mut machine = Release::of_nonce(item, nonce);
     let step = |now, input| machine.step(now, input);
     let now = core.now();

@@ -1,15 +1,15 @@
 //! A caller that waits: for how long yet, and what it is to do meanwhile, whichever driver lets the time pass.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use super::Core;
-use super::hold::Hold;
-use super::limits::CallLimits;
+use super::core::Core;
+use super::limits::{CallLimits, ExchangeLimit};
 use crate::error::Error;
 use crate::key::ItemName;
-use crate::lease::Now;
 use crate::protocol::Spec;
+use crate::protocol::lease::Now;
 use crate::queue::{Place, Seen};
 
 /// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
@@ -28,17 +28,38 @@ pub(crate) enum Stopped {
     CompanionLost,
 }
 
+/// A lock that was acquired before the one that is waited for was lost meanwhile.
+#[derive(Debug)]
+pub(crate) struct CompanionLost;
+
+/// A renewal of companions, in a future.
+pub(crate) type KeepingAlive<'a> = Pin<Box<dyn Future<Output = Result<Duration, CompanionLost>> + Send + 'a>>;
+
+/// What a caller holds while it waits for another lock.
+pub(crate) trait KeepAlive: Sync {
+    /// Keeps it alive, with exchanges within `limit`. Returns for how long that is good; `None` where there is nothing.
+    fn keep_alive(&self, limit: ExchangeLimit) -> Option<Result<Duration, CompanionLost>>;
+
+    /// The same without blocking the thread.
+    fn keep_alive_async(&self, limit: ExchangeLimit) -> Option<KeepingAlive<'_>>;
+}
+
 /// A caller that waits.
-pub(super) struct Waiting<'a> {
+pub(crate) struct Waiting<'a> {
     core: &'a Core,
     spec: &'a Spec,
-    pub(super) limits: CallLimits,
-    pub(super) companions: &'a [Arc<Hold>],
+    pub(crate) limits: CallLimits,
+    pub(crate) companions: &'a dyn KeepAlive,
     has_warned: bool,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(core: &'a Core, spec: &'a Spec, limits: CallLimits, companions: &'a [Arc<Hold>]) -> Waiting<'a> {
+    pub(crate) fn new(
+        core: &'a Core,
+        spec: &'a Spec,
+        limits: CallLimits,
+        companions: &'a dyn KeepAlive,
+    ) -> Waiting<'a> {
         Waiting {
             core,
             spec,
@@ -50,7 +71,7 @@ impl<'a> Waiting<'a> {
 
     /// How long `place`, which has just been looked at, has to wait from `now` until there may be something to find out there,
     /// if nobody wakes it before that.
-    pub(super) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
+    pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
         let Seen { is_first, leased_until } = place.seen();
         if is_first && leased_until.is_some_and(|until| now.instant >= until) {
             // It is to step in, however short its wait is.
@@ -85,7 +106,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Warns when the wait is getting long by `now`; `length`, or less where it is to warn before that.
-    pub(super) fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
+    pub(crate) fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
         let waited = self.waited(now);
         let patience = self.spec.timeout;
         if waited >= patience && !self.has_warned {
@@ -102,15 +123,15 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    pub(super) fn core(&self) -> &'a Core {
+    pub(crate) fn core(&self) -> &'a Core {
         self.core
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         self.core.now()
     }
 
-    pub(super) fn waited(&self, now: Now) -> Duration {
+    pub(crate) fn waited(&self, now: Now) -> Duration {
         self.limits.waited(now)
     }
 
@@ -118,7 +139,7 @@ impl<'a> Waiting<'a> {
     ///
     /// Without any the lock is busy: another caller of this process holds it, or is ahead, and the server has answered those who
     /// asked.
-    pub(super) fn too_late(&self, trouble: Option<Error>, now: Now) -> Stopped {
+    pub(crate) fn too_late(&self, trouble: Option<Error>, now: Now) -> Stopped {
         let holder = || Some("another caller in this process".to_owned());
         let busy = || busy(&self.spec.item, holder(), self.waited(now));
         Stopped::Failed(trouble.unwrap_or_else(busy))

@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::SmallVec;
 
-use crate::shown::Shown;
+use crate::text::shown::Shown;
 
 /// The longest item name that is sent as it is. memcached takes 250 bytes; the rest is room for what it wraps round it.
 const LONGEST_READABLE_NAME: usize = 200;

@@ -63,10 +63,14 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Answered, Grant, Input, Output, Pause, Spec, Standing, Stored, Watch, lock_of};
-use crate::label::Label;
-use crate::lease::Now;
-use crate::store::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
+use super::grant::{Grant, Stored};
+use super::label::Label;
+use super::lease::Now;
+use super::line::Standing;
+use super::machine::{Answered, Input, Output, Pause, lock_of};
+use super::messages::{Batch, Cas, Damage, Entry, Instance, Nonce, Refusal, Reply, Request};
+use super::spec::Spec;
+use super::watch::Watch;
 
 /// The shortest pause between two looks: a look costs about this much on the far side of a local network.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::lease::Now;
+use super::lease::Now;
 
 /// The least time between two calls that one waiter heeds, once it was called in vain. Who can read the line can call it as
 /// often as he likes.

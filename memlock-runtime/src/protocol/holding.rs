@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use super::{Grant, Renewed};
-use crate::lease::Now;
-use crate::store::Damage;
+use super::grant::Grant;
+use super::lease::Now;
+use super::messages::Damage;
+use super::renew::Renewed;
 
 /// Why a lease was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use smallvec::smallvec;
 
-use super::{Input, Output, Standing};
-use crate::lease::Now;
-use crate::store::Request;
+use super::lease::Now;
+use super::line::Standing;
+use super::machine::{Input, Output};
+use super::messages::Request;
 
 /// How often the line is read again before it gives up. Where processes wake each other the line changes thousands of times a
 /// second, and every other write comes too late; an entry that is left costs the others a pause of its own.

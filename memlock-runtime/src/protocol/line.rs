@@ -17,11 +17,10 @@
 use std::mem;
 use std::time::Duration;
 
-use crate::lease::Now;
-use crate::store::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
-
-use super::Pause;
 use super::calls::Calls;
+use super::lease::Now;
+use super::machine::Pause;
+use super::messages::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
 
 /// The first in line pauses for this fraction of the time since it saw the present holder, so that no hand-over takes more
 /// than this fraction of what the holder took.

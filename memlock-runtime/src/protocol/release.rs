@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use smallvec::smallvec;
 
-use super::{Answered, Grant, Input, Output, RETRIES, Standing, lock_of};
+use super::grant::Grant;
+use super::lease::Now;
+use super::line::Standing;
+use super::machine::{Answered, Input, Output, RETRIES, lock_of};
+use super::messages::{Batch, Call, Cas, Damage, Instance, Nonce, Reply, Request};
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::store::{Batch, Call, Cas, Damage, Instance, Nonce, Reply, Request};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,7 +51,7 @@ pub struct Release<I = ItemName> {
     reads: u8,
     /// Give way to the others in line, or look who stands there, along with the deletion.
     standing: Option<Box<Standing>>,
-    /// The longest pause of those who stand there: see [`Spec`](super::Spec).
+    /// The longest pause of those who stand there: see [`Spec`](super::spec::Spec).
     interval: Duration,
     /// Whether the line is written, and not read.
     is_giving_way: bool,

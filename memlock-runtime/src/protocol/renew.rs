@@ -12,9 +12,11 @@
 
 use smallvec::smallvec;
 
-use super::{Answered, Grant, Input, Output, RETRIES, Spec, lock_of};
-use crate::lease::{Now, ttl_of};
-use crate::store::{Damage, Record, Reply, Request};
+use super::grant::Grant;
+use super::lease::{Now, ttl_of};
+use super::machine::{Answered, Input, Output, RETRIES, lock_of};
+use super::messages::{Damage, Record, Reply, Request};
+use super::spec::Spec;
 
 /// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use super::{Grant, Handed, Watch};
-use crate::lease::Now;
+use super::grant::{Grant, Handed};
+use super::lease::Now;
+use super::watch::Watch;
 
 /// See the module's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use super::Grant;
-use crate::lease::{Now, watch_of};
-use crate::store::{Nonce, Record};
+use super::grant::Grant;
+use super::lease::{Now, watch_of};
+use super::messages::{Nonce, Record};
 
 /// A lease that is being watched. It belongs to the process's queue for the key, and goes from waiter to waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,26 +3,14 @@
 
 use std::sync::{Arc, Weak};
 
-use super::Queues;
+use super::cleanup::Cleanup;
 use super::of_key::Queue;
+use super::queues::Queues;
 use super::shard::{MOST_MEMORIES, Memory, Shard};
 use crate::error::Error;
 use crate::key::ItemName;
-use crate::lease::Now;
+use crate::protocol::lease::Now;
 use crate::protocol::{Grant, Standing};
-
-/// Who sees to it that a lock is released that was handed over to nobody.
-pub(crate) trait Orphanage: std::fmt::Debug + Send + Sync {
-    /// Releases `grant` of the lock in `item`, soon, without keeping the caller.
-    fn release_orphan(self: Arc<Self>, item: &ItemName, grant: &Grant);
-
-    /// Takes this process out of the line for the lock in `item`, soon, without keeping the caller.
-    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>);
-
-    /// Sees to it that no place in the line for the lock in `item` is kept for long: asks for it soon ([`Queues::overdue`]),
-    /// until there is nothing to mind any more.
-    fn mind_place(self: Arc<Self>, item: &ItemName);
-}
 
 impl Queues {
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
@@ -60,8 +48,8 @@ impl Queues {
             is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());
         }
         drop(shard);
-        if let (true, Some(orphanage)) = (is_to_be_minded, self.orphanage()) {
-            orphanage.mind_place(item);
+        if let (true, Some(cleanup)) = (is_to_be_minded, self.cleanup()) {
+            cleanup.mind_place(item);
         }
         if let Some(grant) = orphan {
             self.release_orphan(item, &grant);
@@ -102,19 +90,19 @@ impl Queues {
         Ok(overdue)
     }
 
-    fn orphanage(&self) -> Option<Arc<dyn Orphanage>> {
-        self.orphanage.get().and_then(Weak::upgrade)
+    fn cleanup(&self) -> Option<Arc<dyn Cleanup>> {
+        self.cleanup.get().and_then(Weak::upgrade)
     }
 
     fn leave_line(&self, item: &ItemName, standing: Box<Standing>) {
-        if let Some(orphanage) = self.orphanage() {
-            orphanage.leave_line(item, standing);
+        if let Some(cleanup) = self.cleanup() {
+            cleanup.leave_line(item, standing);
         }
     }
 
     pub(super) fn release_orphan(&self, item: &ItemName, grant: &Grant) {
-        if let Some(orphanage) = self.orphanage() {
-            orphanage.release_orphan(item, grant);
+        if let Some(cleanup) = self.cleanup() {
+            cleanup.settle(item, grant.nonce, grant.lease, None);
         }
     }
 }

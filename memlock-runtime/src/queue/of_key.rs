@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shard::Numbers;
+use super::numbers::Numbers;
 use super::waiter::Waiter;
 use crate::error::Error;
 use crate::protocol::{Standing, Turns};

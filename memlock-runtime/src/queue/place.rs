@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Queues;
 use super::of_key::{Queue, Wake};
+use super::queues::Queues;
 use super::shard::{Memory, Shard};
 use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::error::Error;
 use crate::key::ItemName;
-use crate::lease::Now;
+use crate::protocol::lease::Now;
 use crate::protocol::{Claim, Taken, Turns};
 
 /// A place in a queue. Dropping it leaves the queue.

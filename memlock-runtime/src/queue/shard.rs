@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use super::SHARDS;
+use super::numbers::Numbers;
 use super::of_key::Queue;
 use crate::key::{ByItem, Carried, ItemName};
 use crate::protocol::{Standing, Watch};
@@ -17,14 +17,10 @@ pub(super) struct Shard {
     /// holder's lock as well as one who waits for it.
     pub(super) memories: ByItem<Memory>,
     /// Locks for which a place in line may be kept that somebody will see to: see
-    /// [`mind_place`](super::Orphanage::mind_place).
+    /// [`mind_place`](super::Cleanup::mind_place).
     pub(super) minded: HashSet<ItemName, BuildHasherDefault<Carried>>,
     pub(super) numbers: Numbers,
 }
-
-/// Numbers of turns. Each part of the keys has its own, so that no two turns have the same.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(u64);
 
 /// What is kept of a queue that is gone.
 #[derive(Debug, Default)]
@@ -45,13 +41,5 @@ impl Shard {
             numbers: Numbers(index as u64),
             ..Shard::default()
         }
-    }
-}
-
-impl Numbers {
-    /// A number that no turn has had, of whichever queue.
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 += SHARDS as u64;
-        self.0
     }
 }

@@ -1,15 +1,19 @@
 //! Turns, one after the other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Wake, Waker};
+use std::time::Duration;
 
+use super::numbers::SHARDS;
 use super::of_key::BRISK;
-use super::shard::MOST_MEMORIES;
+use super::shard::{MOST_MEMORIES, Shard};
 use super::*;
 use crate::error::Error;
-use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Standing, Watch};
-use crate::store::{Entry, Line};
+use crate::key::ItemName;
+use crate::protocol::lease::Now;
+use crate::protocol::{Entry, Grant, Handed, Line, Nonce, Standing, Watch};
+use crate::store::Pending;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -151,8 +155,8 @@ fn a_waiter_that_leaves_takes_no_turn_with_it() {
 
 #[test]
 fn the_watch_stays_with_the_queue() {
-    use crate::lease::Now;
-    use crate::store::{Nonce, Record};
+    use crate::protocol::lease::Now;
+    use crate::protocol::{Nonce, Record};
 
     let lease = Duration::from_secs(1);
     let record = Record {
@@ -183,14 +187,14 @@ fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
     let queues = Queues::new();
     let watch = Watch::observe(
         None,
-        &crate::store::Record {
-            nonce: crate::store::Nonce(1),
+        &crate::protocol::Record {
+            nonce: crate::protocol::Nonce(1),
             lease: Duration::from_secs(1),
             renewal: 0,
             label: "".into(),
             full_name: None,
         },
-        crate::lease::Now::default(),
+        crate::protocol::lease::Now::default(),
     );
     for key in 0..20_000 {
         let item = ItemName::of_lock("memlock", "queue", &key.to_string());
@@ -207,14 +211,14 @@ fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
 #[test]
 fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
     let lease = Duration::from_secs(1);
-    let record = crate::store::Record {
-        nonce: crate::store::Nonce(1),
+    let record = crate::protocol::Record {
+        nonce: crate::protocol::Nonce(1),
         lease,
         renewal: 0,
         label: "".into(),
         full_name: None,
     };
-    let watch = Watch::observe(None, &record, crate::lease::Now::default());
+    let watch = Watch::observe(None, &record, crate::protocol::lease::Now::default());
     let queues = Queues::new();
     let hanging = head(&queues);
     let (first, _) = behind(&queues);
@@ -271,9 +275,9 @@ fn whoever_becomes_the_first_in_line_is_woken_for_a_lease_that_it_has_not_seen()
 
 /// A grant for `lease`, all of which may be handed over.
 fn grant(lease: Duration) -> Grant {
-    use crate::lease::{Deadline, ttl_of};
-    use crate::store::{Cas, Instance, Nonce};
-    use crate::token::Token;
+    use crate::protocol::lease::{Deadline, ttl_of};
+    use crate::protocol::token::Token;
+    use crate::protocol::{Cas, Instance, Nonce};
 
     let instance = Instance {
         start: 1_800_000_000,
@@ -303,11 +307,11 @@ fn handed(turn: &mut Turn) -> Grant {
 
 /// Remembers what it is given to release, how many lines it is to leave, and how many places to mind.
 #[derive(Debug, Default)]
-struct Found(Mutex<Vec<Grant>>, AtomicUsize, AtomicUsize);
+struct Found(Mutex<Vec<Nonce>>, AtomicUsize, AtomicUsize);
 
-impl Orphanage for Found {
-    fn release_orphan(self: Arc<Self>, _: &ItemName, grant: &Grant) {
-        self.0.lock().expect("no panic").push(grant.clone());
+impl Cleanup for Found {
+    fn settle(self: Arc<Self>, _: &ItemName, nonce: Nonce, _: Duration, _: Option<Box<dyn Pending>>) {
+        self.0.lock().expect("no panic").push(nonce);
     }
 
     fn leave_line(self: Arc<Self>, _: &ItemName, _: Box<Standing>) {
@@ -322,8 +326,8 @@ impl Orphanage for Found {
 impl Found {
     fn by(queues: &Queues) -> Arc<Found> {
         let found = Arc::<Found>::default();
-        let orphanage: Weak<Found> = Arc::downgrade(&found);
-        queues.orphans_to(orphanage);
+        let cleanup: Weak<Found> = Arc::downgrade(&found);
+        queues.set_cleanup(cleanup);
         found
     }
 

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Queues;
 use super::of_key::{BRISK, Queue, Wake};
+use super::queues::Queues;
 use super::shard::Shard;
 use super::waiter::nanos;
 use crate::error::Error;
 use crate::key::ItemName;
-use crate::lease::Now;
-use crate::protocol::{Grant, Handed, Standing, Turns, Watch, is_to_look};
-use crate::store::Entry;
-use crate::sync::atomic::Ordering;
+use crate::protocol::lease::Now;
+use crate::protocol::{Entry, Grant, Handed, Standing, Turns, Watch, is_to_look};
+use crate::system::sync::atomic::Ordering;
 
 /// The head's right to talk to the server about one key. Dropping it passes it on.
 #[derive(Debug)]

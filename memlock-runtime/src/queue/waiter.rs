@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::protocol::Turns;
-use crate::sync::OnceLock;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::system::sync::OnceLock;
+use crate::system::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// See the module's head.
 #[derive(Debug)]

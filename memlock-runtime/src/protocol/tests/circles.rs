@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::protocol::messages::Cas;
 use crate::protocol::{Leave, Standing};
-use crate::store::Cas;
 
 const SECONDS: u64 = 20;
 

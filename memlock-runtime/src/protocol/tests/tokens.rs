@@ -1,7 +1,7 @@
 //! Where fencing tokens come from, and what becomes of a grant without one.
 
 use super::*;
-use crate::store::Cas;
+use crate::protocol::messages::Cas;
 
 fn started(world: &mut World) -> (Acquire, Batch) {
     let mut contender = Acquire::new(spec(), None, false);

@@ -42,7 +42,7 @@ fn in_line(world: &mut World) -> Acquire {
         process: 7,
         call: Some(Call {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
-            secret: crate::secret::Secret::new(7),
+            secret: crate::text::secret::Secret::new(7),
         }),
     };
     let mut waiter = Acquire::new(spec(), None, false).in_line(me, None);

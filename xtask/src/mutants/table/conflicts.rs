@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z1",
         fault: "a body that ends in a conflict gives its lock up",
         edits: &[Edit {
-            file: "held.rs",
+            file: "attribute/held.rs",
             from: "if !is_conflict || !self.owns {",
             to: "if is_conflict || !self.owns {",
         }],
@@ -20,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z1",
         fault: "the same for a task",
         edits: &[Edit {
-            file: "held.rs",
+            file: "attribute/held.rs",
             from: "*this.release = Some(held.reserve()),",
             to: "*this.release = held.release(),",
         }],
@@ -31,9 +31,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z3",
         fault: "a body that had to wait runs, with what its caller has read before",
         edits: &[Edit {
-            file: "zlock.rs",
+            file: "transaction/zlock.rs",
             from: "\
-        background::block_on(lease.reserve_within(zlock.reserve, owner, limit));
+        on_thread::block_on(lease.reserve_within(&zlock.locks.retry(zlock.reserve), owner, limit));
         return Err(zlock.conflict(&asked, zlock.items.first(), holder));",
             to: "\
         let _ = (owner, holder);
@@ -46,7 +46,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "the claim of a zlock's reservations takes as long as exchanges may, however short the wait",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "let exchanging = self.exchange_alone_async(limit).await?;",
             to: "let (exchanging, limit) = (self.exchange_alone_async(limit).await?, self.core().each_exchange());",
         }],
@@ -57,7 +57,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z3",
         fault: "a conflict below an error that passes on only its sources is not known",
         edits: &[Edit {
-            file: "conflict.rs",
+            file: "error/conflict.rs",
             from: "error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)",
             to: "is_conflict_of_a_database(error)",
         }],

@@ -12,7 +12,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "every caller of a server that does not answer opens a connection of its own, and sends its write",
         edits: &[Edit {
-            file: "memcached/health.rs",
+            file: "store/memcached/health.rs",
             from: "Some((_, over)) if over > now => {",
             to: "Some((_, over)) if over < now => {",
         }],
@@ -23,7 +23,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a caller that stands still keeps all others from a server that has been silent once",
         edits: &[Edit {
-            file: "memcached/health.rs",
+            file: "store/memcached/health.rs",
             from: "Some((_, over)) if over > now => {",
             to: "Some((_, over)) => {",
         }],
@@ -34,7 +34,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "callers whose limits are nearly over take turns in connecting, and no connection lives to be answered",
         edits: &[Edit {
-            file: "memcached/health.rs",
+            file: "store/memcached/health.rs",
             from: "(0..state.waiting.len()).max_by_key(",
             to: "(0..state.waiting.len()).min_by_key(",
         }],
@@ -45,10 +45,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "a server that replies to `stats` and to nothing else counts as one that answers",
         edits: &[Edit {
-            file: "memcached/node.rs",
-            from: "                self.told_of_evictions(connection.evicts());
+            file: "store/memcached/direct.rs",
+            from: "                self.record_evictions(connection.evicts());
                 Ok(connection)",
-            to: "                self.told_of_evictions(connection.evicts());
+            to: "                self.record_evictions(connection.evicts());
                 self.health.answered();
                 Ok(connection)",
         }],
@@ -59,7 +59,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a caller that had hardly any time left makes all others wait for a healthy server",
         edits: &[Edit {
-            file: "memcached/node.rs",
+            file: "store/memcached/node.rs",
             from: "if limit.is_most(had.saturating_sub(limit.left())) {",
             to: "if true {",
         }],
@@ -70,7 +70,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "a server is silent, and nobody notices, since all callers give up before their limit",
         edits: &[Edit {
-            file: "memcached/ticket.rs",
+            file: "store/memcached/link/ticket.rs",
             from: "            self.ticket.pipe.was_silent();\n",
             to: "",
         }],
@@ -81,7 +81,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "callers that give up early send one write after the other to a server that does not answer",
         edits: &[Edit {
-            file: "memcached/exchange.rs",
+            file: "store/memcached/pipelined.rs",
             from: "                    trial.leave();",
             to: "                    drop(trial);",
         }],
@@ -92,7 +92,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "each late reply keeps a connection open for ten minutes, however many there are",
         edits: &[Edit {
-            file: "memcached/health.rs",
+            file: "store/memcached/health.rs",
             from: "(*count < MOST_LISTENED).then(|| {",
             to: "Some(()).map(|()| {",
         }],
@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a write on a connection that was closed here counts as over, although the server may execute it yet",
         edits: &[Edit {
-            file: "driver/agent.rs",
+            file: "driver/settle.rs",
             from: "is_over = answer.fault.is_none_or(|fault| fault.damage != Damage::Late);",
             to: "is_over = true;",
         }],
@@ -114,7 +114,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "the second try takes the next connection that the same firewall forgot",
         edits: &[Edit {
-            file: "memcached/node.rs",
+            file: "store/memcached/node.rs",
             from: "        self.pool.clear();\n",
             to: "",
         }],
@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "tasks go on using a connection that is older than a thread's late reply",
         edits: &[Edit {
-            file: "memcached/node.rs",
+            file: "store/memcached/node.rs",
             from: "        self.pool.clear();
         if let SharedPipe::Open(pipe) = &*self.shared() {
             pipe.retire();
@@ -139,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a connection is used that was idle for longer than firewalls remember it",
         edits: &[Edit {
-            file: "memcached/pool.rs",
+            file: "store/memcached/link/pool.rs",
             from: "            if idle_for >= LONGEST_IDLE {
                 continue;
             }\n",
@@ -152,7 +152,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "old connections are closed by the next caller only, who may never come",
         edits: &[Edit {
-            file: "memcached/pool.rs",
+            file: "store/memcached/link/pool.rs",
             from: "        if starts {",
             to: "        if false {",
         }],
@@ -163,7 +163,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "a task of a store that was dropped stays in the background until its timer rings",
         edits: &[Edit {
-            file: "memcached/pool.rs",
+            file: "store/memcached/link/pool.rs",
             from: "    fn drop(&mut self) {
         self.changed.notify_one();",
             to: "    fn drop(&mut self) {",
@@ -175,7 +175,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "a stranger's item of more than 64 KiB makes the server unavailable, and soft functions run unlocked",
         edits: &[Edit {
-            file: "memcached/progress.rs",
+            file: "store/memcached/codec/progress.rs",
             from: "_ => return Frame::Long { line, announced },",
             to: "_ => return Frame::Malformed(String::new()),",
         }],
@@ -186,7 +186,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "an item that is too long to come within the limit makes the server unavailable",
         edits: &[Edit {
-            file: "memcached/node.rs",
+            file: "store/memcached/direct.rs",
             from: "if connection.progress.is_answered() {",
             to: "if false {",
         }],

@@ -78,7 +78,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 match answered.reply(0) {",
             },
             Edit {
-                file: "protocol/mod.rs",
+                file: "protocol/machine.rs",
                 from: "\
         match self.reply(0) {
             Some(Reply::Clock(second)) => Some(*second),
@@ -189,7 +189,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "the item tells a shorter lease than its holder believes in",
         edits: &[Edit {
-            file: "memcached/record.rs",
+            file: "store/memcached/codec/record.rs",
             from: "record.lease.as_nanos().div_ceil(1000)",
             to: "record.lease.as_nanos() / 1000",
         }],

@@ -1,8 +1,6 @@
 //! Writes without a reply, and nonces.
 
-use super::suites::{
-    ACQUIRE, DRIVER, MEMCACHED, MODEL_KEEPER, MODEL_UNREACHABLE, MODEL_WATCHED, PROTOCOL, forks, unit,
-};
+use super::suites::{ACQUIRE, MEMCACHED, MODEL_KEEPER, MODEL_UNREACHABLE, MODEL_WATCHED, PROTOCOL, forks, unit};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -101,18 +99,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "all attempts of a process have the same nonce",
         edits: &[Edit {
-            file: "driver/dice.rs",
+            file: "system/random.rs",
             from: "self.next.fetch_add(1, Ordering::Relaxed)",
             to: "self.next.load(Ordering::Relaxed)",
         }],
-        suites: &[DRIVER],
+        suites: &[unit("system::random::")],
     },
     Mutant {
         name: "forked-workers-draw-the-same-nonces",
         breaks: "S3",
         fault: "identities come from the hash seeds, which a forked child shares with its siblings",
         edits: &[Edit {
-            file: "driver/dice.rs",
+            file: "system/random.rs",
             from: "Ok(Identity::of(system_random()?))",
             to: "Ok(Identity::of(process_random()))",
         }],
@@ -123,7 +121,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "a forked child takes the locks of its parent for its own",
         edits: &[Edit {
-            file: "driver/dice.rs",
+            file: "system/random.rs",
             from: "!self.home.is_current()",
             to: "self.home != self.home",
         }],
@@ -134,7 +132,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "a guard that is dropped in a forked child deletes the lock of the parent",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
             return true;",
             to: "",
@@ -146,7 +144,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "a forked child gives its background work to the thread of its parent, which it does not have",
         edits: &[Edit {
-            file: "process.rs",
+            file: "system/process.rs",
             from: "while !last.process.is_current() {",
             to: "while last.process != last.process {",
         }],
@@ -168,7 +166,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S4",
         fault: "a write goes out again when its connection turns out to be dead",
         edits: &[Edit {
-            file: "memcached/node.rs",
+            file: "store/memcached/direct.rs",
             from: "if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
             to: "if is_closed && pooled && !connection.progress.begun {",
         }],
@@ -179,7 +177,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S4",
         fault: "a reply is taken for the answer to a request although its opaque is another's",
         edits: &[Edit {
-            file: "memcached/translate.rs",
+            file: "store/memcached/codec/translate.rs",
             from: "Some(echoed) if echoed == opaque => {}",
             to: "Some(_) => {}",
         }],

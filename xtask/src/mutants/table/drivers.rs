@@ -24,7 +24,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a release without a reply is not tried again in the background",
         edits: &[Edit {
             file: "driver/blocking.rs",
-            from: "        agent::settle(core, &spec.item, grant.nonce, grant.lease, pending);",
+            from: "        Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);",
             to: "        drop(pending);",
         }],
         suites: &[DRIVER],
@@ -35,7 +35,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "nobody cleans up after an acquisition that was dropped under way",
         edits: &[Edit {
             file: "driver/tasks.rs",
-            from: "                        agent::settle(core, &spec.item, nonce, spec.lease(), Some(pending));",
+            from: "                        Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));",
             to: "                        drop((nonce, pending));",
         }],
         suites: &[DRIVER],
@@ -56,7 +56,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "what a thread polls next is taken for the body that it has polled",
         edits: &[Edit {
-            file: "current.rs",
+            file: "call_tree/mod.rs",
             from: "            drop(CURRENT.try_with(|current| current.replace(before)));",
             to: "            drop(before);",
         }],
@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "a task that is polled inside of a synchronous body is taken for its holder",
         edits: &[Edit {
-            file: "current.rs",
+            file: "call_tree/mod.rs",
             from: "(current.task == task::try_id()).then(",
             to: "(current.task == current.task).then(",
         }],
@@ -78,7 +78,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "a renewal that was held up puts off the next one, until the lease is over",
         edits: &[Edit {
-            file: "driver/agent.rs",
+            file: "hold/renewal.rs",
             from: "due = asked + third",
             to: "due = clock.now().instant + third",
         }],
@@ -89,7 +89,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what renews a lock waits for the next third of its timeout, although it was released",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "        self.meanwhile = None;
         let ending",
             to: "        std::mem::forget(self.meanwhile.take());
@@ -102,7 +102,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what waits for the end of a reservation goes on when it was claimed",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "        state.meanwhile = None;
         let turn",
             to: "        std::mem::forget(state.meanwhile.take());
@@ -115,7 +115,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what renews a lock goes on waiting when a renewal by its holder has found it lost",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "                state.meanwhile = None;",
             to: "",
         }],
@@ -126,7 +126,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "nothing is said of a renewal that fails, before the lease is over",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "if is_first && !self.is_set_aside {",
             to: "if is_first && self.is_set_aside {",
         }],
@@ -137,7 +137,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "each retry of a renewal that fails says so",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "if is_first && !self.is_set_aside {",
             to: "if is_first | !self.is_set_aside {",
         }],
@@ -148,7 +148,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "a lease that could not be renewed is said to have run out",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "(Loss::RanOut, None) => RAN_OUT.into(),",
             to: "(Loss::RanOut, _) => RAN_OUT.into(),",
         }],
@@ -159,7 +159,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "a lock that is to be renewed is acquired although nothing can renew it",
         edits: &[Edit {
-            file: "acquiring.rs",
+            file: "locks/acquire.rs",
             from: "if order.renew.is_some() {",
             to: "if false {",
         }],
@@ -170,7 +170,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "cleaning up is tried once, and forgotten when the server cannot be asked",
         edits: &[Edit {
-            file: "driver/agent.rs",
+            file: "driver/settle.rs",
             from: "Released::Failed(_) => {}",
             to: "Released::Failed(_) => return,",
         }],
@@ -218,7 +218,7 @@ both must be kept.
         breaks: "L2",
         fault: "what a call has acquired when it fails is released with a limit for each exchange, and without an end",
         edits: &[Edit {
-            file: "acquiring.rs",
+            file: "locks/acquire.rs",
             from: "hold.release_within(asked.limits.asking);",
             to: "hold.release();",
         }],
@@ -229,7 +229,7 @@ both must be kept.
         breaks: "L2",
         fault: "who enters again, or claims a reservation, waits as long as another exchange about the lock hangs",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "match either(self.exchanging.lock(), Timer::after(left)).await {",
             to: "match either(self.exchanging.lock(), Timer::after(left * 100_000)).await {",
         }],

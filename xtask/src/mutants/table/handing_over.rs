@@ -2,8 +2,8 @@
 
 use super::suites::{
     DRIVER, ENDING, FALLS_ASLEEP, HOLDING, LEASE, LEASE_RS, MODEL_256, MODEL_FLUSHED, MODEL_LATE_TAKER, MODEL_LENGTHS,
-    MODEL_RENEWED, MODEL_STOPPED, MODEL_TAKEN_AWAY, MODEL_WATCHED, PROTOCOL, PROTOCOL_RS, QUEUE, RENEW, TOKEN,
-    TOKEN_RS, TURNS, WAITER, interleaved, simulation,
+    MODEL_RENEWED, MODEL_STOPPED, MODEL_TAKEN_AWAY, MODEL_WATCHED, PROTOCOL, QUEUE, RENEW, TOKEN, TOKEN_RS, TURNS,
+    WAITER, interleaved, simulation,
 };
 use super::{Edit, Mutant};
 
@@ -24,7 +24,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         fault: "a lock is handed over although less is left of the grant than the next holder's timeout",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: " && self.end.remaining(now) >= timeout",
             to: "",
         }],
@@ -35,7 +35,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         fault: "a taker that was not running for long still takes what little is left",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "if deadline.length() >= timeout / 2 =>",
             to: "if !deadline.length().is_zero() =>",
         }],
@@ -46,7 +46,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L6",
         fault: "a process hands its lock over among its threads for as long as the grant lasts",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "now.instant < self.slice_ends && ",
             to: "",
         }],
@@ -57,7 +57,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "the item tells the first holder's timeout alone, and others take over from those after it",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/spec.rs",
             from: "            lease: term.lease,
             renewal: 0,
 ",

@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3 S6",
         fault: "an item is taken for this lock's although the full name in it is another's",
         edits: &[Edit {
-            file: "protocol/mod.rs",
+            file: "protocol/machine.rs",
             from: "Content::Lock(record) if record.full_name.as_ref() == item.full() => Some(record),",
             to: "Content::Lock(record) => Some(record),",
         }],

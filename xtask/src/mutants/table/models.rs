@@ -64,7 +64,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S2",
         fault: "a server grants in the second in which the one before it may have started",
         edits: &[Edit {
-            file: "store.rs",
+            file: "protocol/messages.rs",
             from: "pub const YOUNGEST_SERVER: u64 = 4;",
             to: "pub const YOUNGEST_SERVER: u64 = 2;",
         }],
@@ -99,7 +99,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "an inner function begins although the lease ended while its renewal waited for a reply",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "self.lost().map_or(Ok(()), Err)",
             to: "Ok(())",
         }],
@@ -165,7 +165,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "what a server says to be there, and does not delete, is tried for ever at the pace at which a server's return is awaited",
         edits: &[Edit {
-            file: "driver/agent.rs",
+            file: "driver/settle.rs",
             from: "longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;",
             to: "longest_backoff = LONGEST_BACKOFF;",
         }],

@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         fault: "a transaction takes its locks between two attempts although they were shut down",
         edits: &[Edit {
-            file: "transaction.rs",
+            file: "transaction/mod.rs",
             from: "\
             lock.core.check_open()?;
 ",
@@ -22,7 +22,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a body whose call tree is kept beyond its end does not release its lock",
         edits: &[Edit {
-            file: "current.rs",
+            file: "call_tree/mod.rs",
             from: "None => frame.lease().cloned(),",
             to: "None => None,",
         }],
@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a lease that is kept beyond its body keeps the lock from being released",
         edits: &[Edit {
-            file: "guard.rs",
+            file: "hold/guard.rs",
             from: "None => hold.release(),",
             to: "None => {}",
         }],
@@ -44,7 +44,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S6",
         fault: "a name with a line break in it becomes a second command",
         edits: &[Edit {
-            file: "memcached/command.rs",
+            file: "store/memcached/codec/command.rs",
             from: "if !is_key || key.is_empty()",
             to: "if key.is_empty()",
         }],
@@ -55,7 +55,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         fault: "readings of a server's clock count for the instance that replaced it",
         edits: &[Edit {
-            file: "driver/mod.rs",
+            file: "driver/known_server.rs",
             from: "if known.instance != Some(instance) {",
             to: "if known.instance.is_none() {",
         }],
@@ -66,10 +66,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L6",
         fault: "a datagram without the secret wakes whoever waits for the lock that it names",
         edits: &[Edit {
-            file: "doorbell.rs",
+            file: "driver/wake/mod.rs",
             from: "if u64::from_str_radix(secret, 16) != Ok(*self.call.secret.expose()) {",
             to: "if u64::from_str_radix(secret, 16).is_err() {",
         }],
-        suites: &[unit("doorbell::")],
+        suites: &[unit("driver::wake::")],
     },
 ];

@@ -1,6 +1,6 @@
 //! Reservations.
 
-use super::suites::{MODEL_CLAIM_FOR_LESS, MODEL_RESERVED, PROTOCOL, PROTOCOL_RS, RENEW, RESERVATIONS, zlock};
+use super::suites::{MODEL_CLAIM_FOR_LESS, MODEL_RESERVED, PROTOCOL, RENEW, RESERVATIONS, zlock};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1 S5",
         fault: "who reserves goes on believing in the whole lease, and tells the server of a shorter one",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "let deadline = self.deadline.of_holder(now, length);",
             to: "\
 let _ = length;
@@ -22,7 +22,7 @@ let _ = length;
         breaks: "Z1",
         fault: "a reservation goes to the next in this process, and not to its caller",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "\
             slice_ends: now.instant,
 ",
@@ -79,7 +79,7 @@ Aim::Shorten => {
         breaks: "S2",
         fault: "who claims a reservation has the token of the one who left it",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "\
 let token = self.token.next()?;
         (self.deadline",
@@ -94,7 +94,7 @@ let token = self.token;
         breaks: "L1",
         fault: "a claim is let in whose proof came when its lease was over",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "(self.deadline.remaining(now) >= timeout / 2).then_some(Grant { token, ..self })",
             to: "\
 let _ = (timeout, now);
@@ -108,12 +108,12 @@ let _ = (timeout, now);
         fault: "a thread claims what is reserved for another, with data from before that one's turn",
         edits: &[
             Edit {
-                file: "driver/reservations.rs",
+                file: "hold/reservation/mod.rs",
                 from: "if owner != Owner::Process && owner != claimant {",
                 to: "if owner != owner {",
             },
             Edit {
-                file: "driver/reservations.rs",
+                file: "hold/reservation/mod.rs",
                 from: ".is_some_and(|reservation| reservation.owner == Owner::Process || reservation.owner == claimant)",
                 to: ".is_some_and(|reservation| reservation.owner == reservation.owner || reservation.owner == claimant)",
             },
@@ -125,11 +125,11 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "a reservation that nobody claims is left to the end of its lease, which others have to watch",
         edits: &[Edit {
-            file: "driver/reservations.rs",
+            file: "hold/reservation/mod.rs",
             from: "\
-    end_in_time(&hold);
-    agent",
-            to: "    agent",
+        self.end_in_time(&hold);
+        background_work",
+            to: "        background_work",
         }],
         suites: &[RESERVATIONS],
     },
@@ -138,9 +138,9 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "what is reserved for a thread stays when that ends",
         edits: &[Edit {
-            file: "driver/reservations.rs",
-            from: "self.0.iter().for_each(abandon);",
-            to: "let _ = self.0.iter().map(abandon);",
+            file: "hold/reservation/mod.rs",
+            from: "for (reservations, hold) in &self.0 {",
+            to: "for (reservations, hold) in self.0.iter().take(0) {",
         }],
         suites: &[RESERVATIONS],
     },
@@ -149,9 +149,9 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "a renewal that is under way lets a retry that comes at once find nothing, and then wait for itself",
         edits: &[Edit {
-            file: "held.rs",
-            from: "background::block_on(lease.reserve(reserve, Owner::thread()));",
-            to: "lease.reserve_in_background(reserve, Owner::thread());",
+            file: "attribute/held.rs",
+            from: "on_thread::block_on(lease.reserve(&retry, Owner::thread()));",
+            to: "lease.reserve_in_background(&retry, Owner::thread());",
         }],
         suites: &[RESERVATIONS],
     },
@@ -160,7 +160,7 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "what ends in a conflict after a shutdown is reserved for a retry that cannot come",
         edits: &[Edit {
-            file: "driver/reservations.rs",
+            file: "hold/reservation/mod.rs",
             from: "if hold.core().is_shut_down.load(Ordering::Acquire) {",
             to: "if hold.core().is_shut_down.load(Ordering::Acquire) && false {",
         }],
@@ -171,7 +171,7 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "a reservation that nobody claims is warned of as a lease that ended before its holder was done",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "lost.filter(|_| !self.is_set_aside)",
             to: "lost",
         }],

@@ -62,7 +62,7 @@ pub(super) const fn background(filter: &'static str) -> Suite {
 pub(super) const fn forks(filter: &'static str) -> Suite {
     Suite {
         package: "memlock-forks",
-        folder: "forks",
+        folder: "checks/forks",
         target: &["--test", "forks", "--features", "server-tests"],
         filter,
     }
@@ -82,7 +82,7 @@ pub(super) const fn line(filter: &'static str) -> Suite {
 pub(super) const fn interleaved(filter: &'static str) -> Suite {
     Suite {
         package: INTERLEAVINGS,
-        folder: "interleavings",
+        folder: "checks/interleavings",
         target: &["--test", "queue"],
         filter,
     }
@@ -95,7 +95,7 @@ pub(in crate::mutants) const INTERLEAVINGS: &str = "memlock-interleavings";
 pub(super) const fn model(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
         package: MODEL,
-        folder: "model",
+        folder: "checks/model",
         target,
         filter,
     }
@@ -146,12 +146,11 @@ pub(super) const PROTOCOL: Suite = unit("protocol::");
 pub(super) const LEASE: Suite = unit("lease::");
 pub(super) const TOKEN: Suite = unit("token::");
 pub(super) const QUEUE: Suite = unit("queue::");
-pub(super) const RESERVATIONS: Suite = unit("driver::reservations::");
-pub(super) const DRIVER: Suite = unit("driver::");
+pub(super) const RESERVATIONS: Suite = unit("hold::reservation::");
+pub(super) const DRIVER: Suite = unit("locks::tests::");
 pub(super) const MEMCACHED: Suite = unit("memcached::");
 pub(super) const IN_MEMORY: Suite = unit("testing::");
 
-pub(super) const PROTOCOL_RS: &str = "protocol/mod.rs";
 pub(super) const ACQUIRE: &str = "protocol/acquire.rs";
 pub(super) const RENEW: &str = "protocol/renew.rs";
 pub(super) const RELEASE: &str = "protocol/release.rs";
@@ -160,8 +159,8 @@ pub(super) const CALLS: &str = "protocol/calls.rs";
 pub(super) const HOLDING: &str = "protocol/holding.rs";
 pub(super) const TURNS: &str = "protocol/turns.rs";
 pub(super) const WATCH_RS: &str = "protocol/watch.rs";
-pub(super) const LEASE_RS: &str = "lease.rs";
-pub(super) const TOKEN_RS: &str = "token.rs";
+pub(super) const LEASE_RS: &str = "protocol/lease.rs";
+pub(super) const TOKEN_RS: &str = "protocol/token.rs";
 pub(super) const ENDING: &str = "queue/ending.rs";
 pub(super) const CONTENDER: &str = "driver/contender.rs";
 pub(super) const LIMITS: &str = "driver/limits.rs";

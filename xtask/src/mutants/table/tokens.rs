@@ -1,8 +1,7 @@
 //! Fencing tokens.
 
 use super::suites::{
-    ACQUIRE, MODEL_FLUSHED_BETWEEN, MODEL_LATE_DATA, MODEL_RESTARTED, PROTOCOL, PROTOCOL_RS, TOKEN, TOKEN_RS,
-    simulation, unit,
+    ACQUIRE, MODEL_FLUSHED_BETWEEN, MODEL_LATE_DATA, MODEL_RESTARTED, PROTOCOL, TOKEN, TOKEN_RS, simulation, unit,
 };
 use super::{Edit, Mutant};
 
@@ -23,7 +22,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S2",
         fault: "the token is made of the item's CAS, which the server may have drawn before its data came",
         edits: &[Edit {
-            file: PROTOCOL_RS,
+            file: "protocol/grant.rs",
             from: "token: Token::of_grant(instance, raised, 0)?,",
             to: "token: Token::of_grant(instance, Some(cas).filter(|_| raised > cas)?, 0)?,",
         }],
@@ -57,7 +56,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                 match answered.reply(1) {",
             },
             Edit {
-                file: PROTOCOL_RS,
+                file: "protocol/grant.rs",
                 from: "Some(raised).filter(|raised| *raised > cas)?",
                 to: "raised",
             },
@@ -114,7 +113,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a server is used whose `md` compares with 0, so that no lock is ever released there",
         edits: &[Edit {
-            file: "memcached/handshake.rs",
+            file: "store/memcached/codec/handshake.rs",
             from: "const OLDEST: [u32; 3] = [1, 6, 13];",
             to: "const OLDEST: [u32; 3] = [1, 6, 10];",
         }],
@@ -125,7 +124,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S2",
         fault: "a server grants as soon as it is up: two runs of it may share a start second",
         edits: &[Edit {
-            file: "memcached/handshake.rs",
+            file: "store/memcached/codec/handshake.rs",
             from: "if uptime < YOUNGEST_SERVER {",
             to: "if uptime < 2 {",
         }],

@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S9",
         fault: "a lease that was released, and kept, says that nothing is wrong with it",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "Status::Held if !self.is_given_up() => None,",
             to: "Status::Held | Status::Released => None,",
         }],
@@ -20,18 +20,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S9",
         fault: "a lease whose holder is done lasts until a renewal that is under way lets its release begin",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "self.is_given_up.store(true, Ordering::Release);",
             to: "self.is_given_up.store(false, Ordering::Release);",
         }],
-        suites: &[unit("driver::hold")],
+        suites: &[unit("hold::")],
     },
     Mutant {
         name: "loss-is-forgotten",
         breaks: "S9",
         fault: "a lease that was lost says, once it is released, that it was released",
         edits: &[Edit {
-            file: "driver/hold.rs",
+            file: "hold/mod.rs",
             from: "Status::Held | Status::Released => state.lost,",
             to: "Status::Held | Status::Released => None,",
         }],
@@ -42,7 +42,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S10",
         fault: "an unavailable server in whose place `otherwise` answers leaves no line in the log",
         edits: &[Edit {
-            file: "private/returns.rs",
+            file: "attribute/return_type.rs",
             from: "if !error.is_busy() {",
             to: "if error.is_lost() {",
         }],
@@ -53,7 +53,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S10",
         fault: "characters that turn the direction of a text around, or have no ink, are shown as they are",
         edits: &[Edit {
-            file: "shown.rs",
+            file: "text/shown.rs",
             from: "if is_harmless(character) {",
             to: "if !character.is_control() {",
         }],
@@ -64,18 +64,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S10",
         fault: "what stands behind the first `@` of an entry is shown, and may be a part of a password",
         edits: &[Edit {
-            file: "memcached/address.rs",
+            file: "store/memcached/address.rs",
             from: "let behind = entry.rsplit(['@', '＠', '﹫']).next().unwrap_or_default();",
             to: "let behind = entry.split_once(['@', '＠', '﹫']).map_or(entry, |(_, behind)| behind);",
         }],
-        suites: &[unit("config::")],
+        suites: &[unit("locks::builder::")],
     },
     Mutant {
         name: "comma-ends-the-password",
         breaks: "S10",
         fault: "an entry of the list is shown although a later one has credentials, so it may be a part of a password with a comma",
         edits: &[Edit {
-            file: "memcached/list.rs",
+            file: "store/memcached/list.rs",
             from: "\
         if let Some(behind) = behind_credentials(list) {
             return Err(credentials(behind));
@@ -83,6 +83,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
 ",
             to: "",
         }],
-        suites: &[unit("config::")],
+        suites: &[unit("locks::builder::")],
     },
 ];

@@ -9,7 +9,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         fault: "a transaction's lock is given up when the function returns, before the commit",
         edits: &[Edit {
-            file: "zlock.rs",
+            file: "transaction/zlock.rs",
             from: "Ok((lease, self.zlock.scope.is_none()))",
             to: "Ok((lease, true))",
         }],
@@ -20,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         fault: "a function waits for its lock while its caller's database transaction is open",
         edits: &[Edit {
-            file: "zlock.rs",
+            file: "transaction/zlock.rs",
             from: "\
         if zlock.scope.is_some() {
             return Err(got.met_by_another(&asked, item));
@@ -40,7 +40,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         fault: "a transaction takes its locks in the order in which it met them, and another in the reverse",
         edits: &[Edit {
-            file: "scope.rs",
+            file: "call_tree/scope.rs",
             from: "met.insert(place, lock);",
             to: "\
 let _ = place;
@@ -53,7 +53,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a transaction waits for a lock and holds what comes after it",
         edits: &[Edit {
-            file: "transaction.rs",
+            file: "transaction/mod.rs",
             from: "\
             self.release_all().await;
             if self.takes",
@@ -66,7 +66,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a transaction that is committed is run again",
         edits: &[Edit {
-            file: "transaction.rs",
+            file: "transaction/mod.rs",
             from: "            returned => Some(returned),",
             to: "\
             Ok(_) if attempt == 1 => None,
@@ -79,7 +79,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a closure that panics leaves its locks to the end of their leases",
         edits: &[Edit {
-            file: "transaction.rs",
+            file: "transaction/mod.rs",
             from: "Releases::Here => held.iter().for_each(|hold| hold.release()),",
             to: "Releases::Here => held.into_iter().for_each(std::mem::forget),",
         }],
@@ -90,7 +90,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a future that is dropped in between does",
         edits: &[Edit {
-            file: "transaction.rs",
+            file: "transaction/mod.rs",
             from: "Releases::InBackground => drop(Rest(held)),",
             to: "Releases::InBackground => held.into_iter().for_each(std::mem::forget),",
         }],
@@ -101,7 +101,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a conflict about one of several keys releases those that the transaction holds",
         edits: &[Edit {
-            file: "scope.rs",
+            file: "call_tree/scope.rs",
             from: "\
             Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
 ",
@@ -114,7 +114,7 @@ let _ = place;
         breaks: "Z2",
         fault: "a transaction waits for a lock that the function holds in which it runs",
         edits: &[Edit {
-            file: "zlock.rs",
+            file: "transaction/zlock.rs",
             from: "\
 let found = current::find(self.zlock.outer, self.zlock.locks.core(), item);
         let is_there = found.is_some();

@@ -1,0 +1,276 @@
+//! What the drivers do around the queue (`driver/waiting.rs` and `driver/blocking.rs`), but for time, which stands here, and
+//! the server, which is the [ledger](crate::ledger).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memlock_runtime::__internals::Deadline;
+
+use crate::error::Error;
+use crate::ledger::{self, Stay};
+use crate::protocol::{Grant, Handed, Watch};
+use crate::queue::{Joined, Place, Progress, Seen, Turn};
+use crate::time::Bell;
+use crate::world::{TIMEOUT, World};
+
+/// How often one that is awake looks for its turn.
+const LOOKS: u32 = 2;
+
+/// The time of one who does not give up.
+pub(crate) const FOR_EVER: Duration = Duration::MAX;
+
+/// One who wants the lock.
+pub(crate) struct Caller {
+    pub(crate) world: Arc<World>,
+    bell: Bell,
+    stay: Stay,
+}
+
+/// One who has the turn.
+pub(crate) struct Head {
+    pub(crate) caller: Caller,
+    pub(crate) turn: Turn,
+}
+
+/// One who holds the lock.
+pub(crate) struct Holder {
+    pub(crate) head: Head,
+    pub(crate) grant: Grant,
+}
+
+/// One who waits behind others.
+pub(crate) struct Waiting {
+    pub(crate) caller: Caller,
+    pub(crate) place: Place,
+}
+
+/// Why somebody waits no more, and has no turn.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    Dismissed,
+    /// Its time is over.
+    GaveUp,
+}
+
+/// What joining the queue gives.
+pub(crate) enum Came {
+    Head(Head),
+    Behind(Waiting),
+}
+
+impl Came {
+    /// The turn, for which it waits as long as it takes.
+    pub(crate) fn wait(self) -> Result<Head, Gone> {
+        match self {
+            Came::Head(head) => Ok(head),
+            Came::Behind(waiting) => waiting.wait(FOR_EVER),
+        }
+    }
+
+    /// The same, where nobody is sent away.
+    pub(crate) fn turn(self) -> Head {
+        self.wait().expect("its turn comes")
+    }
+}
+
+/// Joins the queue, to wait as a thread does.
+pub(crate) fn join(world: &Arc<World>) -> Came {
+    join_as(world, true)
+}
+
+/// Joins the queue. A task can make no use of being woken early.
+pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
+    let bell = Bell::new(&world.time);
+    let stay = world.ledger().stay();
+    let waker = || {
+        world.ledger().arrives(stay);
+        bell.waker()
+    };
+    let joined = world.queues.join(&World::item(), TIMEOUT, wakes_early, waker);
+    let world = Arc::clone(world);
+    let caller = Caller { world, bell, stay };
+    match joined {
+        Joined::Head(turn) => Came::Head(caller.begin(turn)),
+        Joined::Behind(place) => Came::Behind(Waiting { caller, place }),
+    }
+}
+
+/// Joins a queue in which nobody is.
+pub(crate) fn head(world: &Arc<World>) -> Head {
+    match join(world) {
+        Came::Head(head) => head,
+        Came::Behind(_) => panic!("somebody is there"),
+    }
+}
+
+/// Joins behind the others.
+pub(crate) fn behind(world: &Arc<World>) -> Waiting {
+    match join(world) {
+        Came::Head(_) => panic!("nobody is there"),
+        Came::Behind(waiting) => waiting,
+    }
+}
+
+impl Caller {
+    /// Its turn is over, or about to be.
+    pub(crate) fn turn_ends(&self) {
+        self.world.ledger().turn_ends(self.stay);
+    }
+
+    fn begin(self, turn: Turn) -> Head {
+        let now = self.world.time.now();
+        let handed = turn.handed.as_deref();
+        let until = handed.map(|(Handed::Over(grant) | Handed::Spent(grant))| grant.deadline.ends());
+        self.world.ledger().turn_begins(self.stay, turn.number, until, now);
+        Head { caller: self, turn }
+    }
+}
+
+impl Waiting {
+    /// The turn, for which it waits as long as it takes, where nobody is sent away.
+    pub(crate) fn turn(self) -> Head {
+        self.wait(FOR_EVER).expect("its turn comes")
+    }
+
+    /// The turn, for which it waits until `give_up`.
+    pub(crate) fn wait(mut self, give_up: Duration) -> Result<Head, Gone> {
+        loop {
+            let wakes_at = self.until_next_look(give_up).ok_or(Gone::GaveUp)?;
+            self.rest(wakes_at);
+            self = match self.look()? {
+                Ok(head) => return Ok(head),
+                Err(waiting) => waiting,
+            };
+        }
+    }
+
+    /// When it is to look again. `None`: its time is over. Unlike in the driver, who is not the first in line does not look
+    /// again at the end of a lease: it is woken when it has become the first.
+    fn until_next_look(&self, give_up: Duration) -> Option<Duration> {
+        let now = self.caller.world.time.now().instant;
+        let Seen { is_first, leased_until } = self.place.seen();
+        if is_first && leased_until.is_some_and(|until| now >= until) {
+            return Some(now);
+        }
+        let mut wakes_at = give_up;
+        if now >= give_up {
+            if !self.place.outlook().is_open && !self.place.has_news() {
+                return None;
+            }
+            wakes_at = FOR_EVER;
+        }
+        if let (true, Some(until)) = (is_first, leased_until) {
+            wakes_at = wakes_at.min(until);
+        }
+        self.place.sleeps_until(wakes_at);
+        Some(wakes_at)
+    }
+
+    fn rest(&self, wakes_at: Duration) {
+        self.place.stay_awake(LOOKS, || ());
+        if !self.place.has_news() {
+            self.caller.bell.sleep_until(wakes_at);
+            self.place.stay_awake(LOOKS, || ());
+        }
+    }
+
+    /// Looks whether its turn has come.
+    pub(crate) fn look(self) -> Result<Result<Head, Waiting>, Gone> {
+        let Waiting { caller, place } = self;
+        match place.progress(caller.world.time.now()) {
+            Progress::Turn(turn) => Ok(Ok(caller.begin(turn))),
+            Progress::Place(place) => Ok(Err(Waiting { caller, place })),
+            Progress::Dismissed(_) => Err(Gone::Dismissed),
+        }
+    }
+}
+
+impl Head {
+    /// The grant that came with the turn, or one of the server.
+    pub(crate) fn hold(self) -> Holder {
+        self.hold_for(TIMEOUT)
+    }
+
+    /// The same, for `timeout` if it is the server's.
+    pub(crate) fn hold_for(mut self, timeout: Duration) -> Holder {
+        let Caller { world, bell, stay } = &self.caller;
+        let now = world.time.now();
+        match self.turn.take_handed() {
+            Some(Handed::Over(grant)) => {
+                world.ledger().takes(*stay, &grant, now);
+                return Holder { head: self, grant };
+            }
+            Some(Handed::Spent(grant)) => world.ledger().releases(grant.nonce),
+            None => {}
+        }
+        let spec = ledger::spec(&World::item(), timeout);
+        let grant = loop {
+            let now = world.time.now();
+            let asked = world.ledger().asks(*stay, &spec, now, bell.waker());
+            match asked {
+                Ok(grant) => break grant,
+                Err(over) => bell.sleep_until(over),
+            }
+        };
+        self.turn.watch = None;
+        self.turn
+            .leased(grant.deadline.ends(), Watch::of_own(&grant, world.time.now()));
+        Holder { head: self, grant }
+    }
+
+    /// Leaves without having had the lock.
+    pub(crate) fn leave(self) {
+        self.caller.turn_ends();
+    }
+
+    /// Finds that nobody can be served.
+    pub(crate) fn fails(self, verdict: &Error) {
+        self.caller.turn_ends();
+        self.turn.fail_for_all(verdict);
+    }
+}
+
+impl Holder {
+    /// Believes in it no longer than that.
+    pub(crate) fn believes(&self, deadline: Deadline) {
+        let Caller { world, stay, .. } = &self.head.caller;
+        world.ledger().believes(*stay, deadline);
+    }
+
+    /// Does nothing until then.
+    pub(crate) fn hang(&self, until: Duration) {
+        self.head.caller.world.time.pass(until);
+    }
+
+    /// Gives the lock to the server, and has seen somebody else take it.
+    pub(crate) fn sees(self, watch: Watch) {
+        let Holder { mut head, grant } = self;
+        let Caller { world, stay, .. } = &head.caller;
+        world.ledger().gives_up(*stay);
+        world.ledger().releases(grant.nonce);
+        head.turn.watch = Some(watch);
+        head.leave();
+    }
+
+    /// Is done with the lock.
+    pub(crate) fn done(self) {
+        let Holder { head, grant } = self;
+        let Head { caller, turn } = head;
+        let Caller { world, stay, .. } = &caller;
+        let now = world.time.now();
+        let mut ledger = world.ledger();
+        ledger.gives_up(*stay);
+        ledger.turn_ends(*stay);
+        drop(ledger);
+        // One that is late is not handed over.
+        let turn = if grant.deadline.has_passed(now) {
+            Some(turn)
+        } else {
+            turn.hand_over(&grant, now)
+        };
+        if let Some(turn) = turn {
+            world.ledger().releases(grant.nonce);
+            drop(turn);
+        }
+    }
+}

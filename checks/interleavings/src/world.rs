@@ -1,0 +1,119 @@
+//! What the threads of a scenario share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use shuttle::thread::{self, JoinHandle};
+
+use crate::key::ItemName;
+use crate::ledger::Ledger;
+use crate::protocol::{Nonce, Standing};
+use crate::queue::{Cleanup, Joined, Queues};
+use crate::store::Pending;
+use crate::sync::{self, Condvar, Mutex, MutexGuard};
+use crate::time::Time;
+
+/// For how long everybody wants the lock.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
+
+/// One process, its clock, and the lock.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) queues: Arc<Queues>,
+    pub(crate) time: Arc<Time>,
+    ledger: Mutex<Ledger>,
+    /// How often somebody was sent for to mind a place in line.
+    minded: Mutex<usize>,
+    is_minded: Condvar,
+    /// How often the line was left.
+    left: AtomicUsize,
+}
+
+impl World {
+    pub(crate) fn new() -> Arc<World> {
+        let world = Arc::new(World {
+            queues: Queues::new(),
+            time: Arc::default(),
+            ledger: Mutex::new(Ledger::new()),
+            minded: Mutex::new(0),
+            is_minded: Condvar::default(),
+            left: AtomicUsize::new(0),
+        });
+        let orphanage: Weak<World> = Arc::downgrade(&world);
+        world.queues.set_cleanup(orphanage);
+        world
+    }
+
+    pub(crate) fn item() -> ItemName {
+        ItemName::of_lock("memlock", "interleavings", "x")
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another thread of the process.
+    pub(crate) fn spawn(self: &Arc<World>, body: impl FnOnce(&Arc<World>) + Send + 'static) -> JoinHandle<()> {
+        let world = Arc::clone(self);
+        thread::spawn(move || {
+            body(&world);
+            // Who waits for its end sees what it has written.
+            sync::flush();
+        })
+    }
+
+    /// Waits until somebody has been sent for to mind a place in line.
+    pub(crate) fn is_minded(&self) {
+        drop(self.is_minded.wait_until(&self.minded, |minded| *minded > 0));
+    }
+
+    /// How often somebody was sent for to mind a place in line.
+    pub(crate) fn times_minded(&self) -> usize {
+        *self.minded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn times_left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    /// Somebody takes this process out of the line.
+    pub(crate) fn gives_up_place(&self) {
+        self.left.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// All threads have come to their end: everything is as if nobody had been there. Returns what is remembered of others
+    /// in line.
+    pub(crate) fn ends(&self) -> Option<Box<Standing>> {
+        self.ledger().is_in_order();
+        self.ends_out_of_order()
+    }
+
+    /// The same, where somebody was passed over.
+    pub(crate) fn ends_out_of_order(&self) -> Option<Box<Standing>> {
+        self.ledger().ends();
+        let joined = self
+            .queues
+            .join(&World::item(), TIMEOUT, false, || Waker::noop().clone());
+        let Joined::Head(mut turn) = joined else {
+            panic!("a queue is left in which nobody has the turn");
+        };
+        turn.standing.take()
+    }
+}
+
+impl Cleanup for World {
+    fn settle(self: Arc<World>, _: &ItemName, nonce: Nonce, _: Duration, _: Option<Box<dyn Pending>>) {
+        self.ledger().is_orphaned(nonce);
+    }
+
+    fn leave_line(self: Arc<World>, _: &ItemName, _: Box<Standing>) {
+        self.left.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mind_place(self: Arc<World>, _: &ItemName) {
+        *self.minded.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.is_minded.notify_all();
+    }
+}

@@ -1,0 +1,260 @@
+//! What an annotated function holds while its body runs, and what becomes of it when the body is done.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::call_tree::{Entered, Frame, InFrame};
+use crate::error::Error;
+use crate::error::conflict::{Judge, NoConflict};
+use crate::hold::guard::Lease;
+use crate::hold::reservation::{Owner, Retry};
+use crate::system::on_thread;
+
+/// What an annotated function holds while its body runs. Releases on drop.
+#[derive(Debug)]
+#[must_use]
+pub struct Held {
+    /// The body's frame, until the end.
+    entered: Entered,
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
+    owns: bool,
+    /// What keeps them for a retry after a conflict; `None` where nothing does.
+    retry: Option<Retry>,
+}
+
+impl Held {
+    pub(crate) fn new(entered: Entered, owns: bool, retry: Option<Retry>) -> Held {
+        Held { entered, owns, retry }
+    }
+
+    /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
+    pub fn lost(&self) -> Option<Error> {
+        self.entered.frame().and_then(Frame::lost)
+    }
+
+    /// The body is done. After a conflict its locks are kept for its caller's retry.
+    pub(crate) fn end(mut self, is_conflict: bool) {
+        if !is_conflict || !self.owns {
+            return;
+        }
+        self.owns = false;
+        let (lease, retry) = (self.entered.frame().and_then(Frame::lease).cloned(), self.retry.take());
+        drop(self);
+        if let (Some(lease), Some(retry)) = (lease, retry) {
+            on_thread::block_on(lease.reserve(&retry, Owner::thread()));
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.owns
+            && let Some(mut lease) = self.entered.leave()
+        {
+            lease.release();
+        }
+    }
+}
+
+/// What an annotated asynchronous function holds while its body runs. Releases in the background when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct AsyncHeld {
+    /// `None` at its end.
+    frame: Option<Arc<Frame>>,
+    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
+    owns: bool,
+    /// What keeps them for a retry after a conflict; `None` where nothing does.
+    retry: Option<Retry>,
+}
+
+impl AsyncHeld {
+    pub(crate) fn new(frame: Arc<Frame>, owns: bool, retry: Option<Retry>) -> AsyncHeld {
+        AsyncHeld {
+            frame: Some(frame),
+            owns,
+            retry,
+        }
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.frame.as_ref()?.lease()
+    }
+
+    /// Runs the body, and releases.
+    pub fn run<F: Future, E: Ending<F::Output>>(self, ending: E, body: F) -> Run<F, E, NoConflict> {
+        self.run_zlock(ending, NoConflict, body)
+    }
+
+    /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
+    pub fn run_zlock<F, E, C>(self, _: E, conflict: C, body: F) -> Run<F, E, C>
+    where
+        F: Future,
+        E: Ending<F::Output>,
+        C: Judge<F::Output>,
+    {
+        Run {
+            body: InFrame::new(self.frame.clone(), body),
+            held: Some(self),
+            conflict,
+            release: None,
+            kept: E::Kept::default(),
+        }
+    }
+
+    /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
+    pub fn run_and_check<F: Future>(
+        self,
+        ending: impl Ending<(F::Output, Option<Error>)>,
+        body: F,
+    ) -> impl Future<Output = (F::Output, Option<Error>)> {
+        let frame = self.frame.clone();
+        // Looked at before the release, which ends the lease.
+        let checked = async move {
+            let output = body.await;
+            (output, frame.and_then(|frame| frame.lost()))
+        };
+        self.run(ending, checked)
+    }
+
+    /// Dropped before its end, it releases what is not reserved yet.
+    fn reserve(self) -> Closing {
+        Box::pin(async move {
+            if let (Some(lease), Some(retry)) = (self.lease(), &self.retry) {
+                lease.reserve(retry, Owner::Process).await;
+            }
+        })
+    }
+
+    fn reserve_in_background(mut self) {
+        self.owns = false;
+        if let (Some(lease), Some(retry)) = (self.lease(), &self.retry) {
+            lease.reserve_in_background(retry, Owner::Process);
+        }
+    }
+
+    fn release(self) -> Closing {
+        Box::pin(async move {
+            if let Some(lease) = self.lease() {
+                lease.release_async().await;
+            }
+        })
+    }
+}
+
+impl Drop for AsyncHeld {
+    fn drop(&mut self) {
+        if self.owns
+            && let Some(lease) = self.lease()
+        {
+            lease.release_in_background();
+        }
+    }
+}
+
+/// The release, or the reservation, of what a body held. One type for all bodies, and on the heap: it begins when the body is
+/// over, which would carry it along.
+type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Whether the release is waited for, after a body that returns an `R`.
+pub trait Ending<R> {
+    /// What the future keeps of the body's output meanwhile.
+    type Kept: Default;
+
+    /// The output comes back where the release is not waited for.
+    fn keep(kept: &mut Self::Kept, output: R) -> Option<R>;
+
+    /// What was kept.
+    fn kept(kept: &mut Self::Kept) -> Option<R>;
+}
+
+/// The release is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits;
+
+/// The release is begun, and ends in the background: for outputs that are not `Send`, with which the future would not be.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaves;
+
+impl<R> Ending<R> for Waits {
+    type Kept = Option<R>;
+
+    fn keep(kept: &mut Option<R>, output: R) -> Option<R> {
+        *kept = Some(output);
+        None
+    }
+
+    fn kept(kept: &mut Option<R>) -> Option<R> {
+        kept.take()
+    }
+}
+
+impl<R> Ending<R> for Leaves {
+    type Kept = ();
+
+    fn keep((): &mut (), output: R) -> Option<R> {
+        Some(output)
+    }
+
+    fn kept((): &mut ()) -> Option<R> {
+        None
+    }
+}
+
+pin_project! {
+    /// A body under its locks. Dropping it drops the body, and then releases in the background.
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct Run<F: Future, E: Ending<F::Output>, C> {
+        #[pin]
+        body: InFrame<F>,
+        held: Option<AsyncHeld>,
+        conflict: C,
+        // The release, or the reservation, once the body is done.
+        release: Option<Closing>,
+        kept: E::Kept,
+    }
+}
+
+impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, C> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        if let Some(held) = this.held.take() {
+            let Poll::Ready(output) = this.body.as_mut().poll(context) else {
+                *this.held = Some(held);
+                return Poll::Pending;
+            };
+            if !held.owns {
+                return Poll::Ready(output);
+            }
+            let is_conflict = this.conflict.is_conflict(&output);
+            match (is_conflict, E::keep(this.kept, output)) {
+                (false, None) => *this.release = Some(held.release()),
+                (true, None) => *this.release = Some(held.reserve()),
+                // Dropped, it releases in the background.
+                (false, Some(output)) => return Poll::Ready(output),
+                (true, Some(output)) => {
+                    held.reserve_in_background();
+                    return Poll::Ready(output);
+                }
+            }
+        }
+        if let Some(release) = this.release {
+            std::task::ready!(release.as_mut().poll(context));
+        }
+        *this.release = None;
+        E::kept(this.kept).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<F: Future, E: Ending<F::Output>, C> fmt::Debug for Run<F, E, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,529 @@
+//! What a function's return type allows: decided by the type, not by how it is spelled.
+//!
+//! [`Return<R>`] stands for the return type. An expansion calls methods on it that exist several times, on the steps of
+//! a ladder of types that `Deref` ties together; method resolution walks down and takes the first whose bounds hold:
+//!
+//! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock that is not to be had;
+//! 2. [`Mute`]: any other `Result` is refused, unless the attribute says what to do instead;
+//! 3. [`Lazy`]: a future that the attribute did not see is refused, for the lock would be gone before it runs;
+//! 4. [`Plain`]: anything else cannot report, and falls back.
+//!
+//! A refusing step's method has a bound of its own that no type meets and whose diagnostic says what to do.
+#![allow(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    clippy::needless_pass_by_value,
+    clippy::return_self_not_must_use,
+    reason = "methods of one name have one shape on every step; keys and options are dropped in here, before the body"
+)]
+
+use std::future::Future;
+
+use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
+use super::held::{Held, Leaves, Waits};
+use super::options::Options;
+use crate::error::Error;
+use crate::error::conflict::Judge;
+use crate::key::Key;
+use crate::locks::policy::Reporting;
+
+/// The steps of a ladder: each has its own methods, and those of the steps below it.
+macro_rules! steps {
+    ($($(#[$doc:meta])* $step:ident $(=> $next:ident)?;)*) => {
+        use std::fmt;
+        use std::marker::PhantomData;
+        use std::ops::Deref;
+
+    $(
+        $(#[$doc])*
+        pub struct $step<R>(PhantomData<fn() -> R>);
+
+        impl<R> Clone for $step<R> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<R> Copy for $step<R> {}
+
+        impl<R> fmt::Debug for $step<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($step))
+            }
+        }
+
+        $(impl<R> Deref for $step<R> {
+            type Target = $next<R>;
+
+            fn deref(&self) -> &$next<R> {
+                &$next(PhantomData)
+            }
+        })?
+    )*};
+}
+pub(crate) use steps;
+
+steps! {
+    /// The return type `R`, and the step of the results that can report.
+    Return => Mute;
+    /// The step of the results that cannot report.
+    Mute => Lazy;
+    /// The step of the futures (of an async function: of those whose future gives another).
+    Lazy => Plain;
+    /// The step of everything else.
+    Plain => Last;
+    /// The step of what may not be `Send`.
+    Last;
+}
+
+/// Stands for a return type that cannot be named: `impl Trait`, or `!`. Nothing is ever returned as one.
+#[derive(Debug)]
+pub enum Opaque {}
+
+impl<R> Return<R> {
+    /// The return type `R`.
+    #[allow(
+        clippy::new_without_default,
+        reason = "an expansion names the constructor, and nobody else does"
+    )]
+    pub const fn new() -> Return<R> {
+        Return(PhantomData)
+    }
+}
+
+// Entering: `Err` is what the function is to return.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Enters; a lock that is not to be had is the function's error.
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>> {
+        options
+            .enter(&keys, Reporting::Yes)
+            .map_err(|error| Err(E::from(error)))
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>>
+    where
+        E: MadeFromLockError,
+    {
+        Plain(PhantomData).__memlock_enter(options, keys)
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R>
+    where
+        R: NotAFuture,
+    {
+        Plain(PhantomData).__memlock_enter(options, keys)
+    }
+
+    /// Refuses.
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error>
+    where
+        R: NotAFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_try_enter(options, keys)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Enters, softly: without a server the body runs unlocked.
+    ///
+    /// # Panics
+    ///
+    /// On a mistake in the program, which this function has no other way to report.
+    #[track_caller]
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R> {
+        match options.enter(&keys, Reporting::No) {
+            Ok(held) => Ok(held),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Enters, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error> {
+        options.enter(&keys, Reporting::Yes)
+    }
+}
+
+// Entering an async function: the same, in two steps. This one evaluates, the next one waits.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Prepares to enter; a lock that is not to be had is the function's error.
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Reports> {
+        Entering::new(options.prepare(&keys))
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
+    where
+        E: MadeFromLockError,
+    {
+        Plain::<E>(PhantomData).__memlock_enter_async(options, keys)
+    }
+
+    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter_async<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Entering<TriesResult> {
+        Entering::new(options.prepare(&keys))
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Refuses.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
+    where
+        R: GivesNoFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_enter_async(options, keys)
+    }
+
+    /// Refuses.
+    pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries>
+    where
+        R: GivesNoFuture,
+    {
+        Plain::<R>(PhantomData).__memlock_try_enter_async(options, keys)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Prepares to enter, softly: without a server the body runs unlocked.
+    ///
+    /// # Panics
+    ///
+    /// On a mistake in the program, which this function has no other way to report.
+    #[track_caller]
+    pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft> {
+        match options.prepare(&keys) {
+            Ok(prepared) => Entering::new(Ok(prepared)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries> {
+        Entering::new(options.prepare(&keys))
+    }
+
+    /// Never called. Tells what an async body returns before it is looked at, and in which order it takes its
+    /// `arguments`.
+    pub fn __memlock_value<A>(self, arguments: A) -> R {
+        drop(arguments);
+        unreachable!("an expansion names this behind `if false`")
+    }
+}
+
+// Whether an async function waits for its release.
+
+impl<R: Send> Plain<R> {
+    /// What was returned may be kept meanwhile.
+    pub fn __memlock_ending(self) -> Waits {
+        Waits
+    }
+}
+
+impl<R> Last<R> {
+    /// What was returned is no part of the future, which would not be `Send` with it.
+    pub fn __memlock_ending(self) -> Leaves {
+        Leaves
+    }
+}
+
+// `on_unavailable = unlocked` or `panic`: a `Result` that cannot report need not.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Like any type that cannot report.
+    pub fn __memlock_soft(self) -> Self {
+        self
+    }
+}
+
+// Options that need a function that can report. A refused type goes on as one that need not, so that it is refused once.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is, for `wait`.
+    pub fn __memlock_wait(self) -> Self {
+        self
+    }
+
+    /// The type as it is, for `on_unavailable = error`.
+    pub fn __memlock_on_unavailable(self) -> Self {
+        self
+    }
+
+    /// The type as it is, for `on_lost = error`.
+    pub fn __memlock_on_lost(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_wait(self) -> Self
+    where
+        R: ReportsBusy,
+    {
+        self
+    }
+
+    /// Refuses.
+    pub fn __memlock_on_unavailable(self) -> Self
+    where
+        R: ReportsUnavailable,
+    {
+        self
+    }
+
+    /// Refuses.
+    pub fn __memlock_on_lost(self) -> Self
+    where
+        R: ReportsLost,
+    {
+        self
+    }
+}
+
+// `zlock`: it has to report conflicts, and to see them.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// The type as it is.
+    pub fn __memlock_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Refuses.
+    pub fn __memlock_zlock(self) -> Plain<Result<T, E>>
+    where
+        E: MadeFromConflict,
+    {
+        Plain(PhantomData)
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_zlock(self) -> Self
+    where
+        R: ReportsConflicts,
+    {
+        self
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// The type as it is, where the expansion knows what to do with a lock error.
+    pub fn __memlock_try_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R: Future> Lazy<R> {
+    /// Still a future.
+    pub fn __memlock_try_zlock(self) -> Self {
+        self
+    }
+}
+
+impl<R> Plain<R> {
+    /// Refuses.
+    pub fn __memlock_try_zlock(self) -> Self
+    where
+        R: ReportsConflicts,
+    {
+        self
+    }
+}
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Runs the body; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
+    pub fn __memlock_run_zlock(
+        self,
+        entered: Result<Held, Error>,
+        conflict: impl Judge<Result<T, E>>,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        run_zlock(entered?, &conflict, body)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Only for the type checker, behind a refusal.
+    pub fn __memlock_run_zlock<C>(self, _entered: Result<Held, Error>, _conflict: C, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+/// Runs the body of a `zlock`; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
+pub fn run_zlock<R>(held: Held, conflict: &impl Judge<R>, body: impl FnOnce() -> R) -> R {
+    let returned = body();
+    held.end(conflict.is_conflict(&returned));
+    returned
+}
+
+// `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
+
+impl<T, E: From<Error>> Return<Result<T, E>> {
+    /// Runs the body; a success under a lease that did not last becomes the error.
+    pub fn __memlock_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match run(entered, body, Result::is_ok) {
+            Ok(returned) => returned,
+            Err(error) => Err(E::from(error)),
+        }
+    }
+}
+
+impl<R> Plain<R> {
+    /// Only for the type checker, behind a refusal.
+    pub fn __memlock_run(self, _entered: Result<Held, Error>, body: impl FnOnce() -> R) -> R {
+        body()
+    }
+}
+
+impl<T, E> Mute<Result<T, E>> {
+    /// Runs the body, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_run(
+        self,
+        entered: Result<Held, Error>,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, Error> {
+        run(entered, body, Result::is_ok)
+    }
+}
+
+impl<R> Plain<R> {
+    /// Runs the body, for an expansion that knows what to do with a lock error.
+    pub fn __memlock_try_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
+        run(entered, body, |_| true)
+    }
+}
+
+fn run<R>(entered: Result<Held, Error>, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
+    let held = entered?;
+    let returned = body();
+    match held.lost() {
+        Some(lost) if succeeded(&returned) => Err(lost),
+        _ => Ok(returned),
+    }
+}
+
+/// Calls the closure of `otherwise`; here so that its parameter needs no type.
+pub fn otherwise<R>(function: &'static str, error: Error, closure: impl FnOnce(Error) -> R) -> R {
+    log_replaced(function, &error);
+    closure(error)
+}
+
+/// Ends the error in whose place `function` returns the value of `otherwise`.
+pub fn replaced(function: &'static str, error: Error) {
+    log_replaced(function, &error);
+}
+
+/// A busy lock is what `otherwise` is for. Everything else is a fault, and nobody else hears of it.
+fn log_replaced(function: &'static str, error: &Error) {
+    if !error.is_busy() {
+        tracing::warn!(target: "memlock", function, %error, "`otherwise` takes the place of this error");
+    }
+}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot report that its lock is not to be had: no `From<memlock::Error>` for its error `{Self}`",
+    label = "the error type is `{Self}`",
+    note = "implement `From<memlock::Error> for {Self}`, so that the function returns the lock's errors",
+    note = "or say in the attribute what to do instead: `on_unavailable = unlocked`, `on_unavailable = panic`, or `otherwise = …` with what to return"
+)]
+pub trait MadeFromLockError {}
+
+/// Met by no future.
+#[diagnostic::on_unimplemented(
+    message = "this function returns a future, and its lock would be released before the future runs",
+    label = "`{Self}` is a future",
+    note = "make it an `async fn`, or write the future's type out, by which the attribute knows it: `Pin<Box<dyn Future<Output = T>>>`, `BoxFuture<'_, T>` or `impl Future<Output = T>`"
+)]
+pub trait NotAFuture {}
+
+/// Met by no future.
+#[diagnostic::on_unimplemented(
+    message = "this function's future gives another future, and its lock would be released before that one runs",
+    label = "`{Self}` is a future",
+    note = "`.await` it in the body, and return what it gives"
+)]
+pub trait GivesNoFuture {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`zlock` reports conflicts, and this function cannot: no `From<memlock::Error>` for its error `{Self}`",
+    label = "the error type is `{Self}`",
+    note = "implement `From<memlock::Error> for {Self}`, so that the function returns them",
+    note = "or say in the attribute what to return instead: `otherwise = …`"
+)]
+pub trait MadeFromConflict {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`zlock` needs a function that returns a `Result`",
+    label = "this function cannot report a conflict",
+    note = "it stands in front of a database that detects conflicts: their errors are looked at, and a lock that another holds is reported as one",
+    note = "without such a database take `lock`, which waits"
+)]
+pub trait ReportsConflicts {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`wait` needs a function that can report that the wait is over",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsBusy {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`on_unavailable = error` needs a function that can report an error",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsUnavailable {}
+
+/// Met by no type.
+#[diagnostic::on_unimplemented(
+    message = "`on_lost = error` needs a function that can report that its lease did not last",
+    label = "this function cannot",
+    note = "return a `Result` whose error is `From<memlock::Error>`, or say what to return instead: `otherwise = …`"
+)]
+pub trait ReportsLost {}

@@ -1,0 +1,109 @@
+//! The locks of one transaction: those that its functions have met so far, and those of them that it holds.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::driver::core::Core;
+use crate::error::OnUnavailable;
+use crate::hold::Hold;
+use crate::hold::renewal::RenewPolicy;
+use crate::key::ItemName;
+use crate::protocol::Spec;
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    attempt: AtomicU32,
+    /// In the order in which they are taken: see [`Met::order`].
+    met: Mutex<Vec<Met>>,
+}
+
+/// A lock that a transaction has met.
+#[derive(Debug, Clone)]
+pub(crate) struct Met {
+    pub(crate) core: Arc<Core>,
+    pub(crate) spec: Spec,
+    pub(crate) function: &'static str,
+    pub(crate) renew: Option<RenewPolicy>,
+    /// What to do when its server cannot be asked.
+    pub(crate) policy: OnUnavailable,
+    pub(crate) reserve: Duration,
+    /// `None` while it is not held.
+    pub(crate) hold: Option<Arc<Hold>>,
+}
+
+impl Met {
+    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile: so none waits for another that
+    /// waits for it. Locks of one name on two lists of servers are told apart by the server.
+    fn order(&self) -> (&ItemName, &str) {
+        (&self.spec.item, self.core.store.server_of(&self.spec.item))
+    }
+
+    /// The lock, while its lease lasts.
+    pub(crate) fn held(&self) -> Option<&Arc<Hold>> {
+        self.hold.as_ref().filter(|hold| !hold.remaining().is_zero())
+    }
+}
+
+impl Scope {
+    pub(crate) fn new() -> Scope {
+        Scope {
+            attempt: AtomicU32::new(0),
+            met: Mutex::default(),
+        }
+    }
+
+    /// The number of the present attempt, from 1.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_attempt(&self) -> u32 {
+        self.attempt.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The lock on `item`, if the transaction holds it and its lease lasts.
+    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<Hold>> {
+        let met = self.met();
+        let found = met
+            .iter()
+            .find(|met| Arc::ptr_eq(&met.core, core) && met.spec.item == *item)?;
+        found.held().cloned()
+    }
+
+    /// Notes a lock that was met, held or not. What is held stays so. What is returned was held before, and is to be released.
+    pub(crate) fn meet(&self, lock: Met) -> Option<Arc<Hold>> {
+        let mut met = self.met();
+        match met.binary_search_by(|other| other.order().cmp(&lock.order())) {
+            Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
+            Ok(known) => {
+                let before = std::mem::replace(&mut met[known], lock);
+                before.hold
+            }
+            Err(place) => {
+                met.insert(place, lock);
+                None
+            }
+        }
+    }
+
+    /// All that was met, in the order in which it is taken.
+    pub(crate) fn all(&self) -> Vec<Met> {
+        self.met().clone()
+    }
+
+    /// Takes out what is held, the last in order first: it is to be released.
+    pub(crate) fn take_held(&self) -> Vec<Arc<Hold>> {
+        let held: Vec<Arc<Hold>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
+        // The releases follow each other, and all of it is over.
+        for hold in &held {
+            hold.give_up();
+        }
+        held
+    }
+
+    fn met(&self) -> MutexGuard<'_, Vec<Met>> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,52 @@
+//! What is known of one server of the list: its clock, and whether it is short of memory.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::protocol::Instance;
+use crate::protocol::lease::{Now, Reading, ServerClock};
+
+/// What is known of one server of the list.
+#[derive(Debug, Default)]
+pub(crate) struct KnownServer {
+    clock: Mutex<KnownClock>,
+    /// When it last refused a store, in nanoseconds on the monotonic clock; zero if it never did.
+    refused: AtomicU64,
+}
+
+/// A server's clock, and which instance's it is: another's is another clock.
+#[derive(Debug, Default)]
+pub(crate) struct KnownClock {
+    instance: Option<Instance>,
+    clock: ServerClock,
+}
+
+impl KnownServer {
+    /// Takes note of a reading of the clock of `instance`, and gives the best one of that clock.
+    pub(crate) fn read_clock(&self, instance: Instance, second: u64, sent: Now, received: Now) -> Option<Reading> {
+        let mut known = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.instance != Some(instance) {
+            *known = KnownClock {
+                instance: Some(instance),
+                clock: ServerClock::default(),
+            };
+        }
+        known.clock.observe(second, sent, received);
+        known.clock.best(received)
+    }
+
+    pub(crate) fn refused(&self, now: Now) {
+        let nanos = u64::try_from(now.instant.as_nanos()).unwrap_or(u64::MAX);
+        self.refused.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_refused_lately(&self, now: Now) -> bool {
+        let refused = Duration::from_nanos(self.refused.load(Ordering::Relaxed));
+        !refused.is_zero() && now.instant.saturating_sub(refused) < MEMORY_CAUTION
+    }
+}
+
+/// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
+/// store deletes the item under it, which may be a live lock.
+pub(crate) const MEMORY_CAUTION: Duration = Duration::from_mins(1);

@@ -1,0 +1,417 @@
+//! What can go wrong, told apart by what the caller can do about it.
+
+pub(crate) mod conflict;
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use crate::text::shown::Shown;
+
+/// The cause kept below an [`Error::Unavailable`], shared so that errors stay cheap to clone.
+pub type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why a lock could not be had, or did not last.
+///
+/// Its texts and its `Debug` are fit for a log: what comes from users, other processes and servers is escaped in them, and
+/// cut off where it is long.
+#[derive(Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another holder kept the lock for as long as this caller was willing to wait. Try again later, or wait longer.
+    #[error("lock `{}` is busy: {} still holds it after {}", Shown::new(key), Holder(holder.as_deref()), Seconds(*waited))]
+    #[non_exhaustive]
+    Busy {
+        /// The lock, as it is named on the server. It has no control characters and at most 200 bytes, but it may have
+        /// characters that turn the direction of a text around.
+        key: String,
+        /// Who holds it (host, process and function), where that is known. The holder wrote it; it is escaped and short.
+        holder: Option<String>,
+        /// How long this caller waited.
+        waited: Duration,
+    },
+
+    /// The server that keeps this key could not be asked, or gave no proof of having granted the lock.
+    /// Nothing is held. Other keys, on other servers, may be fine.
+    #[error(
+        "cannot lock `{}`: memcached server {} is unavailable: {}",
+        Shown::new(key),
+        Shown::new(server),
+        Shown::message(source)
+    )]
+    #[non_exhaustive]
+    Unavailable {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// The server, as it is configured.
+        server: String,
+        /// What happened.
+        source: Source,
+    },
+
+    /// The lease is over, and another holder may have been let in: it was lost before the body was done, or who asks has kept
+    /// it beyond its release.
+    #[error(
+        "the lease of lock `{}` ended before its holder was done: {}",
+        Shown::new(key),
+        Shown::message(reason)
+    )]
+    #[non_exhaustive]
+    Lost {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// How it is known.
+        reason: String,
+        /// What its last renewal failed on, where that is why it ended.
+        source: Option<Source>,
+    },
+
+    /// A lock was asked for by its own holder, who would have waited for itself.
+    #[error(
+        "lock `{}` is taken again by its own holder, which would wait for itself: use `rlock` on both functions to \
+         allow it, or give one of them another `name`",
+        Shown::new(key)
+    )]
+    #[non_exhaustive]
+    Reentered {
+        /// The lock, as it is named on the server.
+        key: String,
+    },
+
+    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another: what its caller has
+    /// read of the database will be out of date. Roll back, and start the transaction again; outside of a
+    /// [transaction](crate::transaction()) the lock is reserved for that.
+    #[error("lock `{}` was held by another{}, and what was read before is out of date: roll back and start again", Shown::new(key), For(*waited))]
+    #[non_exhaustive]
+    Conflict {
+        /// The lock, as it is named on the server.
+        key: String,
+        /// For how long this caller waited until it was free; zero in a transaction, where nothing waits.
+        waited: Duration,
+        /// Who held it.
+        source: Source,
+    },
+
+    /// A [transaction](crate::transaction()) met a conflict in each of its attempts.
+    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {}", Seconds(*took), Shown::message(last))]
+    #[non_exhaustive]
+    GaveUp {
+        /// How often it was attempted.
+        attempts: u32,
+        /// How long that took altogether.
+        took: Duration,
+        /// The last conflict.
+        last: Source,
+        #[doc(hidden)]
+        source: Source,
+    },
+
+    /// A setting or an option is wrong; the message says which and what to do.
+    #[error("memlock: {}", Shown::message(message))]
+    #[non_exhaustive]
+    Config {
+        /// What is wrong, where, and what to do.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the wait for the lock was over before it was free.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Error::Busy { .. })
+    }
+
+    /// Whether the server could not be asked.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Unavailable { .. })
+    }
+
+    /// Whether the lease ended before its holder was done.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Lost { .. })
+    }
+
+    /// Whether the lock was asked for by its own holder.
+    pub fn is_reentered(&self) -> bool {
+        matches!(self, Error::Reentered { .. })
+    }
+
+    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. It is to be
+    /// rolled back, and may be started again.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Conflict { .. } | Error::GaveUp { .. })
+    }
+
+    /// Whether a setting or an option is wrong.
+    pub fn is_config(&self) -> bool {
+        matches!(self, Error::Config { .. })
+    }
+
+    /// The lease of the lock on `key` ended too early, because its renewal failed on `source`, if that is why.
+    pub(crate) fn lost(key: impl Into<String>, reason: impl Into<String>, source: Option<Source>) -> Error {
+        Error::Lost {
+            key: key.into(),
+            reason: reason.into(),
+            source,
+        }
+    }
+
+    /// The lock on `key` was held by `holder`, if that is known.
+    pub(crate) fn conflict(key: String, holder: Option<String>, waited: Duration) -> Error {
+        let source = Arc::new(HeldByAnother(holder));
+        Error::Conflict { key, waited, source }
+    }
+
+    /// A transaction met a conflict in each of its attempts.
+    pub(crate) fn gave_up(attempts: u32, took: Duration, last: Source) -> Error {
+        let source = Arc::new(LastConflict(Arc::clone(&last)));
+        Error::GaveUp {
+            attempts,
+            took,
+            last,
+            source,
+        }
+    }
+
+    /// A mistake in the program or its environment.
+    pub(crate) fn config(message: impl Into<String>) -> Error {
+        Error::Config {
+            message: message.into(),
+        }
+    }
+}
+
+/// What lies below [`Error::Conflict`]: it is known by this also where only its sources are passed on.
+#[derive(thiserror::Error)]
+#[error("{} held it", Holder(.0.as_deref()))]
+pub(crate) struct HeldByAnother(Option<String>);
+
+impl fmt::Debug for HeldByAnother {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldByAnother")
+            .field(&self.0.as_ref().map(Shown::new))
+            .finish()
+    }
+}
+
+/// What lies below [`Error::GaveUp`], likewise.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Shown::message(.0))]
+pub(crate) struct LastConflict(#[source] Source);
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Busy { key, holder, waited } => f
+                .debug_struct("Busy")
+                .field("key", &Shown::new(key))
+                .field("holder", &holder.as_ref().map(Shown::new))
+                .field("waited", waited)
+                .finish(),
+            Error::Unavailable { key, server, source } => f
+                .debug_struct("Unavailable")
+                .field("key", &Shown::new(key))
+                .field("server", &Shown::new(server))
+                .field("source", &Cause(source))
+                .finish(),
+            Error::Lost { key, reason, source } => f
+                .debug_struct("Lost")
+                .field("key", &Shown::new(key))
+                .field("reason", &Shown::message(reason))
+                .field("source", &source.as_ref().map(Cause))
+                .finish(),
+            Error::Reentered { key } => f.debug_struct("Reentered").field("key", &Shown::new(key)).finish(),
+            Error::Conflict { key, waited, source } => f
+                .debug_struct("Conflict")
+                .field("key", &Shown::new(key))
+                .field("waited", waited)
+                .field("source", &Cause(source))
+                .finish(),
+            Error::GaveUp {
+                attempts, took, last, ..
+            } => f
+                .debug_struct("GaveUp")
+                .field("attempts", attempts)
+                .field("took", took)
+                .field("last", &Cause(last))
+                .finish(),
+            Error::Config { message } => f
+                .debug_struct("Config")
+                .field("message", &Shown::message(message))
+                .finish(),
+        }
+    }
+}
+
+/// The `Debug` of a cause, which may be anyone's.
+struct Cause<'a>(&'a Source);
+
+impl fmt::Debug for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Shown::message(format_args!("{:?}", self.0)), f)
+    }
+}
+
+impl From<Error> for io::Error {
+    /// [`Busy`](Error::Busy) becomes `TimedOut`, [`Unavailable`](Error::Unavailable) `NotConnected`,
+    /// [`Config`](Error::Config) `InvalidInput`, the rest `Other`; the memlock error stays below as the cause.
+    fn from(error: Error) -> io::Error {
+        let kind = match &error {
+            Error::Busy { .. } => io::ErrorKind::TimedOut,
+            Error::Unavailable { .. } => io::ErrorKind::NotConnected,
+            Error::Config { .. } => io::ErrorKind::InvalidInput,
+            Error::Lost { .. } | Error::Reentered { .. } | Error::Conflict { .. } | Error::GaveUp { .. } => {
+                io::ErrorKind::Other
+            }
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+impl From<Error> for String {
+    fn from(error: Error) -> String {
+        error.to_string()
+    }
+}
+
+struct Holder<'a>(Option<&'a str>);
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(holder) => fmt::Display::fmt(&Shown::new(holder), f),
+            None => f.write_str("another holder"),
+        }
+    }
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
+
+struct For(Duration);
+
+impl fmt::Display for For {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() {
+            return Ok(());
+        }
+        write!(f, " for {}", Seconds(self.0))
+    }
+}
+
+/// What to do when the server cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// Return the error.
+    Error,
+    /// Run the body without the lock, with a warning.
+    Unlocked,
+    /// Panic with the error's text.
+    Panic,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn busy() -> Error {
+        Error::Busy {
+            key: "memlock:f:1".into(),
+            holder: Some("host 7 f".into()),
+            waited: Duration::from_millis(1500),
+        }
+    }
+
+    #[test]
+    fn messages_name_the_key_and_say_what_to_do() {
+        assert_eq!(
+            busy().to_string(),
+            "lock `memlock:f:1` is busy: host 7 f still holds it after 1.500 s"
+        );
+        let reentered = Error::Reentered { key: "k".into() }.to_string();
+        assert!(reentered.contains("`k`") && reentered.contains("rlock") && reentered.contains("name"));
+    }
+
+    #[test]
+    fn texts_of_others_are_escaped_and_short_in_every_error() {
+        let evil = format!("\u{1b}[2J\u{7}\r\n\u{202e}\u{200b}{}", "x".repeat(60_000));
+        let cause: Source = Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(evil.clone()));
+        let (key, holder, waited) = (evil.clone(), Some(evil.clone()), Duration::ZERO);
+        let conflict = Error::conflict(key.clone(), holder.clone(), waited);
+        let io = io::Error::from(conflict.clone());
+        let server = evil.clone();
+        let errors = [
+            Error::Busy {
+                key: key.clone(),
+                holder,
+                waited,
+            },
+            Error::Unavailable {
+                key: key.clone(),
+                server,
+                source: Arc::clone(&cause),
+            },
+            Error::Reentered { key },
+            conflict,
+            Error::gave_up(3, waited, cause),
+            Error::config(evil),
+        ];
+        let texts = errors
+            .iter()
+            .flat_map(|error| [error.to_string(), format!("{error:?}"), String::from(error.clone())]);
+        for text in texts.chain([io.to_string(), format!("{io:?}")]) {
+            let bad = text
+                .chars()
+                .find(|c| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}'));
+            assert_eq!(bad, None, "{text}");
+            assert!(
+                text.contains("\\u{1b}[2J") && text.len() < 2500,
+                "{} bytes: {text}",
+                text.len()
+            );
+        }
+    }
+
+    #[test]
+    fn an_io_error_keeps_the_lock_error_below_it() {
+        let error = io::Error::from(busy());
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(
+            error
+                .get_ref()
+                .is_some_and(|inner| inner.downcast_ref::<Error>().is_some_and(Error::is_busy))
+        );
+    }
+
+    #[test]
+    fn a_conflict_says_how_often_and_how_long_it_was_tried() {
+        let conflict = |waited| Error::conflict("k".into(), Some("host 7 f".into()), Duration::from_millis(waited));
+        assert!(conflict(0).to_string().starts_with("lock `k` was held by another, and"));
+        assert!(
+            conflict(1500)
+                .to_string()
+                .starts_with("lock `k` was held by another for 1.500 s, and")
+        );
+        let source = std::error::Error::source(&conflict(0)).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("host 7 f held it"));
+        let gave_up = Error::gave_up(3, Duration::from_secs(2), Arc::new(conflict(0)));
+        let text = gave_up.to_string();
+        assert!(
+            text.starts_with("a conflict in each of 3 attempts, over 2.000 s; the last one: lock `k`"),
+            "{text}"
+        );
+        assert!(gave_up.is_conflict() && !busy().is_conflict());
+    }
+
+    #[test]
+    fn errors_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<Error>();
+    }
+}

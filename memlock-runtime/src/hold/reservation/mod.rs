@@ -1,0 +1,213 @@
+//! Locks that are kept for a retry: their holder's database met a conflict, and the holder comes back with fresh data in a
+//! moment, before anyone else is to be let in.
+//!
+//! A reservation is a hold of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
+//! when its time is over; then it is released at once, so that the lease in the item is only for a process that dies.
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use super::Hold;
+use crate::driver::background_work;
+use crate::driver::limits::ExchangeLimit;
+use crate::key::ItemName;
+use crate::protocol::Spec;
+
+/// Who may claim a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A synchronous caller's thread.
+    Thread(ThreadId),
+    /// Whoever asks next in this process: an asynchronous caller comes back on any thread, maybe in another task. Should it be
+    /// another caller, with data from before the conflict, then its database finds that out.
+    Process,
+}
+
+impl Owner {
+    /// The caller's thread.
+    pub(crate) fn thread() -> Owner {
+        Owner::Thread(thread::current().id())
+    }
+}
+
+/// The reservations of one `Locks`. There is one for a key at the most, since there is one turn.
+#[derive(Debug, Default)]
+pub(crate) struct Reservations {
+    by_item: Mutex<HashMap<ItemName, Reservation>>,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    hold: Arc<Hold>,
+    owner: Owner,
+}
+
+impl Reservations {
+    fn by_item(&self) -> MutexGuard<'_, HashMap<ItemName, Reservation>> {
+        self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts in `hold`, for `owner`. What comes back is to be released: one that was there before, whose turn was taken away, so
+    /// that it is over; or `hold`, once these locks are shut down.
+    fn put(&self, hold: &Arc<Hold>, owner: Owner) -> Option<Arc<Hold>> {
+        let mut by_item = self.by_item();
+        // Asked here: whoever shuts them down says so before he takes out what is in.
+        if hold.core().is_shut_down.load(Ordering::Acquire) {
+            return Some(Arc::clone(hold));
+        }
+        let reservation = Reservation {
+            hold: Arc::clone(hold),
+            owner,
+        };
+        let replaced = by_item.insert(hold.spec().item.clone(), reservation);
+        replaced.map(|replaced| replaced.hold)
+    }
+
+    /// Takes out the reservation of `item`, if `claimant` may claim it.
+    fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<Hold>> {
+        let mut by_item = self.by_item();
+        let owner = by_item.get(item)?.owner;
+        if owner != Owner::Process && owner != claimant {
+            return None;
+        }
+        by_item.remove(item).map(|reservation| reservation.hold)
+    }
+
+    /// Takes out the one that `hold` is, unless it was claimed.
+    fn remove(&self, hold: &Arc<Hold>) -> bool {
+        let mut by_item = self.by_item();
+        let item = &hold.spec().item;
+        let is_there = by_item
+            .get(item)
+            .is_some_and(|reservation| Arc::ptr_eq(&reservation.hold, hold));
+        if is_there {
+            by_item.remove(item);
+        }
+        is_there
+    }
+
+    /// Ends all, at once.
+    pub(crate) fn abandon(&self) {
+        let all = std::mem::take(&mut *self.by_item());
+        for reservation in all.into_values() {
+            release(reservation.hold);
+        }
+    }
+
+    /// Reserves the lock of `hold` for a retry of `owner`, for `length` from now. Whatever becomes of it, `hold` is released.
+    ///
+    /// When it is over the reservation is there, so that a retry that comes at once finds it; what the server is to be told of it
+    /// goes on in the background. It waits only while a renewal is under way, or, within `limit`, for a release where there is
+    /// nothing to reserve.
+    /// A thread's reservation is to be made on that thread. Dropped before its end, it may have left `hold` as it was.
+    pub(crate) async fn reserve(
+        self: &Arc<Reservations>,
+        hold: &Arc<Hold>,
+        length: Duration,
+        owner: Owner,
+        limit: ExchangeLimit,
+    ) {
+        let Some(hold) = hold.set_aside(length, limit).await else {
+            return;
+        };
+        let core = Arc::clone(hold.core());
+        if let Some(over) = self.put(&hold, owner) {
+            release(over);
+        }
+        if let Owner::Thread(_) = owner {
+            self.end_with_this_thread(&hold);
+        }
+        self.end_in_time(&hold);
+        background_work::begin(&core, async move { hold.shorten().await });
+    }
+
+    /// The lock that was reserved for a retry of `claimant`, for a caller that asks for it as `spec` says, within `limit`. `None`:
+    /// there is no such reservation, it is over, or the server could not be asked. Not to be dropped before its end.
+    pub(crate) async fn claim(&self, spec: &Spec, claimant: Owner, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+        let reserved = self.take(&spec.item, claimant)?;
+        let claimed = reserved.claim(spec, limit).await;
+        if claimed.is_none() && !reserved.is_released() {
+            // Its call has no time left for that.
+            release(reserved);
+        }
+        claimed
+    }
+
+    /// Whether there is one to claim.
+    pub(crate) fn is_reserved(&self, item: &ItemName, claimant: Owner) -> bool {
+        let by_item = self.by_item();
+        by_item
+            .get(item)
+            .is_some_and(|reservation| reservation.owner == Owner::Process || reservation.owner == claimant)
+    }
+
+    /// Releases `hold` when its lease is over, if it has not been claimed.
+    fn end_in_time(self: &Arc<Reservations>, hold: &Arc<Hold>) {
+        let clock = Arc::clone(&hold.core().clock);
+        let due = clock.now().instant + hold.remaining();
+        // Until then they are there, also when the last `Locks` is dropped.
+        let (reservations, reserved) = (Arc::clone(self), Arc::downgrade(hold));
+        hold.run_meanwhile(async move {
+            clock.sleep_until(due).await;
+            reservations.abandon_one(&reserved);
+        });
+    }
+
+    fn end_with_this_thread(self: &Arc<Reservations>, hold: &Arc<Hold>) {
+        // A thread that is ending already leaves it to its time.
+        let _ = MINE.try_with(|mine| {
+            let Mine(mine) = &mut *mine.borrow_mut();
+            mine.retain(|(_, hold)| hold.strong_count() > 0);
+            mine.push((Arc::downgrade(self), Arc::downgrade(hold)));
+        });
+    }
+
+    fn abandon_one(&self, hold: &Weak<Hold>) {
+        if let Some(hold) = hold.upgrade()
+            && !hold.core().is_inherited()
+            && self.remove(&hold)
+        {
+            release(hold);
+        }
+    }
+}
+
+/// Where locks are kept for a retry after a conflict, and for how long.
+#[derive(Debug, Clone)]
+pub(crate) struct Retry {
+    pub(crate) reservations: Arc<Reservations>,
+    pub(crate) length: Duration,
+}
+
+fn release(hold: Arc<Hold>) {
+    let core = Arc::clone(hold.core());
+    background_work::begin(
+        &core,
+        async move { hold.release_async(hold.core().each_exchange()).await },
+    );
+}
+
+thread_local! {
+    /// What is reserved for this thread.
+    static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
+}
+
+/// Abandons what is reserved for a thread, when that ends.
+struct Mine(Vec<(Weak<Reservations>, Weak<Hold>)>);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        for (reservations, hold) in &self.0 {
+            if let Some(reservations) = reservations.upgrade() {
+                reservations.abandon_one(hold);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Reservations that come at a bad moment.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use super::*;
+use crate::attribute::enter as entry;
+use crate::attribute::enter::Call;
+use crate::attribute::held::Waits;
+use crate::call_tree::Kind;
+use crate::driver::core::Core;
+use crate::error::conflict::Told;
+use crate::key::IntoKey;
+use crate::locks::Locks;
+use crate::locks::builder::Builder;
+use crate::locks::policy::Reporting;
+use crate::locks::tests::wait_until;
+use crate::protocol::{Batch, Instance, Request};
+use crate::store::memory::Memory;
+use crate::store::{Answer, Exchange, Over, Store};
+use crate::system::clock::Clock;
+use crate::system::on_thread;
+
+/// A server on which renewals wait at a gate, while that is shut.
+#[derive(Debug)]
+struct Gated {
+    memory: Arc<Memory>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    is_shut: AtomicBool,
+    arrived: AtomicUsize,
+}
+
+impl Store for Gated {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        if batch.iter().any(|request| matches!(request, Request::Replace { .. })) {
+            self.gate.arrived.fetch_add(1, Ordering::SeqCst);
+            wait_until("the gate to open", || !self.gate.is_shut.load(Ordering::SeqCst));
+        }
+        self.memory.exchange(item, batch, only_on, limit)
+    }
+
+    /// The gate is for threads. What goes on in the background passes by.
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        Box::new(Over::new(self.memory.exchange(item, &batch, only_on, limit)))
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "gated"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}
+
+struct Stage {
+    locks: Locks,
+    others: Locks,
+    clock: Arc<Clock>,
+    gate: Arc<Gate>,
+}
+
+/// The clock stands: nothing ends by itself.
+fn stage() -> Stage {
+    let clock = Arc::new(Clock::standing());
+    let memory = Arc::new(Memory::on(Arc::clone(&clock)));
+    let gate = Arc::<Gate>::default();
+    let store = Gated {
+        memory: Arc::clone(&memory),
+        gate: Arc::clone(&gate),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let limit = Duration::from_mins(1);
+    Stage {
+        others: locks.on(Core::on(Arc::clone(&clock), Box::new(memory), limit)),
+        locks: locks.on(Core::on(Arc::clone(&clock), Box::new(store), limit)),
+        clock,
+        gate,
+    }
+}
+
+impl Stage {
+    fn call(&self) -> Call<'_> {
+        Call {
+            kind: Kind::Zlock,
+            name: "reserved",
+            function: "f",
+            timeout: None,
+            interval: None,
+            wait: None,
+            renew: None,
+            on_unavailable: None,
+            reserve: Duration::from_secs(1),
+            locks: Some(&self.locks),
+        }
+    }
+
+    fn is_reserved(&self, claimant: Owner) -> bool {
+        let item = ItemName::of_lock("memlock", "reserved", "k");
+        self.locks.reservations().is_reserved(&item, claimant)
+    }
+
+    fn is_free(&self) -> bool {
+        self.others.lock("k").name("reserved").try_acquire().is_ok()
+    }
+
+    /// A thread renews `lease`, and waits at the gate when this returns.
+    fn renews<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, lease: crate::Lease) {
+        self.gate.is_shut.store(true, Ordering::SeqCst);
+        scope.spawn(move || lease.renew().expect("it is held"));
+        wait_until("the renewal to be under way", || {
+            self.gate.arrived.load(Ordering::SeqCst) == 1
+        });
+    }
+
+    fn open(&self) {
+        self.gate.is_shut.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_reservation_that_nobody_claims_is_released_when_it_is_over() {
+    let stage = stage();
+    let held = entry::enter(&stage.call(), &["k".into_key()], Reporting::Yes).expect("it is free");
+    held.end(true);
+    stage.clock.advance(Duration::from_millis(999));
+    assert!(!stage.is_free());
+    stage.clock.advance(Duration::from_millis(1));
+    // The clock stands, so nobody can have watched its lease to the end.
+    wait_until("it to be released", || stage.is_free());
+}
+
+#[test]
+fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
+    let stage = stage();
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let held = entry::enter(&stage.call(), &["k".into_key()], Reporting::Yes).expect("it is free");
+            stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
+            ends.store(true, Ordering::SeqCst);
+            held.end(true);
+            assert!(
+                stage.is_reserved(Owner::thread()),
+                "a retry that comes at once finds it"
+            );
+            assert!(!stage.is_free());
+        });
+        wait_until("the body to be done", || ends.load(Ordering::SeqCst));
+        stage.open();
+    });
+    wait_until("it to end with its thread", || stage.is_free());
+}
+
+/// A task's body that ended in a conflict while its lease was being renewed: `then` gets the future, which waits for that.
+fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
+    let prepared = entry::prepare(&stage.call(), &["k".into_key()]).expect("nothing is wrong");
+    thread::scope(|scope| {
+        let held = on_thread::block_on(entry::enter_async(prepared, Reporting::Yes)).expect("it is free");
+        let body = async {
+            stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
+            Err::<(), ()>(())
+        };
+        let mut run = Box::pin(held.run_zlock(Waits, Told(|(): &()| true), body));
+        let polled = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Pending, "a retry would not find it yet");
+        then(run);
+    });
+}
+
+#[test]
+fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
+    let stage = stage();
+    while_its_reservation_waits(&stage, |run| {
+        stage.open();
+        assert_eq!(on_thread::block_on(run), Err(()));
+        assert!(stage.is_reserved(Owner::Process));
+        assert!(!stage.is_free());
+    });
+    stage.locks.reservations().abandon();
+    wait_until("it to be given up", || stage.is_free());
+}
+
+#[test]
+fn a_task_that_is_dropped_while_its_reservation_waits_leaves_nothing_behind() {
+    let stage = stage();
+    while_its_reservation_waits(&stage, |run| {
+        drop(run);
+        stage.open();
+    });
+    wait_until("it to be released", || stage.is_free());
+    assert!(!stage.is_reserved(Owner::Process));
+}

@@ -1,0 +1,58 @@
+//! What to do when a lock cannot be had: return the error, run the body without the lock, or panic.
+
+use super::Locks;
+use crate::call_tree::Kind;
+use crate::driver::core::{Core, Counters};
+use crate::error::{Error, OnUnavailable};
+
+/// Whether the function's return type can carry a lock error. Decides what happens when nothing else says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reporting {
+    /// `Result<_, E>` with `E: From<Error>`, or a function with `otherwise`.
+    Yes,
+    /// Anything else: when memcached cannot be asked the body runs unlocked; mistakes in the program panic.
+    No,
+}
+
+/// The failure policy of a call.
+pub(crate) fn policy(
+    locks: &Locks,
+    kind: Kind,
+    on_unavailable: Option<OnUnavailable>,
+    reporting: Reporting,
+) -> OnUnavailable {
+    let by_type = match (kind, reporting) {
+        // A database that detects conflicts itself is behind it.
+        (Kind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
+        (Kind::Lock | Kind::Rlock, Reporting::Yes) => OnUnavailable::Error,
+    };
+    on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type)
+}
+
+/// Applies the failure policy of a function that can report.
+#[track_caller]
+pub(crate) fn soften(core: &Core, function: &str, policy: OnUnavailable, error: Error) -> Result<(), Error> {
+    fall_back(core, function, policy, Reporting::Yes, error)
+}
+
+/// Applies the failure policy to an error of acquiring. `Ok`: the body is to run without the lock.
+#[track_caller]
+pub(crate) fn fall_back(
+    core: &Core,
+    function: &str,
+    policy: OnUnavailable,
+    reporting: Reporting,
+    error: Error,
+) -> Result<(), Error> {
+    match (&error, policy, reporting) {
+        (Error::Unavailable { .. }, OnUnavailable::Panic, _)
+        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{function}: {error}"),
+        (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
+        | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
+            Counters::count(&core.counters.soft_runs);
+            tracing::warn!(target: "memlock", function, %error, "running without the lock");
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}

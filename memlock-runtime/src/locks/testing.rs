@@ -1,0 +1,199 @@
+//! Locks for the tests of those who use memlock: a server in memory, with a clock to move and faults to switch on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Locks;
+use super::builder::Builder;
+use crate::driver::core::Core;
+use crate::key::{IntoKey, ItemName};
+use crate::store::memory::Memory;
+use crate::system::clock::Clock;
+
+impl Locks {
+    /// Locks in this process's memory, and the server behind them in the hand of a test.
+    ///
+    /// Time passes as usual, and moves when the test [moves it](TestServer::advance): leases age, waiters notice, and
+    /// nobody has to sleep.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use memlock_runtime::Locks;
+    ///
+    /// # fn main() -> Result<(), memlock_runtime::Error> {
+    /// let (locks, server) = Locks::in_memory();
+    ///
+    /// let forgetful = locks.lock("report").timeout(Duration::from_secs(30)).acquire()?;
+    /// assert!(locks.lock("report").try_acquire().is_err());
+    /// server.advance(Duration::from_secs(31));
+    /// assert!(!forgetful.is_valid());
+    /// let next = locks.lock("report").acquire()?;
+    /// assert!(next.token() > forgetful.token());
+    ///
+    /// server.set_down(true);
+    /// assert!(locks.lock("other").acquire().is_err_and(|error| error.is_unavailable()));
+    /// # Ok(()) }
+    /// ```
+    pub fn in_memory() -> (Locks, TestServer) {
+        let (locks, clock, memory) = Builder::new().in_memory();
+        let server = TestServer {
+            locks: locks.clone(),
+            clock,
+            memory,
+        };
+        (locks, server)
+    }
+}
+
+/// The server behind [`Locks::in_memory`], in the hand of a test.
+#[derive(Debug, Clone)]
+pub struct TestServer {
+    locks: Locks,
+    clock: Arc<Clock>,
+    memory: Arc<Memory>,
+}
+
+impl TestServer {
+    /// Lets time pass at once, for the locks and the server, and wakes those who wait for it. Clocks do not go back.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Other locks on the same server and the same clock, as another process would have them: it knows nothing of what
+    /// the first one's threads do, but by asking the server.
+    pub fn other_process(&self) -> Locks {
+        let limit = self.locks.core().exchange_limit;
+        let core = Core::on(Arc::clone(&self.clock), Box::new(Arc::clone(&self.memory)), limit);
+        self.locks.on(core)
+    }
+
+    /// Switches the server off or on: while it is off, no request reaches it. It keeps its items and its clock.
+    pub fn set_down(&self, is_down: bool) {
+        self.memory.set_down(is_down);
+    }
+
+    /// From now on each exchange takes `delay`, on the clock of the locks: nobody really waits. Beyond 300 ms, the time
+    /// that an exchange has, it is executed, and its reply comes too late.
+    pub fn set_delay(&self, delay: Duration) {
+        self.memory.set_delay(delay);
+    }
+
+    /// The server loses the lock on `key` in the namespace `name` (an annotated function's is its path, or its `name`
+    /// option), as memcached does when it is short of memory. A key that asks for no lock has none to lose.
+    pub fn evict(&self, name: &str, key: impl IntoKey) {
+        if let Some(key) = key.into_key().text() {
+            let item = ItemName::of_lock(&self.locks.settings().prefix, name, key);
+            self.memory.evict(&item);
+        }
+    }
+
+    /// How many callers of the first locks, in threads and tasks, stand in line for the lock on `key` in the namespace
+    /// `name`. Whoever holds it is not counted, nor who is next and asks the server.
+    pub fn waiting(&self, name: &str, key: impl IntoKey) -> usize {
+        let key = key.into_key();
+        let item = key
+            .text()
+            .map(|key| ItemName::of_lock(&self.locks.settings().prefix, name, key));
+        item.map_or(0, |item| self.locks.core().queues.waiting(&item))
+    }
+
+    /// The server is restarted: it has forgotten all locks. Leases that were granted before go on being believed in.
+    pub fn restart(&self) {
+        self.memory.restart();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moving_the_clock_ends_leases_and_wakes_those_who_wait_for_that() {
+        let (locks, server) = Locks::in_memory();
+        let hour = Duration::from_hours(1);
+        let stuck = locks.lock("k").timeout(hour).acquire().expect("it is free");
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| locks.lock("k").timeout(hour).acquire().map(|guard| guard.token()));
+            // However far the waiter has come: it is in line, or will find the lease over when it is.
+            server.advance(hour * 2);
+            let token = waiter.join().expect("no panic").expect("its turn");
+            assert!(token > stuck.token());
+        });
+        assert!(stuck.check().is_err_and(|error| error.is_lost()));
+    }
+
+    #[test]
+    fn who_tries_now_and_then_inherits_a_dead_holders_lock_after_its_lease() {
+        let (locks, server) = Locks::in_memory();
+        let minute = Duration::from_mins(1);
+        let dead = server.other_process();
+        std::mem::forget(dead.lock("k").timeout(minute).acquire().expect("it is free"));
+        server.advance(minute / 2);
+        assert!(locks.lock("k").try_acquire().is_err(), "it is held");
+        server.advance(minute / 2);
+        assert!(
+            locks.lock("k").try_acquire().is_err(),
+            "it has been watched for half a minute only"
+        );
+        server.advance(minute / 2 + Duration::from_secs(1));
+        assert!(
+            locks.lock("k").try_acquire().is_ok(),
+            "watched for its whole lease, and free before its TTL ends"
+        );
+    }
+
+    #[test]
+    fn renewals_follow_the_clock() {
+        let (locks, server) = Locks::in_memory();
+        let minute = Duration::from_mins(1);
+        let kept = locks.lock("k").timeout(minute).renew().acquire().expect("it is free");
+        for _ in 0..10 {
+            let before = kept.remaining();
+            server.advance(minute * 2 / 5);
+            while kept.remaining() <= before.saturating_sub(minute / 5) {
+                assert!(kept.is_valid(), "a lease that is kept alive was lost");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_off_is_unavailable_and_comes_back_with_its_items() {
+        let (locks, server) = Locks::in_memory();
+        let held = locks.lock("k").acquire().expect("it is free");
+        server.set_down(true);
+        assert!(locks.lock("other").acquire().is_err_and(|error| error.is_unavailable()));
+        assert!(held.renew().is_err_and(|error| error.is_unavailable()));
+        assert!(held.is_valid());
+        server.set_down(false);
+        assert!(locks.lock("k").try_acquire().is_err_and(|error| error.is_busy()));
+        assert!(held.renew().is_ok());
+    }
+
+    #[test]
+    fn a_reply_that_comes_too_late_is_unavailable_and_leaves_nothing_behind() {
+        let (locks, server) = Locks::in_memory();
+        server.set_delay(Duration::from_secs(1));
+        assert!(locks.lock("k").acquire().is_err_and(|error| error.is_unavailable()));
+        server.set_delay(Duration::ZERO);
+        let wait = Duration::from_secs(5);
+        assert!(
+            locks.lock("k").wait(wait).acquire().is_ok(),
+            "the late lock is cleaned away"
+        );
+    }
+
+    #[test]
+    fn eviction_and_restart_let_others_in_with_higher_tokens() {
+        let (locks, server) = Locks::in_memory();
+        let first = locks.lock("k").name("n").acquire().expect("it is free");
+        server.evict("n", "k");
+        let renewed = first.renew();
+        assert!(renewed.is_err_and(|error| error.is_lost()));
+        let token = first.token();
+        drop(first);
+        server.restart();
+        let second = locks.lock("k").name("n").acquire().expect("it is free");
+        assert!(second.token() > token);
+    }
+}

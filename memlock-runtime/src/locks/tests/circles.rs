@@ -1,0 +1,88 @@
+//! A server whose answers contradict one another, on a clock that is moved.
+
+use super::*;
+use crate::protocol::Reply;
+
+/// [`Memory`], which deletes nothing, and says that the CAS is another, whichever is named: as memcached did before 1.6.13.
+#[derive(Debug)]
+struct Undeleting {
+    memory: Memory,
+    clock: Arc<Clock>,
+    /// When it was asked to delete something.
+    asked: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Store for Undeleting {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        if !matches!(batch, [Request::Delete { .. }, ..]) {
+            return self.memory.exchange(item, batch, only_on, limit);
+        }
+        self.asked.lock().expect("no panic").push(self.clock.now().instant);
+        let mut answer = self.memory.exchange(item, &[Request::Read], only_on, limit);
+        answer.replies = batch.iter().map(|_| Reply::Exists).collect();
+        answer
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "undeleting"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}
+
+fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
+    let clock = Arc::new(Clock::standing());
+    let asked = Arc::<Mutex<Vec<Duration>>>::default();
+    let memory = Memory::on(Arc::clone(&clock));
+    // With its clock item, or the first grant would be given back.
+    memory.exchange(&Counted::item(), &[Request::CreateClock], None, EXCHANGE);
+    let store = Undeleting {
+        memory,
+        clock: Arc::clone(&clock),
+        asked: Arc::clone(&asked),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), EXCHANGE));
+    (locks, clock, asked)
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the background thread is to have its turn")]
+fn what_cannot_be_deleted_is_tried_less_and_less_often() {
+    let (locks, clock, asked) = undeleting();
+    let began = clock.now().instant;
+    let guard = locks.lock("k").timeout(LEASE).acquire().expect("it is free");
+    drop(guard);
+    let count = || asked.lock().expect("no panic").len();
+    // Until its item has expired. In each step the background has the time for a try, if it wants one.
+    for _ in 0..150 {
+        let before = count();
+        clock.advance(Duration::from_millis(100));
+        for _ in 0..20 {
+            if count() > before {
+                break;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    let asked = asked.lock().expect("no panic");
+    let of_second = |second: u64| asked.iter().filter(|at| (**at - began).as_secs() == second).count();
+    let tries: Vec<usize> = (0..15).map(of_second).collect();
+    // Five deletes a try; with pauses of 50 ms all along there would be a hundred in each second.
+    assert!(tries[5..].iter().sum::<usize>() <= 5 * 4, "{tries:?}");
+    assert!(!tries.is_empty());
+}
+
+#[test]
+fn an_error_says_that_the_answers_contradict_one_another() {
+    let (locks, _clock, _asked) = undeleting();
+    let core = locks.core();
+    let error = crate::driver::contender::unavailable(core, &Counted::item(), Damage::Contradicted, None);
+    assert!(format!("{error:?}").contains("contradict"), "{error:?}");
+}

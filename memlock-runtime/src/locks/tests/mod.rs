@@ -1,0 +1,564 @@
+//! The drivers against stores that misbehave in ways that a real server shows only by chance.
+
+mod abandoned;
+mod calling;
+mod circles;
+mod ends;
+mod handing_over;
+mod in_memory;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Locks;
+use super::builder::Builder;
+use crate::driver::core::Core;
+use crate::hold::guard::Guard;
+use crate::key::ItemName;
+use crate::protocol::lease::Now;
+use crate::protocol::{Batch, Damage, Instance, Replies, Request};
+use crate::store::memory::Memory;
+use crate::store::{Answer, Exchange, Fault, Over, Pending, Store};
+use crate::system::background::Timer;
+use crate::system::clock::Clock;
+use crate::system::on_thread::block_on;
+
+/// Whether it was made in the background, and the limit, of each exchange that hung.
+type Limits = Arc<Mutex<Vec<(bool, Duration)>>>;
+
+/// How much time the exchanges of callers were given together.
+fn given_to_callers(limits: &Limits) -> Duration {
+    let limits = limits.lock().expect("no panic");
+    limits
+        .iter()
+        .filter(|(is_agent, _)| !is_agent)
+        .map(|(_, limit)| *limit)
+        .sum()
+}
+
+const EXCHANGE: Duration = Duration::from_millis(120);
+
+/// Two servers. The first is [`Memory`]. The second takes all the time that an exchange has, and answers nothing, while
+/// it `hangs`; else it is `Memory`, too.
+#[derive(Debug)]
+struct Moody {
+    sound: Memory,
+    other: Memory,
+    hangs: Arc<AtomicBool>,
+    limits: Limits,
+}
+
+impl Store for Moody {
+    #[allow(clippy::disallowed_methods, reason = "it plays a server that takes its time")]
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        if self.server_index(item) == 0 {
+            return self.sound.exchange(item, batch, only_on, limit);
+        }
+        if !self.hangs.load(Ordering::SeqCst) {
+            return self.other.exchange(item, batch, only_on, limit);
+        }
+        if limit.is_zero() {
+            return not_sent("there is no time for it");
+        }
+        self.limits.lock().expect("no panic").push((false, limit));
+        thread::sleep(limit);
+        hung()
+    }
+
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
+            return Box::new(Over::new(self.exchange(item, &batch, only_on, limit)));
+        }
+        let is_agent = thread::current().name() == Some("memlock");
+        self.limits.lock().expect("no panic").push((is_agent, limit));
+        Box::new(Hanging(Timer::after(limit)))
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "moody"
+    }
+
+    fn server_index(&self, item: &ItemName) -> usize {
+        usize::from(item.as_str().contains("moody"))
+    }
+
+    fn servers(&self) -> usize {
+        2
+    }
+}
+
+fn hung() -> Answer {
+    Answer {
+        pending: Some(Box::new(Never)),
+        ..failed(Damage::Late, "it hangs")
+    }
+}
+
+fn not_sent(why: &str) -> Answer {
+    failed(Damage::NotSent, why)
+}
+
+fn failed(damage: Damage, why: &str) -> Answer {
+    let fault = Fault {
+        damage,
+        source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
+    };
+    Answer {
+        instance: None,
+        replies: Replies::new(),
+        fault: Some(fault),
+        pending: None,
+    }
+}
+
+/// An exchange that takes all the time that it has, on nobody's thread.
+#[derive(Debug)]
+struct Hanging(Timer);
+
+impl Exchange for Hanging {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0).poll(context).map(|()| hung())
+    }
+
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
+        Some(Box::new(Never))
+    }
+}
+
+/// An exchange that never comes to an end. Hearing so takes no time here.
+#[derive(Debug)]
+struct Never;
+
+impl Pending for Never {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+        Err(self)
+    }
+}
+
+struct Stage {
+    locks: Locks,
+    hangs: Arc<AtomicBool>,
+    limits: Limits,
+}
+
+fn stage() -> Stage {
+    stage_on(&Arc::default(), EXCHANGE)
+}
+
+fn stage_on(clock: &Arc<Clock>, exchange_limit: Duration) -> Stage {
+    let (hangs, limits) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let store = Moody {
+        sound: Memory::on(Arc::clone(clock)),
+        other: Memory::on(Arc::clone(clock)),
+        hangs: Arc::clone(&hangs),
+        limits: Arc::clone(&limits),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::on(Arc::clone(clock), Box::new(store), exchange_limit));
+    Stage { locks, hangs, limits }
+}
+
+#[allow(clippy::disallowed_methods, reason = "waiting for a condition, with a deadline")]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn all_exchanges_of_a_call_share_its_wait() {
+    // Not measured by the clock on the wall, which a busy machine stretches, but by the time that was given out.
+    for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
+        let Stage { locks, hangs, limits } = stage();
+        hangs.store(true, Ordering::SeqCst);
+        let error = locks.lock("moody").wait(wait).acquire().expect_err("it hangs");
+        assert!(error.is_unavailable(), "{error}");
+        let given = given_to_callers(&limits);
+        // To the millisecond: in `ends`.
+        assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
+        assert!(
+            given >= EXCHANGE,
+            "{given:?}: asking has time of its own, however short the wait"
+        );
+        assert!(given <= 2 * EXCHANGE, "{given:?}: one exchange, and one more");
+    }
+}
+
+#[test]
+fn both_tries_of_a_zlock_share_its_wait() {
+    let items = [ItemName::of_lock("memlock", "zlock", "moody")];
+    for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
+        let Stage { locks, hangs, limits } = stage();
+        let order = super::options::Order {
+            function: "f",
+            timeout: Duration::from_secs(30),
+            interval: Duration::from_millis(50),
+            wait: Some(wait),
+            renew: None,
+        };
+        let zlock = crate::transaction::zlock::Zlock {
+            locks: &locks,
+            order: &order,
+            items: &items,
+            reserve: Duration::from_secs(1),
+            policy: crate::OnUnavailable::Error,
+            outer: None,
+            scope: None,
+        };
+        hangs.store(true, Ordering::SeqCst);
+        let error = crate::transaction::zlock::acquire(&zlock).expect_err("it hangs");
+        assert!(error.is_unavailable(), "{error}");
+        let given = given_to_callers(&limits);
+        assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
+    }
+}
+
+#[test]
+fn what_is_begun_here_is_begun_in_a_task_that_has_used_up_its_turn() {
+    let Stage { locks, .. } = stage();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let begun = runtime.block_on(async {
+        let free = Arc::new(tokio::sync::Mutex::new(()));
+        let nobody = &mut Context::from_waker(std::task::Waker::noop());
+        while std::pin::pin!(free.lock()).poll(nobody).is_ready() {}
+        let begun = Arc::new(AtomicBool::new(false));
+        let tells = Arc::clone(&begun);
+        crate::driver::background_work::begin(locks.core(), async move {
+            let _free = free.lock().await;
+            tells.store(true, Ordering::SeqCst);
+        });
+        begun.load(Ordering::SeqCst)
+    });
+    assert!(
+        begun,
+        "a reservation that is made so would not be found by a retry that comes at once"
+    );
+}
+
+#[test]
+fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() {
+    let Stage { locks, hangs, limits } = stage();
+    let order = super::options::Order {
+        function: "f",
+        timeout: Duration::from_secs(30),
+        interval: Duration::from_millis(50),
+        wait: Some(Duration::ZERO),
+        renew: None,
+    };
+    let taken = locks.lock("moody z").name("several").acquire().expect("it is free");
+    hangs.store(true, Ordering::SeqCst);
+    let items = ["moody a", "moody b", "moody z"].map(|key| ItemName::of_lock("memlock", "several", key));
+    // The first hangs at once; what would have been acquired before it is nothing. Then with the last held.
+    let error = locks.acquire_all(&items, &order).expect_err("it hangs");
+    assert!(error.is_unavailable());
+    let given = given_to_callers(&limits);
+    assert!(given <= EXCHANGE, "{given:?}");
+    hangs.store(false, Ordering::SeqCst);
+    let error = locks.acquire_all(&items, &order).expect_err("the last one is held");
+    assert!(error.is_busy(), "{error}");
+    for key in ["moody a", "moody b"] {
+        let free = locks.lock(key).name("several").try_acquire();
+        assert!(
+            free.is_ok(),
+            "a lock of several was kept although not all were to be had"
+        );
+    }
+    drop(taken);
+}
+
+#[test]
+fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
+    let Stage { locks, hangs, .. } = stage();
+    let guard = locks.lock("moody").timeout(EXCHANGE).acquire().expect("it is free");
+    let hold = &guard.holds()[0];
+    wait_until("half of the lease to be over", || hold.remaining() < EXCHANGE / 2);
+    hangs.store(true, Ordering::SeqCst);
+    // It takes as long as the whole lease, and then fails.
+    let entered = hold.keep_at_least_half(crate::driver::limits::ExchangeLimit::each(EXCHANGE));
+    assert!(entered.is_err_and(|error| error.is_lost()));
+}
+
+#[test]
+fn a_server_that_hangs_holds_up_no_renewal_on_another() {
+    let clock = Arc::new(Clock::standing());
+    // It hangs for an hour: no renewal comes through that waits behind it.
+    let Stage { locks, hangs, limits } = stage_on(&clock, Duration::from_hours(1));
+    let kept = locks.lock("sound").timeout(LEASE).renew().acquire();
+    let kept = kept.expect("it is free");
+    let acquire = |key| block_on(locks.lock(("moody", key)).acquire_async()).expect("it is free");
+    let hanging: Vec<_> = (0..30).map(acquire).collect();
+    hangs.store(true, Ordering::SeqCst);
+    drop(hanging);
+    wait_until("all releases to hang", || limits.lock().expect("no panic").len() == 30);
+    clock.advance(LEASE / 2);
+    wait_until("the renewal", || kept.remaining() > LEASE * 3 / 4);
+}
+
+#[test]
+fn a_panic_in_the_background_ends_one_task_and_no_more() {
+    /// Panics at the first renewal.
+    #[derive(Debug)]
+    struct Panics(Memory, AtomicBool);
+
+    impl Store for Panics {
+        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+            let renews = matches!(batch, [_, Request::Replace { .. }]);
+            assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the background");
+            self.0.exchange(item, batch, only_on, limit)
+        }
+
+        fn server_of(&self, _: &ItemName) -> &'static str {
+            "panics"
+        }
+
+        fn server_index(&self, _: &ItemName) -> usize {
+            0
+        }
+
+        fn servers(&self) -> usize {
+            1
+        }
+    }
+
+    let store = Panics(Memory::new(), AtomicBool::new(false));
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let lease = Duration::from_millis(300);
+    let first = locks.lock(1).timeout(lease).renew().acquire().expect("it is free");
+    wait_until("the first lease to run out, for its renewal panicked", || {
+        !first.is_valid()
+    });
+    // Long enough for a busy machine to renew it in time.
+    let second = locks.lock(2).timeout(10 * lease).renew().acquire();
+    let second = second.expect("it is free");
+    let mut renewals = 0;
+    let mut left = second.remaining();
+    wait_until("renewals of another lease", || {
+        let now = second.remaining();
+        renewals += u32::from(now > left);
+        left = now;
+        renewals >= 3
+    });
+}
+
+/// [`Memory`] that cannot be reached while it is `down`, and counts what did not reach it.
+#[derive(Debug)]
+struct Fickle {
+    memory: Memory,
+    down: Arc<AtomicBool>,
+    missed: Arc<AtomicUsize>,
+    batches: Arc<Mutex<Vec<Vec<Request>>>>,
+}
+
+impl Store for Fickle {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        self.batches.lock().expect("no panic").push(batch.to_vec());
+        if !self.down.load(Ordering::SeqCst) {
+            return self.memory.exchange(item, batch, only_on, limit);
+        }
+        self.missed.fetch_add(1, Ordering::SeqCst);
+        not_sent("it is down")
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "fickle"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}
+
+#[test]
+fn a_release_that_found_no_server_is_tried_until_there_is_one() {
+    let (down, missed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let store = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::clone(&missed),
+        batches: Arc::default(),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let guard = locks.lock("k").acquire().expect("it is free");
+    down.store(true, Ordering::SeqCst);
+    drop(guard);
+    // The release itself, and then attempts to make up for it: one that fails is not the last.
+    wait_until("the release to be tried again and again", || {
+        missed.load(Ordering::SeqCst) >= 3
+    });
+    down.store(false, Ordering::SeqCst);
+    wait_until("the lock to be free", || locks.lock("k").try_acquire().is_ok());
+}
+
+#[test]
+fn a_renewal_after_one_that_failed_has_a_higher_number() {
+    let (down, batches) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<_>>>::default());
+    let store = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::default(),
+        batches: Arc::clone(&batches),
+    };
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let guard = locks.lock("k").acquire().expect("it is free");
+    for is_down in [true, true, false] {
+        down.store(is_down, Ordering::SeqCst);
+        assert_eq!(guard.renew().is_err(), is_down);
+    }
+    let numbers: Vec<u32> = {
+        let batches = batches.lock().expect("no panic");
+        let number = |request: &Request| match request {
+            Request::Replace { record, .. } => Some(record.renewal),
+            _ => None,
+        };
+        batches.iter().flatten().filter_map(number).collect()
+    };
+    assert_eq!(numbers, [1, 2, 3], "a number was written twice");
+}
+
+#[test]
+fn locks_are_gone_soon_after_their_last_user() {
+    let Stage { locks, .. } = stage();
+    let core = Arc::downgrade(locks.core());
+    let guard = locks.lock("sound").acquire().expect("it is free");
+    drop(locks);
+    assert!(core.upgrade().is_some(), "a guard keeps them");
+    drop(guard);
+    assert!(core.upgrade().is_none());
+}
+
+/// Locks on a store that counts its requests, on a clock that can be moved.
+struct Counted {
+    locks: Locks,
+    clock: Arc<Clock>,
+    down: Arc<AtomicBool>,
+    memory: Arc<Memory>,
+    batches: Arc<Mutex<Vec<Vec<Request>>>>,
+}
+
+fn counted() -> Counted {
+    counted_on(Clock::standing())
+}
+
+fn counted_on(clock: Clock) -> Counted {
+    #[derive(Debug)]
+    struct Shared(Arc<Memory>, Fickle);
+
+    impl Store for Shared {
+        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+            if self.1.down.load(Ordering::SeqCst) {
+                return self.1.exchange(item, batch, only_on, limit);
+            }
+            self.1.batches.lock().expect("no panic").push(batch.to_vec());
+            self.0.exchange(item, batch, only_on, limit)
+        }
+
+        fn server_of(&self, _: &ItemName) -> &'static str {
+            "counted"
+        }
+
+        fn server_index(&self, _: &ItemName) -> usize {
+            0
+        }
+
+        fn servers(&self) -> usize {
+            1
+        }
+    }
+
+    let clock = Arc::new(clock);
+    let memory = Arc::new(Memory::on(Arc::clone(&clock)));
+    let (down, batches) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<_>>>::default());
+    let fickle = Fickle {
+        memory: Memory::new(),
+        down: Arc::clone(&down),
+        missed: Arc::default(),
+        batches: Arc::clone(&batches),
+    };
+    let store = Shared(Arc::clone(&memory), fickle);
+    let locks = Builder::new().servers("memory:").build().expect("a server list");
+    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), EXCHANGE));
+    let stage = Counted {
+        locks,
+        clock,
+        down,
+        memory,
+        batches,
+    };
+    // The first grant of a server makes the clock item, and is given back.
+    drop(stage.hold(LEASE));
+    stage.sent();
+    stage
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+
+impl Counted {
+    fn hold(&self, timeout: Duration) -> Guard {
+        self.locks
+            .lock("k")
+            .timeout(timeout)
+            .acquire()
+            .expect("it is to be had")
+    }
+
+    /// Another thread comes to wait behind whoever holds it, and `then` happens; what it holds in the end.
+    fn next(&self, timeout: Duration, then: impl FnOnce()) -> Guard {
+        let waiting = self.waiting();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| self.hold(timeout));
+            wait_until("the waiter to stand in the queue", || self.waiting() > waiting);
+            then();
+            waiter.join().expect("no panic")
+        })
+    }
+
+    fn waiting(&self) -> usize {
+        self.locks.core().queues.waiting(&Counted::item())
+    }
+
+    /// How many requests of a kind were sent since the last time.
+    fn sent(&self) -> [usize; 3] {
+        let batches = std::mem::take(&mut *self.batches.lock().expect("no panic"));
+        let count = |is: fn(&&Request) -> bool| batches.iter().flatten().filter(is).count();
+        [
+            count(|request| matches!(request, Request::Add { .. })),
+            count(|request| matches!(request, Request::Delete { .. })),
+            count(|request| matches!(request, Request::Read)),
+        ]
+    }
+
+    fn item() -> ItemName {
+        ItemName::of_lock("memlock", "lock", "k")
+    }
+}
+
+#[test]
+fn another_instances_clock_is_another_clock() {
+    let at = |seconds| Now {
+        instant: Duration::from_secs(seconds),
+        wall: Duration::from_secs(seconds),
+    };
+    let instance = |pid| Instance { start: 1, pid };
+    let server = crate::driver::known_server::KnownServer::default();
+    // A clock that is far ahead of the next one's.
+    server.read_clock(instance(1), 50_000, at(100), at(100));
+    let best = server.read_clock(instance(2), 20_000, at(101), at(101));
+    let alone = crate::driver::known_server::KnownServer::default().read_clock(instance(2), 20_000, at(101), at(101));
+    assert_eq!(best, alone, "it would look as if the new clock lagged");
+}

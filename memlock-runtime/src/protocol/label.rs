@@ -1,0 +1,80 @@
+//! Who holds a lock, for people: it stands in the lock's item, and in errors and warnings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::text::shown::Shown;
+
+/// Host and process of a holder, and its function, which are put together only where somebody reads them. Empty where that is
+/// switched off.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Label {
+    process: Arc<str>,
+    function: &'static str,
+}
+
+impl Label {
+    /// `function` in `process`. A process that does not tell its name does not tell its functions either.
+    pub(crate) fn new(process: &Arc<str>, function: &'static str) -> Label {
+        Label {
+            process: Arc::clone(process),
+            function: if process.is_empty() { "" } else { function },
+        }
+    }
+
+    /// The texts that make it up, to be written one after the other.
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        let space = if self.function.is_empty() { "" } else { " " };
+        [&self.process, space, self.function]
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.process.is_empty()
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Label {
+    fn from(text: T) -> Label {
+        Label {
+            process: text.into(),
+            function: "",
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    /// Another process wrote it, so it is escaped and short.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [process, space, function] = self.parts();
+        fmt::Display::fmt(&Shown::new(format_args!("{process}{space}{function}")), f)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Label(\"{self}\")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_the_process_and_the_function_where_both_are_told() {
+        assert_eq!(Label::new(&"host:7".into(), "app::pay").to_string(), "host:7 app::pay");
+        assert_eq!(Label::new(&"host:7".into(), "").to_string(), "host:7");
+        assert_eq!(Label::new(&"".into(), "app::pay"), Label::default());
+        assert!(Label::default().is_empty());
+    }
+
+    #[test]
+    fn a_label_of_another_process_is_shown_escaped_and_short() {
+        let label = Label::from(format!("host\u{1b}[2J\r\n\u{202e}{}", "x".repeat(60_000)));
+        for shown in [label.to_string(), format!("{label:?}")] {
+            assert!(shown.contains("host\\u{1b}[2J\\r\\n\\u{202e}xxx"), "{shown}");
+            assert!(shown.len() < 300, "{} bytes", shown.len());
+        }
+    }
+}

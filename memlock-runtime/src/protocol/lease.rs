@@ -1,0 +1,456 @@
+//! Time, and how long a holder may believe in its lease. Arithmetic only: clocks are read elsewhere and passed in.
+//!
+//! Two clocks are passed because each lies in its own way. The monotonic one stands still while a machine is suspended;
+//! the wall clock can be set. A *deadline* counts by whichever has run further, so either lie can only end a lease
+//! early. A *watch* (see [`super`]) counts by the monotonic one alone, which can only end it late.
+
+use std::time::Duration;
+
+/// How far apart the *rates* of any two clocks may be: one part in this many, of which real ones need a tenth. An
+/// assumption of the protocol, printed in its documentation.
+const DRIFT: u32 = 1000;
+
+/// What covers the delays inside the server between its clock's tick and the command that reads it: at most 97 ms were
+/// measured under a flood of connections.
+const TICK_DELAY: Duration = Duration::from_millis(150);
+
+/// A TTL of T seconds lives no less than T - 2: the server's clock is up to a second old, and cut to whole seconds.
+const TTL_GRAIN: Duration = Duration::from_secs(2);
+
+/// What the TTL has beyond the lease: [`TTL_GRAIN`], [`TICK_DELAY`], and room for the lag of a stalled server's clock,
+/// so that a fresh process that has no older reading to compare with is safe just after a stall of up to 3.5 s.
+const TTL_RESERVE: u32 = 8;
+
+/// The longest time for which a lock may be asked: memcached takes a TTL of over 30 days for a date.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_hours(29 * 24);
+
+/// For how long a process may hand a lock from one of its threads to the next before it goes back to the server.
+///
+/// While it does, other processes wait; and a dead holder's lock is taken over that much later, since the lease in the item
+/// has to cover the last of these holders. A slice of 50 ms is some twenty times what going back costs at a round trip of a
+/// millisecond, so a longer one would gain next to nothing; and it is no more than the default `interval`, at which others
+/// look anyway.
+const LONGEST_SLICE: Duration = Duration::from_millis(50);
+
+/// The slice is no more than this fraction of a short timeout.
+const SLICE_FRACTION: u32 = 8;
+
+/// How much longer than a holder's own timeout the lease in the item is, for those who get the lock from it inside the
+/// process.
+fn slice_of(timeout: Duration) -> Duration {
+    LONGEST_SLICE.min(timeout / SLICE_FRACTION)
+}
+
+/// What a lock is asked for with, by the `timeout` of who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term {
+    /// In which it may be handed on inside the process.
+    pub(crate) slice: Duration,
+    /// The lease as the item tells it: the timeout, and the slice, since the last who gets it so is to have his whole timeout,
+    /// too. Whoever watches the item waits for them all.
+    pub(crate) lease: Duration,
+    /// The TTL, in seconds.
+    pub(crate) ttl: u32,
+}
+
+impl Term {
+    pub(crate) fn of(timeout: Duration) -> Term {
+        let slice = slice_of(timeout);
+        let lease = timeout + slice;
+        Term {
+            slice,
+            lease,
+            ttl: ttl_of(lease),
+        }
+    }
+}
+
+/// The expiry of the clock item, in Unix seconds: the largest that memcached takes. It answers `t`, the seconds left,
+/// so the server's clock stands at this number less `t`.
+pub const CLOCK_ITEM_EXPIRY: u64 = 2_147_483_647;
+
+/// A moment on both of a process's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Now {
+    /// The monotonic clock, from an origin of the process's own.
+    pub instant: Duration,
+    /// The wall clock, from the Unix epoch.
+    pub wall: Duration,
+}
+
+impl Now {
+    /// How long ago `earlier` was, at the most: by the clock that has run further.
+    pub fn since(self, earlier: Now) -> Duration {
+        let instant = self.instant.saturating_sub(earlier.instant);
+        let wall = self.wall.saturating_sub(earlier.wall);
+        instant.max(wall)
+    }
+}
+
+/// Until when a holder may believe in its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Deadline {
+    sent: Now,
+    length: Duration,
+}
+
+impl Deadline {
+    /// The deadline of a lease of `lease`, whose request left at `sent` with `ttl` seconds on the wire.
+    ///
+    /// It is the earliest of three: `lease` from before the request left; the shortest life that such a TTL can have;
+    /// and, where the same batch read the server's clock *before* the write and an older reading tells how far that
+    /// clock lags, the expiry by that clock. The third catches a server that was stopped: it dates an item by a clock
+    /// that stood still, and the item expires as much too early as the stop was long.
+    pub(crate) fn of_grant(
+        sent: Now,
+        lease: Duration,
+        ttl: u32,
+        server_second: Option<u64>,
+        best: Option<Reading>,
+    ) -> Deadline {
+        let ttl = Duration::from_secs(u64::from(ttl));
+        let margin = TTL_GRAIN + TICK_DELAY + ttl / DRIFT;
+        let mut length = lease.min(ttl.saturating_sub(margin));
+        if let (Some(second), Some(best)) = (server_second, best) {
+            // Signed, since server seconds and process instants have different origins.
+            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl).saturating_sub(best.ahead);
+            let left = expiry_seen_from_here.saturating_sub(nanos(margin) + nanos(sent.instant));
+            length = length.min(duration(left));
+        }
+        Deadline { sent, length }
+    }
+
+    /// The deadline of one holder among those of a grant: its own `timeout` from `began`, and never beyond this one, which
+    /// is the grant's. Whoever believes in the result at some time could believe in this one then, too, whatever either
+    /// clock did since: the two spans that the wall clock (or the monotonic one) has run add up to no less than the whole.
+    pub(crate) fn of_holder(self, began: Now, timeout: Duration) -> Deadline {
+        Deadline {
+            sent: began,
+            length: timeout.min(self.remaining(began)),
+        }
+    }
+
+    /// This one or `other`: whichever has more left at `now`.
+    pub(crate) fn or_later(self, other: Deadline, now: Now) -> Deadline {
+        if other.remaining(now) > self.remaining(now) {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// How much is left; zero when it has passed.
+    pub fn remaining(self, now: Now) -> Duration {
+        self.length.saturating_sub(now.since(self.sent))
+    }
+
+    /// Whether the holder must no longer believe in its lease.
+    pub fn has_passed(self, now: Now) -> bool {
+        self.remaining(now).is_zero()
+    }
+
+    /// When it passes at the latest, on the monotonic clock.
+    pub fn ends(self) -> Duration {
+        self.sent.instant + self.length
+    }
+
+    /// What it counts from: when the request left, or when the lock was handed over.
+    pub fn sent(self) -> Now {
+        self.sent
+    }
+
+    /// The whole time it grants from then.
+    pub fn length(self) -> Duration {
+        self.length
+    }
+}
+
+/// Seconds to tell the server for a lease: it must outlive every belief in the lease, and is otherwise only the garbage
+/// collector (a watching waiter takes over as soon as the lease has run out). The drift is added because at a lease of
+/// days a thousandth of it is more than the fixed reserve.
+pub(crate) fn ttl_of(lease: Duration) -> u32 {
+    let whole = watch_of(lease);
+    let seconds = whole.as_secs() + u64::from(whole.subsec_nanos() > 0);
+    // At most 29 days, checked where it is set.
+    let seconds = u32::try_from(seconds).unwrap_or(u32::MAX - TTL_RESERVE);
+    seconds + TTL_RESERVE
+}
+
+/// How long a waiter must have watched an unchanged lease before it may take the lock over: its length by the waiter's
+/// clock, when the two clocks may each be off by half of what [`DRIFT`] allows two of them together, twice over.
+pub(crate) fn watch_of(lease: Duration) -> Duration {
+    lease + lease * 2 / DRIFT
+}
+
+/// One reading of a server's clock against the process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// The server's second less the instant at which it was *asked* for, in nanoseconds: the furthest that the server's
+    /// clock can have been ahead of the process's, but for the two seconds of [`TTL_GRAIN`], if it did not lag then. A
+    /// clock that lags makes it smaller, so the largest of several is nearest to the truth.
+    ahead: i64,
+    /// When it was received, in nanoseconds on the monotonic clock.
+    received: i64,
+}
+
+impl Reading {
+    fn aged(self, now: i64) -> Reading {
+        // The server's clock may run slower than ours: without this, drift alone would look like a lagging server, and
+        // an old reading would end up refusing every short lease. The TTL's reserve covers the opposite drift.
+        let drift = (now - self.received).max(0) / i64::from(DRIFT);
+        Reading {
+            ahead: self.ahead.saturating_sub(drift),
+            received: now,
+        }
+    }
+}
+
+/// A reading counts for one to two of these. The best one kept for ever would, as the two clocks drift apart, either come
+/// to refuse every short lease or no longer notice a lag, depending on which of them runs faster.
+const READING_WINDOW: Duration = Duration::from_mins(5);
+
+/// A reading that took longer than this proves little, and would make every lease that much shorter: it counts only while
+/// there is no other.
+const SLOW_READING: Duration = Duration::from_secs(1);
+
+/// The best readings of the clock of one instance in the last 10 minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ServerClock {
+    window_began: Duration,
+    current: Option<Reading>,
+    previous: Option<Reading>,
+}
+
+impl ServerClock {
+    /// Takes note of a clock reading that was asked for at `sent` and received at `received`.
+    pub fn observe(&mut self, server_second: u64, sent: Now, received: Now) {
+        let now = received.instant;
+        if now.saturating_sub(self.window_began) >= READING_WINDOW {
+            self.previous = self.current.take();
+            self.window_began = now;
+        }
+        let is_slow = now.saturating_sub(sent.instant) > SLOW_READING;
+        if is_slow && self.best(received).is_some() {
+            return;
+        }
+        let reading = Reading {
+            ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),
+            received: nanos(now),
+        };
+        self.current = better(self.current, Some(reading), nanos(now));
+    }
+
+    /// The best reading, lowered for its age.
+    pub fn best(&self, now: Now) -> Option<Reading> {
+        let now = nanos(now.instant);
+        let counts = |reading: &Reading| now - reading.received < nanos(2 * READING_WINDOW);
+        let best = better(self.previous.filter(counts), self.current.filter(counts), now);
+        best.map(|reading| reading.aged(now))
+    }
+}
+
+/// The reading by which the server's clock may be further ahead at `now`: by it, an item's expiry may be nearer.
+fn better(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
+    match (one, other) {
+        (Some(one), Some(other)) if one.aged(now).ahead >= other.aged(now).ahead => Some(one),
+        (one, other) => other.or(one),
+    }
+}
+
+/// Up to 292 years: a Unix time until 2262, and far more than any length that counts here.
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn duration(nanos: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: u64 = 1_800_000_000;
+
+    fn at(seconds: f64) -> Now {
+        Now {
+            instant: Duration::from_secs_f64(1000.0 + seconds),
+            wall: Duration::from_secs_f64(5000.0 + seconds),
+        }
+    }
+
+    fn length(deadline: Deadline) -> f64 {
+        deadline.length().as_secs_f64()
+    }
+
+    #[test]
+    fn a_deadline_counts_from_before_the_request_left_and_by_the_faster_clock() {
+        let deadline = Deadline::of_grant(
+            at(0.0),
+            Duration::from_secs(30),
+            ttl_of(Duration::from_secs(30)),
+            None,
+            None,
+        );
+        assert_eq!(deadline.length(), Duration::from_secs(30));
+        assert_eq!(deadline.remaining(at(10.0)), Duration::from_secs(20));
+        let suspended = Now {
+            wall: at(31.0).wall,
+            ..at(10.0)
+        };
+        assert!(
+            deadline.has_passed(suspended),
+            "the wall clock tells of a suspended machine"
+        );
+        let set_back = Now {
+            wall: Duration::ZERO,
+            ..at(31.0)
+        };
+        assert!(
+            deadline.has_passed(set_back),
+            "setting the wall clock back extends nothing"
+        );
+    }
+
+    #[test]
+    fn a_holders_deadline_is_never_beyond_the_grants_whatever_the_clocks_do() {
+        let seconds = Duration::from_secs;
+        let grant = Deadline::of_grant(at(0.0), seconds(10), ttl_of(seconds(10)), None, None);
+        let moved = |now: Now, wall: f64| Now {
+            wall: Duration::from_secs_f64(now.wall.as_secs_f64() + wall),
+            ..now
+        };
+        for timeout in [1, 5, 10, 60].map(seconds) {
+            for before in [-3.0, 0.0, 3.0] {
+                for since in [-3.0, 0.0, 3.0] {
+                    let own = grant.of_holder(moved(at(2.0), before), timeout);
+                    assert!(own.length() <= timeout);
+                    for second in 2..12 {
+                        let now = moved(at(f64::from(second)), before + since);
+                        assert!(
+                            own.remaining(now) <= grant.remaining(now),
+                            "{timeout:?} {before} {since}"
+                        );
+                    }
+                }
+            }
+        }
+        let own = grant.of_holder(at(2.0), seconds(5));
+        assert_eq!(
+            own.remaining(at(3.0)),
+            seconds(4),
+            "it counts from when its holder began"
+        );
+    }
+
+    #[test]
+    fn the_slice_is_a_small_part_of_the_timeout() {
+        assert_eq!(slice_of(Duration::from_secs(30)), Duration::from_millis(50));
+        assert_eq!(slice_of(Duration::from_millis(80)), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_short_ttl_ends_the_deadline_two_seconds_early() {
+        let deadline = Deadline::of_grant(at(0.0), Duration::from_secs(30), 10, None, None);
+        assert!((length(deadline) - (10.0 - 2.0 - 0.15 - 0.01)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_lagging_server_clock_ends_the_deadline_as_much_earlier() {
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER, at(0.0), at(0.0));
+        // The server stood still for 7 s: ten seconds later its clock says only three more.
+        let deadline = Deadline::of_grant(
+            at(10.0),
+            Duration::from_secs(5),
+            ttl_of(Duration::from_secs(5)),
+            Some(SERVER + 3),
+            clock.best(at(10.0)),
+        );
+        let expected = 14.0 - 7.0 - 2.0 - 0.15 - 0.014 + 0.01;
+        assert!((length(deadline) - expected).abs() < 1e-6, "{}", length(deadline));
+    }
+
+    #[test]
+    fn a_reading_is_dated_by_when_it_was_asked_for_however_late_its_reply() {
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER, at(0.0), at(0.9));
+        // The same stop of 7 s. Dated by its reply, the reading would hide 0.9 s of it.
+        let deadline = Deadline::of_grant(
+            at(10.0),
+            Duration::from_secs(5),
+            ttl_of(Duration::from_secs(5)),
+            Some(SERVER + 3),
+            clock.best(at(10.0)),
+        );
+        let expected = 14.0 - 7.0 - 2.0 - 0.15 - 0.014 + 0.0091;
+        assert!((length(deadline) - expected).abs() < 1e-6, "{}", length(deadline));
+    }
+
+    #[test]
+    fn a_punctual_server_clock_leaves_the_whole_timeout() {
+        for timeout in [0.2, 1.0, 30.0, 3600.0, 86_400.0, 29.0 * 86_400.0] {
+            let timeout = Duration::from_secs_f64(timeout);
+            let mut clock = ServerClock::default();
+            clock.observe(SERVER + 1, at(0.0), at(0.001));
+            clock.observe(SERVER + 100, at(99.999), at(100.0));
+            let deadline = Deadline::of_grant(
+                at(99.999),
+                timeout,
+                ttl_of(timeout),
+                Some(SERVER + 100),
+                clock.best(at(100.0)),
+            );
+            assert_eq!(deadline.length(), timeout);
+        }
+    }
+
+    #[test]
+    fn readings_are_forgotten_after_ten_minutes() {
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER + 1000, at(0.0), at(0.0));
+        clock.observe(SERVER + 301, at(301.0), at(301.0));
+        assert!(
+            clock
+                .best(at(301.0))
+                .is_some_and(|best| best.ahead > nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)))
+        );
+        clock.observe(SERVER + 602, at(602.0), at(602.0));
+        let best = clock.best(at(602.0)).expect("two readings");
+        assert!(
+            best.ahead <= nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)),
+            "the first is gone"
+        );
+    }
+
+    #[test]
+    fn a_stale_reading_never_outranks_a_fresh_one_that_was_slow_to_arrive() {
+        // Asked for at 0 and answered at once, but heard of only at 0.9: it still bounds the clock by when it was asked
+        // for. A later one, from a clock that has stood still since, must not replace it.
+        let mut clock = ServerClock::default();
+        clock.observe(SERVER, at(0.0), at(0.9));
+        let before = clock.best(at(0.9)).expect("a reading");
+        clock.observe(SERVER, at(0.91), at(0.92));
+        assert_eq!(clock.best(at(0.9)), Some(before));
+        clock.observe(SERVER + 30, at(20.0), at(30.0));
+        assert!(
+            clock.best(at(30.0)).is_some_and(|best| best.ahead <= before.ahead),
+            "one that took 10 s proves too little"
+        );
+    }
+
+    #[test]
+    fn the_ttl_outlives_the_lease_at_every_length() {
+        for seconds in [0.05, 0.5, 1.0, 5.0, 30.0, 3600.0, 86_400.0, 29.0 * 86_400.0] {
+            let lease = Duration::from_secs_f64(seconds);
+            let ttl = ttl_of(lease);
+            let deadline = Deadline::of_grant(at(0.0), lease, ttl, None, None);
+            assert_eq!(
+                deadline.length(),
+                lease,
+                "the TTL bound cuts a lease of {seconds} s short"
+            );
+            assert!(ttl < 30 * 86_400);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
+
+mod circles;
+mod doubt;
+mod holding;
+mod leaving;
+mod reserving;
+mod tokens;
+mod waiting;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::grant::{Grant, Handed};
+use super::lease::{Now, ServerClock};
+use super::machine::{Answered, Input, Output, Pause};
+use super::messages::{
+    Batch, Call, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
+};
+use super::spec::Spec;
+use super::{Acquire, Outcome, Release, Released, Renew, Renewed};
+use crate::key::ItemName;
+use crate::store::memory::items::Items;
+
+const START: u64 = 1_800_000_000;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What happens to one exchange.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Fine,
+    /// Nothing is sent.
+    NotSent(Damage),
+    /// It is executed, and no reply arrives.
+    Executed(Damage),
+    /// It is not executed (yet), and no reply arrives.
+    Swallowed(Damage),
+}
+
+/// A server, a contender's clocks, and what was sent.
+struct World {
+    items: Items,
+    /// Which lock its contenders are after.
+    item: ItemName,
+    now: Duration,
+    lag: u64,
+    clock: ServerClock,
+    fates: Vec<Fate>,
+    sent: Vec<(Batch, Option<Instance>)>,
+    nonces: u128,
+}
+
+fn item() -> ItemName {
+    ItemName::of_lock("memlock", "protocol", "x")
+}
+
+fn spec() -> Spec {
+    let interval = Duration::from_millis(50);
+    Spec {
+        item: item(),
+        label: "host/7 protocol".into(),
+        timeout: TIMEOUT,
+        interval,
+        wait: None,
+    }
+}
+
+fn impatient() -> Spec {
+    Spec {
+        wait: Some(Duration::ZERO),
+        ..spec()
+    }
+}
+
+impl World {
+    fn new() -> World {
+        let mut items = Items::new(Instance { start: START, pid: 1 });
+        items.apply(START, &item(), &Request::CreateClock);
+        World {
+            items,
+            item: item(),
+            now: Duration::from_secs(1000),
+            lag: 0,
+            clock: ServerClock::default(),
+            fates: Vec::new(),
+            sent: Vec::new(),
+            nonces: 0,
+        }
+    }
+
+    fn fated(mut self, fates: &[Fate]) -> World {
+        self.fates = fates.iter().rev().copied().collect();
+        self
+    }
+
+    fn at(&self) -> Now {
+        Now {
+            instant: self.now,
+            wall: self.now,
+        }
+    }
+
+    fn second(&self) -> u64 {
+        START + self.now.as_secs() - self.lag
+    }
+
+    fn exchange(&mut self, batch: &Batch, only_on: Option<Instance>) -> Answered {
+        self.sent.push((batch.clone(), only_on));
+        let sent = self.at();
+        let instance = self.items.instance();
+        let mut replies: Replies = SmallVec::new();
+        let damage = match self.fates.pop().unwrap_or(Fate::Fine) {
+            Fate::NotSent(damage) | Fate::Swallowed(damage) => Some(damage),
+            _ if only_on.is_some_and(|only| only != instance) => Some(Damage::OtherInstance),
+            Fate::Executed(damage) => {
+                let second = self.second();
+                batch
+                    .iter()
+                    .for_each(|request| drop(self.items.apply(second, &self.item, request)));
+                Some(damage)
+            }
+            Fate::Fine => {
+                let second = self.second();
+                replies = batch
+                    .iter()
+                    .map(|request| self.items.apply(second, &self.item, request))
+                    .collect();
+                None
+            }
+        };
+        self.now += Duration::from_millis(1);
+        if let Some(Reply::Clock(second)) = replies.first() {
+            self.clock.observe(*second, sent, self.at());
+        }
+        Answered {
+            instance: Some(instance),
+            replies,
+            damage,
+            sent,
+            best: self.clock.best(self.at()),
+        }
+    }
+
+    fn fresh(&mut self) -> Nonce {
+        self.nonces += 1;
+        Nonce(self.nonces)
+    }
+
+    /// Runs a contender until it ends, or until `rests` pauses are over.
+    fn run(&mut self, machine: &mut Acquire, mut input: Input, mut rests: u32) -> Option<Outcome> {
+        loop {
+            let fresh = self.fresh();
+            match machine.step(self.at(), fresh, input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) if rests == 0 => return None,
+                Output::Pause(pause) => {
+                    rests -= 1;
+                    self.now += pause.to.max(Duration::from_micros(1));
+                    input = Input::Woke;
+                }
+                Output::Done(outcome) => return Some(outcome),
+            }
+        }
+    }
+
+    fn acquire(&mut self, spec: Spec) -> (Outcome, Acquire) {
+        let mut machine = Acquire::new(spec, None, false);
+        let outcome = self.run(&mut machine, Input::Start, 100_000).expect("it ends");
+        (outcome, machine)
+    }
+
+    fn granted(&mut self) -> Grant {
+        match self.acquire(spec()).0 {
+            Outcome::Granted(grant) => grant,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn renew(&mut self, grant: &Grant) -> Renewed {
+        self.run_renew(&mut Renew::new(spec(), grant.clone()))
+    }
+
+    fn run_renew(&mut self, machine: &mut Renew) -> Renewed {
+        let mut input = Input::Start;
+        loop {
+            match machine.step(self.at(), input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) => panic!("a renewal waits for nothing"),
+                Output::Done(renewed) => return renewed,
+            }
+        }
+    }
+
+    fn release(&mut self, mut machine: Release) -> Released {
+        let mut input = Input::Start;
+        loop {
+            match machine.step(self.at(), input) {
+                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Pause(_) => panic!("a release waits for nothing"),
+                Output::Done(released) => return released,
+            }
+        }
+    }
+
+    fn release_grant(&mut self, grant: &Grant) -> Released {
+        let machine = Release::of_grant(item(), grant, self.at());
+        self.release(machine)
+    }
+
+    /// Whose the item is.
+    fn holder(&mut self) -> Option<Nonce> {
+        self.record().map(|record| record.nonce)
+    }
+
+    fn record(&mut self) -> Option<Record> {
+        match self.items.apply(self.second(), &self.item.clone(), &Request::Read) {
+            Reply::Item { content, .. } => match *content {
+                Content::Lock(record) => Some(record),
+                Content::Foreign => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn restart(&mut self) {
+        let start = self.items.instance().start + 500;
+        self.items.restart(Instance { start, pid: 2 });
+        self.items.apply(start, &item(), &Request::CreateClock);
+    }
+
+    fn stores(&self) -> usize {
+        let is_store = |request: &&Request| matches!(request, Request::Add { .. } | Request::Replace { .. });
+        self.sent.iter().flat_map(|(batch, _)| batch).filter(is_store).count()
+    }
+
+    /// The second grant of two in a row.
+    fn granted_after_release(&mut self) -> Grant {
+        let grant = self.granted();
+        assert_eq!(self.release_grant(&grant), Released::Released);
+        self.granted()
+    }
+}

@@ -1,0 +1,378 @@
+//! One entry of the server list: how it is spelled, what identifies it, where it is. Parsing only; a name is looked up
+//! when a connection is made.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Component, Path, PathBuf};
+
+use crate::text::shown::Shown;
+
+/// The port where memcached listens unless told otherwise.
+const DEFAULT_PORT: u16 = 11211;
+
+/// The longest path that fits a socket address on every Unix (104 bytes on BSD and macOS, with the closing NUL).
+const LONGEST_SOCKET_PATH: usize = 103;
+
+/// One memcached server, as an entry of the list names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    spelled: Box<str>,
+    id: Box<str>,
+    place: Place,
+}
+
+/// Where a server listens, and how it is spoken to. TLS will be one more of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An address.
+    Address(SocketAddr),
+    /// A name to look up, lower-case.
+    Name { host: Box<str>, port: u16 },
+    /// A local socket.
+    Local(PathBuf),
+}
+
+impl Server {
+    /// Parses `host`, `host:port`, `1.2.3.4:port`, `[::1]:port` or `unix:/path`; the port is 11211 unless given.
+    ///
+    /// The error says what is wrong with this entry, naming it, and what to do; it starts lower-case.
+    pub fn parse(text: &str) -> Result<Server, String> {
+        let spelled = text.trim();
+        let place = place_of(spelled)?;
+        let id = match &place {
+            // The system's own notation: one spelling for each address, brackets round IPv6.
+            Place::Address(address) => address.to_string(),
+            Place::Name { host, port } => format!("{host}:{port}"),
+            Place::Local(path) => format!("unix:{}", path.display()),
+        };
+        Ok(Server {
+            spelled: spelled.into(),
+            id: id.into(),
+            place,
+        })
+    }
+
+    /// What identifies the server: the same for every spelling of one entry (case, default port, notation of an IPv6
+    /// address). Items are routed by it, so it must not depend on the machine that asks.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The entry as its user spelled it.
+    pub fn as_str(&self) -> &str {
+        &self.spelled
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+fn place_of(entry: &str) -> Result<Place, String> {
+    if entry.is_empty() {
+        return Err("empty server entry: write `host:port`, or remove the comma".to_owned());
+    }
+    let lower = entry.to_ascii_lowercase();
+    let shown = Shown::new(entry);
+    if lower.starts_with("unix:") {
+        return local_place(entry, entry.get("unix:".len()..).unwrap_or_default());
+    }
+    if lower.starts_with("memory:") {
+        return Err(format!(
+            "server `{shown}`: the in-process store cannot be one of several servers: `memory:` must stand alone"
+        ));
+    }
+    if let Some(behind) = behind_credentials(entry) {
+        return Err(credentials(behind));
+    }
+    if entry.contains("://") {
+        let shown = Shown::new(presentable(entry));
+        return Err(if lower.starts_with("memcache+tls:") {
+            format!(
+                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
+                 trusted network or a tunnel"
+            )
+        } else {
+            format!("server `{shown}`: unknown scheme: write `host:port` or `unix:/path`")
+        });
+    }
+    if let Ok(ip) = entry.parse::<IpAddr>() {
+        return Ok(address(ip, DEFAULT_PORT));
+    }
+    if let Some(inside) = entry.strip_prefix('[') {
+        let (ip, rest) = inside
+            .split_once(']')
+            .ok_or_else(|| format!("server `{shown}`: the bracket is not closed: write `[::1]:11211`"))?;
+        let ip: Ipv6Addr = ip.parse().map_err(|_| {
+            format!(
+                "server `{shown}`: `{}` is not an IPv6 address: write `[::1]:11211`",
+                Shown::new(ip)
+            )
+        })?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => port_of(entry, port)?,
+            None if rest.is_empty() => DEFAULT_PORT,
+            None => {
+                return Err(format!(
+                    "server `{shown}`: `{}` behind the bracket is not a port: write `[::1]:11211`",
+                    Shown::new(rest)
+                ));
+            }
+        };
+        return Ok(address(ip.into(), port));
+    }
+    let (host, port) = match entry.rsplit_once(':') {
+        Some((host, port)) => (host, port_of(entry, port)?),
+        None => (entry, DEFAULT_PORT),
+    };
+    if host.contains(':') {
+        return Err(format!(
+            "server `{shown}`: an IPv6 address with a port needs brackets: write `[::1]:11211`"
+        ));
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(address(ip, port));
+    }
+    check_name(entry, host)?;
+    Ok(Place::Name {
+        host: host.to_ascii_lowercase().into(),
+        port,
+    })
+}
+
+/// What stands behind the last user or password in `list`, where there may be one: its host, or nothing. `None` where there is
+/// none, and all of the list may be shown.
+///
+/// What stands before it may be any part of a password, commas, spaces and `@` included, so no message may repeat it. `%40` is an
+/// `@`, and what else is encoded may be anything; no host has a percent sign.
+pub(crate) fn behind_credentials(list: &str) -> Option<&str> {
+    let entry = list
+        .split(',')
+        .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']))?;
+    let behind = entry.rsplit(['@', '＠', '﹫']).next().unwrap_or_default();
+    let behind = behind.rsplit("%40").next().unwrap_or_default();
+    let is_of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let end = behind.find(|c| !is_of_address(c)).unwrap_or(behind.len());
+    let (host, rest) = behind.split_at(end);
+    Some(if rest.contains('%') { "" } else { host })
+}
+
+/// An entry without credentials as far as it may be shown: `scheme://user:password`, where the host was forgotten, looks like a
+/// host and a port.
+pub(crate) fn presentable(entry: &str) -> Cow<'_, str> {
+    match entry.split_once("://") {
+        Some((scheme, rest)) if !is_local(entry) && place_of(rest).is_err() => format!("{scheme}://…").into(),
+        _ => entry.into(),
+    }
+}
+
+fn is_local(entry: &str) -> bool {
+    let scheme = entry.trim_start().get(.."unix:".len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
+}
+
+fn address(ip: IpAddr, port: u16) -> Place {
+    // An IPv4 address in IPv6's clothes leads to the same server, so it must have the same id.
+    Place::Address(SocketAddr::new(ip.to_canonical(), port))
+}
+
+fn port_of(entry: &str, text: &str) -> Result<u16, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u16>() {
+        Ok(port) if digits && port > 0 => Ok(port),
+        _ => Err(format!(
+            "server `{}`: `{}` is not a port: write a number from 1 to 65535, or leave it away for 11211",
+            Shown::new(entry),
+            Shown::new(text)
+        )),
+    }
+}
+
+fn check_name(entry: &str, host: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if host.is_empty() {
+        return Err(format!(
+            "server `{}`: the host is missing: write `host:port`",
+            Shown::new(entry)
+        ));
+    }
+    if let Some(bad) = host.chars().find(|c| !u8::try_from(*c).is_ok_and(plain)) {
+        return Err(format!(
+            "server `{}`: '{}' cannot be part of a host name: write `host:port`, with a comma between servers",
+            Shown::new(entry),
+            Shown::new(bad)
+        ));
+    }
+    // The system would take `300.1.1.1` or `127.1` for numbers in notations that differ from one platform to another.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    if last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "server `{}`: `{}` is neither an IPv4 address nor a host name: write `1.2.3.4:11211` or `host:port`",
+            Shown::new(entry),
+            Shown::new(host)
+        ));
+    }
+    Ok(())
+}
+
+fn local_place(entry: &str, path: &str) -> Result<Place, String> {
+    if !cfg!(unix) {
+        return Err(format!(
+            "server `{}`: this system has no Unix sockets: write `host:port`",
+            Shown::new(entry)
+        ));
+    }
+    if !path.starts_with('/') {
+        // A relative path would mean another server in each working directory.
+        return Err(format!(
+            "server `{}`: the path must be absolute: write `unix:/run/memcached.sock`",
+            Shown::new(entry)
+        ));
+    }
+    // Collapses `//` and `/./`, which name the same socket; `..` and links are left, since only the file system knows.
+    let path: PathBuf = Path::new(path)
+        .components()
+        .filter(|part| !matches!(part, Component::CurDir))
+        .collect();
+    if path.file_name().is_none() {
+        return Err(format!(
+            "server `{}`: that is a directory: write the path of memcached's socket (its option -s)",
+            Shown::new(entry)
+        ));
+    }
+    if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+        return Err(format!(
+            "server `{}`: the path is too long for a socket: keep it under {} bytes",
+            Shown::new(entry),
+            LONGEST_SOCKET_PATH + 1
+        ));
+    }
+    Ok(Place::Local(path))
+}
+
+/// The error of an entry with a user or a password, which are left out of it.
+pub(crate) fn credentials(behind: &str) -> String {
+    format!(
+        "server `…@{}`: a user and password cannot be sent without TLS, which comes in a later version of memlock: write \
+         `host:port`",
+        Shown::new(behind)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> String {
+        Server::parse(text).expect(text).id().to_owned()
+    }
+
+    fn error(text: &str) -> String {
+        Server::parse(text).expect_err(text)
+    }
+
+    #[test]
+    fn every_spelling_of_a_server_has_one_id() {
+        for (text, expected) in [
+            ("cache", "cache:11211"),
+            (" Cache.Example.COM ", "cache.example.com:11211"),
+            ("cache:011211", "cache:11211"),
+            ("127.0.0.1", "127.0.0.1:11211"),
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("::1", "[::1]:11211"),
+            ("[0:0:0:0:0:0:0:1]", "[::1]:11211"),
+            ("[::1]:7", "[::1]:7"),
+            ("[2001:DB8::0A]:7", "[2001:db8::a]:7"),
+            ("[::ffff:10.0.0.1]:7", "10.0.0.1:7"),
+            ("my_host-2.local", "my_host-2.local:11211"),
+            ("unix:/run//./memcached.sock", "unix:/run/memcached.sock"),
+        ] {
+            assert_eq!(id(text), expected, "{text}");
+        }
+        assert_eq!(Server::parse(" Cache:7 ").expect("valid").as_str(), "Cache:7");
+    }
+
+    #[test]
+    fn a_bad_entry_is_named_and_says_what_to_do() {
+        for (text, part) in [
+            ("", "host:port"),
+            ("  ", "host:port"),
+            (":11211", "the host is missing"),
+            ("cache:", "is not a port"),
+            ("cache:0", "1 to 65535"),
+            ("cache:65536", "1 to 65535"),
+            ("cache:+1", "1 to 65535"),
+            ("cache:abc", "1 to 65535"),
+            ("::1:99999", "1 to 65535"),
+            ("2001:db8::g:1", "brackets"),
+            ("[::1", "not closed"),
+            ("[::1]x", "behind the bracket"),
+            ("[cache]:1", "not an IPv6 address"),
+            ("300.1.1.1", "neither an IPv4 address"),
+            ("127.1:11211", "neither an IPv4 address"),
+            ("a b:1", "' '"),
+            ("a;b", "';'"),
+            ("hôte", "'ô'"),
+            ("a\r\nflush_all", "host:port"),
+            ("redis://cache:1", "unknown scheme"),
+            ("memory:", "must stand alone"),
+            ("unix:memcached.sock", "absolute"),
+            ("unix:/", "directory"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(part), "{text:?}: {error}");
+            assert!(error.starts_with(|c: char| c.is_lowercase()), "{error}");
+            assert!(error.contains(&Shown::new(text.trim()).to_string()), "{error}");
+        }
+        assert!(error(&format!("unix:/{}", "x".repeat(200))).contains("too long"));
+    }
+
+    #[test]
+    fn a_password_is_never_repeated() {
+        for (text, host) in [
+            ("memcache+tls://user:secret@cache:11211", "cache:11211"),
+            ("MEMCACHE+TLS://user:secret@cache:11211", "cache:11211"),
+            ("memcache://user:secret@cache:11211/?secret", "cache:11211"),
+            ("http://user:secret@cache", "cache"),
+            ("user:secret@cache:1", "cache:1"),
+            ("user:secret@[::1]:1", "[::1]:1"),
+            ("user:se@cret:secret@cache:1", "cache:1"),
+            ("user:secret@", "`…@`"),
+            ("memcache://user:secret@", "`…@`"),
+            ("user%3Asecret%40cache:1", "cache:1"),
+            ("user:secret%2540cache:1", "`…@`"),
+            ("user:s%65cret@cache:1", "cache:1"),
+            ("user:secret＠cache:1", "cache:1"),
+            ("memcache://user:secret", "memcache://…"),
+            ("memcache+tls://user:secret", "memcache+tls://…"),
+            (" \tuser:secret@cache:1 ", "cache:1"),
+        ] {
+            let error = error(text);
+            assert!(!error.contains("secret"), "{error}");
+            assert!(error.contains(host), "{error}");
+        }
+        assert!(error("memcache+tls://cache").contains("TLS comes in a later version"));
+        assert!(error("user:secret@cache").contains("a user and password"));
+        assert_eq!(id("unix:/run/memcached@1%40.sock"), "unix:/run/memcached@1%40.sock");
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown_escaped_and_short() {
+        for text in [
+            "a\u{1b}[2J\u{202e}b:1",
+            "a:\u{1b}",
+            "[\u{1b}]:1",
+            "[::1]\u{1b}",
+            "unix:\u{1b}",
+            "\u{1b}://a",
+            "\u{1b}",
+        ] {
+            let error = error(&format!("{text}{}", "x".repeat(60_000)));
+            assert!(
+                !error.contains(['\u{1b}', '\u{202e}']) && error.contains("\\u{1b}"),
+                "{error}"
+            );
+            assert!(error.len() < 1000, "{} bytes", error.len());
+        }
+    }
+}

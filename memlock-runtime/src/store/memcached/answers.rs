@@ -1,0 +1,126 @@
+//! What is answered when an exchange failed: the damage, and the words for it. What a failure means is decided by who calls
+//! these; here each is said once, for threads and for tasks.
+
+use std::io;
+
+use super::failure::{NotTaken, Unopened};
+use super::socket::transport::Broken;
+use super::trouble::Trouble;
+use crate::error::Source;
+use crate::protocol::{Damage, Instance, Replies, YOUNGEST_SERVER};
+use crate::store::{Answer, Fault};
+
+/// No request got a reply.
+pub(crate) fn failed(instance: Option<Instance>, damage: Damage, source: impl Into<Source>) -> Answer {
+    let source = source.into();
+    Answer {
+        instance,
+        replies: Replies::new(),
+        fault: Some(Fault { damage, source }),
+        pending: None,
+    }
+}
+
+/// The replies that had come count.
+pub(crate) fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
+    Answer {
+        replies,
+        ..failed(Some(instance), damage, trouble)
+    }
+}
+
+/// All replies have come.
+pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
+    Answer {
+        instance: Some(instance),
+        replies,
+        fault: None,
+        pending: None,
+    }
+}
+
+/// What it means, and how to say it, that the connection ended before all replies had come. What the server says in
+/// `nonsense` is the better reason, where it says any.
+pub(crate) fn ended(broken: &Broken, nonsense: Option<&str>) -> (Damage, Trouble) {
+    let (damage, trouble) = match broken {
+        Broken::Late => (Damage::Late, does_not_answer()),
+        Broken::Closed(error) => {
+            let what = "it closed the connection before all replies had come";
+            (Damage::Cut, Trouble::caused(what, copy_of(error)))
+        }
+        // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
+        Broken::Lost(error) => {
+            let what = "the connection failed before all replies had come";
+            (Damage::Late, Trouble::caused(what, copy_of(error)))
+        }
+    };
+    (damage, nonsense.map_or(trouble, nonsensical))
+}
+
+/// One error is told to all who share a connection.
+fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+pub(crate) fn does_not_answer() -> Trouble {
+    Trouble::new("it does not answer (no reply within the limit)")
+}
+
+pub(crate) fn nonsensical(what: &str) -> Trouble {
+    Trouble::new(format!("it does not keep to the protocol: {what}"))
+}
+
+/// The batch was for another instance than `instance`, which answers now.
+pub(crate) fn other_instance(instance: Instance) -> Answer {
+    let trouble = Trouble::new("it was restarted: another instance answers");
+    failed(Some(instance), Damage::OtherInstance, trouble)
+}
+
+pub(crate) fn too_young(instance: Instance) -> Answer {
+    let trouble = Trouble::new(format!(
+        "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
+    ));
+    failed(Some(instance), Damage::TooYoung, trouble)
+}
+
+/// The limit was over before the server was asked.
+pub(crate) fn no_time() -> Answer {
+    not_sent(None, "there was no time left to ask it")
+}
+
+/// No connection could be opened.
+pub(crate) fn unopened(why: Unopened) -> Answer {
+    match why {
+        Unopened::Failed(source) => failed(None, Damage::NotSent, source),
+        Unopened::TooYoung(instance) => too_young(instance),
+        Unopened::Late => never_opened(),
+    }
+}
+
+/// No connection was there within the limit, or none that had answered.
+pub(crate) fn never_opened() -> Answer {
+    not_sent(
+        None,
+        "it does not answer (no connection, or no reply to `stats`, within the limit)",
+    )
+}
+
+/// When a batch never got as far as being sent, on the connection that all tasks share.
+pub(crate) fn not_taken(instance: Instance, why: NotTaken) -> Answer {
+    match why {
+        NotTaken::Retired => closes_every_connection(Some(instance)),
+        NotTaken::Invalid(text) => not_sent(Some(instance), text),
+    }
+}
+
+pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Answer {
+    not_sent(instance, "it closes every connection")
+}
+
+/// Nothing of a batch was sent, for a reason.
+pub(crate) fn not_sent(instance: Option<Instance>, why: impl Into<String>) -> Answer {
+    failed(instance, Damage::NotSent, Trouble::new(why))
+}

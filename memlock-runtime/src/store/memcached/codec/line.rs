@@ -1,0 +1,106 @@
+//! Who stands in line for a lock, as a line of text: `1 <process> <process>@<address>/<secret> …`, the first first.
+//!
+//! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
+//! line of another version. The next who stands in line writes it anew.
+
+use crate::protocol::{Call, Entry, Line};
+use crate::text::digits;
+use crate::text::secret::Secret;
+
+/// The version that this file reads and writes.
+const VERSION: &str = "1";
+
+/// Writes `line`. Never empty.
+pub(crate) fn encode(line: &Line) -> Vec<u8> {
+    let mut text = VERSION.as_bytes().to_vec();
+    for entry in &line.0 {
+        text.push(b' ');
+        digits::push_hex(&mut text, entry.process.to_be_bytes());
+        if let Some(call) = entry.call {
+            text.extend_from_slice(format!("@{}/", call.address).as_bytes());
+            digits::push_hex(&mut text, call.secret.expose().to_be_bytes());
+        }
+    }
+    text
+}
+
+/// Reads a line.
+pub(crate) fn decode(bytes: &[u8]) -> Line {
+    let words = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.strip_prefix(VERSION));
+    let entries = words.unwrap_or_default().split(' ').filter_map(entry);
+    Line(entries.take(Line::LONGEST).collect())
+}
+
+fn entry(word: &str) -> Option<Entry> {
+    let (process, call) = match word.split_once('@') {
+        None => (word, None),
+        Some((process, call)) => {
+            let (address, secret) = call.rsplit_once('/')?;
+            let (address, secret) = (address.parse().ok()?, Secret::new(number(secret)?));
+            (process, Some(Call { address, secret }))
+        }
+    };
+    let process = number(process)?;
+    Some(Entry { process, call })
+}
+
+fn number(digits: &str) -> Option<u64> {
+    u64::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(processes: &[u64]) -> Line {
+        Line(processes.iter().map(|&process| Entry { process, call: None }).collect())
+    }
+
+    #[test]
+    fn a_line_is_written_as_it_has_always_been() {
+        let text = "1 00000000000000ff ffffffffffffffff";
+        let line = line(&[255, u64::MAX]);
+        assert_eq!(encode(&line), text.as_bytes());
+        assert_eq!(decode(text.as_bytes()), line);
+        for (address, text) in [
+            ("10.0.0.1:4711", "1 0000000000000001@10.0.0.1:4711/00000000000000ff"),
+            (
+                "[2001:db8::1]:4711",
+                "1 0000000000000001@[2001:db8::1]:4711/00000000000000ff",
+            ),
+        ] {
+            let call = Some(Call {
+                address: address.parse().expect("an address"),
+                secret: Secret::new(255),
+            });
+            let line = Line(vec![Entry { process: 1, call }]);
+            assert_eq!(encode(&line), text.as_bytes());
+            assert_eq!(decode(text.as_bytes()), line);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_nothing_of_it_is_an_error() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("1", &[]),
+            ("2 00000000000000ff", &[]),
+            ("1 ff", &[]),
+            ("1 00000000000000fg 00000000000000ff", &[255]),
+            ("1 00000000000000ff@10.0.0.1:1/77 00000000000000fe", &[254]),
+            ("1 00000000000000ff@host:1/00000000000000ff 00000000000000ff@", &[]),
+            ("1  00000000000000ff ", &[255]),
+        ] {
+            assert_eq!(decode(text.as_bytes()), line(expected), "{text:?}");
+        }
+        assert_eq!(decode(b"1 \xff"), Line::default());
+    }
+
+    #[test]
+    fn no_line_is_longer_than_one_may_be() {
+        let endless = "1".to_owned() + &" 00000000000000ff".repeat(3000);
+        assert_eq!(decode(endless.as_bytes()).0.len(), Line::LONGEST);
+    }
+}

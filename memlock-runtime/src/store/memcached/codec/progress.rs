@@ -1,0 +1,380 @@
+//! How far the replies to one batch have come. Bytes in, replies out; no I/O, so that it can stop anywhere and go on
+//! later.
+//!
+//! ```text
+//! Reading ──last reply──────────────> Complete
+//!    │
+//!    └──nonsense──> Draining ──(the server closes)
+//! ```
+//!
+//! Only [`Progress::advance`] moves it. Invariant: `replies` answer the first requests of the batch, each proved by its
+//! opaque, or by its place where nothing before it can have put the places out of step.
+
+use smallvec::SmallVec;
+
+use super::translate::{Awaited, Judged, Value, judge};
+use crate::protocol::{Replies, Request};
+use crate::store::memcached::socket::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
+use crate::store::memcached::trouble::quoted;
+use crate::text::digits;
+
+/// The longest value that memcached can have: `-I` takes no more than 1 GiB.
+const LONGEST_ITEM: u64 = 1024 * 1024 * 1024;
+
+/// The replies to one batch, as far as they have come. Reused for the next.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    awaited: SmallVec<[Awaited; 4]>,
+    first_opaque: u64,
+    opaque_on_miss: bool,
+    pub(crate) replies: Replies,
+    /// Whether a byte has come.
+    pub(crate) begun: bool,
+    /// How far the places of replies can be relied on.
+    places: Places,
+    /// How much is still to come of the value of the last reply, where it is too long to be one of this library's: it is
+    /// thrown away as it comes.
+    skipped: Option<u64>,
+    /// What the server said that it may not say. Nothing after it counts.
+    pub(crate) nonsense: Option<String>,
+}
+
+/// How far the order of replies tells to which request each belongs. Opaques tell in any case; error lines have none.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Places {
+    /// One reply for each request, and the connection may be used again.
+    #[default]
+    InStep,
+    /// The same, but not beyond this batch: close the connection after it.
+    InStepSoFar,
+    /// The line before a data block was refused, so that the block may have been read as commands, and error lines may
+    /// be the answers to those.
+    Doubtful,
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// All replies are there.
+    Complete,
+    /// More bytes are needed.
+    Reading,
+    /// The server talked nonsense; what it says is thrown away until it closes.
+    Draining,
+}
+
+impl Progress {
+    /// Awaits the replies to `batch`, whose requests have the opaques from `first_opaque` on.
+    pub(crate) fn start(&mut self, batch: &[Request], first_opaque: u64, opaque_on_miss: bool) {
+        self.awaited.clear();
+        self.awaited.extend(batch.iter().map(Awaited::by));
+        self.first_opaque = first_opaque;
+        self.opaque_on_miss = opaque_on_miss;
+        self.replies.clear();
+        self.begun = false;
+        self.places = Places::InStep;
+        self.skipped = None;
+        self.nonsense = None;
+    }
+
+    /// Error lines prove nothing any more: one before it on this connection may have been about anything.
+    pub(crate) fn doubt_places(&mut self) {
+        self.places = Places::Doubtful;
+    }
+
+    /// Whether the next reply is sure to be the next request's.
+    pub(crate) fn is_in_step(&self) -> bool {
+        self.places == Places::InStep && self.skipped.is_none()
+    }
+
+    /// Whether all replies are known, although the rest of the last one may still come.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.replies.len() == self.awaited.len()
+    }
+
+    /// Whether a request without a reply may have changed, or may yet change, the server's state.
+    pub(crate) fn is_write_open(&self) -> bool {
+        self.awaited
+            .get(self.replies.len()..)
+            .unwrap_or_default()
+            .iter()
+            .any(|awaited| awaited.writes())
+    }
+
+    /// Uses up what has been read.
+    pub(crate) fn advance(&mut self, input: &mut Input) -> Step {
+        self.begun |= !input.unread().is_empty();
+        loop {
+            if self.nonsense.is_some() {
+                input.consume(input.unread().len());
+                return Step::Draining;
+            }
+            if let Some(rest) = self.skipped {
+                match skip(rest, input) {
+                    Ok(0) => self.skipped = None,
+                    Ok(rest) => {
+                        self.skipped = Some(rest);
+                        return Step::Reading;
+                    }
+                    Err(what) => self.nonsense = Some(what),
+                }
+                continue;
+            }
+            let Some(awaited) = self.awaited.get(self.replies.len()).copied() else {
+                return Step::Complete;
+            };
+            let (line, value, length) = match frame(input.unread()) {
+                Frame::Partial => return Step::Reading,
+                Frame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
+                // The line proves that an item is there which is none of this library's. That is all that has to be known,
+                // and it does not depend on whether the value comes within the limit.
+                Frame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
+                Frame::Malformed(what) => {
+                    self.nonsense = Some(what);
+                    continue;
+                }
+            };
+            let opaque = self.first_opaque.wrapping_add(self.replies.len() as u64);
+            match judge(awaited, opaque, self.opaque_on_miss, line, value) {
+                Judged::Reply(reply) => self.replies.push(reply),
+                Judged::Refused { .. } if self.places == Places::Doubtful => {
+                    self.nonsense = Some(format!(
+                        "{} after another that may have been about more than its request",
+                        quoted(line)
+                    ));
+                    continue;
+                }
+                Judged::Refused { reply, understood } => {
+                    self.replies.push(reply);
+                    if !understood {
+                        self.places = if awaited.has_data_block() {
+                            Places::Doubtful
+                        } else {
+                            Places::InStepSoFar
+                        };
+                    }
+                }
+                Judged::Nonsense(what) => {
+                    self.nonsense = Some(what);
+                    continue;
+                }
+            }
+            if let Some(Value::Long(announced)) = value {
+                self.skipped = Some(announced + LINE_END.len() as u64);
+            }
+            input.consume(length);
+        }
+    }
+}
+
+const LINE_END: &[u8] = b"\r\n";
+
+/// Throws away what has come of a value, and of the line end behind it, of which `rest` is still to come. Returns what is
+/// to come after that.
+fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
+    let of_value = rest.saturating_sub(LINE_END.len() as u64);
+    if of_value > 0 {
+        let count = usize::try_from(of_value)
+            .unwrap_or(usize::MAX)
+            .min(input.unread().len());
+        input.consume(count);
+        let rest = rest - count as u64;
+        if rest > LINE_END.len() as u64 || input.unread().is_empty() {
+            return Ok(rest);
+        }
+    }
+    match input.unread() {
+        [b'\r', b'\n', ..] => {
+            input.consume(LINE_END.len());
+            Ok(0)
+        }
+        [] | [b'\r'] => Ok(LINE_END.len() as u64),
+        more => Err(format!(
+            "a value that is longer than announced, and goes on with {}",
+            quoted(more)
+        )),
+    }
+}
+
+/// One reply at the front of the input.
+#[derive(Debug, PartialEq, Eq)]
+enum Frame<'a> {
+    Partial,
+    Whole {
+        line: &'a [u8],
+        value: Option<&'a [u8]>,
+        length: usize,
+    },
+    /// Its line, with the announcement of a value that is longer than any of this library's.
+    Long {
+        line: &'a [u8],
+        announced: u64,
+    },
+    Malformed(String),
+}
+
+fn frame(unread: &[u8]) -> Frame<'_> {
+    let searched = unread.get(..LONGEST_LINE).unwrap_or(unread);
+    let Some(end) = searched.iter().position(|byte| *byte == b'\n') else {
+        return if unread.len() < LONGEST_LINE {
+            Frame::Partial
+        } else {
+            Frame::Malformed(format!("an endless reply line, {}", quoted(unread)))
+        };
+    };
+    let (line, rest) = unread.split_at(end + 1);
+    let Some(line) = line.strip_suffix(b"\r\n") else {
+        return Frame::Malformed(format!("a reply line that ends without CR, {}", quoted(line)));
+    };
+    let Some(header) = line.strip_prefix(b"VA ") else {
+        return Frame::Whole {
+            line,
+            value: None,
+            length: end + 1,
+        };
+    };
+    let Some(announced) = value_length(header) else {
+        return Frame::Malformed(format!(
+            "a value whose length is none or above {LONGEST_ITEM} bytes, {}",
+            quoted(line)
+        ));
+    };
+    let announced = match usize::try_from(announced) {
+        Ok(announced) if announced <= LONGEST_VALUE => announced,
+        _ => return Frame::Long { line, announced },
+    };
+    match rest.split_at_checked(announced) {
+        Some((value, after)) if after.starts_with(b"\r\n") => Frame::Whole {
+            line,
+            value: Some(value),
+            length: end + 1 + announced + 2,
+        },
+        Some((_, after)) if !b"\r\n".starts_with(after) => {
+            Frame::Malformed(format!("a value that is longer than announced, {}", quoted(line)))
+        }
+        _ => Frame::Partial,
+    }
+}
+
+/// The length that a `VA` announces, where it is one.
+fn value_length(header: &[u8]) -> Option<u64> {
+    digits::parse(header.split(|byte| *byte == b' ').next()?).filter(|length| *length <= LONGEST_ITEM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Content, Reply};
+
+    #[test]
+    fn replies_are_framed_at_every_cut() {
+        let whole = b"VA 5 c1 O1\r\na\r\nb!\r\n";
+        for cut in 0..whole.len() {
+            assert_eq!(frame(&whole[..cut]), Frame::Partial, "{cut}");
+        }
+        let expected = Frame::Whole {
+            line: b"VA 5 c1 O1",
+            value: Some(b"a\r\nb!"),
+            length: whole.len(),
+        };
+        assert_eq!(frame(whole), expected);
+        assert_eq!(frame(&[whole.as_slice(), b"HD"].concat()), expected);
+        let empty = frame(b"VA 0 c1\r\n\r\nHD");
+        assert!(
+            matches!(empty, Frame::Whole { value: Some(value), length: 11, .. } if value.is_empty()),
+            "{empty:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_unbounded_or_torn_is_framed() {
+        for bad in [
+            b"VA 1073741825 c1\r\n".as_slice(),
+            b"VA 99999999999999999999999\r\n",
+            b"VA -1\r\n",
+            b"VA +1\r\n",
+            b"VA  1\r\n",
+            b"VA c1\r\n",
+            b"VA \r\n",
+            b"HD c1\n",
+            b"\n",
+            b"VA 1 c1\r\nab\r\n",
+            b"VA 1 c1\r\na\rX",
+            &[b'x'; LONGEST_LINE],
+        ] {
+            assert!(matches!(frame(bad), Frame::Malformed(_)), "{}", bad.escape_ascii());
+        }
+        assert_eq!(frame(&[b'x'; LONGEST_LINE - 1]), Frame::Partial);
+        assert_eq!(frame(b"VA 65536 c1\r\n"), Frame::Partial);
+    }
+
+    fn fed(progress: &mut Progress, input: &mut Input, mut bytes: &[u8]) -> Step {
+        loop {
+            let step = progress.advance(input);
+            if step != Step::Reading || bytes.is_empty() {
+                return step;
+            }
+            // In small pieces, of which none ends where a part of the reply does.
+            let (mut piece, rest) = bytes.split_at(bytes.len().min(997));
+            bytes = rest;
+            input.fill(|room| std::io::Read::read(&mut piece, room)).expect("room");
+            assert!(piece.is_empty(), "the input grows");
+        }
+    }
+
+    #[test]
+    fn a_value_too_long_to_be_ours_is_a_foreign_item_and_read_past() {
+        let long = |end: &str| {
+            let mut bytes = b"VA 70000 c9 O1\r\n".to_vec();
+            bytes.resize(bytes.len() + 70_000, b'\n');
+            [bytes.as_slice(), end.as_bytes()].concat()
+        };
+        for batch in [[Request::Read, Request::Read], [Request::ReadLine, Request::Read]] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&batch, 1, true);
+            assert_eq!(fed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
+            assert_eq!(progress.replies.len(), 1);
+            assert_eq!(fed(&mut progress, &mut input, b"EN O2\r\n"), Step::Complete);
+            assert!(progress.is_in_step());
+            let cas = crate::protocol::Cas::new(9).expect("not zero");
+            match (&batch[0], progress.replies.first()) {
+                (Request::Read, Some(Reply::Item { content, cas: of_item })) => {
+                    assert_eq!((&**content, *of_item), (&Content::Foreign, cas));
+                }
+                (Request::ReadLine, Some(Reply::Line { line, cas: of_line })) => {
+                    assert_eq!((line, *of_line), (&crate::protocol::Line::default(), cas));
+                }
+                (_, other) => panic!("{other:?}"),
+            }
+        }
+        // Its line is enough to know what is there; but it is not in step before all has come.
+        let (mut progress, mut input) = (Progress::default(), Input::new());
+        progress.start(&[Request::Read], 1, true);
+        assert_eq!(
+            fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
+            Step::Reading
+        );
+        assert!(progress.is_answered() && !progress.is_in_step());
+        for end in ["xx", "\rx", "\n\r"] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&[Request::Read], 1, true);
+            assert_eq!(fed(&mut progress, &mut input, &long(end)), Step::Draining, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn no_other_request_is_answered_with_a_long_value() {
+        for request in [
+            Request::ReadClock,
+            Request::CreateClock,
+            Request::Delete {
+                cas: crate::protocol::Cas::MIN,
+            },
+        ] {
+            let (mut progress, mut input) = (Progress::default(), Input::new());
+            progress.start(&[request], 1, true);
+            assert_eq!(fed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);
+            assert!(progress.replies.is_empty());
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
+//! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
+//!
+//! Of that crate it takes [`ReturnCode`]; not the functions that build and parse flag by flag: they allocate for each, which
+//! shows beside a loopback's round trip, and they take the last of two flags, and `c+5`, for good.
+
+use memcache::exp::ReturnCode;
+
+use super::{command, line, record};
+use crate::key::ItemName;
+use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
+use crate::protocol::{Cas, Content, Line, Refusal, Reply, Request};
+use crate::store::memcached::socket::transport::LONGEST_VALUE;
+use crate::store::memcached::trouble::quoted;
+use crate::text::digits;
+
+/// What the clock item says. Nobody reads it; it is not empty, since some clients take an empty item for a placeholder.
+const CLOCK_VALUE: &[u8] = b"1 clock";
+
+/// What kind of reply a request awaits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Clock,
+    Raised,
+    Added,
+    Replaced,
+    Deleted,
+    Item,
+    Line,
+}
+
+impl Awaited {
+    pub(crate) fn by(request: &Request) -> Awaited {
+        match request {
+            Request::ReadClock => Awaited::Clock,
+            Request::RaiseCounter => Awaited::Raised,
+            Request::CreateClock | Request::Add { .. } | Request::StoreLine { cas: None, .. } => Awaited::Added,
+            Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => Awaited::Replaced,
+            Request::Delete { .. } | Request::DeleteLine { .. } => Awaited::Deleted,
+            Request::Read => Awaited::Item,
+            Request::ReadLine => Awaited::Line,
+        }
+    }
+
+    /// Whether the request changes the server's state: [`Request::writes`].
+    pub(crate) fn writes(self) -> bool {
+        !matches!(self, Awaited::Clock | Awaited::Raised | Awaited::Item | Awaited::Line)
+    }
+
+    /// Whether the request has a data block, which a server that refuses the line before it may take for a command.
+    pub(crate) fn has_data_block(self) -> bool {
+        matches!(self, Awaited::Added | Awaited::Replaced)
+    }
+}
+
+/// The items that requests are about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// The lock's. That of the line for it follows from it.
+    pub(crate) item: &'a ItemName,
+    /// The one that tells the server's clock.
+    pub(crate) clock: &'a ItemName,
+    /// The one from which fencing tokens are made.
+    pub(crate) counter: &'a ItemName,
+}
+
+/// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
+pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    let Names { item, clock, counter } = names;
+    let opaque = (b'O', opaque);
+    match request {
+        Request::ReadClock => command::push(out, "mg", clock, None, "t", &[opaque]),
+        Request::CreateClock => {
+            let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
+            command::push(out, "ms", clock, Some(CLOCK_VALUE), "ME c", &numbers)
+        }
+        // Created where it is missing (`N`), without an expiry. Its number is of no use: it begins again with each flush. Its CAS
+        // does not, and is drawn when the command is executed, while that of a store may be drawn before its data has come.
+        Request::RaiseCounter => command::push(out, "ma", counter, None, "c", &[(b'N', 0), (b'J', 1), opaque]),
+        Request::Add { record, ttl } => {
+            let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
+            command::push(out, "ms", item, Some(&value), "ME c", &numbers)
+        }
+        Request::Replace { record, ttl, cas } => {
+            let numbers = [(b'T', u64::from(*ttl)), (b'C', cas.get()), opaque];
+            command::push(out, "ms", item, Some(&value_of(item, record)?), "c", &numbers)
+        }
+        Request::Delete { cas } => command::push(out, "md", item, None, "", &[(b'C', cas.get()), opaque]),
+        Request::Read => command::push(out, "mg", item, None, "v c", &[opaque]),
+        Request::ReadLine => command::push(out, "mg", item.of_line(), None, "v c", &[opaque]),
+        Request::StoreLine { line, ttl, cas } => {
+            let (item, value, ttl) = (item.of_line(), line::encode(line), (b'T', u64::from(*ttl)));
+            match cas {
+                None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
+                Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
+            }
+        }
+        Request::DeleteLine { cas } => command::push(out, "md", item.of_line(), None, "", &[(b'C', cas.get()), opaque]),
+    }
+}
+
+fn value_of(item: &ItemName, record: &crate::protocol::Record) -> Result<Vec<u8>, String> {
+    let value = record::encode(record);
+    if value.len() > LONGEST_VALUE {
+        return Err(format!(
+            "the key of `{item}` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}; use a shorter key",
+            value.len()
+        ));
+    }
+    Ok(value)
+}
+
+/// A reply line, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// A proof.
+    Reply(Reply),
+    /// The server says that it did not do it. Error lines carry no opaque: that it is this request's follows from its
+    /// place alone.
+    Refused {
+        reply: Reply,
+        /// `SERVER_ERROR`: the command was understood, and its data block was taken for one.
+        understood: bool,
+    },
+    /// Proof of nothing, but that this connection cannot be trusted.
+    Nonsense(String),
+}
+
+/// The value of a `VA`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Whole(&'a [u8]),
+    /// One of this length, which is more than any that this library writes, and has not been read.
+    Long(u64),
+}
+
+impl Value<'_> {
+    fn length(self) -> u64 {
+        match self {
+            Value::Whole(bytes) => bytes.len() as u64,
+            Value::Long(length) => length,
+        }
+    }
+}
+
+/// Judges one reply: its line without the line end, and its value where it is a `VA`.
+pub(crate) fn judge(
+    awaited: Awaited,
+    opaque: u64,
+    opaque_on_miss: bool,
+    line: &[u8],
+    value: Option<Value<'_>>,
+) -> Judged {
+    let mut tokens = line.split(|byte| *byte == b' ').filter(|token| !token.is_empty());
+    let word = tokens.next().unwrap_or_default();
+    match word {
+        b"SERVER_ERROR" => return refused(line, true),
+        b"CLIENT_ERROR" | b"ERROR" => return refused(line, false),
+        _ => {}
+    }
+    let nonsense = |what: &str| Judged::Nonsense(format!("{what} in its reply {}", quoted(line)));
+    let Ok(code) = ReturnCode::from_wire(word) else {
+        return nonsense("a word that is no return code");
+    };
+    if code == ReturnCode::Va && tokens.next().and_then(digits::parse) != value.map(Value::length) {
+        return nonsense("another length than its value's");
+    }
+    let Some(flags) = Flags::of(tokens) else {
+        return nonsense("a doubtful flag");
+    };
+    match flags.opaque {
+        Some(echoed) if echoed == opaque => {}
+        None if code == ReturnCode::En && !opaque_on_miss => {}
+        _ => return nonsense("another request's opaque or none"),
+    }
+    let cas = flags.cas.and_then(Cas::new);
+    let reply = match (awaited, code) {
+        (Awaited::Clock, ReturnCode::Hd) => match flags.left.and_then(clock_of) {
+            Some(second) => Reply::Clock(second),
+            None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
+        },
+        (Awaited::Clock | Awaited::Item | Awaited::Line, ReturnCode::En)
+        | (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => Reply::Missing,
+        // Without a CAS above zero nothing is proved: zero is what a server without CAS says.
+        (Awaited::Added | Awaited::Replaced, ReturnCode::Hd) => match cas {
+            Some(cas) => Reply::Stored(cas),
+            None => return nonsense("no CAS"),
+        },
+        // Whether it was raised or created. `NF` (without `N`), `EX` (without `C`) and `NS` are no answers to it.
+        (Awaited::Raised, ReturnCode::Hd) => match cas {
+            Some(cas) => Reply::Raised(cas),
+            None => return nonsense("no CAS"),
+        },
+        (Awaited::Added, ReturnCode::Ns) => Reply::NotStored,
+        (Awaited::Replaced | Awaited::Deleted, ReturnCode::Ex) => Reply::Exists,
+        (Awaited::Deleted, ReturnCode::Hd) => Reply::Deleted,
+        (Awaited::Item, ReturnCode::Va) => match (cas, value) {
+            (Some(cas), Some(value)) => Reply::Item {
+                // An item that nobody here has written is somebody's lock all the same.
+                content: Box::new(match value {
+                    Value::Whole(bytes) => record::decode(bytes),
+                    Value::Long(_) => Content::Foreign,
+                }),
+                cas,
+            },
+            _ => return nonsense("no CAS"),
+        },
+        (Awaited::Line, ReturnCode::Va) => match (cas, value) {
+            (Some(cas), Some(value)) => Reply::Line {
+                // As with every line that cannot be read: the next process in line writes it anew.
+                line: match value {
+                    Value::Whole(bytes) => line::decode(bytes),
+                    Value::Long(_) => Line::default(),
+                },
+                cas,
+            },
+            _ => return nonsense("no CAS"),
+        },
+        _ => return nonsense("a code that is no answer to the request"),
+    };
+    Judged::Reply(reply)
+}
+
+fn refused(line: &[u8], understood: bool) -> Judged {
+    let text = String::from_utf8_lossy(line);
+    Judged::Refused {
+        reply: Reply::Refused(Refusal(text.trim_end().into())),
+        understood,
+    }
+}
+
+/// The server's second: the clock item expires at a known one, and tells how many are left.
+fn clock_of(left: u64) -> Option<u64> {
+    CLOCK_ITEM_EXPIRY.checked_sub(left)
+}
+
+/// The flags that decide something.
+#[derive(Debug, Default)]
+struct Flags {
+    cas: Option<u64>,
+    /// Seconds until expiry.
+    left: Option<u64>,
+    opaque: Option<u64>,
+}
+
+impl Flags {
+    /// `None` where one of them is there twice, or is not a plain number. Other flags do not matter.
+    fn of<'a>(tokens: impl Iterator<Item = &'a [u8]>) -> Option<Flags> {
+        let mut flags = Flags::default();
+        for flag in tokens {
+            let (field, digits) = match flag.split_first()? {
+                (b'c', digits) => (&mut flags.cas, digits),
+                // `t-1`, an item without an expiry, tells none.
+                (b't', b"-1") => continue,
+                (b't', digits) => (&mut flags.left, digits),
+                (b'O', digits) => (&mut flags.opaque, digits),
+                _ => continue,
+            };
+            if field.replace(digits::parse(digits)?).is_some() {
+                return None;
+            }
+        }
+        Some(flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::{Entry, Nonce, Record};
+
+    fn record() -> Record {
+        Record {
+            nonce: Nonce(0xff),
+            lease: Duration::from_secs(5),
+            renewal: 0,
+            label: "h".into(),
+            full_name: None,
+        }
+    }
+
+    fn wire(request: &Request) -> String {
+        wire_of("k", request)
+    }
+
+    fn wire_of(key: &str, request: &Request) -> String {
+        let item = &ItemName::of_lock("memlock", "f", key);
+        let (clock, counter) = (&ItemName::of_clock("memlock"), &ItemName::of_counter("memlock"));
+        let mut out = Vec::new();
+        encode(request, Names { item, clock, counter }, 7, &mut out).expect("valid");
+        String::from_utf8(out).expect("text")
+    }
+
+    fn cas(number: u64) -> Cas {
+        Cas::new(number).expect("not zero")
+    }
+
+    #[test]
+    fn requests_are_the_commands_of_the_protocol() {
+        let line = "1 000000000000000000000000000000ff 5000000 0 h";
+        let record = record();
+        let add = Request::Add {
+            record: record.clone(),
+            ttl: 13,
+        };
+        let replace = Request::Replace {
+            record,
+            ttl: 13,
+            cas: cas(u64::MAX),
+        };
+        let delete = Request::Delete { cas: cas(9) };
+        assert_eq!(wire(&Request::ReadClock), "mg memlock:clock t O7\r\n");
+        assert_eq!(
+            wire(&Request::CreateClock),
+            "ms memlock:clock 7 ME c T2147483647 O7\r\n1 clock\r\n"
+        );
+        assert_eq!(wire(&Request::RaiseCounter), "ma memlock:tokens c N0 J1 O7\r\n");
+        assert_eq!(wire(&add), format!("ms memlock:f:k 46 ME c T13 O7\r\n{line}\r\n"));
+        assert_eq!(
+            wire(&replace),
+            format!("ms memlock:f:k 46 c T13 C18446744073709551615 O7\r\n{line}\r\n")
+        );
+        assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
+        assert_eq!(wire(&Request::Read), "mg memlock:f:k v c O7\r\n");
+        let store = |cas| Request::StoreLine {
+            line: Line(vec![Entry {
+                process: 0xab,
+                call: None,
+            }]),
+            ttl: 300,
+            cas,
+        };
+        let line = "1 00000000000000ab";
+        assert_eq!(
+            wire(&store(None)),
+            format!("ms memlock:f:k%line 18 ME c T300 O7\r\n{line}\r\n")
+        );
+        assert_eq!(
+            wire(&store(Some(cas(9)))),
+            format!("ms memlock:f:k%line 18 c T300 C9 O7\r\n{line}\r\n")
+        );
+        let delete = Request::DeleteLine { cas: cas(9) };
+        assert_eq!(wire(&delete), "md memlock:f:k%line C9 O7\r\n");
+        assert_eq!(wire(&Request::ReadLine), "mg memlock:f:k%line v c O7\r\n");
+    }
+
+    #[test]
+    fn no_key_or_label_becomes_a_second_command() {
+        let evil = "x\r\nflush_all\r\n";
+        let mut record = record();
+        record.label = evil.into();
+        record.full_name = Some(evil.into());
+        let text = wire_of(evil, &Request::Add { record, ttl: 13 });
+        assert_eq!(text.matches("\r\n").count(), 2, "{text}");
+        assert_eq!(text.matches('\n').count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_record_too_long_to_be_read_again_is_not_sent() {
+        let mut record = record();
+        record.full_name = Some("x".repeat(LONGEST_VALUE).into());
+        let item = &ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE));
+        let counter = &ItemName::of_counter("memlock");
+        let encode = |request: &Request, clock: &ItemName| {
+            let names = Names { item, clock, counter };
+            super::encode(request, names, 7, &mut Vec::new())
+        };
+        let add = Request::Add { record, ttl: 13 };
+        let error = encode(&add, &ItemName::of_clock("memlock")).expect_err("too long");
+        assert!(error.contains("shorter key"), "{error}");
+        let long_prefix = ItemName::of_clock(&"p".repeat(251));
+        assert!(encode(&Request::ReadClock, &long_prefix).is_err());
+    }
+
+    fn reply(awaited: Awaited, line: &str) -> Judged {
+        let value = line.starts_with("VA").then_some(Value::Whole(b"something else"));
+        judge(awaited, 7, true, line.as_bytes(), value)
+    }
+
+    #[test]
+    fn every_legal_reply_is_understood() {
+        use Awaited::{Added, Clock, Deleted, Item, Raised, Replaced};
+        for (awaited, line, expected) in [
+            (Clock, "HD t0 O7", Reply::Clock(CLOCK_ITEM_EXPIRY)),
+            (Clock, "HD t347483647 O7", Reply::Clock(1_800_000_000)),
+            (Clock, "HD t2147483647 O7", Reply::Clock(0)),
+            (Clock, "EN O7", Reply::Missing),
+            (Added, "HD c1 O7", Reply::Stored(cas(1))),
+            (Added, "HD O7 c18446744073709551615 Xnew", Reply::Stored(cas(u64::MAX))),
+            (Added, "NS c0 O7", Reply::NotStored),
+            (Added, "NS O7", Reply::NotStored),
+            (Raised, "HD c2 O7", Reply::Raised(cas(2))),
+            (Replaced, "HD c2 O7", Reply::Stored(cas(2))),
+            (Replaced, "EX c0 O7", Reply::Exists),
+            (Replaced, "NF c0 O7", Reply::Missing),
+            (Deleted, "HD O7", Reply::Deleted),
+            (Deleted, "EX O7", Reply::Exists),
+            (Deleted, "NF O7", Reply::Missing),
+            (Item, "EN O7", Reply::Missing),
+            (
+                Item,
+                "VA 14 c5 W O7",
+                Reply::Item {
+                    content: Box::new(Content::Foreign),
+                    cas: cas(5),
+                },
+            ),
+            (Awaited::Line, "EN O7", Reply::Missing),
+            (
+                Awaited::Line,
+                "VA 14 c5 W O7",
+                Reply::Line {
+                    line: Line::default(),
+                    cas: cas(5),
+                },
+            ),
+        ] {
+            assert_eq!(reply(awaited, line), Judged::Reply(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_nonsense_and_never_a_success() {
+        use Awaited::{Added, Clock, Deleted, Item, Replaced};
+        for awaited in [Clock, Added, Replaced, Deleted, Item, Awaited::Line] {
+            for line in [
+                "",
+                " ",
+                "O7",
+                "OK",
+                "STORED",
+                "HD",
+                "HD O8",
+                "HD O07",
+                "HD O+7",
+                "HD O",
+                "HD c5",
+                "HD c5 O",
+                "EN",
+                "EN O8",
+                "HD c5 O7 O7",
+                "HD c5 O7 O8",
+                "HD t5 c5 c6 O7",
+                "HD t5 t6 c5 O7",
+                "NS c0",
+                "EX c0",
+                "NF",
+                "NF O77",
+                "MN",
+                "ME O7",
+                "ME x O7",
+                "VA 14 c5",
+                "VA c5 O7",
+                "VA",
+                "VA -1 c5 O7",
+                "hd c5 t5 O7",
+                "HD c5\tO7",
+            ] {
+                assert!(
+                    matches!(reply(awaited, line), Judged::Nonsense(_)),
+                    "{awaited:?} {line:?}"
+                );
+            }
+        }
+        for (awaited, line) in [
+            (Clock, "HD O7"),
+            (Clock, "HD t-1 O7"),
+            (Clock, "HD t-2 O7"),
+            (Clock, "HD t2147483648 O7"),
+            (Clock, "HD t O7"),
+            (Clock, "HD t+5 O7"),
+            (Clock, "NF O7"),
+            (Clock, "VA 14 t5 O7"),
+            (Added, "HD O7"),
+            (Added, "HD c0 O7"),
+            (Added, "HD c-1 O7"),
+            (Added, "HD c+5 O7"),
+            (Added, "HD c O7"),
+            (Added, "HD c18446744073709551616 O7"),
+            (Added, "EX c0 O7"),
+            (Added, "NF c0 O7"),
+            (Added, "EN O7"),
+            (Added, "VA 14 c5 O7"),
+            (Replaced, "NS c0 O7"),
+            (Replaced, "HD c0 O7"),
+            (Replaced, "EN O7"),
+            (Deleted, "NS O7"),
+            (Deleted, "EN O7"),
+            (Item, "HD c5 O7"),
+            (Item, "VA 14 O7"),
+            (Item, "VA 14 c0 O7"),
+            (Item, "NF O7"),
+        ] {
+            assert!(
+                matches!(reply(awaited, line), Judged::Nonsense(_)),
+                "{awaited:?} {line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_keep_the_servers_words() {
+        for (line, understood) in [
+            ("SERVER_ERROR out of memory storing object", true),
+            ("CLIENT_ERROR bad command line format", false),
+            ("ERROR", false),
+            ("ERROR Too many open connections", false),
+        ] {
+            assert_eq!(
+                reply(Awaited::Added, line),
+                Judged::Refused {
+                    reply: Reply::Refused(Refusal(line.into())),
+                    understood
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_old_server_may_leave_out_the_opaque_and_only_on_a_miss() {
+        let old = |awaited, line: &str| judge(awaited, 7, false, line.as_bytes(), None);
+        assert_eq!(old(Awaited::Item, "EN"), Judged::Reply(Reply::Missing));
+        assert_eq!(old(Awaited::Clock, "EN O7"), Judged::Reply(Reply::Missing));
+        for (awaited, line) in [
+            (Awaited::Item, "EN O8"),
+            (Awaited::Added, "EN"),
+            (Awaited::Added, "HD c5"),
+            (Awaited::Deleted, "NF"),
+        ] {
+            assert!(matches!(old(awaited, line), Judged::Nonsense(_)), "{line}");
+        }
+    }
+}

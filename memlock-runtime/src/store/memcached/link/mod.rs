@@ -1,0 +1,6 @@
+//! Connections to one server: one thread's, and the one that all tasks share.
+
+pub(crate) mod connection;
+pub(crate) mod pipe;
+pub(crate) mod pool;
+pub(crate) mod ticket;

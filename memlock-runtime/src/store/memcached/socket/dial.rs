@@ -1,0 +1,391 @@
+//! Looking a server up and connecting to it, within a limit. It sends nothing, so that every failure here is definite.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+use tokio::sync::Notify;
+
+use super::halves::{self, Halves};
+use super::transport::{Limit, Stream};
+use crate::store::memcached::address::{Place, Server};
+use crate::store::memcached::trouble::Trouble;
+
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+/// Connects to one server, again and again.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    place: Place,
+    lookup: Unbounded<Vec<SocketAddr>>,
+    #[cfg(unix)]
+    local: Unbounded<UnixStream>,
+}
+
+impl Dialer {
+    pub(crate) fn new(server: &Server) -> Dialer {
+        Dialer {
+            place: server.place().clone(),
+            lookup: Unbounded::default(),
+            #[cfg(unix)]
+            local: Unbounded::default(),
+        }
+    }
+
+    pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Trouble> {
+        match &self.place {
+            Place::Address(address) => connect(*address, limit),
+            Place::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
+            #[cfg(unix)]
+            Place::Local(path) => {
+                let path = path.clone();
+                // Connecting to a local socket blocks while its server's backlog is full, and takes no time limit.
+                let stream = self
+                    .local
+                    .call(limit, move || UnixStream::connect(&path))
+                    .map_err(not_local)?;
+                Ok(Stream::Local(stream))
+            }
+            #[cfg(not(unix))]
+            Place::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
+        }
+    }
+
+    /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
+    pub(crate) async fn dial_shared(&self) -> Result<Halves, Trouble> {
+        let address = match &self.place {
+            Place::Address(address) => *address,
+            Place::Name { host, port } => {
+                let found = self.lookup.call_async(lookup_of(host, *port)).await;
+                chosen(host, found)?
+            }
+            #[cfg(unix)]
+            Place::Local(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await.map_err(not_local)?;
+                return Ok(halves::of_local(stream));
+            }
+            #[cfg(not(unix))]
+            Place::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
+        };
+        let failed = |error| not_connected(address, error);
+        let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
+        // A batch is one small packet that waits for nothing.
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(halves::of_tcp(stream))
+    }
+
+    /// Names are looked up for each new connection, since they move.
+    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Trouble> {
+        chosen(host, self.lookup.call(limit, lookup_of(host, port)))
+    }
+}
+
+/// The system's lookup, which blocks.
+fn lookup_of(host: &str, port: u16) -> impl Fn() -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static {
+    let name = host.to_owned();
+    move || Ok((name.as_str(), port).to_socket_addrs()?.collect())
+}
+
+fn chosen(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Trouble> {
+    let addresses = found.map_err(|error| Trouble::caused(format!("cannot look up the name `{host}`"), error))?;
+    choose(host, &addresses).map_err(Trouble::new)
+}
+
+fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
+    let failed = |error| not_connected(address, error);
+    let left = limit.look();
+    if left.is_zero() {
+        return Err(failed(io::ErrorKind::TimedOut.into()));
+    }
+    let stream = TcpStream::connect_timeout(&address, left).map_err(failed)?;
+    // A batch is one small packet that waits for nothing.
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(Stream::Tcp(stream))
+}
+
+fn not_connected(address: SocketAddr, error: io::Error) -> Trouble {
+    Trouble::caused(
+        format!("cannot connect to {address} (is memcached running there?)"),
+        error,
+    )
+}
+
+#[cfg(unix)]
+fn not_local(error: io::Error) -> Trouble {
+    Trouble::caused("cannot connect (is memcached running with -s?)", error)
+}
+
+/// The one address that a name stands for. Two processes must never choose differently, so several are refused, but
+/// for the two families of one machine.
+fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
+    let mut distinct: Vec<SocketAddr> = Vec::new();
+    for address in addresses {
+        if !distinct.contains(address) {
+            distinct.push(*address);
+        }
+    }
+    let mut ipv4 = distinct.iter().filter(|address| address.is_ipv4());
+    let first_ipv4 = ipv4.next();
+    match (distinct.as_slice(), first_ipv4) {
+        ([], _) => Err(format!("the name `{host}` has no address")),
+        ([only], _) => Ok(*only),
+        ([first, ..], ipv4) if distinct.iter().all(|address| address.ip().is_loopback()) => Ok(*ipv4.unwrap_or(first)),
+        (_, Some(only)) if ipv4.next().is_none() => Ok(*only),
+        _ => {
+            let listed: Vec<String> = distinct.iter().map(|address| address.ip().to_string()).collect();
+            Err(format!(
+                "the name `{host}` has several addresses ({}), and two processes that took different ones would not \
+                 exclude each other: list one address of one server",
+                listed.join(", ")
+            ))
+        }
+    }
+}
+
+/// A blocking call of the system that takes no time limit. It is made on a thread of its own, so that its callers keep
+/// theirs; there is one such thread at a time, however many callers give up on it.
+#[derive(Debug)]
+struct Unbounded<T> {
+    shared: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+    /// The same for those who wait without blocking.
+    told: Notify,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    running: bool,
+    /// Callers that wait. A result that nobody waits for is dropped: it would be stale when it is wanted.
+    waiting: usize,
+    result: Option<io::Result<T>>,
+}
+
+impl<T> Default for Unbounded<T> {
+    fn default() -> Self {
+        let state = State {
+            running: false,
+            waiting: 0,
+            result: None,
+        };
+        Unbounded {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                changed: Condvar::new(),
+                told: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl<T: Send + 'static> Unbounded<T> {
+    fn call(&self, limit: &mut Limit, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
+        let shared = &*self.shared;
+        let _waiting = Waiting::begin(shared);
+        let mut state = shared.state();
+        loop {
+            if let Some(result) = state.result.take() {
+                return result;
+            }
+            let left = limit.look();
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.start(&mut state, &call)?;
+            state = shared
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// The same without blocking, until it is there or the future is dropped.
+    async fn call_async(&self, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
+        let shared = &*self.shared;
+        let _waiting = Waiting::begin(shared);
+        loop {
+            let mut told = std::pin::pin!(shared.told.notified());
+            // Before the result is looked for, so that it is not missed.
+            told.as_mut().enable();
+            {
+                let mut state = shared.state();
+                if let Some(result) = state.result.take() {
+                    return result;
+                }
+                self.start(&mut state, &call)?;
+            }
+            told.await;
+        }
+    }
+
+    /// Makes the call, unless it is being made.
+    fn start(
+        &self,
+        state: &mut State<T>,
+        call: &(impl Fn() -> io::Result<T> + Clone + Send + 'static),
+    ) -> io::Result<()> {
+        if state.running {
+            return Ok(());
+        }
+        let (shared, call) = (Arc::clone(&self.shared), call.clone());
+        thread::Builder::new().name("memlock-dial".to_owned()).spawn(move || {
+            let result = call();
+            let mut state = shared.state();
+            state.running = false;
+            if state.waiting > 0 {
+                state.result = Some(result);
+            }
+            shared.tell();
+        })?;
+        state.running = true;
+        Ok(())
+    }
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        self.told.notify_waiters();
+    }
+}
+
+/// One who waits for the result, until it is dropped.
+struct Waiting<'a, T>(&'a Shared<T>);
+
+impl<'a, T> Waiting<'a, T> {
+    fn begin(shared: &'a Shared<T>) -> Waiting<'a, T> {
+        shared.state().waiting += 1;
+        Waiting(shared)
+    }
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.waiting -= 1;
+        if state.waiting == 0 {
+            state.result = None;
+        } else {
+            // Another caller's turn: its result was taken here, or it is to make its own call.
+            self.0.tell();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use memlock_testkit::wait_until;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn chosen(addresses: &[&str]) -> Result<String, String> {
+        let parsed: Vec<SocketAddr> = addresses
+            .iter()
+            .map(|address| address.parse().expect("an address"))
+            .collect();
+        choose("cache", &parsed).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn a_name_with_several_addresses_is_refused() {
+        for addresses in [
+            &["10.0.0.1:1", "10.0.0.2:1"][..],
+            &["[2001:db8::1]:1", "[2001:db8::2]:1"],
+            &["127.0.0.1:1", "10.0.0.1:1"],
+            &["10.0.0.1:1", "10.0.0.2:1", "[2001:db8::1]:1"],
+        ] {
+            let error = chosen(addresses).expect_err("several");
+            assert!(
+                error.contains("several addresses") && error.contains("`cache`"),
+                "{error}"
+            );
+        }
+        assert!(chosen(&[]).expect_err("none").contains("no address"));
+    }
+
+    #[test]
+    fn the_families_of_one_machine_are_not_several_addresses() {
+        assert_eq!(chosen(&["10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
+        assert_eq!(chosen(&["10.0.0.1:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
+        assert_eq!(chosen(&["[2001:db8::1]:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
+        assert_eq!(chosen(&["[::1]:1", "127.0.0.1:1"]), Ok("127.0.0.1:1".into()));
+        assert_eq!(chosen(&["[::1]:1"]), Ok("[::1]:1".into()));
+        assert_eq!(chosen(&["127.0.0.1:1", "127.0.1.1:1"]), Ok("127.0.0.1:1".into()));
+    }
+
+    #[test]
+    fn a_call_that_hangs_holds_its_callers_no_longer_than_their_limit_and_one_thread() {
+        let (release, hold) = mpsc::channel::<()>();
+        let hold = Arc::new(Mutex::new(hold));
+        let started = Arc::new(Mutex::new(0));
+        let unbounded = Unbounded::default();
+        let call = {
+            let started = Arc::clone(&started);
+            move || {
+                *started.lock().expect("sound") += 1;
+                let _ = hold.lock().expect("sound").recv();
+                Ok(7)
+            }
+        };
+        for _ in 0..3 {
+            let error = unbounded
+                .call(&mut Limit::new(Duration::from_millis(20)), call.clone())
+                .expect_err("it hangs");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        // All have given up on it, maybe before the system let it begin.
+        wait_until("the call to begin", PATIENCE, || *started.lock().expect("sound") > 0);
+        assert_eq!(*started.lock().expect("sound"), 1);
+        drop(release);
+        let answer = unbounded.call(&mut Limit::new(Duration::from_secs(10)), call);
+        assert_eq!(answer.expect("released"), 7);
+    }
+
+    #[test]
+    fn tasks_and_threads_share_a_call_that_hangs_and_whoever_gives_up_leaves_nothing() {
+        let (release, hold) = mpsc::channel::<()>();
+        let hold = Arc::new(Mutex::new(hold));
+        let started = Arc::new(Mutex::new(0));
+        let unbounded = Unbounded::default();
+        let call = {
+            let started = Arc::clone(&started);
+            move || {
+                *started.lock().expect("sound") += 1;
+                let _ = hold.lock().expect("sound").recv();
+                Ok(7)
+            }
+        };
+        let wait = |limit| crate::system::on_thread::wait_for(Box::pin(unbounded.call_async(call.clone())), limit);
+        for _ in 0..3 {
+            assert!(wait(Duration::from_millis(20)).is_none(), "it hangs");
+            let error = unbounded.call(&mut Limit::new(Duration::from_millis(20)), call.clone());
+            assert_eq!(error.expect_err("it hangs").kind(), io::ErrorKind::TimedOut);
+        }
+        wait_until("the call to begin", PATIENCE, || *started.lock().expect("sound") > 0);
+        assert_eq!(*started.lock().expect("sound"), 1);
+        assert_eq!(unbounded.shared.state().waiting, 0);
+        drop(release);
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| unbounded.call(&mut Limit::new(Duration::from_secs(10)), call.clone()));
+            let task = wait(Duration::from_secs(10)).expect("released");
+            assert_eq!(task.expect("released"), 7);
+            assert_eq!(thread.join().expect("no panic").expect("released"), 7);
+        });
+        assert!(unbounded.shared.state().result.is_none(), "nobody waits for it");
+    }
+}

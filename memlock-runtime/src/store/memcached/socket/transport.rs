@@ -1,0 +1,357 @@
+//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a buffer that no
+//! peer can make grow. It knows no commands.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::system::clock;
+
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+/// How much later than asked a blocked call may return. Timers of sockets are re-armed only when they are off by more:
+/// consecutive exchanges with one limit differ by microseconds, and each re-arming costs two system calls.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
+
+/// The shortest timer worth arming; zero would mean "for ever".
+const SHORTEST_TIMER: Duration = Duration::from_millis(1);
+
+/// A limit that nobody means; it keeps additions to an `Instant` from overflowing.
+const LONGEST_LIMIT: Duration = Duration::from_hours(24);
+
+/// The longest reply line. Real ones stay under 100 bytes, and error lines are a sentence.
+pub(crate) const LONGEST_LINE: usize = 2048;
+
+/// The longest value that is written or read: a record has a few hundred bytes, and with the full name of a huge key a
+/// few thousand. What a peer announces beyond it is not allocated.
+pub(crate) const LONGEST_VALUE: usize = 64 * 1024;
+
+/// A whole reply: its line, its value, and two line ends.
+const LARGEST_INPUT: usize = LONGEST_LINE + LONGEST_VALUE + 4;
+
+/// What a buffer starts with: a usual batch's replies many times over.
+const USUAL_INPUT: usize = 4096;
+
+/// Until when an exchange may last. What is left is as of the last look at the clock: on the way that all goes well
+/// the clock is read once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    began: Instant,
+    until: Instant,
+    left: Duration,
+}
+
+impl Limit {
+    pub(crate) fn new(limit: Duration) -> Limit {
+        let began = clock::instant();
+        let left = limit.min(LONGEST_LIMIT);
+        Limit {
+            began,
+            until: began + left,
+            left,
+        }
+    }
+
+    /// When it began: a moment that is not later than now, for what needs no better one.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// When it is over.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// How long it is from beginning to end.
+    pub(crate) fn length(&self) -> Duration {
+        self.until.saturating_duration_since(self.began)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.left.is_zero()
+    }
+
+    /// What was left at the last look.
+    pub(crate) fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// When the last look was.
+    pub(crate) fn looked(&self) -> Instant {
+        self.until.checked_sub(self.left).unwrap_or(self.began)
+    }
+
+    /// Whether `part` of it is three quarters of it at least.
+    pub(crate) fn is_most(&self, part: Duration) -> bool {
+        part >= self.length() / 4 * 3
+    }
+
+    /// Reads the clock; what is left, zero when it is over.
+    pub(crate) fn look(&mut self) -> Duration {
+        self.left = self.until.saturating_duration_since(clock::instant());
+        self.left
+    }
+}
+
+/// Why no more bytes came or went.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The limit is over.
+    Late,
+    /// The server closed: it will execute nothing more from this connection.
+    Closed(io::Error),
+    /// The network failed: the server may not even know, and may go on executing what reached it.
+    Lost(io::Error),
+}
+
+impl Broken {
+    pub(crate) fn from_error(error: io::Error) -> Broken {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Broken::Closed(error),
+            _ => Broken::Lost(error),
+        }
+    }
+}
+
+/// Whether a call that does not block is to be made again later.
+pub(crate) fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// A connected socket. TLS will be one more of these.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Local(UnixStream),
+}
+
+/// Calls a method that both kinds of socket have.
+macro_rules! either {
+    ($stream:expr, $socket:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($socket) => $call,
+            #[cfg(unix)]
+            Stream::Local($socket) => $call,
+        }
+    };
+}
+
+/// A connection as a pipe of bytes, with its timers and its unread input.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    stream: Stream,
+    /// What both timers of the socket are set to; zero as long as they are not.
+    armed: Duration,
+    pub(crate) input: Input,
+}
+
+impl Transport {
+    pub(crate) fn new(stream: Stream) -> Transport {
+        Transport {
+            stream,
+            armed: Duration::ZERO,
+            input: Input::new(),
+        }
+    }
+
+    pub(crate) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Writes all of `bytes`. The error comes with how many the kernel took.
+    pub(crate) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, Broken)> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = bytes.len() - rest.len();
+            self.arm(limit.left).map_err(|broken| (taken, broken))?;
+            match either!(&mut self.stream, socket => socket.write(rest)) {
+                Ok(0) => return Err((taken, Broken::Closed(io::ErrorKind::WriteZero.into()))),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(error) => self.waited(error, limit).map_err(|broken| (taken, broken))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, into [`Transport::input`]: at least one byte.
+    pub(crate) fn read(&mut self, limit: &mut Limit) -> Result<(), Broken> {
+        loop {
+            self.arm(limit.left)?;
+            let stream = &mut self.stream;
+            let filled = self.input.fill(|room| either!(stream, socket => socket.read(room)));
+            match filled {
+                Ok(()) => return Ok(()),
+                Err(error) => self.waited(error, limit)?,
+            }
+        }
+    }
+
+    /// Reads what has come, without blocking: `false` where nothing has.
+    pub(crate) fn read_now(&mut self) -> Result<bool, Broken> {
+        let stream = &mut self.stream;
+        let filled = self.input.fill(|room| {
+            either!(stream, socket => {
+                socket.set_nonblocking(true).and_then(|()| {
+                    let read = socket.read(room);
+                    socket.set_nonblocking(false).and(read)
+                })
+            })
+        });
+        match filled {
+            Ok(()) => Ok(true),
+            Err(error) if is_for_later(&error) => Ok(false),
+            Err(error) => Err(Broken::from_error(error)),
+        }
+    }
+
+    /// Whether an idle connection can be used: open, and without a byte that nobody asked for.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        let mut byte = [0];
+        let nothing_to_read = either!(&mut self.stream, socket => {
+            socket.set_nonblocking(true).is_ok()
+                && socket.read(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                && socket.set_nonblocking(false).is_ok()
+        });
+        nothing_to_read && self.input.unread().is_empty()
+    }
+
+    /// Tells the server that no more commands will come. It executes those it has, and closes.
+    pub(crate) fn finish(&mut self) {
+        // A failure means that the connection is closed already, which the next read says better.
+        let _ = either!(&self.stream, socket => socket.shutdown(Shutdown::Write));
+    }
+
+    /// Sees to it that no call blocks for longer than `left`.
+    fn arm(&mut self, left: Duration) -> Result<(), Broken> {
+        if !self.armed.is_zero() && self.armed <= left + TIMER_SLACK {
+            return Ok(());
+        }
+        self.set_timers(left)
+    }
+
+    fn set_timers(&mut self, left: Duration) -> Result<(), Broken> {
+        let timer = left.max(SHORTEST_TIMER);
+        either!(&self.stream, socket => {
+            socket.set_read_timeout(Some(timer)).and_then(|()| socket.set_write_timeout(Some(timer)))
+        })
+        .map_err(Broken::Lost)?;
+        self.armed = timer;
+        Ok(())
+    }
+
+    /// After a call that moved no byte: `Ok` where it is to be made again.
+    fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), Broken> {
+        // Where timers report `WouldBlock`, `TimedOut` is the network's: it gave up on the peer.
+        let timer =
+            error.kind() == io::ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
+        if !timer && error.kind() != io::ErrorKind::Interrupted {
+            return Err(Broken::from_error(error));
+        }
+        let left = limit.look();
+        if left.is_zero() {
+            return Err(Broken::Late);
+        }
+        if timer {
+            // It was armed for a shorter limit, or rang early.
+            self.set_timers(left)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes read and not yet used, in a buffer that is reused and never larger than one largest reply.
+#[derive(Debug)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Input {
+    pub(crate) fn new() -> Input {
+        Input {
+            bytes: vec![0; USUAL_INPUT],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Drops the first `count` unread bytes.
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.start = self.end.min(self.start + count);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Reads more into it, at least one byte. The end of what is there to read is an error of its own, and so is a reply
+    /// that is longer than any can be.
+    pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+        let room = self.room().ok_or_else(|| io::Error::other("the reply is too long"))?;
+        match read(room)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.filled(count);
+                Ok(())
+            }
+        }
+    }
+
+    /// Room for more, or `None` where a whole largest reply is waiting to be used.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        if self.end == self.bytes.len() {
+            if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            } else if self.end < LARGEST_INPUT {
+                // Doubled by what has come, not by what was announced.
+                self.bytes.resize((self.end * 2).min(LARGEST_INPUT), 0);
+            }
+        }
+        self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.end = self.bytes.len().min(self.end + count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(input: &mut Input, mut bytes: &[u8]) -> bool {
+        input.fill(|room| bytes.read(room)).is_ok()
+    }
+
+    #[test]
+    fn input_never_grows_beyond_one_largest_reply() {
+        let mut input = Input::new();
+        let mut pushes = 0;
+        while push(&mut input, &[b'x'; 1000]) {
+            pushes += 1;
+            assert!(pushes < 1000, "it grows without end");
+        }
+        assert_eq!(input.unread().len(), LARGEST_INPUT);
+        input.consume(10);
+        assert!(push(&mut input, b"0123456789"));
+        assert!(input.unread().ends_with(b"x0123456789"));
+        input.consume(usize::MAX >> 1);
+        assert!(input.unread().is_empty());
+    }
+
+    #[test]
+    fn a_limit_beyond_all_reason_does_not_overflow() {
+        assert!(!Limit::new(Duration::MAX).is_over());
+        assert!(Limit::new(Duration::ZERO).is_over());
+    }
+}

@@ -1,0 +1,184 @@
+//! The store behind `memory:` and [`Locks::in_memory`](crate::Locks::in_memory): a server inside the process, with a
+//! clock that a test can move and faults that it can switch on. It knows nothing of locks.
+
+pub(crate) mod items;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::items::Items;
+use super::{Answer, Fault, Pending, Store};
+use crate::key::ItemName;
+use crate::protocol::lease::Now;
+use crate::protocol::{Damage, Instance, Replies, Request, YOUNGEST_SERVER};
+use crate::system::clock::Clock;
+
+/// A server in this process's memory. It excludes the threads that share it.
+#[derive(Debug)]
+pub struct Memory {
+    state: Mutex<State>,
+    /// How long it takes to answer, in nanoseconds.
+    delay: AtomicU64,
+    clock: Arc<Clock>,
+    /// When it was made, and the server's second then.
+    origin: Now,
+    origin_second: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    items: Items,
+    is_down: bool,
+}
+
+impl Memory {
+    /// An empty server that is old enough to grant locks, on the process's own clock.
+    pub fn new() -> Memory {
+        Memory::on(Arc::default())
+    }
+
+    /// The same, on a clock that can be moved.
+    pub(crate) fn on(clock: Arc<Clock>) -> Memory {
+        let origin = clock.now();
+        let second = origin.wall.as_secs();
+        let instance = Instance {
+            start: second.saturating_sub(YOUNGEST_SERVER),
+            pid: std::process::id(),
+        };
+        let items = Items::new(instance);
+        let state = State { items, is_down: false };
+        Memory {
+            state: Mutex::new(state),
+            delay: AtomicU64::new(0),
+            clock,
+            origin,
+            origin_second: second,
+        }
+    }
+
+    /// The server's second at this moment on the monotonic clock.
+    fn second_at(&self, instant: Duration) -> u64 {
+        self.origin_second + instant.saturating_sub(self.origin.instant).as_secs()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held left a whole state: every transition is one assignment at its end.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether requests reach it.
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.state().is_down = is_down;
+    }
+
+    /// How long it takes to answer.
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.delay.store(nanos, Ordering::Release);
+    }
+
+    /// Loses one item.
+    pub(crate) fn evict(&self, item: &ItemName) {
+        self.state().items.evict(item);
+    }
+
+    /// Loses everything and begins anew, as another instance that is old enough to grant locks.
+    pub(crate) fn restart(&self) {
+        let mut state = self.state();
+        let before = state.items.instance();
+        let instance = Instance {
+            start: before.start + YOUNGEST_SERVER,
+            pid: before.pid.wrapping_add(1),
+        };
+        state.items.restart(instance);
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::new()
+    }
+}
+
+impl Store for Memory {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        let mut state = self.state();
+        if state.is_down {
+            return failed(None, Damage::NotSent, "it is switched off");
+        }
+        let delay = Duration::from_nanos(self.delay.load(Ordering::Acquire));
+        if limit.is_zero() && !delay.is_zero() {
+            return failed(None, Damage::NotSent, "there was no time left to ask it");
+        }
+        let instance = state.items.instance();
+        if only_on.is_some_and(|only_on| only_on != instance) {
+            return failed(Some(instance), Damage::OtherInstance, "it was restarted");
+        }
+        let second = self.second_at(self.clock.now().instant);
+        let replies: Replies = batch
+            .iter()
+            .map(|request| state.items.apply(second, item, request))
+            .collect();
+        let answer = Answer {
+            instance: Some(instance),
+            replies,
+            fault: None,
+            pending: None,
+        };
+        drop(state);
+        if delay.is_zero() {
+            return answer;
+        }
+        // Nobody sleeps: it is the clock that moves.
+        self.clock.advance(delay.min(limit));
+        if delay <= limit {
+            return answer;
+        }
+        Answer {
+            pending: Some(Box::new(Executed(answer))),
+            ..failed(Some(instance), Damage::Late, "it does not answer in time")
+        }
+    }
+
+    fn server_of(&self, _: &ItemName) -> &'static str {
+        "memory:"
+    }
+
+    fn server_index(&self, _: &ItemName) -> usize {
+        0
+    }
+
+    fn servers(&self) -> usize {
+        1
+    }
+}
+
+/// An exchange whose replies came too late for its caller.
+struct Executed(Answer);
+
+impl fmt::Debug for Executed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Executed")
+    }
+}
+
+impl Pending for Executed {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+        Ok(self.0)
+    }
+}
+
+fn failed(instance: Option<Instance>, damage: Damage, what: &'static str) -> Answer {
+    let source = Box::<dyn std::error::Error + Send + Sync>::from(what);
+    Answer {
+        instance,
+        replies: Replies::new(),
+        fault: Some(Fault {
+            damage,
+            source: source.into(),
+        }),
+        pending: None,
+    }
+}

@@ -1,0 +1,132 @@
+//! The vocabulary between the protocol and whatever keeps the items: requests, replies, faults. Plain data and one
+//! trait; nothing here says how it is done.
+
+pub(crate) mod memcached;
+pub(crate) mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::error::Source;
+use crate::key::ItemName;
+use crate::protocol::{Batch, Damage, Instance, Replies, Request};
+
+/// An exchange that failed, in whole or from some reply on.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What is known of the unanswered requests.
+    pub damage: Damage,
+    /// What happened, for people.
+    pub source: Source,
+}
+
+/// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
+/// exactly when there is a `fault`.
+#[derive(Debug)]
+pub struct Answer {
+    /// Who answered (or would have: the instance that the connection leads to). `None` where none was reached.
+    pub instance: Option<Instance>,
+    /// The replies, in the order of the requests.
+    pub replies: Replies,
+    /// Why there are no more of them.
+    pub fault: Option<Fault>,
+    /// After [`Damage::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
+    pub pending: Option<Box<dyn Pending>>,
+}
+
+/// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
+/// whatever it did can be undone. Dropping it closes the connection.
+pub trait Pending: Send + fmt::Debug {
+    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has all of the exchange's outcome that can be learned: with
+    /// [`Damage::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
+    fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
+}
+
+/// An exchange that is made without blocking a thread. Dropping it gives up listening, but recalls nothing: see
+/// [`abandon`](Self::abandon).
+pub trait Exchange: Send + fmt::Debug {
+    /// The outcome, once it is there. Not to be polled again after that.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer>;
+
+    /// Nobody waits for the outcome any more. `Some` where a write may have been sent, or may yet be: with it one learns
+    /// what became of that.
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>>;
+}
+
+/// An exchange that is over.
+#[derive(Debug)]
+pub struct Over(Option<Answer>);
+
+impl Over {
+    /// It came to `answer`.
+    pub fn new(answer: Answer) -> Over {
+        Over(Some(answer))
+    }
+}
+
+impl Exchange for Over {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+        self.0.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
+        self.0.and_then(|answer| answer.pending)
+    }
+}
+
+impl<S: Store> Store for Arc<S> {
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        (**self).begin(item, batch, only_on, limit)
+    }
+
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        (**self).exchange(item, batch, only_on, limit)
+    }
+
+    fn server_of(&self, item: &ItemName) -> &str {
+        (**self).server_of(item)
+    }
+
+    fn server_index(&self, item: &ItemName) -> usize {
+        (**self).server_index(item)
+    }
+
+    fn servers(&self) -> usize {
+        (**self).servers()
+    }
+
+    fn evicts(&self, item: &ItemName) -> Option<bool> {
+        (**self).evicts(item)
+    }
+}
+
+/// Where the items are: a memcached server list, or the in-process store.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
+    /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    ///
+    /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
+
+    /// Begins the same without blocking. As it stands here it is for stores that take no time.
+    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+        Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
+    }
+
+    /// The server that keeps `item`, as its user spelled it.
+    fn server_of(&self, item: &ItemName) -> &str;
+
+    /// That server's place in the list, from 0.
+    fn server_index(&self, item: &ItemName) -> usize;
+
+    /// How many servers there are.
+    fn servers(&self) -> usize;
+
+    /// Whether the server that keeps `item` evicts others to make room for a store. One that does not refuses stores when
+    /// it is full, and deletes what is under them. `None`: it has not been asked yet.
+    fn evicts(&self, _item: &ItemName) -> Option<bool> {
+        Some(true)
+    }
+}
