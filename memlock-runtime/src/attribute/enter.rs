@@ -21,7 +21,7 @@ use crate::transaction::zlock::{self, Zlock};
 
 /// One call of an annotated function.
 #[derive(Debug, Clone)]
-pub(crate) struct Call<'a> {
+pub(crate) struct LockCall<'a> {
     /// Which attribute.
     pub kind: Kind,
     /// The namespace of the key.
@@ -52,13 +52,13 @@ pub(crate) struct Prepared {
     on_unavailable: Option<OnUnavailable>,
     reserve: Duration,
     order: Order,
-    items: Items,
+    items: ItemNames,
     /// The body that called.
     outer: Option<Arc<Frame>>,
 }
 
 /// Prepares to acquire the locks on `keys` for `call`, which is waited for by [`enter_async`].
-pub(crate) fn prepare(call: &Call<'_>, keys: &[Key]) -> Result<Prepared, Error> {
+pub(crate) fn prepare(call: &LockCall<'_>, keys: &[Key]) -> Result<Prepared, Error> {
     let locks = locks_of(call)?;
     let (order, items) = ask(locks, call, keys);
     Ok(Prepared {
@@ -138,7 +138,7 @@ fn unless_database_decides(kind: Kind, kept: Result<(), Error>) -> Result<(), Er
 /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
 /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
 #[track_caller]
-pub(crate) fn enter(call: &Call<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
+pub(crate) fn enter(call: &LockCall<'_>, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
     let locks = locks_of(call)?;
     let (order, items) = ask(locks, call, keys);
     let policy = policy(locks, call.kind, call.on_unavailable, reporting);
@@ -160,7 +160,7 @@ fn retry(locks: &Locks, kind: Kind, reserve: Duration) -> Option<Retry> {
     (kind == Kind::Zlock).then(|| locks.retry(reserve))
 }
 
-fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
+fn locks_of<'a>(call: &LockCall<'a>) -> Result<&'a Locks, Error> {
     match call.locks {
         Some(locks) => Ok(locks),
         None => Locks::process_wide(),
@@ -168,10 +168,10 @@ fn locks_of<'a>(call: &Call<'a>) -> Result<&'a Locks, Error> {
 }
 
 /// The names of locks, in order, each once.
-type Items = SmallVec<[ItemName; 1]>;
+type ItemNames = SmallVec<[ItemName; 1]>;
 
 /// What `call` asks of `locks`. Its durations have been checked, where they were given.
-fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> (Order, Items) {
+fn ask(locks: &Locks, call: &LockCall<'_>, keys: &[Key]) -> (Order, ItemNames) {
     let settings = locks.settings();
     let order = Order {
         function: call.function,
@@ -180,7 +180,7 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> (Order, Items) {
         wait: call.wait,
         renew: call.renew,
     };
-    let mut items = Items::new();
+    let mut items = ItemNames::new();
     for key in keys.iter().filter_map(Key::text) {
         items.push(ItemName::of_lock(&settings.prefix, call.name, key));
     }
@@ -194,7 +194,7 @@ fn ask(locks: &Locks, call: &Call<'_>, keys: &[Key]) -> (Order, Items) {
 /// The lease to run under, and whether it is to be released after.
 fn acquire(
     locks: &Locks,
-    call: &Call<'_>,
+    call: &LockCall<'_>,
     policy: OnUnavailable,
     order: &Order,
     items: &[ItemName],

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::enter::{Prepared, enter_async};
-use super::held::{AsyncHeld, Ending};
+use super::held::{AfterBody, AsyncHeld};
 use crate::error::Error;
 use crate::error::conflict::Judge;
 use crate::locks::policy::Reporting;
@@ -151,7 +151,7 @@ impl<P> Entering<P> {
     }
 
     /// Acquires, runs the body, and releases.
-    pub fn run<B: Future>(self, ending: impl Ending<B::Output>, body: B) -> impl Future<Output = P::Outcome>
+    pub fn run<B: Future>(self, ending: impl AfterBody<B::Output>, body: B) -> impl Future<Output = P::Outcome>
     where
         P: Policy<B::Output>,
     {
@@ -161,7 +161,7 @@ impl<P> Entering<P> {
     /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
     pub fn run_zlock<B: Future>(
         self,
-        ending: impl Ending<B::Output>,
+        ending: impl AfterBody<B::Output>,
         conflict: impl Judge<B::Output>,
         body: B,
     ) -> impl Future<Output = P::Outcome>
@@ -174,7 +174,7 @@ impl<P> Entering<P> {
     /// The same; and a success under a lease that did not last is a failure (`on_lost = error`).
     pub fn run_and_check<B: Future>(
         self,
-        ending: impl Ending<(B::Output, Option<Error>)>,
+        ending: impl AfterBody<(B::Output, Option<Error>)>,
         body: B,
     ) -> impl Future<Output = P::Outcome>
     where

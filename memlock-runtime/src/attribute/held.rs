@@ -87,7 +87,7 @@ impl AsyncHeld {
     }
 
     /// Runs the body, and releases.
-    pub fn run<F: Future, E: Ending<F::Output>>(self, ending: E, body: F) -> Run<F, E, NoConflict> {
+    pub fn run<F: Future, E: AfterBody<F::Output>>(self, ending: E, body: F) -> Run<F, E, NoConflict> {
         self.run_zlock(ending, NoConflict, body)
     }
 
@@ -95,7 +95,7 @@ impl AsyncHeld {
     pub fn run_zlock<F, E, C>(self, _: E, conflict: C, body: F) -> Run<F, E, C>
     where
         F: Future,
-        E: Ending<F::Output>,
+        E: AfterBody<F::Output>,
         C: Judge<F::Output>,
     {
         Run {
@@ -110,7 +110,7 @@ impl AsyncHeld {
     /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
     pub fn run_and_check<F: Future>(
         self,
-        ending: impl Ending<(F::Output, Option<Error>)>,
+        ending: impl AfterBody<(F::Output, Option<Error>)>,
         body: F,
     ) -> impl Future<Output = (F::Output, Option<Error>)> {
         let frame = self.frame.clone();
@@ -162,7 +162,7 @@ impl Drop for AsyncHeld {
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether the release is waited for, after a body that returns an `R`.
-pub trait Ending<R> {
+pub trait AfterBody<R> {
     /// What the future keeps of the body's output meanwhile.
     type Kept: Default;
 
@@ -181,7 +181,7 @@ pub struct Waits;
 #[derive(Debug, Clone, Copy)]
 pub struct Leaves;
 
-impl<R> Ending<R> for Waits {
+impl<R> AfterBody<R> for Waits {
     type Kept = Option<R>;
 
     fn keep(kept: &mut Option<R>, output: R) -> Option<R> {
@@ -194,7 +194,7 @@ impl<R> Ending<R> for Waits {
     }
 }
 
-impl<R> Ending<R> for Leaves {
+impl<R> AfterBody<R> for Leaves {
     type Kept = ();
 
     fn keep((): &mut (), output: R) -> Option<R> {
@@ -209,7 +209,7 @@ impl<R> Ending<R> for Leaves {
 pin_project! {
     /// A body under its locks. Dropping it drops the body, and then releases in the background.
     #[must_use = "futures do nothing unless they are polled"]
-    pub struct Run<F: Future, E: Ending<F::Output>, C> {
+    pub struct Run<F: Future, E: AfterBody<F::Output>, C> {
         #[pin]
         body: InFrame<F>,
         held: Option<AsyncHeld>,
@@ -220,7 +220,7 @@ pin_project! {
     }
 }
 
-impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, C> {
+impl<F: Future, E: AfterBody<F::Output>, C: Judge<F::Output>> Future for Run<F, E, C> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -253,7 +253,7 @@ impl<F: Future, E: Ending<F::Output>, C: Judge<F::Output>> Future for Run<F, E, 
     }
 }
 
-impl<F: Future, E: Ending<F::Output>, C> fmt::Debug for Run<F, E, C> {
+impl<F: Future, E: AfterBody<F::Output>, C> fmt::Debug for Run<F, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::duration::IntoDuration;
-use super::enter::{Call, Prepared, enter, prepare};
+use super::enter::{LockCall, Prepared, enter, prepare};
 use super::held::Held;
 use crate::call_tree::Kind;
 use crate::error::{Error, OnUnavailable};
@@ -17,11 +17,11 @@ use crate::protocol::lease::LONGEST_TIMEOUT;
 /// back and started again on a busy machine. It costs others nothing once the retry has come.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// A `Call` in the making. Lives on the stack of the annotated function until the lock is held.
+/// A `LockCall` in the making. Lives on the stack of the annotated function until the lock is held.
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'a> {
-    call: Call<'a>,
+    call: LockCall<'a>,
     mistake: Option<Mistake>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Options<'a> {
 
     const fn of(kind: Kind, function: &'static str) -> Options<'a> {
         Options {
-            call: Call {
+            call: LockCall {
                 kind,
                 name: function,
                 function,
@@ -132,7 +132,7 @@ impl<'a> Options<'a> {
         prepare(self.checked()?, keys)
     }
 
-    fn checked(&self) -> Result<&Call<'a>, Error> {
+    fn checked(&self) -> Result<&LockCall<'a>, Error> {
         match self.mistake {
             None => Ok(&self.call),
             Some(Mistake { option, problem }) => Err(Error::config(format!(

@@ -57,11 +57,11 @@ impl Current {
 #[derive(Debug)]
 pub(crate) struct Frame {
     outer: Option<Arc<Frame>>,
-    running: Running,
+    running: RunningBody,
 }
 
 #[derive(Debug)]
-enum Running {
+enum RunningBody {
     /// An annotated function, and what it runs under; `None` where it runs unlocked.
     Function { kind: Kind, lease: Option<Lease> },
     /// A transaction's closure.
@@ -71,13 +71,13 @@ enum Running {
 impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
     pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
-        let running = Running::Function { kind, lease };
+        let running = RunningBody::Function { kind, lease };
         Arc::new(Frame { outer, running })
     }
 
     /// The closure of a transaction, called by the body whose frame is `outer`.
     pub(crate) fn of_transaction(outer: Option<Arc<Frame>>, scope: &Arc<Scope>) -> Arc<Frame> {
-        let running = Running::Transaction(Arc::clone(scope));
+        let running = RunningBody::Transaction(Arc::clone(scope));
         Arc::new(Frame { outer, running })
     }
 
@@ -87,15 +87,15 @@ impl Frame {
 
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.running {
-            Running::Function { lease, .. } => lease.as_ref(),
-            Running::Transaction(_) => None,
+            RunningBody::Function { lease, .. } => lease.as_ref(),
+            RunningBody::Transaction(_) => None,
         }
     }
 
     fn take_lease(&mut self) -> Option<Lease> {
         match &mut self.running {
-            Running::Function { lease, .. } => lease.take(),
-            Running::Transaction(_) => None,
+            RunningBody::Function { lease, .. } => lease.take(),
+            RunningBody::Transaction(_) => None,
         }
     }
 
@@ -182,14 +182,14 @@ pub(crate) fn here() -> Option<Arc<Frame>> {
 pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<Found> {
     Frame::outward(frame).find_map(|frame| {
         let (kind, hold) = match &frame.running {
-            Running::Function { kind, lease } => {
+            RunningBody::Function { kind, lease } => {
                 let holds = lease.as_ref().map(Lease::holds).unwrap_or_default();
                 let is_it = |hold: &&Arc<Hold>| {
                     Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
                 };
                 (*kind, holds.iter().find(is_it).cloned())
             }
-            Running::Transaction(scope) => (Kind::Zlock, scope.find(core, item)),
+            RunningBody::Transaction(scope) => (Kind::Zlock, scope.find(core, item)),
         };
         hold.map(|hold| Found { hold, kind })
     })
@@ -198,8 +198,8 @@ pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName
 /// The innermost transaction of the call tree that ends in `frame`.
 pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     Frame::outward(frame).find_map(|frame| match &frame.running {
-        Running::Transaction(scope) => Some(Arc::clone(scope)),
-        Running::Function { .. } => None,
+        RunningBody::Transaction(scope) => Some(Arc::clone(scope)),
+        RunningBody::Function { .. } => None,
     })
 }
 
@@ -218,7 +218,8 @@ pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
 /// ```
 pub fn current() -> Option<Lease> {
     let frame = here();
-    let function = Frame::outward(frame.as_ref()).find(|frame| matches!(frame.running, Running::Function { .. }))?;
+    let function =
+        Frame::outward(frame.as_ref()).find(|frame| matches!(frame.running, RunningBody::Function { .. }))?;
     function.lease().cloned()
 }
 

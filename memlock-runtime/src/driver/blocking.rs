@@ -10,12 +10,12 @@ use super::contender::{Contender, written_nonce};
 use super::core::{Core, Heard};
 use super::limits::{CallLimits, ExchangeLimit};
 use super::waiting::{CompanionLost, KeepAlive, Stopped, Waiting};
-use super::wake::Listening;
+use super::wake::WakeListener;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{Damage, Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Standing};
-use crate::queue::{Cleanup as _, Joined, Place, Progress, Turn};
+use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
 use crate::system::{clock, random};
 
 /// How often a thread looks whether its turn has come, when it is next and holders are quick, before it goes to sleep: 5 to
@@ -173,9 +173,9 @@ fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now) -> Result
         })?;
         now = waiting.now();
         place = match place.progress(now) {
-            Progress::Turn(turn) => return Ok(turn),
-            Progress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
-            Progress::Place(place) => place,
+            PlaceProgress::Turn(turn) => return Ok(turn),
+            PlaceProgress::Dismissed(verdict) => return Err(Stopped::Failed(verdict)),
+            PlaceProgress::Place(place) => place,
         };
     }
 }
@@ -214,7 +214,7 @@ fn has_processors() -> bool {
 }
 
 /// Sleeps for `length`, or until it is called.
-fn sleep_unless_called(listening: &Listening, length: Duration) {
+fn sleep_unless_called(listening: &WakeListener, length: Duration) {
     let until = clock::instant() + length;
     loop {
         let left = until.saturating_duration_since(clock::instant());

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::core::{Core, Heard};
 use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
-use super::wake::Listening;
+use super::wake::WakeListener;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
@@ -39,7 +39,7 @@ pub(crate) struct Contender<'a> {
     /// What the last failed exchange came to grief on.
     trouble: Option<Source>,
     /// While it waits in line for other processes, and can be called.
-    listening: Option<Listening>,
+    listening: Option<WakeListener>,
     /// Whether it has been said that nothing comes of asking the server.
     has_warned: bool,
     limits: CallLimits,
@@ -93,7 +93,7 @@ impl<'a> Contender<'a> {
     }
 
     /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
-    pub(crate) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&Listening> {
+    pub(crate) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&WakeListener> {
         if let (Some(doorbell), None) = (&self.core.doorbell, &self.listening) {
             self.listening = Some(doorbell.listen(&self.spec.item, waker()));
         }
@@ -102,7 +102,7 @@ impl<'a> Contender<'a> {
 
     /// After a pause: how long it is still to wait before it goes on, because it is called in vain.
     pub(crate) fn until_call_counts(&mut self, now: Now) -> Duration {
-        if !self.listening.as_ref().is_some_and(Listening::was_called) {
+        if !self.listening.as_ref().is_some_and(WakeListener::was_called) {
             return Duration::ZERO;
         }
         let look_first = self.core.must_look_first(&self.spec.item, now);

@@ -22,7 +22,7 @@ use crate::protocol::{
     Batch, Damage, Grant, Handed, Input, Instance, Leave, Nonce, Output, Pause, Release, Released, Renew, Renewed,
     Spec, Standing,
 };
-use crate::queue::{Cleanup as _, Joined, Place, Progress, Turn};
+use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
 use crate::store::{Exchange, Pending};
 use crate::system::background::{Timer, either};
 use crate::system::random;
@@ -36,7 +36,7 @@ pub(crate) async fn acquire_grant(
     companions: &dyn KeepAlive,
 ) -> Result<(Grant, Option<Turn>), Stopped> {
     let mut waiting = Waiting::new(core, spec, limits, companions);
-    let bell = Arc::new(Bell::default());
+    let bell = Arc::new(TaskWaker::default());
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, false, || Waker::from(Arc::clone(&bell)));
@@ -98,9 +98,9 @@ pub(crate) async fn acquire_grant(
 
 /// Wakes a future that waits in a queue.
 #[derive(Debug, Default)]
-struct Bell(Notify);
+struct TaskWaker(Notify);
 
-impl Wake for Bell {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.0.notify_one();
     }
@@ -112,7 +112,7 @@ pub(crate) async fn pause(window: Pause) {
 }
 
 /// Waits in this process's queue, which it has joined at `now`.
-async fn for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now, bell: &Bell) -> Result<Turn, Stopped> {
+async fn for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now, bell: &TaskWaker) -> Result<Turn, Stopped> {
     let mut standing = InQueue(waiting.core(), Some(place));
     loop {
         let Some(place) = &standing.1 else {
@@ -122,9 +122,9 @@ async fn for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now, bell: &
         rest(waiting, length, now, bell).await?;
         now = waiting.now();
         standing.1 = match standing.1.take().map(|place| place.progress(now)) {
-            Some(Progress::Turn(turn)) => return Ok(turn),
-            Some(Progress::Dismissed(verdict)) => return Err(Stopped::Failed(verdict)),
-            Some(Progress::Place(place)) => Some(place),
+            Some(PlaceProgress::Turn(turn)) => return Ok(turn),
+            Some(PlaceProgress::Dismissed(verdict)) => return Err(Stopped::Failed(verdict)),
+            Some(PlaceProgress::Place(place)) => Some(place),
             None => None,
         };
     }
@@ -142,7 +142,7 @@ impl Drop for InQueue<'_> {
 }
 
 /// Rests from `now` on for `length`, or less where the bell rings or there is something to be done before that.
-async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &Bell) -> Result<(), Stopped> {
+async fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, bell: &TaskWaker) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
     if let Some(keeping) = waiting.companions.keep_alive_async(waiting.limits.asking) {
         let kept = keeping.await;

@@ -33,13 +33,13 @@ pub(crate) struct Hold {
     is_set_aside: bool,
     /// Whether its holder is done with it. The release may have to wait for a renewal yet.
     is_given_up: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<HoldState>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
     exchanging: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HoldState {
     holding: Holding,
     turn: Option<Turn>,
     /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
@@ -72,7 +72,7 @@ impl Hold {
             token,
             is_set_aside,
             is_given_up: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: Mutex::new(HoldState {
                 holding: Holding::new(grant),
                 turn,
                 lost: None,
@@ -239,7 +239,7 @@ impl Hold {
         match state.holding.renewed(renewed) {
             Extended::Yes => {
                 state.trouble = None;
-                let State { holding, turn, .. } = &*state;
+                let HoldState { holding, turn, .. } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
                     turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
@@ -357,8 +357,8 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    fn tell(&self, ending: &mut Ending, limit: ExchangeLimit) {
-        let Ending {
+    fn tell(&self, ending: &mut EndedHold, limit: ExchangeLimit) {
+        let EndedHold {
             grant, standing, now, ..
         } = ending;
         let released = blocking::release(self.core(), &self.spec, grant, standing, *now, limit);
@@ -379,9 +379,9 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    async fn finish(&self, ending: Ending, limit: ExchangeLimit) {
+    async fn finish(&self, ending: EndedHold, limit: ExchangeLimit) {
         let mut unfinished = Unfinished(self.core(), ending);
-        let Ending {
+        let EndedHold {
             grant, standing, now, ..
         } = &mut unfinished.1;
         let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
@@ -401,7 +401,7 @@ impl Hold {
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
         if end == End::HandOver {
-            let Ending { grant, turn, .. } = ending;
+            let EndedHold { grant, turn, .. } = ending;
             let grant = grant.reserve(length, now);
             if let Some(turn) = &turn {
                 turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
@@ -469,7 +469,7 @@ impl Hold {
     }
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
-    fn end(&self) -> Option<Ending> {
+    fn end(&self) -> Option<EndedHold> {
         let now = self.core().now();
         let mut state = self.state();
         let (end, mut ending) = state.end(now)?;
@@ -479,7 +479,7 @@ impl Hold {
 
     /// Does what is to be done in this process with what was taken out of the hold: hands it over, or counts the loss. Whether the
     /// server is to be told, too.
-    fn wind_up_here(&self, end: End, ending: &mut Ending) -> bool {
+    fn wind_up_here(&self, end: End, ending: &mut EndedHold) -> bool {
         let lost = match end {
             End::HandOver => {
                 if let Some(turn) = ending.turn.take() {
@@ -512,7 +512,7 @@ impl Hold {
     }
 
     /// The error of a use of a hold that is `over`.
-    fn not_held(&self, over: Status, state: &State) -> Error {
+    fn not_held(&self, over: Status, state: &HoldState) -> Error {
         let loss = match over {
             Status::Lost(loss) => Some(loss),
             Status::Held | Status::Released => state.lost,
@@ -540,7 +540,7 @@ impl Hold {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HoldState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -555,9 +555,9 @@ impl fmt::Debug for Hold {
     }
 }
 
-impl State {
+impl HoldState {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
-    fn end(&mut self, now: Now) -> Option<(End, Ending)> {
+    fn end(&mut self, now: Now) -> Option<(End, EndedHold)> {
         let end = self.holding.end(now)?;
         self.lost = match end {
             End::HandOver => None,
@@ -565,7 +565,7 @@ impl State {
             End::Forget => Some(Loss::Taken),
         };
         self.meanwhile = None;
-        let ending = Ending {
+        let ending = EndedHold {
             grant: self.holding.grant().clone(),
             standing: None,
             trouble: self.trouble.clone(),
@@ -577,7 +577,7 @@ impl State {
 }
 
 /// A hold that was ended, while the server is told.
-struct Ending {
+struct EndedHold {
     grant: Grant,
     /// Where the release is to look who stands in line.
     standing: Option<Box<Standing>>,
@@ -589,7 +589,7 @@ struct Ending {
 }
 
 /// The end of a hold, in the process where it began: a child that was forked meanwhile does not pass the turn on.
-struct Unfinished<'a>(&'a Core, Ending);
+struct Unfinished<'a>(&'a Core, EndedHold);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
@@ -599,7 +599,7 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-impl Ending {
+impl EndedHold {
     fn told(&mut self, spec: &Spec, released: Released) {
         if let Released::Failed(damage) = released {
             tracing::warn!(

@@ -131,7 +131,7 @@ pub enum Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum State {
+enum AcquireState {
     /// Nothing has been sent.
     Ready,
     /// `[clock, add, raise]` is out, or `[clock, add, raise, read line]`.
@@ -171,7 +171,7 @@ enum Along {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Acquire<S = Spec> {
     spec: S,
-    state: State,
+    state: AcquireState,
     /// Begin by looking, because the server may refuse for lack of memory: see the rule on blind stores.
     look_first: bool,
     started: Option<Now>,
@@ -206,7 +206,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     pub fn new(spec: S, watch: Option<Watch>, look_first: bool) -> Acquire<S> {
         Acquire {
             spec,
-            state: State::Ready,
+            state: AcquireState::Ready,
             look_first,
             started: None,
             watch,
@@ -299,11 +299,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
         reason = "an input moves a machine once, and is used up"
     )]
     pub fn step(&mut self, now: Now, fresh: Nonce, input: Input) -> Output<Outcome> {
-        let state = std::mem::replace(&mut self.state, State::Done);
+        let state = std::mem::replace(&mut self.state, AcquireState::Done);
         match (state, &input) {
-            (State::Ready, Input::Start) => self.start(now, fresh),
+            (AcquireState::Ready, Input::Start) => self.start(now, fresh),
 
-            (State::Adding { nonce }, Input::Answered(answered)) => {
+            (AcquireState::Adding { nonce }, Input::Answered(answered)) => {
                 self.asked_clock(answered);
                 self.read_line(answered, 3);
                 match answered.reply(1) {
@@ -319,7 +319,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            (State::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
+            (AcquireState::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                 // Renewed, released and taken again, or renumbered by the server: only reading tells.
                 Some(Reply::Exists) => self.lost_race(now),
@@ -328,16 +328,18 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 _ => self.unanswered_write(now, fresh, nonce, answered),
             },
 
-            (State::Looking { along }, Input::Answered(answered)) => self.looked(now, fresh, along, answered),
+            (AcquireState::Looking { along }, Input::Answered(answered)) => self.looked(now, fresh, along, answered),
 
-            (State::Verifying { grant }, Input::Answered(answered)) => self.verified(now, fresh, *grant, answered),
+            (AcquireState::Verifying { grant }, Input::Answered(answered)) => {
+                self.verified(now, fresh, *grant, answered)
+            }
 
-            (State::Joining, Input::Answered(answered)) => self.joined(now, answered),
+            (AcquireState::Joining, Input::Answered(answered)) => self.joined(now, answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
-            (State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
+            (AcquireState::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
 
-            (State::GivingBack { nonce, no_token }, Input::Answered(answered)) => {
+            (AcquireState::GivingBack { nonce, no_token }, Input::Answered(answered)) => {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
                     self.outstanding.push(nonce);
                 }
@@ -350,7 +352,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            (State::Clearing { nonce }, Input::Answered(answered)) => {
+            (AcquireState::Clearing { nonce }, Input::Answered(answered)) => {
                 // An add is executed once, and it was seen: once its item is gone it is settled.
                 if let Some(Reply::Deleted | Reply::Missing) = answered.reply(0) {
                     self.outstanding.retain(|outstanding| *outstanding != nonce);
@@ -362,7 +364,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            (State::Pausing { then_look }, Input::Woke) => {
+            (AcquireState::Pausing { then_look }, Input::Woke) => {
                 // Whoever calls has deleted the item, which is as good as having read that it is gone.
                 let is_called = self
                     .standing
@@ -429,7 +431,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
         self.goes_in_circles = true;
         self.credit = self.credit.saturating_add(ROUND);
-        self.state = State::Pausing { then_look: true };
+        self.state = AcquireState::Pausing { then_look: true };
         let longest = self.longest_pause(now).saturating_mul(ROUND.unsigned_abs().into());
         let left = self.wait_left(now);
         Output::Pause(Pause {
@@ -442,7 +444,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.may_ask() {
             return self.rest(now);
         }
-        self.state = State::Adding { nonce };
+        self.state = AcquireState::Adding { nonce };
         self.clock_asked = Some(now.instant);
         let term = self.spec().term();
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
@@ -469,7 +471,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
         let along = if with_clock { Along::Clock } else { Along::Nothing };
-        self.state = State::Looking { along };
+        self.state = AcquireState::Looking { along };
         if !with_clock {
             return exchange(smallvec![Request::Read], None);
         }
@@ -492,7 +494,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.may_ask() {
             return self.rest(now);
         }
-        self.state = State::Looking { along: Along::Line };
+        self.state = AcquireState::Looking { along: Along::Line };
         exchange(smallvec![Request::Read, Request::ReadLine], None)
     }
 
@@ -507,7 +509,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return self.look_at_line(now);
         };
         self.must_ask();
-        self.state = State::Looking { along: Along::Joining };
+        self.state = AcquireState::Looking { along: Along::Joining };
         exchange(smallvec![Request::Read, store], Some(instance))
     }
 
@@ -603,7 +605,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return self.pause(now);
         };
         self.must_ask();
-        self.state = State::Joining;
+        self.state = AcquireState::Joining;
         exchange(smallvec![store], Some(instance))
     }
 
@@ -611,7 +613,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.may_ask() {
             return self.rest(now);
         }
-        self.state = State::TakingOver { nonce };
+        self.state = AcquireState::TakingOver { nonce };
         let term = self.spec().term();
         let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
         // Only where the CAS was read: on a restarted server the same number may be a stranger's.
@@ -629,7 +631,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.may_ask() {
             return self.rest(now);
         }
-        self.state = State::Clearing { nonce };
+        self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
@@ -709,14 +711,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
             // A server whose clock stood still dates the item by it, and nothing shows that without the clock item: the
             // grant would stand on the TTL alone. If it is missing again it has to.
             self.has_made_clock = true;
-            self.state = State::MakingClock { grant: Box::new(grant) };
+            self.state = AcquireState::MakingClock { grant: Box::new(grant) };
             self.must_ask();
             return exchange(smallvec![Request::CreateClock], None);
         }
         if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {
             return self.check(now, grant);
         }
-        self.state = State::Verifying { grant: Box::new(grant) };
+        self.state = AcquireState::Verifying { grant: Box::new(grant) };
         self.must_ask();
         exchange(smallvec![Request::Read], Some(instance))
     }
@@ -755,7 +757,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// Deletes what was stored under `nonce`, and then asks again, or ends with `no_token`.
     fn delete_own(&mut self, nonce: Nonce, cas: Cas, instance: Instance, no_token: Option<Refusal>) -> Output<Outcome> {
-        self.state = State::GivingBack { nonce, no_token };
+        self.state = AcquireState::GivingBack { nonce, no_token };
         self.must_ask();
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
@@ -806,7 +808,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             Damage::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Damage::TooYoung)),
             Damage::TooYoung => {
                 self.failures = 0;
-                self.state = State::Pausing {
+                self.state = AcquireState::Pausing {
                     then_look: self.has_looked,
                 };
                 let length = YOUNG_SERVER_PAUSE.min(self.wait_left(now));
@@ -852,7 +854,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.lost_races = 0;
         // Only who may stand in line has a use for it, and the model has fewer states without.
         self.has_paused = self.me.is_some();
-        self.state = State::Pausing { then_look: true };
+        self.state = AcquireState::Pausing { then_look: true };
         let window = match &self.standing {
             Some(standing) if standing.is_in_line() => standing.pause(self.spec().interval, now),
             _ => {
@@ -899,7 +901,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     fn end(&mut self, outcome: Outcome) -> Output<Outcome> {
-        self.state = State::Done;
+        self.state = AcquireState::Done;
         Output::Done(outcome)
     }
 }

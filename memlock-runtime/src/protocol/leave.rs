@@ -17,7 +17,7 @@ use super::messages::Request;
 const READS: u8 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum State {
+enum LeaveState {
     Ready,
     /// `[read line]` is out.
     Reading,
@@ -31,7 +31,7 @@ enum State {
 pub struct Leave {
     interval: Duration,
     standing: Box<Standing>,
-    state: State,
+    state: LeaveState,
     reads: u8,
 }
 
@@ -41,7 +41,7 @@ impl Leave {
         Leave {
             interval,
             standing,
-            state: State::Ready,
+            state: LeaveState::Ready,
             reads: 0,
         }
     }
@@ -54,13 +54,13 @@ impl Leave {
     /// Makes the next move.
     pub fn step(&mut self, now: Now, input: Input) -> Output<()> {
         match (self.state, input) {
-            (State::Ready, Input::Start) => self.write(now),
-            (State::Reading, Input::Answered(answered))
+            (LeaveState::Ready, Input::Start) => self.write(now),
+            (LeaveState::Reading, Input::Answered(answered))
                 if self.standing.read(answered.reply(0), answered.instance) && self.standing.is_in_line() =>
             {
                 self.write(now)
             }
-            (State::Writing, Input::Answered(answered))
+            (LeaveState::Writing, Input::Answered(answered))
                 if !self.standing.wrote(answered.reply(0)) && answered.reply(0).is_some() =>
             {
                 self.read()
@@ -73,7 +73,7 @@ impl Leave {
         let Some((request, instance)) = self.standing.leave(self.interval, now) else {
             return self.read();
         };
-        self.state = State::Writing;
+        self.state = LeaveState::Writing;
         Output::Exchange {
             batch: smallvec![request],
             only_on: Some(instance),
@@ -85,7 +85,7 @@ impl Leave {
         if self.reads > READS {
             return self.end();
         }
-        self.state = State::Reading;
+        self.state = LeaveState::Reading;
         Output::Exchange {
             batch: smallvec![Request::ReadLine],
             only_on: None,
@@ -93,7 +93,7 @@ impl Leave {
     }
 
     fn end(&mut self) -> Output<()> {
-        self.state = State::Done;
+        self.state = LeaveState::Done;
         self.standing.forget_place();
         Output::Done(())
     }

@@ -32,7 +32,7 @@ pub enum Released {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum State {
+enum ReleaseState {
     Ready,
     /// `[compare-and-delete]` is out, or `[compare-and-delete, read line]`, or `[store line, compare-and-delete]`.
     Deleting,
@@ -47,7 +47,7 @@ pub struct Release<I = ItemName> {
     item: I,
     nonce: Nonce,
     known: Option<(Instance, Cas)>,
-    state: State,
+    state: ReleaseState,
     reads: u8,
     /// Give way to the others in line, or look who stands there, along with the deletion.
     standing: Option<Box<Standing>>,
@@ -73,7 +73,7 @@ impl<I: Borrow<ItemName>> Release<I> {
             item,
             nonce,
             known: None,
-            state: State::Ready,
+            state: ReleaseState::Ready,
             reads: 0,
             standing: None,
             interval: Duration::ZERO,
@@ -113,12 +113,12 @@ impl<I: Borrow<ItemName>> Release<I> {
     )]
     pub fn step(&mut self, now: Now, input: Input) -> Output<Released> {
         match (self.state, &input) {
-            (State::Ready, Input::Start) => match self.known {
+            (ReleaseState::Ready, Input::Start) => match self.known {
                 Some((instance, cas)) => self.delete(now, instance, cas),
                 None => self.read(),
             },
 
-            (State::Deleting, Input::Answered(answered)) => {
+            (ReleaseState::Deleting, Input::Answered(answered)) => {
                 self.heard_of_line(now, answered);
                 match answered.reply(usize::from(self.is_giving_way)) {
                     Some(Reply::Deleted) => self.end(Released::Released),
@@ -129,7 +129,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                 }
             }
 
-            (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+            (ReleaseState::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Released::Gone),
                 (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(self.item(), content) {
                     Some(record) if record.nonce == self.nonce => self.delete(now, instance, *cas),
@@ -143,7 +143,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     fn delete(&mut self, now: Now, instance: Instance, cas: Cas) -> Output<Released> {
-        self.state = State::Deleting;
+        self.state = ReleaseState::Deleting;
         let mut batch: Batch = smallvec![Request::Delete { cas }];
         if let Some(standing) = &mut self.standing {
             // What was read when the lock was granted tells whom to call, and mostly holds still.
@@ -178,7 +178,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         if self.reads > RETRIES {
             return self.end(Released::Failed(Damage::Contradicted));
         }
-        self.state = State::Reading;
+        self.state = ReleaseState::Reading;
         Output::Exchange {
             batch: smallvec![Request::Read],
             only_on: None,
@@ -190,7 +190,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     fn end(&mut self, outcome: Released) -> Output<Released> {
-        self.state = State::Done;
+        self.state = ReleaseState::Done;
         Output::Done(outcome)
     }
 }

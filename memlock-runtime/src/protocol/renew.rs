@@ -42,7 +42,7 @@ enum Aim {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum State {
+enum RenewState {
     Ready,
     /// `[clock, compare-and-set]` is out.
     Writing,
@@ -57,7 +57,7 @@ pub struct Renew {
     spec: Spec,
     grant: Grant,
     aim: Aim,
-    state: State,
+    state: RenewState,
     reads: u8,
 }
 
@@ -78,7 +78,7 @@ impl Renew {
             spec,
             grant,
             aim,
-            state: State::Ready,
+            state: RenewState::Ready,
             reads: 0,
         }
     }
@@ -90,9 +90,9 @@ impl Renew {
     )]
     pub fn step(&mut self, now: Now, input: Input) -> Output<Renewed> {
         match (self.state, &input) {
-            (State::Ready, Input::Start) => self.write(now),
+            (RenewState::Ready, Input::Start) => self.write(now),
 
-            (State::Writing, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
+            (RenewState::Writing, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
                 (Some(Reply::Stored(cas)), Some(instance)) => {
                     self.grant.cas = *cas;
                     self.grant.instance = instance;
@@ -109,7 +109,7 @@ impl Renew {
                 _ => self.fail(answered),
             },
 
-            (State::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+            (RenewState::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
                 (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(&self.spec.item, content) {
                     Some(record) if record.nonce == self.grant.nonce => {
@@ -131,7 +131,7 @@ impl Renew {
         if self.grant.deadline.has_passed(now) {
             return self.end(Renewed::RanOut);
         }
-        self.state = State::Writing;
+        self.state = RenewState::Writing;
         self.grant.renewals += 1;
         let lease = match self.aim {
             // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter: what
@@ -165,7 +165,7 @@ impl Renew {
         if self.reads > RETRIES {
             return self.end(Renewed::Failed(self.grant.clone(), Damage::Contradicted));
         }
-        self.state = State::Reading;
+        self.state = RenewState::Reading;
         Output::Exchange {
             batch: smallvec![Request::Read],
             only_on: None,
@@ -185,7 +185,7 @@ impl Renew {
     }
 
     fn end(&mut self, outcome: Renewed) -> Output<Renewed> {
-        self.state = State::Done;
+        self.state = RenewState::Done;
         Output::Done(outcome)
     }
 }

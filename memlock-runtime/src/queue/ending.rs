@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::cleanup::Cleanup;
 use super::of_key::Queue;
 use super::queues::Queues;
-use super::shard::{MOST_MEMORIES, Memory, Shard};
+use super::shard::{MOST_MEMORIES, Remembered, Shard};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
@@ -43,7 +43,7 @@ impl Queues {
                 shard.memories.clear();
             }
             let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
-            shard.memories.insert(item.clone(), Memory { watch, standing });
+            shard.memories.insert(item.clone(), Remembered { watch, standing });
             // Once for all who come and go meanwhile: it costs as much as a hand-over.
             is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::of_key::{Queue, Wake};
 use super::place::{Place, Seen};
 use super::queues::Queues;
-use super::shard::{Memory, Shard};
+use super::shard::{Remembered, Shard};
 use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::key::ItemName;
@@ -75,7 +75,7 @@ impl Queues {
     }
 
     /// Turn `number`, of one who finds nobody there, and `memory`.
-    fn turn(self: &Arc<Queues>, item: &ItemName, number: u64, memory: Memory) -> Turn {
+    fn turn(self: &Arc<Queues>, item: &ItemName, number: u64, memory: Remembered) -> Turn {
         Turn {
             queues: Arc::clone(self),
             item: item.clone(),

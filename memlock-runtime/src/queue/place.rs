@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::of_key::{Queue, Wake};
 use super::queues::Queues;
-use super::shard::{Memory, Shard};
+use super::shard::{Remembered, Shard};
 use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::error::Error;
@@ -54,7 +54,7 @@ pub(crate) struct Outlook {
 /// How a place in a queue fares.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "as with `Joined`")]
-pub(crate) enum Progress {
+pub(crate) enum PlaceProgress {
     /// It is the head now.
     Turn(Turn),
     /// It waits on.
@@ -66,19 +66,19 @@ pub(crate) enum Progress {
 impl Place {
     /// The turn, once it has come to this place, or if this is the first place and the lease of the one before has
     /// ended by `now`. A grant may come with it: see [`Turn::take_handed`].
-    pub(crate) fn progress(mut self, now: Now) -> Progress {
+    pub(crate) fn progress(mut self, now: Now) -> PlaceProgress {
         let Some(waiter) = self.waiter.take() else {
-            return Progress::Place(self);
+            return PlaceProgress::Place(self);
         };
         if let Some(verdict) = waiter.verdict() {
-            return Progress::Dismissed(verdict.clone());
+            return PlaceProgress::Dismissed(verdict.clone());
         }
         let mut shard = self.queues.shard(&self.item);
         let given = waiter.given();
         if given != Turns::NONE && !shard.queues.contains_key(&self.item) {
             // It came too late for its turn, and whoever stepped in has left since: it is the head again, and knows what
             // that one has left behind.
-            let Memory { watch, standing } = shard.memories.remove(&self.item).unwrap_or_default();
+            let Remembered { watch, standing } = shard.memories.remove(&self.item).unwrap_or_default();
             let queue = Queue {
                 turns: Turns::begun_after(given, watch),
                 standing,
@@ -112,11 +112,11 @@ impl Place {
         drop(shard);
         let Some((taken, standing, sleeper)) = begun else {
             self.waiter = Some(waiter);
-            return Progress::Place(self);
+            return PlaceProgress::Place(self);
         };
         Wake(None, sleeper, Vec::new()).all();
         let Taken { number, watch, handed } = taken;
-        Progress::Turn(Turn {
+        PlaceProgress::Turn(Turn {
             queues: Arc::clone(&self.queues),
             item: self.item.clone(),
             number,

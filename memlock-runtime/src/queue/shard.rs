@@ -15,7 +15,7 @@ pub(super) struct Shard {
     /// What was known of holders when the last waiter gave up. A nonce and a renewal number that are still the same when
     /// somebody comes back have not changed meanwhile, so the watch goes on: callers who try now and then inherit a dead
     /// holder's lock as well as one who waits for it.
-    pub(super) memories: ByItem<Memory>,
+    pub(super) memories: ByItem<Remembered>,
     /// Locks for which a place in line may be kept that somebody will see to: see
     /// [`mind_place`](super::Cleanup::mind_place).
     pub(super) minded: HashSet<ItemName, BuildHasherDefault<Carried>>,
@@ -24,7 +24,7 @@ pub(super) struct Shard {
 
 /// What is kept of a queue that is gone.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Remembered {
     pub(super) watch: Option<Watch>,
     /// Others stood in line when the lock was released.
     pub(super) standing: Option<Box<Standing>>,

@@ -50,14 +50,14 @@ fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
 
 fn has_turn(place: Place, now: Duration, why: &str) -> Turn {
     match place.progress(at(now)) {
-        Progress::Turn(turn) => turn,
+        PlaceProgress::Turn(turn) => turn,
         other => panic!("{other:?}: {why}"),
     }
 }
 
 fn waits(place: Place, now: Duration, why: &str) -> Place {
     match place.progress(at(now)) {
-        Progress::Place(place) => place,
+        PlaceProgress::Place(place) => place,
         other => panic!("{other:?}: {why}"),
     }
 }
@@ -76,7 +76,7 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
     turn.fail_for_all(&Error::config("no server"));
     assert!(first.has_news());
     for place in [first, second] {
-        assert!(matches!(place.progress(Now::default()), Progress::Dismissed(error) if error.is_config()));
+        assert!(matches!(place.progress(Now::default()), PlaceProgress::Dismissed(error) if error.is_config()));
     }
     assert_eq!(
         (
@@ -636,7 +636,7 @@ fn a_place_in_line_goes_on_to_the_next_in_this_process_and_is_left_by_the_last()
     turn.standing = Some(in_line());
     drop(turn);
     assert_eq!(found.1.load(Ordering::SeqCst), 0, "somebody waits for it yet");
-    let Progress::Turn(turn) = place.progress(at(Duration::from_secs(1))) else {
+    let PlaceProgress::Turn(turn) = place.progress(at(Duration::from_secs(1))) else {
         panic!("its turn")
     };
     assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_to_leave()));
@@ -680,7 +680,7 @@ fn a_place_in_line_goes_along_with_the_grant_that_is_handed_over() {
     turn.standing = Some(in_line());
     let now = at(Duration::from_millis(1));
     assert!(turn.hand_over(&grant(Duration::from_mins(1)), now).is_none());
-    let Progress::Turn(turn) = place.progress(now) else {
+    let PlaceProgress::Turn(turn) = place.progress(now) else {
         panic!("its turn")
     };
     assert!(turn.standing.is_some(), "its release is to leave the line");

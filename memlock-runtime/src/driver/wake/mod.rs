@@ -65,13 +65,13 @@ pub(crate) struct Doorbell {
 
 #[derive(Debug, Default)]
 struct Waiters {
-    by_item: HashMap<String, Arc<Waiter>>,
+    by_item: HashMap<String, Arc<WakeWaiter>>,
     /// The last lock for which nobody waited when it was called for. Somebody may be about to, whose place in line was kept.
     missed: Option<String>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct WakeWaiter {
     waker: Waker,
     was_called: AtomicBool,
 }
@@ -149,18 +149,18 @@ impl Doorbell {
     }
 
     /// From now on `waker` is woken by calls for the lock in `item`, until what is returned is dropped.
-    pub(crate) fn listen(self: &Arc<Doorbell>, item: &ItemName, waker: Waker) -> Listening {
+    pub(crate) fn listen(self: &Arc<Doorbell>, item: &ItemName, waker: Waker) -> WakeListener {
         self.attend();
         let mut waiters = self.waiters();
         let missed = waiters.missed.take_if(|missed| missed == item.as_str());
         let was_called = AtomicBool::new(missed.is_some());
-        let waiter = Arc::new(Waiter { waker, was_called });
+        let waiter = Arc::new(WakeWaiter { waker, was_called });
         waiters.by_item.insert(item.as_str().to_owned(), Arc::clone(&waiter));
         drop(waiters);
         if missed.is_some() {
             waiter.waker.wake_by_ref();
         }
-        Listening {
+        WakeListener {
             doorbell: Arc::clone(self),
             item: item.clone(),
             waiter,
@@ -257,13 +257,13 @@ impl Drop for Doorbell {
 
 /// A waiter that can be called.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct WakeListener {
     doorbell: Arc<Doorbell>,
     item: ItemName,
-    waiter: Arc<Waiter>,
+    waiter: Arc<WakeWaiter>,
 }
 
-impl Listening {
+impl WakeListener {
     /// Whether it was called since [`was_called`](Self::was_called) was asked last.
     pub(crate) fn is_called(&self) -> bool {
         self.waiter.was_called.load(Ordering::Acquire)
@@ -275,7 +275,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for WakeListener {
     fn drop(&mut self) {
         let waiters = &mut self.doorbell.waiters().by_item;
         // The next who waits for this lock may have come already.

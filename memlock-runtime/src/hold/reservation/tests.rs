@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::attribute::enter as entry;
-use crate::attribute::enter::Call;
+use crate::attribute::enter::LockCall;
 use crate::attribute::held::Waits;
 use crate::call_tree::Kind;
 use crate::driver::core::Core;
@@ -93,8 +93,8 @@ fn stage() -> Stage {
 }
 
 impl Stage {
-    fn call(&self) -> Call<'_> {
-        Call {
+    fn call(&self) -> LockCall<'_> {
+        LockCall {
             kind: Kind::Zlock,
             name: "reserved",
             function: "f",

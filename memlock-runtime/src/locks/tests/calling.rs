@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Waker;
 
 use super::*;
-use crate::driver::wake::{Doorbell, Listening};
+use crate::driver::wake::{Doorbell, WakeListener};
 use crate::protocol::{Call, Cas, Entry, Line, Reply};
 use crate::system::random::Identity;
 
@@ -84,5 +84,5 @@ fn a_release_calls_one_process_although_another_is_the_next_by_then() {
         assert!(ring(doorbell, &last));
         wait_until("the last call", || listening.was_called());
     }
-    assert_eq!(listening.each_ref().map(Listening::was_called), [true, false]);
+    assert_eq!(listening.each_ref().map(WakeListener::was_called), [true, false]);
 }

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::attribute::enter as entry;
-use crate::attribute::enter::Call;
+use crate::attribute::enter::LockCall;
 use crate::call_tree::Kind;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
 use crate::error::{Error, OnUnavailable};
@@ -265,7 +265,7 @@ impl What {
 
     /// Calls it while the server is `ill`, `after` so many exchanges, by a thread or by a task.
     fn call(self, world: &World, wait: Duration, ill: (Ill, usize), is_task: bool) -> (Result<(), Error>, Duration) {
-        let call = Call {
+        let call = LockCall {
             kind: self.kind(),
             name: NAME,
             function: "f",

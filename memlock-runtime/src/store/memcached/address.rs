@@ -18,12 +18,12 @@ const LONGEST_SOCKET_PATH: usize = 103;
 pub struct Server {
     spelled: Box<str>,
     id: Box<str>,
-    place: Place,
+    place: Endpoint,
 }
 
 /// Where a server listens, and how it is spoken to. TLS will be one more of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     /// An address.
     Address(SocketAddr),
     /// A name to look up, lower-case.
@@ -41,9 +41,9 @@ impl Server {
         let place = place_of(spelled)?;
         let id = match &place {
             // The system's own notation: one spelling for each address, brackets round IPv6.
-            Place::Address(address) => address.to_string(),
-            Place::Name { host, port } => format!("{host}:{port}"),
-            Place::Local(path) => format!("unix:{}", path.display()),
+            Endpoint::Address(address) => address.to_string(),
+            Endpoint::Name { host, port } => format!("{host}:{port}"),
+            Endpoint::Local(path) => format!("unix:{}", path.display()),
         };
         Ok(Server {
             spelled: spelled.into(),
@@ -63,12 +63,12 @@ impl Server {
         &self.spelled
     }
 
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &Endpoint {
         &self.place
     }
 }
 
-fn place_of(entry: &str) -> Result<Place, String> {
+fn place_of(entry: &str) -> Result<Endpoint, String> {
     if entry.is_empty() {
         return Err("empty server entry: write `host:port`, or remove the comma".to_owned());
     }
@@ -134,7 +134,7 @@ fn place_of(entry: &str) -> Result<Place, String> {
         return Ok(address(ip, port));
     }
     check_name(entry, host)?;
-    Ok(Place::Name {
+    Ok(Endpoint::Name {
         host: host.to_ascii_lowercase().into(),
         port,
     })
@@ -171,9 +171,9 @@ fn is_local(entry: &str) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
 }
 
-fn address(ip: IpAddr, port: u16) -> Place {
+fn address(ip: IpAddr, port: u16) -> Endpoint {
     // An IPv4 address in IPv6's clothes leads to the same server, so it must have the same id.
-    Place::Address(SocketAddr::new(ip.to_canonical(), port))
+    Endpoint::Address(SocketAddr::new(ip.to_canonical(), port))
 }
 
 fn port_of(entry: &str, text: &str) -> Result<u16, String> {
@@ -215,7 +215,7 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn local_place(entry: &str, path: &str) -> Result<Place, String> {
+fn local_place(entry: &str, path: &str) -> Result<Endpoint, String> {
     if !cfg!(unix) {
         return Err(format!(
             "server `{}`: this system has no Unix sockets: write `host:port`",
@@ -247,7 +247,7 @@ fn local_place(entry: &str, path: &str) -> Result<Place, String> {
             LONGEST_SOCKET_PATH + 1
         ));
     }
-    Ok(Place::Local(path))
+    Ok(Endpoint::Local(path))
 }
 
 /// The error of an entry with a user or a password, which are left out of it.

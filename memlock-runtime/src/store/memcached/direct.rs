@@ -9,7 +9,7 @@ use super::answers::{
     other_instance, unopened,
 };
 use super::failure::{NotOpened, NotSent, Unopened};
-use super::health::{Entry, News, Place, Trial};
+use super::health::{Admission, ListeningPermit, News, Trial};
 use super::link::connection::Connection;
 use super::node::Node;
 use super::socket::transport::{Broken, Limit};
@@ -69,9 +69,9 @@ impl Node {
         let mut now = limit.began();
         loop {
             let (told, over) = match self.health.enter(now, limit.until()) {
-                Entry::Free => return Ok(None),
-                Entry::Trial(trial) => return Ok(Some(trial)),
-                Entry::Wait(told, over) => (told, over),
+                Admission::Free => return Ok(None),
+                Admission::Trial(trial) => return Ok(Some(trial)),
+                Admission::Wait(told, over) => (told, over),
             };
             let length = over.min(limit.until()).saturating_duration_since(now);
             let news = on_thread::wait_for(told, length);
@@ -233,7 +233,7 @@ pub(crate) fn cut_off(connection: Connection, broken: &Broken) -> Answer {
 pub(crate) struct Listening {
     pub(crate) node: Arc<Node>,
     pub(crate) connection: Box<Connection>,
-    pub(crate) _place: Place,
+    pub(crate) _place: ListeningPermit,
 }
 
 impl Pending for Listening {

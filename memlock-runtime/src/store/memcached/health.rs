@@ -29,23 +29,23 @@ use super::failure::Unopened;
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     answers: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<HealthState>,
     /// Connections whose replies are late.
     pub(crate) listened: Listened,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     /// The trial that is under way: its number, and when it counts no more, whatever its caller does.
     trial: Option<(u64, Instant)>,
     /// How many there have been.
     trials: u64,
     /// Callers that wait for the end of the trial, or of the silence.
-    waiting: Vec<Waiting>,
+    waiting: Vec<TrialWaiter>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct TrialWaiter {
     /// When its limit is over.
     until: Instant,
     told: oneshot::Sender<News>,
@@ -68,7 +68,7 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// What a caller may do.
 #[derive(Debug)]
-pub(crate) enum Entry {
+pub(crate) enum Admission {
     /// The server answers: go ahead.
     Free,
     /// Go ahead alone.
@@ -83,29 +83,29 @@ impl Health {
     }
 
     /// Asks, `now`, to open a connection or to use a new one, for a caller whose limit is over at `until`.
-    pub(crate) fn enter(self: &Arc<Health>, now: Instant, until: Instant) -> Entry {
+    pub(crate) fn enter(self: &Arc<Health>, now: Instant, until: Instant) -> Admission {
         if self.answers() {
-            return Entry::Free;
+            return Admission::Free;
         }
         let mut state = self.state();
         // Under the lock, so that no caller waits for news that were told just before.
         if self.answers() {
-            return Entry::Free;
+            return Admission::Free;
         }
         match state.trial {
             Some((_, over)) if over > now => {
                 let (told, listener) = oneshot::channel();
                 make_room(&mut state.waiting, |waiting| &waiting.told);
-                state.waiting.push(Waiting { until, told });
-                Entry::Wait(listener, over)
+                state.waiting.push(TrialWaiter { until, told });
+                Admission::Wait(listener, over)
             }
             // A trial ends by itself when its caller's limit is over: that caller may be a future that nobody polls.
-            _ => Entry::Trial(self.begin(&mut state, until)),
+            _ => Admission::Trial(self.begin(&mut state, until)),
         }
     }
 
     /// Begins a trial for a caller whose limit is over at `until`.
-    fn begin(self: &Arc<Health>, state: &mut State, until: Instant) -> Trial {
+    fn begin(self: &Arc<Health>, state: &mut HealthState, until: Instant) -> Trial {
         state.trials += 1;
         state.trial = Some((state.trials, until + GRACE));
         Trial {
@@ -132,7 +132,7 @@ impl Health {
         state.waiting.retain(|waiting| !waiting.told.is_closed());
         let best = (0..state.waiting.len()).max_by_key(|index| state.waiting.get(*index).map(|waiting| waiting.until));
         if let Some(index) = best {
-            let Waiting { until, told } = state.waiting.swap_remove(index);
+            let TrialWaiter { until, told } = state.waiting.swap_remove(index);
             let next = self.begin(&mut state, until);
             drop(state);
             // Where it has just given up, the trial is dropped here, and so goes on to another.
@@ -163,7 +163,7 @@ impl Health {
         self.answers.store(false, Ordering::Release);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,7 +201,7 @@ impl Drop for Trial {
     }
 }
 
-fn tell(waiting: Vec<Waiting>, news: impl Fn() -> News) {
+fn tell(waiting: Vec<TrialWaiter>, news: impl Fn() -> News) {
     for waiting in waiting {
         // It may have given up.
         let _ = waiting.told.send(news());
@@ -227,11 +227,11 @@ pub(crate) const MOST_LISTENED: usize = 8;
 
 impl Listened {
     /// A place for one more, until it is dropped; `None` where there is none.
-    pub(crate) fn place(&self) -> Option<Place> {
+    pub(crate) fn place(&self) -> Option<ListeningPermit> {
         let mut count = self.count();
         (*count < MOST_LISTENED).then(|| {
             *count += 1;
-            Place(self.clone())
+            ListeningPermit(self.clone())
         })
     }
 
@@ -242,9 +242,9 @@ impl Listened {
 
 /// The place of one connection.
 #[derive(Debug)]
-pub(crate) struct Place(Listened);
+pub(crate) struct ListeningPermit(Listened);
 
-impl Drop for Place {
+impl Drop for ListeningPermit {
     fn drop(&mut self) {
         *self.0.count() -= 1;
     }
@@ -257,21 +257,21 @@ mod tests {
 
     const LONG: Duration = Duration::from_mins(1);
 
-    fn entered(health: &Arc<Health>) -> Entry {
+    fn entered(health: &Arc<Health>) -> Admission {
         let now = clock::instant();
         health.enter(now, now + LONG)
     }
 
     fn trial(health: &Arc<Health>) -> Trial {
         match entered(health) {
-            Entry::Trial(trial) => trial,
+            Admission::Trial(trial) => trial,
             other => panic!("{other:?}"),
         }
     }
 
     fn wait(health: &Arc<Health>) -> oneshot::Receiver<News> {
         match entered(health) {
-            Entry::Wait(told, _) => told,
+            Admission::Wait(told, _) => told,
             other => panic!("{other:?}"),
         }
     }
@@ -289,7 +289,7 @@ mod tests {
         let mut waits = wait(&health);
         health.answered();
         assert!(matches!(waits.try_recv(), Ok(News::Answers)));
-        assert!(matches!(entered(&health), Entry::Free));
+        assert!(matches!(entered(&health), Admission::Free));
         health.was_silent();
         let third = trial(&health);
         // Over long ago.
@@ -315,7 +315,7 @@ mod tests {
         let health = Arc::new(Health::default());
         let now = clock::instant();
         for leaves in [false, true] {
-            let Entry::Trial(stands) = health.enter(now, now + LONG) else {
+            let Admission::Trial(stands) = health.enter(now, now + LONG) else {
                 panic!("it is free");
             };
             let stands = if leaves {
@@ -324,15 +324,15 @@ mod tests {
             } else {
                 Some(stands)
             };
-            let Entry::Wait(_, over) = health.enter(now, now + LONG) else {
+            let Admission::Wait(_, over) = health.enter(now, now + LONG) else {
                 panic!("it is not");
             };
             assert!(over >= now + LONG);
-            let Entry::Trial(next) = health.enter(over, over + LONG) else {
+            let Admission::Trial(next) = health.enter(over, over + LONG) else {
                 panic!("it counts no more");
             };
             drop(stands);
-            assert!(matches!(health.enter(over, over + LONG), Entry::Wait(..)));
+            assert!(matches!(health.enter(over, over + LONG), Admission::Wait(..)));
             drop(next);
         }
     }
@@ -345,7 +345,7 @@ mod tests {
         let mut waits: Vec<_> = [3, 1, 5, 4]
             .into_iter()
             .map(|lengths| match health.enter(now, now + lengths * LONG) {
-                Entry::Wait(told, _) => told,
+                Admission::Wait(told, _) => told,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn no_more_late_connections_have_a_place_than_there_are_places() {
         let listened = Listened::default();
-        let mut places: Vec<Place> = (0..MOST_LISTENED).filter_map(|_| listened.clone().place()).collect();
+        let mut places: Vec<ListeningPermit> = (0..MOST_LISTENED).filter_map(|_| listened.clone().place()).collect();
         assert_eq!(places.len(), MOST_LISTENED);
         assert!(listened.place().is_none());
         places.pop();

@@ -15,7 +15,7 @@ use super::link::connection::Connection;
 use super::link::pipe::Pipe;
 use super::link::pool::Pool;
 use super::socket::dial::Dialer;
-use super::socket::transport::{Input, Limit};
+use super::socket::transport::{Limit, ReadBuffer};
 use crate::key::ItemName;
 use crate::protocol::Instance;
 use crate::system::{background, clock};
@@ -177,7 +177,7 @@ impl Node {
     async fn dial_once(&self) -> Opened {
         let opened = async {
             let (reader, writer) = self.dialer.dial_shared().await.map_err(NotOpened::Failed)?;
-            let mut input = Input::new();
+            let mut input = ReadBuffer::new();
             let pipe = Pipe::open(&reader, writer, &mut input, Arc::clone(&self.health)).await?;
             self.record_evictions(pipe.evicts());
             background::spawn(Arc::clone(&pipe).run(reader, input));
@@ -194,7 +194,7 @@ impl Node {
     fn share_idle(&self) -> Option<Arc<Pipe>> {
         let connection = self.pool.take(None, clock::instant())?;
         let (reader, pipe) = Pipe::share(*connection, Arc::clone(&self.health)).ok()?;
-        background::spawn(Arc::clone(&pipe).run(reader, Input::new()));
+        background::spawn(Arc::clone(&pipe).run(reader, ReadBuffer::new()));
         Some(pipe)
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::answers::{never_opened, no_time, not_sent, not_taken, other_instance, unopened};
 use super::failure::{NotTaken, Unopened};
-use super::health::{Entry, News, Trial};
+use super::health::{Admission, News, Trial};
 use super::link::pipe::Pipe;
 use super::link::ticket::Ticket;
 use super::node::{Node, Opened};
@@ -138,12 +138,12 @@ impl Shared {
         }
         let now = clock::instant();
         match self.node.health.enter(now, self.limit.until()) {
-            Entry::Free => None,
-            Entry::Trial(trial) => {
+            Admission::Free => None,
+            Admission::Trial(trial) => {
                 self.trial = Some(trial);
                 None
             }
-            Entry::Wait(told, over) => {
+            Admission::Wait(told, over) => {
                 let over = Timer::after(over.saturating_duration_since(now));
                 Some(Stage::Waiting { told, over })
             }

@@ -18,7 +18,7 @@ use crate::system::clock::Clock;
 /// A server in this process's memory. It excludes the threads that share it.
 #[derive(Debug)]
 pub struct Memory {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
     /// How long it takes to answer, in nanoseconds.
     delay: AtomicU64,
     clock: Arc<Clock>,
@@ -28,7 +28,7 @@ pub struct Memory {
 }
 
 #[derive(Debug)]
-struct State {
+struct MemoryState {
     items: Items,
     is_down: bool,
 }
@@ -48,7 +48,7 @@ impl Memory {
             pid: std::process::id(),
         };
         let items = Items::new(instance);
-        let state = State { items, is_down: false };
+        let state = MemoryState { items, is_down: false };
         Memory {
             state: Mutex::new(state),
             delay: AtomicU64::new(0),
@@ -63,7 +63,7 @@ impl Memory {
         self.origin_second + instant.saturating_sub(self.origin.instant).as_secs()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         // A panic while the lock was held left a whole state: every transition is one assignment at its end.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

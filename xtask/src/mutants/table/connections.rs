@@ -176,8 +176,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a stranger's item of more than 64 KiB makes the server unavailable, and soft functions run unlocked",
         edits: &[Edit {
             file: "store/memcached/codec/progress.rs",
-            from: "_ => return Frame::Long { line, announced },",
-            to: "_ => return Frame::Malformed(String::new()),",
+            from: "_ => return ReplyFrame::Long { line, announced },",
+            to: "_ => return ReplyFrame::Malformed(String::new()),",
         }],
         suites: &[unit("memcached::progress::")],
     },

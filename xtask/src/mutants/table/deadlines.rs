@@ -156,8 +156,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a grant stands on the TTL alone although the clock item could be made",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "(State::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),",
-            to: "(State::MakingClock { grant }, Input::Answered(_)) => self.check(now, *grant),",
+            from: "(AcquireState::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),",
+            to: "(AcquireState::MakingClock { grant }, Input::Answered(_)) => self.check(now, *grant),",
         }],
         suites: &[PROTOCOL],
     },

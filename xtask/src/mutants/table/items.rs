@@ -84,7 +84,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: ACQUIRE,
             from: "self.delete_own(grant.nonce, grant.cas, grant.instance, None)",
             to: "{
-            self.state = State::GivingBack { nonce: grant.nonce, no_token: None };
+            self.state = AcquireState::GivingBack { nonce: grant.nonce, no_token: None };
             exchange(smallvec![Request::Delete { cas: grant.cas }], None)
         }",
         }],
@@ -96,9 +96,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "an attempt without a reply is cleared away by deleting a stranger's item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "        self.state = State::Clearing { nonce };
+            from: "        self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))",
-            to: "        self.state = State::Clearing { nonce };
+            to: "        self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], None)",
         }],
         suites: &[PROTOCOL],

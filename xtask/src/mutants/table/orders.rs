@@ -129,7 +129,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: PLACE,
             from: "shard.memories.remove(&self.item).unwrap_or_default();",
-            to: "Memory::default();",
+            to: "Remembered::default();",
         }],
         suites: &[QUEUE, interleaved("what_was_seen_is_known")],
     },

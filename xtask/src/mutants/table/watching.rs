@@ -91,9 +91,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a waiter adds instead of reading: a store that memcached refuses deletes the held item",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "self.state = State::Pausing { then_look: true };
+            from: "self.state = AcquireState::Pausing { then_look: true };
         let window",
-            to: "self.state = State::Pausing { then_look: false };
+            to: "self.state = AcquireState::Pausing { then_look: false };
         let window",
         }],
         suites: &[PROTOCOL],

@@ -2,7 +2,7 @@
 //! on which locks would not be safe. Bytes in, verdict out; no I/O.
 
 use crate::protocol::{Instance, YOUNGEST_SERVER};
-use crate::store::memcached::socket::transport::{Input, LONGEST_LINE};
+use crate::store::memcached::socket::transport::{LONGEST_LINE, ReadBuffer};
 use crate::store::memcached::trouble::quoted;
 use crate::text::shown::Shown;
 
@@ -54,7 +54,7 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// Uses up what has been read. `Some` when all has come, and the server will do.
-    pub(crate) fn read(&mut self, input: &mut Input) -> Result<Option<Peer>, Unfit> {
+    pub(crate) fn read(&mut self, input: &mut ReadBuffer) -> Result<Option<Peer>, Unfit> {
         while let Some(end) = input.unread().iter().position(|byte| *byte == b'\n') {
             let line = input.unread().get(..end).unwrap_or_default();
             let last = self.line(line.strip_suffix(b"\r").unwrap_or(line))?;

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::translate::{Awaited, Judged, Value, judge};
 use crate::protocol::{Replies, Request};
-use crate::store::memcached::socket::transport::{Input, LONGEST_LINE, LONGEST_VALUE};
+use crate::store::memcached::socket::transport::{LONGEST_LINE, LONGEST_VALUE, ReadBuffer};
 use crate::store::memcached::trouble::quoted;
 use crate::text::digits;
 
@@ -102,7 +102,7 @@ impl Progress {
     }
 
     /// Uses up what has been read.
-    pub(crate) fn advance(&mut self, input: &mut Input) -> Step {
+    pub(crate) fn advance(&mut self, input: &mut ReadBuffer) -> Step {
         self.begun |= !input.unread().is_empty();
         loop {
             if self.nonsense.is_some() {
@@ -124,12 +124,12 @@ impl Progress {
                 return Step::Complete;
             };
             let (line, value, length) = match frame(input.unread()) {
-                Frame::Partial => return Step::Reading,
-                Frame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
+                ReplyFrame::Partial => return Step::Reading,
+                ReplyFrame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
                 // The line proves that an item is there which is none of this library's. That is all that has to be known,
                 // and it does not depend on whether the value comes within the limit.
-                Frame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
-                Frame::Malformed(what) => {
+                ReplyFrame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
+                ReplyFrame::Malformed(what) => {
                     self.nonsense = Some(what);
                     continue;
                 }
@@ -171,7 +171,7 @@ const LINE_END: &[u8] = b"\r\n";
 
 /// Throws away what has come of a value, and of the line end behind it, of which `rest` is still to come. Returns what is
 /// to come after that.
-fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
+fn skip(rest: u64, input: &mut ReadBuffer) -> Result<u64, String> {
     let of_value = rest.saturating_sub(LINE_END.len() as u64);
     if of_value > 0 {
         let count = usize::try_from(of_value)
@@ -198,7 +198,7 @@ fn skip(rest: u64, input: &mut Input) -> Result<u64, String> {
 
 /// One reply at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-enum Frame<'a> {
+enum ReplyFrame<'a> {
     Partial,
     Whole {
         line: &'a [u8],
@@ -213,46 +213,46 @@ enum Frame<'a> {
     Malformed(String),
 }
 
-fn frame(unread: &[u8]) -> Frame<'_> {
+fn frame(unread: &[u8]) -> ReplyFrame<'_> {
     let searched = unread.get(..LONGEST_LINE).unwrap_or(unread);
     let Some(end) = searched.iter().position(|byte| *byte == b'\n') else {
         return if unread.len() < LONGEST_LINE {
-            Frame::Partial
+            ReplyFrame::Partial
         } else {
-            Frame::Malformed(format!("an endless reply line, {}", quoted(unread)))
+            ReplyFrame::Malformed(format!("an endless reply line, {}", quoted(unread)))
         };
     };
     let (line, rest) = unread.split_at(end + 1);
     let Some(line) = line.strip_suffix(b"\r\n") else {
-        return Frame::Malformed(format!("a reply line that ends without CR, {}", quoted(line)));
+        return ReplyFrame::Malformed(format!("a reply line that ends without CR, {}", quoted(line)));
     };
     let Some(header) = line.strip_prefix(b"VA ") else {
-        return Frame::Whole {
+        return ReplyFrame::Whole {
             line,
             value: None,
             length: end + 1,
         };
     };
     let Some(announced) = value_length(header) else {
-        return Frame::Malformed(format!(
+        return ReplyFrame::Malformed(format!(
             "a value whose length is none or above {LONGEST_ITEM} bytes, {}",
             quoted(line)
         ));
     };
     let announced = match usize::try_from(announced) {
         Ok(announced) if announced <= LONGEST_VALUE => announced,
-        _ => return Frame::Long { line, announced },
+        _ => return ReplyFrame::Long { line, announced },
     };
     match rest.split_at_checked(announced) {
-        Some((value, after)) if after.starts_with(b"\r\n") => Frame::Whole {
+        Some((value, after)) if after.starts_with(b"\r\n") => ReplyFrame::Whole {
             line,
             value: Some(value),
             length: end + 1 + announced + 2,
         },
         Some((_, after)) if !b"\r\n".starts_with(after) => {
-            Frame::Malformed(format!("a value that is longer than announced, {}", quoted(line)))
+            ReplyFrame::Malformed(format!("a value that is longer than announced, {}", quoted(line)))
         }
-        _ => Frame::Partial,
+        _ => ReplyFrame::Partial,
     }
 }
 
@@ -270,9 +270,9 @@ mod tests {
     fn replies_are_framed_at_every_cut() {
         let whole = b"VA 5 c1 O1\r\na\r\nb!\r\n";
         for cut in 0..whole.len() {
-            assert_eq!(frame(&whole[..cut]), Frame::Partial, "{cut}");
+            assert_eq!(frame(&whole[..cut]), ReplyFrame::Partial, "{cut}");
         }
-        let expected = Frame::Whole {
+        let expected = ReplyFrame::Whole {
             line: b"VA 5 c1 O1",
             value: Some(b"a\r\nb!"),
             length: whole.len(),
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(frame(&[whole.as_slice(), b"HD"].concat()), expected);
         let empty = frame(b"VA 0 c1\r\n\r\nHD");
         assert!(
-            matches!(empty, Frame::Whole { value: Some(value), length: 11, .. } if value.is_empty()),
+            matches!(empty, ReplyFrame::Whole { value: Some(value), length: 11, .. } if value.is_empty()),
             "{empty:?}"
         );
     }
@@ -302,13 +302,13 @@ mod tests {
             b"VA 1 c1\r\na\rX",
             &[b'x'; LONGEST_LINE],
         ] {
-            assert!(matches!(frame(bad), Frame::Malformed(_)), "{}", bad.escape_ascii());
+            assert!(matches!(frame(bad), ReplyFrame::Malformed(_)), "{}", bad.escape_ascii());
         }
-        assert_eq!(frame(&[b'x'; LONGEST_LINE - 1]), Frame::Partial);
-        assert_eq!(frame(b"VA 65536 c1\r\n"), Frame::Partial);
+        assert_eq!(frame(&[b'x'; LONGEST_LINE - 1]), ReplyFrame::Partial);
+        assert_eq!(frame(b"VA 65536 c1\r\n"), ReplyFrame::Partial);
     }
 
-    fn fed(progress: &mut Progress, input: &mut Input, mut bytes: &[u8]) -> Step {
+    fn fed(progress: &mut Progress, input: &mut ReadBuffer, mut bytes: &[u8]) -> Step {
         loop {
             let step = progress.advance(input);
             if step != Step::Reading || bytes.is_empty() {
@@ -330,7 +330,7 @@ mod tests {
             [bytes.as_slice(), end.as_bytes()].concat()
         };
         for batch in [[Request::Read, Request::Read], [Request::ReadLine, Request::Read]] {
-            let (mut progress, mut input) = (Progress::default(), Input::new());
+            let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&batch, 1, true);
             assert_eq!(fed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
             assert_eq!(progress.replies.len(), 1);
@@ -348,7 +348,7 @@ mod tests {
             }
         }
         // Its line is enough to know what is there; but it is not in step before all has come.
-        let (mut progress, mut input) = (Progress::default(), Input::new());
+        let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
         progress.start(&[Request::Read], 1, true);
         assert_eq!(
             fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
@@ -356,7 +356,7 @@ mod tests {
         );
         assert!(progress.is_answered() && !progress.is_in_step());
         for end in ["xx", "\rx", "\n\r"] {
-            let (mut progress, mut input) = (Progress::default(), Input::new());
+            let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&[Request::Read], 1, true);
             assert_eq!(fed(&mut progress, &mut input, &long(end)), Step::Draining, "{end:?}");
         }
@@ -371,7 +371,7 @@ mod tests {
                 cas: crate::protocol::Cas::MIN,
             },
         ] {
-            let (mut progress, mut input) = (Progress::default(), Input::new());
+            let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&[request], 1, true);
             assert_eq!(fed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);
             assert!(progress.replies.is_empty());

@@ -8,7 +8,7 @@ use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
 use crate::store::memcached::codec::progress::{Progress, Step};
 use crate::store::memcached::codec::translate::{self, Names};
 use crate::store::memcached::failure::{NotOpened, NotSent};
-use crate::store::memcached::socket::transport::{Broken, Input, Limit, Stream, Transport};
+use crate::store::memcached::socket::transport::{Broken, Limit, ReadBuffer, Stream, Transport};
 use crate::store::memcached::trouble::{Trouble, quoted};
 
 /// How often it is read from at most, when nobody is to wait for it: the longest reply fits in several times.
@@ -148,7 +148,7 @@ impl Connection {
 }
 
 /// What has come before it was asked for would be taken for the reply to what is asked next.
-pub(crate) fn nothing_more(input: &Input) -> Result<(), NotOpened> {
+pub(crate) fn nothing_more(input: &ReadBuffer) -> Result<(), NotOpened> {
     match input.unread() {
         [] => Ok(()),
         more => Err(NotOpened::Failed(Trouble::new(format!(

@@ -35,7 +35,7 @@ use crate::store::memcached::codec::translate::{self, Names};
 use crate::store::memcached::failure::{NotOpened, NotTaken};
 use crate::store::memcached::health::Health;
 use crate::store::memcached::socket::halves::{self, Reader, Writer};
-use crate::store::memcached::socket::transport::{Broken, Input, Stream, is_for_later};
+use crate::store::memcached::socket::transport::{Broken, ReadBuffer, Stream, is_for_later};
 use crate::store::memcached::trouble::quoted;
 use crate::system::background::{Either, either};
 
@@ -59,14 +59,14 @@ const LONGEST_LISTENING: u32 = 27;
 #[derive(Debug)]
 pub(crate) struct Pipe {
     peer: Peer,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     health: Arc<Health>,
     /// There is something to write, or the pipe was retired.
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct PipeState {
     /// `None`: nothing more is sent.
     writer: Option<Writer>,
     /// What the kernel has not taken yet.
@@ -120,7 +120,7 @@ impl Pipe {
     pub(crate) async fn open(
         reader: &Reader,
         writer: Writer,
-        input: &mut Input,
+        input: &mut ReadBuffer,
         health: Arc<Health>,
     ) -> Result<Arc<Pipe>, NotOpened> {
         let mut handshake = Handshake::default();
@@ -157,7 +157,7 @@ impl Pipe {
 
     /// Over a connection that is open already, and has used the opaques before `next_opaque`.
     pub(crate) fn over(writer: Writer, peer: Peer, next_opaque: u64, health: Arc<Health>) -> Arc<Pipe> {
-        let state = State {
+        let state = PipeState {
             writer: Some(writer),
             output: Vec::new(),
             taken: 0,
@@ -270,15 +270,15 @@ impl Pipe {
     }
 
     /// Reads replies, and writes what the kernel would not take at once, until the pipe is closed.
-    pub(crate) async fn run(self: Arc<Pipe>, reader: Reader, mut input: Input) {
+    pub(crate) async fn run(self: Arc<Pipe>, reader: Reader, mut input: ReadBuffer) {
         // Also when a waker that somebody gave panics: the others are to learn of it.
-        let ending = Ending(&self);
+        let ending = PipeGuard(&self);
         let broken = self.serve(&reader, &mut input).await;
         mem::forget(ending);
         self.ended(&broken);
     }
 
-    async fn serve(&self, reader: &Reader, input: &mut Input) -> Broken {
+    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> Broken {
         let mut look = std::pin::pin!(sleep(IDLE_LOOK));
         let mut turns = 0;
         let mut place = None;
@@ -362,7 +362,7 @@ impl Pipe {
     }
 
     /// Bytes have come.
-    fn received(&self, input: &mut Input) {
+    fn received(&self, input: &mut ReadBuffer) {
         let mut outcomes = Outcomes::new();
         let mut state = self.state();
         loop {
@@ -430,13 +430,13 @@ impl Pipe {
         tell(outcomes.collect());
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PipeState> {
         // Nothing panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PipeState {
     /// Whether nothing is left to be done, and else what to wait for; and those that cannot be sent any more.
     fn outlook(&mut self, instance: Instance) -> (bool, Interest, Outcomes) {
         let mut unsendable = Outcomes::new();
@@ -540,9 +540,9 @@ pub(crate) enum Fate {
 }
 
 /// Ends a pipe whose task came to a sudden end.
-struct Ending<'a>(&'a Pipe);
+struct PipeGuard<'a>(&'a Pipe);
 
-impl Drop for Ending<'_> {
+impl Drop for PipeGuard<'_> {
     fn drop(&mut self) {
         self.0
             .ended(&Broken::Lost(io::Error::other("the background thread failed")));

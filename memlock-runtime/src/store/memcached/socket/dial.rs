@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::halves::{self, Halves};
 use super::transport::{Limit, Stream};
-use crate::store::memcached::address::{Place, Server};
+use crate::store::memcached::address::{Endpoint, Server};
 use crate::store::memcached::trouble::Trouble;
 
 #[cfg(unix)]
@@ -17,7 +17,7 @@ use std::os::unix::net::UnixStream;
 /// Connects to one server, again and again.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    place: Place,
+    place: Endpoint,
     lookup: Unbounded<Vec<SocketAddr>>,
     #[cfg(unix)]
     local: Unbounded<UnixStream>,
@@ -35,10 +35,10 @@ impl Dialer {
 
     pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Trouble> {
         match &self.place {
-            Place::Address(address) => connect(*address, limit),
-            Place::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
+            Endpoint::Address(address) => connect(*address, limit),
+            Endpoint::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
             #[cfg(unix)]
-            Place::Local(path) => {
+            Endpoint::Local(path) => {
                 let path = path.clone();
                 // Connecting to a local socket blocks while its server's backlog is full, and takes no time limit.
                 let stream = self
@@ -48,25 +48,25 @@ impl Dialer {
                 Ok(Stream::Local(stream))
             }
             #[cfg(not(unix))]
-            Place::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
         }
     }
 
     /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
     pub(crate) async fn dial_shared(&self) -> Result<Halves, Trouble> {
         let address = match &self.place {
-            Place::Address(address) => *address,
-            Place::Name { host, port } => {
+            Endpoint::Address(address) => *address,
+            Endpoint::Name { host, port } => {
                 let found = self.lookup.call_async(lookup_of(host, *port)).await;
                 chosen(host, found)?
             }
             #[cfg(unix)]
-            Place::Local(path) => {
+            Endpoint::Local(path) => {
                 let stream = tokio::net::UnixStream::connect(path).await.map_err(not_local)?;
                 return Ok(halves::of_local(stream));
             }
             #[cfg(not(unix))]
-            Place::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
         };
         let failed = |error| not_connected(address, error);
         let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
@@ -147,19 +147,19 @@ fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
 /// theirs; there is one such thread at a time, however many callers give up on it.
 #[derive(Debug)]
 struct Unbounded<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedLookup<T>>,
 }
 
 #[derive(Debug)]
-struct Shared<T> {
-    state: Mutex<State<T>>,
+struct SharedLookup<T> {
+    state: Mutex<LookupState<T>>,
     changed: Condvar,
     /// The same for those who wait without blocking.
     told: Notify,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct LookupState<T> {
     running: bool,
     /// Callers that wait. A result that nobody waits for is dropped: it would be stale when it is wanted.
     waiting: usize,
@@ -168,13 +168,13 @@ struct State<T> {
 
 impl<T> Default for Unbounded<T> {
     fn default() -> Self {
-        let state = State {
+        let state = LookupState {
             running: false,
             waiting: 0,
             result: None,
         };
         Unbounded {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedLookup {
                 state: Mutex::new(state),
                 changed: Condvar::new(),
                 told: Notify::new(),
@@ -186,7 +186,7 @@ impl<T> Default for Unbounded<T> {
 impl<T: Send + 'static> Unbounded<T> {
     fn call(&self, limit: &mut Limit, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
         let shared = &*self.shared;
-        let _waiting = Waiting::begin(shared);
+        let _waiting = LookupWaiter::begin(shared);
         let mut state = shared.state();
         loop {
             if let Some(result) = state.result.take() {
@@ -208,7 +208,7 @@ impl<T: Send + 'static> Unbounded<T> {
     /// The same without blocking, until it is there or the future is dropped.
     async fn call_async(&self, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
         let shared = &*self.shared;
-        let _waiting = Waiting::begin(shared);
+        let _waiting = LookupWaiter::begin(shared);
         loop {
             let mut told = std::pin::pin!(shared.told.notified());
             // Before the result is looked for, so that it is not missed.
@@ -227,7 +227,7 @@ impl<T: Send + 'static> Unbounded<T> {
     /// Makes the call, unless it is being made.
     fn start(
         &self,
-        state: &mut State<T>,
+        state: &mut LookupState<T>,
         call: &(impl Fn() -> io::Result<T> + Clone + Send + 'static),
     ) -> io::Result<()> {
         if state.running {
@@ -248,8 +248,8 @@ impl<T: Send + 'static> Unbounded<T> {
     }
 }
 
-impl<T> Shared<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+impl<T> SharedLookup<T> {
+    fn state(&self) -> MutexGuard<'_, LookupState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,16 +260,16 @@ impl<T> Shared<T> {
 }
 
 /// One who waits for the result, until it is dropped.
-struct Waiting<'a, T>(&'a Shared<T>);
+struct LookupWaiter<'a, T>(&'a SharedLookup<T>);
 
-impl<'a, T> Waiting<'a, T> {
-    fn begin(shared: &'a Shared<T>) -> Waiting<'a, T> {
+impl<'a, T> LookupWaiter<'a, T> {
+    fn begin(shared: &'a SharedLookup<T>) -> LookupWaiter<'a, T> {
         shared.state().waiting += 1;
-        Waiting(shared)
+        LookupWaiter(shared)
     }
 }
 
-impl<T> Drop for Waiting<'_, T> {
+impl<T> Drop for LookupWaiter<'_, T> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.waiting -= 1;

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, tcp};
 
-use super::transport::{Broken, Input, is_for_later};
+use super::transport::{Broken, ReadBuffer, is_for_later};
 
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// Reads what has come; `false` where nothing has.
-    pub(crate) fn read(&self, input: &mut Input) -> Result<bool, Broken> {
+    pub(crate) fn read(&self, input: &mut ReadBuffer) -> Result<bool, Broken> {
         let filled = input.fill(|room| match self {
             Reader::Tcp(half) => half.try_read(room),
             #[cfg(unix)]

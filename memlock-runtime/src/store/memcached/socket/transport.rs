@@ -145,7 +145,7 @@ pub(crate) struct Transport {
     stream: Stream,
     /// What both timers of the socket are set to; zero as long as they are not.
     armed: Duration,
-    pub(crate) input: Input,
+    pub(crate) input: ReadBuffer,
 }
 
 impl Transport {
@@ -153,7 +153,7 @@ impl Transport {
         Transport {
             stream,
             armed: Duration::ZERO,
-            input: Input::new(),
+            input: ReadBuffer::new(),
         }
     }
 
@@ -264,15 +264,15 @@ impl Transport {
 
 /// Bytes read and not yet used, in a buffer that is reused and never larger than one largest reply.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Input {
-    pub(crate) fn new() -> Input {
-        Input {
+impl ReadBuffer {
+    pub(crate) fn new() -> ReadBuffer {
+        ReadBuffer {
             bytes: vec![0; USUAL_INPUT],
             start: 0,
             end: 0,
@@ -329,13 +329,13 @@ impl Input {
 mod tests {
     use super::*;
 
-    fn push(input: &mut Input, mut bytes: &[u8]) -> bool {
+    fn push(input: &mut ReadBuffer, mut bytes: &[u8]) -> bool {
         input.fill(|room| bytes.read(room)).is_ok()
     }
 
     #[test]
     fn input_never_grows_beyond_one_largest_reply() {
-        let mut input = Input::new();
+        let mut input = ReadBuffer::new();
         let mut pushes = 0;
         while push(&mut input, &[b'x'; 1000]) {
             pushes += 1;
