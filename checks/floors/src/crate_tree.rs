@@ -1,4 +1,4 @@
-//! The files of a crate: their modules, and what they import.
+//! The files of a crate: their modules, what they import, the types that they define.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -118,6 +118,20 @@ impl Module {
             .lines()
             .filter_map(|line| line.strip_prefix("//!"))
             .map(str::trim)
+    }
+
+    /// The names of the types and traits that it defines, and their lines.
+    pub(crate) fn types(&self) -> impl Iterator<Item = (String, usize)> {
+        self.syntax.items.iter().filter_map(|item| {
+            let name = match item {
+                syn::Item::Struct(item) => &item.ident,
+                syn::Item::Enum(item) => &item.ident,
+                syn::Item::Trait(item) => &item.ident,
+                syn::Item::Type(item) => &item.ident,
+                _ => return None,
+            };
+            (!is_for_tests(attributes(item))).then(|| (name.to_string(), name.span().start().line))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * An import names only a lower floor than its own.
 //! * Files form no circle: no file imports what imports it, directly or through others.
+//! * A name stands for one type in the crate.
 //! * The folders of `src` are those of the table, and few enough to be read at a glance.
 //!
 //! `--lines` counts lines of code instead, without comments, blank lines and tests.

@@ -16,6 +16,7 @@ pub(crate) fn check(tree: &CrateTree) -> Result<String, Vec<String>> {
     let (arrows, climbs) = arrows(tree, &floors);
     problems.extend(climbs);
     problems.extend(circles_of_files(tree, &arrows));
+    problems.extend(names_of_two(tree));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -108,4 +109,17 @@ fn circles_of_files(tree: &CrateTree, arrows: &BTreeMap<Path, BTreeSet<Path>>) -
         format!("a circle of files:{}", lines.collect::<String>())
     };
     circles(arrows).iter().map(describe).collect()
+}
+
+fn names_of_two(tree: &CrateTree) -> Vec<String> {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for module in tree.modules.values() {
+        for (name, line) in module.types() {
+            places.entry(name).or_default().push(format!("{}:{line}", module.file));
+        }
+    }
+    let twice = places.into_iter().filter(|(_, places)| places.len() > 1);
+    twice
+        .map(|(name, places)| format!("`{name}` is the name of {} types: {}", places.len(), places.join(", ")))
+        .collect()
 }

@@ -104,3 +104,14 @@ fn the_table_names_the_folders_that_are_there() {
         "{problem}"
     );
 }
+
+#[test]
+fn two_types_of_one_name_are_told_with_their_places() {
+    let files = [
+        ("lib.rs", TABLE),
+        ("high.rs", "struct Thing;"),
+        ("low.rs", "\ntrait Thing {}\n#[cfg(test)]\nstruct Other;"),
+    ];
+    let problem = problem("names", &files);
+    assert_eq!(problem, "`Thing` is the name of 2 types: high.rs:1, low.rs:2");
+}

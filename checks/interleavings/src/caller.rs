@@ -9,7 +9,7 @@ use memlock_runtime::__internals::Deadline;
 use crate::error::Error;
 use crate::ledger::{self, Stay};
 use crate::protocol::{Grant, Handed, Watch};
-use crate::queue::{Joined, Place, Progress, Seen, Turn};
+use crate::queue::{Joined, Place, PlaceProgress, Seen, Turn};
 use crate::time::Bell;
 use crate::world::{TIMEOUT, World};
 
@@ -178,9 +178,9 @@ impl Waiting {
     pub(crate) fn look(self) -> Result<Result<Head, Waiting>, Gone> {
         let Waiting { caller, place } = self;
         match place.progress(caller.world.time.now()) {
-            Progress::Turn(turn) => Ok(Ok(caller.begin(turn))),
-            Progress::Place(place) => Ok(Err(Waiting { caller, place })),
-            Progress::Dismissed(_) => Err(Gone::Dismissed),
+            PlaceProgress::Turn(turn) => Ok(Ok(caller.begin(turn))),
+            PlaceProgress::Place(place) => Ok(Err(Waiting { caller, place })),
+            PlaceProgress::Dismissed(_) => Err(Gone::Dismissed),
         }
     }
 }

@@ -3,7 +3,12 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Hold;
+use super::{Hold, HoldState};
+use crate::driver::contender::{unavailable_because, why};
+use crate::driver::limits::ExchangeLimit;
+use crate::driver::{background_work, blocking, tasks};
+use crate::error::{Error, Source};
+use crate::protocol::{Extended, Grant, Renew, Renewed, Status, Watch};
 
 /// How long a lease is kept alive while the body runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
 }
 
 /// One renewal. `None`: there is nothing more to renew.
-pub(crate) async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
+async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     let hold = hold.upgrade()?;
     if hold.is_released() {
         return None;
@@ -54,5 +59,137 @@ pub(crate) async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
             None
         }
         Err(_) => Some(Err(())),
+    }
+}
+
+impl Hold {
+    /// Extends the lease to its full timeout from now.
+    pub(crate) fn renew(&self) -> Result<(), Error> {
+        self.renew_within(self.core().each_exchange())
+    }
+
+    /// The same within `limit`.
+    pub(super) fn renew_within(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
+        let alone = self.exchange_alone(limit);
+        let _exchanging = alone.ok_or_else(|| self.under_way())?;
+        let grant = self.to_renew()?;
+        let (renewed, source) = blocking::renew(self.core(), &self.spec, grant, limit);
+        self.renewed(renewed, source)
+    }
+
+    /// The same without blocking the thread. Not to be dropped before its end: the number of an attempt must be kept.
+    pub(crate) async fn renew_unbroken(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        let alone = self.exchange_alone_async(limit).await;
+        let _exchanging = alone.ok_or_else(|| self.under_way())?;
+        let grant = self.to_renew()?;
+        let (renewed, source) = tasks::renew(
+            self.core(),
+            &self.spec.item,
+            Renew::new(self.spec.clone(), grant),
+            limit,
+        )
+        .await;
+        self.renewed(renewed, source)
+    }
+
+    /// The same. When the future is dropped, the renewal goes on.
+    pub(crate) async fn renew_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
+        let hold = Arc::clone(self);
+        background_work::finish(&self.core, async move { hold.renew_unbroken(limit).await }).await
+    }
+
+    /// The error of a renewal that could not begin before its limit was over.
+    pub(super) fn under_way(&self) -> Error {
+        let source = "another exchange about this lock is under way, and has not been answered";
+        let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
+        unavailable_because(self.core(), &self.spec.item, source)
+    }
+
+    /// What is to be renewed.
+    pub(super) fn to_renew(&self) -> Result<Grant, Error> {
+        let now = self.core().now();
+        let mut state = self.state();
+        match state.holding.status(now) {
+            Status::Held => Ok(state.holding.grant().clone()),
+            over => Err(self.not_held(over, &state)),
+        }
+    }
+
+    /// Takes note of what a renewal came to.
+    pub(super) fn renewed(&self, renewed: Renewed, source: Option<Source>) -> Result<(), Error> {
+        let mut state = self.state();
+        match state.holding.renewed(renewed) {
+            Extended::Yes => {
+                state.trouble = None;
+                let HoldState { holding, turn, .. } = &*state;
+                if let Some(turn) = turn {
+                    let grant = holding.grant();
+                    turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
+                }
+                Ok(())
+            }
+            Extended::Failed(damage) => {
+                let source = source.unwrap_or_else(|| why(damage));
+                // Said when the first of several fails: while something can still be done about it. The others follow soon, and
+                // would say the same.
+                let is_first = state.trouble.replace(Arc::clone(&source)).is_none();
+                let left = state.holding.remaining(self.core().now());
+                drop(state);
+                if is_first && !self.is_set_aside {
+                    tracing::warn!(
+                        target: "memlock", lock = %self.spec.item, holder = %self.spec.label, error = %source, ?left,
+                        "the lease could not be renewed"
+                    );
+                }
+                Err(unavailable_because(self.core(), &self.spec.item, source))
+            }
+            Extended::Over(over) => {
+                if source.is_some() {
+                    state.trouble = source;
+                }
+                state.meanwhile = None;
+                Err(self.not_held(over, &state))
+            }
+        }
+    }
+
+    /// Renews when less than half of the timeout is left, within `limit`. A failure is no error as long as the lease lasts.
+    pub(crate) fn keep_at_least_half(&self, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
+        if self.has_half() {
+            return Ok(());
+        }
+        self.unless_lost(self.renew_within(limit))
+    }
+
+    /// The same without blocking the thread.
+    pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
+        if self.has_half() {
+            return Ok(());
+        }
+        let renewed = self.renew_async(limit).await;
+        self.unless_lost(renewed)
+    }
+
+    /// An error is one only where the lease is lost. It may have ended while a renewal waited for a reply.
+    pub(super) fn unless_lost(&self, renewed: Result<(), Error>) -> Result<(), Error> {
+        match renewed {
+            Err(error) if error.is_lost() => Err(error),
+            Err(_) | Ok(()) => self.lost().map_or(Ok(()), Err),
+        }
+    }
+
+    pub(super) fn has_half(&self) -> bool {
+        let now = self.core().now();
+        self.state().holding.has_half(self.spec.timeout, now)
+    }
+
+    /// How long until it has to be looked at again by who keeps at least half: a quarter is left for the renewal to
+    /// succeed in.
+    pub(crate) fn until_half(&self) -> Duration {
+        self.spec.timeout / 4
     }
 }

@@ -4,6 +4,7 @@
 //! A reservation is a hold of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
 //! when its time is over; then it is released at once, so that the lease in the item is only for a process that dies.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 

@@ -46,7 +46,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "the claim of a zlock's reservations takes as long as exchanges may, however short the wait",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/reservation/kept.rs",
             from: "let exchanging = self.exchange_alone_async(limit).await?;",
             to: "let (exchanging, limit) = (self.exchange_alone_async(limit).await?, self.core().each_exchange());",
         }],

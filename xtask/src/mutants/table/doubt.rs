@@ -132,7 +132,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "a guard that is dropped in a forked child deletes the lock of the parent",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/release.rs",
             from: "            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
             return true;",
             to: "",

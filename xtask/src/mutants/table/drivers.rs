@@ -89,7 +89,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what renews a lock waits for the next third of its timeout, although it was released",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/release.rs",
             from: "        self.meanwhile = None;
         let ending",
             to: "        std::mem::forget(self.meanwhile.take());
@@ -102,7 +102,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what waits for the end of a reservation goes on when it was claimed",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/reservation/kept.rs",
             from: "        state.meanwhile = None;
         let turn",
             to: "        std::mem::forget(state.meanwhile.take());
@@ -115,7 +115,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         fault: "what renews a lock goes on waiting when a renewal by its holder has found it lost",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/renewal.rs",
             from: "                state.meanwhile = None;",
             to: "",
         }],
@@ -126,7 +126,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "nothing is said of a renewal that fails, before the lease is over",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/renewal.rs",
             from: "if is_first && !self.is_set_aside {",
             to: "if is_first && self.is_set_aside {",
         }],
@@ -137,7 +137,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L4",
         fault: "each retry of a renewal that fails says so",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/renewal.rs",
             from: "if is_first && !self.is_set_aside {",
             to: "if is_first | !self.is_set_aside {",
         }],

@@ -99,7 +99,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "an inner function begins although the lease ended while its renewal waited for a reply",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/renewal.rs",
             from: "self.lost().map_or(Ok(()), Err)",
             to: "Ok(())",
         }],

@@ -171,7 +171,7 @@ let _ = (timeout, now);
         breaks: "Z1",
         fault: "a reservation that nobody claims is warned of as a lease that ended before its holder was done",
         edits: &[Edit {
-            file: "hold/mod.rs",
+            file: "hold/release.rs",
             from: "lost.filter(|_| !self.is_set_aside)",
             to: "lost",
         }],

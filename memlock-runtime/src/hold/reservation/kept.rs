@@ -1,0 +1,92 @@
+//! A held lock that is kept for a retry, and claimed by it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::driver::limits::ExchangeLimit;
+use crate::driver::tasks;
+use crate::hold::Hold;
+use crate::hold::release::EndedHold;
+use crate::protocol::{End, Renew, Spec, Watch};
+
+impl Hold {
+    /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
+    /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
+    ///
+    /// What the server is to be told of that is left to [`shorten`](Self::shorten).
+    pub(crate) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+        self.give_up();
+        if self.core.is_inherited() {
+            return None;
+        }
+        let _exchanging = self.exchanging.lock().await;
+        let now = self.core().now();
+        let (end, mut ending) = self.state().end(now)?;
+        if end == End::HandOver {
+            let EndedHold { grant, turn, .. } = ending;
+            let grant = grant.reserve(length, now);
+            if let Some(turn) = &turn {
+                turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
+            }
+            let spec = Spec {
+                timeout: length,
+                ..self.spec.clone()
+            };
+            return Some(Hold::of(self.core(), spec, grant, turn, true));
+        }
+        if self.wind_up_here(end, &mut ending) {
+            self.finish(ending, limit).await;
+        }
+        None
+    }
+
+    /// Tells the server that this lock, which was set aside, lasts no longer than that. Where it does not hear of it, others
+    /// wait for the lease that it was told before, if this process dies.
+    pub(crate) async fn shorten(&self) {
+        let _exchanging = self.exchanging.lock().await;
+        let Ok(grant) = self.to_renew() else { return };
+        if grant.lease <= self.spec.lease() {
+            return;
+        }
+        let limit = self.core().each_exchange();
+        let (renewed, source) = tasks::renew(
+            self.core(),
+            &self.spec.item,
+            Renew::shorten(self.spec.clone(), grant),
+            limit,
+        )
+        .await;
+        // Lost or not, whoever claims it learns that.
+        let _ = self.renewed(renewed, source);
+    }
+
+    /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`, within `limit`. `None`: it came too
+    /// late, or the server could not be asked; what was left is released, or is to be if there was no time for that. Not to be
+    /// dropped before its end.
+    pub(crate) async fn claim(&self, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+        // The server may just be told of the reservation, and not answer.
+        let exchanging = self.exchange_alone_async(limit).await?;
+        if let Ok(grant) = self.to_renew() {
+            let (renewed, source) =
+                tasks::renew(self.core(), &self.spec.item, Renew::new(spec.clone(), grant), limit).await;
+            if self.renewed(renewed, source).is_ok()
+                && let Some(claimed) = self.claimed(spec)
+            {
+                return Some(claimed);
+            }
+        }
+        drop(exchanging);
+        self.release_async(limit).await;
+        None
+    }
+
+    pub(super) fn claimed(&self, spec: &Spec) -> Option<Arc<Hold>> {
+        let now = self.core().now();
+        let mut state = self.state();
+        let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
+        state.holding.end(now)?;
+        state.meanwhile = None;
+        let turn = state.turn.take();
+        Some(Hold::new(self.core(), spec.clone(), grant, turn))
+    }
+}
