@@ -17,8 +17,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-const HOUR: Duration = Duration::from_hours(1);
-const PATIENCE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often each kind of end is tried.
 const ROUNDS: usize = 20;

@@ -315,7 +315,7 @@ fn a_lease_that_ran_out_is_noticed_counted_and_warned_of() {
 #[test]
 fn renewing_once_gives_the_whole_timeout_again() {
     let locks = locks();
-    let guard = hold(locks.lock("k").timeout(Duration::from_mins(1)));
+    let guard = hold(locks.lock("k").timeout(Duration::from_secs(60)));
     let since = Instant::now();
     let token = guard.token();
     eventually("some of the lease to pass", || guard.remaining() < ms(59_900));
@@ -355,7 +355,7 @@ fn a_key_that_asks_for_no_lock_is_refused_where_a_guard_is_wanted() {
 #[test]
 fn durations_that_cannot_be_meant_are_named_and_refused() {
     let locks = locks();
-    let month = Duration::from_hours(30 * 24);
+    let month = Duration::from_secs(30 * 24 * 3600);
     for (result, name) in [
         (locks.lock("k").timeout(Duration::ZERO).acquire(), "`timeout`"),
         (locks.lock("k").timeout(month).acquire(), "`timeout`"),
@@ -373,7 +373,13 @@ fn durations_that_cannot_be_meant_are_named_and_refused() {
         let error = builder.servers("memory:").build().expect_err("a wrong duration");
         assert!(error.is_config() && error.to_string().contains(name), "{error}");
     }
-    assert!(locks.lock("k").timeout(Duration::from_hours(29 * 24)).acquire().is_ok());
+    assert!(
+        locks
+            .lock("k")
+            .timeout(Duration::from_secs(29 * 24 * 3600))
+            .acquire()
+            .is_ok()
+    );
     assert!(locks.lock("k").wait(Duration::MAX).acquire().is_ok());
 }
 

@@ -21,7 +21,7 @@ use memlock_runtime::Token;
 
 const CONTENDERS: usize = 4;
 const START: u64 = 1_800_000_000;
-const LATEST: Duration = Duration::from_mins(2);
+const LATEST: Duration = Duration::from_secs(2 * 60);
 
 /// How long a contender waits for a reply before it counts it as lost.
 const PATIENCE: Duration = Duration::from_millis(300);

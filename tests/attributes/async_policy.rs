@@ -149,7 +149,7 @@ static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 /// Outlasts any lease of a minute.
 fn outlast() {
-    TIMED.1.advance(Duration::from_mins(2));
+    TIMED.1.advance(Duration::from_secs(2 * 60));
 }
 
 #[lock(id, locks = &TIMED.0, timeout = 60, on_lost = error)]

@@ -129,7 +129,7 @@ static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 #[lock("k", locks = &TIMED.0, timeout = 60)]
 fn outlasts() -> Result<Lease, Error> {
     let lease = current();
-    TIMED.1.advance(Duration::from_mins(2));
+    TIMED.1.advance(Duration::from_secs(2 * 60));
     Ok(lease)
 }
 

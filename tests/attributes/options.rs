@@ -12,7 +12,7 @@ fn remaining() -> Duration {
     memlock::current().expect("held").remaining()
 }
 
-const TWO_HOURS: Duration = Duration::from_hours(2);
+const TWO_HOURS: Duration = Duration::from_secs(2 * 3600);
 
 #[lock("k", locks = &LOCKS, timeout = 7200)]
 fn in_seconds() -> Duration {
@@ -67,7 +67,7 @@ fn a_computed_length_that_cannot_be_is_an_error_that_names_the_option() {
     assert!(computed(0.5).is_ok());
 }
 
-const HOUR: Duration = Duration::from_hours(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Locks of this test's own, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);

@@ -61,7 +61,7 @@ pub(crate) fn age(guard: &Guard, timeout: Duration) {
 
 #[test]
 fn a_renewal_cut_at_any_byte_extends_nothing_and_loses_nothing() {
-    let timeout = Duration::from_mins(1);
+    let timeout = Duration::from_secs(60);
     let stage = Stage::set("cut renewal", QUICK);
     let caller = stage.caller();
     let guard = caller.locks.lock(stage.key).timeout(timeout).acquire();

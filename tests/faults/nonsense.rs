@@ -111,7 +111,7 @@ fn nonsense_for_a_handshake_is_made_up_for_by_another() {
 
 #[test]
 fn nonsense_for_a_renewal_extends_nothing_and_loses_nothing() {
-    let timeout = Duration::from_mins(1);
+    let timeout = Duration::from_secs(60);
     let stage = Stage::set("nonsense renewal", QUICK);
     let caller = stage.caller();
     let guard = caller.locks.lock(stage.key).timeout(timeout).acquire();

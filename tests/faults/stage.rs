@@ -17,7 +17,7 @@ use crate::proxy::Proxy;
 use crate::wire::{Item, Kind, Probe};
 
 /// Long enough for anything on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a busy machine may add to a promised time.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);

@@ -1,5 +1,7 @@
 //! A server that stands still, again and again, while processes and threads crowd around a few locks.
 
+#![allow(clippy::incompatible_msrv, reason = "`flock` came with 1.89; users compile no tests")]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

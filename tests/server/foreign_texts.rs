@@ -83,7 +83,7 @@ fn a_key_that_a_user_chose() {
         is_fit_for_a_terminal(&shown(&error));
         let (locks, server) = Locks::in_memory();
         let outlasted = locks.lock(&*key).acquire().expect("it is free");
-        server.advance(Duration::from_mins(1));
+        server.advance(Duration::from_secs(60));
         is_fit_for_a_terminal(&shown(&outlasted.check().expect_err("it ran out")));
         let ((), lines) = Log::of(|| drop(outlasted));
         assert!(

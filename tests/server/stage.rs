@@ -11,7 +11,7 @@ use memlock::{Builder, Error, Guard, LockRequest, Locks};
 use memlock_testkit::Memcached;
 
 /// Long enough for anything on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a busy machine may add to a promised time. To the millisecond it is kept on virtual time, in the tests of the driver.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);

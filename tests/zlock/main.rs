@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use memlock::{Error, Locks};
 
 /// Long enough for anything on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a catalogue's transaction may meet.
 #[derive(Debug, thiserror::Error)]

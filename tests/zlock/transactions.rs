@@ -353,7 +353,7 @@ fn a_lock_that_was_lost_is_taken_again() {
     let committed = transaction().run(|attempt| {
         tokens.push(write(&locks, "a")?);
         if attempt == 1 {
-            server.advance(Duration::from_mins(1));
+            server.advance(Duration::from_secs(60));
             return Err(CatalogError::Changed);
         }
         assert!(!is_free(&others, "a"));
@@ -413,7 +413,7 @@ fn without_a_server_the_database_decides() {
         }
         server.set_down(false);
         assert!(locks.flush(PATIENCE));
-        server.advance(Duration::from_hours(1));
+        server.advance(Duration::from_secs(3600));
     }
 }
 

@@ -20,7 +20,7 @@ use table::{Mutant, Suite, mutants};
 use tree::Tree;
 
 /// How long one suite may run. They take seconds; a fault may make one run for ever.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
 /// `cargo xtask mutants`: all of them, or those named.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {

@@ -16,8 +16,8 @@ use memlock::{Error, Lease, Locks, lock, rlock, zlock};
 use memlock_forks::fork;
 use memlock_testkit::Memcached;
 
-const PATIENCE: Duration = Duration::from_mins(1);
-const TIMEOUT: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// One test at a time: each forks all of the process.
 fn alone() -> MutexGuard<'static, ()> {

@@ -13,7 +13,7 @@ use crate::crates::Crate;
 use crate::sources::{Refused, cargo, folder};
 
 /// A test binary that takes longer hangs.
-const LONGEST: Duration = Duration::from_mins(5);
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// A copy that has been built.
 pub(crate) struct Built {

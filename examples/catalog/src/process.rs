@@ -21,7 +21,7 @@ const TASK: &str = "CATALOG_TASK";
 const QUEUE: &str = "CATALOG_QUEUE";
 
 /// All begin together, when the last has started.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_secs(60);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the server may take to answer. Who computes on shared processors may stand still for longer than the usual 300 ms, and

@@ -9,7 +9,7 @@ use crate::catalog::CatalogError;
 use crate::store::{Store, Stored, Transaction};
 
 /// How long a statement waits for the file, which one process at a time may write: as long as it takes.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 pub(crate) struct Sqlite {
     file: Connection,

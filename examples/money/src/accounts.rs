@@ -10,7 +10,7 @@ pub(crate) const ACCOUNTS: u32 = 8;
 pub(crate) const OPENING_BALANCE: i64 = 10_000;
 
 /// `SQLite`'s own lock around a single statement is waited for: that one is not what the demo is about.
-const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One connection to the file. Every thread has its own.
 pub(crate) struct Accounts {

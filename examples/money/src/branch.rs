@@ -23,7 +23,7 @@ const NUMBER: &str = "MONEY_BRANCH";
 const LOCKED: &str = "MONEY_LOCKED";
 
 /// All branches begin together, when the last has opened its doors.
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_secs(60);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// What a branch says. One line of text each, on its way to the parent.

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// `SQLite`'s own lock around a single statement is waited for: that one is not what the example is about.
-const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One connection to the file. Clones share it.
 #[derive(Clone)]

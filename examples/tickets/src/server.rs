@@ -21,9 +21,9 @@ const FILE: &str = "TICKETS_FILE";
 const PAYMENT: &str = "TICKETS_PAYMENT_MS";
 const LOCKED: &str = "TICKETS_LOCKED";
 
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long the end of an instance may take: the requests that have begun are answered.
-const STOP_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How long the releases that go on in the background may take then.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 

@@ -17,7 +17,7 @@ use crate::parse::syntax::peel_expr;
 /// The longest duration of an option.
 ///
 /// memcached takes an expiry above 30 days for a point in time. The runtime holds computed durations to the same limit.
-const MAX_DURATION: Duration = Duration::from_hours(29 * 24);
+const MAX_DURATION: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// A value that can be written behind an option's `=`.
 pub(crate) trait OptionValue: Sized {

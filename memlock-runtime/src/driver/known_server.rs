@@ -49,4 +49,4 @@ impl KnownServer {
 
 /// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
 /// store deletes the item under it, which may be a live lock.
-pub(crate) const MEMORY_CAUTION: Duration = Duration::from_mins(1);
+pub(crate) const MEMORY_CAUTION: Duration = Duration::from_secs(60);

@@ -30,7 +30,7 @@ const PLACE_KEPT: Duration = Duration::from_millis(5);
 const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
 
 /// For how long it listens for a late reply. A server that has not answered by then is not going to.
-const LONGEST_LISTENING: Duration = Duration::from_mins(10);
+const LONGEST_LISTENING: Duration = Duration::from_secs(10 * 60);
 
 impl Cleanup for Core {
     fn settle(self: Arc<Self>, item: &ItemName, nonce: Nonce, lease: Duration, pending: Option<Box<dyn Pending>>) {

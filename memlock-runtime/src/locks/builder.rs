@@ -165,7 +165,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Locks, Error> {
         let timeout = checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
         let interval = checked("interval", self.interval, LONGEST_TIMEOUT)?;
-        let exchange_timeout = checked("exchange_timeout", self.exchange_timeout, Duration::from_mins(1))?;
+        let exchange_timeout = checked("exchange_timeout", self.exchange_timeout, Duration::from_secs(60))?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX || !self.prefix.bytes().all(is_plain) {
             return Err(Error::config(format!(

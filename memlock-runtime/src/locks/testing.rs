@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn moving_the_clock_ends_leases_and_wakes_those_who_wait_for_that() {
         let (locks, server) = Locks::in_memory();
-        let hour = Duration::from_hours(1);
+        let hour = Duration::from_secs(3600);
         let stuck = locks.lock("k").timeout(hour).acquire().expect("it is free");
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| locks.lock("k").timeout(hour).acquire().map(|guard| guard.token()));
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn who_tries_now_and_then_inherits_a_dead_holders_lock_after_its_lease() {
         let (locks, server) = Locks::in_memory();
-        let minute = Duration::from_mins(1);
+        let minute = Duration::from_secs(60);
         let dead = server.other_process();
         std::mem::forget(dead.lock("k").timeout(minute).acquire().expect("it is free"));
         server.advance(minute / 2);
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn renewals_follow_the_clock() {
         let (locks, server) = Locks::in_memory();
-        let minute = Duration::from_mins(1);
+        let minute = Duration::from_secs(60);
         let kept = locks.lock("k").timeout(minute).renew().acquire().expect("it is free");
         for _ in 0..10 {
             let before = kept.remaining();

@@ -86,7 +86,7 @@ const YOUNG_SERVER_PAUSE: Duration = Duration::from_millis(50);
 const FAILURES: u8 = 2;
 
 /// How long a waiter goes without a reading of the server's clock. Readings count for five minutes at least.
-const CLOCK_INTERVAL: Duration = Duration::from_mins(1);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
 const LOST_RACES: u8 = 2;

@@ -22,7 +22,7 @@ const TTL_GRAIN: Duration = Duration::from_secs(2);
 const TTL_RESERVE: u32 = 8;
 
 /// The longest time for which a lock may be asked: memcached takes a TTL of over 30 days for a date.
-pub const LONGEST_TIMEOUT: Duration = Duration::from_hours(29 * 24);
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// For how long a process may hand a lock from one of its threads to the next before it goes back to the server.
 ///
@@ -207,7 +207,7 @@ impl Reading {
 
 /// A reading counts for one to two of these. The best one kept for ever would, as the two clocks drift apart, either come
 /// to refuse every short lease or no longer notice a lag, depending on which of them runs faster.
-const READING_WINDOW: Duration = Duration::from_mins(5);
+const READING_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// A reading that took longer than this proves little, and would make every lease that much shorter: it counts only while
 /// there is no other.

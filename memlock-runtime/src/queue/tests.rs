@@ -679,7 +679,7 @@ fn a_place_in_line_goes_along_with_the_grant_that_is_handed_over() {
     let (place, _) = behind(&queues);
     turn.standing = Some(in_line());
     let now = at(Duration::from_millis(1));
-    assert!(turn.hand_over(&grant(Duration::from_mins(1)), now).is_none());
+    assert!(turn.hand_over(&grant(Duration::from_secs(60)), now).is_none());
     let PlaceProgress::Turn(turn) = place.progress(now) else {
         panic!("its turn")
     };

@@ -98,7 +98,7 @@ fn now() -> Now {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     // One origin for the process makes instants plain numbers. A day in hand keeps subtraction away from zero.
     let origin = *ORIGIN.get_or_init(Instant::now);
-    let instant = Instant::now().saturating_duration_since(origin) + Duration::from_hours(24);
+    let instant = Instant::now().saturating_duration_since(origin) + Duration::from_secs(24 * 3600);
     let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

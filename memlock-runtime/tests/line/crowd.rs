@@ -274,7 +274,7 @@ impl Crowd {
         let spec = Spec {
             item: self.item.clone(),
             label: "".into(),
-            timeout: Duration::from_mins(10),
+            timeout: Duration::from_secs(10 * 60),
             interval: INTERVAL,
             wait: None,
         };

@@ -6,7 +6,7 @@ use memlock_runtime::Locks;
 
 use crate::executors::{Executor, block_on};
 
-const HOUR: Duration = Duration::from_hours(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_guard_excludes_until_it_is_released() {
@@ -106,7 +106,7 @@ fn a_server_that_is_off_is_unavailable() {
 #[test]
 fn a_lease_that_is_kept_alive_outlives_its_timeout() {
     let (locks, server) = Locks::in_memory();
-    let minute = Duration::from_mins(1);
+    let minute = Duration::from_secs(60);
     let guard = block_on(locks.lock("k").timeout(minute).renew().acquire_async()).expect("it is free");
     for _ in 0..5 {
         let before = guard.remaining();

@@ -198,7 +198,7 @@ pub(crate) fn take_part() -> bool {
 }
 
 /// Longer than all waiting of this contest.
-const HOLD: Duration = Duration::from_mins(5);
+const HOLD: Duration = Duration::from_secs(5 * 60);
 
 fn hold(parent: &Parent, kind: Kind) {
     let addresses = Addresses::from_env();

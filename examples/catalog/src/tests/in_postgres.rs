@@ -13,7 +13,7 @@ use crate::setting::Place;
 use crate::ways::Way;
 
 /// Long enough for anything on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_computed_outside_a_transaction_or_in_a_snapshot_is_thrown_away_without_a_lock() {

@@ -15,7 +15,7 @@ use siphasher::sip::SipHasher24;
 pub(crate) const STRANGERS_DISTANCE: Duration = Duration::from_millis(10);
 
 /// For how long an answer counts: the address may be somebody else's by then.
-pub(crate) const KNOWN_FOR: Duration = Duration::from_mins(1);
+pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 /// How many addresses are known at the most. One that is forgotten is asked again.
 const MOST_KNOWN: usize = 1024;

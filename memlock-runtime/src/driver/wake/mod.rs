@@ -315,7 +315,7 @@ mod tests {
     fn call(from: &Doorbell, call: Call, key: &str) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let hours = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(from.ring(call, &item(key), Duration::from_hours(hours)));
+        assert!(from.ring(call, &item(key), Duration::from_secs(hours * 3600)));
     }
 
     fn item(key: &str) -> ItemName {
@@ -420,7 +420,7 @@ mod tests {
 
         let mine = loopback(7);
         let _waiting = mine.listen(&item("x"), Waker::noop().clone());
-        let now = Duration::from_hours(1);
+        let now = Duration::from_secs(3600);
         assert!(
             releaser.ring(mine.call(), &item("x"), now),
             "it is asked, and called, in one"

@@ -83,7 +83,7 @@ fn stage() -> Stage {
         gate: Arc::clone(&gate),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let limit = Duration::from_mins(1);
+    let limit = Duration::from_secs(60);
     Stage {
         others: locks.on(Core::on(Arc::clone(&clock), Box::new(memory), limit)),
         locks: locks.on(Core::on(Arc::clone(&clock), Box::new(store), limit)),

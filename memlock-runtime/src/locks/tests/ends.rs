@@ -210,7 +210,7 @@ impl Drop for World {
     /// What is cleaned up in the background comes to its end.
     fn drop(&mut self) {
         self.server.falls_ill(Ill::Well, 0);
-        self.clock.advance(Duration::from_hours(1));
+        self.clock.advance(Duration::from_secs(3600));
     }
 }
 
@@ -481,7 +481,7 @@ impl BeforeGate {
 #[test]
 fn who_tries_once_behind_one_that_is_asking_is_told_busy_when_that_one_is_granted_the_lock() {
     for is_task in [false, true] {
-        let stage = before_gate(Duration::from_hours(1));
+        let stage = before_gate(Duration::from_secs(3600));
         stage.shut(true);
         thread::scope(|scope| {
             let head = scope.spawn(|| stage.locks.lock("k").acquire());

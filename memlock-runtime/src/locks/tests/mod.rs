@@ -291,7 +291,7 @@ fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
 fn a_server_that_hangs_holds_up_no_renewal_on_another() {
     let clock = Arc::new(Clock::standing());
     // It hangs for an hour: no renewal comes through that waits behind it.
-    let Stage { locks, hangs, limits } = stage_on(&clock, Duration::from_hours(1));
+    let Stage { locks, hangs, limits } = stage_on(&clock, Duration::from_secs(3600));
     let kept = locks.lock("sound").timeout(LEASE).renew().acquire();
     let kept = kept.expect("it is free");
     let acquire = |key| block_on(locks.lock(("moody", key)).acquire_async()).expect("it is free");

@@ -23,7 +23,7 @@ fn cas(number: u64) -> Cas {
 const SHORT: Duration = Duration::from_millis(100);
 
 /// The same of a lease that is held.
-const LONG: Duration = Duration::from_hours(1);
+const LONG: Duration = Duration::from_secs(3600);
 
 fn held_by(nonce: Nonce) -> Reply {
     held_for(SHORT, nonce)

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::system::clock;
 
-    const LONG: Duration = Duration::from_mins(1);
+    const LONG: Duration = Duration::from_secs(60);
 
     fn entered(health: &Arc<Health>) -> Admission {
         let now = clock::instant();

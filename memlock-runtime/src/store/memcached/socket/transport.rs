@@ -18,7 +18,7 @@ const TIMER_SLACK: Duration = Duration::from_millis(2);
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
 /// A limit that nobody means; it keeps additions to an `Instant` from overflowing.
-const LONGEST_LIMIT: Duration = Duration::from_hours(24);
+const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest reply line. Real ones stay under 100 bytes, and error lines are a sentence.
 pub(crate) const LONGEST_LINE: usize = 2048;
