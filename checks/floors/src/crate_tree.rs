@@ -103,7 +103,7 @@ impl CrateTree {
 
 impl Module {
     /// Lines of the file up to its tests.
-    fn lines(&self) -> usize {
+    pub(crate) fn lines(&self) -> usize {
         self.text.lines().count().min(self.tests_begin - 1)
     }
 

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crate_tree::{CrateTree, circles};
 
+/// Lines, tests aside.
+const LONGEST_FILE: usize = 450;
+
 /// Entries of `src`, `lib.rs` included.
 const MOST_ENTRIES: usize = 14;
 
@@ -16,6 +19,7 @@ pub(crate) fn check(tree: &CrateTree) -> Result<String, Vec<String>> {
     let (arrows, climbs) = arrows(tree, &floors);
     problems.extend(climbs);
     problems.extend(circles_of_files(tree, &arrows));
+    problems.extend(long_files(tree));
     problems.extend(names_of_two(tree));
     if !problems.is_empty() {
         return Err(problems);
@@ -109,6 +113,12 @@ fn circles_of_files(tree: &CrateTree, arrows: &BTreeMap<Path, BTreeSet<Path>>) -
         format!("a circle of files:{}", lines.collect::<String>())
     };
     circles(arrows).iter().map(describe).collect()
+}
+
+fn long_files(tree: &CrateTree) -> Vec<String> {
+    let long = tree.modules.values().filter(|module| module.lines() > LONGEST_FILE);
+    long.map(|module| format!("{}: {} lines, and may have {LONGEST_FILE}", module.file, module.lines()))
+        .collect()
 }
 
 fn names_of_two(tree: &CrateTree) -> Vec<String> {

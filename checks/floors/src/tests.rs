@@ -115,3 +115,16 @@ fn two_types_of_one_name_are_told_with_their_places() {
     let problem = problem("names", &files);
     assert_eq!(problem, "`Thing` is the name of 2 types: high.rs:1, low.rs:2");
 }
+
+#[test]
+fn a_long_file_is_told_and_its_tests_do_not_count() {
+    let code = "fn f() {}\n".repeat(450);
+    for (name, low) in [
+        ("long", format!("{code}fn f() {{}}\n")),
+        ("tests", format!("{code}#[cfg(test)]\nmod tests {{}}\n")),
+    ] {
+        let files = [("lib.rs", TABLE), ("high.rs", ""), ("low.rs", low.as_str())];
+        let verdict = verdict(&format!("lines-{name}"), &files);
+        assert_eq!(verdict.is_err(), name == "long", "{verdict:?}");
+    }
+}

@@ -6,12 +6,14 @@
 //!
 //! Nothing here allocates unless something is wrong, but for what an async function waits with.
 mod conflicts;
+mod diagnostics;
 pub(crate) mod duration;
 pub(crate) mod enter;
 mod entering;
 pub(crate) mod held;
 mod key_fn;
 mod options;
+mod otherwise;
 pub(crate) mod return_type;
 
 pub use core::time::Duration;
@@ -23,7 +25,8 @@ pub use self::entering::returned;
 pub use self::held::{AsyncHeld, Held, Leaves, Waits};
 pub use self::key_fn::*;
 pub use self::options::Options;
-pub use self::return_type::{Opaque, Return, otherwise, replaced, run_zlock};
+pub use self::otherwise::{otherwise, replaced};
+pub use self::return_type::{Opaque, Return, run_zlock};
 pub use crate::error::OnUnavailable;
 pub use crate::key::{IntoKey, Key};
 

@@ -62,7 +62,7 @@ const INTERVALS_UNTIL_DEAD: u32 = 6;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. A hand-over to
 /// another process costs some ten times what it costs to take it again, where the other is not called.
-const TURN: Duration = Duration::from_micros(500);
+pub(super) const TURN: Duration = Duration::from_micros(500);
 
 /// Who comes back within this time after it has released the lock is expected to do so the next time, too.
 const SOON: Duration = Duration::from_millis(1);
@@ -441,15 +441,5 @@ impl Standing {
         };
         let stays = |entry: &&Entry| **entry != self.me && !is_dead(entry);
         Line(self.line.0.iter().filter(stays).copied().collect())
-    }
-}
-
-/// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
-/// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
-/// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
-pub fn is_to_look(standing: Option<&Standing>, granted: Duration, looked: Duration, now: Now) -> bool {
-    match standing {
-        Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
-        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,
     }
 }

@@ -15,7 +15,7 @@ use smallvec::smallvec;
 
 use super::grant::Grant;
 use super::lease::Now;
-use super::line::Standing;
+use super::line::{Standing, TURN};
 use super::machine::{Answered, Input, Output, RETRIES, lock_of};
 use super::messages::{Batch, Call, Cas, Damage, Instance, Nonce, Reply, Request};
 use crate::key::ItemName;
@@ -192,5 +192,15 @@ impl<I: Borrow<ItemName>> Release<I> {
     fn end(&mut self, outcome: Released) -> Output<Released> {
         self.state = ReleaseState::Done;
         Output::Done(outcome)
+    }
+}
+
+/// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
+/// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
+/// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
+pub fn is_to_look(standing: Option<&Standing>, granted: Duration, looked: Duration, now: Now) -> bool {
+    match standing {
+        Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
+        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,
     }
 }

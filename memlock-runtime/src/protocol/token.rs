@@ -21,7 +21,7 @@ impl Token {
     ///
     /// The start second of the instance comes first because CAS restarts at 1 with the server. `cas` is that of the server's
     /// counter, which each granting batch raises behind its store, so a grant's is above all earlier grants' (see
-    /// `protocol/acquire.rs`; that of the item is not: it may have been drawn before the item was stored). `sequence` numbers
+    /// `protocol/acquire/`; that of the item is not: it may have been drawn before the item was stored). `sequence` numbers
     /// hand-overs under one grant. The
     /// parts are *added*: a CAS that has outgrown its 24 bits spills into the seconds that the server has run
     /// meanwhile. `None` where the server claims a start before 2026 or a number that overflows, which is no proof of

@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1 S5",
         fault: "a grant is believed in from its reply on, and not from before its request left",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "        let end = answered.end_of(term.lease, term.ttl);
 ",
             to: "\
@@ -58,7 +58,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "the server's clock is read after the add, and may have ticked in between",
         edits: &[
             Edit {
-                file: ACQUIRE,
+                file: "protocol/acquire/storing.rs",
                 from: "            Request::ReadClock,
             Request::Add { record, ttl },
             // Behind",
@@ -98,7 +98,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         fault: "who found no clock waits without a reading of it, and does not notice that the server has stood still",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "        if answered.server_second().is_none() {
             self.clock_asked = None;",
             to: "        if answered.server_second().is_none() {

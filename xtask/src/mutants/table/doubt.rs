@@ -25,7 +25,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S4 S5",
         fault: "an add without a reply is a grant once its item has been read, however long after",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "return self.clear(now, record.nonce, *cas, instance);",
             to: "\
                     let raised = Reply::Raised(cas.saturating_add(1));
@@ -40,7 +40,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S4 L3",
         fault: "a write without a reply is forgotten",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "        if answered.damage().is_ambiguous() {
             self.outstanding.push(nonce);",
             to: "        if answered.damage().is_ambiguous() {",
@@ -63,7 +63,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         fault: "a grant with hardly any time left is handed out, and not given back",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "grant.deadline.remaining(now) >= self.spec().timeout / 2",
             to: "grant.deadline.remaining(now) >= Duration::ZERO",
         }],
@@ -74,7 +74,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "a take-over keeps the nonce of the holder before: that one's late release frees it",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "self.take_over(now, fresh, *cas, instance)",
             to: "self.take_over(now, record.nonce, *cas, instance)",
         }],
@@ -85,7 +85,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "an attempt has the nonce of one without a reply: whoever cleans up after that frees the lock",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "                self.watch = None;
                 self.free(now, fresh, has_line)",
             to: "                self.watch = None;

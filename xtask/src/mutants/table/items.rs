@@ -1,8 +1,6 @@
 //! Whose the item is.
 
-use super::suites::{
-    ACQUIRE, MODEL_FLUSHED, MODEL_RESTARTED, MODEL_WAITER_RESTARTED, MODEL_WATCHED, PROTOCOL, RELEASE, RENEW,
-};
+use super::suites::{MODEL_FLUSHED, MODEL_RESTARTED, MODEL_WAITER_RESTARTED, MODEL_WATCHED, PROTOCOL, RELEASE, RENEW};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -44,7 +42,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "a CAS that was read before a restart takes over from a stranger after it",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "                Request::RaiseCounter
             ],
             Some(instance),",
@@ -81,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "a grant that came too late is given back by deleting a stranger's item",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "self.delete_own(grant.nonce, grant.cas, grant.instance, None)",
             to: "{
             self.state = AcquireState::GivingBack { nonce: grant.nonce, no_token: None };
@@ -95,7 +93,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         fault: "an attempt without a reply is cleared away by deleting a stranger's item",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "        self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))",
             to: "        self.state = AcquireState::Clearing { nonce };

@@ -119,7 +119,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "performance",
         fault: "each release looks who stands in line",
         edits: &[Edit {
-            file: LINE,
+            file: "protocol/release.rs",
             from: "        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,",
             to: "        None => granted.min(looked) < now.instant,",
         }],
@@ -337,7 +337,7 @@ shard.minded.insert(item.clone());
         breaks: "performance",
         fault: "who has its turn does not know the line that it is to leave, and leaves it with more exchanges",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {",
             to: "if false {",
         }],

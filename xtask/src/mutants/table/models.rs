@@ -1,8 +1,8 @@
 //! What the model has found worth a fault of its own.
 
 use super::suites::{
-    ACQUIRE, DRIVER, HOLDING, MODEL_LEAVING, MODEL_RACE, MODEL_REENTRY, MODEL_STOPPED, MODEL_TWO_RESTARTS, PROTOCOL,
-    QUEUE, RENEW, TURNS,
+    DRIVER, HOLDING, MODEL_LEAVING, MODEL_RACE, MODEL_REENTRY, MODEL_STOPPED, MODEL_TWO_RESTARTS, PROTOCOL, QUEUE,
+    RENEW, TURNS,
 };
 use super::{Edit, Mutant};
 
@@ -132,7 +132,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a contender asks as fast as the server answers, although nothing comes of it",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/credit.rs",
             from: "let may = self.credit > 0;",
             to: "let may = true;",
         }],
@@ -143,7 +143,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a contender that goes in circles pauses as long as a waiter does between two looks, and makes a whole round each time",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/credit.rs",
             from: "self.longest_pause(now).saturating_mul(ROUND.unsigned_abs().into())",
             to: "self.longest_pause(now)",
         }],
@@ -154,7 +154,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a server that answers reads and no write is asked for ever",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "if self.lost_writes >= LOST_WRITES {",
             to: "if false {",
         }],
@@ -176,7 +176,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a caller that waits without a limit is told that the lock is busy",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "self.spec().wait.is_some_and(|wait| self.waited(now) >= wait)",
             to: "self.spec().wait.is_none_or(|wait| self.waited(now) >= wait)",
         }],

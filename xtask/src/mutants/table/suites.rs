@@ -151,7 +151,7 @@ pub(super) const DRIVER: Suite = unit("locks::tests::");
 pub(super) const MEMCACHED: Suite = unit("memcached::");
 pub(super) const IN_MEMORY: Suite = unit("testing::");
 
-pub(super) const ACQUIRE: &str = "protocol/acquire.rs";
+pub(super) const ACQUIRE: &str = "protocol/acquire/mod.rs";
 pub(super) const RENEW: &str = "protocol/renew.rs";
 pub(super) const RELEASE: &str = "protocol/release.rs";
 pub(super) const LINE: &str = "protocol/line.rs";

@@ -34,7 +34,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "the counter is raised before the add: others may be granted the lock, and release it, between the two",
         edits: &[
             Edit {
-                file: ACQUIRE,
+                file: "protocol/acquire/storing.rs",
                 from: "            Request::Add { record, ttl },
             // Behind the store: see the module's head.
             Request::RaiseCounter
@@ -68,7 +68,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S2",
         fault: "a grant stands although its item was lost, and another's stored and numbered, before it was numbered itself",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {",
             to: "if true {",
         }],
@@ -79,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a lock that was stored, and whose number did not come, is left there",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "                self.outstanding.push(nonce);
                 return self.lost_write(now, answered, |acquire| acquire.look(now));",
             to: "                return self.lost_write(now, answered, |acquire| acquire.look(now));",
@@ -91,7 +91,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L3",
         fault: "a lock for which the server refused a number is left there",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/storing.rs",
             from: "return self.delete_own(nonce, cas, instance, Some(refusal.clone()));",
             to: "return self.end(Outcome::NoToken(refusal.clone()));",
         }],

@@ -42,7 +42,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S10",
         fault: "an unavailable server in whose place `otherwise` answers leaves no line in the log",
         edits: &[Edit {
-            file: "attribute/return_type.rs",
+            file: "attribute/otherwise.rs",
             from: "if !error.is_busy() {",
             to: "if error.is_lost() {",
         }],

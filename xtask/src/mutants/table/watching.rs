@@ -1,8 +1,6 @@
 //! Watching, to take over.
 
-use super::suites::{
-    ACQUIRE, MODEL_DRIFT, MODEL_RACE, MODEL_RENEWALS, MODEL_WATCHED, PROTOCOL, RENEW, WATCH_RS, simulation,
-};
+use super::suites::{MODEL_DRIFT, MODEL_RACE, MODEL_RENEWALS, MODEL_WATCHED, PROTOCOL, RENEW, WATCH_RS, simulation};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -33,7 +31,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "a waiter watches from before its first look left: before the item was there, maybe",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "Watch::observe(self.watch, record, now)",
             to: "Watch::observe(self.watch, record, answered.sent)",
         }],
@@ -90,7 +88,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         fault: "a waiter adds instead of reading: a store that memcached refuses deletes the held item",
         edits: &[Edit {
-            file: ACQUIRE,
+            file: "protocol/acquire/waiting.rs",
             from: "self.state = AcquireState::Pausing { then_look: true };
         let window",
             to: "self.state = AcquireState::Pausing { then_look: false };

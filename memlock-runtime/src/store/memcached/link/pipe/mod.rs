@@ -13,8 +13,9 @@
 //!
 //! A retired pipe takes no more batches; those that it has are listened for until the server answers or closes.
 
+mod task;
+
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, mem};
@@ -22,22 +23,19 @@ use std::{io, mem};
 use smallvec::SmallVec;
 use tokio::io::Interest;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Connection, nothing_more};
 use super::pool::LONGEST_IDLE;
 use crate::protocol::{Damage, Instance, Replies, Request};
 use crate::store::Answer;
-use crate::store::memcached::answers::{self, answered, complete, nonsensical, not_sent};
+use crate::store::memcached::answers::{answered, complete, nonsensical, not_sent};
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
-use crate::store::memcached::codec::progress::{Progress, Step};
+use crate::store::memcached::codec::progress::Progress;
 use crate::store::memcached::codec::translate::{self, Names};
 use crate::store::memcached::failure::{NotOpened, NotTaken};
 use crate::store::memcached::health::Health;
 use crate::store::memcached::socket::halves::{self, Reader, Writer};
 use crate::store::memcached::socket::transport::{Broken, ReadBuffer, Stream, is_for_later};
-use crate::store::memcached::trouble::quoted;
-use crate::system::background::{Either, either};
 
 /// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
 /// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
@@ -269,62 +267,6 @@ impl Pipe {
         })
     }
 
-    /// Reads replies, and writes what the kernel would not take at once, until the pipe is closed.
-    pub(crate) async fn run(self: Arc<Pipe>, reader: Reader, mut input: ReadBuffer) {
-        // Also when a waker that somebody gave panics: the others are to learn of it.
-        let ending = PipeGuard(&self);
-        let broken = self.serve(&reader, &mut input).await;
-        mem::forget(ending);
-        self.ended(&broken);
-    }
-
-    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> Broken {
-        let mut look = std::pin::pin!(sleep(IDLE_LOOK));
-        let mut turns = 0;
-        let mut place = None;
-        loop {
-            let (is_over, interest, unsendable) = self.state().outlook(self.instance());
-            tell(unsendable);
-            if is_over {
-                return Broken::Late;
-            }
-            if place.is_none() && self.is_retired() {
-                place = self.health.listened.place();
-                if place.is_none() {
-                    // It may be executed yet, as after a failure of the network.
-                    return Broken::Lost(io::Error::other("too many connections wait for late replies already"));
-                }
-            }
-            let event = either(either(reader.ready(interest), self.changed.notified()), look.as_mut()).await;
-            match event {
-                Either::First(Either::First(Ok(ready))) => {
-                    if ready.is_writable() {
-                        self.state().write();
-                    }
-                    if ready.is_readable() || ready.is_read_closed() {
-                        match reader.read(input) {
-                            Ok(true) => self.received(input),
-                            Ok(false) => {}
-                            Err(broken) => return broken,
-                        }
-                    }
-                    turns = (turns + 1) % TURN;
-                    if turns == 0 {
-                        tokio::task::yield_now().await;
-                    }
-                }
-                Either::First(Either::First(Err(error))) => return Broken::from_error(error),
-                Either::First(Either::Second(())) => {}
-                Either::Second(()) => {
-                    restart(look.as_mut());
-                    if self.look() {
-                        return Broken::Late;
-                    }
-                }
-            }
-        }
-    }
-
     /// Looks whether it is still of use; done every now and then. Whether it has been of none for too long.
     pub(crate) fn look(&self) -> bool {
         let mut state = self.state();
@@ -359,75 +301,6 @@ impl Pipe {
             },
             None => Fate::Over,
         }
-    }
-
-    /// Bytes have come.
-    fn received(&self, input: &mut ReadBuffer) {
-        let mut outcomes = Outcomes::new();
-        let mut state = self.state();
-        loop {
-            if state.nonsense.is_some() {
-                input.consume(input.unread().len());
-                break;
-            }
-            if input.unread().is_empty() {
-                break;
-            }
-            let (is_in_doubt, taken) = (state.is_in_doubt, state.taken);
-            // Of what was not sent yet, nothing can be answered.
-            let Some(first) = state.sent.front_mut().filter(|sent| sent.begins < taken) else {
-                let what = format!("{}, for which nobody has asked", quoted(input.unread()));
-                state.finish(Some(what), self.instance(), &mut outcomes);
-                continue;
-            };
-            if is_in_doubt {
-                first.progress.doubt_places();
-            }
-            match first.progress.advance(input) {
-                Step::Reading => break,
-                Step::Complete => {
-                    self.health.answered();
-                    if let Some(mut sent) = state.sent.pop_front() {
-                        if !sent.progress.is_in_step() {
-                            state.is_in_doubt = true;
-                            state.is_retired = true;
-                        }
-                        let replies = mem::take(&mut sent.progress.replies);
-                        outcomes.push((sent.outcome, complete(self.instance(), replies)));
-                    }
-                }
-                Step::Draining => {
-                    let nonsense = first.progress.nonsense.clone();
-                    state.finish(nonsense, self.instance(), &mut outcomes);
-                }
-            }
-        }
-        drop(state);
-        tell(outcomes);
-    }
-
-    /// No more bytes come or go.
-    fn ended(&self, broken: &Broken) {
-        let mut state = self.state();
-        state.is_retired = true;
-        state.writer = None;
-        let nonsense = state.nonsense.take();
-        let taken = state.taken;
-        let all = mem::take(&mut state.sent);
-        drop(state);
-        let outcomes = all.into_iter().map(|sent| {
-            if sent.progress.is_answered() {
-                return (sent.outcome, complete(self.instance(), sent.progress.replies));
-            }
-            let (mut damage, trouble) = answers::ended(broken, nonsense.as_deref());
-            // Half a command is never executed, so one of which the kernel took nothing is not.
-            if sent.begins >= taken {
-                damage = Damage::NotSent;
-            }
-            let answer = answered(self.instance(), sent.progress.replies, damage, trouble);
-            (sent.outcome, answer)
-        });
-        tell(outcomes.collect());
     }
 
     fn state(&self) -> MutexGuard<'_, PipeState> {
@@ -537,28 +410,6 @@ pub(crate) enum Fate {
         is_write_open: bool,
         nonsense: Option<String>,
     },
-}
-
-/// Ends a pipe whose task came to a sudden end.
-struct PipeGuard<'a>(&'a Pipe);
-
-impl Drop for PipeGuard<'_> {
-    fn drop(&mut self) {
-        self.0
-            .ended(&Broken::Lost(io::Error::other("the background thread failed")));
-    }
-}
-
-fn restart(look: Pin<&mut Sleep>) {
-    #[allow(clippy::disallowed_methods, reason = "a timer for I/O")]
-    look.reset(Instant::now() + IDLE_LOOK);
-}
-
-/// Tells outcomes. Nobody may be listening to some.
-fn tell(outcomes: Outcomes) {
-    for (outcome, answer) in outcomes {
-        let _ = outcome.send(answer);
-    }
 }
 
 impl Pipe {
