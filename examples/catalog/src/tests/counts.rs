@@ -81,8 +81,8 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 
 #[test]
 fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
-    // The least of several: what a busy machine adds to the time is no work of theirs.
-    let mut least = [Duration::MAX; 3];
+    // The middle of three: one round in which chance spares the optimists, or a busy machine adds to the time, decides nothing.
+    let mut rounds: [Vec<Duration>; 3] = Default::default();
     for round in 1..=3 {
         let (stage, _alone) = stage(&format!("computing-{round}"));
         let runs = [Way::Optimistic, Way::Lock, Way::Zlock].map(|way| run(&stage, way, COMPUTING));
@@ -95,11 +95,14 @@ fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
                 "{locked} computations, and {without} without a lock"
             );
         }
-        for (least, run) in least.iter_mut().zip(&runs) {
-            *least = run.cpu_per_document().min(*least);
+        for (times, run) in rounds.iter_mut().zip(&runs) {
+            times.push(run.cpu_per_document());
         }
     }
-    let [without, locked @ ..] = least;
+    let [without, locked @ ..] = rounds.map(|mut times| {
+        times.sort_unstable();
+        times[1]
+    });
     for locked in locked {
         assert!(3 * locked <= without, "{locked:?}, and {without:?} without a lock");
     }
