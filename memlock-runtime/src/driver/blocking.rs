@@ -183,8 +183,7 @@ fn for_turn(waiting: &mut Waiting<'_>, mut place: Place, mut now: Now) -> Result
 /// Rests from `now` on for `length`, or less where there is something to be done before that.
 fn rest(waiting: &mut Waiting<'_>, length: Duration, now: Now, rest: impl FnOnce(Duration)) -> Result<(), Stopped> {
     let mut length = waiting.until_warning(length, now);
-    if let Some(good) = waiting.companions.keep_alive(waiting.limits.asking) {
-        let kept = good;
+    if let Some(kept) = waiting.companions.keep_alive(waiting.limits.asking) {
         length = length.min(kept.map_err(|CompanionLost| Stopped::CompanionLost)?);
     }
     if !length.is_zero() {

@@ -69,6 +69,10 @@ pub(crate) enum Past {
     /// Nothing: it is a new instance.
     None,
     /// Whatever it was, it has left nothing but the CAS.
+    #[cfg_attr(
+        not(feature = "server-tests"),
+        expect(dead_code, reason = "only a real server is shared")
+    )]
     Emptied,
 }
 
