@@ -55,13 +55,13 @@ pub mod __internals {
     pub use crate::protocol::label::Label;
     pub use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::protocol::{
-        Acquire, Claim, End, Extended, Grant, Handed, Holding, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
-        Spec, Standing, Status, Taken, Turns, Watch, is_to_look,
+        Acquire, End, Extended, Grant, Handed, LeaseState, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
+        Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
     };
     pub use crate::protocol::{Answered, Input, Output, Pause};
     pub use crate::protocol::{
-        Batch, Call, Cas, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
-        YOUNGEST_SERVER,
+        Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
+        WakeTarget, YOUNGEST_SERVER,
     };
     pub use crate::store::memcached::{Memcached, Server};
     pub use crate::store::memory::Memory;

@@ -14,8 +14,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Cas, Damage, Entry, Grant, Handed, Input, Instance, ItemName, Items, Leave, Nonce, Now,
-    Outcome, Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Spec, Standing, Watch,
+    Acquire, Answered, Batch, Cas, Grant, Handed, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome,
+    Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Spec, Unanswered, WaitListView,
+    Watch,
 };
 use memlock_runtime::Token;
 
@@ -82,7 +83,7 @@ struct Exchange {
 enum Doing {
     Resting,
     Acquiring(Acquire),
-    Holding(Grant),
+    LeaseState(Grant),
     Renewing(Renew),
     /// The lease is being made a short one, for a retry.
     Reserving(Renew),
@@ -101,7 +102,7 @@ struct Contender {
     clock: ServerClock,
     clock_of: Option<Instance>,
     watch: Option<Watch>,
-    standing: Option<Box<Standing>>,
+    standing: Option<Box<WaitListView>>,
     /// Whose outcome is not known: cleaned up before the next attempt, as the keeper does.
     leftovers: Vec<Nonce>,
     cleaning: Option<Nonce>,
@@ -132,9 +133,9 @@ struct World {
 }
 
 /// The contender as it stands in line.
-fn entry(contender: usize) -> Entry {
+fn entry(contender: usize) -> Member {
     let process = contender as u64 + 1;
-    Entry { process, call: None }
+    Member { process, wake: None }
 }
 
 /// Whether it is a store of the lock: its line may come before its data.
@@ -364,10 +365,10 @@ impl World {
         let other = heard
             .only_on
             .is_some_and(|only| instance.is_some_and(|instance| instance != only));
-        let damage = match (is_whole, other) {
+        let unanswered = match (is_whole, other) {
             (true, _) => None,
-            (false, true) => Some(Damage::OtherInstance),
-            (false, false) => Some(Damage::Late),
+            (false, true) => Some(Unanswered::OtherInstance),
+            (false, false) => Some(Unanswered::Late),
         };
         let sent = at(heard.sent);
         let now = at(self.now);
@@ -385,7 +386,7 @@ impl World {
             Input::Answered(Answered {
                 instance,
                 replies,
-                damage,
+                unanswered,
                 sent,
                 best,
             }),
@@ -409,7 +410,7 @@ impl World {
                 self.step(contender, Input::Start);
             }
             // To another thread of this process, which may have come with another timeout.
-            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
+            Doing::LeaseState(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
                 let timeout = self.lease / self.dice.u32(1..4);
                 if !grant.may_be_handed_over(timeout, at(self.now)) {
                     return self.hold(contender, grant);
@@ -421,7 +422,7 @@ impl World {
                     Handed::Spent(grant) => panic!("it was handed over at once: {grant:?}"),
                 }
             }
-            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
+            Doing::LeaseState(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
                 let timeout = self.lease / self.dice.u32(1..8);
                 self.contenders[contender].timeout = timeout;
                 let grant = grant.reserve(timeout, at(self.now));
@@ -442,11 +443,11 @@ impl World {
                 };
                 self.step(contender, Input::Start);
             }
-            Doing::Holding(grant) if self.chance(300) => {
+            Doing::LeaseState(grant) if self.chance(300) => {
                 self.contenders[contender].doing = Doing::Renewing(Renew::new(self.spec(contender), grant));
                 self.step(contender, Input::Start);
             }
-            Doing::Holding(grant) => self.release(contender, &grant),
+            Doing::LeaseState(grant) => self.release(contender, &grant),
             doing => {
                 self.contenders[contender].doing = doing;
                 self.step(contender, Input::Woke);
@@ -545,7 +546,7 @@ impl World {
                     self.go_on(contender, output);
                 }
             },
-            Doing::Resting | Doing::Holding(_) | Doing::Reserved(_) => panic!("nobody to step"),
+            Doing::Resting | Doing::LeaseState(_) | Doing::Reserved(_) => panic!("nobody to step"),
         }
     }
 
@@ -590,7 +591,7 @@ impl World {
     }
 
     fn hold(&mut self, contender: usize, grant: Grant) {
-        self.contenders[contender].doing = Doing::Holding(grant);
+        self.contenders[contender].doing = Doing::LeaseState(grant);
         let mut body = self.millis(0..20);
         if self.chance(self.weather.holder_stopped) {
             body += self.millis(100..5000);
@@ -611,14 +612,14 @@ impl World {
     fn release(&mut self, contender: usize, grant: &Grant) {
         self.contenders[contender].believes = None;
         let standing = self.contenders[contender].standing.take();
-        let standing = standing.or_else(|| Some(Box::new(Standing::new(entry(contender)))));
+        let standing = standing.or_else(|| Some(Box::new(WaitListView::new(entry(contender)))));
         let interval = self.spec(contender).interval;
         let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
         self.contenders[contender].doing = Doing::Releasing(machine.looking(standing, interval));
         self.step(contender, Input::Start);
     }
 
-    fn released(&mut self, contender: usize, standing: Option<Box<Standing>>) {
+    fn released(&mut self, contender: usize, standing: Option<Box<WaitListView>>) {
         match standing {
             Some(standing) if standing.is_to_leave() => {
                 let interval = self.spec(contender).interval;

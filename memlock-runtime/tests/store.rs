@@ -9,8 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use memlock_runtime::__internals::{
-    Answer, Batch, Cas, Content, Damage, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request,
-    Server, Store,
+    Answer, Batch, Cas, Content, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, Server, Store,
+    Unanswered,
 };
 use memlock_testkit as testkit;
 
@@ -51,7 +51,7 @@ impl Process {
         let store = self.store();
         eventually("memcached grows old enough", || {
             let answer = store.exchange(&item("x"), &[Request::ReadClock], None, LIMIT);
-            (damage(&answer) != Some(Damage::TooYoung)).then(|| assert!(answer.fault.is_none(), "{answer:?}"))
+            (unanswered(&answer) != Some(Unanswered::TooYoung)).then(|| assert!(answer.fault.is_none(), "{answer:?}"))
         });
         store
     }
@@ -108,8 +108,8 @@ fn delete(cas: Cas) -> Request {
     Request::Delete { cas }
 }
 
-fn damage(answer: &Answer) -> Option<Damage> {
-    answer.fault.as_ref().map(|fault| fault.damage)
+fn unanswered(answer: &Answer) -> Option<Unanswered> {
+    answer.fault.as_ref().map(|fault| fault.unanswered)
 }
 
 fn text(answer: &Answer) -> String {
@@ -295,7 +295,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
 fn a_server_without_cas_is_refused() {
     let process = Process::start(&["-C"]);
     let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("-C"), "{}", text(&answer));
 }
 
@@ -305,7 +305,7 @@ fn a_young_server_is_refused_and_accepted_two_seconds_later() {
     let began = now();
     let store = process.store();
     let answer = store.exchange(&item("k"), &[add(1)], None, LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::TooYoung), "{answer:?}");
     let young = answer.instance.expect("reached");
     let grown = process.grown();
     assert_eq!(instance(&grown), young, "the start does not move while it grows");
@@ -322,10 +322,14 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     process.server.kill();
     let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
     // On the connection of a moment ago the request may well have left.
-    assert_eq!(damage(&answer), Some(Damage::Cut), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "{answer:?}");
     assert_eq!(answer.instance, Some(old));
     let answer = store.exchange(&item("k"), &[add(2)], None, LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "nobody listens: {answer:?}");
+    assert_eq!(
+        unanswered(&answer),
+        Some(Unanswered::NotSent),
+        "nobody listens: {answer:?}"
+    );
 
     process.server.restart_young();
     drop(process.grown());
@@ -340,7 +344,7 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     });
     assert_eq!(same, cas);
     let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::OtherInstance), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::OtherInstance), "{answer:?}");
     assert_ne!(answer.instance.expect("reached"), old);
     assert!(
         matches!(reply(&store, "k", Request::Read), Reply::Item { .. }),
@@ -359,7 +363,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     let answer = store.exchange(&item("k"), &[Request::ReadClock, add(1)], None, limit);
     let took = now() - began;
     assert!(took >= limit && took < limit + LIMIT, "{took:?}");
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     assert!(answer.replies.is_empty());
     let pending = answer.pending.expect("a write is open");
 
@@ -368,7 +372,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     let second = store.exchange(&item("k"), &[add(2)], None, limit);
     let took = now() - began;
     assert!(took < limit + LIMIT, "{took:?}");
-    assert_eq!(damage(&second), Some(Damage::NotSent), "{second:?}");
+    assert_eq!(unanswered(&second), Some(Unanswered::NotSent), "{second:?}");
 
     let pending = pending.wait(Duration::from_millis(20)).expect_err("it stands still");
     process.server.resume();
@@ -392,14 +396,14 @@ fn a_server_without_a_free_connection_says_so() {
         let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
         answer.fault.is_some().then_some(answer)
     });
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     assert!(
         text(&answer).contains("no connection left") || text(&answer).contains("closed the connection"),
         "{}",
         text(&answer)
     );
     let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     drop(held);
     eventually("connections are free again", || {
         let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
@@ -553,19 +557,19 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
     let on_their_way = writes(1);
     process.server.kill();
     for (place, answer) in all_of(on_their_way).iter().enumerate() {
-        let found = damage(answer);
+        let found = unanswered(answer);
         // The first few are sent by whoever asks. The others are left to the background thread, which may not have come
         // to them before the server went.
-        let was_left = place >= 4 && found == Some(Damage::NotSent);
-        assert!(found == Some(Damage::Cut) || was_left, "{place}: {answer:?}");
+        let was_left = place >= 4 && found == Some(Unanswered::NotSent);
+        assert!(found == Some(Unanswered::Cut) || was_left, "{place}: {answer:?}");
         assert!(answer.pending.is_none());
     }
     for answer in all_of(writes(2)) {
-        assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     }
     process.server.restart_young();
     for answer in all_of(writes(3)) {
-        assert_eq!(damage(&answer), Some(Damage::TooYoung), "{answer:?}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::TooYoung), "{answer:?}");
     }
     drop(process.grown());
     for answer in all_of(writes(4)) {
@@ -592,17 +596,24 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
         let took = now() - began;
         assert!(took < limit + LIMIT, "{took:?}");
         // On a machine that stands still nothing may be sent in that time, and nobody finds the server slow.
-        if took < 2 * limit || late.iter().any(|answer| damage(answer) != Some(Damage::NotSent)) {
+        if took < 2 * limit
+            || late
+                .iter()
+                .any(|answer| unanswered(answer) != Some(Unanswered::NotSent))
+        {
             break late;
         }
     };
     // The next ones try another connection, which the kernel accepts and nobody greets.
     let next = all_of((0..100).map(|_| begin(&store, "n", &[add(1)], limit)).collect());
-    assert!(next.iter().all(|answer| damage(answer) == Some(Damage::NotSent)));
+    assert!(
+        next.iter()
+            .all(|answer| unanswered(answer) == Some(Unanswered::NotSent))
+    );
     let pending: Vec<_> = late
         .into_iter()
         .map(|answer| {
-            assert_eq!(damage(&answer), Some(Damage::Late), "{answer:?}");
+            assert_eq!(unanswered(&answer), Some(Unanswered::Late), "{answer:?}");
             answer
                 .pending
                 .expect("a write is open")

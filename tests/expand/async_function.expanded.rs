@@ -54,7 +54,7 @@ async fn hidden() -> impl Iterator<Item = u8> {
                 .name("hidden"),
             [__memlock::key("")],
         );
-    __memlock_entering.run(__memlock::Leaves, async move { find().await }).await
+    __memlock_entering.run(__memlock::DetachRelease, async move { find().await }).await
 }
 async fn lead() -> ! {
     use ::memlock::__private as __memlock;
@@ -67,7 +67,7 @@ async fn lead() -> ! {
         );
     __memlock_entering
         .run(
-            __memlock::Leaves,
+            __memlock::DetachRelease,
             async move {
                 loop {
                     work().await;

@@ -1,4 +1,4 @@
-//! Standing in line with other processes.
+//! WaitListView in line with other processes.
 
 use std::thread;
 

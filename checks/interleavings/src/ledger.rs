@@ -27,7 +27,7 @@ enum Whereabouts {
     /// Its holder has it.
     Holder(Stay),
     /// Between two holders, in the queue.
-    Line,
+    WaitList,
 }
 
 /// Whose turn it is.
@@ -140,7 +140,7 @@ impl Ledger {
     pub(crate) fn takes(&mut self, who: Stay, grant: &Grant, now: Now) {
         assert_eq!(
             self.whereabouts,
-            Whereabouts::Line,
+            Whereabouts::WaitList,
             "{who} was handed what was not handed over"
         );
         self.begins(who, grant, now);
@@ -172,7 +172,7 @@ impl Ledger {
     pub(crate) fn gives_up(&mut self, who: Stay) {
         self.belief.take_if(|(holder, _)| *holder == who);
         if self.whereabouts == Whereabouts::Holder(who) {
-            self.whereabouts = Whereabouts::Line;
+            self.whereabouts = Whereabouts::WaitList;
         }
     }
 
@@ -180,7 +180,7 @@ impl Ledger {
     pub(crate) fn releases(&mut self, nonce: Nonce) {
         // Once a later one was granted, the item is another's, and stays.
         if self.nonce == nonce {
-            assert_eq!(self.whereabouts, Whereabouts::Line, "somebody has what is released");
+            assert_eq!(self.whereabouts, Whereabouts::WaitList, "somebody has what is released");
             self.whereabouts = Whereabouts::Server;
             self.asking.take().iter().for_each(Waker::wake_by_ref);
         }
@@ -208,7 +208,7 @@ impl Ledger {
         assert!(self.turn.is_none() && self.belief.is_none(), "{self:?}");
     }
 
-    /// Turns came in the order of joining.
+    /// TurnState came in the order of joining.
     pub(crate) fn is_in_order(&self) {
         let turns: HashSet<_> = self.turns.iter().collect();
         let served = self.arrivals.iter().filter(|who| turns.contains(who));
@@ -234,7 +234,7 @@ fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
                         .iter()
                         .map(|request| items.apply(SECOND, &spec.item, request))
                         .collect(),
-                    damage: None,
+                    unanswered: None,
                     sent: now,
                     best: None,
                 });

@@ -39,7 +39,7 @@ mod protocol {
     }
 
     pub(crate) use memlock_runtime::__internals::{
-        Claim, Entry, Grant, Handed, Nonce, Standing, Taken, Turns, Watch, is_to_look,
+        Grant, Handed, Member, Nonce, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
     };
 }
 mod store {

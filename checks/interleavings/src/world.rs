@@ -9,7 +9,7 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::key::ItemName;
 use crate::ledger::Ledger;
-use crate::protocol::{Nonce, Standing};
+use crate::protocol::{Nonce, WaitListView};
 use crate::queue::{Cleanup, Joined, Queues};
 use crate::store::Pending;
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
@@ -85,13 +85,13 @@ impl World {
 
     /// All threads have come to their end: everything is as if nobody had been there. Returns what is remembered of others
     /// in line.
-    pub(crate) fn ends(&self) -> Option<Box<Standing>> {
+    pub(crate) fn ends(&self) -> Option<Box<WaitListView>> {
         self.ledger().is_in_order();
         self.ends_out_of_order()
     }
 
     /// The same, where somebody was passed over.
-    pub(crate) fn ends_out_of_order(&self) -> Option<Box<Standing>> {
+    pub(crate) fn ends_out_of_order(&self) -> Option<Box<WaitListView>> {
         self.ledger().ends();
         let joined = self
             .queues
@@ -108,7 +108,7 @@ impl Cleanup for World {
         self.ledger().is_orphaned(nonce);
     }
 
-    fn leave_line(self: Arc<World>, _: &ItemName, _: Box<Standing>) {
+    fn leave_line(self: Arc<World>, _: &ItemName, _: Box<WaitListView>) {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 

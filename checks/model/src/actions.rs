@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memlock_runtime::__internals::{Cas, Damage, Reply, Request, Status};
+use memlock_runtime::__internals::{Cas, Reply, Request, Status, Unanswered};
 use stateright::{Model, Property};
 
 use crate::Bounds;
@@ -135,13 +135,13 @@ impl Model for Protocol {
             Action::Hear(index, lane) => world.hear(index, lane, None, tools),
             Action::Lose(index, lane) => {
                 world.left.lost -= 1;
-                world.hear(index, lane, Some(Damage::Late), tools);
+                world.hear(index, lane, Some(Unanswered::Late), tools);
             }
             Action::Unsent(index, lane) => {
                 world.left.unsent -= 1;
-                world.hear(index, lane, Some(Damage::NotSent), tools);
+                world.hear(index, lane, Some(Unanswered::NotSent), tools);
             }
-            Action::Cut(index, lane) => world.hear(index, lane, Some(Damage::Cut), tools),
+            Action::Cut(index, lane) => world.hear(index, lane, Some(Unanswered::Cut), tools),
             Action::Repeat(index, lane) => {
                 world.left.repeated -= 1;
                 let sender = world.sender(index, lane);
@@ -310,7 +310,7 @@ impl Protocol {
                     actions.push(Action::Leave(index));
                 }
             }
-            (Doing::Holding(holding), None) => {
+            (Doing::LeaseState(holding), None) => {
                 let is_held = holding.last_status() == Status::Held;
                 if contender.depth > 0 {
                     actions.push(Action::Exit(index));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Damage, End, Extended, Grant, Holding, Input, Instance, Loss, Nonce, Now, Outcome,
-    Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Status, Turns,
+    Acquire, Answered, Batch, End, Extended, Grant, Input, Instance, LeaseState, Loss, Nonce, Now, Outcome, Output,
+    Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Status, TurnState, Unanswered,
 };
 
 use crate::Bounds;
@@ -58,7 +58,7 @@ impl World {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         contender.reentries -= 1;
-        let Doing::Holding(holding) = &mut contender.doing else {
+        let Doing::LeaseState(holding) = &mut contender.doing else {
             return;
         };
         if holding.has_half(tools.bounds.timeout(index), now) {
@@ -75,7 +75,7 @@ impl World {
         let contender = &mut self.contenders[index];
         contender.depth += 1;
         let proof = contender.proof;
-        let Doing::Holding(holding) = &mut contender.doing else {
+        let Doing::LeaseState(holding) = &mut contender.doing else {
             return self.require(false, Promise::OneHold);
         };
         let grant = holding.grant();
@@ -89,7 +89,7 @@ impl World {
     fn begin_renewal(&mut self, index: usize, purpose: Purpose, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        let Doing::Holding(holding) = &mut contender.doing else {
+        let Doing::LeaseState(holding) = &mut contender.doing else {
             return;
         };
         if holding.status(now) != Status::Held {
@@ -111,7 +111,7 @@ impl World {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         let believed = contender.belief.take();
-        let Doing::Holding(holding) = &mut contender.doing else {
+        let Doing::LeaseState(holding) = &mut contender.doing else {
             return;
         };
         let (end, grant) = (holding.end(now), holding.grant().clone());
@@ -149,14 +149,14 @@ impl World {
         self.step_keeper(index, Input::Start, tools);
     }
 
-    /// Ends an exchange: its replies are heard, and `damage` says why there are no more of them.
-    pub(crate) fn hear(&mut self, index: usize, lane: Lane, damage: Option<Damage>, tools: Tools<'_>) {
+    /// Ends an exchange: its replies are heard, and `unanswered` says why there are no more of them.
+    pub(crate) fn hear(&mut self, index: usize, lane: Lane, unanswered: Option<Unanswered>, tools: Tools<'_>) {
         let sender = self.sender(index, lane);
         let Some(mut exchange) = self.exchange(index, lane).take() else {
             return;
         };
         let next = exchange.replies.len();
-        let is_lost = matches!(damage, Some(Damage::Late));
+        let is_lost = matches!(unanswered, Some(Unanswered::Late));
         if is_lost {
             // The last reply at least is lost, executed or not.
             exchange.replies.truncate(exchange.batch.len() - 1);
@@ -170,8 +170,8 @@ impl World {
         }
         contender.is_in_doubt |=
             is_lost && matches!(sender.machine, Machine::Renew(_)) && written(&exchange.batch).is_some();
-        let instance = (damage != Some(Damage::NotSent)).then_some(exchange.instance);
-        let answered = contender.answered(instance, &exchange, damage, now, tools.bounds);
+        let instance = (unanswered != Some(Unanswered::NotSent)).then_some(exchange.instance);
+        let answered = contender.answered(instance, &exchange, unanswered, now, tools.bounds);
         match lane {
             Lane::Own => self.step(index, Input::Answered(answered), Some(&exchange.batch), tools),
             Lane::Keeper => self.step_keeper(index, Input::Answered(answered), tools),
@@ -273,7 +273,7 @@ impl World {
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
             },
-            Doing::Resting | Doing::Waiting | Doing::Holding(_) | Doing::Reserved(_) => {
+            Doing::Resting | Doing::Waiting | Doing::LeaseState(_) | Doing::Reserved(_) => {
                 self.require(false, Promise::NoSurprise);
             }
         }
@@ -312,9 +312,9 @@ impl World {
                 }
                 self.granted(index, grant, tools);
             }
-            Outcome::Unreachable(damage) => {
+            Outcome::Unreachable(unanswered) => {
                 tools.tally.count(Reached::GaveUp);
-                if damage != Damage::TooYoung {
+                if unanswered != Unanswered::TooYoung {
                     self.dismiss(index, tools.bounds);
                 }
                 self.done(index, tools);
@@ -350,10 +350,10 @@ impl World {
         self.forget_stored_by(index);
         self.contenders[index].watch = None;
         self.leased(index, &grant, tools);
-        self.hold(index, Holding::new(grant), tools);
+        self.hold(index, LeaseState::new(grant), tools);
     }
 
-    fn renewed(&mut self, index: usize, renewed: Renewed, mut holding: Holding, purpose: Purpose, tools: Tools<'_>) {
+    fn renewed(&mut self, index: usize, renewed: Renewed, mut holding: LeaseState, purpose: Purpose, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let before = holding.grant().token;
         let extended = holding.renewed(renewed);
@@ -396,13 +396,13 @@ impl World {
     }
 
     /// It holds the lock, or has lost it and is still to give it up.
-    pub(crate) fn hold(&mut self, index: usize, holding: Holding, tools: Tools<'_>) {
+    pub(crate) fn hold(&mut self, index: usize, holding: LeaseState, tools: Tools<'_>) {
         self.believe(index, &holding, tools);
-        self.contenders[index].doing = Doing::Holding(holding);
+        self.contenders[index].doing = Doing::LeaseState(holding);
     }
 
     /// It believes in `holding` as long as that says.
-    pub(crate) fn believe(&mut self, index: usize, holding: &Holding, tools: Tools<'_>) {
+    pub(crate) fn believe(&mut self, index: usize, holding: &LeaseState, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let grant = holding.grant();
         let (left, most) = (grant.deadline.remaining(now), grant.end.remaining(now));
@@ -424,7 +424,7 @@ impl World {
         contender.proof = None;
         contender.is_in_doubt = false;
         contender.is_untold = false;
-        contender.turn = Turns::NONE;
+        contender.turn = TurnState::NONE;
         contender.doing = Doing::Resting;
         self.forget_stored_by(index);
     }
@@ -433,19 +433,19 @@ impl World {
     fn send(&mut self, index: usize, lane: Lane, batch: Batch, only_on: Option<Instance>, tools: Tools<'_>) {
         let instance = self.server.items.instance();
         let sent = local(self.now, skew(tools.bounds, index));
-        let damage = if self.is_young() && !tools.bounds.serves_when_young {
+        let unanswered = if self.is_young() && !tools.bounds.serves_when_young {
             tools.tally.count(Reached::TooYoung);
-            Some(Damage::TooYoung)
+            Some(Unanswered::TooYoung)
         } else if only_on.is_some_and(|only| only != instance) {
             tools.tally.count(Reached::OtherInstance);
             self.note_same_cas(index, &batch, tools.tally);
-            Some(Damage::OtherInstance)
+            Some(Unanswered::OtherInstance)
         } else {
             None
         };
         // A nonce that was not sent is as good as a fresh one, and a contender may try without end.
         let fresh = nonce(index, self.contenders[index].nonces_used);
-        let uses_fresh = damage.is_none() && written(&batch).is_some_and(|(_, nonce)| nonce == fresh);
+        let uses_fresh = unanswered.is_none() && written(&batch).is_some_and(|(_, nonce)| nonce == fresh);
         self.contenders[index].nonces_used += u8::from(uses_fresh);
         let exchange = Exchange {
             batch,
@@ -456,8 +456,8 @@ impl World {
             drawn: None,
         };
         *self.exchange(index, lane) = Some(exchange);
-        if damage.is_some() {
-            self.hear(index, lane, damage, tools);
+        if unanswered.is_some() {
+            self.hear(index, lane, unanswered, tools);
         }
     }
 
@@ -486,7 +486,7 @@ impl Contender {
         &mut self,
         instance: Option<Instance>,
         exchange: &Exchange,
-        damage: Option<Damage>,
+        unanswered: Option<Unanswered>,
         now: Now,
         bounds: &Bounds,
     ) -> Answered {
@@ -506,7 +506,7 @@ impl Contender {
         Answered {
             instance,
             replies: exchange.replies.clone(),
-            damage,
+            unanswered,
             sent: exchange.sent,
             best,
         }
@@ -547,7 +547,7 @@ fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
             if matches!(answered.replies.get(place), None | Some(Reply::Stored(_)))
                 && answered.replies.get(place + 1).is_none() =>
         {
-            let is_unknown = matches!(answered.damage, Some(Damage::Late | Damage::Cut));
+            let is_unknown = matches!(answered.unanswered, Some(Unanswered::Late | Unanswered::Cut));
             is_unknown.then_some(nonce)
         }
         _ => None,

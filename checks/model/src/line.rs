@@ -1,9 +1,9 @@
 //! A process's queue for the lock, and handing over in it.
 //!
-//! Whose turn it is, what it may do with it, and what becomes of a grant on its way are the real [`Turns`]'; who stands in
+//! Whose turn it is, what it may do with it, and what becomes of a grant on its way are the real [`TurnState`]'; who stands in
 //! line is a list here. Each of these is one step, as it is in the library, where the queue's lock makes it one.
 
-use memlock_runtime::__internals::{Claim, Grant, Handed, Holding, Now, Taken, Turns, Watch};
+use memlock_runtime::__internals::{Grant, Handed, LeaseState, Now, Taken, TurnState, TurnStatus, Watch};
 
 use crate::Bounds;
 use crate::contender::Tools;
@@ -21,7 +21,7 @@ impl World {
             return false;
         }
         line.numbers += 1;
-        line.turns = Some(Turns::begun(line.numbers));
+        line.turns = Some(TurnState::begun(line.numbers));
         line.whose = Some(index);
         contender.turn = line.numbers;
         contender.watch = line.watch.take();
@@ -35,8 +35,8 @@ impl World {
         let is_first = line.waiting.first() == Some(&index);
         let given = self.contenders[index].given;
         match &line.turns {
-            Some(turns) => turns.claim(given, is_first, now) != Claim::Wait,
-            None => given != Turns::NONE,
+            Some(turns) => turns.claim(given, is_first, now) != TurnStatus::Wait,
+            None => given != TurnState::NONE,
         }
     }
 
@@ -50,27 +50,27 @@ impl World {
             // Whoever stepped in has left since: it is the head again.
             line.whose = Some(index);
         }
-        let turns = line.turns.get_or_insert_with(|| Turns::begun(contender.given));
+        let turns = line.turns.get_or_insert_with(|| TurnState::begun(contender.given));
         match turns.claim(contender.given, is_first, now) {
-            Claim::Wait => return,
-            Claim::TooLate => {
+            TurnStatus::Wait => return,
+            TurnStatus::TooLate => {
                 tools.tally.count(Reached::TooLateForTheTurn);
-                contender.given = Turns::NONE;
+                contender.given = TurnState::NONE;
                 line.waiting.insert(0, index);
                 return;
             }
-            Claim::StepIn => {
+            TurnStatus::StepIn => {
                 tools.tally.count(Reached::StepIn);
                 line.numbers += 1;
                 turns.next(line.numbers);
                 line.waiting.remove(0);
                 line.whose = Some(index);
             }
-            Claim::Mine => {}
+            TurnStatus::Mine => {}
         }
         let Taken { number, watch, handed } = turns.take(tools.bounds.timeout(index), now);
         let is_its_turn = line.whose == Some(index);
-        (contender.turn, contender.given, contender.watch) = (number, Turns::NONE, watch);
+        (contender.turn, contender.given, contender.watch) = (number, TurnState::NONE, watch);
         self.require(is_its_turn, Promise::OneTurn);
         match handed {
             None => self.acquire(index, tools),
@@ -108,7 +108,7 @@ impl World {
         let is_kept = rises_under_its_grant && is_sorted && (is_excused || (is_known && rises));
         self.require(is_kept, Promise::TokensRise);
         self.contenders[index].proof = Some(grant.nonce);
-        self.hold(index, Holding::new(grant), tools);
+        self.hold(index, LeaseState::new(grant), tools);
     }
 
     /// A holder that believes no more hands `grant` over, if it may.
@@ -158,7 +158,7 @@ impl World {
         self.end_turn(index, number, |turns| turns.leave(watch, None), tools);
     }
 
-    fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut Turns), tools: Tools<'_>) {
+    fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut TurnState), tools: Tools<'_>) {
         let process = tools.bounds.process(index);
         let line = &mut self.lines[process];
         let is_its_turn = line.whose == Some(index);
@@ -187,7 +187,7 @@ impl World {
     /// One who waits leaves; the turn that it was given meanwhile is passed on with what came with it.
     pub(crate) fn leave_line(&mut self, index: usize, tools: Tools<'_>) {
         let given = std::mem::take(&mut self.contenders[index].given);
-        if given == Turns::NONE {
+        if given == TurnState::NONE {
             self.lines[tools.bounds.process(index)]
                 .waiting
                 .retain(|other| *other != index);
@@ -213,7 +213,7 @@ impl World {
     pub(crate) fn retire_lines(&mut self, bounds: &Bounds) {
         for (process, line) in self.lines.iter_mut().enumerate() {
             let mut threads = self.contenders.iter().enumerate();
-            let is_over = |turn: u64| turn == Turns::NONE;
+            let is_over = |turn: u64| turn == TurnState::NONE;
             let is_idle = |(index, contender): (usize, &crate::world::Contender)| {
                 bounds.process(index) != process || (is_over(contender.turn) && is_over(contender.given))
             };
@@ -256,7 +256,7 @@ impl World {
             let is_at_work = match &contender.doing {
                 Doing::Resting | Doing::Waiting => false,
                 Doing::Acquiring(_) => nonce.0 >> 8 == index as u128 + 1,
-                Doing::Holding(holding) | Doing::Reserved(holding) | Doing::Renewing(_, holding, _) => {
+                Doing::LeaseState(holding) | Doing::Reserved(holding) | Doing::Renewing(_, holding, _) => {
                     holding.grant().nonce == nonce
                 }
                 Doing::Releasing(_, released, _) => *released == nonce,
@@ -264,7 +264,7 @@ impl World {
             is_at_work || contender.leftovers.contains(&nonce)
         };
         let lies_in_line = self.lines.iter().any(|line| {
-            let handed = line.turns.as_ref().and_then(Turns::handed);
+            let handed = line.turns.as_ref().and_then(TurnState::handed);
             handed.is_some_and(|grant| grant.nonce == nonce)
         });
         let is_known = lies_in_line || self.contenders.iter().enumerate().any(knows);

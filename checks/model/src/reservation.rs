@@ -3,7 +3,7 @@
 //! Between the two nobody runs under it. All the same it counts as believed in, until its time is over: that nobody else is let
 //! in meanwhile is what it is for.
 
-use memlock_runtime::__internals::{End, Holding, Input, Renew, Status};
+use memlock_runtime::__internals::{End, Input, LeaseState, Renew, Status};
 
 use crate::contender::Tools;
 use crate::outcomes::Reached;
@@ -14,7 +14,7 @@ impl World {
     pub(crate) fn reserve(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        let Doing::Holding(holding) = &mut contender.doing else {
+        let Doing::LeaseState(holding) = &mut contender.doing else {
             return;
         };
         contender.reserves -= 1;
@@ -26,11 +26,11 @@ impl World {
         contender.is_untold = grant.lease > tools.bounds.reserve;
         self.leased(index, &grant, tools);
         tools.tally.count(Reached::Reservation);
-        self.keep(index, Holding::new(grant), tools);
+        self.keep(index, LeaseState::new(grant), tools);
     }
 
     /// What is reserved is as `holding` says.
-    fn keep(&mut self, index: usize, holding: Holding, tools: Tools<'_>) {
+    fn keep(&mut self, index: usize, holding: LeaseState, tools: Tools<'_>) {
         self.believe(index, &holding, tools);
         self.contenders[index].doing = Doing::Reserved(holding);
     }
@@ -61,7 +61,7 @@ impl World {
         &mut self,
         index: usize,
         purpose: Purpose,
-        machine: impl FnOnce(&Holding) -> Renew,
+        machine: impl FnOnce(&LeaseState) -> Renew,
         tools: Tools<'_>,
     ) {
         let now = local(self.now, skew(tools.bounds, index));
@@ -81,7 +81,7 @@ impl World {
     pub(crate) fn reservation_renewed(
         &mut self,
         index: usize,
-        mut holding: Holding,
+        mut holding: LeaseState,
         purpose: Purpose,
         is_renewed: bool,
         tools: Tools<'_>,

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Batch, Cas, Content, Deadline, Holding, Instance, ItemName, Items, Label, Nonce, Now, Release, Renew,
-    Replies, Reply, Request, ServerClock, Spec, Turns, Watch,
+    Acquire, Batch, Cas, Content, Deadline, Instance, ItemName, Items, Label, LeaseState, Nonce, Now, Release, Renew,
+    Replies, Reply, Request, ServerClock, Spec, TurnState, Watch,
 };
 use memlock_runtime::Token;
 
@@ -92,7 +92,7 @@ pub(crate) struct Contender {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Line {
     /// There are none while nobody has the turn.
-    pub(crate) turns: Option<Turns>,
+    pub(crate) turns: Option<TurnState>,
     /// Who waits, the first first.
     pub(crate) waiting: Vec<usize>,
     /// The last number of a turn.
@@ -111,10 +111,10 @@ pub(crate) enum Doing {
     Acquiring(Acquire),
     /// It stands in its process's queue.
     Waiting,
-    Holding(Holding),
-    Renewing(Renew, Holding, Purpose),
+    LeaseState(LeaseState),
+    Renewing(Renew, LeaseState, Purpose),
     /// It has reserved the lock, and is to start again.
-    Reserved(Holding),
+    Reserved(LeaseState),
     Releasing(Release, Nonce, Then),
 }
 
@@ -257,8 +257,8 @@ impl World {
                 reserves: bounds.reserves.get(index).copied().unwrap_or(0),
                 is_untold: false,
                 depth: 0,
-                turn: Turns::NONE,
-                given: Turns::NONE,
+                turn: TurnState::NONE,
+                given: TurnState::NONE,
                 is_in_doubt: false,
             }
         };

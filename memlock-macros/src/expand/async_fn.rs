@@ -64,7 +64,7 @@ fn ending_value(locked: &LockedFunction) -> TokenStream {
                 quote_spanned!(site()=> __memlock::Return::<#ty>::new().__memlock_ending())
             }
         }
-        Returns::Type(_) | Returns::Opaque | Returns::Never => quote_spanned!(site()=> __memlock::Leaves),
+        Returns::Type(_) | Returns::Opaque | Returns::Never => quote_spanned!(site()=> __memlock::DetachRelease),
     }
 }
 

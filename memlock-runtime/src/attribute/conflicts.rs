@@ -10,7 +10,7 @@
 use std::error::Error as StdError;
 
 use super::return_type::steps;
-use crate::error::conflict::{Conflict, Judge, NoConflict, Told, is_conflict};
+use crate::error::conflict::{Classify, Conflict, NoConflict, Told, is_conflict};
 
 steps! {
     /// The return type `R`, and the step of the errors that say themselves which are conflicts.
@@ -105,7 +105,7 @@ impl<F, E> fmt::Debug for ToldBy<F, E> {
     }
 }
 
-impl<T, E, F> Judge<Result<T, E>> for ToldBy<F, E> {
+impl<T, E, F> Classify<Result<T, E>> for ToldBy<F, E> {
     fn is_conflict(&self, returned: &Result<T, E>) -> bool {
         returned
             .as_ref()

@@ -9,7 +9,7 @@ use super::held::{AsyncHeld, Held};
 use crate::call_tree as current;
 use crate::call_tree::{Frame, Kind};
 use crate::error::{Error, OnUnavailable};
-use crate::hold::Hold;
+use crate::hold::HeldLock;
 use crate::hold::guard::Lease;
 use crate::hold::renewal::RenewPolicy;
 use crate::hold::reservation::Retry;
@@ -238,7 +238,7 @@ fn reentered(
     if outer.is_none() {
         return Ok(None);
     }
-    let mut holds: SmallVec<[Arc<Hold>; 1]> = SmallVec::new();
+    let mut holds: SmallVec<[Arc<HeldLock>; 1]> = SmallVec::new();
     for item in items {
         let Some(found) = current::find(outer, locks.core(), item) else {
             continue;

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::enter::{Prepared, enter_async};
 use super::held::{AfterBody, AsyncHeld};
 use crate::error::Error;
-use crate::error::conflict::Judge;
+use crate::error::conflict::Classify;
 use crate::locks::policy::Reporting;
 
 /// What becomes of a lock error, for a body that returns an `R`.
@@ -162,7 +162,7 @@ impl<P> Entering<P> {
     pub fn run_zlock<B: Future>(
         self,
         ending: impl AfterBody<B::Output>,
-        conflict: impl Judge<B::Output>,
+        conflict: impl Classify<B::Output>,
         body: B,
     ) -> impl Future<Output = P::Outcome>
     where

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::call_tree::{Entered, Frame, InFrame};
 use crate::error::Error;
-use crate::error::conflict::{Judge, NoConflict};
+use crate::error::conflict::{Classify, NoConflict};
 use crate::hold::guard::Lease;
 use crate::hold::reservation::{Owner, Retry};
 use crate::system::on_thread;
@@ -96,7 +96,7 @@ impl AsyncHeld {
     where
         F: Future,
         E: AfterBody<F::Output>,
-        C: Judge<F::Output>,
+        C: Classify<F::Output>,
     {
         Run {
             body: InFrame::new(self.frame.clone(), body),
@@ -175,13 +175,13 @@ pub trait AfterBody<R> {
 
 /// The release is waited for.
 #[derive(Debug, Clone, Copy)]
-pub struct Waits;
+pub struct AwaitRelease;
 
 /// The release is begun, and ends in the background: for outputs that are not `Send`, with which the future would not be.
 #[derive(Debug, Clone, Copy)]
-pub struct Leaves;
+pub struct DetachRelease;
 
-impl<R> AfterBody<R> for Waits {
+impl<R> AfterBody<R> for AwaitRelease {
     type Kept = Option<R>;
 
     fn keep(kept: &mut Option<R>, output: R) -> Option<R> {
@@ -194,7 +194,7 @@ impl<R> AfterBody<R> for Waits {
     }
 }
 
-impl<R> AfterBody<R> for Leaves {
+impl<R> AfterBody<R> for DetachRelease {
     type Kept = ();
 
     fn keep((): &mut (), output: R) -> Option<R> {
@@ -220,7 +220,7 @@ pin_project! {
     }
 }
 
-impl<F: Future, E: AfterBody<F::Output>, C: Judge<F::Output>> Future for Run<F, E, C> {
+impl<F: Future, E: AfterBody<F::Output>, C: Classify<F::Output>> Future for Run<F, E, C> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {

@@ -22,7 +22,7 @@ pub use std::boxed::Box;
 pub use self::conflicts::Conflicts;
 pub use self::duration::IntoDuration;
 pub use self::entering::returned;
-pub use self::held::{AsyncHeld, Held, Leaves, Waits};
+pub use self::held::{AsyncHeld, AwaitRelease, DetachRelease, Held};
 pub use self::key_fn::*;
 pub use self::options::Options;
 pub use self::otherwise::{otherwise, replaced};

@@ -20,10 +20,10 @@
 use std::future::Future;
 
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
-use super::held::{Held, Leaves, Waits};
+use super::held::{AwaitRelease, DetachRelease, Held};
 use super::options::Options;
 use crate::error::Error;
-use crate::error::conflict::Judge;
+use crate::error::conflict::Classify;
 use crate::key::Key;
 use crate::locks::policy::Reporting;
 
@@ -235,15 +235,15 @@ impl<R> Plain<R> {
 
 impl<R: Send> Plain<R> {
     /// What was returned may be kept meanwhile.
-    pub fn __memlock_ending(self) -> Waits {
-        Waits
+    pub fn __memlock_ending(self) -> AwaitRelease {
+        AwaitRelease
     }
 }
 
 impl<R> Last<R> {
     /// What was returned is no part of the future, which would not be `Send` with it.
-    pub fn __memlock_ending(self) -> Leaves {
-        Leaves
+    pub fn __memlock_ending(self) -> DetachRelease {
+        DetachRelease
     }
 }
 
@@ -380,7 +380,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     pub fn __memlock_run_zlock(
         self,
         entered: Result<Held, Error>,
-        conflict: impl Judge<Result<T, E>>,
+        conflict: impl Classify<Result<T, E>>,
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         run_zlock(entered?, &conflict, body)
@@ -395,7 +395,7 @@ impl<R> Plain<R> {
 }
 
 /// Runs the body of a `zlock`; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
-pub fn run_zlock<R>(held: Held, conflict: &impl Judge<R>, body: impl FnOnce() -> R) -> R {
+pub fn run_zlock<R>(held: Held, conflict: &impl Classify<R>, body: impl FnOnce() -> R) -> R {
     let returned = body();
     held.end(conflict.is_conflict(&returned));
     returned

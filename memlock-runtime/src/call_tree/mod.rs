@@ -24,7 +24,7 @@ use tokio::task;
 use self::scope::Scope;
 use crate::driver::core::Core;
 use crate::error::Error;
-use crate::hold::Hold;
+use crate::hold::HeldLock;
 use crate::hold::guard::Lease;
 use crate::key::ItemName;
 
@@ -116,7 +116,7 @@ pub(crate) struct Entered {
 
 /// A lock that this call tree holds already, and the attribute that acquired it.
 pub(crate) struct Found {
-    pub(crate) hold: Arc<Hold>,
+    pub(crate) hold: Arc<HeldLock>,
     pub(crate) kind: Kind,
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName
         let (kind, hold) = match &frame.running {
             RunningBody::Function { kind, lease } => {
                 let holds = lease.as_ref().map(Lease::holds).unwrap_or_default();
-                let is_it = |hold: &&Arc<Hold>| {
+                let is_it = |hold: &&Arc<HeldLock>| {
                     Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
                 };
                 (*kind, holds.iter().find(is_it).cloned())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::driver::core::Core;
 use crate::error::OnUnavailable;
-use crate::hold::Hold;
+use crate::hold::HeldLock;
 use crate::hold::renewal::RenewPolicy;
 use crate::key::ItemName;
 use crate::protocol::Spec;
@@ -30,7 +30,7 @@ pub(crate) struct Met {
     pub(crate) policy: OnUnavailable,
     pub(crate) reserve: Duration,
     /// `None` while it is not held.
-    pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) hold: Option<Arc<HeldLock>>,
 }
 
 impl Met {
@@ -41,7 +41,7 @@ impl Met {
     }
 
     /// The lock, while its lease lasts.
-    pub(crate) fn held(&self) -> Option<&Arc<Hold>> {
+    pub(crate) fn held(&self) -> Option<&Arc<HeldLock>> {
         self.hold.as_ref().filter(|hold| !hold.remaining().is_zero())
     }
 }
@@ -64,7 +64,7 @@ impl Scope {
     }
 
     /// The lock on `item`, if the transaction holds it and its lease lasts.
-    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<Hold>> {
+    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<HeldLock>> {
         let met = self.met();
         let found = met
             .iter()
@@ -73,7 +73,7 @@ impl Scope {
     }
 
     /// Notes a lock that was met, held or not. What is held stays so. What is returned was held before, and is to be released.
-    pub(crate) fn meet(&self, lock: Met) -> Option<Arc<Hold>> {
+    pub(crate) fn meet(&self, lock: Met) -> Option<Arc<HeldLock>> {
         let mut met = self.met();
         match met.binary_search_by(|other| other.order().cmp(&lock.order())) {
             Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
@@ -94,8 +94,8 @@ impl Scope {
     }
 
     /// Takes out what is held, the last in order first: it is to be released.
-    pub(crate) fn take_held(&self) -> Vec<Arc<Hold>> {
-        let held: Vec<Arc<Hold>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
+    pub(crate) fn take_held(&self) -> Vec<Arc<HeldLock>> {
+        let held: Vec<Arc<HeldLock>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
         // The releases follow each other, and all of it is over.
         for hold in &held {
             hold.give_up();

@@ -14,7 +14,9 @@ use super::wake::WakeListener;
 use crate::error::Source;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Damage, Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Standing};
+use crate::protocol::{
+    Grant, Handed, Input, Leave, Output, Release, Released, Renew, Renewed, Spec, Unanswered, WaitListView,
+};
 use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
 use crate::system::{clock, random};
 
@@ -74,7 +76,7 @@ pub(crate) fn acquire_grant(
                     None => rest(&mut waiting, length, now, sleep)?,
                 }
                 now = core.now();
-                let too_soon = contender.until_call_counts(now);
+                let too_soon = contender.until_wake_counts(now);
                 if !too_soon.is_zero() {
                     sleep(too_soon);
                     now = core.now();
@@ -105,12 +107,12 @@ pub(crate) fn release(
     core: &Arc<Core>,
     spec: &Spec,
     grant: &Grant,
-    standing: &mut Option<Box<Standing>>,
+    standing: &mut Option<Box<WaitListView>>,
     now: Now,
     limit: ExchangeLimit,
 ) -> Released {
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let was_called = core.call_early(&spec.item, machine.to_call());
+    let was_woken = core.wake_early(&spec.item, machine.to_wake());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -118,18 +120,18 @@ pub(crate) fn release(
         // Nothing counts from when an item was deleted, nor from any other moment of this.
         now
     });
-    let released = released.unwrap_or(Released::Failed(Damage::NotSent));
+    let released = released.unwrap_or(Released::Failed(Unanswered::NotSent));
     if let Released::Failed(_) = released {
         Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
+    let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         let mut machine = Leave::new(spec.interval, leaving);
         let step = |now, input| machine.step(now, input);
         run(core, &spec.item, limit, now, step, |_| now);
         *standing = Some(machine.into_standing());
-        core.call_next(&spec.item, standing.as_deref(), was_called);
+        core.wake_next(&spec.item, standing.as_deref(), was_woken);
     }
     released
 }
@@ -217,7 +219,7 @@ fn sleep_unless_called(listening: &WakeListener, length: Duration) {
     let until = clock::instant() + length;
     loop {
         let left = until.saturating_duration_since(clock::instant());
-        if left.is_zero() || listening.is_called() {
+        if left.is_zero() || listening.is_woken() {
             return;
         }
         thread::park_timeout(left);

@@ -15,7 +15,9 @@ use super::wake::WakeListener;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Acquire, Batch, Damage, Grant, Input, Nonce, Outcome, Output, Refusal, Request, Spec, Watch};
+use crate::protocol::{
+    Acquire, Batch, Grant, Input, Nonce, Outcome, Output, Refusal, Request, Spec, Unanswered, Watch,
+};
 use crate::queue::{Cleanup as _, Turn};
 use crate::store::Pending;
 
@@ -94,15 +96,15 @@ impl<'a> Contender<'a> {
 
     /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
     pub(crate) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&WakeListener> {
-        if let (Some(doorbell), None) = (&self.core.doorbell, &self.listening) {
-            self.listening = Some(doorbell.listen(&self.spec.item, waker()));
+        if let (Some(wake_socket), None) = (&self.core.wake_socket, &self.listening) {
+            self.listening = Some(wake_socket.listen(&self.spec.item, waker()));
         }
         self.listening.as_ref()
     }
 
     /// After a pause: how long it is still to wait before it goes on, because it is called in vain.
-    pub(crate) fn until_call_counts(&mut self, now: Now) -> Duration {
-        if !self.listening.as_ref().is_some_and(WakeListener::was_called) {
+    pub(crate) fn until_wake_counts(&mut self, now: Now) -> Duration {
+        if !self.listening.as_ref().is_some_and(WakeListener::was_woken) {
             return Duration::ZERO;
         }
         let look_first = self.core.must_look_first(&self.spec.item, now);
@@ -116,27 +118,27 @@ impl<'a> Contender<'a> {
             self.settled.push(nonce);
         }
         let had_trouble = self.trouble.is_some();
-        match heard.answered.damage {
-            Some(Damage::NotSent | Damage::Late) if self.is_for_want_of_time(limit, now) => {
+        match heard.answered.unanswered {
+            Some(Unanswered::NotSent | Unanswered::Late) if self.is_for_want_of_time(limit, now) => {
                 self.failed.for_want_of_time = true;
                 // What was met before, with time enough, tells more than that there was none left.
                 let source = heard.source.take().filter(|_| !limit.is_zero());
                 self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
             }
-            Some(damage @ (Damage::NotSent | Damage::Cut | Damage::Late | Damage::TooYoung)) => {
-                self.failed.in_time |= damage != Damage::TooYoung;
+            Some(unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::TooYoung)) => {
+                self.failed.in_time |= unanswered != Unanswered::TooYoung;
                 self.trouble = heard.source.take().or(self.trouble.take());
                 // Those behind it whose time is over are told of it: the lock is not busy because of this.
                 if let Some(turn) = &self.turn {
                     turn.met(Some(unavailable(
                         self.core,
                         &self.spec.item,
-                        damage,
+                        unanswered,
                         self.trouble.clone(),
                     )));
                 }
             }
-            Some(Damage::OtherInstance | Damage::Contradicted) | None => {
+            Some(Unanswered::OtherInstance | Unanswered::Contradicted) | None => {
                 self.trouble = None;
                 self.failed = Failed::default();
                 if let (true, Some(turn)) = (had_trouble, &self.turn) {
@@ -155,8 +157,8 @@ impl<'a> Contender<'a> {
     }
 
     /// Whether no exchange since the server's last answer had time enough to be a verdict on it.
-    fn had_no_time(&self, damage: Damage) -> bool {
-        matches!(damage, Damage::NotSent | Damage::Late) && !self.failed.in_time
+    fn had_no_time(&self, unanswered: Unanswered) -> bool {
+        matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.in_time
     }
 
     /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
@@ -192,18 +194,21 @@ impl<'a> Contender<'a> {
             Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
             // The server was well as far as it had time to answer, and said that another holds it: that is why this caller has
             // not got it. A function that runs unlocked where the server cannot be asked is not to run beside the holder.
-            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.machine.is_held() => {
+            Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.machine.is_held() => {
                 let holder = self.machine.holder().map(ToString::to_string);
                 (busy(item, holder, waiting.waited(now)), false)
             }
             // Its turn came when its call was nearly over: what the server said to those before it counts.
-            Outcome::Unreachable(damage) if self.had_no_time(damage) && self.stood_in_line => {
+            Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.stood_in_line => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
                 return Err(waiting.too_late(trouble, now));
             }
-            Outcome::Unreachable(damage) => {
-                let error = unavailable(self.core, item, damage, self.trouble.take());
-                (error, damage != Damage::TooYoung && !self.failed.for_want_of_time)
+            Outcome::Unreachable(unanswered) => {
+                let error = unavailable(self.core, item, unanswered, self.trouble.take());
+                (
+                    error,
+                    unanswered != Unanswered::TooYoung && !self.failed.for_want_of_time,
+                )
             }
             Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
             Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_NUMBERS)), true),
@@ -270,18 +275,18 @@ fn no_token(refusal: Refusal) -> Source {
 }
 
 /// The error for a server that could not be asked.
-pub(crate) fn unavailable(core: &Core, item: &ItemName, damage: Damage, source: Option<Source>) -> Error {
-    unavailable_because(core, item, source.unwrap_or_else(|| why(damage)))
+pub(crate) fn unavailable(core: &Core, item: &ItemName, unanswered: Unanswered, source: Option<Source>) -> Error {
+    unavailable_because(core, item, source.unwrap_or_else(|| why(unanswered)))
 }
 
 /// The cause of an exchange's failure, where nothing more is known than what was done.
-pub(crate) fn why(damage: Damage) -> Source {
-    text(match damage {
-        Damage::TooYoung => "it started less than two seconds ago, and grants nothing yet",
-        Damage::NotSent => "there was no time left to ask it",
-        Damage::OtherInstance => "it was restarted meanwhile",
-        Damage::Cut | Damage::Late => "it did not answer",
-        Damage::Contradicted => CONTRADICTS,
+pub(crate) fn why(unanswered: Unanswered) -> Source {
+    text(match unanswered {
+        Unanswered::TooYoung => "it started less than two seconds ago, and grants nothing yet",
+        Unanswered::NotSent => "there was no time left to ask it",
+        Unanswered::OtherInstance => "it was restarted meanwhile",
+        Unanswered::Cut | Unanswered::Late => "it did not answer",
+        Unanswered::Contradicted => CONTRADICTS,
     })
 }
 

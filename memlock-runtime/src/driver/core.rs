@@ -8,11 +8,11 @@ use std::{fmt, mem};
 use super::chores::Chores;
 use super::known_server::KnownServer;
 use super::limits::ExchangeLimit;
-use super::wake::Doorbell;
+use super::wake::WakeSocket;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Answered, Batch, Call, Entry, Instance, Reply, Standing};
+use crate::protocol::{Answered, Batch, Instance, Member, Reply, WaitListView, WakeTarget};
 use crate::queue::Queues;
 use crate::store::memory::Memory;
 use crate::store::{Answer, Pending, Store};
@@ -24,9 +24,9 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<Clock>,
     pub(crate) identity: Identity,
     /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
-    pub(crate) me: Entry,
+    pub(crate) me: Member,
     /// Where it can be called.
-    pub(crate) doorbell: Option<Arc<Doorbell>>,
+    pub(crate) wake_socket: Option<Arc<WakeSocket>>,
     pub(crate) store: Box<dyn Store>,
     /// The longest that one exchange may take.
     pub(crate) exchange_limit: Duration,
@@ -80,10 +80,10 @@ impl Core {
     pub(crate) fn new(
         store: Box<dyn Store>,
         exchange_limit: Duration,
-        doorbell: Option<Doorbell>,
+        wake_socket: Option<WakeSocket>,
     ) -> Result<Arc<Core>, Error> {
         let identity = Identity::draw()?;
-        Ok(Core::with(Arc::default(), identity, store, exchange_limit, doorbell))
+        Ok(Core::with(Arc::default(), identity, store, exchange_limit, wake_socket))
     }
 
     /// On a clock that can be moved, over a store in this process.
@@ -96,17 +96,17 @@ impl Core {
         identity: Identity,
         store: Box<dyn Store>,
         exchange_limit: Duration,
-        doorbell: Option<Doorbell>,
+        wake_socket: Option<WakeSocket>,
     ) -> Arc<Core> {
         let servers = (0..store.servers().max(1)).map(|_| KnownServer::default()).collect();
         let core = Arc::new(Core {
             clock,
-            me: Entry {
+            me: Member {
                 process: identity.process(),
-                call: doorbell.as_ref().map(Doorbell::call),
+                wake: wake_socket.as_ref().map(WakeSocket::target),
             },
             identity,
-            doorbell: doorbell.map(Arc::new),
+            wake_socket: wake_socket.map(Arc::new),
             store,
             exchange_limit,
             queues: Queues::new(),
@@ -168,11 +168,11 @@ impl Core {
             let received = received.get_or_insert_with(|| self.now());
             self.server(item).refused(*received);
         }
-        let (damage, source) = answer.fault.map(|fault| (fault.damage, fault.source)).unzip();
+        let (unanswered, source) = answer.fault.map(|fault| (fault.unanswered, fault.source)).unzip();
         let answered = Answered {
             instance: answer.instance,
             replies: answer.replies,
-            damage,
+            unanswered,
             sent,
             best,
         };
@@ -184,25 +184,25 @@ impl Core {
         }
     }
 
-    /// Tells the first in line that the lock in `item` is free, unless somebody `was_called` for this release. Returns whether
+    /// Tells the first in line that the lock in `item` is free, unless somebody `was_woken` for this release. Returns whether
     /// somebody has been.
-    pub(crate) fn call_next(&self, item: &ItemName, standing: Option<&Standing>, was_called: bool) -> bool {
+    pub(crate) fn wake_next(&self, item: &ItemName, standing: Option<&WaitListView>, was_woken: bool) -> bool {
         // One datagram for a release, although the line may have changed since: what stands there is anybody's to write.
-        was_called || self.call(item, standing.and_then(Standing::to_call))
+        was_woken || self.wake_member(item, standing.and_then(WaitListView::to_wake))
     }
 
     /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns whether it
     /// has been told.
-    pub(crate) fn call_early(&self, item: &ItemName, next: Option<Call>) -> bool {
-        if let Some(doorbell) = &self.doorbell {
-            doorbell.forget_calls(item);
+    pub(crate) fn wake_early(&self, item: &ItemName, next: Option<WakeTarget>) -> bool {
+        if let Some(wake_socket) = &self.wake_socket {
+            wake_socket.forget_wakes(item);
         }
-        self.call(item, next)
+        self.wake_member(item, next)
     }
 
-    fn call(&self, item: &ItemName, call: Option<Call>) -> bool {
-        let doorbell = self.doorbell.as_ref().zip(call);
-        doorbell.is_some_and(|(doorbell, call)| doorbell.ring(call, item, self.now().instant))
+    fn wake_member(&self, item: &ItemName, target: Option<WakeTarget>) -> bool {
+        let wake_socket = self.wake_socket.as_ref().zip(target);
+        wake_socket.is_some_and(|(wake_socket, target)| wake_socket.wake(target, item, self.now().instant))
     }
 
     /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes
@@ -226,7 +226,7 @@ impl Drop for Core {
             // The parent uses the connections and the socket: closing them in an orderly way would shut down its own, too. Nor is
             // it known what its threads were doing with them at the fork.
             mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
-            mem::forget(self.doorbell.take());
+            mem::forget(self.wake_socket.take());
         }
     }
 }

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::tasks;
 use crate::key::ItemName;
 use crate::protocol::lease::ttl_of;
-use crate::protocol::{Damage, Nonce, Released, Standing};
+use crate::protocol::{Nonce, Released, Unanswered, WaitListView};
 use crate::queue::Cleanup;
 use crate::store::Pending;
 
@@ -43,7 +43,7 @@ impl Cleanup for Core {
         spawn(&self, settle.run(pending));
     }
 
-    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>) {
+    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<WaitListView>) {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let limit = core.each_exchange();
@@ -92,7 +92,7 @@ impl Settle {
                     // Whatever it said, reading tells the rest. The write is over now, but where the connection failed
                     // or was one too many: then it may be executed yet, and nobody will hear of it.
                     Ok(answer) => {
-                        is_over = answer.fault.is_none_or(|fault| fault.damage != Damage::Late);
+                        is_over = answer.fault.is_none_or(|fault| fault.unanswered != Unanswered::Late);
                         until = self.now() + self.ttl;
                     }
                     Err(open) => pending = Some(open),
@@ -115,7 +115,7 @@ impl Settle {
                         backoff = LONGEST_BACKOFF;
                     }
                     // Each try is a handful of exchanges, which would go on as fast as the server answers until its item expires.
-                    Released::Failed(Damage::Contradicted) if longest_backoff < LONGEST_BACKOFF_IN_CIRCLES => {
+                    Released::Failed(Unanswered::Contradicted) if longest_backoff < LONGEST_BACKOFF_IN_CIRCLES => {
                         longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;
                         tracing::warn!(
                             target: "memlock", lock = %self.item,

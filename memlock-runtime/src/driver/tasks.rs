@@ -19,8 +19,8 @@ use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{
-    Batch, Damage, Grant, Handed, Input, Instance, Leave, Nonce, Output, Pause, Release, Released, Renew, Renewed,
-    Spec, Standing,
+    Batch, Grant, Handed, Input, Instance, Leave, Nonce, Output, Pause, Release, Released, Renew, Renewed, Spec,
+    Unanswered, WaitListView,
 };
 use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
 use crate::store::{Exchange, Pending};
@@ -84,7 +84,7 @@ pub(crate) async fn acquire_grant(
                 contender.listening(|| Waker::from(Arc::clone(&bell)));
                 rest(&mut waiting, random::draw(pause), now, &bell).await?;
                 now = core.now();
-                let too_soon = contender.until_call_counts(now);
+                let too_soon = contender.until_wake_counts(now);
                 if !too_soon.is_zero() {
                     here(core, Timer::after(too_soon)).await.map_err(Stopped::Failed)?;
                     now = core.now();
@@ -224,7 +224,7 @@ pub(crate) async fn release(
     core: &Arc<Core>,
     spec: &Spec,
     grant: &Grant,
-    standing: &mut Option<Box<Standing>>,
+    standing: &mut Option<Box<WaitListView>>,
     now: Now,
     limit: ExchangeLimit,
 ) -> Released {
@@ -234,7 +234,7 @@ pub(crate) async fn release(
         grant: Some(grant),
     };
     let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let was_called = core.call_early(&spec.item, machine.to_call());
+    let was_woken = core.wake_early(&spec.item, machine.to_wake());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, &spec.item, limit, now, step, |heard| {
@@ -246,16 +246,16 @@ pub(crate) async fn release(
     unreleased.grant = None;
     let Some(released) = released else {
         // The machine never pauses, so this is a child of the process that releases it.
-        return Released::Failed(Damage::NotSent);
+        return Released::Failed(Unanswered::NotSent);
     };
     if let Released::Failed(_) = released {
         Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
     }
     *standing = machine.take_standing();
-    let was_called = core.call_next(&spec.item, standing.as_deref(), was_called);
+    let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         *standing = Some(leave(core, &spec.item, spec.interval, leaving, limit).await);
-        core.call_next(&spec.item, standing.as_deref(), was_called);
+        core.wake_next(&spec.item, standing.as_deref(), was_woken);
     }
     released
 }
@@ -265,9 +265,9 @@ pub(crate) async fn leave(
     core: &Arc<Core>,
     item: &ItemName,
     interval: Duration,
-    standing: Box<Standing>,
+    standing: Box<WaitListView>,
     limit: ExchangeLimit,
-) -> Box<Standing> {
+) -> Box<WaitListView> {
     let mut machine = Leave::new(interval, standing);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
@@ -296,7 +296,7 @@ pub(crate) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Re
     let step = |now, input| machine.step(now, input);
     let now = core.now();
     let released = run(core, item, core.each_exchange(), now, step, |_| now).await;
-    released.unwrap_or(Released::Failed(Damage::NotSent))
+    released.unwrap_or(Released::Failed(Unanswered::NotSent))
 }
 
 /// Runs a machine that never pauses. `listen` hears what came of each exchange, and tells the time after it. `None` where the

@@ -117,7 +117,7 @@ fn is_conflict_of_a_database(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Whether what a body returned is a conflict.
-pub trait Judge<R> {
+pub trait Classify<R> {
     /// Looks at it.
     fn is_conflict(&self, returned: &R) -> bool;
 }
@@ -126,7 +126,7 @@ pub trait Judge<R> {
 #[derive(Debug, Clone, Copy)]
 pub struct NoConflict;
 
-impl<R> Judge<R> for NoConflict {
+impl<R> Classify<R> for NoConflict {
     fn is_conflict(&self, _: &R) -> bool {
         false
     }
@@ -142,7 +142,7 @@ impl<F> fmt::Debug for Told<F> {
     }
 }
 
-impl<T, E, F: Fn(&E) -> bool> Judge<Result<T, E>> for Told<F> {
+impl<T, E, F: Fn(&E) -> bool> Classify<Result<T, E>> for Told<F> {
     fn is_conflict(&self, returned: &Result<T, E>) -> bool {
         returned.as_ref().is_err_and(&self.0)
     }

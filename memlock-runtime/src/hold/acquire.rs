@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Hold;
+use super::HeldLock;
 use crate::driver::core::Core;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
 use crate::driver::waiting::{CompanionLost, KeepAlive, KeepingAlive, Stopped};
@@ -18,10 +18,10 @@ pub(crate) fn acquire(
     spec: Spec,
     limits: CallLimits,
     now: Now,
-    companions: &[Arc<Hold>],
-) -> Result<Arc<Hold>, Stopped> {
+    companions: &[Arc<HeldLock>],
+) -> Result<Arc<HeldLock>, Stopped> {
     let (grant, turn) = blocking::acquire_grant(core, &spec, limits, now, &Companions(companions))?;
-    Ok(Hold::new(core, spec, grant, turn))
+    Ok(HeldLock::new(core, spec, grant, turn))
 }
 
 /// The same without blocking the thread.
@@ -30,14 +30,14 @@ pub(crate) async fn acquire_async(
     spec: Spec,
     limits: CallLimits,
     now: Now,
-    companions: &[Arc<Hold>],
-) -> Result<Arc<Hold>, Stopped> {
+    companions: &[Arc<HeldLock>],
+) -> Result<Arc<HeldLock>, Stopped> {
     let (grant, turn) = tasks::acquire_grant(core, &spec, limits, now, &Companions(companions)).await?;
-    Ok(Hold::new(core, spec, grant, turn))
+    Ok(HeldLock::new(core, spec, grant, turn))
 }
 
 /// Locks that a caller holds while it waits for another.
-struct Companions<'a>(&'a [Arc<Hold>]);
+struct Companions<'a>(&'a [Arc<HeldLock>]);
 
 impl Companions<'_> {
     /// For how long a renewal of all is good.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::Hold;
+use super::HeldLock;
 use super::reservation::{Owner, Retry};
 use crate::driver::background_work;
 use crate::driver::limits::ExchangeLimit;
@@ -19,21 +19,21 @@ use crate::protocol::token::Token;
 #[derive(Debug, Clone)]
 pub struct Lease {
     /// At least one, in the order of their names on the server.
-    holds: SmallVec<[Arc<Hold>; 1]>,
+    holds: SmallVec<[Arc<HeldLock>; 1]>,
 }
 
 impl Lease {
     /// `None` where there is no lock.
-    pub(crate) fn new(holds: SmallVec<[Arc<Hold>; 1]>) -> Option<Lease> {
+    pub(crate) fn new(holds: SmallVec<[Arc<HeldLock>; 1]>) -> Option<Lease> {
         (!holds.is_empty()).then_some(Lease { holds })
     }
 
     /// Of one lock.
-    pub(crate) fn of(hold: Arc<Hold>) -> Lease {
+    pub(crate) fn of(hold: Arc<HeldLock>) -> Lease {
         Lease { holds: smallvec![hold] }
     }
 
-    pub(crate) fn holds(&self) -> &[Arc<Hold>] {
+    pub(crate) fn holds(&self) -> &[Arc<HeldLock>] {
         &self.holds
     }
 

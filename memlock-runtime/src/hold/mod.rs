@@ -17,13 +17,13 @@ use crate::driver::core::{Core, Counters};
 use crate::driver::limits::ExchangeLimit;
 use crate::error::{Error, Source};
 use crate::protocol::token::Token;
-use crate::protocol::{Grant, Holding, Loss, Spec, Status};
+use crate::protocol::{Grant, LeaseState, Loss, Spec, Status};
 use crate::queue::Turn;
 use crate::system::background::{self, Either, Timer, either};
 use crate::system::on_thread;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the background.
-pub(crate) struct Hold {
+pub(crate) struct HeldLock {
     core: Arc<Core>,
     spec: Spec,
     token: Token,
@@ -31,14 +31,14 @@ pub(crate) struct Hold {
     is_set_aside: bool,
     /// Whether its holder is done with it. The release may have to wait for a renewal yet.
     is_given_up: AtomicBool,
-    state: Mutex<HoldState>,
+    state: Mutex<HeldLockState>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
     exchanging: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
-struct HoldState {
-    holding: Holding,
+struct HeldLockState {
+    holding: LeaseState,
     turn: Option<Turn>,
     /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
     lost: Option<Loss>,
@@ -53,25 +53,25 @@ const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
 const RELEASED: &str = "it has been released";
 const TAKEN: &str = "its item on the server is gone or another's";
 
-impl Hold {
+impl HeldLock {
     /// A lock that was granted by the server, or handed over with the turn.
     #[inline]
-    pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<Hold> {
+    pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<HeldLock> {
         Counters::count(&core.counters.acquired);
-        Hold::of(core, spec, grant, turn, false)
+        HeldLock::of(core, spec, grant, turn, false)
     }
 
     #[inline]
-    fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<Hold> {
+    fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<HeldLock> {
         let token = grant.token;
-        Arc::new(Hold {
+        Arc::new(HeldLock {
             core: Arc::clone(core),
             spec,
             token,
             is_set_aside,
             is_given_up: AtomicBool::new(false),
-            state: Mutex::new(HoldState {
-                holding: Holding::new(grant),
+            state: Mutex::new(HeldLockState {
+                holding: LeaseState::new(grant),
                 turn,
                 lost: None,
                 trouble: None,
@@ -178,7 +178,7 @@ impl Hold {
     }
 
     /// The error of a use of a hold that is `over`.
-    fn not_held(&self, over: Status, state: &HoldState) -> Error {
+    fn not_held(&self, over: Status, state: &HeldLockState) -> Error {
         let loss = match over {
             Status::Lost(loss) => Some(loss),
             Status::Held | Status::Released => state.lost,
@@ -206,14 +206,14 @@ impl Hold {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, HoldState> {
+    fn state(&self) -> MutexGuard<'_, HeldLockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Hold {
+impl fmt::Debug for HeldLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hold")
+        f.debug_struct("HeldLock")
             .field("lock", &self.spec.item)
             .field("token", &self.token)
             .field("is_released", &self.is_released())
@@ -221,7 +221,7 @@ impl fmt::Debug for Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.

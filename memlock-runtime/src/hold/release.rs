@@ -3,16 +3,16 @@
 use std::mem;
 use std::sync::{Arc, PoisonError};
 
-use super::{Hold, HoldState};
+use super::{HeldLock, HeldLockState};
 use crate::driver::core::{Core, Counters};
 use crate::driver::limits::ExchangeLimit;
 use crate::driver::{background_work, blocking, tasks};
 use crate::error::Source;
 use crate::protocol::lease::Now;
-use crate::protocol::{End, Grant, Loss, Released, Spec, Standing};
+use crate::protocol::{End, Grant, Loss, Released, Spec, WaitListView};
 use crate::queue::Turn;
 
-impl Hold {
+impl HeldLock {
     /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
     /// to the background, and hides nobody's result.
     pub(crate) fn release(&self) {
@@ -20,7 +20,7 @@ impl Hold {
     }
 
     /// The same within `limit`; what it has no time for is done in the background.
-    pub(crate) fn release_within(self: &Arc<Hold>, limit: ExchangeLimit) {
+    pub(crate) fn release_within(self: &Arc<HeldLock>, limit: ExchangeLimit) {
         if !self.try_release(limit) {
             let hold = Arc::clone(self);
             background_work::begin(self.core(), async move {
@@ -61,8 +61,8 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    pub(super) fn tell(&self, ending: &mut EndedHold, limit: ExchangeLimit) {
-        let EndedHold {
+    pub(super) fn tell(&self, ending: &mut EndedLock, limit: ExchangeLimit) {
+        let EndedLock {
             grant, standing, now, ..
         } = ending;
         let released = blocking::release(self.core(), &self.spec, grant, standing, *now, limit);
@@ -83,9 +83,9 @@ impl Hold {
     }
 
     /// Tells the server that the hold has ended.
-    pub(super) async fn finish(&self, ending: EndedHold, limit: ExchangeLimit) {
+    pub(super) async fn finish(&self, ending: EndedLock, limit: ExchangeLimit) {
         let mut unfinished = Unfinished(self.core(), ending);
-        let EndedHold {
+        let EndedLock {
             grant, standing, now, ..
         } = &mut unfinished.1;
         let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
@@ -93,7 +93,7 @@ impl Hold {
     }
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
-    pub(super) fn end(&self) -> Option<EndedHold> {
+    pub(super) fn end(&self) -> Option<EndedLock> {
         let now = self.core().now();
         let mut state = self.state();
         let (end, mut ending) = state.end(now)?;
@@ -103,7 +103,7 @@ impl Hold {
 
     /// Does what is to be done in this process with what was taken out of the hold: hands it over, or counts the loss. Whether the
     /// server is to be told, too.
-    pub(super) fn wind_up_here(&self, end: End, ending: &mut EndedHold) -> bool {
+    pub(super) fn wind_up_here(&self, end: End, ending: &mut EndedLock) -> bool {
         let lost = match end {
             End::HandOver => {
                 if let Some(turn) = ending.turn.take() {
@@ -137,10 +137,10 @@ impl Hold {
 }
 
 /// A hold that was ended, while the server is told.
-pub(super) struct EndedHold {
+pub(super) struct EndedLock {
     pub(super) grant: Grant,
     /// Where the release is to look who stands in line.
-    standing: Option<Box<Standing>>,
+    standing: Option<Box<WaitListView>>,
     /// What the last renewal failed on.
     trouble: Option<Source>,
     now: Now,
@@ -149,7 +149,7 @@ pub(super) struct EndedHold {
 }
 
 /// The end of a hold, in the process where it began: a child that was forked meanwhile does not pass the turn on.
-struct Unfinished<'a>(&'a Core, EndedHold);
+struct Unfinished<'a>(&'a Core, EndedLock);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
@@ -159,11 +159,11 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-impl EndedHold {
+impl EndedLock {
     pub(crate) fn told(&mut self, spec: &Spec, released: Released) {
-        if let Released::Failed(damage) = released {
+        if let Released::Failed(unanswered) = released {
             tracing::warn!(
-                target: "memlock", lock = %spec.item, ?damage,
+                target: "memlock", lock = %spec.item, ?unanswered,
                 "the lock could not be released at once; it is tried again in the background"
             );
         }
@@ -174,9 +174,9 @@ impl EndedHold {
     }
 }
 
-impl HoldState {
+impl HeldLockState {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
-    pub(super) fn end(&mut self, now: Now) -> Option<(End, EndedHold)> {
+    pub(super) fn end(&mut self, now: Now) -> Option<(End, EndedLock)> {
         let end = self.holding.end(now)?;
         self.lost = match end {
             End::HandOver => None,
@@ -184,7 +184,7 @@ impl HoldState {
             End::Forget => Some(Loss::Taken),
         };
         self.meanwhile = None;
-        let ending = EndedHold {
+        let ending = EndedLock {
             grant: self.holding.grant().clone(),
             standing: None,
             trouble: self.trouble.clone(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Hold, HoldState};
+use super::{HeldLock, HeldLockState};
 use crate::driver::contender::{unavailable_because, why};
 use crate::driver::limits::ExchangeLimit;
 use crate::driver::{background_work, blocking, tasks};
@@ -20,7 +20,7 @@ pub(crate) enum RenewPolicy {
 }
 
 /// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
-pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
+pub(crate) fn keep_alive(hold: &Arc<HeldLock>, limit: Option<Duration>) {
     let began = hold.core().now();
     let clock = Arc::clone(&hold.core().clock);
     let third = hold.spec().timeout / 3;
@@ -45,7 +45,7 @@ pub(crate) fn keep_alive(hold: &Arc<Hold>, limit: Option<Duration>) {
 }
 
 /// One renewal. `None`: there is nothing more to renew.
-async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
+async fn renew(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
     let hold = hold.upgrade()?;
     if hold.is_released() {
         return None;
@@ -62,7 +62,7 @@ async fn renew(hold: &Weak<Hold>) -> Option<Result<(), ()>> {
     }
 }
 
-impl Hold {
+impl HeldLock {
     /// Extends the lease to its full timeout from now.
     pub(crate) fn renew(&self) -> Result<(), Error> {
         self.renew_within(self.core().each_exchange())
@@ -94,7 +94,7 @@ impl Hold {
     }
 
     /// The same. When the future is dropped, the renewal goes on.
-    pub(crate) async fn renew_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+    pub(crate) async fn renew_async(self: &Arc<HeldLock>, limit: ExchangeLimit) -> Result<(), Error> {
         self.core.check_process()?;
         let hold = Arc::clone(self);
         background_work::finish(&self.core, async move { hold.renew_unbroken(limit).await }).await
@@ -123,15 +123,15 @@ impl Hold {
         match state.holding.renewed(renewed) {
             Extended::Yes => {
                 state.trouble = None;
-                let HoldState { holding, turn, .. } = &*state;
+                let HeldLockState { holding, turn, .. } = &*state;
                 if let Some(turn) = turn {
                     let grant = holding.grant();
                     turn.leased(grant.deadline.ends(), Watch::of_own(grant, self.core().now()));
                 }
                 Ok(())
             }
-            Extended::Failed(damage) => {
-                let source = source.unwrap_or_else(|| why(damage));
+            Extended::Failed(unanswered) => {
+                let source = source.unwrap_or_else(|| why(unanswered));
                 // Said when the first of several fails: while something can still be done about it. The others follow soon, and
                 // would say the same.
                 let is_first = state.trouble.replace(Arc::clone(&source)).is_none();
@@ -165,7 +165,7 @@ impl Hold {
     }
 
     /// The same without blocking the thread.
-    pub(crate) async fn keep_at_least_half_async(self: &Arc<Hold>, limit: ExchangeLimit) -> Result<(), Error> {
+    pub(crate) async fn keep_at_least_half_async(self: &Arc<HeldLock>, limit: ExchangeLimit) -> Result<(), Error> {
         self.core.check_process()?;
         if self.has_half() {
             return Ok(());

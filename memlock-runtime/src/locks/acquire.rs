@@ -12,7 +12,7 @@ use crate::driver::waiting::Stopped;
 use crate::error::Error;
 use crate::hold::guard::Lease;
 use crate::hold::renewal::{self, RenewPolicy};
-use crate::hold::{Hold, acquire};
+use crate::hold::{HeldLock, acquire};
 use crate::key::ItemName;
 use crate::protocol::Spec;
 use crate::protocol::label::Label;
@@ -74,7 +74,7 @@ impl Locks {
     /// same call's limits.
     fn acquire_once(&self, items: &[ItemName], asked: &Asked<'_>, mut now: Now) -> Result<Holds, Stopped> {
         let mut acquired = Acquired::new(|holds| {
-            let release = |hold: &Arc<Hold>| hold.release_within(asked.limits.asking);
+            let release = |hold: &Arc<HeldLock>| hold.release_within(asked.limits.asking);
             holds.iter().rev().for_each(release);
         });
         for (place, item) in items.iter().enumerate() {
@@ -168,7 +168,7 @@ impl Locks {
 }
 
 /// Keeps the lease of `hold` alive as `renew` says.
-pub(crate) fn keep_alive(hold: &Arc<Hold>, renew: Option<RenewPolicy>) {
+pub(crate) fn keep_alive(hold: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
     match renew {
         None => {}
         Some(RenewPolicy::Always) => renewal::keep_alive(hold, None),
@@ -210,7 +210,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Locks acquired together, nearly always one.
-pub(crate) type Holds = SmallVec<[Arc<Hold>; 1]>;
+pub(crate) type Holds = SmallVec<[Arc<HeldLock>; 1]>;
 
 /// How often several keys are acquired from the beginning, when the first were lost before the last was there.
 const ROUNDS: usize = 3;

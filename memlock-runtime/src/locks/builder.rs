@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::options::checked;
 use super::{Locks, Settings};
 use crate::driver::core::Core;
-use crate::driver::wake::{Doorbell, is_host};
+use crate::driver::wake::{WakeSocket, is_host};
 use crate::error::{Error, OnUnavailable};
 use crate::protocol::lease::LONGEST_TIMEOUT;
 use crate::store::Store;
@@ -183,9 +183,9 @@ impl Builder {
             None => servers_from_environment()?,
         };
         let store = store(&origin, &servers, &self.prefix)?;
-        let doorbell = doorbell(self.wake)?;
+        let wake_socket = wake_socket(self.wake)?;
         Ok(Locks::new(
-            Core::new(store, exchange_timeout, doorbell)?,
+            Core::new(store, exchange_timeout, wake_socket)?,
             self.settings(timeout, interval),
         ))
     }
@@ -226,7 +226,7 @@ impl fmt::Debug for Builder {
 }
 
 /// The socket at which waiters can be woken, if they are to be.
-fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
+fn wake_socket(address: Option<SocketAddr>) -> Result<Option<WakeSocket>, Error> {
     let address = match (address, std::env::var(WAKE_VARIABLE)) {
         (Some(address), _) => address,
         (None, Err(VarError::NotPresent)) => return Ok(None),
@@ -243,9 +243,9 @@ fn doorbell(address: Option<SocketAddr>) -> Result<Option<Doorbell>, Error> {
             "`wake`: nobody can be called at {address}: give this machine's address, as others reach it"
         )));
     }
-    let doorbell = Doorbell::open(address, random::secret()?, (random::secret()?, random::secret()?));
-    let doorbell = doorbell.map_err(|error| Error::config(format!("`wake`: no socket at {address}: {error}")))?;
-    Ok(Some(doorbell))
+    let wake_socket = WakeSocket::open(address, random::secret()?, (random::secret()?, random::secret()?));
+    let wake_socket = wake_socket.map_err(|error| Error::config(format!("`wake`: no socket at {address}: {error}")))?;
+    Ok(Some(wake_socket))
 }
 
 fn not_unicode(variable: &str) -> Error {

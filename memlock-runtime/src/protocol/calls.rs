@@ -16,7 +16,7 @@ const MOST_UNCALLED_TURNS: u8 = 4;
 /// See the module's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Calls {
-    is_called: bool,
+    is_woken: bool,
     /// When it was last called in vain: the lock was still held by the same holder.
     in_vain: Option<Duration>,
     /// How many turns in a row it had in line to which nobody called it.
@@ -26,39 +26,39 @@ pub(super) struct Calls {
 impl Calls {
     /// A call has come. Returns how long it is not to be heeded yet.
     pub(super) fn heard(&mut self, now: Now) -> Duration {
-        self.is_called = true;
+        self.is_woken = true;
         let since = self.in_vain.map(|vain| now.instant.saturating_sub(vain));
         since.map_or(Duration::ZERO, |since| LEAST_DISTANCE.saturating_sub(since))
     }
 
     /// Whether it is called, as far as it has not found the lock held since.
-    pub(super) fn is_called(&self) -> bool {
-        self.is_called
+    pub(super) fn is_woken(&self) -> bool {
+        self.is_woken
     }
 
     /// Whether that is as good as having seen that the lock is free: the last call was not in vain.
     pub(super) fn is_surely_called(&self) -> bool {
-        self.is_called && self.in_vain.is_none()
+        self.is_woken && self.in_vain.is_none()
     }
 
     /// The lock was seen to be held, by the same holder as before or by another, which was as quick as this process.
     pub(super) fn saw_holder(&mut self, is_same: bool, now: Now) {
         if !is_same {
             self.in_vain = None;
-        } else if self.is_called {
+        } else if self.is_woken {
             self.in_vain = Some(now.instant);
         }
-        self.is_called = false;
+        self.is_woken = false;
     }
 
     /// The lock was granted to this process, which stood in line for it or did not.
     pub(super) fn granted(&mut self, in_line: bool) {
-        if self.is_called {
+        if self.is_woken {
             self.uncalled_turns = 0;
         } else if in_line {
             self.uncalled_turns = self.uncalled_turns.saturating_add(1);
         }
-        self.is_called = false;
+        self.is_woken = false;
         self.in_vain = None;
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lease::{Deadline, Now, Term};
+use super::lease::{Deadline, LeaseLengths, Now};
 use super::messages::{Cas, Instance, Nonce};
 use super::spec::Spec;
 use super::token::Token;
@@ -73,7 +73,13 @@ impl Handed {
 impl Grant {
     /// The grant of what was stored under `nonce` for `spec`, where `stored` proves it, and the lease may be believed in
     /// until `end`. `None`: the server's numbers make no token.
-    pub(super) fn of_stored(spec: &Spec, term: Term, nonce: Nonce, stored: Stored, end: Deadline) -> Option<Grant> {
+    pub(super) fn of_stored(
+        spec: &Spec,
+        term: LeaseLengths,
+        nonce: Nonce,
+        stored: Stored,
+        end: Deadline,
+    ) -> Option<Grant> {
         let Stored { instance, cas, raised } = stored;
         // Raised after the store, it cannot have the lower number.
         let raised = Some(raised).filter(|raised| *raised > cas)?;

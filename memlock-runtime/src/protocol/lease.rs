@@ -43,7 +43,7 @@ fn slice_of(timeout: Duration) -> Duration {
 
 /// What a lock is asked for with, by the `timeout` of who asks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Term {
+pub(crate) struct LeaseLengths {
     /// In which it may be handed on inside the process.
     pub(crate) slice: Duration,
     /// The lease as the item tells it: the timeout, and the slice, since the last who gets it so is to have his whole timeout,
@@ -53,11 +53,11 @@ pub(crate) struct Term {
     pub(crate) ttl: u32,
 }
 
-impl Term {
-    pub(crate) fn of(timeout: Duration) -> Term {
+impl LeaseLengths {
+    pub(crate) fn of(timeout: Duration) -> LeaseLengths {
         let slice = slice_of(timeout);
         let lease = timeout + slice;
-        Term {
+        LeaseLengths {
             slice,
             lease,
             ttl: ttl_of(lease),

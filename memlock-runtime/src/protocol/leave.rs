@@ -8,9 +8,9 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use super::lease::Now;
-use super::line::Standing;
 use super::machine::{Input, Output};
 use super::messages::Request;
+use super::wait_list::WaitListView;
 
 /// How often the line is read again before it gives up. Where processes wake each other the line changes thousands of times a
 /// second, and every other write comes too late; an entry that is left costs the others a pause of its own.
@@ -30,14 +30,14 @@ enum LeaveState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leave {
     interval: Duration,
-    standing: Box<Standing>,
+    standing: Box<WaitListView>,
     state: LeaveState,
     reads: u8,
 }
 
 impl Leave {
     /// Takes the process that stands there out of the line.
-    pub fn new(interval: Duration, standing: Box<Standing>) -> Leave {
+    pub fn new(interval: Duration, standing: Box<WaitListView>) -> Leave {
         Leave {
             interval,
             standing,
@@ -47,7 +47,7 @@ impl Leave {
     }
 
     /// What is known of the line now.
-    pub fn into_standing(self) -> Box<Standing> {
+    pub fn into_standing(self) -> Box<WaitListView> {
         self.standing
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lease::{Deadline, Now, Reading};
-use super::messages::{Batch, Content, Damage, Instance, Record, Replies, Reply};
+use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswered};
 use crate::key::ItemName;
 
 /// How often an item that changes under a machine's hands is read again before it gives up for now.
@@ -61,7 +61,7 @@ pub struct Answered {
     /// The replies, in order.
     pub replies: Replies,
     /// What is known of the requests without a reply; `None` where there are none.
-    pub damage: Option<Damage>,
+    pub unanswered: Option<Unanswered>,
     /// When the first byte could have left.
     pub sent: Now,
     /// The best reading of this server's clock, where this exchange read it, too.
@@ -74,8 +74,8 @@ impl Answered {
     }
 
     /// What is known of the request without a reply. A store that says nothing at all is taken at its worst.
-    pub(super) fn damage(&self) -> Damage {
-        self.damage.unwrap_or(Damage::Late)
+    pub(super) fn unanswered(&self) -> Unanswered {
+        self.unanswered.unwrap_or(Unanswered::Late)
     }
 
     /// Until when a lease of this length may be believed in that was written with this proof.

@@ -69,16 +69,16 @@ pub enum Content {
 
 /// One process in line for a lock. All that it says is a hint: nobody holds anything because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct Member {
     /// The process: the upper half of its [nonces](Nonce::process).
     pub process: u64,
     /// How to tell it that the lock has become free, where it wants to be told.
-    pub call: Option<Call>,
+    pub wake: Option<WakeTarget>,
 }
 
 /// Where a process in line can be told that the lock has become free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Call {
+pub struct WakeTarget {
     /// Of its UDP socket.
     pub address: SocketAddr,
     /// What tells a call from a stranger's datagram. Whoever can read the server can read it.
@@ -87,9 +87,9 @@ pub struct Call {
 
 /// Who stands in line for a lock, the first first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Line(pub Vec<Entry>);
+pub struct WaitList(pub Vec<Member>);
 
-impl Line {
+impl WaitList {
     /// How many may stand in it. Those beyond wait without: so many processes are seldom on one key.
     pub const LONGEST: usize = 64;
 }
@@ -128,13 +128,13 @@ pub enum Request {
     },
     /// Read: [`Reply::Item`] or [`Reply::Missing`].
     Read,
-    /// Read who stands in line for the lock: [`Reply::Line`] or [`Reply::Missing`]. The line's item is beside the lock's, on
+    /// Read who stands in line for the lock: [`Reply::WaitList`] or [`Reply::Missing`]. The line's item is beside the lock's, on
     /// the same server.
     ReadLine,
     /// Store who stands in line: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
     StoreLine {
         /// Who is to stand in line.
-        line: Line,
+        line: WaitList,
         /// Seconds until the server forgets it.
         ttl: u32,
         /// The CAS that the line must have; `None`: there must be none.
@@ -183,9 +183,9 @@ pub enum Reply {
         cas: Cas,
     },
     /// Who stands in line, and the CAS of that item.
-    Line {
+    WaitList {
         /// The first in line first. Nobody, where the item cannot be read.
-        line: Line,
+        line: WaitList,
         /// Its CAS.
         cas: Cas,
     },
@@ -214,7 +214,7 @@ impl std::error::Error for Refusal {}
 
 /// What is known of the requests of a batch that got no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Damage {
+pub enum Unanswered {
     /// Nothing was sent: none of them was or will be executed.
     NotSent,
     /// Nothing was sent, because the connection leads to another instance than the one the batch was meant for.
@@ -230,10 +230,10 @@ pub enum Damage {
     Contradicted,
 }
 
-impl Damage {
+impl Unanswered {
     /// Whether requests may have been executed without an answer.
     pub fn is_ambiguous(self) -> bool {
-        matches!(self, Damage::Cut | Damage::Late)
+        matches!(self, Unanswered::Cut | Unanswered::Late)
     }
 }
 

@@ -33,7 +33,7 @@
 //!   deadline is beyond the end of the lease in the item, which is all that anyone else goes by.
 //! * A lease in the item gets shorter only in a reservation, and only after its holder has stopped believing in more; the TTL
 //!   that goes with it does not.
-//! * Who goes first among those who wait is told by another item, the [line](Standing). It is a hint: nothing is believed
+//! * Who goes first among those who wait is told by another item, the [line](WaitListView). It is a hint: nothing is believed
 //!   because of it, and where it is lost or wrong it costs time and nothing else.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
 //!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds. To be told by
@@ -42,11 +42,10 @@
 mod acquire;
 mod calls;
 mod grant;
-mod holding;
 pub(crate) mod label;
 pub(crate) mod lease;
+mod lease_state;
 mod leave;
-mod line;
 mod machine;
 mod messages;
 mod release;
@@ -55,23 +54,24 @@ mod spec;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
-mod turns;
+mod turn_state;
+mod wait_list;
 mod watch;
 
 pub use self::acquire::{Acquire, Outcome};
-pub use self::holding::{End, Extended, Holding, Loss, Status};
+pub use self::lease_state::{End, Extended, LeaseState, Loss, Status};
 pub use self::leave::Leave;
-pub use self::line::Standing;
 pub use self::release::is_to_look;
 pub use self::release::{Release, Released};
 pub use self::renew::{Renew, Renewed};
-pub use self::turns::{Claim, Taken, Turns};
+pub use self::turn_state::{Taken, TurnState, TurnStatus};
+pub use self::wait_list::WaitListView;
 pub use self::watch::Watch;
 
 pub use self::grant::{Grant, Handed};
 pub use self::machine::{Answered, Input, Output, Pause};
 pub use self::messages::{
-    Batch, Call, Cas, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
-    YOUNGEST_SERVER,
+    Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
+    WakeTarget, YOUNGEST_SERVER,
 };
 pub use self::spec::Spec;

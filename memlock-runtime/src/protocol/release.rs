@@ -15,9 +15,9 @@ use smallvec::smallvec;
 
 use super::grant::Grant;
 use super::lease::Now;
-use super::line::{Standing, TURN};
 use super::machine::{Answered, Input, Output, RETRIES, lock_of};
-use super::messages::{Batch, Call, Cas, Damage, Instance, Nonce, Reply, Request};
+use super::messages::{Batch, Cas, Instance, Nonce, Reply, Request, Unanswered, WakeTarget};
+use super::wait_list::{TURN, WaitListView};
 use crate::key::ItemName;
 
 /// How it ended.
@@ -28,7 +28,7 @@ pub enum Released {
     /// The item was not ours (any more).
     Gone,
     /// Nothing was learned. The item may still be there, and is to be released again.
-    Failed(Damage),
+    Failed(Unanswered),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ pub struct Release<I = ItemName> {
     state: ReleaseState,
     reads: u8,
     /// Give way to the others in line, or look who stands there, along with the deletion.
-    standing: Option<Box<Standing>>,
+    standing: Option<Box<WaitListView>>,
     /// The longest pause of those who stand there: see [`Spec`](super::spec::Spec).
     interval: Duration,
     /// Whether the line is written, and not read.
@@ -83,23 +83,23 @@ impl<I: Borrow<ItemName>> Release<I> {
 
     /// A release that looks who stands in line, or leaves it.
     #[must_use]
-    pub fn looking(mut self, standing: Option<Box<Standing>>, interval: Duration) -> Release<I> {
+    pub fn looking(mut self, standing: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
         self.standing = standing;
         self.interval = interval;
         self
     }
 
     /// What is known of the line now.
-    pub fn take_standing(&mut self) -> Option<Box<Standing>> {
+    pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
         self.standing.take()
     }
 
     /// Whom to call before the first exchange: by the time that he asks for the lock, it will have been deleted. Nobody, where
     /// it is read first.
-    pub fn to_call(&self) -> Option<Call> {
+    pub fn to_wake(&self) -> Option<WakeTarget> {
         let is_deleted_first = self.known.is_some();
         let standing = self.standing.as_ref().filter(|_| is_deleted_first)?;
-        standing.is_in_line().then(|| standing.to_call()).flatten()
+        standing.is_in_line().then(|| standing.to_wake()).flatten()
     }
 
     fn item(&self) -> &ItemName {
@@ -124,7 +124,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                     Some(Reply::Deleted) => self.end(Released::Released),
                     Some(Reply::Missing) => self.end(Released::Gone),
                     Some(Reply::Exists) => self.read(),
-                    None if answered.damage() == Damage::OtherInstance => self.read(),
+                    None if answered.unanswered() == Unanswered::OtherInstance => self.read(),
                     _ => self.fail(answered),
                 }
             }
@@ -138,7 +138,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                 _ => self.fail(answered),
             },
 
-            _ => self.end(Released::Failed(Damage::NotSent)),
+            _ => self.end(Released::Failed(Unanswered::NotSent)),
         }
     }
 
@@ -176,7 +176,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     fn read(&mut self) -> Output<Released> {
         self.reads += 1;
         if self.reads > RETRIES {
-            return self.end(Released::Failed(Damage::Contradicted));
+            return self.end(Released::Failed(Unanswered::Contradicted));
         }
         self.state = ReleaseState::Reading;
         Output::Exchange {
@@ -186,7 +186,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     fn fail(&mut self, answered: &Answered) -> Output<Released> {
-        self.end(Released::Failed(answered.damage()))
+        self.end(Released::Failed(answered.unanswered()))
     }
 
     fn end(&mut self, outcome: Released) -> Output<Released> {
@@ -198,7 +198,7 @@ impl<I: Borrow<ItemName>> Release<I> {
 /// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
 /// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
 /// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
-pub fn is_to_look(standing: Option<&Standing>, granted: Duration, looked: Duration, now: Now) -> bool {
+pub fn is_to_look(standing: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
     match standing {
         Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
         None => now.instant.saturating_sub(granted.min(looked)) >= TURN,

@@ -15,7 +15,7 @@ use smallvec::smallvec;
 use super::grant::Grant;
 use super::lease::{Now, ttl_of};
 use super::machine::{Answered, Input, Output, RETRIES, lock_of};
-use super::messages::{Damage, Record, Reply, Request};
+use super::messages::{Record, Reply, Request, Unanswered};
 use super::spec::Spec;
 
 /// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
@@ -28,7 +28,7 @@ pub enum Renewed {
     /// The lease is over: its deadline passed before it could be extended. The item may still be ours.
     RanOut,
     /// Nothing was learned: the old deadline stands, and it may be tried again.
-    Failed(Grant, Damage),
+    Failed(Grant, Unanswered),
 }
 
 /// What the item is to tell afterwards.
@@ -105,7 +105,7 @@ impl Renew {
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
                 // A refused store may have deleted the item; another CAS may be the server's renumbering.
                 (Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),
-                _ if answered.damage() == Damage::OtherInstance => self.read(),
+                _ if answered.unanswered() == Unanswered::OtherInstance => self.read(),
                 _ => self.fail(answered),
             },
 
@@ -122,7 +122,7 @@ impl Renew {
                 _ => self.fail(answered),
             },
 
-            _ => self.end(Renewed::Failed(self.grant.clone(), Damage::NotSent)),
+            _ => self.end(Renewed::Failed(self.grant.clone(), Unanswered::NotSent)),
         }
     }
 
@@ -163,7 +163,7 @@ impl Renew {
     fn read(&mut self) -> Output<Renewed> {
         self.reads += 1;
         if self.reads > RETRIES {
-            return self.end(Renewed::Failed(self.grant.clone(), Damage::Contradicted));
+            return self.end(Renewed::Failed(self.grant.clone(), Unanswered::Contradicted));
         }
         self.state = RenewState::Reading;
         Output::Exchange {
@@ -181,7 +181,7 @@ impl Renew {
     }
 
     fn fail(&mut self, answered: &Answered) -> Output<Renewed> {
-        self.end(Renewed::Failed(self.grant.clone(), answered.damage()))
+        self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))
     }
 
     fn end(&mut self, outcome: Renewed) -> Output<Renewed> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::label::Label;
-use super::lease::Term;
+use super::lease::LeaseLengths;
 use super::messages::{Nonce, Record};
 use crate::key::ItemName;
 
@@ -24,8 +24,8 @@ pub struct Spec {
 }
 
 impl Spec {
-    pub(super) fn term(&self) -> Term {
-        Term::of(self.timeout)
+    pub(super) fn term(&self) -> LeaseLengths {
+        LeaseLengths::of(self.timeout)
     }
 
     /// The lease as the item tells it.
@@ -33,7 +33,7 @@ impl Spec {
         self.term().lease
     }
 
-    pub(super) fn record(&self, nonce: Nonce, term: Term) -> Record {
+    pub(super) fn record(&self, nonce: Nonce, term: LeaseLengths) -> Record {
         Record {
             nonce,
             lease: term.lease,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
-use crate::protocol::{Nonce, Standing};
+use crate::protocol::{Nonce, WaitListView};
 use crate::store::Pending;
 
 /// What must happen for a lock although no caller waits for it.
@@ -14,7 +14,7 @@ pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {
     fn settle(self: Arc<Self>, item: &ItemName, nonce: Nonce, lease: Duration, pending: Option<Box<dyn Pending>>);
 
     /// Takes this process out of the line for the lock in `item`, soon, without keeping the caller.
-    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<Standing>);
+    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<WaitListView>);
 
     /// Sees to it that no place in the line for the lock in `item` is kept for long: asks for it soon ([`Queues::overdue`](super::Queues::overdue)),
     /// until there is nothing to mind any more.

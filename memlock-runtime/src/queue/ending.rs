@@ -10,7 +10,7 @@ use super::shard::{MOST_MEMORIES, Remembered, Shard};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Grant, Standing};
+use crate::protocol::{Grant, WaitListView};
 
 impl Queues {
     /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
@@ -78,7 +78,7 @@ impl Queues {
 
     /// What is known of a line in which a place was kept for nobody: he who was expected back did not come. `Err`: he may
     /// still come, and it is to be asked for again.
-    pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<Standing>>, ()> {
+    pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
         let mut shard = self.shard(item);
         let standing = shard.memories.get_mut(item).map(|memory| &mut memory.standing);
         let overdue = match standing {
@@ -94,7 +94,7 @@ impl Queues {
         self.cleanup.get().and_then(Weak::upgrade)
     }
 
-    fn leave_line(&self, item: &ItemName, standing: Box<Standing>) {
+    fn leave_line(&self, item: &ItemName, standing: Box<WaitListView>) {
         if let Some(cleanup) = self.cleanup() {
             cleanup.leave_line(item, standing);
         }

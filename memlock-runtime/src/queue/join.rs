@@ -12,7 +12,7 @@ use super::shard::{Remembered, Shard};
 use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::key::ItemName;
-use crate::protocol::Turns;
+use crate::protocol::TurnState;
 
 /// What joining a queue gives.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Queues {
                 let memory = memories.remove(item).unwrap_or_default();
                 let number = numbers.next();
                 vacant.insert(Queue {
-                    turns: Turns::begun(number),
+                    turns: TurnState::begun(number),
                     ..Queue::default()
                 });
                 Joined::Head(self.turn(item, number, memory))

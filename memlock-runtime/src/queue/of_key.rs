@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::numbers::Numbers;
 use super::waiter::Waiter;
 use crate::error::Error;
-use crate::protocol::{Standing, Turns};
+use crate::protocol::{TurnState, WaitListView};
 
 /// A lock that is held for less than this is handed over faster than a thread wakes up: the first in line is woken early
 /// then, and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
@@ -23,9 +23,9 @@ pub(super) const BRISK: Duration = Duration::from_micros(10);
 pub(super) struct Queue {
     pub(super) waiting: VecDeque<Arc<Waiter>>,
     /// Whose turn it is, and what comes with it.
-    pub(super) turns: Turns,
+    pub(super) turns: TurnState,
     /// What is known of other processes in line, from one turn to the next.
-    pub(super) standing: Option<Box<Standing>>,
+    pub(super) standing: Option<Box<WaitListView>>,
     /// Whether the last holder was done within [`BRISK`].
     pub(super) is_brisk: bool,
     /// Whether the holder is done, and only the server is still to be told.
@@ -94,7 +94,7 @@ impl Queue {
     /// The first in line, if it is to be woken because its turn is near.
     pub(super) fn near(&self) -> Option<Arc<Waiter>> {
         let first = self.waiting.front()?;
-        (self.is_brisk && first.call_early()).then(|| Arc::clone(first))
+        (self.is_brisk && first.wake_early()).then(|| Arc::clone(first))
     }
 
     /// `waiter`, who has no turn, waits no longer. Returns whom that makes the first in line, if it sleeps beyond the

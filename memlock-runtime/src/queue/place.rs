@@ -11,7 +11,7 @@ use super::waiter::Waiter;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Claim, Taken, Turns};
+use crate::protocol::{Taken, TurnState, TurnStatus};
 
 /// A place in a queue. Dropping it leaves the queue.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(turns: &Turns, is_first: bool) -> Seen {
+    pub(super) fn of(turns: &TurnState, is_first: bool) -> Seen {
         Seen {
             is_first,
             leased_until: turns.leased_until(),
@@ -75,12 +75,12 @@ impl Place {
         }
         let mut shard = self.queues.shard(&self.item);
         let given = waiter.given();
-        if given != Turns::NONE && !shard.queues.contains_key(&self.item) {
+        if given != TurnState::NONE && !shard.queues.contains_key(&self.item) {
             // It came too late for its turn, and whoever stepped in has left since: it is the head again, and knows what
             // that one has left behind.
             let Remembered { watch, standing } = shard.memories.remove(&self.item).unwrap_or_default();
             let queue = Queue {
-                turns: Turns::begun_after(given, watch),
+                turns: TurnState::begun_after(given, watch),
                 standing,
                 ..Queue::default()
             };
@@ -93,17 +93,17 @@ impl Place {
             let is_first = queue.is_first(&waiter);
             self.seen = Seen::of(&queue.turns, is_first);
             match queue.turns.claim(given, is_first, now) {
-                Claim::Wait => return None,
-                Claim::TooLate => {
+                TurnStatus::Wait => return None,
+                TurnStatus::TooLate => {
                     waiter.forget_turn();
                     queue.waiting.push_front(Arc::clone(&waiter));
                     self.seen.is_first = true;
                     return None;
                 }
-                Claim::StepIn => {
+                TurnStatus::StepIn => {
                     queue.next_turn(numbers.next());
                 }
-                Claim::Mine => {}
+                TurnStatus::Mine => {}
             }
             let taken = queue.turns.take(waiter.timeout, now);
             let sleeper = queue.oversleeper();
@@ -176,7 +176,7 @@ impl Drop for Place {
         let mut shard = self.queues.shard(&self.item);
         // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
         let given = waiter.given();
-        if given != Turns::NONE {
+        if given != TurnState::NONE {
             drop(shard);
             self.queues.pass_on(&self.item, given, |_| ());
             return;

@@ -6,7 +6,7 @@ use std::hash::BuildHasherDefault;
 use super::numbers::Numbers;
 use super::of_key::Queue;
 use crate::key::{ByItem, Carried, ItemName};
-use crate::protocol::{Standing, Watch};
+use crate::protocol::{WaitListView, Watch};
 
 /// A part of the keys.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct Shard {
 pub(super) struct Remembered {
     pub(super) watch: Option<Watch>,
     /// Others stood in line when the lock was released.
-    pub(super) standing: Option<Box<Standing>>,
+    pub(super) standing: Option<Box<WaitListView>>,
 }
 
 /// How many memories are kept in a shard for queues that are gone. Then all are forgotten: that costs their keys' next

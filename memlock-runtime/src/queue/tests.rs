@@ -1,4 +1,4 @@
-//! Turns, one after the other.
+//! TurnState, one after the other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -12,7 +12,7 @@ use super::*;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Entry, Grant, Handed, Line, Nonce, Standing, Watch};
+use crate::protocol::{Grant, Handed, Member, Nonce, WaitList, WaitListView, Watch};
 use crate::store::Pending;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -314,7 +314,7 @@ impl Cleanup for Found {
         self.0.lock().expect("no panic").push(nonce);
     }
 
-    fn leave_line(self: Arc<Self>, _: &ItemName, _: Box<Standing>) {
+    fn leave_line(self: Arc<Self>, _: &ItemName, _: Box<WaitListView>) {
         self.1.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -612,19 +612,19 @@ fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
     );
 }
 
-fn entry(process: u64) -> Entry {
-    Entry { process, call: None }
+fn entry(process: u64) -> Member {
+    Member { process, wake: None }
 }
 
 /// What the process `me` knows that has put itself in line behind another.
-fn in_line() -> Box<Standing> {
+fn in_line() -> Box<WaitListView> {
     let (me, other) = (entry(1), entry(2));
-    Box::new(Standing::with_line(me, Line(vec![other, me])))
+    Box::new(WaitListView::with_line(me, WaitList(vec![other, me])))
 }
 
-fn behind_others() -> Box<Standing> {
+fn behind_others() -> Box<WaitListView> {
     let (me, other) = (entry(1), entry(2));
-    Box::new(Standing::with_line(me, Line(vec![other])))
+    Box::new(WaitListView::with_line(me, WaitList(vec![other])))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::waiter::nanos;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Entry, Grant, Handed, Standing, Turns, Watch, is_to_look};
+use crate::protocol::{Grant, Handed, Member, TurnState, WaitListView, Watch, is_to_look};
 use crate::system::sync::atomic::Ordering;
 
 /// The head's right to talk to the server about one key. Dropping it passes it on.
@@ -18,12 +18,12 @@ use crate::system::sync::atomic::Ordering;
 pub(crate) struct Turn {
     pub(super) queues: Arc<Queues>,
     pub(super) item: ItemName,
-    /// [`Turns::NONE`] once it is over.
+    /// [`TurnState::NONE`] once it is over.
     pub(crate) number: u64,
     /// What is known of the present holder; left to the next in line.
     pub(crate) watch: Option<Watch>,
     /// What is known of other processes in line; left to the next as well.
-    pub(crate) standing: Option<Box<Standing>>,
+    pub(crate) standing: Option<Box<WaitListView>>,
     /// The grant that came with it, until it is taken. Boxed, so that those that come without one stay small.
     pub(crate) handed: Option<Box<Handed>>,
 }
@@ -52,20 +52,20 @@ impl Turn {
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };
-        self.number = Turns::NONE;
+        self.number = TurnState::NONE;
         wake.all();
         None
     }
 
     /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
-    pub(crate) fn looks(&mut self, granted: Duration, me: Entry, now: Now) -> Option<Box<Standing>> {
+    pub(crate) fn looks(&mut self, granted: Duration, me: Member, now: Now) -> Option<Box<WaitListView>> {
         if !self.is_to_look(granted, now) {
             return None;
         }
         // Two at once may both look: that costs a look.
         let looked = self.queues.looked(&self.item);
         looked.store(nanos(now.instant), Ordering::Relaxed);
-        Some(self.standing.take().unwrap_or_else(|| Box::new(Standing::new(me))))
+        Some(self.standing.take().unwrap_or_else(|| Box::new(WaitListView::new(me))))
     }
 
     fn is_to_look(&self, granted: Duration, now: Now) -> bool {
@@ -128,7 +128,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.number == Turns::NONE {
+        if self.number == TurnState::NONE {
             return;
         }
         // Its taker may have been stopped before it took what came with it.

@@ -17,7 +17,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::protocol::Turns;
+use crate::protocol::TurnState;
 use crate::system::sync::OnceLock;
 use crate::system::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -29,12 +29,12 @@ pub(super) struct Waiter {
     /// Whether it can make use of being woken early.
     wakes_early: bool,
     waker: Waker,
-    /// The number of the turn that it was given, or [`Turns::NONE`].
+    /// The number of the turn that it was given, or [`TurnState::NONE`].
     turn: AtomicU64,
     /// What the head failed with, on behalf of all.
     verdict: OnceLock<Error>,
     /// Whether it knows that its turn is the next, and soon.
-    was_called: AtomicBool,
+    was_woken: AtomicBool,
     /// The same, until it has stayed awake for that.
     is_near: AtomicBool,
     /// Whether it looks for its turn all the time, and needs no waking.
@@ -54,9 +54,9 @@ impl Waiter {
             timeout,
             wakes_early,
             waker,
-            turn: AtomicU64::new(Turns::NONE),
+            turn: AtomicU64::new(TurnState::NONE),
             verdict: OnceLock::new(),
-            was_called: AtomicBool::new(is_near),
+            was_woken: AtomicBool::new(is_near),
             is_near: AtomicBool::new(is_near),
             is_awake: AtomicBool::new(false),
             is_curious: AtomicBool::new(false),
@@ -77,14 +77,14 @@ impl Waiter {
         !self.is_awake.load(Ordering::SeqCst)
     }
 
-    /// The turn that it was given, or [`Turns::NONE`]. Under the shard's lock.
+    /// The turn that it was given, or [`TurnState::NONE`]. Under the shard's lock.
     pub(super) fn given(&self) -> u64 {
         self.turn.load(Ordering::Acquire)
     }
 
     /// The turn that it was given is another's by now. Under the shard's lock.
     pub(super) fn forget_turn(&self) {
-        self.turn.store(Turns::NONE, Ordering::Release);
+        self.turn.store(TurnState::NONE, Ordering::Release);
     }
 
     /// Nobody gets a turn, for this reason. To be said once.
@@ -101,7 +101,7 @@ impl Waiter {
 
     /// Whether it was told anything.
     pub(super) fn has_news(&self) -> bool {
-        self.turn.load(Ordering::SeqCst) != Turns::NONE
+        self.turn.load(Ordering::SeqCst) != TurnState::NONE
             || self.verdict.get().is_some()
             || self.was_answered.load(Ordering::Acquire)
     }
@@ -129,12 +129,12 @@ impl Waiter {
     }
 
     /// Its turn is the next, and soon. Under the shard's lock. Returns whether it is to be woken for that: once, if at all.
-    pub(super) fn call_early(&self) -> bool {
-        let is_called = self.wakes_early && !self.was_called.swap(true, Ordering::Relaxed);
-        if is_called {
+    pub(super) fn wake_early(&self) -> bool {
+        let is_woken = self.wakes_early && !self.was_woken.swap(true, Ordering::Relaxed);
+        if is_woken {
             self.is_near.store(true, Ordering::Release);
         }
-        is_called
+        is_woken
     }
 
     /// As if it had been called early again.

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use crate::error::Source;
 use crate::key::ItemName;
-use crate::protocol::{Batch, Damage, Instance, Replies, Request};
+use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
 
 /// An exchange that failed, in whole or from some reply on.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// What is known of the unanswered requests.
-    pub damage: Damage,
+    pub unanswered: Unanswered,
     /// What happened, for people.
     pub source: Source,
 }
@@ -32,7 +32,7 @@ pub struct Answer {
     pub replies: Replies,
     /// Why there are no more of them.
     pub fault: Option<Fault>,
-    /// After [`Damage::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
+    /// After [`Unanswered::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
     pub pending: Option<Box<dyn Pending>>,
 }
 
@@ -40,7 +40,7 @@ pub struct Answer {
 /// whatever it did can be undone. Dropping it closes the connection.
 pub trait Pending: Send + fmt::Debug {
     /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has all of the exchange's outcome that can be learned: with
-    /// [`Damage::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
+    /// [`Unanswered::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 
@@ -57,16 +57,16 @@ pub trait Exchange: Send + fmt::Debug {
 
 /// An exchange that is over.
 #[derive(Debug)]
-pub struct Over(Option<Answer>);
+pub struct Ready(Option<Answer>);
 
-impl Over {
+impl Ready {
     /// It came to `answer`.
-    pub fn new(answer: Answer) -> Over {
-        Over(Some(answer))
+    pub fn new(answer: Answer) -> Ready {
+        Ready(Some(answer))
     }
 }
 
-impl Exchange for Over {
+impl Exchange for Ready {
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
         self.0.take().map_or(Poll::Pending, Poll::Ready)
     }
@@ -112,7 +112,7 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        Box::new(Over::new(self.exchange(item, &batch, only_on, limit)))
+        Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)))
     }
 
     /// The server that keeps `item`, as its user spelled it.

@@ -27,7 +27,7 @@ use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::guard::Lease;
-use crate::hold::{Hold, acquire};
+use crate::hold::{HeldLock, acquire};
 use crate::locks::acquire::keep_alive;
 use crate::locks::policy::soften;
 use crate::protocol::Pause;
@@ -288,7 +288,7 @@ impl Running {
 
     /// Takes all that was met, in order. `false`: the first were lost before the last was there.
     async fn takes(&self, met: &[Met]) -> Result<bool, Error> {
-        let mut companions: Vec<Arc<Hold>> = Vec::new();
+        let mut companions: Vec<Arc<HeldLock>> = Vec::new();
         for lock in met {
             lock.core.check_open()?;
             let now = lock.core.now();
@@ -350,7 +350,7 @@ impl Drop for Running {
 }
 
 /// Locks to be released, in the background if nobody does it before.
-struct Rest(Vec<Arc<Hold>>);
+struct Rest(Vec<Arc<HeldLock>>);
 
 impl Drop for Rest {
     fn drop(&mut self) {

@@ -24,7 +24,7 @@ use crate::driver::waiting::Stopped;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::guard::Lease;
 use crate::hold::reservation::Owner;
-use crate::hold::{Hold, acquire};
+use crate::hold::{HeldLock, acquire};
 use crate::key::ItemName;
 use crate::locks::Locks;
 use crate::locks::acquire::{Asked, Holds, keep_alive};
@@ -122,7 +122,7 @@ pub(crate) async fn acquire_async(zlock: &Zlock<'_>) -> Result<(Lease, bool), Er
 
 /// The reservation of `item`, if there is one. A claim that is under way when the future is dropped goes on, and what it gets
 /// is released.
-async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Option<Arc<Hold>>, Error> {
+async fn claim(locks: &Locks, item: &ItemName, asked: &Asked<'_>) -> Result<Option<Arc<HeldLock>>, Error> {
     let core = locks.core();
     if !locks.reservations().is_reserved(item, Owner::Process) {
         return Ok(None);
@@ -192,7 +192,12 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
     }
 
     /// Takes what came of asking for `item`. `false`: another holds it.
-    fn take(&mut self, asked: &Asked<'_>, item: &ItemName, answer: Result<Arc<Hold>, Stopped>) -> Result<bool, Error> {
+    fn take(
+        &mut self,
+        asked: &Asked<'_>,
+        item: &ItemName,
+        answer: Result<Arc<HeldLock>, Stopped>,
+    ) -> Result<bool, Error> {
         match answer {
             Ok(hold) => {
                 keep_alive(&hold, self.zlock.order.renew);
@@ -220,7 +225,7 @@ impl<'a, F: Fn(Holds)> Got<'a, F> {
     }
 
     /// Tells the transaction, which holds it from now on.
-    fn meet(&self, asked: &Asked<'_>, item: &ItemName, hold: Option<Arc<Hold>>) {
+    fn meet(&self, asked: &Asked<'_>, item: &ItemName, hold: Option<Arc<HeldLock>>) {
         let Some(scope) = &self.zlock.scope else { return };
         let lost = scope.meet(Met {
             core: Arc::clone(self.zlock.locks.core()),
@@ -258,10 +263,10 @@ impl<F: Fn(Holds)> Drop for Got<'_, F> {
 }
 
 /// A claimed lock on its way to who asked for it: released in the background where nobody waits any more.
-struct Claimed(Option<Arc<Hold>>);
+struct Claimed(Option<Arc<HeldLock>>);
 
 impl Claimed {
-    fn new(hold: Arc<Hold>) -> Claimed {
+    fn new(hold: Arc<HeldLock>) -> Claimed {
         Claimed(Some(hold))
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use fastrand::Rng;
-use memlock_runtime::__internals::{Cas, Entry, Line, Reply, Request};
+use memlock_runtime::__internals::{Cas, Member, Reply, Request, WaitList};
 
 use crate::on_memcached::{Real, on_shared};
 use crate::on_memory::Virtual;
@@ -64,7 +64,7 @@ impl Met {
             Reply::Missing => &mut self.missing,
             Reply::Deleted => &mut self.deleted,
             Reply::Item { .. } => &mut self.item,
-            Reply::Line { .. } => &mut self.line,
+            Reply::WaitList { .. } => &mut self.line,
             Reply::Refused(refusal) => panic!("{refusal}"),
         } += 1;
     }
@@ -160,7 +160,7 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
                     assert_eq!(one, other, "{place}");
                     Some((*ideal, *real))
                 }
-                (Reply::Line { line: one, cas: ideal }, Reply::Line { line: other, cas: real }) => {
+                (Reply::WaitList { line: one, cas: ideal }, Reply::WaitList { line: other, cas: real }) => {
                     assert_eq!(one, other, "{place}");
                     Some((*ideal, *real))
                 }
@@ -192,9 +192,9 @@ fn event(dice: &mut Rng) -> Option<Event> {
 /// The same request about the lock on `key` for both.
 fn requests(dice: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
     let record = record(key, dice.u32(..9));
-    let line = Line(
+    let line = WaitList(
         (0..dice.u64(1..9))
-            .map(|process| Entry { process, call: None })
+            .map(|process| Member { process, wake: None })
             .collect(),
     );
     // Mostly one of the last few, which have a chance to fit.

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Call, Entry, Grant, Input, Instance, ItemName, Items, Leave, Nonce, Now, Outcome, Output,
-    Release, Replies, Reply, Request, Secret, ServerClock, Spec, Standing, Watch, is_to_look,
+    Acquire, Answered, Batch, Grant, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome, Output,
+    Release, Replies, Reply, Request, Secret, ServerClock, Spec, WaitListView, WakeTarget, Watch, is_to_look,
 };
 
 const START: u64 = 1_800_000_000;
@@ -40,7 +40,7 @@ pub(crate) struct Habit {
     /// From when to when it does not run.
     pub(crate) stopped: (Duration, Duration),
     /// Whether it can be told that the lock is free.
-    pub(crate) is_called: bool,
+    pub(crate) is_woken: bool,
 }
 
 impl Habit {
@@ -53,7 +53,7 @@ impl Habit {
             ends: Duration::MAX,
             dies: Duration::MAX,
             stopped: (Duration::ZERO, Duration::ZERO),
-            is_called: false,
+            is_woken: false,
         }
     }
 }
@@ -70,16 +70,16 @@ pub(crate) struct Visit {
 enum Doing {
     Nothing,
     Acquiring(Box<Acquire>),
-    Holding(Box<Grant>),
+    LeaseState(Box<Grant>),
     Releasing(Box<Release>),
     Leaving(Box<Leave>),
 }
 
 struct Process {
     habit: Habit,
-    me: Entry,
+    me: Member,
     doing: Doing,
-    standing: Option<Box<Standing>>,
+    standing: Option<Box<WaitListView>>,
     watch: Option<Watch>,
     clock: ServerClock,
     looked: Duration,
@@ -88,14 +88,14 @@ struct Process {
     /// The event that ends its pause.
     pause: Option<usize>,
     /// Whom it has called about its release.
-    called: Option<Call>,
+    called: Option<WakeTarget>,
     /// Whether it was called, and has not heeded that.
-    was_called: bool,
+    was_woken: bool,
 }
 
 /// How that process is called. Nothing is sent anywhere.
-fn call(who: usize) -> Call {
-    Call {
+fn call(who: usize) -> WakeTarget {
+    WakeTarget {
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
         secret: Secret::new(who as u64),
     }
@@ -149,9 +149,9 @@ impl Crowd {
         for (who, habit) in habits.iter().enumerate() {
             crowd.processes.push(Process {
                 habit: *habit,
-                me: Entry {
+                me: Member {
                     process: who as u64 + 1,
-                    call: habit.is_called.then(|| call(who)),
+                    wake: habit.is_woken.then(|| call(who)),
                 },
                 doing: Doing::Nothing,
                 standing: None,
@@ -162,7 +162,7 @@ impl Crowd {
                 entered: Duration::ZERO,
                 pause: None,
                 called: None,
-                was_called: false,
+                was_woken: false,
             });
             crowd.after(habit.begins, who, Event::Ask);
         }
@@ -194,7 +194,7 @@ impl Crowd {
     pub(crate) fn line(&mut self) -> Vec<usize> {
         let second = self.second();
         match self.items.apply(second, &self.item, &Request::ReadLine) {
-            Reply::Line { line, .. } => line.0.iter().map(|entry| self.index_of(*entry)).collect(),
+            Reply::WaitList { line, .. } => line.0.iter().map(|entry| self.index_of(*entry)).collect(),
             _ => Vec::new(),
         }
     }
@@ -215,7 +215,7 @@ impl Crowd {
         (0..self.processes.len()).map(of).collect()
     }
 
-    fn index_of(&self, entry: Entry) -> usize {
+    fn index_of(&self, entry: Member) -> usize {
         let is_its = |process: &Process| process.me == entry;
         self.processes.iter().position(is_its).expect("one of these")
     }
@@ -261,7 +261,7 @@ impl Crowd {
                 let answered = Answered {
                     instance: Some(self.items.instance()),
                     replies,
-                    damage: None,
+                    unanswered: None,
                     sent,
                     best,
                 };
@@ -289,7 +289,7 @@ impl Crowd {
     fn release(&mut self, who: usize) {
         let now = self.at();
         let process = &mut self.processes[who];
-        let Doing::Holding(grant) = std::mem::replace(&mut process.doing, Doing::Nothing) else {
+        let Doing::LeaseState(grant) = std::mem::replace(&mut process.doing, Doing::Nothing) else {
             panic!("it holds the lock");
         };
         self.visits.push(Visit {
@@ -309,14 +309,14 @@ impl Crowd {
             looking = process
                 .standing
                 .take()
-                .or_else(|| Some(Box::new(Standing::new(process.me))));
+                .or_else(|| Some(Box::new(WaitListView::new(process.me))));
         }
         let machine = Release::of_grant(self.item.clone(), &grant, now).looking(looking, INTERVAL);
         process.called = None;
-        process.was_called = false;
-        let to_call = machine.to_call();
+        process.was_woken = false;
+        let to_wake = machine.to_wake();
         process.doing = Doing::Releasing(Box::new(machine));
-        self.call_next(who, to_call);
+        self.wake_next(who, to_wake);
         self.step(who, Input::Start);
     }
 
@@ -331,7 +331,7 @@ impl Crowd {
                     let (entered, process) = (self.now, &mut self.processes[who]);
                     process.standing = machine.take_standing();
                     process.entered = entered;
-                    process.doing = Doing::Holding(Box::new(grant));
+                    process.doing = Doing::LeaseState(Box::new(grant));
                     let body = process.habit.body;
                     self.after(body, who, Event::Release);
                 }
@@ -351,7 +351,7 @@ impl Crowd {
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
                     let standing = machine.into_standing();
-                    self.call_next(who, standing.to_call());
+                    self.wake_next(who, standing.to_wake());
                     self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
                     self.rest(who);
                 }
@@ -360,14 +360,14 @@ impl Crowd {
                     self.go_on(who, output);
                 }
             },
-            Doing::Nothing | Doing::Holding(_) => panic!("nothing to step"),
+            Doing::Nothing | Doing::LeaseState(_) => panic!("nothing to step"),
         }
     }
 
     fn go_on<T: std::fmt::Debug>(&mut self, who: usize, output: Output<T>) {
         match output {
             Output::Exchange { batch, .. } => self.after(EXCHANGE / 2, who, Event::Exchange(batch)),
-            Output::Pause(_) if std::mem::take(&mut self.processes[who].was_called) => {
+            Output::Pause(_) if std::mem::take(&mut self.processes[who].was_woken) => {
                 self.after(Duration::ZERO, who, Event::Called);
             }
             Output::Pause(pause) => {
@@ -379,8 +379,8 @@ impl Crowd {
         }
     }
 
-    fn released(&mut self, who: usize, standing: Option<Box<Standing>>) {
-        self.call_next(who, standing.as_ref().and_then(|standing| standing.to_call()));
+    fn released(&mut self, who: usize, standing: Option<Box<WaitListView>>) {
+        self.wake_next(who, standing.as_ref().and_then(|standing| standing.to_wake()));
         match standing {
             Some(standing) if standing.is_to_leave() => {
                 let leave = Leave::new(INTERVAL, standing);
@@ -396,7 +396,7 @@ impl Crowd {
     }
 
     /// Unless that one has been called.
-    fn call_next(&mut self, who: usize, next: Option<Call>) {
+    fn wake_next(&mut self, who: usize, next: Option<WakeTarget>) {
         let called = &mut self.processes[who].called;
         if let Some(next) = next.filter(|next| Some(*next) != *called) {
             *called = Some(next);
@@ -410,7 +410,7 @@ impl Crowd {
         if !matches!(process.doing, Doing::Nothing) {
             return;
         }
-        let is_overdue = |standing: &mut Box<Standing>| standing.is_place_kept() && standing.is_overdue(now);
+        let is_overdue = |standing: &mut Box<WaitListView>| standing.is_place_kept() && standing.is_overdue(now);
         if let Some(standing) = process.standing.take_if(is_overdue) {
             let leave = Leave::new(INTERVAL, standing);
             process.doing = Doing::Leaving(Box::new(leave));
@@ -427,7 +427,7 @@ impl Crowd {
         if process.pause.is_some_and(|pause| self.events[pause].take().is_some()) {
             self.after(CALL, who, Event::Called);
         } else {
-            process.was_called = true;
+            process.was_woken = true;
         }
     }
 

@@ -206,7 +206,7 @@ fn a_lost_line_costs_one_turn() {
 #[test]
 fn who_is_called_is_in_at_once_and_looks_less() {
     let called = Habit {
-        is_called: true,
+        is_woken: true,
         ..Habit::busy(5 * MS)
     };
     let mut crowd = Crowd::new(&[called; 4]);
@@ -222,7 +222,7 @@ fn who_is_called_is_in_at_once_and_looks_less() {
 /// Comes back at once, for ever, and can be called.
 fn called(body: Duration) -> Habit {
     Habit {
-        is_called: true,
+        is_woken: true,
         ..Habit::busy(body)
     }
 }

@@ -1,11 +1,11 @@
 //! A place in the line of processes, which is kept for a while for who comes back.
 
-use memlock_runtime::__internals::Line;
+use memlock_runtime::__internals::WaitList;
 
 use super::join_all;
 use crate::caller::join;
-use crate::protocol::Entry;
-use crate::protocol::Standing;
+use crate::protocol::Member;
+use crate::protocol::WaitListView;
 use crate::protocol::lease::Now;
 use crate::world::{TIMEOUT, World};
 
@@ -39,10 +39,10 @@ pub fn a_place_that_is_kept_is_always_minded() {
 }
 
 /// Right after the lock was released, this process stands behind another.
-fn kept() -> Box<Standing> {
-    let entry = |process| Entry { process, call: None };
-    let line = Line(vec![entry(2), entry(1)]);
-    Box::new(Standing::with_line(entry(1), line).place_kept(Now::default()))
+fn kept() -> Box<WaitListView> {
+    let entry = |process| Member { process, wake: None };
+    let line = WaitList(vec![entry(2), entry(1)]);
+    Box::new(WaitListView::with_line(entry(1), line).place_kept(Now::default()))
 }
 
 fn later() -> Now {

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use crate::driver::limits::ExchangeLimit;
 use crate::driver::tasks;
-use crate::hold::Hold;
-use crate::hold::release::EndedHold;
+use crate::hold::HeldLock;
+use crate::hold::release::EndedLock;
 use crate::protocol::{End, Renew, Spec, Watch};
 
-impl Hold {
+impl HeldLock {
     /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
     /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
-    pub(crate) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+    pub(crate) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         self.give_up();
         if self.core.is_inherited() {
             return None;
@@ -23,7 +23,7 @@ impl Hold {
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
         if end == End::HandOver {
-            let EndedHold { grant, turn, .. } = ending;
+            let EndedLock { grant, turn, .. } = ending;
             let grant = grant.reserve(length, now);
             if let Some(turn) = &turn {
                 turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
@@ -32,7 +32,7 @@ impl Hold {
                 timeout: length,
                 ..self.spec.clone()
             };
-            return Some(Hold::of(self.core(), spec, grant, turn, true));
+            return Some(HeldLock::of(self.core(), spec, grant, turn, true));
         }
         if self.wind_up_here(end, &mut ending) {
             self.finish(ending, limit).await;
@@ -63,7 +63,7 @@ impl Hold {
     /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`, within `limit`. `None`: it came too
     /// late, or the server could not be asked; what was left is released, or is to be if there was no time for that. Not to be
     /// dropped before its end.
-    pub(crate) async fn claim(&self, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+    pub(crate) async fn claim(&self, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         // The server may just be told of the reservation, and not answer.
         let exchanging = self.exchange_alone_async(limit).await?;
         if let Ok(grant) = self.to_renew() {
@@ -80,13 +80,13 @@ impl Hold {
         None
     }
 
-    pub(super) fn claimed(&self, spec: &Spec) -> Option<Arc<Hold>> {
+    pub(super) fn claimed(&self, spec: &Spec) -> Option<Arc<HeldLock>> {
         let now = self.core().now();
         let mut state = self.state();
         let grant = state.holding.grant().clone().claim(spec.timeout, now)?;
         state.holding.end(now)?;
         state.meanwhile = None;
         let turn = state.turn.take();
-        Some(Hold::new(self.core(), spec.clone(), grant, turn))
+        Some(HeldLock::new(self.core(), spec.clone(), grant, turn))
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use super::Hold;
+use super::HeldLock;
 use crate::driver::background_work;
 use crate::driver::limits::ExchangeLimit;
 use crate::key::ItemName;
@@ -46,7 +46,7 @@ pub(crate) struct Reservations {
 
 #[derive(Debug)]
 struct Reservation {
-    hold: Arc<Hold>,
+    hold: Arc<HeldLock>,
     owner: Owner,
 }
 
@@ -57,7 +57,7 @@ impl Reservations {
 
     /// Puts in `hold`, for `owner`. What comes back is to be released: one that was there before, whose turn was taken away, so
     /// that it is over; or `hold`, once these locks are shut down.
-    fn put(&self, hold: &Arc<Hold>, owner: Owner) -> Option<Arc<Hold>> {
+    fn put(&self, hold: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
         // Asked here: whoever shuts them down says so before he takes out what is in.
         if hold.core().is_shut_down.load(Ordering::Acquire) {
@@ -72,7 +72,7 @@ impl Reservations {
     }
 
     /// Takes out the reservation of `item`, if `claimant` may claim it.
-    fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<Hold>> {
+    fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
         let owner = by_item.get(item)?.owner;
         if owner != Owner::Process && owner != claimant {
@@ -82,7 +82,7 @@ impl Reservations {
     }
 
     /// Takes out the one that `hold` is, unless it was claimed.
-    fn remove(&self, hold: &Arc<Hold>) -> bool {
+    fn remove(&self, hold: &Arc<HeldLock>) -> bool {
         let mut by_item = self.by_item();
         let item = &hold.spec().item;
         let is_there = by_item
@@ -110,7 +110,7 @@ impl Reservations {
     /// A thread's reservation is to be made on that thread. Dropped before its end, it may have left `hold` as it was.
     pub(crate) async fn reserve(
         self: &Arc<Reservations>,
-        hold: &Arc<Hold>,
+        hold: &Arc<HeldLock>,
         length: Duration,
         owner: Owner,
         limit: ExchangeLimit,
@@ -131,7 +131,7 @@ impl Reservations {
 
     /// The lock that was reserved for a retry of `claimant`, for a caller that asks for it as `spec` says, within `limit`. `None`:
     /// there is no such reservation, it is over, or the server could not be asked. Not to be dropped before its end.
-    pub(crate) async fn claim(&self, spec: &Spec, claimant: Owner, limit: ExchangeLimit) -> Option<Arc<Hold>> {
+    pub(crate) async fn claim(&self, spec: &Spec, claimant: Owner, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         let reserved = self.take(&spec.item, claimant)?;
         let claimed = reserved.claim(spec, limit).await;
         if claimed.is_none() && !reserved.is_released() {
@@ -150,7 +150,7 @@ impl Reservations {
     }
 
     /// Releases `hold` when its lease is over, if it has not been claimed.
-    fn end_in_time(self: &Arc<Reservations>, hold: &Arc<Hold>) {
+    fn end_in_time(self: &Arc<Reservations>, hold: &Arc<HeldLock>) {
         let clock = Arc::clone(&hold.core().clock);
         let due = clock.now().instant + hold.remaining();
         // Until then they are there, also when the last `Locks` is dropped.
@@ -161,7 +161,7 @@ impl Reservations {
         });
     }
 
-    fn end_with_this_thread(self: &Arc<Reservations>, hold: &Arc<Hold>) {
+    fn end_with_this_thread(self: &Arc<Reservations>, hold: &Arc<HeldLock>) {
         // A thread that is ending already leaves it to its time.
         let _ = MINE.try_with(|mine| {
             let Mine(mine) = &mut *mine.borrow_mut();
@@ -170,7 +170,7 @@ impl Reservations {
         });
     }
 
-    fn abandon_one(&self, hold: &Weak<Hold>) {
+    fn abandon_one(&self, hold: &Weak<HeldLock>) {
         if let Some(hold) = hold.upgrade()
             && !hold.core().is_inherited()
             && self.remove(&hold)
@@ -187,7 +187,7 @@ pub(crate) struct Retry {
     pub(crate) length: Duration,
 }
 
-fn release(hold: Arc<Hold>) {
+fn release(hold: Arc<HeldLock>) {
     let core = Arc::clone(hold.core());
     background_work::begin(
         &core,
@@ -201,7 +201,7 @@ thread_local! {
 }
 
 /// Abandons what is reserved for a thread, when that ends.
-struct Mine(Vec<(Weak<Reservations>, Weak<Hold>)>);
+struct Mine(Vec<(Weak<Reservations>, Weak<HeldLock>)>);
 
 impl Drop for Mine {
     fn drop(&mut self) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::attribute::enter as entry;
 use crate::attribute::enter::LockCall;
-use crate::attribute::held::Waits;
+use crate::attribute::held::AwaitRelease;
 use crate::call_tree::Kind;
 use crate::driver::core::Core;
 use crate::error::conflict::Told;
@@ -22,7 +22,7 @@ use crate::locks::policy::Reporting;
 use crate::locks::tests::wait_until;
 use crate::protocol::{Batch, Instance, Request};
 use crate::store::memory::Memory;
-use crate::store::{Answer, Exchange, Over, Store};
+use crate::store::{Answer, Exchange, Ready, Store};
 use crate::system::clock::Clock;
 use crate::system::on_thread;
 
@@ -50,7 +50,7 @@ impl Store for Gated {
 
     /// The gate is for threads. What goes on in the background passes by.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        Box::new(Over::new(self.memory.exchange(item, &batch, only_on, limit)))
+        Box::new(Ready::new(self.memory.exchange(item, &batch, only_on, limit)))
     }
 
     fn server_of(&self, _: &ItemName) -> &'static str {
@@ -174,7 +174,7 @@ fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Futu
             stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
             Err::<(), ()>(())
         };
-        let mut run = Box::pin(held.run_zlock(Waits, Told(|(): &()| true), body));
+        let mut run = Box::pin(held.run_zlock(AwaitRelease, Told(|(): &()| true), body));
         let polled = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(polled, Poll::Pending, "a retry would not find it yet");
         then(run);

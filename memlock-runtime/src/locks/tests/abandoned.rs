@@ -42,18 +42,18 @@ impl Store for Slow {
         let answer = match *self.unheard.lock().expect("no panic") {
             Some(Unheard::Cut) => Answer {
                 pending: None,
-                ..failed(Damage::Cut, "it is closed")
+                ..failed(Unanswered::Cut, "it is closed")
             },
             Some(Unheard::Failed) => {
                 if batch.iter().any(Request::writes) {
                     *self.delayed.lock().expect("no panic") = Some(batch.clone());
                 }
-                failed(Damage::Late, "the network failed")
+                failed(Unanswered::Late, "the network failed")
             }
             Some(Unheard::Executed) | None => self.exchange(item, &batch, only_on, limit),
         };
         match *self.unheard.lock().expect("no panic") {
-            None => Box::new(Over::new(answer)),
+            None => Box::new(Ready::new(answer)),
             Some(_) => Box::new(Late {
                 answer,
                 writes: batch.iter().any(Request::writes),

@@ -83,6 +83,6 @@ fn what_cannot_be_deleted_is_tried_less_and_less_often() {
 fn an_error_says_that_the_answers_contradict_one_another() {
     let (locks, _clock, _asked) = undeleting();
     let core = locks.core();
-    let error = crate::driver::contender::unavailable(core, &Counted::item(), Damage::Contradicted, None);
+    let error = crate::driver::contender::unavailable(core, &Counted::item(), Unanswered::Contradicted, None);
     assert!(format!("{error:?}").contains("contradict"), "{error:?}");
 }

@@ -89,7 +89,7 @@ impl Server {
             Ill::Refuses => not_sent("it refuses"),
             Ill::Young => {
                 passes(limit.min(ms(20)));
-                failed(Damage::TooYoung, "it is young")
+                failed(Unanswered::TooYoung, "it is young")
             }
         }
     }

@@ -21,9 +21,9 @@ use crate::driver::core::Core;
 use crate::hold::guard::Guard;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Batch, Damage, Instance, Replies, Request};
+use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
 use crate::store::memory::Memory;
-use crate::store::{Answer, Exchange, Fault, Over, Pending, Store};
+use crate::store::{Answer, Exchange, Fault, Pending, Ready, Store};
 use crate::system::background::Timer;
 use crate::system::clock::Clock;
 use crate::system::on_thread::block_on;
@@ -72,7 +72,7 @@ impl Store for Moody {
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
-            return Box::new(Over::new(self.exchange(item, &batch, only_on, limit)));
+            return Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)));
         }
         let is_agent = thread::current().name() == Some("memlock");
         self.limits.lock().expect("no panic").push((is_agent, limit));
@@ -95,17 +95,17 @@ impl Store for Moody {
 fn hung() -> Answer {
     Answer {
         pending: Some(Box::new(Never)),
-        ..failed(Damage::Late, "it hangs")
+        ..failed(Unanswered::Late, "it hangs")
     }
 }
 
 fn not_sent(why: &str) -> Answer {
-    failed(Damage::NotSent, why)
+    failed(Unanswered::NotSent, why)
 }
 
-fn failed(damage: Damage, why: &str) -> Answer {
+fn failed(unanswered: Unanswered, why: &str) -> Answer {
     let fault = Fault {
-        damage,
+        unanswered,
         source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
     };
     Answer {

@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use super::{Acquire, AcquireState, FAILURES, Outcome, ROUND, YOUNG_SERVER_PAUSE};
 use crate::protocol::lease::Now;
 use crate::protocol::machine::{Answered, Output, Pause};
-use crate::protocol::messages::Damage;
+use crate::protocol::messages::Unanswered;
 use crate::protocol::spec::Spec;
 
 impl<S: Borrow<Spec>> Acquire<S> {
@@ -28,7 +28,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             if self.watch.is_some() {
                 return self.busy();
             }
-            return self.end(Outcome::Unreachable(Damage::Contradicted));
+            return self.end(Outcome::Unreachable(Unanswered::Contradicted));
         }
         self.goes_in_circles = true;
         self.credit = self.credit.saturating_add(ROUND);
@@ -48,10 +48,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
         answered: &Answered,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
-        match answered.damage() {
+        match answered.unanswered() {
             // The server lives; it is only too young. This is a wait like any other.
-            Damage::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Damage::TooYoung)),
-            Damage::TooYoung => {
+            Unanswered::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Unanswered::TooYoung)),
+            Unanswered::TooYoung => {
                 self.failures = 0;
                 self.state = AcquireState::Pausing {
                     then_look: self.has_looked,
@@ -62,11 +62,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
                     to: length,
                 })
             }
-            Damage::OtherInstance => self.look(now),
-            damage @ (Damage::NotSent | Damage::Cut | Damage::Late | Damage::Contradicted) => {
+            Unanswered::OtherInstance => self.look(now),
+            unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::Contradicted) => {
                 self.failures += 1;
                 if self.failures >= FAILURES {
-                    self.end(Outcome::Unreachable(damage))
+                    self.end(Outcome::Unreachable(unanswered))
                 } else {
                     again(self)
                 }

@@ -70,10 +70,10 @@ use smallvec::SmallVec;
 use crate::protocol::grant::Grant;
 use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
-use crate::protocol::line::Standing;
 use crate::protocol::machine::{Input, Output};
-use crate::protocol::messages::{Batch, Damage, Entry, Instance, Nonce, Refusal, Reply};
+use crate::protocol::messages::{Batch, Instance, Member, Nonce, Refusal, Reply, Unanswered};
 use crate::protocol::spec::Spec;
+use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 /// The shortest pause between two looks: a look costs about this much on the far side of a local network.
@@ -125,7 +125,7 @@ pub enum Outcome {
     /// The server said no.
     Refused(Refusal),
     /// The server could not be asked.
-    Unreachable(Damage),
+    Unreachable(Unanswered),
     /// The server answers so slowly that half of the lease is over before the grant arrives.
     TooSlow,
     /// The server's numbers make no fencing token: its clock is wrong.
@@ -165,7 +165,7 @@ enum AcquireState {
 enum Along {
     Nothing,
     Clock,
-    Line,
+    WaitList,
     /// Nothing: it is written.
     Joining,
 }
@@ -181,9 +181,9 @@ pub struct Acquire<S = Spec> {
     started: Option<Now>,
     watch: Option<Watch>,
     /// This process as it stands in line; `None`: it does not.
-    me: Option<Entry>,
+    me: Option<Member>,
     /// What is known of the line; `None`: it has not been asked for.
-    standing: Option<Box<Standing>>,
+    standing: Option<Box<WaitListView>>,
     /// Whether it has paused before, beside others with whom it may stand in line.
     has_paused: bool,
     outstanding: SmallVec<[Nonce; 2]>,
@@ -242,7 +242,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// A contender of the process `me`, which stands in line with other processes. `standing` is what is known of them.
     #[must_use]
-    pub fn in_line(mut self, me: Entry, standing: Option<Box<Standing>>) -> Acquire<S> {
+    pub fn in_line(mut self, me: Member, standing: Option<Box<WaitListView>>) -> Acquire<S> {
         self.me = Some(me);
         self.standing = standing;
         self
@@ -258,7 +258,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// What is known of the line, for the release or the next contender of this process.
-    pub fn take_standing(&mut self) -> Option<Box<Standing>> {
+    pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
         self.standing.take()
     }
 
@@ -370,11 +370,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             (AcquireState::Pausing { then_look }, Input::Woke) => {
                 // Whoever calls has deleted the item, which is as good as having read that it is gone.
-                let is_called = self
+                let is_woken = self
                     .standing
                     .as_ref()
                     .is_some_and(|standing| standing.is_surely_called());
-                if then_look && (self.look_first || !is_called) {
+                if then_look && (self.look_first || !is_woken) {
                     self.look(now)
                 } else {
                     self.add(now, fresh)
@@ -383,7 +383,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             // An input that the state did not ask for moves nothing: the driver that sends one is broken, and a lock is
             // not granted to it.
-            (_, Input::Start | Input::Answered(_) | Input::Woke) => self.end(Outcome::Unreachable(Damage::NotSent)),
+            (_, Input::Start | Input::Answered(_) | Input::Woke) => self.end(Outcome::Unreachable(Unanswered::NotSent)),
         }
     }
 

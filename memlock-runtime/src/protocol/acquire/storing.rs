@@ -8,7 +8,7 @@ use super::{Acquire, AcquireState, Along, LOST_WRITES, Outcome, exchange};
 use crate::protocol::grant::{Grant, Stored};
 use crate::protocol::lease::Now;
 use crate::protocol::machine::{Answered, Output, lock_of};
-use crate::protocol::messages::{Batch, Cas, Damage, Instance, Nonce, Refusal, Reply, Request};
+use crate::protocol::messages::{Batch, Cas, Instance, Nonce, Refusal, Reply, Request, Unanswered};
 use crate::protocol::spec::Spec;
 
 impl<S: Borrow<Spec>> Acquire<S> {
@@ -162,7 +162,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         nonce: Nonce,
         answered: &Answered,
     ) -> Output<Outcome> {
-        if answered.damage().is_ambiguous() {
+        if answered.unanswered().is_ambiguous() {
             self.outstanding.push(nonce);
             return self.lost_write(now, answered, |acquire| acquire.look(now));
         }
@@ -182,14 +182,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         answered: &Answered,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
-        match answered.damage() {
-            damage @ (Damage::NotSent | Damage::Cut | Damage::Late) => {
+        match answered.unanswered() {
+            unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late) => {
                 self.lost_writes += 1;
                 if self.lost_writes >= LOST_WRITES {
-                    return self.end(Outcome::Unreachable(damage));
+                    return self.end(Outcome::Unreachable(unanswered));
                 }
             }
-            Damage::TooYoung | Damage::OtherInstance | Damage::Contradicted => {}
+            Unanswered::TooYoung | Unanswered::OtherInstance | Unanswered::Contradicted => {}
         }
         self.unreachable(now, answered, again)
     }

@@ -10,10 +10,10 @@ use super::{
     SHORTEST_PAUSE, exchange,
 };
 use crate::protocol::lease::Now;
-use crate::protocol::line::Standing;
 use crate::protocol::machine::{Answered, Output, Pause, lock_of};
 use crate::protocol::messages::{Nonce, Reply, Request};
 use crate::protocol::spec::Spec;
+use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 impl<S: Borrow<Spec>> Acquire<S> {
@@ -57,14 +57,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.may_ask() {
             return self.rest(now);
         }
-        self.state = AcquireState::Looking { along: Along::Line };
+        self.state = AcquireState::Looking { along: Along::WaitList };
         exchange(smallvec![Request::Read, Request::ReadLine], None)
     }
 
     /// Stands back behind those who are known to wait: goes to the end of the line without reading it again, if nobody has
     /// changed it since.
     pub(super) fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
-        let is_to_join = |standing: &&mut Box<Standing>| standing.has_others() && !standing.is_in_line();
+        let is_to_join = |standing: &&mut Box<WaitListView>| standing.has_others() && !standing.is_in_line();
         let interval = self.spec().interval;
         let standing = self.standing.as_mut().filter(is_to_join);
         let joining = standing.and_then(|standing| standing.join(interval, now));
@@ -81,7 +81,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
             return false;
         };
-        let standing = self.standing.get_or_insert_with(|| Box::new(Standing::new(me)));
+        let standing = self.standing.get_or_insert_with(|| Box::new(WaitListView::new(me)));
         standing.read(Some(reply), answered.instance)
     }
 
@@ -180,7 +180,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 self.asked_clock(answered);
                 false
             }
-            Along::Line => self.read_line(answered, 1),
+            Along::WaitList => self.read_line(answered, 1),
             Along::Joining => self.wrote_line(answered, 1),
         };
         match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::protocol::messages::Cas;
-use crate::protocol::{Leave, Standing};
+use crate::protocol::{Leave, WaitListView};
 
 const SECONDS: u64 = 20;
 
@@ -13,7 +13,7 @@ const SECONDS: u64 = 20;
 const AT_ONCE: u32 = 16 + 2;
 
 /// What a server says to a batch, by what was last written: the replies, and what is known of the rest.
-type Hostile = fn(&Request, Nonce) -> Result<Reply, Damage>;
+type Hostile = fn(&Request, Nonce) -> Result<Reply, Unanswered>;
 
 fn cas(number: u64) -> Cas {
     Cas::new(number).expect("not zero")
@@ -51,7 +51,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
     let mut now = began;
     let mut machine = Acquire::new(spec, None, false);
     if in_line {
-        machine = machine.in_line(Entry { process: 9, call: None }, None);
+        machine = machine.in_line(Member { process: 9, wake: None }, None);
     }
     let at = |now| Now {
         instant: now,
@@ -74,7 +74,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
                 *counted += 1;
                 assert!(*counted < 10_000, "it never rests: {batch:?}");
                 let mut replies = Replies::new();
-                let mut damage = None;
+                let mut unanswered = None;
                 for request in &batch {
                     if let Request::Add { record, .. } | Request::Replace { record, .. } = request {
                         written = record.nonce;
@@ -82,7 +82,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
                     match server(request, written) {
                         Ok(reply) => replies.push(reply),
                         Err(met) => {
-                            damage = Some(met);
+                            unanswered = Some(met);
                             break;
                         }
                     }
@@ -91,7 +91,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
                 input = Input::Answered(Answered {
                     instance,
                     replies,
-                    damage,
+                    unanswered,
                     sent,
                     best: None,
                 });
@@ -149,7 +149,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
         "nothing there; no answer to the add",
         false,
         |request, _| match request {
-            Request::Add { .. } => Err(Damage::Cut),
+            Request::Add { .. } => Err(Unanswered::Cut),
             other => Ok(usual(other)),
         },
     ),
@@ -157,27 +157,27 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
         "nothing there; the add cannot be sent",
         false,
         |request, _| match request {
-            Request::Add { .. } => Err(Damage::NotSent),
+            Request::Add { .. } => Err(Unanswered::NotSent),
             other => Ok(usual(other)),
         },
     ),
     ("our own; another CAS", false, |request, written| match request {
-        Request::Add { .. } => Err(Damage::Late),
+        Request::Add { .. } => Err(Unanswered::Late),
         Request::Read => Ok(held_by(written)),
         Request::Delete { .. } => Ok(Reply::Exists),
         other => Ok(usual(other)),
     }),
     ("our own; another instance", false, |request, written| match request {
-        Request::Add { .. } => Err(Damage::Late),
+        Request::Add { .. } => Err(Unanswered::Late),
         Request::Read => Ok(held_by(written)),
-        Request::Delete { .. } => Err(Damage::OtherInstance),
+        Request::Delete { .. } => Err(Unanswered::OtherInstance),
         other => Ok(usual(other)),
     }),
     (
         "our own; deleted; no answer to the add",
         false,
         |request, written| match request {
-            Request::Add { .. } => Err(Damage::Cut),
+            Request::Add { .. } => Err(Unanswered::Cut),
             Request::Read => Ok(held_by(written)),
             other => Ok(usual(other)),
         },
@@ -186,7 +186,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
         "our own; deleted; no answer to the counter",
         false,
         |request, written| match request {
-            Request::RaiseCounter => Err(Damage::Cut),
+            Request::RaiseCounter => Err(Unanswered::Cut),
             Request::Read => Ok(held_by(written)),
             other => Ok(usual(other)),
         },
@@ -202,7 +202,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("unchanged; another instance", false, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
         Request::Read => Ok(held_by(OTHER)),
-        Request::Replace { .. } => Err(Damage::OtherInstance),
+        Request::Replace { .. } => Err(Unanswered::OtherInstance),
         other => Ok(usual(other)),
     }),
     ("unchanged; not there; there", false, |request, _| {
@@ -230,7 +230,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     }),
     ("held; another instance's line", true, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
-        Request::StoreLine { .. } => Err(Damage::OtherInstance),
+        Request::StoreLine { .. } => Err(Unanswered::OtherInstance),
         Request::Read => Ok(held_for(LONG, OTHER)),
         other => Ok(usual(other)),
     }),
@@ -241,7 +241,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
             other => usual(other),
         })
     }),
-    ("too young", false, |_, _| Err(Damage::TooYoung)),
+    ("too young", false, |_, _| Err(Unanswered::TooYoung)),
 ];
 
 /// How often a contender asks that waits for a lock which is held.
@@ -321,7 +321,7 @@ fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Reque
                 input = Input::Answered(Answered {
                     instance: Some(Instance { start: START, pid: 1 }),
                     replies: batch.iter().map(answer).collect(),
-                    damage: None,
+                    unanswered: None,
                     sent: now,
                     best: None,
                 });
@@ -338,8 +338,8 @@ fn own_and_another_cas(request: &Request) -> Reply {
         Request::Replace { .. } | Request::Delete { .. } | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
             Reply::Exists
         }
-        Request::ReadLine => Reply::Line {
-            line: Line(vec![Entry { process: 9, call: None }]),
+        Request::ReadLine => Reply::WaitList {
+            line: WaitList(vec![Member { process: 9, wake: None }]),
             cas: cas(5),
         },
         other => usual(other),
@@ -352,19 +352,19 @@ fn a_release_a_renewal_and_a_departure_end_although_another_cas_is_always_there(
     assert_eq!(grant.nonce, Nonce(1));
     let mut machine = Release::of_grant(item(), &grant, World::new().at());
     let (made, released) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
-    assert_eq!(released, Released::Failed(Damage::Contradicted));
+    assert_eq!(released, Released::Failed(Unanswered::Contradicted));
     assert!(made <= 9, "{made}");
 
     let mut machine = Renew::new(spec(), grant.clone());
     let (made, renewed) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
     assert!(
-        matches!(renewed, Renewed::Failed(_, Damage::Contradicted)),
+        matches!(renewed, Renewed::Failed(_, Unanswered::Contradicted)),
         "{renewed:?}"
     );
     assert!(made <= 9, "{made}");
 
-    let me = Entry { process: 9, call: None };
-    let standing = Box::new(Standing::with_line(me, Line(vec![me])));
+    let me = Member { process: 9, wake: None };
+    let standing = Box::new(WaitListView::with_line(me, WaitList(vec![me])));
     let mut machine = Leave::new(spec().interval, standing);
     let (made, ()) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
     assert!(made <= 41, "{made}");

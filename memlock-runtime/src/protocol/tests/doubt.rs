@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn an_add_without_a_reply_is_never_a_grant_and_its_item_is_cleared_away() {
-    for damage in [Damage::Cut, Damage::Late] {
-        let mut world = World::new().fated(&[Fate::Executed(damage)]);
+    for unanswered in [Unanswered::Cut, Unanswered::Late] {
+        let mut world = World::new().fated(&[Fate::Executed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
         let Outcome::Granted(grant) = outcome else {
             panic!("{outcome:?}")
@@ -22,9 +22,9 @@ fn an_add_without_a_reply_is_never_a_grant_and_its_item_is_cleared_away() {
 
 #[test]
 fn an_add_without_a_reply_is_never_forgotten() {
-    for damage in [Damage::Cut, Damage::Late] {
+    for unanswered in [Unanswered::Cut, Unanswered::Late] {
         // It was not executed when the contender looked. It may be, later.
-        let mut world = World::new().fated(&[Fate::Swallowed(damage)]);
+        let mut world = World::new().fated(&[Fate::Swallowed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
         let Outcome::Granted(grant) = outcome else {
             panic!("{outcome:?}")
@@ -39,9 +39,9 @@ fn an_add_without_a_reply_is_never_forgotten() {
             Nonce(1),
             "whoever cleans up after the lost attempt would delete the lock"
         );
-        let mut world = World::new().fated(&[Fate::Executed(damage), Fate::Swallowed(damage)]);
+        let mut world = World::new().fated(&[Fate::Executed(unanswered), Fate::Swallowed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
-        assert_eq!(outcome, Outcome::Unreachable(damage));
+        assert_eq!(outcome, Outcome::Unreachable(unanswered));
         assert_eq!(machine.outstanding(), [Nonce(1)]);
     }
 }
@@ -53,7 +53,7 @@ fn a_take_over_without_a_reply_is_never_a_grant() {
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
     world.now += TIMEOUT * 11 / 10; // The lease is over, the TTL is not.
-    world.fates = vec![Fate::Executed(Damage::Late), Fate::Fine];
+    world.fates = vec![Fate::Executed(Unanswered::Late), Fate::Fine];
     let taken = world.run(&mut waiter, Input::Woke, 3);
     let Some(Outcome::Granted(grant)) = taken else {
         panic!("{taken:?}")
@@ -72,8 +72,8 @@ fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
     assert!(!machine.is_held(), "nobody has said so");
     assert_eq!(world.run(&mut machine, Input::Start, 0), None);
     world.now += Duration::from_secs(1);
-    world.fates = vec![Fate::NotSent(Damage::NotSent); 2];
-    let unanswered = Some(Outcome::Unreachable(Damage::NotSent));
+    world.fates = vec![Fate::NotSent(Unanswered::NotSent); 2];
+    let unanswered = Some(Outcome::Unreachable(Unanswered::NotSent));
     assert_eq!(world.run(&mut machine, Input::Woke, 0), unanswered);
     assert!(machine.is_held());
     assert_eq!(machine.holder(), Some(&"host/7 protocol".into()));
@@ -83,8 +83,8 @@ fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
     world.items.flush();
     // The last first.
     world.fates = vec![
-        Fate::NotSent(Damage::NotSent),
-        Fate::NotSent(Damage::NotSent),
+        Fate::NotSent(Unanswered::NotSent),
+        Fate::NotSent(Unanswered::NotSent),
         Fate::Fine,
     ];
     assert_eq!(world.run(&mut machine, Input::Woke, 2), unanswered);
@@ -93,15 +93,15 @@ fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
 
 #[test]
 fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
-    let mut world = World::new().fated(&[Fate::NotSent(Damage::NotSent), Fate::NotSent(Damage::NotSent)]);
+    let mut world = World::new().fated(&[Fate::NotSent(Unanswered::NotSent), Fate::NotSent(Unanswered::NotSent)]);
     let (outcome, machine) = world.acquire(spec());
-    assert_eq!(outcome, Outcome::Unreachable(Damage::NotSent));
+    assert_eq!(outcome, Outcome::Unreachable(Unanswered::NotSent));
     assert_eq!(world.sent.len(), 2);
     assert!(
         machine.outstanding().is_empty(),
         "what was not sent leaves nothing behind"
     );
-    let mut world = World::new().fated(&[Fate::NotSent(Damage::NotSent)]);
+    let mut world = World::new().fated(&[Fate::NotSent(Unanswered::NotSent)]);
     assert!(
         matches!(world.acquire(spec()).0, Outcome::Granted(_)),
         "the second attempt reached it"
@@ -110,12 +110,12 @@ fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
 
 #[test]
 fn a_server_too_young_is_waited_for_like_a_held_lock() {
-    let young = Fate::NotSent(Damage::TooYoung);
+    let young = Fate::NotSent(Unanswered::TooYoung);
     let mut world = World::new().fated(&[young; 20]);
     assert!(matches!(world.acquire(spec()).0, Outcome::Granted(_)));
     assert!(world.now >= Duration::from_secs(1001), "it paused between its attempts");
     let mut world = World::new().fated(&[young]);
-    assert_eq!(world.acquire(impatient()).0, Outcome::Unreachable(Damage::TooYoung));
+    assert_eq!(world.acquire(impatient()).0, Outcome::Unreachable(Unanswered::TooYoung));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
         world.lag = 19;
         (world, Acquire::new(spec(), None, false))
     };
-    let lost = Fate::Swallowed(Damage::Late);
+    let lost = Fate::Swallowed(Unanswered::Late);
 
     let (world, mut contender) = lagging();
     let mut world = world.fated(&[Fate::Fine, lost]);
@@ -294,7 +294,7 @@ fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
 #[test]
 fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
     // A grant without a clock to read, which is given back, and an attempt without a reply, which is cleared away.
-    for fate in [Fate::Fine, Fate::Executed(Damage::Cut)] {
+    for fate in [Fate::Fine, Fate::Executed(Unanswered::Cut)] {
         let mut world = World::new().fated(&[fate]);
         world.items.lose_clock();
         let mut contender = Acquire::new(spec(), None, false);

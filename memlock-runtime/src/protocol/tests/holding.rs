@@ -97,9 +97,9 @@ fn a_renewal_number_is_never_written_twice() {
     let mut world = World::new();
     let mut grant = world.granted();
     world.fates = vec![
-        Fate::Executed(Damage::Late),
-        Fate::Swallowed(Damage::Late),
-        Fate::NotSent(Damage::NotSent),
+        Fate::Executed(Unanswered::Late),
+        Fate::Swallowed(Unanswered::Late),
+        Fate::NotSent(Unanswered::NotSent),
     ];
     for _ in 0..3 {
         let Renewed::Failed(failed, _) = world.renew(&grant) else {
@@ -192,9 +192,9 @@ fn a_release_after_the_deadline_looks_first() {
 #[test]
 fn a_release_without_a_reply_says_so_and_can_be_done_again() {
     for fate in [
-        Fate::Executed(Damage::Cut),
-        Fate::Swallowed(Damage::Late),
-        Fate::NotSent(Damage::NotSent),
+        Fate::Executed(Unanswered::Cut),
+        Fate::Swallowed(Unanswered::Late),
+        Fate::NotSent(Unanswered::NotSent),
     ] {
         let mut world = World::new();
         let grant = world.granted();
@@ -202,7 +202,7 @@ fn a_release_without_a_reply_says_so_and_can_be_done_again() {
         assert!(matches!(world.release_grant(&grant), Released::Failed(_)));
         assert_ne!(
             world.release(Release::of_nonce(item(), grant.nonce)),
-            Released::Failed(Damage::NotSent)
+            Released::Failed(Unanswered::NotSent)
         );
         assert_eq!(world.holder(), None);
     }

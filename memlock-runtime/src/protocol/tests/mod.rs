@@ -17,7 +17,7 @@ use super::grant::{Grant, Handed};
 use super::lease::{Now, ServerClock};
 use super::machine::{Answered, Input, Output, Pause};
 use super::messages::{
-    Batch, Call, Content, Damage, Entry, Instance, Line, Nonce, Record, Refusal, Replies, Reply, Request,
+    Batch, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList, WakeTarget,
 };
 use super::spec::Spec;
 use super::{Acquire, Outcome, Release, Released, Renew, Renewed};
@@ -32,11 +32,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 enum Fate {
     Fine,
     /// Nothing is sent.
-    NotSent(Damage),
+    NotSent(Unanswered),
     /// It is executed, and no reply arrives.
-    Executed(Damage),
+    Executed(Unanswered),
     /// It is not executed (yet), and no reply arrives.
-    Swallowed(Damage),
+    Swallowed(Unanswered),
 }
 
 /// A server, a contender's clocks, and what was sent.
@@ -111,15 +111,15 @@ impl World {
         let sent = self.at();
         let instance = self.items.instance();
         let mut replies: Replies = SmallVec::new();
-        let damage = match self.fates.pop().unwrap_or(Fate::Fine) {
-            Fate::NotSent(damage) | Fate::Swallowed(damage) => Some(damage),
-            _ if only_on.is_some_and(|only| only != instance) => Some(Damage::OtherInstance),
-            Fate::Executed(damage) => {
+        let unanswered = match self.fates.pop().unwrap_or(Fate::Fine) {
+            Fate::NotSent(unanswered) | Fate::Swallowed(unanswered) => Some(unanswered),
+            _ if only_on.is_some_and(|only| only != instance) => Some(Unanswered::OtherInstance),
+            Fate::Executed(unanswered) => {
                 let second = self.second();
                 batch
                     .iter()
                     .for_each(|request| drop(self.items.apply(second, &self.item, request)));
-                Some(damage)
+                Some(unanswered)
             }
             Fate::Fine => {
                 let second = self.second();
@@ -137,7 +137,7 @@ impl World {
         Answered {
             instance: Some(instance),
             replies,
-            damage,
+            unanswered,
             sent,
             best: self.clock.best(self.at()),
         }

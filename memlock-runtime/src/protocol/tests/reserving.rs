@@ -9,7 +9,11 @@ fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
         timeout: RESERVE,
         ..spec()
     };
-    for fate in [Fate::Fine, Fate::Executed(Damage::Late), Fate::Swallowed(Damage::Late)] {
+    for fate in [
+        Fate::Fine,
+        Fate::Executed(Unanswered::Late),
+        Fate::Swallowed(Unanswered::Late),
+    ] {
         let mut world = World::new();
         let grant = world.granted();
         world.now += Duration::from_secs(2);

@@ -13,11 +13,11 @@ fn started(world: &mut World) -> (Acquire, Batch) {
 }
 
 /// What `replies` to the exchange come to.
-fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, damage: Option<Damage>) -> Input {
+fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, unanswered: Option<Unanswered>) -> Input {
     Input::Answered(Answered {
         instance: Some(world.items.instance()),
         replies: replies.into_iter().collect(),
-        damage,
+        unanswered,
         sent: world.at(),
         best: None,
     })
@@ -117,7 +117,11 @@ fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
 
 #[test]
 fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
-    for fate in [Fate::Fine, Fate::Swallowed(Damage::Late), Fate::Swallowed(Damage::Cut)] {
+    for fate in [
+        Fate::Fine,
+        Fate::Swallowed(Unanswered::Late),
+        Fate::Swallowed(Unanswered::Cut),
+    ] {
         let mut world = World::new();
         let (mut contender, batch) = started(&mut world);
         let other = ItemName::of_lock("memlock", "protocol", "y");
@@ -145,7 +149,7 @@ fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
 #[test]
 fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
     let words = || Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value".into());
-    for fate in [Fate::Fine, Fate::Swallowed(Damage::Late)] {
+    for fate in [Fate::Fine, Fate::Swallowed(Unanswered::Late)] {
         let mut world = World::new();
         let (mut contender, batch) = started(&mut world);
         let second = world.second();
@@ -167,7 +171,12 @@ fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
 
 #[test]
 fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
-    for damage in [Some(Damage::Cut), Some(Damage::Late), Some(Damage::NotSent), None] {
+    for unanswered in [
+        Some(Unanswered::Cut),
+        Some(Unanswered::Late),
+        Some(Unanswered::NotSent),
+        None,
+    ] {
         let mut world = World::new();
         let (mut contender, batch) = started(&mut world);
         let second = world.second();
@@ -176,12 +185,16 @@ fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
             .map(|request| world.items.apply(second, &item(), request))
             .collect();
         replies.truncate(2);
-        let told = answered(&world, replies, damage);
+        let told = answered(&world, replies, unanswered);
         let outcome = world.run(&mut contender, told, 0);
         let Some(Outcome::Granted(grant)) = outcome else {
-            panic!("{damage:?}: {outcome:?}")
+            panic!("{unanswered:?}: {outcome:?}")
         };
-        assert_ne!(grant.nonce, Nonce(1), "{damage:?}: a grant without a token of its own");
+        assert_ne!(
+            grant.nonce,
+            Nonce(1),
+            "{unanswered:?}: a grant without a token of its own"
+        );
         assert_eq!(world.holder(), Some(grant.nonce));
         assert!(contender.outstanding().is_empty(), "seen and deleted, it is settled");
     }

@@ -38,9 +38,9 @@ fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
 
 /// A contender that waits in line, and can be called.
 fn in_line(world: &mut World) -> Acquire {
-    let me = Entry {
+    let me = Member {
         process: 7,
-        call: Some(Call {
+        wake: Some(WakeTarget {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             secret: crate::text::secret::Secret::new(7),
         }),
@@ -88,7 +88,7 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
     let mut world = World::new();
     let first = world.granted();
     let store = Request::StoreLine {
-        line: Line(vec![Entry { process: 6, call: None }]),
+        line: WaitList(vec![Member { process: 6, wake: None }]),
         ttl: 300,
         cas: None,
     };
@@ -128,7 +128,7 @@ fn a_waiter_that_found_no_clock_asks_for_it_again() {
     let answered = Answered {
         instance: Some(world.items.instance()),
         replies: [Reply::Missing, Reply::NotStored].into_iter().collect(),
-        damage: None,
+        unanswered: None,
         sent: world.at(),
         best: None,
     };

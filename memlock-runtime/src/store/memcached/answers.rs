@@ -1,4 +1,4 @@
-//! What is answered when an exchange failed: the damage, and the words for it. What a failure means is decided by who calls
+//! What is answered when an exchange failed: the unanswered, and the words for it. What a failure means is decided by who calls
 //! these; here each is said once, for threads and for tasks.
 
 use std::io;
@@ -7,25 +7,25 @@ use super::failure::{NotTaken, Unopened};
 use super::socket::transport::Broken;
 use super::trouble::Trouble;
 use crate::error::Source;
-use crate::protocol::{Damage, Instance, Replies, YOUNGEST_SERVER};
+use crate::protocol::{Instance, Replies, Unanswered, YOUNGEST_SERVER};
 use crate::store::{Answer, Fault};
 
 /// No request got a reply.
-pub(crate) fn failed(instance: Option<Instance>, damage: Damage, source: impl Into<Source>) -> Answer {
+pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source: impl Into<Source>) -> Answer {
     let source = source.into();
     Answer {
         instance,
         replies: Replies::new(),
-        fault: Some(Fault { damage, source }),
+        fault: Some(Fault { unanswered, source }),
         pending: None,
     }
 }
 
 /// The replies that had come count.
-pub(crate) fn answered(instance: Instance, replies: Replies, damage: Damage, trouble: Trouble) -> Answer {
+pub(crate) fn answered(instance: Instance, replies: Replies, unanswered: Unanswered, trouble: Trouble) -> Answer {
     Answer {
         replies,
-        ..failed(Some(instance), damage, trouble)
+        ..failed(Some(instance), unanswered, trouble)
     }
 }
 
@@ -41,20 +41,20 @@ pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
 
 /// What it means, and how to say it, that the connection ended before all replies had come. What the server says in
 /// `nonsense` is the better reason, where it says any.
-pub(crate) fn ended(broken: &Broken, nonsense: Option<&str>) -> (Damage, Trouble) {
-    let (damage, trouble) = match broken {
-        Broken::Late => (Damage::Late, does_not_answer()),
+pub(crate) fn ended(broken: &Broken, nonsense: Option<&str>) -> (Unanswered, Trouble) {
+    let (unanswered, trouble) = match broken {
+        Broken::Late => (Unanswered::Late, does_not_answer()),
         Broken::Closed(error) => {
             let what = "it closed the connection before all replies had come";
-            (Damage::Cut, Trouble::caused(what, copy_of(error)))
+            (Unanswered::Cut, Trouble::caused(what, copy_of(error)))
         }
         // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
         Broken::Lost(error) => {
             let what = "the connection failed before all replies had come";
-            (Damage::Late, Trouble::caused(what, copy_of(error)))
+            (Unanswered::Late, Trouble::caused(what, copy_of(error)))
         }
     };
-    (damage, nonsense.map_or(trouble, nonsensical))
+    (unanswered, nonsense.map_or(trouble, nonsensical))
 }
 
 /// One error is told to all who share a connection.
@@ -76,14 +76,14 @@ pub(crate) fn nonsensical(what: &str) -> Trouble {
 /// The batch was for another instance than `instance`, which answers now.
 pub(crate) fn other_instance(instance: Instance) -> Answer {
     let trouble = Trouble::new("it was restarted: another instance answers");
-    failed(Some(instance), Damage::OtherInstance, trouble)
+    failed(Some(instance), Unanswered::OtherInstance, trouble)
 }
 
 pub(crate) fn too_young(instance: Instance) -> Answer {
     let trouble = Trouble::new(format!(
         "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
     ));
-    failed(Some(instance), Damage::TooYoung, trouble)
+    failed(Some(instance), Unanswered::TooYoung, trouble)
 }
 
 /// The limit was over before the server was asked.
@@ -94,7 +94,7 @@ pub(crate) fn no_time() -> Answer {
 /// No connection could be opened.
 pub(crate) fn unopened(why: Unopened) -> Answer {
     match why {
-        Unopened::Failed(source) => failed(None, Damage::NotSent, source),
+        Unopened::Failed(source) => failed(None, Unanswered::NotSent, source),
         Unopened::TooYoung(instance) => too_young(instance),
         Unopened::Late => never_opened(),
     }
@@ -122,5 +122,5 @@ pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Answer {
 
 /// Nothing of a batch was sent, for a reason.
 pub(crate) fn not_sent(instance: Option<Instance>, why: impl Into<String>) -> Answer {
-    failed(instance, Damage::NotSent, Trouble::new(why))
+    failed(instance, Unanswered::NotSent, Trouble::new(why))
 }

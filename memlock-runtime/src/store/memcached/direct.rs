@@ -15,7 +15,7 @@ use super::node::Node;
 use super::socket::transport::{Broken, Limit};
 use super::trouble::Trouble;
 use crate::key::ItemName;
-use crate::protocol::{Damage, Instance, Request};
+use crate::protocol::{Instance, Request, Unanswered};
 use crate::store::{Answer, Pending};
 use crate::system::on_thread;
 
@@ -165,27 +165,28 @@ impl Node {
     /// After a batch that the kernel did not take in full.
     fn unsent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
         let instance = connection.instance();
-        let (damage, trouble) = match (taken, broken) {
+        let (unanswered, trouble) = match (taken, broken) {
             (0, Broken::Closed(_)) if pooled => {
                 self.dead(connection);
                 return None;
             }
             // A command takes effect when its last byte has arrived, and the first had none.
-            (0, Broken::Late) => (Damage::NotSent, Trouble::new(NO_TIME_TO_SEND)),
-            (0, Broken::Closed(error) | Broken::Lost(error)) => {
-                (Damage::NotSent, Trouble::caused("the request could not be sent", error))
-            }
+            (0, Broken::Late) => (Unanswered::NotSent, Trouble::new(NO_TIME_TO_SEND)),
+            (0, Broken::Closed(error) | Broken::Lost(error)) => (
+                Unanswered::NotSent,
+                Trouble::caused("the request could not be sent", error),
+            ),
             // Half a command is never executed, but those before it may be, and even later: the server is slow, and
             // the connection cannot be used to learn of it, since half a command stands in the way.
             (_, Broken::Late) => (
-                Damage::Late,
+                Unanswered::Late,
                 Trouble::new("it takes no more bytes (the request was sent in part)"),
             ),
-            (_, Broken::Closed(error)) => (Damage::Cut, Trouble::caused("it closed the connection", error)),
-            (_, Broken::Lost(error)) => (Damage::Late, Trouble::caused("the connection failed", error)),
+            (_, Broken::Closed(error)) => (Unanswered::Cut, Trouble::caused("it closed the connection", error)),
+            (_, Broken::Lost(error)) => (Unanswered::Late, Trouble::caused("the connection failed", error)),
         };
         self.dead(connection);
-        Some(failed(Some(instance), damage, trouble))
+        Some(failed(Some(instance), unanswered, trouble))
     }
 
     /// All replies are there.
@@ -203,7 +204,7 @@ impl Node {
         let progress = &connection.progress;
         let trouble = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
         let replies = progress.replies.clone();
-        let mut answer = answered(connection.instance(), replies, Damage::Late, trouble);
+        let mut answer = answered(connection.instance(), replies, Unanswered::Late, trouble);
         // Of reads there is nothing to learn any more. Without a place the connection is closed.
         if progress.is_write_open()
             && let Some(place) = self.health.listened.place()
@@ -224,8 +225,8 @@ pub(crate) const NO_TIME_TO_SEND: &str = "there was no time left to send the req
 pub(crate) fn cut_off(connection: Connection, broken: &Broken) -> Answer {
     let instance = connection.instance();
     let progress = connection.progress;
-    let (damage, trouble) = ended(broken, progress.nonsense.as_deref());
-    answered(instance, progress.replies, damage, trouble)
+    let (unanswered, trouble) = ended(broken, progress.nonsense.as_deref());
+    answered(instance, progress.replies, unanswered, trouble)
 }
 
 /// An exchange whose limit is over, with its connection and the replies as far as they have come.

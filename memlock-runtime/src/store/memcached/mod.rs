@@ -53,7 +53,7 @@ use self::node::Node;
 use self::pipelined::Shared;
 use self::router::Router;
 use self::socket::transport::Limit;
-use super::{Answer, Exchange, Over, Store};
+use super::{Answer, Exchange, Ready, Store};
 use crate::key::ItemName;
 use crate::protocol::{Batch, Instance, Request};
 
@@ -105,7 +105,7 @@ impl Store for Memcached {
                 let (node, limit) = (Arc::clone(node), Limit::new(limit));
                 Box::new(Shared::begin(node, item.clone(), batch, only_on, limit))
             }
-            None => Box::new(Over::new(no_servers())),
+            None => Box::new(Ready::new(no_servers())),
         }
     }
 

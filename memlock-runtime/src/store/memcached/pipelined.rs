@@ -18,7 +18,7 @@ use super::link::ticket::Ticket;
 use super::node::{Node, Opened};
 use super::socket::transport::Limit;
 use crate::key::ItemName;
-use crate::protocol::{Batch, Damage, Instance, Request};
+use crate::protocol::{Batch, Instance, Request, Unanswered};
 use crate::store::{Answer, Exchange, Pending};
 use crate::system::background::{self, Timer};
 use crate::system::clock;
@@ -179,17 +179,17 @@ impl Shared {
 
     /// After the outcome on a pipe.
     fn answered(&mut self, answer: Answer, instance: Instance, is_fresh: bool) -> Stage {
-        let damage = answer.fault.as_ref().map(|fault| fault.damage);
-        if let Some(Damage::Cut | Damage::NotSent) = damage {
+        let unanswered = answer.fault.as_ref().map(|fault| fault.unanswered);
+        if let Some(Unanswered::Cut | Unanswered::NotSent) = unanswered {
             self.node.forget(instance);
         }
-        if let Some(Damage::Late) = damage {
+        if let Some(Unanswered::Late) = unanswered {
             self.limit.look();
             self.node.was_silent(&self.limit, self.had);
         }
         // Closed while it was idle. Reading twice does no harm, nor does what was never sent.
         let writes = self.batch.iter().any(Request::writes);
-        let is_harmless = damage == Some(Damage::NotSent) || damage == Some(Damage::Cut) && !writes;
+        let is_harmless = unanswered == Some(Unanswered::NotSent) || unanswered == Some(Unanswered::Cut) && !writes;
         if is_harmless && !is_fresh && !self.limit.look().is_zero() {
             return self.open();
         }

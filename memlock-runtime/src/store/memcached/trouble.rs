@@ -1,5 +1,5 @@
 //! The text of a fault, with the system's error below it where there is one. What a fault *means* is said by
-//! [`Damage`](crate::protocol::Damage), not here.
+//! [`Unanswered`](crate::protocol::Unanswered), not here.
 
 use std::sync::Arc;
 use std::{fmt, io};

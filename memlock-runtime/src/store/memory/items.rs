@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::key::{ByItem, ItemName};
 use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
-use crate::protocol::{Cas, Content, Instance, Line, Record, Refusal, Reply, Request};
+use crate::protocol::{Cas, Content, Instance, Record, Refusal, Reply, Request, WaitList};
 
 /// What memcached says when it has no memory for a store and may not evict.
 const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
@@ -22,7 +22,7 @@ struct Item {
 /// The item of those who stand in line for a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InLine {
-    line: Line,
+    line: WaitList,
     cas: Cas,
     expires: u64,
 }
@@ -188,7 +188,7 @@ impl Items {
                 None => Reply::Missing,
             },
             Request::ReadLine => match self.lines.get(item) {
-                Some(there) => Reply::Line {
+                Some(there) => Reply::WaitList {
                     line: there.line.clone(),
                     cas: there.cas,
                 },

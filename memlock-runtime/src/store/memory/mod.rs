@@ -12,7 +12,7 @@ use self::items::Items;
 use super::{Answer, Fault, Pending, Store};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Damage, Instance, Replies, Request, YOUNGEST_SERVER};
+use crate::protocol::{Instance, Replies, Request, Unanswered, YOUNGEST_SERVER};
 use crate::system::clock::Clock;
 
 /// A server in this process's memory. It excludes the threads that share it.
@@ -106,15 +106,15 @@ impl Store for Memory {
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
         let mut state = self.state();
         if state.is_down {
-            return failed(None, Damage::NotSent, "it is switched off");
+            return failed(None, Unanswered::NotSent, "it is switched off");
         }
         let delay = Duration::from_nanos(self.delay.load(Ordering::Acquire));
         if limit.is_zero() && !delay.is_zero() {
-            return failed(None, Damage::NotSent, "there was no time left to ask it");
+            return failed(None, Unanswered::NotSent, "there was no time left to ask it");
         }
         let instance = state.items.instance();
         if only_on.is_some_and(|only_on| only_on != instance) {
-            return failed(Some(instance), Damage::OtherInstance, "it was restarted");
+            return failed(Some(instance), Unanswered::OtherInstance, "it was restarted");
         }
         let second = self.second_at(self.clock.now().instant);
         let replies: Replies = batch
@@ -138,7 +138,7 @@ impl Store for Memory {
         }
         Answer {
             pending: Some(Box::new(Executed(answer))),
-            ..failed(Some(instance), Damage::Late, "it does not answer in time")
+            ..failed(Some(instance), Unanswered::Late, "it does not answer in time")
         }
     }
 
@@ -170,13 +170,13 @@ impl Pending for Executed {
     }
 }
 
-fn failed(instance: Option<Instance>, damage: Damage, what: &'static str) -> Answer {
+fn failed(instance: Option<Instance>, unanswered: Unanswered, what: &'static str) -> Answer {
     let source = Box::<dyn std::error::Error + Send + Sync>::from(what);
     Answer {
         instance,
         replies: Replies::new(),
         fault: Some(Fault {
-            damage,
+            unanswered,
             source: source.into(),
         }),
         pending: None,

@@ -104,7 +104,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a write on a connection that was closed here counts as over, although the server may execute it yet",
         edits: &[Edit {
             file: "driver/settle.rs",
-            from: "is_over = answer.fault.is_none_or(|fault| fault.damage != Damage::Late);",
+            from: "is_over = answer.fault.is_none_or(|fault| fault.unanswered != Unanswered::Late);",
             to: "is_over = true;",
         }],
         suites: &[DRIVER],

@@ -167,9 +167,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a renewal without a reply extends the deadline",
         edits: &[Edit {
             file: RENEW,
-            from: "self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
+            from: "self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))",
             to: "self.grant.deadline = answered.end_of(self.grant.lease, self.grant.ttl).of_holder(answered.sent, self.spec.timeout);
-        self.end(Renewed::Failed(self.grant.clone(), answered.damage()))",
+        self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))",
         }],
         suites: &[PROTOCOL],
     },

@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: ACQUIRE,
             from: "                // Any other reply to an add is no proof of anything.\n",
-            to: "                None if answered.damage().is_ambiguous() => {
+            to: "                None if answered.unanswered().is_ambiguous() => {
                     let raised = Reply::Raised(Cas::MIN.saturating_add(1));
                     let replies = [Reply::Missing, Reply::Stored(Cas::MIN), raised].into_iter().collect();
                     self.has_made_clock = true;
@@ -41,9 +41,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a write without a reply is forgotten",
         edits: &[Edit {
             file: "protocol/acquire/storing.rs",
-            from: "        if answered.damage().is_ambiguous() {
+            from: "        if answered.unanswered().is_ambiguous() {
             self.outstanding.push(nonce);",
-            to: "        if answered.damage().is_ambiguous() {",
+            to: "        if answered.unanswered().is_ambiguous() {",
         }],
         suites: &[PROTOCOL, MODEL_UNREACHABLE],
     },

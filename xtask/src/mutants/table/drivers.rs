@@ -277,8 +277,8 @@ both must be kept.
         fault: "a server that said that another holds the lock is unavailable because there is no time to ask it who",
         edits: &[Edit {
             file: CONTENDER,
-            from: "if self.had_no_time(damage) && self.machine.is_held() =>",
-            to: "if false && self.had_no_time(damage) && self.machine.is_held() =>",
+            from: "if self.had_no_time(unanswered) && self.machine.is_held() =>",
+            to: "if false && self.had_no_time(unanswered) && self.machine.is_held() =>",
         }],
         suites: &[unit("ends::")],
     },
@@ -299,8 +299,8 @@ both must be kept.
         fault: "who has its turn when its time is nearly over calls a server unavailable that has answered all before it",
         edits: &[Edit {
             file: CONTENDER,
-            from: "if self.had_no_time(damage) && self.stood_in_line =>",
-            to: "if false && self.had_no_time(damage) && self.stood_in_line =>",
+            from: "if self.had_no_time(unanswered) && self.stood_in_line =>",
+            to: "if false && self.had_no_time(unanswered) && self.stood_in_line =>",
         }],
         suites: &[unit("ends::")],
     },

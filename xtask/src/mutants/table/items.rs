@@ -107,7 +107,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a renewal that meets another instance, where its item cannot be, does not notice the loss",
         edits: &[Edit {
             file: RENEW,
-            from: "_ if answered.damage() == Damage::OtherInstance => self.read(),",
+            from: "_ if answered.unanswered() == Unanswered::OtherInstance => self.read(),",
             to: "",
         }],
         suites: &[PROTOCOL],
@@ -118,7 +118,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a release that meets another instance gives up, and leaves its item if it is there",
         edits: &[Edit {
             file: RELEASE,
-            from: "None if answered.damage() == Damage::OtherInstance => self.read(),",
+            from: "None if answered.unanswered() == Unanswered::OtherInstance => self.read(),",
             to: "",
         }],
         suites: &[PROTOCOL],

@@ -1,4 +1,4 @@
-//! Standing in line between processes.
+//! WaitListView in line between processes.
 
 use super::suites::{ACQUIRE, CALLS, ENDING, LINE, PROTOCOL, QUEUE, RELEASE, line, unit};
 use super::{Edit, Mutant};
@@ -32,8 +32,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "who is called when its turn comes looks all the same as if it were not",
         edits: &[Edit {
             file: LINE,
-            from: "let is_called = self.me.call.is_some() && self.calls.do_arrive();",
-            to: "let is_called = false;",
+            from: "let is_woken = self.me.call.is_some() && self.calls.do_arrive();",
+            to: "let is_woken = false;",
         }],
         suites: &[line("whoever_waits_for_a_call")],
     },
@@ -131,8 +131,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "who is called looks, and finds that it does not know of itself as the first in line",
         edits: &[Edit {
             file: LINE,
-            from: "self.calls.is_called() || self.is_first()",
-            to: "self.calls.is_called() && self.is_first()",
+            from: "self.calls.is_woken() || self.is_first()",
+            to: "self.calls.is_woken() && self.is_first()",
         }],
         suites: &[PROTOCOL],
     },
@@ -142,7 +142,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "who is called reads that the lock is free before it adds",
         edits: &[Edit {
             file: CALLS,
-            from: "self.is_called && self.in_vain.is_none()",
+            from: "self.is_woken && self.in_vain.is_none()",
             to: "false",
         }],
         suites: &[PROTOCOL],
@@ -153,8 +153,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "who is called in vain stores blindly each time, where a store that is refused deletes the lock",
         edits: &[Edit {
             file: CALLS,
-            from: "self.is_called && self.in_vain.is_none()",
-            to: "self.is_called",
+            from: "self.is_woken && self.in_vain.is_none()",
+            to: "self.is_woken",
         }],
         suites: &[PROTOCOL],
     },
@@ -164,8 +164,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "who is called stores blindly on a server that refuses stores, and deletes the lock under each",
         edits: &[Edit {
             file: ACQUIRE,
-            from: "if then_look && (self.look_first || !is_called) {",
-            to: "if then_look && !is_called {",
+            from: "if then_look && (self.look_first || !is_woken) {",
+            to: "if then_look && !is_woken {",
         }],
         suites: &[PROTOCOL],
     },
@@ -327,8 +327,8 @@ shard.minded.insert(item.clone());
         fault: "a release calls again when the line has changed since it called",
         edits: &[Edit {
             file: "driver/core.rs",
-            from: "was_called || self.call(",
-            to: "was_called | self.call(",
+            from: "was_woken || self.call(",
+            to: "was_woken | self.call(",
         }],
         suites: &[unit("locks::tests::calling::")],
     },

@@ -52,7 +52,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: WAITER,
             from: "!self.is_awake.load(Ordering::SeqCst)",
-            to: "!self.was_called.load(Ordering::SeqCst)",
+            to: "!self.was_woken.load(Ordering::SeqCst)",
         }],
         suites: &[FALLS_ASLEEP],
     },

@@ -2,7 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod handshake;
-pub(crate) mod line;
 pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod translate;
+pub(crate) mod wait_list;

@@ -341,8 +341,8 @@ mod tests {
                 (Request::Read, Some(Reply::Item { content, cas: of_item })) => {
                     assert_eq!((&**content, *of_item), (&Content::Foreign, cas));
                 }
-                (Request::ReadLine, Some(Reply::Line { line, cas: of_line })) => {
-                    assert_eq!((line, *of_line), (&crate::protocol::Line::default(), cas));
+                (Request::ReadLine, Some(Reply::WaitList { line, cas: of_line })) => {
+                    assert_eq!((line, *of_line), (&crate::protocol::WaitList::default(), cas));
                 }
                 (_, other) => panic!("{other:?}"),
             }

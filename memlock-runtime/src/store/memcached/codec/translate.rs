@@ -6,10 +6,10 @@
 
 use memcache::exp::ReturnCode;
 
-use super::{command, line, record};
+use super::{command, record, wait_list};
 use crate::key::ItemName;
 use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
-use crate::protocol::{Cas, Content, Line, Refusal, Reply, Request};
+use crate::protocol::{Cas, Content, Refusal, Reply, Request, WaitList};
 use crate::store::memcached::socket::transport::LONGEST_VALUE;
 use crate::store::memcached::trouble::quoted;
 use crate::text::digits;
@@ -26,7 +26,7 @@ pub(crate) enum Awaited {
     Replaced,
     Deleted,
     Item,
-    Line,
+    WaitList,
 }
 
 impl Awaited {
@@ -38,13 +38,16 @@ impl Awaited {
             Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => Awaited::Replaced,
             Request::Delete { .. } | Request::DeleteLine { .. } => Awaited::Deleted,
             Request::Read => Awaited::Item,
-            Request::ReadLine => Awaited::Line,
+            Request::ReadLine => Awaited::WaitList,
         }
     }
 
     /// Whether the request changes the server's state: [`Request::writes`].
     pub(crate) fn writes(self) -> bool {
-        !matches!(self, Awaited::Clock | Awaited::Raised | Awaited::Item | Awaited::Line)
+        !matches!(
+            self,
+            Awaited::Clock | Awaited::Raised | Awaited::Item | Awaited::WaitList
+        )
     }
 
     /// Whether the request has a data block, which a server that refuses the line before it may take for a command.
@@ -89,7 +92,7 @@ pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut
         Request::Read => command::push(out, "mg", item, None, "v c", &[opaque]),
         Request::ReadLine => command::push(out, "mg", item.of_line(), None, "v c", &[opaque]),
         Request::StoreLine { line, ttl, cas } => {
-            let (item, value, ttl) = (item.of_line(), line::encode(line), (b'T', u64::from(*ttl)));
+            let (item, value, ttl) = (item.of_line(), wait_list::encode(line), (b'T', u64::from(*ttl)));
             match cas {
                 None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
                 Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
@@ -179,7 +182,7 @@ pub(crate) fn judge(
             Some(second) => Reply::Clock(second),
             None => return nonsense("no expiry of the clock item (delete that item; it is created again)"),
         },
-        (Awaited::Clock | Awaited::Item | Awaited::Line, ReturnCode::En)
+        (Awaited::Clock | Awaited::Item | Awaited::WaitList, ReturnCode::En)
         | (Awaited::Replaced | Awaited::Deleted, ReturnCode::Nf) => Reply::Missing,
         // Without a CAS above zero nothing is proved: zero is what a server without CAS says.
         (Awaited::Added | Awaited::Replaced, ReturnCode::Hd) => match cas {
@@ -205,12 +208,12 @@ pub(crate) fn judge(
             },
             _ => return nonsense("no CAS"),
         },
-        (Awaited::Line, ReturnCode::Va) => match (cas, value) {
-            (Some(cas), Some(value)) => Reply::Line {
+        (Awaited::WaitList, ReturnCode::Va) => match (cas, value) {
+            (Some(cas), Some(value)) => Reply::WaitList {
                 // As with every line that cannot be read: the next process in line writes it anew.
                 line: match value {
-                    Value::Whole(bytes) => line::decode(bytes),
-                    Value::Long(_) => Line::default(),
+                    Value::Whole(bytes) => wait_list::decode(bytes),
+                    Value::Long(_) => WaitList::default(),
                 },
                 cas,
             },
@@ -269,7 +272,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::{Entry, Nonce, Record};
+    use crate::protocol::{Member, Nonce, Record};
 
     fn record() -> Record {
         Record {
@@ -325,9 +328,9 @@ mod tests {
         assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
         assert_eq!(wire(&Request::Read), "mg memlock:f:k v c O7\r\n");
         let store = |cas| Request::StoreLine {
-            line: Line(vec![Entry {
+            line: WaitList(vec![Member {
                 process: 0xab,
-                call: None,
+                wake: None,
             }]),
             ttl: 300,
             cas,
@@ -407,12 +410,12 @@ mod tests {
                     cas: cas(5),
                 },
             ),
-            (Awaited::Line, "EN O7", Reply::Missing),
+            (Awaited::WaitList, "EN O7", Reply::Missing),
             (
-                Awaited::Line,
+                Awaited::WaitList,
                 "VA 14 c5 W O7",
-                Reply::Line {
-                    line: Line::default(),
+                Reply::WaitList {
+                    line: WaitList::default(),
                     cas: cas(5),
                 },
             ),
@@ -424,7 +427,7 @@ mod tests {
     #[test]
     fn anything_else_is_nonsense_and_never_a_success() {
         use Awaited::{Added, Clock, Deleted, Item, Replaced};
-        for awaited in [Clock, Added, Replaced, Deleted, Item, Awaited::Line] {
+        for awaited in [Clock, Added, Replaced, Deleted, Item, Awaited::WaitList] {
             for line in [
                 "",
                 " ",

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::pipe::{Fate, Pipe, Submitted};
-use crate::protocol::{Damage, Instance, Replies};
+use crate::protocol::{Instance, Replies, Unanswered};
 use crate::store::memcached::answers::{answered, complete, does_not_answer, failed, nonsensical, not_sent};
 use crate::store::memcached::trouble::Trouble;
 use crate::store::{Answer, Pending};
@@ -65,7 +65,7 @@ impl Ticket {
 
     fn never_told(&self) -> Answer {
         let trouble = Trouble::new("the background thread failed");
-        failed(Some(self.instance()), Damage::Late, trouble)
+        failed(Some(self.instance()), Unanswered::Late, trouble)
     }
 
     /// The limit is over and the outcome is not there. The next batch is to try another connection.
@@ -95,7 +95,7 @@ impl Ticket {
             Fate::Over | Fate::NotSent | Fate::Answered(_) => (Replies::new(), self.writes, None),
         };
         let trouble = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
-        let mut answer = answered(instance, replies, Damage::Late, trouble);
+        let mut answer = answered(instance, replies, Unanswered::Late, trouble);
         // Of reads there is nothing to learn any more.
         if is_write_open {
             answer.pending = Some(Box::new(Outstanding {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Memcached, Server};
 use crate::key::ItemName;
-use crate::protocol::{Batch, Cas, Content, Damage, Instance, Nonce, Record, Reply, Request};
+use crate::protocol::{Batch, Cas, Content, Instance, Nonce, Record, Reply, Request, Unanswered};
 use crate::store::{Answer, Exchange, Store as _};
 use crate::system::{background, clock};
 
@@ -37,7 +37,7 @@ enum Act {
     /// Sends bytes.
     Say(Vec<u8>),
     /// Waits until the test says so.
-    Hold(Receiver<()>),
+    HeldLock(Receiver<()>),
     /// Does nothing for so long.
     Delay(Duration),
     /// Sends one byte of a line after the other, slowly, until the test says so or the client closes.
@@ -54,7 +54,7 @@ enum Act {
     Collect(Sender<String>),
 }
 
-use Act::{Await, AwaitEnd, Collect, Delay, Drown, Flood, Hold, Say, Tell, Trickle};
+use Act::{Await, AwaitEnd, Collect, Delay, Drown, Flood, HeldLock, Say, Tell, Trickle};
 
 fn say(text: &str) -> Act {
     Say(text.as_bytes().to_vec())
@@ -135,7 +135,7 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
             },
             // The client may close at any time.
             Say(reply) => drop(stream.write_all(&reply)),
-            Hold(go) => go.recv_timeout(PATIENCE).expect("told to go on"),
+            HeldLock(go) => go.recv_timeout(PATIENCE).expect("told to go on"),
             Delay(time) => drop(channel::<()>().1.recv_timeout(time)),
             Trickle(stop) => {
                 while stop.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
@@ -294,8 +294,8 @@ both_ways! {
     a_long_item_is_read_past
 }
 
-fn damage(answer: &Answer) -> Option<Damage> {
-    answer.fault.as_ref().map(|fault| fault.damage)
+fn unanswered(answer: &Answer) -> Option<Unanswered> {
+    answer.fault.as_ref().map(|fault| fault.unanswered)
 }
 
 fn text(answer: &Answer) -> String {
@@ -351,7 +351,7 @@ fn no_malformed_reply_is_a_success_or_outlives_its_connection(way: Way) {
         let server = Scripted::greeting(vec![Await(ADDED), say(reply), AwaitEnd]);
         let store = server.store();
         let answer = way.ask(&store, &[add(), read()]);
-        assert_eq!(damage(&answer), Some(Damage::Cut), "{reply:?}: {answer:?}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "{reply:?}: {answer:?}");
         assert!(answer.replies.is_empty(), "{reply:?}");
         assert_eq!(answer.instance, Some(INSTANCE));
         assert!(
@@ -366,11 +366,11 @@ fn no_malformed_reply_is_a_success_or_outlives_its_connection(way: Way) {
 
 fn replies_before_the_nonsense_count(way: Way) {
     let (go, hold) = channel();
-    let server = Scripted::greeting(vec![Await("v c O2\r\n"), say("HD c9 O1\r\nEN O1\r\n"), Hold(hold)]);
+    let server = Scripted::greeting(vec![Await("v c O2\r\n"), say("HD c9 O1\r\nEN O1\r\n"), HeldLock(hold)]);
     let store = server.store();
     let answer = way.ask(&store, &[add(), read()]);
     // The open request is a read: there is nothing to wait for, and the server need not have closed.
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
     go.send(()).expect("held");
     server.join();
@@ -378,14 +378,14 @@ fn replies_before_the_nonsense_count(way: Way) {
 
 fn nonsense_from_a_server_that_does_not_close_is_late_and_stays_so_until_it_closes(way: Way) {
     let (go, hold) = channel();
-    let (server, store) = connected(way, vec![Await(ADDED), say("garbage\r\n"), Hold(hold)]);
+    let (server, store) = connected(way, vec![Await(ADDED), say("garbage\r\n"), HeldLock(hold)]);
     let answer = way.exchange(&store, &[add()], None, SHORT);
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     let pending = answer.pending.expect("a write is open");
     let pending = pending.wait(SHORT).expect_err("still open");
     go.send(()).expect("held");
     let answer = pending.wait(PATIENCE).expect("closed");
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     assert!(answer.replies.is_empty());
     server.join();
 }
@@ -394,12 +394,12 @@ fn an_endless_reply_is_cut_off(way: Way) {
     let server = Scripted::greeting(vec![Await("v c O1\r\n"), Flood(50_000_000)]);
     let store = server.store();
     let answer = way.ask(&store, &[read()]);
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     assert!(text(&answer).contains("endless"), "{}", text(&answer));
     server.join();
     let server = Scripted::start(vec![vec![Await("stats settings\r\n"), Flood(50_000_000)]]);
     let answer = way.ask(&server.store(), &[read()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("does not end"), "{}", text(&answer));
     server.join();
 }
@@ -410,7 +410,7 @@ fn an_endless_list_of_statistics_is_cut_off(way: Way) {
         Say("STAT a b\r\n".repeat(100_000).into_bytes()),
     ]]);
     let answer = way.ask(&server.store(), &[read()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("does not end"), "{}", text(&answer));
     server.join();
 }
@@ -423,7 +423,7 @@ fn a_batch_cut_after_any_byte_has_just_the_whole_replies(way: Way) {
         let answer = way.ask(&server.store(), &[Request::ReadClock, add(), read()]);
         let whole = ends.iter().filter(|end| cut >= **end).count();
         assert_eq!(answer.replies.len(), whole, "cut after {cut}: {answer:?}");
-        assert_eq!(damage(&answer), Some(Damage::Cut), "cut after {cut}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "cut after {cut}");
         assert!(answer.pending.is_none());
         server.join();
     }
@@ -434,7 +434,7 @@ fn late_replies_are_received_by_whoever_goes_on_listening(way: Way) {
     let script = vec![
         Await("v c O4\r\n"),
         say("HD t347483647 O2\r\nHD c"),
-        Hold(hold),
+        HeldLock(hold),
         say("9 O3\r\nEN O4\r\n"),
         // The connection is in step again, and a pipe is retired all the same: the server was slow once.
         AwaitEnd,
@@ -444,7 +444,7 @@ fn late_replies_are_received_by_whoever_goes_on_listening(way: Way) {
     let answer = way.exchange(&store, &[Request::ReadClock, add(), read()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     assert_eq!(answer.replies.as_slice(), [Reply::Clock(1_800_000_000)]);
     let pending = answer.pending.expect("a write is open");
     let pending = pending.wait(SHORT).expect_err("nothing has come");
@@ -466,7 +466,7 @@ fn of_late_reads_nothing_is_kept(way: Way) {
         let (server, store) = connected(way, vec![Await("v c O"), say(said), AwaitEnd]);
         let answer = way.exchange(&store, &batch, None, SHORT);
         drop(store);
-        assert_eq!(damage(&answer), Some(Damage::Late));
+        assert_eq!(unanswered(&answer), Some(Unanswered::Late));
         assert_eq!(answer.replies.len(), batch.len() - 1);
         assert!(answer.pending.is_none());
         // The connection was closed: the script comes to its end.
@@ -476,12 +476,15 @@ fn of_late_reads_nothing_is_kept(way: Way) {
 
 fn a_server_that_closes_while_listening_cuts(way: Way) {
     let (go, hold) = channel();
-    let (server, store) = connected(way, vec![Await(ADDED), Hold(hold)]);
+    let (server, store) = connected(way, vec![Await(ADDED), HeldLock(hold)]);
     let answer = way.exchange(&store, &[add()], None, SHORT);
     drop(store);
     let pending = answer.pending.expect("a write is open");
     go.send(()).expect("held");
-    assert_eq!(damage(&pending.wait(PATIENCE).expect("closed")), Some(Damage::Cut));
+    assert_eq!(
+        unanswered(&pending.wait(PATIENCE).expect("closed")),
+        Some(Unanswered::Cut)
+    );
     server.join();
 }
 
@@ -505,7 +508,7 @@ fn a_late_reply_to_an_earlier_exchange_never_answers_a_later_one(way: Way) {
     let store = server.store();
     assert_eq!(way.ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
     let answer = way.ask(&store, &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     server.join();
 }
 
@@ -536,7 +539,7 @@ fn a_server_error_before_the_end_leaves_the_rest_cut(way: Way) {
     let server = Scripted::greeting(vec![Await("C5 O2\r\n"), say("SERVER_ERROR going down\r\n")]);
     let answer = way.ask(&server.store(), &[add(), delete()]);
     assert_eq!(answer.replies.as_slice(), [refused("SERVER_ERROR going down")]);
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     server.join();
 }
 
@@ -569,7 +572,7 @@ fn an_error_about_a_refused_data_block_refuses_no_other_request(way: Way) {
         answer.replies.as_slice(),
         [refused("CLIENT_ERROR bad command line format")]
     );
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     server.join();
 }
 
@@ -583,7 +586,7 @@ fn servers_on_which_locks_are_not_safe_get_no_request(way: Way) {
     ] {
         let server = Scripted::start(vec![vec![Await("stats settings\r\n"), Say(said.into_bytes())]]);
         let answer = way.ask(&server.store(), &[add()]);
-        assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
         assert!(answer.replies.is_empty() && answer.pending.is_none());
         assert!(text(&answer).contains(part), "{}", text(&answer));
         server.join();
@@ -593,7 +596,7 @@ fn servers_on_which_locks_are_not_safe_get_no_request(way: Way) {
 fn the_reason_of_a_server_that_closes_at_once_is_told(way: Way) {
     let server = Scripted::start(vec![vec![say("ERROR Too many open connections\r\n")]]);
     let answer = way.ask(&server.store(), &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     server.join();
 }
 
@@ -606,7 +609,7 @@ fn a_young_server_gets_no_request_and_is_told_apart(way: Way) {
     ]]);
     let store = server.store();
     let answer = way.ask(&store, &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::TooYoung));
+    assert_eq!(unanswered(&answer), Some(Unanswered::TooYoung));
     assert_eq!(answer.instance.map(|instance| instance.start), Some(1_800_000_097));
     assert_eq!(way.kept(&store), 0);
     server.join();
@@ -618,7 +621,7 @@ fn a_server_that_never_answers_holds_nobody_longer_than_the_limit(way: Way) {
     let answer = way.exchange(&server.store(), &[add()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took < SHORT + Duration::from_millis(500), "{took:?}");
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     server.join();
 }
 
@@ -629,7 +632,7 @@ fn the_limit_holds_for_replies_that_trickle(way: Way) {
     let answer = way.exchange(&store, &[add()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took >= SHORT && took < SHORT + Duration::from_millis(500), "{took:?}");
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     drop(stop);
     server.join();
 }
@@ -640,7 +643,7 @@ fn a_limit_shorter_than_the_last_one_is_kept(way: Way) {
     let answer = way.exchange(&store, &[read()], None, SHORT);
     let took = clock::instant() - began;
     assert!(took < SHORT + Duration::from_millis(500), "{took:?}");
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     server.join();
 }
 
@@ -664,7 +667,7 @@ fn a_limit_longer_than_the_last_one_is_used(way: Way) {
 fn no_time_left_sends_nothing(way: Way) {
     let store = Memcached::new(vec![Server::parse("127.0.0.1:9").expect("valid")], "memlock");
     let answer = way.exchange(&store, &[add()], None, Duration::ZERO);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert_eq!(answer.instance, None);
 }
 
@@ -686,13 +689,18 @@ fn reads_go_out_again_when_an_idle_connection_turns_out_to_be_dead(way: Way) {
 
 fn writes_on_a_dead_idle_connection_are_cut_and_never_sent_twice(way: Way) {
     let (go, hold) = channel();
-    let server = Scripted::greeting(vec![Await("v c O1\r\n"), say("EN O1\r\n"), Await(ADDED), Hold(hold)]);
+    let server = Scripted::greeting(vec![
+        Await("v c O1\r\n"),
+        say("EN O1\r\n"),
+        Await(ADDED),
+        HeldLock(hold),
+    ]);
     let store = server.store();
     assert!(way.ask(&store, &[read()]).fault.is_none());
     let asker = std::thread::spawn(move || (way.ask(&store, &[add()]), store));
     go.send(()).expect("held");
     let (answer, store) = asker.join().expect("no panic");
-    assert_eq!(damage(&answer), Some(Damage::Cut));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Cut));
     assert_eq!(answer.instance, Some(INSTANCE));
     assert_eq!(way.kept(&store), 0);
     // There was one connection, and there is no script for another.
@@ -705,7 +713,7 @@ fn nothing_is_sent_to_another_instance(way: Way) {
     let other = Instance { pid: 78, ..INSTANCE };
     for _ in 0..2 {
         let answer = way.exchange(&store, &[delete()], Some(other), PATIENCE);
-        assert_eq!(damage(&answer), Some(Damage::OtherInstance));
+        assert_eq!(unanswered(&answer), Some(Unanswered::OtherInstance));
         assert_eq!(answer.instance, Some(INSTANCE));
         assert_eq!(way.kept(&store), 1, "it is as good as before");
     }
@@ -719,7 +727,7 @@ fn a_dead_connection_to_the_old_instance_does_not_hide_the_new_one(way: Way) {
     let new = GREETING_REPLY.replace("pid 77", "pid 78");
     let (go, hold) = channel();
     let server = Scripted::start(vec![
-        greeted(vec![Await("v c O1\r\n"), say("EN O1\r\n"), Hold(hold)]),
+        greeted(vec![Await("v c O1\r\n"), say("EN O1\r\n"), HeldLock(hold)]),
         vec![
             Await("stats settings\r\n"),
             Say(new.into_bytes()),
@@ -736,7 +744,7 @@ fn a_dead_connection_to_the_old_instance_does_not_hide_the_new_one(way: Way) {
     // Until the end of the old connection has arrived, it is alive for all that anybody can tell.
     let answer = loop {
         let answer = way.exchange(&store, &[delete()], Some(wanted), PATIENCE);
-        if damage(&answer) != Some(Damage::OtherInstance) || clock::instant() > deadline {
+        if unanswered(&answer) != Some(Unanswered::OtherInstance) || clock::instant() > deadline {
             break answer;
         }
     };
@@ -753,15 +761,15 @@ fn a_server_that_is_not_there_is_named_with_what_to_do(way: Way) {
         .expect("bound");
     let store = Memcached::new(vec![Server::parse(&free.to_string()).expect("valid")], "memlock");
     let answer = way.ask(&store, &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("is memcached running"), "{}", text(&answer));
     let store = Memcached::new(vec![Server::parse("unix:/nonexistent/sock").expect("valid")], "memlock");
     let answer = way.ask(&store, &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("-s"), "{}", text(&answer));
     let store = Memcached::new(vec![Server::parse("no-such-host.invalid").expect("valid")], "memlock");
     let answer = way.ask(&store, &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("`no-such-host.invalid`"), "{}", text(&answer));
 }
 
@@ -794,7 +802,7 @@ fn an_old_server_may_leave_out_the_opaque_on_a_miss(way: Way) {
 
 fn an_empty_list_of_servers_answers_without_a_panic(way: Way) {
     let store = Memcached::new(Vec::new(), "memlock");
-    assert_eq!(damage(&way.ask(&store, &[read()])), Some(Damage::NotSent));
+    assert_eq!(unanswered(&way.ask(&store, &[read()])), Some(Unanswered::NotSent));
     assert_eq!((store.server_of(&item()), store.servers()), ("", 0));
 }
 
@@ -808,8 +816,8 @@ fn assert_foreign(reply: Option<&Reply>) {
 fn the_line_of_a_long_item_is_enough_to_know_of_it(way: Way) {
     let (go, hold) = channel();
     // Its rest never comes, or the server closes before it does.
-    for last in [AwaitEnd, Hold(hold)] {
-        let closes = matches!(last, Hold(_));
+    for last in [AwaitEnd, HeldLock(hold)] {
+        let closes = matches!(last, HeldLock(_));
         if closes {
             go.send(()).expect("not held yet");
         }
@@ -850,7 +858,7 @@ fn what_comes_with_the_greeting_answers_nothing(way: Way) {
         AwaitEnd,
     ]]);
     let answer = way.ask(&server.store(), &[add()]);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     assert!(text(&answer).contains("protocol"), "{}", text(&answer));
     server.join();
 }
@@ -859,12 +867,15 @@ fn a_late_flood_is_listened_to_without_blocking(way: Way) {
     let (stop, stopped) = channel();
     let (server, store) = connected(way, vec![Await(ADDED), say("garbage\r\n"), Drown(stopped)]);
     let answer = way.exchange(&store, &[add()], None, SHORT);
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     let mut pending = answer.pending.expect("a write is open");
     for _ in 0..3 {
         pending = pending.wait(Duration::ZERO).expect_err("it goes on and on");
     }
     stop.send(()).expect("it floods");
-    assert_eq!(damage(&pending.wait(PATIENCE).expect("closed")), Some(Damage::Cut));
+    assert_eq!(
+        unanswered(&pending.wait(PATIENCE).expect("closed")),
+        Some(Unanswered::Cut)
+    );
     server.join();
 }

@@ -67,8 +67,8 @@ fn hear(told: &Receiver<()>) {
     told.recv_timeout(PATIENCE).expect("told");
 }
 
-fn damages(answers: &[Answer]) -> Vec<Option<Damage>> {
-    answers.iter().map(damage).collect()
+fn damages(answers: &[Answer]) -> Vec<Option<Unanswered>> {
+    answers.iter().map(unanswered).collect()
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_pipe_cut_after_any_byte_has_just_the_whole_replies() {
         drop(opened(&store));
         let answers = outcomes(three(&store));
         let whole = ends.iter().filter(|end| cut >= **end).count();
-        let cut_if = |is_cut: bool| is_cut.then_some(Damage::Cut);
+        let cut_if = |is_cut: bool| is_cut.then_some(Unanswered::Cut);
         assert_eq!(
             damages(&answers),
             [cut_if(whole < 2), None, cut_if(whole < 4)],
@@ -191,7 +191,7 @@ fn nonsense_ends_reads_at_once_and_writes_when_the_server_closes() {
             opening(vec![
                 Await("v c O5\r\n"),
                 Say(["EN O2\r\n", nonsense, "HD c9 O4\r\nEN O5\r\n"].concat().into_bytes()),
-                Hold(hold),
+                HeldLock(hold),
             ]),
             reads(),
         ]);
@@ -212,7 +212,7 @@ fn nonsense_ends_reads_at_once_and_writes_when_the_server_closes() {
         let open = all.split_off(refused);
         drop(all);
         for answer in outcomes(open) {
-            assert_eq!(damage(&answer), Some(Damage::Cut), "{nonsense:?}: {answer:?}");
+            assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "{nonsense:?}: {answer:?}");
             assert!(answer.replies.is_empty(), "{nonsense:?}: {answer:?}");
         }
         drop((first, last, store));
@@ -259,7 +259,7 @@ fn a_request_that_was_not_understood_makes_the_next_error_line_prove_nothing() {
         let batches = [vec![add()], vec![add()], vec![delete()]];
         let answers = outcomes(batches.iter().map(|batch| begin(&store, batch)).collect());
         assert!(matches!(answers[0].replies.as_slice(), [Reply::Refused(_)]));
-        let later = (!proves).then_some(Damage::Cut);
+        let later = (!proves).then_some(Unanswered::Cut);
         assert_eq!(damages(&answers), [None, later, later], "{second:?}");
         assert!(pipe.is_retired());
         drop(store);
@@ -286,7 +286,7 @@ fn bytes_while_it_is_idle_end_the_pipe_and_answer_nothing() {
 fn what_was_not_sent_goes_out_on_another_connection() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![
-        opening(vec![Hold(hold)]),
+        opening(vec![HeldLock(hold)]),
         greeted(vec![Await(ADDED), say("HD c7 O1\r\n"), AwaitEnd]),
     ]);
     let store = server.store();
@@ -325,7 +325,7 @@ fn large(nonce: u128) -> Request {
 fn what_a_server_does_not_take_is_taken_back() {
     let (go, hold) = channel();
     let (tell, told) = channel();
-    let server = Scripted::start(vec![opening(vec![Hold(hold), Collect(tell)])]);
+    let server = Scripted::start(vec![opening(vec![HeldLock(hold), Collect(tell)])]);
     let store = server.store();
     let pipe = opened(&store);
     let mut taken = Vec::new();
@@ -343,7 +343,7 @@ fn what_a_server_does_not_take_is_taken_back() {
     assert!(abandoned.abandon().is_none(), "nothing of it was sent");
     drop(dropped);
     let answer = outcome(&mut *late);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     assert!(answer.pending.is_none());
     assert!(pipe.is_retired(), "it takes no more bytes");
     assert!(pipe.unwritten() > unwritten, "the last one waits still");
@@ -365,13 +365,13 @@ fn what_a_server_does_not_take_is_taken_back() {
 fn the_late_reply_is_heard_while_the_next_batch_goes_another_way() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![
-        opening(vec![Await(ADDED), Hold(hold), say("HD c9 O2\r\n"), AwaitEnd]),
+        opening(vec![Await(ADDED), HeldLock(hold), say("HD c9 O2\r\n"), AwaitEnd]),
         greeted(vec![Await("C5 O1\r\n"), say("HD O1\r\n"), AwaitEnd]),
     ]);
     let store = server.store();
     let pipe = opened(&store);
     let answer = outcome(&mut *begin_within(&store, &[add()], SHORT));
-    assert_eq!(damage(&answer), Some(Damage::Late));
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     let mut pending = answer.pending.expect("a write is open");
     assert!(pipe.is_retired());
     assert_eq!(Shared.ask(&store, &[delete()]).replies.as_slice(), [Reply::Deleted]);
@@ -390,7 +390,7 @@ fn what_was_sent_is_heard_after_it_was_abandoned() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![opening(vec![
         Await(ADDED),
-        Hold(hold),
+        HeldLock(hold),
         say("HD c9 O2\r\nEN O3\r\n"),
         AwaitEnd,
     ])]);
@@ -416,7 +416,7 @@ fn what_is_abandoned_before_the_pipe_is_open_is_never_sent() {
     let (tell, told) = channel();
     let server = Scripted::start(vec![vec![
         Await("stats settings\r\n"),
-        Hold(hold),
+        HeldLock(hold),
         say(GREETING_REPLY),
         Await("v c O1\r\n"),
         say("EN O1\r\n"),
@@ -444,7 +444,7 @@ fn the_short_limit_of_who_opens_a_pipe_is_nobody_elses() {
     let server = Scripted::start(vec![vec![
         Await("stats settings\r\n"),
         Tell(tell),
-        Hold(hold),
+        HeldLock(hold),
         say(GREETING_REPLY),
         Await("v c O1\r\n"),
         say("EN O1\r\n"),
@@ -455,7 +455,7 @@ fn the_short_limit_of_who_opens_a_pipe_is_nobody_elses() {
     hear(&told);
     let mut long = begin(&store, &[read()]);
     let answer = outcome(&mut *short);
-    assert_eq!(damage(&answer), Some(Damage::NotSent));
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("does not answer"), "{}", text(&answer));
     // Well after the limit.
     drop(outcome(&mut *begin_within(&store, &[add()], SHORT)));
@@ -480,7 +480,7 @@ fn a_pipe_that_never_comes_about_is_dialled_anew_for_who_has_time_left() {
     // It has two seconds when the first one gives up.
     let second = begin_within(&store, &[read()], limit);
     let answers = outcomes(vec![first, second]);
-    assert_eq!(damages(&answers), [Some(Damage::NotSent), None], "{answers:?}");
+    assert_eq!(damages(&answers), [Some(Unanswered::NotSent), None], "{answers:?}");
     drop(store);
     server.join();
 }
@@ -495,7 +495,7 @@ fn a_caller_who_looks_too_late_sends_nothing() {
     let until = clock::instant() + SHORT;
     wait_until("the limit is over", || clock::instant() > until);
     let answer = outcome(&mut *stalled);
-    assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     drop((stalled, store));
     assert_eq!(told.recv_timeout(PATIENCE).expect("told"), "");
     server.join();
@@ -527,7 +527,7 @@ fn nobody_stays_when_the_store_is_dropped() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![opening(vec![
         Await(ADDED),
-        Hold(hold),
+        HeldLock(hold),
         say("HD c7 O2\r\n"),
         AwaitEnd,
     ])]);
@@ -543,7 +543,7 @@ fn nobody_stays_when_the_store_is_dropped() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![vec![
         Await("stats settings\r\n"),
-        Hold(hold),
+        HeldLock(hold),
         say(GREETING_REPLY),
         AwaitEnd,
     ]]);
@@ -578,7 +578,7 @@ fn a_server_that_sends_without_end_keeps_no_other_waiting() {
         server.join();
     }
     stop.send(()).expect("it floods");
-    assert_eq!(damage(&outcome(&mut *flooded)), Some(Damage::Cut));
+    assert_eq!(unanswered(&outcome(&mut *flooded)), Some(Unanswered::Cut));
     flooding.join();
 }
 
@@ -609,7 +609,7 @@ impl Wake for Panics {
 fn a_waker_that_panics_harms_nobody_for_long() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![
-        opening(vec![Await("C5 O3\r\n"), Hold(hold), say("EN O2\r\n"), AwaitEnd]),
+        opening(vec![Await("C5 O3\r\n"), HeldLock(hold), say("EN O2\r\n"), AwaitEnd]),
         reads(),
     ]);
     let store = server.store();
@@ -620,7 +620,7 @@ fn a_waker_that_panics_harms_nobody_for_long() {
     assert!(bad.poll(&mut Context::from_waker(&waker)).is_pending());
     go.send(()).expect("held");
     let answer = outcome(&mut *good);
-    assert_eq!(damage(&answer), Some(Damage::Late), "{answer:?}");
+    assert_eq!(unanswered(&answer), Some(Unanswered::Late), "{answer:?}");
     assert_eq!(Shared.ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
     drop((bad, good, store));
     server.join();
@@ -653,7 +653,7 @@ fn it_works_inside_of_another_runtime_whatever_that_does() {
     let (go, hold) = channel();
     let server = Scripted::start(vec![opening(vec![
         Await(ADDED),
-        Hold(hold),
+        HeldLock(hold),
         say("HD c7 O2\r\n"),
         Await("C5 O3\r\n"),
         say("HD O3\r\n"),
@@ -729,8 +729,8 @@ fn who_wants_another_instance_sends_nothing_and_is_told_which_it_is() {
         panic!("nothing to wait for")
     };
     assert_eq!(
-        (damage(&answer), answer.instance),
-        (Some(Damage::OtherInstance), Some(INSTANCE))
+        (unanswered(&answer), answer.instance),
+        (Some(Unanswered::OtherInstance), Some(INSTANCE))
     );
     assert!(!pipe.is_retired());
     drop((exchange, store));
@@ -771,7 +771,7 @@ fn a_full_backlog_holds_nobody_longer_than_the_limit() {
     let mut all: Vec<Begun> = (0..8).map(|_| begin_within(&store, &[add()], SHORT)).collect();
     let began = clock::instant();
     for exchange in &mut all {
-        assert_eq!(damage(&outcome(&mut **exchange)), Some(Damage::NotSent));
+        assert_eq!(unanswered(&outcome(&mut **exchange)), Some(Unanswered::NotSent));
     }
     assert!(clock::instant() - began < SHORT + Duration::from_millis(500));
 }

@@ -189,7 +189,7 @@ fn callers_of_a_server_that_says_nothing_open_one_connection_at_a_time(way: Way)
     let server = Mimic::silent(false);
     let store = server.store();
     for answer in crowd(way, &store) {
-        assert_eq!(damage(&answer), Some(Damage::NotSent), "{answer:?}");
+        assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     }
     // A busy machine may be slow to tell the server of the end of some.
     assert!(server.peak() <= CALLERS / 2, "{} at once", server.peak());
@@ -251,7 +251,7 @@ fn after_a_late_reply_nothing_is_used_that_was_connected_before(way: Way) {
         fill(&store, &server, 8);
         server.forget();
         let answer = way.exchange(&store, &[add()], None, LATE);
-        assert_eq!(damage(&answer), Some(Damage::Late));
+        assert_eq!(unanswered(&answer), Some(Unanswered::Late));
         assert_eq!((Blocking.kept(&store), Shared.kept(&store)), (0, 0));
         assert_eq!(next.ask(&store, &[add()]).replies.as_slice(), [Reply::Stored(cas(9))]);
     }
@@ -261,7 +261,7 @@ fn what_keeps_the_first_from_connecting_is_told_to_the_others(way: Way) {
     let (go, hold) = channel();
     let server = Scripted::start(vec![vec![
         Await("stats settings\r\n"),
-        Hold(hold),
+        HeldLock(hold),
         say("ERROR Too many open connections\r\n"),
     ]]);
     let store = &server.store();

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::connection::{Connection, nothing_more};
 use super::pool::LONGEST_IDLE;
-use crate::protocol::{Damage, Instance, Replies, Request};
+use crate::protocol::{Instance, Replies, Request, Unanswered};
 use crate::store::Answer;
 use crate::store::memcached::answers::{answered, complete, nonsensical, not_sent};
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
@@ -383,11 +383,15 @@ impl PipeState {
                 self.sent.push_back(sent);
                 continue;
             }
-            let damage = if was_taken { Damage::Cut } else { Damage::NotSent };
+            let unanswered = if was_taken {
+                Unanswered::Cut
+            } else {
+                Unanswered::NotSent
+            };
             let replies = mem::take(&mut sent.progress.replies);
             outcomes.push((
                 sent.outcome,
-                answered(instance, replies, damage, nonsensical(&nonsense)),
+                answered(instance, replies, unanswered, nonsensical(&nonsense)),
             ));
         }
         self.nonsense = Some(nonsense);

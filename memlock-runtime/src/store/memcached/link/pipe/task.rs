@@ -7,7 +7,7 @@ use std::{io, mem};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{IDLE_LOOK, Outcomes, Pipe, TURN};
-use crate::protocol::Damage;
+use crate::protocol::Unanswered;
 use crate::store::memcached::answers::{self, answered, complete};
 use crate::store::memcached::codec::progress::Step;
 use crate::store::memcached::socket::halves::Reader;
@@ -130,12 +130,12 @@ impl Pipe {
             if sent.progress.is_answered() {
                 return (sent.outcome, complete(self.instance(), sent.progress.replies));
             }
-            let (mut damage, trouble) = answers::ended(broken, nonsense.as_deref());
+            let (mut unanswered, trouble) = answers::ended(broken, nonsense.as_deref());
             // Half a command is never executed, so one of which the kernel took nothing is not.
             if sent.begins >= taken {
-                damage = Damage::NotSent;
+                unanswered = Unanswered::NotSent;
             }
-            let answer = answered(self.instance(), sent.progress.replies, damage, trouble);
+            let answer = answered(self.instance(), sent.progress.replies, unanswered, trouble);
             (sent.outcome, answer)
         });
         tell(outcomes.collect());

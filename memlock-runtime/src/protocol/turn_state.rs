@@ -1,7 +1,7 @@
 //! Whose turn it is in one process to ask for one lock, or to hold it. Numbers only: who stands in line, and who is to be
 //! woken, is the queue's business, which calls each of these under its lock.
 //!
-//! Turns are numbered, and one is present. Whose number is another's has had his turn taken away, because his lease ended
+//! TurnState are numbered, and one is present. Whose number is another's has had his turn taken away, because his lease ended
 //! before he did or because he did not come for what was handed over to him: he hands nothing over, takes nothing, and
 //! passes nothing on. A grant on its way from one holder to the next lies here, where nobody believes in it.
 
@@ -13,7 +13,7 @@ use super::watch::Watch;
 
 /// See the module's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Turns {
+pub struct TurnState {
     present: u64,
     /// What is known of the holder of whom the process is not sure any more, for the next in line.
     watch: Option<Watch>,
@@ -27,10 +27,10 @@ pub struct Turns {
 
 /// What one in line finds out about its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Claim {
+pub enum TurnStatus {
     /// It has not come yet.
     Wait,
-    /// The one before is stopped past its lease: the turn is taken away from it, and [next](Turns::next) is this one's.
+    /// The one before is stopped past its lease: the turn is taken away from it, and [next](TurnState::next) is this one's.
     StepIn,
     /// It came, and was taken away since.
     TooLate,
@@ -49,23 +49,23 @@ pub struct Taken {
     pub handed: Option<Handed>,
 }
 
-impl Turns {
+impl TurnState {
     /// No turn's number.
     pub const NONE: u64 = 0;
 
     /// Turn `number` is the present one, and nothing is known.
-    pub fn begun(number: u64) -> Turns {
-        Turns {
+    pub fn begun(number: u64) -> TurnState {
+        TurnState {
             present: number,
-            ..Turns::default()
+            ..TurnState::default()
         }
     }
 
     /// The same, when `watch` is what was seen of the holder before.
-    pub fn begun_after(number: u64, watch: Option<Watch>) -> Turns {
-        Turns {
+    pub fn begun_after(number: u64, watch: Option<Watch>) -> TurnState {
+        TurnState {
             watch,
-            ..Turns::begun(number)
+            ..TurnState::begun(number)
         }
     }
 
@@ -113,19 +113,19 @@ impl Turns {
     }
 
     /// How one in line fares that was given turn `given` ([`NONE`](Self::NONE) for none yet).
-    pub fn claim(&self, given: u64, is_first: bool, now: Now) -> Claim {
-        if given == Turns::NONE {
+    pub fn claim(&self, given: u64, is_first: bool, now: Now) -> TurnStatus {
+        if given == TurnState::NONE {
             let is_over = self.leased_until.is_some_and(|until| now.instant >= until);
             if is_first && is_over {
-                Claim::StepIn
+                TurnStatus::StepIn
             } else {
-                Claim::Wait
+                TurnStatus::Wait
             }
         } else if given != self.present {
             // Whoever stepped in has the grant now, if there was one.
-            Claim::TooLate
+            TurnStatus::TooLate
         } else {
-            Claim::Mine
+            TurnStatus::Mine
         }
     }
 

@@ -3,7 +3,7 @@
 //! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
 //! line of another version. The next who stands in line writes it anew.
 
-use crate::protocol::{Call, Entry, Line};
+use crate::protocol::{Member, WaitList, WakeTarget};
 use crate::text::digits;
 use crate::text::secret::Secret;
 
@@ -11,39 +11,39 @@ use crate::text::secret::Secret;
 const VERSION: &str = "1";
 
 /// Writes `line`. Never empty.
-pub(crate) fn encode(line: &Line) -> Vec<u8> {
+pub(crate) fn encode(line: &WaitList) -> Vec<u8> {
     let mut text = VERSION.as_bytes().to_vec();
     for entry in &line.0 {
         text.push(b' ');
         digits::push_hex(&mut text, entry.process.to_be_bytes());
-        if let Some(call) = entry.call {
-            text.extend_from_slice(format!("@{}/", call.address).as_bytes());
-            digits::push_hex(&mut text, call.secret.expose().to_be_bytes());
+        if let Some(wake) = entry.wake {
+            text.extend_from_slice(format!("@{}/", wake.address).as_bytes());
+            digits::push_hex(&mut text, wake.secret.expose().to_be_bytes());
         }
     }
     text
 }
 
 /// Reads a line.
-pub(crate) fn decode(bytes: &[u8]) -> Line {
+pub(crate) fn decode(bytes: &[u8]) -> WaitList {
     let words = std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| text.strip_prefix(VERSION));
     let entries = words.unwrap_or_default().split(' ').filter_map(entry);
-    Line(entries.take(Line::LONGEST).collect())
+    WaitList(entries.take(WaitList::LONGEST).collect())
 }
 
-fn entry(word: &str) -> Option<Entry> {
-    let (process, call) = match word.split_once('@') {
+fn entry(word: &str) -> Option<Member> {
+    let (process, wake) = match word.split_once('@') {
         None => (word, None),
-        Some((process, call)) => {
-            let (address, secret) = call.rsplit_once('/')?;
+        Some((process, wake)) => {
+            let (address, secret) = wake.rsplit_once('/')?;
             let (address, secret) = (address.parse().ok()?, Secret::new(number(secret)?));
-            (process, Some(Call { address, secret }))
+            (process, Some(WakeTarget { address, secret }))
         }
     };
     let process = number(process)?;
-    Some(Entry { process, call })
+    Some(Member { process, wake })
 }
 
 fn number(digits: &str) -> Option<u64> {
@@ -54,8 +54,13 @@ fn number(digits: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn line(processes: &[u64]) -> Line {
-        Line(processes.iter().map(|&process| Entry { process, call: None }).collect())
+    fn line(processes: &[u64]) -> WaitList {
+        WaitList(
+            processes
+                .iter()
+                .map(|&process| Member { process, wake: None })
+                .collect(),
+        )
     }
 
     #[test]
@@ -71,11 +76,11 @@ mod tests {
                 "1 0000000000000001@[2001:db8::1]:4711/00000000000000ff",
             ),
         ] {
-            let call = Some(Call {
+            let wake = Some(WakeTarget {
                 address: address.parse().expect("an address"),
                 secret: Secret::new(255),
             });
-            let line = Line(vec![Entry { process: 1, call }]);
+            let line = WaitList(vec![Member { process: 1, wake }]);
             assert_eq!(encode(&line), text.as_bytes());
             assert_eq!(decode(text.as_bytes()), line);
         }
@@ -95,12 +100,12 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes()), line(expected), "{text:?}");
         }
-        assert_eq!(decode(b"1 \xff"), Line::default());
+        assert_eq!(decode(b"1 \xff"), WaitList::default());
     }
 
     #[test]
     fn no_line_is_longer_than_one_may_be() {
         let endless = "1".to_owned() + &" 00000000000000ff".repeat(3000);
-        assert_eq!(decode(endless.as_bytes()).0.len(), Line::LONGEST);
+        assert_eq!(decode(endless.as_bytes()).0.len(), WaitList::LONGEST);
     }
 }

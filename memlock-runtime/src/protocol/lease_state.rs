@@ -1,13 +1,13 @@
 //! One hold on a lock, from the grant until it is given up: how long its holder believes in it, and what becomes of it.
 //!
-//! It is what decides in the driver's `Hold`, without its clock and its locks. Whoever drives it asks it before each use of
+//! It is what decides in the driver's `HeldLock`, without its clock and its locks. Whoever drives it asks it before each use of
 //! the grant, and tells it what renewals came to.
 
 use std::time::Duration;
 
 use super::grant::Grant;
 use super::lease::Now;
-use super::messages::Damage;
+use super::messages::Unanswered;
 use super::renew::Renewed;
 
 /// Why a lease was lost.
@@ -36,7 +36,7 @@ pub enum Extended {
     /// The lease was extended.
     Yes,
     /// Nothing was learned, and the old deadline stands.
-    Failed(Damage),
+    Failed(Unanswered),
     /// It is not held any more, whatever the renewal came to.
     Over(Status),
 }
@@ -54,17 +54,17 @@ pub enum End {
 
 /// See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Holding {
+pub struct LeaseState {
     grant: Grant,
     status: Status,
     /// Whether the last renewal got no reply: it may be executed yet, so the grant is not handed over.
     is_renewal_open: bool,
 }
 
-impl Holding {
+impl LeaseState {
     /// A lock that was granted by the server, or handed over.
-    pub fn new(grant: Grant) -> Holding {
-        Holding {
+    pub fn new(grant: Grant) -> LeaseState {
+        LeaseState {
             grant,
             status: Status::Held,
             is_renewal_open: false,
@@ -117,11 +117,11 @@ impl Holding {
             }
             Renewed::Lost => self.lose(Loss::Taken),
             Renewed::RanOut => self.lose(Loss::RanOut),
-            Renewed::Failed(grant, damage) => {
+            Renewed::Failed(grant, unanswered) => {
                 // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
                 self.grant = grant;
                 self.is_renewal_open = true;
-                Extended::Failed(damage)
+                Extended::Failed(unanswered)
             }
         }
     }

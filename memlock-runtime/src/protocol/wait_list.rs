@@ -1,4 +1,4 @@
-//! Standing in line for a lock, between processes: who goes first when it becomes free, and how often a waiter looks.
+//! WaitListView in line for a lock, between processes: who goes first when it becomes free, and how often a waiter looks.
 //!
 //! Beside the lock's item is one that lists the processes which wait for it, the first first. Who finds the lock held puts
 //! its process at the end, by compare-and-set; who has released the lock takes it out. Only the first looks often. A process
@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::calls::Calls;
 use super::lease::Now;
 use super::machine::Pause;
-use super::messages::{Call, Cas, Entry, Instance, Line, Nonce, Reply, Request};
+use super::messages::{Cas, Instance, Member, Nonce, Reply, Request, WaitList, WakeTarget};
 
 /// The first in line pauses for this fraction of the time since it saw the present holder, so that no hand-over takes more
 /// than this fraction of what the holder took.
@@ -72,10 +72,10 @@ const TTL: u32 = 300;
 
 /// What a process knows of the line for one lock, and of who holds it. It belongs to the process's queue for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Standing {
-    me: Entry,
+pub struct WaitListView {
+    me: Member,
     /// As it was last read, or written.
-    line: Line,
+    line: WaitList,
     /// The instance where it was read, and its CAS there; `None` where there was no line. What is not known cannot be changed.
     proof: Option<(Instance, Option<Cas>)>,
     /// An entry was written, and nothing is known of it.
@@ -100,12 +100,12 @@ pub struct Standing {
     turn_began: Option<Duration>,
 }
 
-impl Standing {
+impl WaitListView {
     /// `me` knows nothing of the line.
-    pub fn new(me: Entry) -> Standing {
-        Standing {
+    pub fn new(me: Member) -> WaitListView {
+        WaitListView {
             me,
-            line: Line::default(),
+            line: WaitList::default(),
             proof: None,
             may_have_joined: false,
             released: None,
@@ -122,8 +122,8 @@ impl Standing {
 
     /// A place is kept for it, which has just released the lock. For tests.
     #[must_use]
-    pub fn place_kept(self, now: Now) -> Standing {
-        Standing {
+    pub fn place_kept(self, now: Now) -> WaitListView {
+        WaitListView {
             released: Some(now.instant),
             is_place_kept: true,
             ..self
@@ -131,18 +131,18 @@ impl Standing {
     }
 
     /// `me` has seen `line`. For tests.
-    pub fn with_line(me: Entry, line: Line) -> Standing {
-        Standing {
+    pub fn with_line(me: Member, line: WaitList) -> WaitListView {
+        WaitListView {
             line,
-            ..Standing::new(me)
+            ..WaitListView::new(me)
         }
     }
 
     /// Takes note of a reply to [`Request::ReadLine`]. Returns whether it is one.
     pub(super) fn read(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
         let (line, cas) = match reply {
-            Some(Reply::Line { line, cas }) => (line.clone(), Some(*cas)),
-            Some(Reply::Missing) => (Line::default(), None),
+            Some(Reply::WaitList { line, cas }) => (line.clone(), Some(*cas)),
+            Some(Reply::Missing) => (WaitList::default(), None),
             _ => return false,
         };
         self.proof = instance.map(|instance| (instance, cas));
@@ -200,9 +200,9 @@ impl Standing {
     }
 
     /// The process to be told that the lock is free, once this one has released it, if it wants to be told.
-    pub fn to_call(&self) -> Option<Call> {
+    pub fn to_wake(&self) -> Option<WakeTarget> {
         let next = self.line.0.iter().find(|entry| **entry != self.me)?;
-        next.call
+        next.wake
     }
 
     /// Who is to go before this process. The holder has had its turn, although it may not have left the line yet.
@@ -231,7 +231,7 @@ impl Standing {
 
     /// Whether the lock, which is free, is this process's to take, as far as that is known without reading the line again.
     pub(super) fn is_its_turn(&self) -> bool {
-        self.calls.is_called() || self.is_first()
+        self.calls.is_woken() || self.is_first()
     }
 
     /// Whether it may take the lock although others wait: its turn has just begun. Where the next can be called, a hand-over
@@ -243,7 +243,7 @@ impl Standing {
 
     /// Whether the next hears, as far as is known, that it is his turn.
     fn is_next_called(&self) -> bool {
-        self.calls.do_arrive() && self.to_call().is_some()
+        self.calls.do_arrive() && self.to_wake().is_some()
     }
 
     /// The lock was seen to be held under `nonce`. Returns whether that is another's turn.
@@ -316,9 +316,9 @@ impl Standing {
     pub(super) fn pause(&self, interval: Duration, now: Now) -> Pause {
         let since = |since: Duration| now.instant.saturating_sub(since);
         let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
-        let is_called = self.me.call.is_some() && self.calls.do_arrive();
+        let is_woken = self.me.wake.is_some() && self.calls.do_arrive();
         if self.is_first() {
-            let (fraction, shortest) = if is_called {
+            let (fraction, shortest) = if is_woken {
                 (PAUSE_FRACTION_OF_CALLED, SHORTEST_PAUSE)
             } else {
                 (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST)
@@ -329,7 +329,7 @@ impl Standing {
                 to: longest,
             };
         }
-        let (fraction, shortest, intervals) = if is_called {
+        let (fraction, shortest, intervals) = if is_woken {
             (1, SHORTEST_PAUSE_OF_CALLED, LONGEST_PAUSE_OF_CALLED)
         } else {
             (PAUSE_FRACTION, SHORTEST_PAUSE, LONGEST_PAUSE)
@@ -349,7 +349,7 @@ impl Standing {
     pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
         let mut line = self.without_me(interval, now);
-        if line.0.len() >= Line::LONGEST {
+        if line.0.len() >= WaitList::LONGEST {
             return None;
         }
         line.0.push(self.me);
@@ -378,7 +378,7 @@ impl Standing {
         self.change(line)
     }
 
-    fn change(&mut self, line: Line) -> Option<(Request, Instance)> {
+    fn change(&mut self, line: WaitList) -> Option<(Request, Instance)> {
         let (instance, cas) = self.cas()?;
         if line == self.line {
             return None;
@@ -432,14 +432,14 @@ impl Standing {
     }
 
     /// The line without this process, and without one who did not come.
-    fn without_me(&self, interval: Duration, now: Now) -> Line {
-        let is_dead = |entry: &Entry| {
+    fn without_me(&self, interval: Duration, now: Now) -> WaitList {
+        let is_dead = |entry: &Member| {
             self.passed.is_some_and(|(process, since)| {
                 process == entry.process
                     && now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)
             })
         };
-        let stays = |entry: &&Entry| **entry != self.me && !is_dead(entry);
-        Line(self.line.0.iter().filter(stays).copied().collect())
+        let stays = |entry: &&Member| **entry != self.me && !is_dead(entry);
+        WaitList(self.line.0.iter().filter(stays).copied().collect())
     }
 }
