@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::enter::{Prepared, enter_async};
+use super::enter::FunctionCall;
 use super::held::{AfterBody, AsyncHeld};
 use crate::error::Error;
 use crate::error::conflict::Classify;
@@ -127,7 +127,7 @@ impl<T, E> Policy<Result<T, E>> for TriesResult {
 /// A call whose keys and options are evaluated. Borrows nothing.
 #[must_use]
 pub struct Entering<P> {
-    prepared: Result<Prepared, Error>,
+    prepared: Result<FunctionCall, Error>,
     policy: PhantomData<fn() -> P>,
 }
 
@@ -138,7 +138,7 @@ impl<P> fmt::Debug for Entering<P> {
 }
 
 impl<P> Entering<P> {
-    pub(crate) fn new(prepared: Result<Prepared, Error>) -> Entering<P> {
+    pub(crate) fn new(prepared: Result<FunctionCall, Error>) -> Entering<P> {
         Entering {
             prepared,
             policy: PhantomData,
@@ -214,10 +214,10 @@ impl<P> Entering<P> {
 /// Acquires. The future has one type for all bodies, so it is compiled once. It is on the heap: it is large, and over when the
 /// body begins, which would carry it along.
 fn opening(
-    prepared: Result<Prepared, Error>,
+    prepared: Result<FunctionCall, Error>,
     reporting: Reporting,
 ) -> Pin<Box<impl Future<Output = Result<AsyncHeld, Error>> + Send>> {
-    Box::pin(async move { enter_async(prepared?, reporting).await })
+    Box::pin(async move { prepared?.enter_async(reporting).await })
 }
 
 pin_project! {

@@ -11,53 +11,32 @@ use pin_project_lite::pin_project;
 use crate::call_tree::{Entered, Frame, InFrame};
 use crate::error::Error;
 use crate::error::conflict::{Classify, NoConflict};
-use crate::hold::guard::Lease;
-use crate::hold::reservation::{Owner, Retry};
-use crate::system::on_thread;
+use crate::hold::body_locks::BodyLocks;
 
 /// What an annotated function holds while its body runs. Releases on drop.
 #[derive(Debug)]
 #[must_use]
 pub struct Held {
-    /// The body's frame, until the end.
+    // Dropped in this order: the body's frame ends before its locks do.
     entered: Entered,
-    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
-    owns: bool,
-    /// What keeps them for a retry after a conflict; `None` where nothing does.
-    retry: Option<Retry>,
+    locks: BodyLocks,
 }
 
 impl Held {
-    pub(crate) fn new(entered: Entered, owns: bool, retry: Option<Retry>) -> Held {
-        Held { entered, owns, retry }
+    pub(crate) fn new(entered: Entered, locks: BodyLocks) -> Held {
+        Held { entered, locks }
     }
 
     /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
     pub fn lost(&self) -> Option<Error> {
-        self.entered.frame().and_then(Frame::lost)
+        self.entered.frame().lost()
     }
 
     /// The body is done. After a conflict its locks are kept for its caller's retry.
-    pub(crate) fn end(mut self, is_conflict: bool) {
-        if !is_conflict || !self.owns {
-            return;
-        }
-        self.owns = false;
-        let (lease, retry) = (self.entered.frame().and_then(Frame::lease).cloned(), self.retry.take());
-        drop(self);
-        if let (Some(lease), Some(retry)) = (lease, retry) {
-            on_thread::block_on(lease.reserve(&retry, Owner::thread()));
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.owns
-            && let Some(mut lease) = self.entered.leave()
-        {
-            lease.release();
-        }
+    pub(crate) fn end(self, is_conflict: bool) {
+        let Held { entered, locks } = self;
+        drop(entered);
+        locks.end_here(is_conflict);
     }
 }
 
@@ -65,25 +44,13 @@ impl Drop for Held {
 #[derive(Debug)]
 #[must_use]
 pub struct AsyncHeld {
-    /// `None` at its end.
-    frame: Option<Arc<Frame>>,
-    /// Whether the locks were acquired for this body, and are to be released after it: not on re-entry, nor in a transaction.
-    owns: bool,
-    /// What keeps them for a retry after a conflict; `None` where nothing does.
-    retry: Option<Retry>,
+    frame: Arc<Frame>,
+    locks: BodyLocks,
 }
 
 impl AsyncHeld {
-    pub(crate) fn new(frame: Arc<Frame>, owns: bool, retry: Option<Retry>) -> AsyncHeld {
-        AsyncHeld {
-            frame: Some(frame),
-            owns,
-            retry,
-        }
-    }
-
-    fn lease(&self) -> Option<&Lease> {
-        self.frame.as_ref()?.lease()
+    pub(crate) fn new(frame: Arc<Frame>, locks: BodyLocks) -> AsyncHeld {
+        AsyncHeld { frame, locks }
     }
 
     /// Runs the body, and releases.
@@ -99,7 +66,7 @@ impl AsyncHeld {
         C: Classify<F::Output>,
     {
         Run {
-            body: InFrame::new(self.frame.clone(), body),
+            body: InFrame::new(Some(Arc::clone(&self.frame)), body),
             held: Some(self),
             conflict,
             release: None,
@@ -113,47 +80,13 @@ impl AsyncHeld {
         ending: impl AfterBody<(F::Output, Option<Error>)>,
         body: F,
     ) -> impl Future<Output = (F::Output, Option<Error>)> {
-        let frame = self.frame.clone();
+        let frame = Arc::clone(&self.frame);
         // Looked at before the release, which ends the lease.
         let checked = async move {
             let output = body.await;
-            (output, frame.and_then(|frame| frame.lost()))
+            (output, frame.lost())
         };
         self.run(ending, checked)
-    }
-
-    /// Dropped before its end, it releases what is not reserved yet.
-    fn reserve(self) -> Closing {
-        Box::pin(async move {
-            if let (Some(lease), Some(retry)) = (self.lease(), &self.retry) {
-                lease.reserve(retry, Owner::Process).await;
-            }
-        })
-    }
-
-    fn reserve_in_background(mut self) {
-        self.owns = false;
-        if let (Some(lease), Some(retry)) = (self.lease(), &self.retry) {
-            lease.reserve_in_background(retry, Owner::Process);
-        }
-    }
-
-    fn release(self) -> Closing {
-        Box::pin(async move {
-            if let Some(lease) = self.lease() {
-                lease.release_async().await;
-            }
-        })
-    }
-}
-
-impl Drop for AsyncHeld {
-    fn drop(&mut self) {
-        if self.owns
-            && let Some(lease) = self.lease()
-        {
-            lease.release_in_background();
-        }
     }
 }
 
@@ -230,17 +163,14 @@ impl<F: Future, E: AfterBody<F::Output>, C: Classify<F::Output>> Future for Run<
                 *this.held = Some(held);
                 return Poll::Pending;
             };
-            if !held.owns {
+            if !held.locks.are_own() {
                 return Poll::Ready(output);
             }
             let is_conflict = this.conflict.is_conflict(&output);
-            match (is_conflict, E::keep(this.kept, output)) {
-                (false, None) => *this.release = Some(held.release()),
-                (true, None) => *this.release = Some(held.reserve()),
-                // Dropped, it releases in the background.
-                (false, Some(output)) => return Poll::Ready(output),
-                (true, Some(output)) => {
-                    held.reserve_in_background();
+            match E::keep(this.kept, output) {
+                None => *this.release = Some(Box::pin(held.locks.end(is_conflict))),
+                Some(output) => {
+                    held.locks.end_in_background(is_conflict);
                     return Poll::Ready(output);
                 }
             }

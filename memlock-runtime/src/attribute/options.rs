@@ -3,25 +3,26 @@
 use std::time::Duration;
 
 use super::duration::IntoDuration;
-use super::enter::{LockCall, Prepared, enter, prepare};
+use super::enter::FunctionCall;
 use super::held::Held;
 use crate::call_tree::Kind;
 use crate::error::{Error, OnUnavailable};
-use crate::hold::renewal::RenewPolicy;
+use crate::hold::options::{LockOptions, RESERVE, RenewPolicy};
 use crate::key::Key;
 use crate::locks::Locks;
 use crate::locks::policy::Reporting;
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
-/// For how long a `zlock` stays reserved after a conflict, unless it says otherwise: as long as a transaction takes to be rolled
-/// back and started again on a busy machine. It costs others nothing once the retry has come.
-const RESERVE: Duration = Duration::from_secs(1);
-
-/// A `LockCall` in the making. Lives on the stack of the annotated function until the lock is held.
+/// The options of a call in the making. Lives on the stack of the annotated function until the lock is held.
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'a> {
-    call: LockCall<'a>,
+    kind: Kind,
+    /// The namespace of the key.
+    name: &'a str,
+    options: LockOptions,
+    /// The locks to use. `None`: the process-wide ones.
+    locks: Option<&'a Locks>,
     mistake: Option<Mistake>,
 }
 
@@ -50,96 +51,84 @@ impl<'a> Options<'a> {
 
     const fn of(kind: Kind, function: &'static str) -> Options<'a> {
         Options {
-            call: LockCall {
-                kind,
-                name: function,
-                function,
-                timeout: None,
-                interval: None,
-                wait: None,
-                renew: None,
-                on_unavailable: None,
-                reserve: RESERVE,
-                locks: None,
-            },
+            kind,
+            name: function,
+            options: LockOptions::of(function),
+            locks: None,
             mistake: None,
         }
     }
 
     /// Another namespace.
     pub const fn name(mut self, name: &'a str) -> Self {
-        self.call.name = name;
+        self.name = name;
         self
     }
 
     /// The lifetime of the lock.
     pub fn timeout(mut self, length: impl IntoDuration) -> Self {
-        self.call.timeout = self.above_zero("timeout", length);
+        self.options.timeout = self.above_zero("timeout", length);
         self
     }
 
     /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
     /// to four times as seldom.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
-        self.call.interval = self.above_zero("interval", length);
+        self.options.interval = self.above_zero("interval", length);
         self
     }
 
     /// How long to wait for the lock.
     pub fn wait(mut self, length: impl IntoDuration) -> Self {
-        self.call.wait = self.length("wait", length);
+        self.options.wait = self.length("wait", length);
         self
     }
 
     /// The lease is kept alive until the body is done.
     pub const fn renew(mut self) -> Self {
-        self.call.renew = Some(RenewPolicy::Always);
+        self.options.renew = Some(RenewPolicy::Always);
         self
     }
 
     /// The lease is kept alive until the body is done, for at most this long.
     pub fn renew_for(mut self, length: impl IntoDuration) -> Self {
-        self.call.renew = self.above_zero("renew", length).map(RenewPolicy::For);
+        self.options.renew = self.above_zero("renew", length).map(RenewPolicy::For);
         self
     }
 
     /// What to do when the server cannot be asked.
     pub const fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
-        self.call.on_unavailable = Some(choice);
+        self.options.on_unavailable = Some(choice);
         self
     }
 
     /// How long a `zlock` stays reserved after a conflict.
     pub fn reserve(mut self, length: impl IntoDuration) -> Self {
-        self.call.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
+        self.options.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
         self
     }
 
     /// Other locks than the process-wide ones.
     pub const fn locks(mut self, locks: &'a Locks) -> Self {
-        self.call.locks = Some(locks);
+        self.locks = Some(locks);
         self
     }
 
     /// Acquires the locks on `keys`.
     #[track_caller]
     pub(crate) fn enter(self, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
-        enter(self.checked()?, keys, reporting)
+        self.prepare(keys)?.enter(reporting)
     }
 
-    /// Prepares to acquire the locks on `keys` without blocking.
-    pub(crate) fn prepare(self, keys: &[Key]) -> Result<Prepared, Error> {
-        prepare(self.checked()?, keys)
-    }
-
-    fn checked(&self) -> Result<&LockCall<'a>, Error> {
-        match self.mistake {
-            None => Ok(&self.call),
-            Some(Mistake { option, problem }) => Err(Error::config(format!(
+    /// Prepares to acquire the locks on `keys`.
+    pub(crate) fn prepare(self, keys: &[Key]) -> Result<FunctionCall, Error> {
+        if let Some(Mistake { option, problem }) = self.mistake {
+            return Err(Error::config(format!(
                 "the option `{option}` of `{}` {problem}",
-                self.call.function
-            ))),
+                self.options.function
+            )));
         }
+        FunctionCall::new(self.locks, self.kind, self.name, self.options, keys)
     }
 
     fn above_zero(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
@@ -196,6 +185,6 @@ mod tests {
     fn waiting_for_no_time_at_all_is_fine() {
         let options = Options::lock("m::f").wait(0);
         assert!(options.mistake.is_none());
-        assert_eq!(options.call.wait, Some(Duration::ZERO));
+        assert_eq!(options.options.wait, Some(Duration::ZERO));
     }
 }

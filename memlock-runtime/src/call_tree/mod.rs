@@ -25,7 +25,7 @@ use self::scope::Scope;
 use crate::driver::core::Core;
 use crate::error::Error;
 use crate::hold::HeldLock;
-use crate::hold::guard::Lease;
+use crate::hold::lease::Lease;
 use crate::key::ItemName;
 
 thread_local! {
@@ -92,13 +92,6 @@ impl Frame {
         }
     }
 
-    fn take_lease(&mut self) -> Option<Lease> {
-        match &mut self.running {
-            RunningBody::Function { lease, .. } => lease.take(),
-            RunningBody::Transaction(_) => None,
-        }
-    }
-
     /// The error of a body whose lease did not last.
     pub(crate) fn lost(&self) -> Option<Error> {
         self.lease().and_then(|lease| lease.check().err())
@@ -108,8 +101,7 @@ impl Frame {
 /// A synchronous body's frame while it is the current one. Dropping it puts the one before back.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    /// `None` at its end.
-    frame: Option<Arc<Frame>>,
+    frame: Arc<Frame>,
     /// `None` once it has been put back.
     before: Option<Current>,
 }
@@ -124,37 +116,20 @@ pub(crate) struct Found {
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
     let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
     Entered {
-        frame: Some(frame),
+        frame,
         before: Some(before),
+    }
+}
+
+impl Entered {
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frame
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.put_back();
-    }
-}
-
-impl Entered {
-    pub(crate) fn frame(&self) -> Option<&Frame> {
-        self.frame.as_deref()
-    }
-
-    /// The body is done: puts the frame before back, and gives what it ran under.
-    pub(crate) fn leave(&mut self) -> Option<Lease> {
-        self.put_back();
-        let frame = self.frame.as_mut()?;
-        match Arc::get_mut(frame) {
-            Some(frame) => frame.take_lease(),
-            // Somebody has kept the call tree.
-            None => frame.lease().cloned(),
-        }
-    }
-
-    fn put_back(&mut self) {
-        let (Some(frame), Some(before)) = (&self.frame, self.before.take()) else {
-            return;
-        };
+        let Some(before) = self.before.take() else { return };
         // A frame that is no longer the current one is left alone: its body's value was dropped out of order, or on
         // another thread.
         let replaced = CURRENT.try_with(|current| {
@@ -162,7 +137,7 @@ impl Entered {
             let is_current = current
                 .frame
                 .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, frame));
+                .is_some_and(|current| Arc::ptr_eq(current, &self.frame));
             is_current.then(|| std::mem::replace(&mut *current, before))
         });
         drop(replaced);
@@ -183,7 +158,7 @@ pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName
     Frame::outward(frame).find_map(|frame| {
         let (kind, hold) = match &frame.running {
             RunningBody::Function { kind, lease } => {
-                let holds = lease.as_ref().map(Lease::holds).unwrap_or_default();
+                let holds = lease.as_ref().map(Lease::locks).unwrap_or_default();
                 let is_it = |hold: &&Arc<HeldLock>| {
                     Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
                 };

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::OnUnavailable;
 use crate::hold::HeldLock;
-use crate::hold::renewal::RenewPolicy;
+use crate::hold::held_set::HeldSet;
+use crate::hold::options::LockOptions;
 use crate::key::ItemName;
 use crate::protocol::Spec;
 
@@ -24,11 +25,9 @@ pub(crate) struct Scope {
 pub(crate) struct Met {
     pub(crate) core: Arc<Core>,
     pub(crate) spec: Spec,
-    pub(crate) function: &'static str,
-    pub(crate) renew: Option<RenewPolicy>,
+    pub(crate) options: LockOptions,
     /// What to do when its server cannot be asked.
     pub(crate) policy: OnUnavailable,
-    pub(crate) reserve: Duration,
     /// `None` while it is not held.
     pub(crate) hold: Option<Arc<HeldLock>>,
 }
@@ -93,14 +92,10 @@ impl Scope {
         self.met().clone()
     }
 
-    /// Takes out what is held, the last in order first: it is to be released.
-    pub(crate) fn take_held(&self) -> Vec<Arc<HeldLock>> {
-        let held: Vec<Arc<HeldLock>> = self.met().iter_mut().rev().filter_map(|met| met.hold.take()).collect();
-        // The releases follow each other, and all of it is over.
-        for hold in &held {
-            hold.give_up();
-        }
-        held
+    /// Takes out what is held, in order, for `caller` to release.
+    pub(crate) fn take_held(&self, caller: Caller) -> HeldSet {
+        let mut met = self.met();
+        HeldSet::of(met.iter_mut().filter_map(|met| met.hold.take()), caller)
     }
 
     fn met(&self) -> MutexGuard<'_, Vec<Met>> {

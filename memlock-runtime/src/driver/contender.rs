@@ -88,17 +88,21 @@ impl<'a> Contender<'a> {
     }
 
     /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
-    pub(crate) fn listens_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
+    pub(crate) fn listen_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
         if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
-            self.listening(waker);
+            self.listen(waker);
         }
     }
 
-    /// What tells whether the lock has become free, where somebody may tell: then `waker` is woken.
-    pub(crate) fn listening(&mut self, waker: impl FnOnce() -> Waker) -> Option<&WakeListener> {
+    /// Listens for other processes that wake this one, where it can be woken: then they wake `waker`.
+    pub(crate) fn listen(&mut self, waker: impl FnOnce() -> Waker) {
         if let (Some(wake_socket), None) = (&self.core.wake_socket, &self.listening) {
             self.listening = Some(wake_socket.listen(&self.spec.item, waker()));
         }
+    }
+
+    /// Tells whether another process has woken this one, once it [listens](Self::listen).
+    pub(crate) fn listening(&self) -> Option<&WakeListener> {
         self.listening.as_ref()
     }
 
@@ -112,7 +116,7 @@ impl<'a> Contender<'a> {
     }
 
     /// Takes note of what an exchange met with, over at `now`, that had a record `written` in it (see [`written_nonce`]).
-    pub(crate) fn heed(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
+    pub(crate) fn note(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
         if let (Some(pending), Some(nonce)) = (heard.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);

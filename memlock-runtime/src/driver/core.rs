@@ -12,7 +12,7 @@ use super::wake::WakeSocket;
 use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Answered, Batch, Instance, Member, Reply, WaitListView, WakeTarget};
+use crate::protocol::{Answered, Member, Reply, WaitListView, WakeTarget};
 use crate::queue::Queues;
 use crate::store::memory::Memory;
 use crate::store::{Answer, Pending, Store};
@@ -141,19 +141,6 @@ impl Core {
             ));
         }
         Ok(())
-    }
-
-    /// Makes one exchange, and notes what it tells of the server. `sent` is a moment just before: the last that the caller has
-    /// read.
-    pub(crate) fn exchange(
-        &self,
-        item: &ItemName,
-        batch: &Batch,
-        only_on: Option<Instance>,
-        limit: Duration,
-        sent: Now,
-    ) -> Heard {
-        self.hear(item, self.store.exchange(item, batch, only_on, limit), sent)
     }
 
     /// Notes what an exchange that began at `sent` tells of the server.

@@ -29,12 +29,37 @@ pub(crate) fn inherited() -> Error {
     Error::config(INHERITED)
 }
 
-/// Waits for `future`, of `core`'s, in the process that polls it first. In a child that is forked meanwhile nothing would ever wake
-/// it; the output is an error there.
+/// A value of the process that made it. Dropping this in a child that was forked meanwhile leaves the value as it is: others of the
+/// parent's threads share it, and may have been in the middle of it at the fork.
+#[derive(Debug)]
+pub(crate) struct OfThisProcess<'a, T> {
+    core: &'a Core,
+    /// `None` once it was taken out. Taking it out spares the drop a system call.
+    pub(crate) value: Option<T>,
+}
+
+impl<'a, T> OfThisProcess<'a, T> {
+    pub(crate) fn new(core: &'a Core, value: T) -> OfThisProcess<'a, T> {
+        OfThisProcess {
+            core,
+            value: Some(value),
+        }
+    }
+}
+
+impl<T> Drop for OfThisProcess<'_, T> {
+    fn drop(&mut self) {
+        if self.value.is_some() && self.core.is_inherited() {
+            mem::forget(self.value.take());
+        }
+    }
+}
+
+/// Waits for `future`, of `core`'s, in the process that polls it first. The output is an error in a child that is forked
+/// meanwhile, where nothing would ever wake it.
 pub(crate) fn here<F: Future + Unpin>(core: &Core, future: F) -> Here<'_, F> {
     Here {
-        core,
-        future: Some(future),
+        future: OfThisProcess::new(core, future),
         was_polled: false,
     }
 }
@@ -42,9 +67,8 @@ pub(crate) fn here<F: Future + Unpin>(core: &Core, future: F) -> Here<'_, F> {
 /// See [`here`].
 #[derive(Debug)]
 pub(crate) struct Here<'a, F> {
-    core: &'a Core,
     /// `None` once it is over.
-    future: Option<F>,
+    future: OfThisProcess<'a, F>,
     was_polled: bool,
 }
 
@@ -53,25 +77,16 @@ impl<F: Future + Unpin> Future for Here<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // The first poll follows what began it, in the same process. Looking only after that spares most calls a system call.
-        if mem::replace(&mut self.was_polled, true) && self.core.is_inherited() {
+        if mem::replace(&mut self.was_polled, true) && self.future.core.is_inherited() {
             return Poll::Ready(Err(inherited()));
         }
-        let Some(future) = &mut self.future else {
+        let Some(future) = &mut self.future.value else {
             return Poll::Pending;
         };
         let polled = Pin::new(future).poll(context);
         if polled.is_ready() {
-            self.future = None;
+            self.future.value = None;
         }
         polled.map(Ok)
-    }
-}
-
-impl<F> Drop for Here<'_, F> {
-    fn drop(&mut self) {
-        if self.future.is_some() && self.core.is_inherited() {
-            // What it waits for is shared with threads that the child does not have. One of them may have been in the middle of it.
-            mem::forget(self.future.take());
-        }
     }
 }

@@ -3,24 +3,28 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `core` | what all clones of one `Locks` share; `known_server` is a part of it |
-//! | `wake` | a UDP socket on which the first in line is told that the lock is free |
-//! | `limits` | the end of a call's waiting, and of its asking |
-//! | `waiting` `contender` | a caller that waits, and the head of a queue, whichever driver lets the time pass |
-//! | `blocking` `tasks` | the loops: on the caller's thread, and in the caller's future |
-//! | `background_work` `chores` | what goes on although no caller waits for it |
+//! | `acquire` `renew` `release` | what is done with one lock, by threads and tasks alike |
+//! | `contender` | the head of a queue: what it makes of its machine's steps |
+//! | `waiting` `limits` | a caller that waits; the end of its waiting, and of its asking |
+//! | `exchange` `caller` | the leaves: where an exchange is made, and where time passes, for threads and for tasks |
 //! | `settle` | finding out what became of a write that got no reply |
+//! | `background_work` `chores` | what goes on although no caller waits for it |
+//! | `wake` | a UDP socket on which another process wakes the first in line when the lock is free |
+//! | `core` `known_server` | what all clones of one `Locks` share |
 //! | `inherited` | locks that a child was forked with |
 
+pub(crate) mod acquire;
 pub(crate) mod background_work;
-pub(crate) mod blocking;
+pub(crate) mod caller;
 pub(crate) mod chores;
 pub(crate) mod contender;
 pub(crate) mod core;
+mod exchange;
 pub(crate) mod inherited;
 pub(crate) mod known_server;
 pub(crate) mod limits;
+pub(crate) mod release;
+pub(crate) mod renew;
 pub(crate) mod settle;
-pub(crate) mod tasks;
 pub(crate) mod waiting;
 pub(crate) mod wake;

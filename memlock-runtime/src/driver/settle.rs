@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::background_work::spawn;
+use super::caller::Caller;
 use super::core::Core;
-use super::tasks;
+use super::release::{clean, leave};
 use crate::key::ItemName;
 use crate::protocol::lease::ttl_of;
 use crate::protocol::{Nonce, Released, Unanswered, WaitListView};
@@ -47,7 +48,7 @@ impl Cleanup for Core {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let limit = core.each_exchange();
-            tasks::leave(&core, &item, Duration::MAX, standing, limit).await;
+            leave(&core, Caller::Task, &item, Duration::MAX, standing, limit).await;
         });
     }
 
@@ -99,7 +100,7 @@ impl Settle {
                 }
             }
             if pending.is_none() || self.now() >= next_look {
-                match tasks::clean(&self.core, &self.item, self.nonce).await {
+                match clean(&self.core, &self.item, self.nonce).await {
                     // Seen and deleted: a write is executed once, so this one is settled, whatever is still to be heard.
                     Released::Released => return,
                     // It may be executed yet. Meanwhile the connection may be silent for ever, and the server be well: so

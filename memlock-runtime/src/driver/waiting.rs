@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::caller::{Alarm, Caller};
 use super::core::Core;
 use super::limits::{CallLimits, ExchangeLimit};
 use crate::error::Error;
@@ -32,39 +33,41 @@ pub(crate) enum Stopped {
 #[derive(Debug)]
 pub(crate) struct CompanionLost;
 
-/// A renewal of companions, in a future.
+/// A renewal of companions.
 pub(crate) type KeepingAlive<'a> = Pin<Box<dyn Future<Output = Result<Duration, CompanionLost>> + Send + 'a>>;
 
 /// What a caller holds while it waits for another lock.
 pub(crate) trait KeepAlive: Sync {
-    /// Keeps it alive, with exchanges within `limit`. Returns for how long that is good; `None` where there is nothing.
-    fn keep_alive(&self, limit: ExchangeLimit) -> Option<Result<Duration, CompanionLost>>;
-
-    /// The same without blocking the thread.
-    fn keep_alive_async(&self, limit: ExchangeLimit) -> Option<KeepingAlive<'_>>;
+    /// Keeps it alive, with exchanges within `limit`, and returns for how long that is good. `None` where there is nothing.
+    fn keep_alive(&self, caller: Caller, limit: ExchangeLimit) -> Option<KeepingAlive<'_>>;
 }
 
 /// A caller that waits.
 pub(crate) struct Waiting<'a> {
     core: &'a Core,
+    caller: Caller,
     spec: &'a Spec,
-    pub(crate) limits: CallLimits,
-    pub(crate) companions: &'a dyn KeepAlive,
+    limits: CallLimits,
+    companions: &'a dyn KeepAlive,
+    pub(super) alarm: Alarm,
     has_warned: bool,
 }
 
 impl<'a> Waiting<'a> {
     pub(crate) fn new(
         core: &'a Core,
+        caller: Caller,
         spec: &'a Spec,
         limits: CallLimits,
         companions: &'a dyn KeepAlive,
     ) -> Waiting<'a> {
         Waiting {
             core,
+            caller,
             spec,
             limits,
             companions,
+            alarm: Alarm::new(caller),
             has_warned: false,
         }
     }
@@ -105,8 +108,19 @@ impl<'a> Waiting<'a> {
         Ok(left)
     }
 
-    /// Warns when the wait is getting long by `now`; `length`, or less where it is to warn before that.
-    pub(crate) fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
+    /// Returns `length`, or less where something is due before it has passed since `now`: a warning that the wait is getting long,
+    /// or the renewal of companions, which this keeps alive.
+    pub(crate) async fn until_due(&mut self, length: Duration, now: Now) -> Result<Duration, Stopped> {
+        let length = self.until_warning(length, now);
+        let Some(keeping) = self.companions.keep_alive(self.caller, self.limits.asking) else {
+            return Ok(length);
+        };
+        let kept = keeping.await.map_err(|CompanionLost| Stopped::CompanionLost)?;
+        Ok(length.min(kept))
+    }
+
+    /// Warns when the wait has become long by `now`. Returns `length`, or less where a warning is due before that.
+    fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
         let waited = self.waited(now);
         let patience = self.spec.timeout;
         if waited >= patience && !self.has_warned {
@@ -125,10 +139,6 @@ impl<'a> Waiting<'a> {
 
     pub(crate) fn core(&self) -> &'a Core {
         self.core
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        self.core.now()
     }
 
     pub(crate) fn waited(&self, now: Now) -> Duration {

@@ -1,7 +1,11 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
-pub(crate) mod acquire;
+mod acquire;
+pub(crate) mod body_locks;
 pub(crate) mod guard;
+pub(crate) mod held_set;
+pub(crate) mod lease;
+pub(crate) mod options;
 mod release;
 pub(crate) mod renewal;
 pub(crate) mod reservation;
@@ -13,14 +17,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, mem};
 
+use crate::driver::caller::Caller;
 use crate::driver::core::{Core, Counters};
 use crate::driver::limits::ExchangeLimit;
 use crate::error::{Error, Source};
 use crate::protocol::token::Token;
 use crate::protocol::{Grant, LeaseState, Loss, Spec, Status};
 use crate::queue::Turn;
-use crate::system::background::{self, Either, Timer, either};
-use crate::system::on_thread;
+use crate::system::background;
 
 /// A lock that was granted. Shared between its guard, the leases taken from it, and the background.
 pub(crate) struct HeldLock {
@@ -146,35 +150,21 @@ impl HeldLock {
         }
     }
 
-    /// Nobody else exchanges anything about this lock from now on. `None`: somebody does, and `limit` was over before that.
-    fn exchange_alone(&self, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    /// Sees to it that nobody else exchanges anything about this lock. `None`: somebody does, and `limit` was over before that.
+    async fn exchange_alone(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         if let Ok(alone) = self.exchanging.try_lock() {
             return Some(alone);
         }
         // A renewal in the background has limits of its own, and may have begun just now.
         match limit.until_end(|| self.core().now()) {
-            Some(left) => on_thread::wait_for(self.exchanging.lock(), left),
-            None => Some(on_thread::block_on(self.exchanging.lock())),
+            Some(left) => caller.lock_within(&self.exchanging, left).await,
+            None => Some(self.exchanging.lock().await),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn is_exchanging(&self) -> bool {
         self.exchanging.try_lock().is_err()
-    }
-
-    /// The same without blocking the thread.
-    async fn exchange_alone_async(&self, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let Some(left) = limit.until_end(|| self.core().now()) else {
-            return Some(self.exchanging.lock().await);
-        };
-        if let Ok(alone) = self.exchanging.try_lock() {
-            return Some(alone);
-        }
-        match either(self.exchanging.lock(), Timer::after(left)).await {
-            Either::First(alone) => Some(alone),
-            Either::Second(()) => None,
-        }
     }
 
     /// The error of a use of a hold that is `over`.
@@ -232,7 +222,7 @@ impl Drop for HeldLock {
             // The lock, and the place in the queue, are the parent's.
             mem::forget(state.turn.take());
         } else {
-            self.release_alone();
+            self.release_dropped();
         }
     }
 }
@@ -241,13 +231,14 @@ impl Drop for HeldLock {
 mod tests {
     use super::*;
     use crate::Locks;
+    use crate::system::on_thread;
 
     #[test]
     fn a_lease_is_over_before_its_release_has_waited_for_a_renewal() {
         let (locks, _server) = Locks::in_memory();
         let guard = on_thread::block_on(locks.lock("k").acquire_async()).expect("it is free");
         let lease = guard.lease();
-        let [hold] = lease.holds() else { panic!("one lock") };
+        let [hold] = lease.locks() else { panic!("one lock") };
         let renewing = hold.exchanging.try_lock().expect("nothing is under way");
         drop(guard);
         assert!(locks.lock("k").try_acquire().is_err(), "it is not released yet");

@@ -1,95 +1,56 @@
 //! The end of a held lock: it goes to the next in this process, or back to the server.
 
-use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use super::{HeldLock, HeldLockState};
+use crate::driver::background_work;
+use crate::driver::caller::Caller;
 use crate::driver::core::{Core, Counters};
+use crate::driver::inherited::OfThisProcess;
 use crate::driver::limits::ExchangeLimit;
-use crate::driver::{background_work, blocking, tasks};
+use crate::driver::release::release;
 use crate::error::Source;
 use crate::protocol::lease::Now;
 use crate::protocol::{End, Grant, Loss, Released, Spec, WaitListView};
 use crate::queue::Turn;
 
 impl HeldLock {
-    /// Gives the lock up: to the next in this process's queue, else to the server. The first call does it; a failure is left
-    /// to the background, and hides nobody's result.
-    pub(crate) fn release(&self) {
-        self.try_release(self.core().each_exchange());
-    }
-
-    /// The same within `limit`; what it has no time for is done in the background.
-    pub(crate) fn release_within(self: &Arc<HeldLock>, limit: ExchangeLimit) {
-        if !self.try_release(limit) {
-            let hold = Arc::clone(self);
-            background_work::begin(self.core(), async move {
-                hold.release_async(hold.core().each_exchange()).await;
-            });
-        }
-    }
-
-    /// The same. `false`: nothing was done within `limit`, since another exchange is under way.
-    pub(super) fn try_release(&self, limit: ExchangeLimit) -> bool {
+    /// Gives the lock up: to the next in this process's queue, else to the server, within `limit`. The first call does it. The
+    /// background does what there is no time for, or what fails, and hides nobody's result. A future that is dropped before it
+    /// has begun releases nothing; after that, the release goes on.
+    pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) {
         self.give_up();
         if self.core.is_inherited() {
             // It is the parent's, which may be renewing it: the background thread that would end that is not here.
-            return true;
+            return;
         }
-        let Some(_exchanging) = self.exchange_alone(limit) else {
-            return false;
+        let Some(_exchanging) = self.exchange_alone(caller, limit).await else {
+            self.release_in_background();
+            return;
         };
-        if let Some(mut ending) = self.end() {
-            self.tell(&mut ending, limit);
-        }
-        true
-    }
-
-    /// The same, of a hold that nobody else has: nobody can be reading or renewing it meanwhile.
-    pub(crate) fn release_alone(&mut self) {
-        if self.core.is_inherited() {
-            // As in `release_within`.
-            return;
-        }
-        let now = self.core.now();
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((end, mut ending)) = state.end(now)
-            && self.wind_up_here(end, &mut ending)
-        {
-            self.tell(&mut ending, self.core().each_exchange());
-        }
-    }
-
-    /// Tells the server that the hold has ended.
-    pub(super) fn tell(&self, ending: &mut EndedLock, limit: ExchangeLimit) {
-        let EndedLock {
-            grant, standing, now, ..
-        } = ending;
-        let released = blocking::release(self.core(), &self.spec, grant, standing, *now, limit);
-        ending.told(&self.spec, released);
-    }
-
-    /// The same without blocking the thread. When the future is dropped before it has begun, nothing is released; after
-    /// that, it goes on.
-    pub(crate) async fn release_async(&self, limit: ExchangeLimit) {
-        self.give_up();
-        if self.core.is_inherited() {
-            return;
-        }
-        let _exchanging = self.exchanging.lock().await;
         if let Some(ending) = self.end() {
-            self.finish(ending, limit).await;
+            tell_server(&self.core, caller, &self.spec, ending, limit).await;
         }
     }
 
-    /// Tells the server that the hold has ended.
-    pub(super) async fn finish(&self, ending: EndedLock, limit: ExchangeLimit) {
-        let mut unfinished = Unfinished(self.core(), ending);
-        let EndedLock {
-            grant, standing, now, ..
-        } = &mut unfinished.1;
-        let released = tasks::release(self.core(), &self.spec, grant, standing, *now, limit).await;
-        unfinished.1.told(&self.spec, released);
+    /// The same without waiting for it. What can be done at once is done when this returns.
+    pub(crate) fn release_in_background(self: &Arc<HeldLock>) {
+        let held = Arc::clone(self);
+        let release: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { held.release(Caller::Task, held.core.each_exchange()).await });
+        background_work::begin(&self.core, release);
+    }
+
+    /// The same where nobody else has the lock, and nobody has released it.
+    pub(super) fn release_dropped(&mut self) {
+        if let Some(ending) = self.end() {
+            let (core, spec) = (Arc::clone(&self.core), self.spec.clone());
+            background_work::begin(&self.core, async move {
+                tell_server(&core, Caller::Task, &spec, ending, core.each_exchange()).await;
+            });
+        }
     }
 
     /// Ends the hold. `Some`: its item on the server is to be deleted.
@@ -136,7 +97,25 @@ impl HeldLock {
     }
 }
 
-/// A hold that was ended, while the server is told.
+/// Tells the server that a lock has ended.
+pub(super) async fn tell_server(
+    core: &Arc<Core>,
+    caller: Caller,
+    spec: &Spec,
+    mut ending: EndedLock,
+    limit: ExchangeLimit,
+) {
+    // A child that is forked meanwhile does not pass the turn on.
+    let mut turn = OfThisProcess::new(core, ending.turn.take());
+    let EndedLock {
+        grant, standing, now, ..
+    } = &mut ending;
+    let released = release(core, caller, spec, grant, standing, *now, limit).await;
+    ending.turn = turn.value.take().flatten();
+    ending.told(spec, released);
+}
+
+/// A lock that has ended, while the server is told.
 pub(super) struct EndedLock {
     pub(super) grant: Grant,
     /// Where the release is to look who stands in line.
@@ -148,19 +127,8 @@ pub(super) struct EndedLock {
     pub(super) turn: Option<Turn>,
 }
 
-/// The end of a hold, in the process where it began: a child that was forked meanwhile does not pass the turn on.
-struct Unfinished<'a>(&'a Core, EndedLock);
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if self.1.turn.is_some() && self.0.is_inherited() {
-            mem::forget(self.1.turn.take());
-        }
-    }
-}
-
 impl EndedLock {
-    pub(crate) fn told(&mut self, spec: &Spec, released: Released) {
+    fn told(&mut self, spec: &Spec, released: Released) {
         if let Released::Failed(unanswered) = released {
             tracing::warn!(
                 target: "memlock", lock = %spec.item, ?unanswered,

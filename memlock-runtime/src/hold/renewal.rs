@@ -3,24 +3,23 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::options::RenewPolicy;
 use super::{HeldLock, HeldLockState};
+use crate::driver::background_work;
+use crate::driver::caller::Caller;
 use crate::driver::contender::{unavailable_because, why};
 use crate::driver::limits::ExchangeLimit;
-use crate::driver::{background_work, blocking, tasks};
+use crate::driver::renew::renew;
 use crate::error::{Error, Source};
 use crate::protocol::{Extended, Grant, Renew, Renewed, Status, Watch};
 
-/// How long a lease is kept alive while the body runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RenewPolicy {
-    /// Until the body is done.
-    Always,
-    /// Until the body is done, at most this long after the lock was acquired.
-    For(Duration),
-}
-
-/// Extends the lease of `hold` at each third of it, until it is released or lost, or `limit` is over.
-pub(crate) fn keep_alive(hold: &Arc<HeldLock>, limit: Option<Duration>) {
+/// Extends the lease of `hold` at each third of it, until it is released or lost, or the time of `renew` is over.
+pub(super) fn keep_alive(hold: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
+    let limit = match renew {
+        None => return,
+        Some(RenewPolicy::Always) => None,
+        Some(RenewPolicy::For(length)) => Some(length),
+    };
     let began = hold.core().now();
     let clock = Arc::clone(&hold.core().clock);
     let third = hold.spec().timeout / 3;
@@ -34,7 +33,7 @@ pub(crate) fn keep_alive(hold: &Arc<HeldLock>, limit: Option<Duration>) {
             }
             // From here on, as the lease counts: a renewal that was held up does not put off the next one.
             let asked = clock.now().instant;
-            match renew(&kept).await {
+            match renew_once(&kept).await {
                 Some(Ok(())) => due = asked + third,
                 // The old deadline stands: try again soon, several times before it passes.
                 Some(Err(())) => due = clock.now().instant + third / 8,
@@ -45,12 +44,12 @@ pub(crate) fn keep_alive(hold: &Arc<HeldLock>, limit: Option<Duration>) {
 }
 
 /// One renewal. `None`: there is nothing more to renew.
-async fn renew(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
+async fn renew_once(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
     let hold = hold.upgrade()?;
     if hold.is_released() {
         return None;
     }
-    match hold.renew_unbroken(hold.core().each_exchange()).await {
+    match hold.renew_unbroken(Caller::Task, hold.core().each_exchange()).await {
         Ok(()) => Some(Ok(())),
         Err(error) if error.is_lost() => {
             if !hold.is_released() {
@@ -63,45 +62,30 @@ async fn renew(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
 }
 
 impl HeldLock {
-    /// Extends the lease to its full timeout from now.
-    pub(crate) fn renew(&self) -> Result<(), Error> {
-        self.renew_within(self.core().each_exchange())
+    /// Extends the lease to its full timeout from now, within `limit`. When a task's future is dropped, the renewal goes on.
+    pub(crate) async fn renew(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
+        self.core.check_process()?;
+        match caller {
+            Caller::Thread => self.renew_unbroken(caller, limit).await,
+            Caller::Task => {
+                let held = Arc::clone(self);
+                background_work::finish(&self.core, async move { held.renew_unbroken(caller, limit).await }).await
+            }
+        }
     }
 
-    /// The same within `limit`.
-    pub(super) fn renew_within(&self, limit: ExchangeLimit) -> Result<(), Error> {
-        self.core.check_process()?;
-        let alone = self.exchange_alone(limit);
+    /// The same. Not to be dropped before its end: the number of an attempt must be kept.
+    async fn renew_unbroken(&self, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
+        let alone = self.exchange_alone(caller, limit).await;
         let _exchanging = alone.ok_or_else(|| self.under_way())?;
         let grant = self.to_renew()?;
-        let (renewed, source) = blocking::renew(self.core(), &self.spec, grant, limit);
+        let machine = Renew::new(self.spec.clone(), grant);
+        let (renewed, source) = renew(self.core(), caller, &self.spec.item, machine, limit).await;
         self.renewed(renewed, source)
-    }
-
-    /// The same without blocking the thread. Not to be dropped before its end: the number of an attempt must be kept.
-    pub(crate) async fn renew_unbroken(&self, limit: ExchangeLimit) -> Result<(), Error> {
-        let alone = self.exchange_alone_async(limit).await;
-        let _exchanging = alone.ok_or_else(|| self.under_way())?;
-        let grant = self.to_renew()?;
-        let (renewed, source) = tasks::renew(
-            self.core(),
-            &self.spec.item,
-            Renew::new(self.spec.clone(), grant),
-            limit,
-        )
-        .await;
-        self.renewed(renewed, source)
-    }
-
-    /// The same. When the future is dropped, the renewal goes on.
-    pub(crate) async fn renew_async(self: &Arc<HeldLock>, limit: ExchangeLimit) -> Result<(), Error> {
-        self.core.check_process()?;
-        let hold = Arc::clone(self);
-        background_work::finish(&self.core, async move { hold.renew_unbroken(limit).await }).await
     }
 
     /// The error of a renewal that could not begin before its limit was over.
-    pub(super) fn under_way(&self) -> Error {
+    fn under_way(&self) -> Error {
         let source = "another exchange about this lock is under way, and has not been answered";
         let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
         unavailable_because(self.core(), &self.spec.item, source)
@@ -156,33 +140,28 @@ impl HeldLock {
     }
 
     /// Renews when less than half of the timeout is left, within `limit`. A failure is no error as long as the lease lasts.
-    pub(crate) fn keep_at_least_half(&self, limit: ExchangeLimit) -> Result<(), Error> {
+    pub(crate) async fn keep_at_least_half(
+        self: &Arc<HeldLock>,
+        caller: Caller,
+        limit: ExchangeLimit,
+    ) -> Result<(), Error> {
         self.core.check_process()?;
         if self.has_half() {
             return Ok(());
         }
-        self.unless_lost(self.renew_within(limit))
-    }
-
-    /// The same without blocking the thread.
-    pub(crate) async fn keep_at_least_half_async(self: &Arc<HeldLock>, limit: ExchangeLimit) -> Result<(), Error> {
-        self.core.check_process()?;
-        if self.has_half() {
-            return Ok(());
-        }
-        let renewed = self.renew_async(limit).await;
+        let renewed = self.renew(caller, limit).await;
         self.unless_lost(renewed)
     }
 
     /// An error is one only where the lease is lost. It may have ended while a renewal waited for a reply.
-    pub(super) fn unless_lost(&self, renewed: Result<(), Error>) -> Result<(), Error> {
+    fn unless_lost(&self, renewed: Result<(), Error>) -> Result<(), Error> {
         match renewed {
             Err(error) if error.is_lost() => Err(error),
             Err(_) | Ok(()) => self.lost().map_or(Ok(()), Err),
         }
     }
 
-    pub(super) fn has_half(&self) -> bool {
+    fn has_half(&self) -> bool {
         let now = self.core().now();
         self.state().holding.has_half(self.spec.timeout, now)
     }

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::options::checked;
 use super::{Locks, Settings};
 use crate::driver::core::Core;
 use crate::driver::wake::{WakeSocket, is_host};
 use crate::error::{Error, OnUnavailable};
+use crate::hold::options::checked;
 use crate::protocol::lease::LONGEST_TIMEOUT;
 use crate::store::Store;
 use crate::store::memcached::{Listed, Memcached, ServerList};

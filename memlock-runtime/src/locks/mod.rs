@@ -2,7 +2,6 @@
 
 pub(crate) mod acquire;
 pub(crate) mod builder;
-pub(crate) mod options;
 pub(crate) mod policy;
 pub(crate) mod request;
 pub(crate) mod testing;

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::Locks;
-use super::options::Order;
+use super::acquire::LockCall;
 use crate::call_tree as current;
+use crate::driver::caller::Caller;
 use crate::error::Error;
 use crate::hold::guard::{AsyncGuard, Guard};
-use crate::hold::renewal::RenewPolicy;
+use crate::hold::held_set::HeldSet;
+use crate::hold::options::{LockOptions, RenewPolicy};
 use crate::key::{IntoKey, ItemName, Key};
+use crate::system::on_thread;
 
 /// The namespace of locks that are asked for without one.
 const UNNAMED: &str = "lock";
@@ -20,10 +23,7 @@ pub struct LockRequest<'a> {
     locks: &'a Locks,
     key: Key,
     name: &'a str,
-    timeout: Duration,
-    interval: Duration,
-    wait: Option<Duration>,
-    renew: Option<RenewPolicy>,
+    options: LockOptions,
 }
 
 impl<'a> LockRequest<'a> {
@@ -32,10 +32,7 @@ impl<'a> LockRequest<'a> {
             locks,
             key,
             name: UNNAMED,
-            timeout: locks.settings().timeout,
-            interval: locks.settings().interval,
-            wait: None,
-            renew: None,
+            options: LockOptions::of(""),
         }
     }
 
@@ -47,14 +44,14 @@ impl<'a> LockRequest<'a> {
 
     /// The lifetime of the lock: how long it may be held, and a dead holder blocks others.
     pub fn timeout(mut self, timeout: Duration) -> LockRequest<'a> {
-        self.timeout = timeout;
+        self.options.timeout = Some(timeout);
         self
     }
 
     /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
     /// to four times as seldom.
     pub fn interval(mut self, interval: Duration) -> LockRequest<'a> {
-        self.interval = interval;
+        self.options.interval = Some(interval);
         self
     }
 
@@ -63,13 +60,13 @@ impl<'a> LockRequest<'a> {
     /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: asking the server, connecting
     /// included, has that time of its own on top.
     pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
-        self.wait = Some(wait);
+        self.options.wait = Some(wait);
         self
     }
 
     /// Keeps extending the lease in the background until the guard is dropped.
     pub fn renew(mut self) -> LockRequest<'a> {
-        self.renew = Some(RenewPolicy::Always);
+        self.options.renew = Some(RenewPolicy::Always);
         self
     }
 
@@ -81,8 +78,7 @@ impl<'a> LockRequest<'a> {
     /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
     /// for a wrong setting, or a key that asks for no lock.
     pub fn acquire(self) -> Result<Guard, Error> {
-        let (order, item) = self.asked()?;
-        self.locks.acquire_all(&[item], &order).map(Guard::new)
+        on_thread::block_on(self.acquire_by(Caller::Thread)).map(Guard::new)
     }
 
     /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first
@@ -96,8 +92,7 @@ impl<'a> LockRequest<'a> {
     ///
     /// The future may be dropped at any time. A lock that was or will be acquired for it is released in the background.
     pub async fn acquire_async(self) -> Result<AsyncGuard, Error> {
-        let (order, item) = self.asked()?;
-        self.locks.acquire_all_async(&[item], &order).await.map(AsyncGuard::new)
+        self.acquire_by(Caller::Task).await.map(AsyncGuard::new)
     }
 
     /// Tries once to acquire the lock, without blocking the thread: as [`try_acquire`](Self::try_acquire).
@@ -113,16 +108,16 @@ impl<'a> LockRequest<'a> {
         self.wait(Duration::ZERO).acquire_async().await
     }
 
-    /// How to acquire what, once checked.
-    fn asked(&self) -> Result<(Order, ItemName), Error> {
-        let order = Order {
-            function: "",
-            timeout: self.timeout,
-            interval: self.interval,
-            wait: self.wait,
-            renew: self.renew,
-        };
-        order.check()?;
+    async fn acquire_by(self, caller: Caller) -> Result<HeldSet, Error> {
+        self.options.check()?;
+        let items = [self.item()?];
+        LockCall::begin(self.locks, caller, &self.options, &items)?
+            .acquire_all(&items)
+            .await
+    }
+
+    /// The lock's name on the server.
+    fn item(&self) -> Result<ItemName, Error> {
         let Some(key) = self.key.text() else {
             return Err(Error::config(
                 "the key asks for no lock (`None` or `DontLock`): a guard needs one",
@@ -135,7 +130,7 @@ impl<'a> LockRequest<'a> {
                 key: item.as_str().to_owned(),
             });
         }
-        Ok((order, item))
+        Ok(item)
     }
 
     /// Tries once to acquire the lock: it waits for no other holder, and for the server's answer for

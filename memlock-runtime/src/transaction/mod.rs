@@ -21,14 +21,12 @@ use std::time::{Duration, Instant};
 use crate::call_tree as current;
 use crate::call_tree::scope::{Met, Scope};
 use crate::call_tree::{Frame, InFrame};
+use crate::driver::caller::Caller;
 use crate::driver::limits::CallLimits;
-use crate::driver::tasks;
 use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
-use crate::hold::guard::Lease;
-use crate::hold::{HeldLock, acquire};
-use crate::locks::acquire::keep_alive;
+use crate::hold::held_set::HeldSet;
 use crate::locks::policy::soften;
 use crate::protocol::Pause;
 use crate::system::{clock, on_thread};
@@ -158,7 +156,7 @@ impl<C> Transaction<C> {
         if let Some(scope) = current::transaction(outer.as_ref()) {
             return body(scope.attempt());
         }
-        let mut running = Running::new(Releases::Here);
+        let mut running = Running::new(Caller::Thread);
         let frame = Frame::of_transaction(outer, &running.scope);
         loop {
             let attempt = running.scope.begin_attempt();
@@ -198,7 +196,7 @@ impl<C> Transaction<C> {
         if let Some(scope) = current::transaction(outer.as_ref()) {
             return body(scope.attempt()).await;
         }
-        let mut running = Running::new(Releases::InBackground);
+        let mut running = Running::new(Caller::Task);
         let frame = Frame::of_transaction(outer, &running.scope);
         loop {
             let attempt = running.scope.begin_attempt();
@@ -234,21 +232,15 @@ impl<C> Transaction<C> {
 struct Running {
     scope: Arc<Scope>,
     began: Instant,
-    releases: Releases,
-}
-
-/// How it releases its locks when it is dropped.
-enum Releases {
-    Here,
-    InBackground,
+    caller: Caller,
 }
 
 impl Running {
-    fn new(releases: Releases) -> Running {
+    fn new(caller: Caller) -> Running {
         Running {
             scope: Arc::new(Scope::new()),
             began: clock::instant(),
-            releases,
+            caller,
         }
     }
 
@@ -262,7 +254,7 @@ impl Running {
         if self.keeps(&met).await {
             // It was the database's conflict, with somebody who does not take these locks: give that a moment. They are held
             // meanwhile, with half of their timeout to come at the least.
-            tasks::pause(self.pause(&met)).await;
+            self.caller.pause(self.pause(&met)).await;
             return Ok(());
         }
         for _ in 0..ROUNDS {
@@ -279,7 +271,11 @@ impl Running {
     async fn keeps(&self, met: &[Met]) -> bool {
         for lock in met {
             let Some(hold) = lock.held() else { return false };
-            if hold.keep_at_least_half_async(lock.core.each_exchange()).await.is_err() {
+            if hold
+                .keep_at_least_half(self.caller, lock.core.each_exchange())
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
@@ -288,34 +284,28 @@ impl Running {
 
     /// Takes all that was met, in order. `false`: the first were lost before the last was there.
     async fn takes(&self, met: &[Met]) -> Result<bool, Error> {
-        let mut companions: Vec<Arc<HeldLock>> = Vec::new();
+        let mut held = HeldSet::of([], self.caller);
+        let mut taken = Vec::new();
         for lock in met {
             lock.core.check_open()?;
             let now = lock.core.now();
             // Each lock is waited for as the function says that met it: between two attempts there is no call that has an end.
             let limits = CallLimits::new(now, lock.spec.wait, lock.core.exchange_limit);
-            match acquire::acquire_async(&lock.core, lock.spec.clone(), limits, now, &companions).await {
-                Ok(hold) => {
-                    keep_alive(&hold, lock.renew);
-                    companions.push(Arc::clone(&hold));
-                    // From here on it is the scope's, whatever becomes of this future.
-                    self.scope.meet(Met {
-                        hold: Some(hold),
-                        ..lock.clone()
-                    });
+            let acquired = held.acquire(&lock.core, lock.spec.clone(), limits, now, lock.options.renew);
+            match acquired.await {
+                Ok(_) => taken.push(lock),
+                Err(Stopped::CompanionLost) => {
+                    held.release().await;
+                    return Ok(false);
                 }
-                Err(Stopped::CompanionLost) => return Ok(false),
-                Err(Stopped::Failed(error)) => soften(&lock.core, lock.function, lock.policy, error)?,
+                Err(Stopped::Failed(error)) => soften(&lock.core, lock.options.function, lock.policy, error)?,
             }
         }
-        for hold in &companions {
-            if hold
-                .keep_at_least_half_async(hold.core().each_exchange())
-                .await
-                .is_err()
-            {
-                return Ok(false);
-            }
+        for (lock, hold) in taken.into_iter().zip(held.take().locks()) {
+            self.scope.meet(Met {
+                hold: Some(Arc::clone(hold)),
+                ..lock.clone()
+            });
         }
         Ok(true)
     }
@@ -323,7 +313,7 @@ impl Running {
     /// A window that doubles with each attempt, and stays below the time for which a lock would be reserved.
     fn pause(&self, met: &[Met]) -> Pause {
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
-        let reserve = met.iter().map(|lock| lock.reserve / 2).min();
+        let reserve = met.iter().map(|lock| lock.options.reserve / 2).min();
         Pause {
             from: Duration::ZERO,
             to: doubled.min(LONGEST_PAUSE).min(reserve.unwrap_or(LONGEST_PAUSE)),
@@ -331,31 +321,12 @@ impl Running {
     }
 
     async fn release_all(&self) {
-        let mut rest = Rest(self.scope.take_held());
-        while let Some(hold) = rest.0.first() {
-            hold.release_async(hold.core().each_exchange()).await;
-            rest.0.remove(0);
-        }
+        self.scope.take_held(self.caller).release().await;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let held = self.scope.take_held();
-        match self.releases {
-            Releases::Here => held.iter().for_each(|hold| hold.release()),
-            Releases::InBackground => drop(Rest(held)),
-        }
-    }
-}
-
-/// Locks to be released, in the background if nobody does it before.
-struct Rest(Vec<Arc<HeldLock>>);
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        Lease::new(self.0.drain(..).rev().collect())
-            .iter()
-            .for_each(Lease::release_in_background);
+        drop(self.scope.take_held(self.caller));
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::driver::caller::Caller;
 use crate::driver::limits::ExchangeLimit;
-use crate::driver::tasks;
+use crate::driver::renew::renew;
 use crate::hold::HeldLock;
-use crate::hold::release::EndedLock;
+use crate::hold::release::{EndedLock, tell_server};
 use crate::protocol::{End, Renew, Spec, Watch};
 
 impl HeldLock {
@@ -14,12 +15,20 @@ impl HeldLock {
     /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
     ///
     /// What the server is to be told of that is left to [`shorten`](Self::shorten).
-    pub(crate) async fn set_aside(&self, length: Duration, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
+    pub(crate) async fn reserve(
+        self: &Arc<HeldLock>,
+        caller: Caller,
+        length: Duration,
+        limit: ExchangeLimit,
+    ) -> Option<Arc<HeldLock>> {
         self.give_up();
         if self.core.is_inherited() {
             return None;
         }
-        let _exchanging = self.exchanging.lock().await;
+        let Some(_exchanging) = self.exchange_alone(caller, limit).await else {
+            self.release_in_background();
+            return None;
+        };
         let now = self.core().now();
         let (end, mut ending) = self.state().end(now)?;
         if end == End::HandOver {
@@ -35,7 +44,7 @@ impl HeldLock {
             return Some(HeldLock::of(self.core(), spec, grant, turn, true));
         }
         if self.wind_up_here(end, &mut ending) {
-            self.finish(ending, limit).await;
+            tell_server(&self.core, caller, &self.spec, ending, limit).await;
         }
         None
     }
@@ -49,13 +58,8 @@ impl HeldLock {
             return;
         }
         let limit = self.core().each_exchange();
-        let (renewed, source) = tasks::renew(
-            self.core(),
-            &self.spec.item,
-            Renew::shorten(self.spec.clone(), grant),
-            limit,
-        )
-        .await;
+        let machine = Renew::shorten(self.spec.clone(), grant);
+        let (renewed, source) = renew(&self.core, Caller::Task, &self.spec.item, machine, limit).await;
         // Lost or not, whoever claims it learns that.
         let _ = self.renewed(renewed, source);
     }
@@ -63,12 +67,17 @@ impl HeldLock {
     /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`, within `limit`. `None`: it came too
     /// late, or the server could not be asked; what was left is released, or is to be if there was no time for that. Not to be
     /// dropped before its end.
-    pub(crate) async fn claim(&self, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
+    pub(crate) async fn claim(
+        self: &Arc<HeldLock>,
+        caller: Caller,
+        spec: &Spec,
+        limit: ExchangeLimit,
+    ) -> Option<Arc<HeldLock>> {
         // The server may just be told of the reservation, and not answer.
-        let exchanging = self.exchange_alone_async(limit).await?;
+        let exchanging = self.exchange_alone(caller, limit).await?;
         if let Ok(grant) = self.to_renew() {
-            let (renewed, source) =
-                tasks::renew(self.core(), &self.spec.item, Renew::new(spec.clone(), grant), limit).await;
+            let machine = Renew::new(spec.clone(), grant);
+            let (renewed, source) = renew(&self.core, caller, &self.spec.item, machine, limit).await;
             if self.renewed(renewed, source).is_ok()
                 && let Some(claimed) = self.claimed(spec)
             {
@@ -76,7 +85,7 @@ impl HeldLock {
             }
         }
         drop(exchanging);
-        self.release_async(limit).await;
+        self.release(caller, limit).await;
         None
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::HeldLock;
 use crate::driver::background_work;
+use crate::driver::caller::Caller;
 use crate::driver::limits::ExchangeLimit;
 use crate::key::ItemName;
 use crate::protocol::Spec;
@@ -32,9 +33,12 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The caller's thread.
-    pub(crate) fn thread() -> Owner {
-        Owner::Thread(thread::current().id())
+    /// The caller that is asking here.
+    pub(crate) fn of(caller: Caller) -> Owner {
+        match caller {
+            Caller::Thread => Owner::Thread(thread::current().id()),
+            Caller::Task => Owner::Process,
+        }
     }
 }
 
@@ -98,11 +102,11 @@ impl Reservations {
     pub(crate) fn abandon(&self) {
         let all = std::mem::take(&mut *self.by_item());
         for reservation in all.into_values() {
-            release(reservation.hold);
+            reservation.hold.release_in_background();
         }
     }
 
-    /// Reserves the lock of `hold` for a retry of `owner`, for `length` from now. Whatever becomes of it, `hold` is released.
+    /// Reserves the lock of `hold` for a retry of its caller, for `length` from now. Whatever becomes of it, `hold` is released.
     ///
     /// When it is over the reservation is there, so that a retry that comes at once finds it; what the server is to be told of it
     /// goes on in the background. It waits only while a renewal is under way, or, within `limit`, for a release where there is
@@ -111,16 +115,17 @@ impl Reservations {
     pub(crate) async fn reserve(
         self: &Arc<Reservations>,
         hold: &Arc<HeldLock>,
+        caller: Caller,
         length: Duration,
-        owner: Owner,
         limit: ExchangeLimit,
     ) {
-        let Some(hold) = hold.set_aside(length, limit).await else {
+        let owner = Owner::of(caller);
+        let Some(hold) = hold.reserve(caller, length, limit).await else {
             return;
         };
         let core = Arc::clone(hold.core());
         if let Some(over) = self.put(&hold, owner) {
-            release(over);
+            over.release_in_background();
         }
         if let Owner::Thread(_) = owner {
             self.end_with_this_thread(&hold);
@@ -131,18 +136,19 @@ impl Reservations {
 
     /// The lock that was reserved for a retry of `claimant`, for a caller that asks for it as `spec` says, within `limit`. `None`:
     /// there is no such reservation, it is over, or the server could not be asked. Not to be dropped before its end.
-    pub(crate) async fn claim(&self, spec: &Spec, claimant: Owner, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
-        let reserved = self.take(&spec.item, claimant)?;
-        let claimed = reserved.claim(spec, limit).await;
+    pub(crate) async fn claim(&self, caller: Caller, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
+        let reserved = self.take(&spec.item, Owner::of(caller))?;
+        let claimed = reserved.claim(caller, spec, limit).await;
         if claimed.is_none() && !reserved.is_released() {
             // Its call has no time left for that.
-            release(reserved);
+            reserved.release_in_background();
         }
         claimed
     }
 
     /// Whether there is one to claim.
-    pub(crate) fn is_reserved(&self, item: &ItemName, claimant: Owner) -> bool {
+    pub(crate) fn is_reserved(&self, item: &ItemName, caller: Caller) -> bool {
+        let claimant = Owner::of(caller);
         let by_item = self.by_item();
         by_item
             .get(item)
@@ -175,7 +181,7 @@ impl Reservations {
             && !hold.core().is_inherited()
             && self.remove(&hold)
         {
-            release(hold);
+            hold.release_in_background();
         }
     }
 }
@@ -185,14 +191,6 @@ impl Reservations {
 pub(crate) struct Retry {
     pub(crate) reservations: Arc<Reservations>,
     pub(crate) length: Duration,
-}
-
-fn release(hold: Arc<HeldLock>) {
-    let core = Arc::clone(hold.core());
-    background_work::begin(
-        &core,
-        async move { hold.release_async(hold.core().each_exchange()).await },
-    );
 }
 
 thread_local! {

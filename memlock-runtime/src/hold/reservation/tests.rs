@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::attribute::enter as entry;
-use crate::attribute::enter::LockCall;
+use crate::attribute::enter::FunctionCall;
 use crate::attribute::held::AwaitRelease;
 use crate::call_tree::Kind;
+use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::conflict::Told;
+use crate::hold::options::LockOptions;
 use crate::key::IntoKey;
 use crate::locks::Locks;
 use crate::locks::builder::Builder;
@@ -93,24 +94,14 @@ fn stage() -> Stage {
 }
 
 impl Stage {
-    fn call(&self) -> LockCall<'_> {
-        LockCall {
-            kind: Kind::Zlock,
-            name: "reserved",
-            function: "f",
-            timeout: None,
-            interval: None,
-            wait: None,
-            renew: None,
-            on_unavailable: None,
-            reserve: Duration::from_secs(1),
-            locks: Some(&self.locks),
-        }
+    fn call(&self) -> FunctionCall {
+        let keys = ["k".into_key()];
+        FunctionCall::new(Some(&self.locks), Kind::Zlock, "reserved", LockOptions::of("f"), &keys).expect("locks")
     }
 
-    fn is_reserved(&self, claimant: Owner) -> bool {
+    fn is_reserved(&self, caller: Caller) -> bool {
         let item = ItemName::of_lock("memlock", "reserved", "k");
-        self.locks.reservations().is_reserved(&item, claimant)
+        self.locks.reservations().is_reserved(&item, caller)
     }
 
     fn is_free(&self) -> bool {
@@ -134,7 +125,7 @@ impl Stage {
 #[test]
 fn a_reservation_that_nobody_claims_is_released_when_it_is_over() {
     let stage = stage();
-    let held = entry::enter(&stage.call(), &["k".into_key()], Reporting::Yes).expect("it is free");
+    let held = stage.call().enter(Reporting::Yes).expect("it is free");
     held.end(true);
     stage.clock.advance(Duration::from_millis(999));
     assert!(!stage.is_free());
@@ -149,14 +140,11 @@ fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation()
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let held = entry::enter(&stage.call(), &["k".into_key()], Reporting::Yes).expect("it is free");
+            let held = stage.call().enter(Reporting::Yes).expect("it is free");
             stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
             ends.store(true, Ordering::SeqCst);
             held.end(true);
-            assert!(
-                stage.is_reserved(Owner::thread()),
-                "a retry that comes at once finds it"
-            );
+            assert!(stage.is_reserved(Caller::Thread), "a retry that comes at once finds it");
             assert!(!stage.is_free());
         });
         wait_until("the body to be done", || ends.load(Ordering::SeqCst));
@@ -167,9 +155,8 @@ fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation()
 
 /// A task's body that ended in a conflict while its lease was being renewed: `then` gets the future, which waits for that.
 fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
-    let prepared = entry::prepare(&stage.call(), &["k".into_key()]).expect("nothing is wrong");
     thread::scope(|scope| {
-        let held = on_thread::block_on(entry::enter_async(prepared, Reporting::Yes)).expect("it is free");
+        let held = on_thread::block_on(stage.call().enter_async(Reporting::Yes)).expect("it is free");
         let body = async {
             stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
             Err::<(), ()>(())
@@ -187,7 +174,7 @@ fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
     while_its_reservation_waits(&stage, |run| {
         stage.open();
         assert_eq!(on_thread::block_on(run), Err(()));
-        assert!(stage.is_reserved(Owner::Process));
+        assert!(stage.is_reserved(Caller::Task));
         assert!(!stage.is_free());
     });
     stage.locks.reservations().abandon();
@@ -202,5 +189,5 @@ fn a_task_that_is_dropped_while_its_reservation_waits_leaves_nothing_behind() {
         stage.open();
     });
     wait_until("it to be released", || stage.is_free());
-    assert!(!stage.is_reserved(Owner::Process));
+    assert!(!stage.is_reserved(Caller::Task));
 }

@@ -4,12 +4,13 @@
 //! called unavailable, however short the wait.
 
 use super::*;
-use crate::attribute::enter as entry;
-use crate::attribute::enter::LockCall;
+use crate::attribute::enter::FunctionCall;
 use crate::call_tree::Kind;
+use crate::driver::caller::Caller;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
 use crate::error::{Error, OnUnavailable};
-use crate::hold::reservation::Owner;
+use crate::hold::held_set::HeldSet;
+use crate::hold::options::LockOptions;
 use crate::key::{IntoKey, Key};
 use crate::locks::policy::Reporting;
 
@@ -198,9 +199,10 @@ impl World {
     }
 
     /// `key` is reserved for the retry of `owner`.
-    fn reserves(&self, key: &str, owner: Owner) {
+    fn reserves(&self, key: &str, caller: Caller) {
         let guard = World::holds(&self.locks, key);
-        block_on(guard.lease().reserve(&self.locks.retry(TIMEOUT / 3), owner));
+        let held = HeldSet::of(guard.locks().iter().map(Arc::clone), caller);
+        block_on(held.reserve(&self.locks.retry(TIMEOUT / 3)));
         drop(guard);
         wait_until("the server to be told", || self.locks.core().chores.are_done());
     }
@@ -265,27 +267,23 @@ impl What {
 
     /// Calls it while the server is `ill`, `after` so many exchanges, by a thread or by a task.
     fn call(self, world: &World, wait: Duration, ill: (Ill, usize), is_task: bool) -> (Result<(), Error>, Duration) {
-        let call = LockCall {
-            kind: self.kind(),
-            name: NAME,
-            function: "f",
+        let options = LockOptions {
             timeout: Some(TIMEOUT),
             interval: Some(ms(1)),
             wait: Some(wait),
-            renew: None,
             on_unavailable: Some(OnUnavailable::Error),
-            reserve: ms(1000),
-            locks: Some(&world.locks),
+            ..LockOptions::of("f")
         };
         let keys: Vec<Key> = self.keys().iter().map(IntoKey::into_key).collect();
+        let call = || FunctionCall::new(Some(&world.locks), self.kind(), NAME, options, &keys).expect("locks");
         let held = self.keys().last().filter(|_| self.is_held());
         let _held = held.map(|key| World::holds(&world.other, key));
         if let What::ZlockReserved | What::FourZlocksReserved = self {
-            let owner = if is_task { Owner::Process } else { Owner::thread() };
-            self.keys().iter().for_each(|key| world.reserves(key, owner));
+            let caller = if is_task { Caller::Task } else { Caller::Thread };
+            self.keys().iter().for_each(|key| world.reserves(key, caller));
         }
         let _outer = (self.kind() == Kind::Rlock).then(|| {
-            let outer = entry::enter(&call, &keys, Reporting::Yes).expect("it is free");
+            let outer = call().enter(Reporting::Yes).expect("it is free");
             world.clock.advance(TIMEOUT * 2 / 3);
             outer
         });
@@ -293,12 +291,11 @@ impl What {
         world.timed(|| {
             let is_well_again = || world.server.falls_ill(Ill::Well, 0);
             if is_task {
-                let prepared = entry::prepare(&call, &keys).expect("nothing is wrong with it");
-                let held = block_on(entry::enter_async(prepared, Reporting::Yes))?;
+                let held = block_on(call().enter_async(Reporting::Yes))?;
                 is_well_again();
                 drop(held);
             } else {
-                let held = entry::enter(&call, &keys, Reporting::Yes)?;
+                let held = call().enter(Reporting::Yes)?;
                 is_well_again();
                 drop(held);
             }
@@ -648,24 +645,25 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
     };
     let held = ["re-entry", "claim", "release"].map(|key| {
         let guard = locks.lock(key).timeout(TIMEOUT).acquire().expect("it is free");
-        let hold = Arc::clone(&guard.holds()[0]);
-        let mut renewal = Box::pin(async move { hold.renew_async(ExchangeLimit::each(ms(30))).await });
+        let hold = Arc::clone(&guard.locks()[0]);
+        let mut renewal = Box::pin(async move { hold.renew(Caller::Task, ExchangeLimit::each(ms(30))).await });
         let nobody = &mut Context::from_waker(std::task::Waker::noop());
         assert!(renewal.as_mut().poll(nobody).is_pending());
-        let hold = Arc::clone(&guard.holds()[0]);
+        let hold = Arc::clone(&guard.locks()[0]);
         wait_until("the renewal to be under way", || hold.is_exchanging());
         (guard, hold, renewal)
     });
     clock.advance(TIMEOUT * 2 / 3);
     let calls = thread::spawn(move || {
         let [(_, again, _), (_, claim, _), (_, release, _)] = &held;
-        assert!(again.keep_at_least_half(limit()).is_ok(), "its lease lasts");
-        assert!(
-            block_on(again.keep_at_least_half_async(limit())).is_ok(),
-            "its lease lasts"
-        );
-        assert!(block_on(claim.claim(claim.spec(), limit())).is_none());
-        release.release_within(limit());
+        for caller in [Caller::Thread, Caller::Task] {
+            let again = again.keep_at_least_half(caller, limit());
+            assert!(block_on(again).is_ok(), "its lease lasts");
+        }
+        for caller in [Caller::Thread, Caller::Task] {
+            assert!(block_on(claim.claim(caller, claim.spec(), limit())).is_none());
+            block_on(release.release(caller, limit()));
+        }
         // Their drops would wait for it.
         std::mem::forget(held);
     });

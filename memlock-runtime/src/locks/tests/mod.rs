@@ -17,9 +17,12 @@ use std::time::{Duration, Instant};
 
 use super::Locks;
 use super::builder::Builder;
+use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::hold::guard::Guard;
+use crate::hold::options::LockOptions;
 use crate::key::ItemName;
+use crate::locks::acquire::LockCall;
 use crate::protocol::lease::Now;
 use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
 use crate::store::memory::Memory;
@@ -196,24 +199,19 @@ fn both_tries_of_a_zlock_share_its_wait() {
     let items = [ItemName::of_lock("memlock", "zlock", "moody")];
     for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
         let Stage { locks, hangs, limits } = stage();
-        let order = super::options::Order {
-            function: "f",
-            timeout: Duration::from_secs(30),
-            interval: Duration::from_millis(50),
+        let options = LockOptions {
             wait: Some(wait),
-            renew: None,
+            ..LockOptions::of("f")
         };
+        let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
         let zlock = crate::transaction::zlock::Zlock {
-            locks: &locks,
-            order: &order,
+            call,
             items: &items,
-            reserve: Duration::from_secs(1),
             policy: crate::OnUnavailable::Error,
             outer: None,
-            scope: None,
         };
         hangs.store(true, Ordering::SeqCst);
-        let error = crate::transaction::zlock::acquire(&zlock).expect_err("it hangs");
+        let error = block_on(zlock.acquire()).expect_err("it hangs");
         assert!(error.is_unavailable(), "{error}");
         let given = given_to_callers(&limits);
         assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
@@ -247,23 +245,24 @@ fn what_is_begun_here_is_begun_in_a_task_that_has_used_up_its_turn() {
 #[test]
 fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() {
     let Stage { locks, hangs, limits } = stage();
-    let order = super::options::Order {
-        function: "f",
-        timeout: Duration::from_secs(30),
-        interval: Duration::from_millis(50),
+    let options = LockOptions {
         wait: Some(Duration::ZERO),
-        renew: None,
+        ..LockOptions::of("f")
     };
     let taken = locks.lock("moody z").name("several").acquire().expect("it is free");
     hangs.store(true, Ordering::SeqCst);
     let items = ["moody a", "moody b", "moody z"].map(|key| ItemName::of_lock("memlock", "several", key));
+    let acquire_all = || {
+        let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+        block_on(call.acquire_all(&items))
+    };
     // The first hangs at once; what would have been acquired before it is nothing. Then with the last held.
-    let error = locks.acquire_all(&items, &order).expect_err("it hangs");
+    let error = acquire_all().expect_err("it hangs");
     assert!(error.is_unavailable());
     let given = given_to_callers(&limits);
     assert!(given <= EXCHANGE, "{given:?}");
     hangs.store(false, Ordering::SeqCst);
-    let error = locks.acquire_all(&items, &order).expect_err("the last one is held");
+    let error = acquire_all().expect_err("the last one is held");
     assert!(error.is_busy(), "{error}");
     for key in ["moody a", "moody b"] {
         let free = locks.lock(key).name("several").try_acquire();
@@ -279,11 +278,12 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
 fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
     let Stage { locks, hangs, .. } = stage();
     let guard = locks.lock("moody").timeout(EXCHANGE).acquire().expect("it is free");
-    let hold = &guard.holds()[0];
+    let hold = &guard.locks()[0];
     wait_until("half of the lease to be over", || hold.remaining() < EXCHANGE / 2);
     hangs.store(true, Ordering::SeqCst);
     // It takes as long as the whole lease, and then fails.
-    let entered = hold.keep_at_least_half(crate::driver::limits::ExchangeLimit::each(EXCHANGE));
+    let entered =
+        block_on(hold.keep_at_least_half(Caller::Thread, crate::driver::limits::ExchangeLimit::each(EXCHANGE)));
     assert!(entered.is_err_and(|error| error.is_lost()));
 }
 

@@ -1,0 +1,116 @@
+//! Acquiring one lock: waiting for a turn in this process's queue, then running the machine against the server as its head.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::contender::{Contender, written_nonce};
+use super::core::Core;
+use super::exchange::exchange;
+use super::inherited::{OfThisProcess, inherited};
+use super::limits::CallLimits;
+use super::release::release;
+use super::waiting::{KeepAlive, Stopped, Waiting};
+use crate::protocol::lease::Now;
+use crate::protocol::{Grant, Handed, Input, Output, Released, Spec};
+use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
+use crate::system::random;
+
+/// Returns the grant, and the turn in which it is held. `companions` are kept alive meanwhile.
+pub(crate) async fn acquire_grant(
+    core: &Arc<Core>,
+    caller: Caller,
+    spec: &Spec,
+    limits: CallLimits,
+    mut now: Now,
+    companions: &dyn KeepAlive,
+) -> Result<(Grant, Option<Turn>), Stopped> {
+    let mut waiting = Waiting::new(core, caller, spec, limits, companions);
+    let wakes_early = waiting.alarm.wakes_early();
+    let joined = core
+        .queues
+        .join(&spec.item, spec.timeout, wakes_early, || waiting.alarm.waker());
+    let mut stood_in_line = false;
+    let turn = match joined {
+        Joined::Head(turn) => turn,
+        Joined::Behind(place) => {
+            let mut turn = wait_for_turn(&mut waiting, place, now).await?;
+            match turn.take_handed() {
+                None => {}
+                Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
+                Some(Handed::Spent(grant)) => {
+                    let released = release(core, caller, spec, &grant, &mut None, core.now(), limits.asking).await;
+                    if let Released::Failed(_) = released {
+                        core.check_process().map_err(Stopped::Failed)?;
+                    }
+                }
+            }
+            stood_in_line = true;
+            // A lease, and a reading of the server's clock, count from right before the request.
+            now = core.now();
+            turn
+        }
+    };
+    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
+    let mut input = Input::Start;
+    loop {
+        match contender.step(now, input) {
+            Output::Exchange { batch, only_on } => {
+                contender.listen_before(&batch, || waiting.alarm.waker());
+                let (limit, written) = (limits.asking.left(|| now), written_nonce(&batch));
+                let orphaned = |pending| {
+                    if let Some(nonce) = written {
+                        Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
+                    }
+                };
+                let heard = exchange(core, caller, &spec.item, batch, only_on, limit, now, orphaned).await;
+                let mut heard = heard.map_err(Stopped::Failed)?;
+                now = heard.received(core);
+                contender.note(&mut heard, written, limit, now);
+                input = Input::Answered(heard.answered);
+            }
+            Output::Pause(pause) => {
+                contender.pauses();
+                // Before anything else is waited for: the wake-up may come meanwhile.
+                contender.listen(|| waiting.alarm.waker());
+                let length = waiting.until_due(random::draw(pause), now).await?;
+                if !length.is_zero() {
+                    let rested = waiting.alarm.rest_in_line(core, contender.listening(), length).await;
+                    rested.map_err(Stopped::Failed)?;
+                }
+                now = core.now();
+                let too_soon = contender.until_wake_counts(now);
+                if !too_soon.is_zero() {
+                    caller.sleep(core, too_soon).await.map_err(Stopped::Failed)?;
+                    now = core.now();
+                }
+                input = Input::Woke;
+            }
+            Output::Done(outcome) => return contender.end(outcome, &waiting, now),
+        }
+    }
+}
+
+/// Waits in this process's queue, which it has joined at `now`.
+async fn wait_for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now) -> Result<Turn, Stopped> {
+    let core = waiting.core();
+    // A child that is forked meanwhile does not leave the queue, which is its parent's.
+    let mut waits = OfThisProcess::new(core, place);
+    loop {
+        let Some(place) = &waits.value else {
+            return Err(Stopped::Failed(inherited()));
+        };
+        let length = waiting.until_next_look(place, now)?;
+        let length = waiting.until_due(length, now).await?;
+        if !length.is_zero() {
+            let rested = waiting.alarm.rest_in_queue(core, place, length).await;
+            rested.map_err(Stopped::Failed)?;
+        }
+        now = core.now();
+        waits.value = match waits.value.take().map(|place| place.progress(now)) {
+            Some(PlaceProgress::Turn(turn)) => return Ok(turn),
+            Some(PlaceProgress::Dismissed(verdict)) => return Err(Stopped::Failed(verdict)),
+            Some(PlaceProgress::Place(place)) => Some(place),
+            None => None,
+        };
+    }
+}

@@ -1,0 +1,97 @@
+//! One exchange with the server that keeps a lock, and machines that are nothing but exchanges.
+
+use std::mem;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::core::{Core, Heard};
+use super::inherited::here;
+use super::limits::ExchangeLimit;
+use crate::error::Error;
+use crate::key::ItemName;
+use crate::protocol::lease::Now;
+use crate::protocol::{Batch, Input, Instance, Output};
+use crate::store::{Exchange, Pending};
+
+/// Makes one exchange, which begins at `sent`. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
+/// tells its outcome. An error in a child that was forked meanwhile.
+#[allow(clippy::too_many_arguments, reason = "an exchange is all of these")]
+pub(super) async fn exchange(
+    core: &Core,
+    caller: Caller,
+    item: &ItemName,
+    batch: Batch,
+    only_on: Option<Instance>,
+    limit: Duration,
+    sent: Now,
+    orphaned: impl FnOnce(Box<dyn Pending>),
+) -> Result<Heard, Error> {
+    let answer = match caller {
+        Caller::Thread => core.store.exchange(item, &batch, only_on, limit),
+        Caller::Task => {
+            let mut orphan = Orphan {
+                core,
+                exchange: Some((core.store.begin(item, batch, only_on, limit), orphaned)),
+            };
+            let answer = std::future::poll_fn(|context| match &mut orphan.exchange {
+                Some((exchange, _)) => exchange.poll(context),
+                None => Poll::Pending,
+            });
+            let answer = here(core, answer).await?;
+            orphan.exchange = None;
+            answer
+        }
+    };
+    Ok(core.hear(item, answer, sent))
+}
+
+/// An exchange that must not be forgotten when nobody waits for it any more.
+struct Orphan<'a, F: FnOnce(Box<dyn Pending>)> {
+    core: &'a Core,
+    exchange: Option<(Box<dyn Exchange>, F)>,
+}
+
+impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<'_, F> {
+    fn drop(&mut self) {
+        let Some((exchange, orphaned)) = self.exchange.take() else {
+            return;
+        };
+        if self.core.is_inherited() {
+            // It is on the parent's connection, and the parent's to finish.
+            mem::forget(exchange);
+        } else if let Some(pending) = exchange.abandon() {
+            orphaned(pending);
+        }
+    }
+}
+
+/// Runs a machine that never pauses. `note` sees the outcome of each exchange, and returns the time after it. `None` where the
+/// machine asks for a pause all the same, and in a child that was forked meanwhile.
+pub(super) async fn run<T>(
+    core: &Arc<Core>,
+    caller: Caller,
+    item: &ItemName,
+    limit: ExchangeLimit,
+    mut now: Now,
+    mut step: impl FnMut(Now, Input) -> Output<T>,
+    mut note: impl FnMut(&mut Heard) -> Now,
+) -> Option<T> {
+    let mut input = Input::Start;
+    loop {
+        match step(now, input) {
+            Output::Exchange { batch, only_on } => {
+                // Not by `now`, which stands still where nothing counts from it.
+                let limit = limit.left(|| core.now());
+                let mut heard = exchange(core, caller, item, batch, only_on, limit, now, drop)
+                    .await
+                    .ok()?;
+                now = note(&mut heard);
+                input = Input::Answered(heard.answered);
+            }
+            Output::Pause(_) => return None,
+            Output::Done(outcome) => return Some(outcome),
+        }
+    }
+}

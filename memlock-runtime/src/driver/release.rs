@@ -1,0 +1,96 @@
+//! Releasing a granted lock, and leaving the line for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::caller::Caller;
+use super::core::Core;
+use super::exchange::run;
+use super::limits::ExchangeLimit;
+use crate::key::ItemName;
+use crate::protocol::lease::Now;
+use crate::protocol::{Grant, Leave, Nonce, Release, Released, Spec, Unanswered, WaitListView};
+use crate::queue::Cleanup as _;
+
+/// Releases `grant` at `now`, within `limit`. The background settles a release that fails, and one whose future is dropped. With
+/// `standing` this also reads the wait list, wakes the next process there, and lets it go first.
+pub(crate) async fn release(
+    core: &Arc<Core>,
+    caller: Caller,
+    spec: &Spec,
+    grant: &Grant,
+    standing: &mut Option<Box<WaitListView>>,
+    now: Now,
+    limit: ExchangeLimit,
+) -> Released {
+    let mut unreleased = Unreleased {
+        core,
+        item: &spec.item,
+        grant: Some(grant),
+    };
+    let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
+    let was_woken = core.wake_early(&spec.item, machine.to_wake());
+    let mut pending = None;
+    let step = |now, input| machine.step(now, input);
+    let released = run(core, caller, &spec.item, limit, now, step, |heard| {
+        pending = heard.pending.take();
+        // Nothing counts from when an item was deleted, nor from any other moment of this.
+        now
+    })
+    .await;
+    unreleased.grant = None;
+    let Some(released) = released else {
+        // The machine never pauses, so this is a child of the process that releases it.
+        return Released::Failed(Unanswered::NotSent);
+    };
+    if let Released::Failed(_) = released {
+        Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
+    }
+    *standing = machine.take_standing();
+    let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
+    if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
+        *standing = Some(leave(core, caller, &spec.item, spec.interval, leaving, limit).await);
+        core.wake_next(&spec.item, standing.as_deref(), was_woken);
+    }
+    released
+}
+
+/// Takes this process out of the line for a lock.
+pub(crate) async fn leave(
+    core: &Arc<Core>,
+    caller: Caller,
+    item: &ItemName,
+    interval: Duration,
+    standing: Box<WaitListView>,
+    limit: ExchangeLimit,
+) -> Box<WaitListView> {
+    let mut machine = Leave::new(interval, standing);
+    let step = |now, input| machine.step(now, input);
+    let now = core.now();
+    run(core, caller, item, limit, now, step, |_| now).await;
+    machine.into_standing()
+}
+
+/// A lock whose release is under way.
+struct Unreleased<'a> {
+    core: &'a Arc<Core>,
+    item: &'a ItemName,
+    grant: Option<&'a Grant>,
+}
+
+impl Drop for Unreleased<'_> {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant {
+            Arc::clone(self.core).settle(self.item, grant.nonce, grant.lease, None);
+        }
+    }
+}
+
+/// Deletes what a write under `nonce` left behind.
+pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
+    let mut machine = Release::of_nonce(item, nonce);
+    let step = |now, input| machine.step(now, input);
+    let now = core.now();
+    let released = run(core, Caller::Task, item, core.each_exchange(), now, step, |_| now).await;
+    released.unwrap_or(Released::Failed(Unanswered::NotSent))
+}

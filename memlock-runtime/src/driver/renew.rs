@@ -1,0 +1,31 @@
+//! Renewing a granted lock.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::core::Core;
+use super::exchange::run;
+use super::limits::ExchangeLimit;
+use crate::error::Source;
+use crate::key::ItemName;
+use crate::protocol::{Renew, Renewed};
+
+/// Runs a renewal of the lock in `item` within `limit`. Returns also why it failed. Not to be dropped before its end: the number
+/// of attempts in the grant that it returns must be kept.
+pub(crate) async fn renew(
+    core: &Arc<Core>,
+    caller: Caller,
+    item: &ItemName,
+    mut machine: Renew,
+    limit: ExchangeLimit,
+) -> (Renewed, Option<Source>) {
+    let mut trouble = None;
+    let step = |now, input| machine.step(now, input);
+    let renewed = run(core, caller, item, limit, core.now(), step, |heard| {
+        // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
+        trouble = heard.source.take().or(trouble.take());
+        heard.received(core)
+    })
+    .await;
+    (renewed.unwrap_or(Renewed::Lost), trouble)
+}

@@ -1,0 +1,146 @@
+//! All that one caller holds: one lock, or several that were acquired in order, each while those before it were kept alive.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::HeldLock;
+use super::acquire::acquire;
+use super::lease::Lease;
+use super::options::RenewPolicy;
+use super::renewal::keep_alive;
+use super::reservation::Retry;
+use crate::driver::background_work;
+use crate::driver::caller::Caller;
+use crate::driver::core::Core;
+use crate::driver::limits::{CallLimits, ExchangeLimit};
+use crate::driver::waiting::Stopped;
+use crate::error::Error;
+use crate::protocol::Spec;
+use crate::protocol::lease::Now;
+use crate::system::on_thread;
+
+/// Held locks. Dropping them releases them: on this thread, or in the background for a task.
+#[derive(Debug)]
+pub(crate) struct HeldSet {
+    lease: Lease,
+    caller: Caller,
+    /// The limit of a call that is not over yet. `None`: each exchange has its own.
+    limit: Option<ExchangeLimit>,
+}
+
+impl HeldSet {
+    /// None yet. What is acquired is released within `limit` as long as the call is not [over](Self::acquired).
+    pub(crate) fn new(caller: Caller, limit: ExchangeLimit) -> HeldSet {
+        HeldSet {
+            lease: Lease::new([]),
+            caller,
+            limit: Some(limit),
+        }
+    }
+
+    /// Locks of a call that is over, in the order in which they were acquired.
+    pub(crate) fn of(locks: impl IntoIterator<Item = Arc<HeldLock>>, caller: Caller) -> HeldSet {
+        HeldSet {
+            lease: Lease::new(locks),
+            caller,
+            limit: None,
+        }
+    }
+
+    /// Acquires one more lock within `limits`, from `now` on, while the others are kept alive. Keeps it alive from then on as
+    /// `renew` says.
+    pub(crate) async fn acquire(
+        &mut self,
+        core: &Arc<Core>,
+        spec: Spec,
+        limits: CallLimits,
+        now: Now,
+        renew: Option<RenewPolicy>,
+    ) -> Result<&Arc<HeldLock>, Stopped> {
+        let earlier = self.lease.locks();
+        let held = acquire(core, self.caller, spec, limits, now, earlier).await?;
+        let number = earlier.len();
+        self.add(held, renew);
+        let (earlier, latest) = self.lease.locks().split_at(number);
+        // They have aged meanwhile.
+        for aged in earlier {
+            let kept = aged.keep_at_least_half(self.caller, limits.asking).await;
+            kept.map_err(|_| Stopped::CompanionLost)?;
+        }
+        Ok(&latest[0])
+    }
+
+    /// Adds a lock that was claimed from a reservation. Keeps it alive from then on as `renew` says.
+    pub(crate) fn add(&mut self, held: Arc<HeldLock>, renew: Option<RenewPolicy>) {
+        keep_alive(&held, renew);
+        self.lease.push(held);
+    }
+
+    /// The call has all that it asked for.
+    pub(crate) fn acquired(mut self) -> Result<HeldSet, Error> {
+        if self.lease.locks().is_empty() {
+            return Err(Error::config("no key to lock was given"));
+        }
+        self.limit = None;
+        Ok(self)
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Releases them, the last one first, as guards on a stack would be. What is left when the future is dropped is released in
+    /// the background.
+    pub(crate) async fn release(mut self) {
+        let (caller, limit) = (self.caller, self.limit);
+        self.lease.release(caller, limit).await;
+    }
+
+    /// Keeps them for a retry of the caller. What a dropped future has not kept is released.
+    ///
+    /// When this is over, the reservation is there, so that a retry that comes at once finds it.
+    pub(crate) async fn reserve(self, retry: &Retry) {
+        self.reserve_within(retry, None).await;
+    }
+
+    /// The same within the limit of a call that goes on.
+    pub(crate) async fn reserve_within(mut self, retry: &Retry, limit: Option<ExchangeLimit>) {
+        self.lease.give_up();
+        while let Some(held) = self.lease.locks().first() {
+            let limit = limit.unwrap_or_else(|| held.core().each_exchange());
+            let reserved = retry.reservations.reserve(held, self.caller, retry.length, limit);
+            reserved.await;
+            self.lease.remove_first();
+        }
+    }
+
+    /// The same without waiting for it. What can be done at once is done when this returns.
+    pub(crate) fn reserve_in_background(self, retry: Retry) {
+        let Some(core) = self.lease.locks().first().map(|held| Arc::clone(held.core())) else {
+            return;
+        };
+        background_work::begin(&core, async move { self.reserve(&retry).await });
+    }
+
+    /// Takes the locks out: they are somebody else's to release.
+    pub(crate) fn take(&mut self) -> Lease {
+        mem::replace(&mut self.lease, Lease::new([]))
+    }
+}
+
+impl Drop for HeldSet {
+    fn drop(&mut self) {
+        let Some(first) = self.lease.locks().first() else {
+            return;
+        };
+        let (core, limit) = (Arc::clone(first.core()), self.limit);
+        let mut lease = self.take();
+        match self.caller {
+            Caller::Thread => on_thread::block_on(lease.release(Caller::Thread, limit)),
+            Caller::Task => {
+                lease.give_up();
+                background_work::begin(&core, async move { lease.release(Caller::Task, None).await });
+            }
+        }
+    }
+}
