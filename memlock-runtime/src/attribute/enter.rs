@@ -17,6 +17,7 @@ use crate::locks::Locks;
 use crate::locks::acquire::LockCall;
 use crate::locks::policy::{Reporting, fall_back, policy};
 use crate::system::on_thread;
+use crate::system::worker::warn_if_blocking_tasks;
 use crate::transaction::zlock::Zlock;
 
 /// A call of an annotated function, with all that is evaluated before it waits. It borrows nothing.
@@ -67,6 +68,9 @@ impl FunctionCall {
     #[track_caller]
     pub(crate) fn enter(self, reporting: Reporting) -> Result<Held, Error> {
         let policy = self.policy(reporting);
+        if !self.items.is_empty() {
+            warn_if_blocking_tasks(self.options.function);
+        }
         let acquired = on_thread::block_on(self.acquire(Caller::Thread, policy));
         let locks = self.fall_back(acquired, policy, reporting)?;
         Ok(Held::new(current::enter(self.frame(&locks)), locks))

@@ -15,7 +15,6 @@ use crate::protocol::Spec;
 use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::system::background;
-use crate::system::worker::warn_if_blocking_tasks;
 
 /// The longest name and key together, in bytes as they are stored: far beyond what keys have, and well within what a
 /// server stores in an item.
@@ -59,9 +58,6 @@ impl<'a> LockCall<'a> {
                 "the key `{item}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
                 item.full().map_or(0, |full| full.len()),
             )));
-        }
-        if caller == Caller::Thread {
-            warn_if_blocking_tasks(options.function);
         }
         Ok(LockCall {
             locks,

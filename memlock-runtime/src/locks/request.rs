@@ -12,6 +12,7 @@ use crate::hold::held_set::HeldSet;
 use crate::hold::options::{LockOptions, RenewPolicy};
 use crate::key::{IntoKey, ItemName, Key};
 use crate::system::on_thread;
+use crate::system::worker::warn_if_blocking_tasks;
 
 /// The namespace of locks that are asked for without one.
 const UNNAMED: &str = "lock";
@@ -78,6 +79,7 @@ impl<'a> LockRequest<'a> {
     /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
     /// for a wrong setting, or a key that asks for no lock.
     pub fn acquire(self) -> Result<Guard, Error> {
+        warn_if_blocking_tasks(self.options.function);
         on_thread::block_on(self.acquire_by(Caller::Thread)).map(Guard::new)
     }
 
