@@ -241,8 +241,8 @@ both must be kept.
         fault: "who tries once behind one that asks a server which hangs is told that the lock is busy",
         edits: &[Edit {
             file: OF_KEY,
-            from: "self.is_ending || !self.is_answered && self.turns.leased_until().is_none()",
-            to: "self.is_ending",
+            from: "self.is_releasing || !self.is_answered && self.turns.leased_until().is_none()",
+            to: "self.is_releasing",
         }],
         suites: &[unit("who_tries_once_behind_one")],
     },
@@ -252,8 +252,8 @@ both must be kept.
         fault: "who waits for nothing but the answer of the one before it is not woken by it",
         edits: &[Edit {
             file: OF_KEY,
-            from: "filter(|waiter| waiter.tell_curious())",
-            to: "filter(|waiter| waiter.tell_curious() && false)",
+            from: "filter(|waiter| waiter.notify_of_answer())",
+            to: "filter(|waiter| waiter.notify_of_answer() && false)",
         }],
         suites: &[QUEUE],
     },
@@ -332,8 +332,8 @@ both must be kept.
         fault: "a waiter is given the turn and not woken",
         edits: &[Edit {
             file: OF_KEY,
-            from: "Some(Wake(is_to_be_woken.then_some(next), sleeper, curious))",
-            to: "Some(Wake(is_to_be_woken.then_some(next).filter(|_| false), sleeper, curious))",
+            from: "first: needs_wake_up.then_some(next),",
+            to: "first: needs_wake_up.then_some(next).filter(|_| false),",
         }],
         suites: &[QUEUE, GIVEN_TO_LEAVER],
     },
@@ -343,7 +343,7 @@ both must be kept.
         fault: "a lease that is granted after the first in line has looked, and before it sleeps, is not told to it",
         edits: &[Edit {
             file: PLACE,
-            from: "            waiter.looks();\n",
+            from: "            waiter.observe_lease();\n",
             to: "",
         }],
         suites: &[QUEUE, interleaved("a_lease_that_is_renewed_and_made_shorter")],

@@ -151,8 +151,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a lock that is handed over to a waiter that leaves, and to nobody else, is never released",
         edits: &[Edit {
             file: ENDING,
-            from: "if let Some(grant) = orphan {",
-            to: "if let Some(grant) = orphan.filter(|_| false) {",
+            from: "if let Some(grant) = untaken {",
+            to: "if let Some(grant) = untaken.filter(|_| false) {",
         }],
         suites: &[QUEUE, interleaved("a_grant_that_nobody_is_left_to_take")],
     },

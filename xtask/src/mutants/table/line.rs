@@ -257,10 +257,10 @@ if !self.may_go_on(now) {
         fault: "each release that keeps a place sends for somebody to mind it",
         edits: &[Edit {
             file: ENDING,
-            from: "is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());",
+            from: "starts_expiry = is_place_kept && shard.expiring_places.insert(item.clone());",
             to: "\
-shard.minded.insert(item.clone());
-            is_to_be_minded = is_place_kept;",
+shard.expiring_places.insert(item.clone());
+            starts_expiry = is_place_kept;",
         }],
         suites: &[QUEUE],
     },

@@ -14,7 +14,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: WAITER,
             from: "\
         self.turn.store(number, Ordering::SeqCst);
-        // Whoever is awake looks once more after it has said that it is not.
+        // A waiter that is awake looks once more after it has stored that it is not.
         !self.is_awake.load(Ordering::SeqCst)",
             to: "\
         let is_asleep = !self.is_awake.load(Ordering::SeqCst);
@@ -52,7 +52,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: WAITER,
             from: "!self.is_awake.load(Ordering::SeqCst)",
-            to: "!self.was_woken.load(Ordering::SeqCst)",
+            to: "!self.was_woken_early.load(Ordering::SeqCst)",
         }],
         suites: &[FALLS_ASLEEP],
     },
@@ -63,11 +63,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: WAITER,
             from: "\
-        let _ = self.verdict.set(verdict);
+        let _ = self.failure.set(failure);
         self.wake();",
             to: "\
         self.wake();
-        let _ = self.verdict.set(verdict);",
+        let _ = self.failure.set(failure);",
         }],
         suites: &[SENT_AWAY],
     },
@@ -79,10 +79,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: PLACE,
             from: "\
         let mut shard = self.queues.shard(&self.item);
-        // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
-        let given = waiter.given();",
+        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came with it.
+        let given = waiter.given_turn();",
             to: "\
-        let given = waiter.given();
+        let given = waiter.given_turn();
         let mut shard = self.queues.shard(&self.item);",
         }],
         suites: &[GIVEN_TO_LEAVER],
@@ -93,7 +93,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "whoever becomes the first in line because the first leaves sleeps beyond a lease that only that one was told of",
         edits: &[Edit {
             file: OF_KEY,
-            from: "was_first.then(|| self.oversleeper()).flatten()",
+            from: "was_first.then(|| self.first_asleep_past_lease()).flatten()",
             to: "None.filter(|_| was_first)",
         }],
         suites: &[QUEUE, interleaved("a_lease_is_seen_by_whom")],
@@ -105,9 +105,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: OF_KEY,
             from: "\
-                (self.oversleeper(), self.curious())",
+                (self.first_asleep_past_lease(), self.notify_of_answer())",
             to: "\
-                (None, self.curious())",
+                (None, self.notify_of_answer())",
         }],
         suites: &[QUEUE, STEPS_IN_AND_HANGS],
     },
@@ -117,7 +117,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "whoever becomes the first in line by another's stepping in sleeps beyond that one's lease",
         edits: &[Edit {
             file: PLACE,
-            from: "let sleeper = queue.oversleeper();",
+            from: "let sleeper = queue.first_asleep_past_lease();",
             to: "let sleeper = None;",
         }],
         suites: &[QUEUE, STEPS_IN_AND_HANGS],
@@ -128,7 +128,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "one that comes too late for its turn, and is alone, does not know what the others have seen of a dead holder",
         edits: &[Edit {
             file: PLACE,
-            from: "shard.memories.remove(&self.item).unwrap_or_default();",
+            from: "shard.remembered.remove(&self.item).unwrap_or_default();",
             to: "Remembered::default();",
         }],
         suites: &[QUEUE, interleaved("what_was_seen_is_known")],
@@ -139,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a place that is kept again, after somebody has minded it, is minded no more",
         edits: &[Edit {
             file: ENDING,
-            from: "        shard.minded.remove(item);\n",
+            from: "        shard.expiring_places.remove(item);\n",
             to: "",
         }],
         suites: &[QUEUE, interleaved("a_place_that_is_kept")],
