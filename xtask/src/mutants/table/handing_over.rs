@@ -154,7 +154,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "if let Some(grant) = untaken {",
             to: "if let Some(grant) = untaken.filter(|_| false) {",
         }],
-        suites: &[QUEUE, interleaved("a_grant_that_nobody_is_left_to_take")],
+        suites: &[QUEUE, interleaved("a_grant_without_a_taker")],
     },
     Mutant {
         name: "stopped-taker-swallows-the-grant",

@@ -96,7 +96,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "was_first.then(|| self.first_asleep_past_lease()).flatten()",
             to: "None.filter(|_| was_first)",
         }],
-        suites: &[QUEUE, interleaved("a_lease_is_seen_by_whom")],
+        suites: &[QUEUE, interleaved("a_waiter_that_becomes_the_first")],
     },
     Mutant {
         name: "next-not-told-of-the-takers-lease",
@@ -131,7 +131,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "shard.remembered.remove(&self.item).unwrap_or_default();",
             to: "Remembered::default();",
         }],
-        suites: &[QUEUE, interleaved("what_was_seen_is_known")],
+        suites: &[QUEUE, interleaved("a_taker_that_comes_too_late_inherits")],
     },
     Mutant {
         name: "place-minded-once",
@@ -142,6 +142,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "        shard.expiring_places.remove(item);\n",
             to: "",
         }],
-        suites: &[QUEUE, interleaved("a_place_that_is_kept")],
+        suites: &[QUEUE, interleaved("a_kept_place")],
     },
 ];

@@ -137,10 +137,10 @@ pub(super) const MODEL_UNREACHABLE: Suite = model(CONTENDERS, "two_lost_replies"
 pub(super) const MODEL_KEEPER: Suite = model(CONTENDERS, "what_is_left_behind");
 
 pub(super) const CROWD: Suite = interleaved("a_crowd_is_served");
-pub(super) const GIVEN_TO_LEAVER: Suite = interleaved("what_is_given_to_one_who_leaves");
-pub(super) const FALLS_ASLEEP: Suite = interleaved("a_turn_that_comes_to_one_who_falls_asleep");
-pub(super) const STEPS_IN_AND_HANGS: Suite = interleaved("one_who_steps_in_and_hangs");
-pub(super) const SENT_AWAY: Suite = interleaved("all_are_told");
+pub(super) const GIVEN_TO_LEAVER: Suite = interleaved("a_turn_given_to_a_waiter_that_leaves");
+pub(super) const FALLS_ASLEEP: Suite = interleaved("a_turn_given_to_a_waiter_that_falls_asleep");
+pub(super) const STEPS_IN_AND_HANGS: Suite = interleaved("a_waiter_that_steps_in_and_hangs");
+pub(super) const SENT_AWAY: Suite = interleaved("all_waiters_are_dismissed");
 
 pub(super) const PROTOCOL: Suite = unit("protocol::");
 pub(super) const LEASE: Suite = unit("lease::");
