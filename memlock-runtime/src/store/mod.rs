@@ -1,5 +1,5 @@
-//! The vocabulary between the protocol and whatever keeps the items: requests, replies, faults. Plain data and one
-//! trait; nothing here says how it is done.
+//! The interface between the protocol and the store of the items: exchanges, their answers, and faults. Only plain data and traits;
+//! the implementations are in the modules below.
 
 pub(crate) mod memcached;
 pub(crate) mod memory;
@@ -13,54 +13,54 @@ use crate::error::Source;
 use crate::key::ItemName;
 use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
 
-/// An exchange that failed, in whole or from some reply on.
+/// Why an exchange failed, as a whole or from some reply on.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// What is known of the unanswered requests.
     pub unanswered: Unanswered,
-    /// What happened, for people.
+    /// What failed, as a message.
     pub source: Source,
 }
 
-/// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
-/// exactly when there is a `fault`.
+/// The outcome of an exchange. It has fewer `replies` than there were requests exactly if there is a `fault`.
 #[derive(Debug)]
 pub struct Answer {
-    /// Who answered (or would have: the instance that the connection leads to). `None` where none was reached.
+    /// The instance that answered, or that the connection leads to. `None` if none was reached.
     pub instance: Option<Instance>,
-    /// The replies, in the order of the requests.
+    /// The replies to the first requests, in the order of the requests.
     pub replies: Replies,
-    /// Why there are no more of them.
+    /// Why the other replies are missing.
     pub fault: Option<Fault>,
-    /// After [`Unanswered::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
+    /// After [`Unanswered::Late`], the connection on which the missing replies may still arrive. `None` if it is not kept.
     pub pending: Option<Box<dyn Pending>>,
 }
 
-/// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
-/// whatever it did can be undone. Dropping it closes the connection.
+/// An exchange with late replies. A request cannot be recalled. The only safe way is to wait for the replies, so that the
+/// effects of the request can be undone. Dropping this closes the connection.
 pub trait Pending: Send + fmt::Debug {
-    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has all of the exchange's outcome that can be learned: with
-    /// [`Unanswered::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
+    /// Waits for the replies for up to `limit`. A limit of zero reads what has arrived, without blocking.
+    ///
+    /// `Ok` has all of the outcome that can be learned: with [`Unanswered::Late`] no more replies will arrive, but the requests may
+    /// still be executed. `Err` gives this back, to try again.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 
-/// An exchange that is made without blocking a thread. Dropping it gives up listening, but recalls nothing: see
+/// An exchange that does not block a thread. Dropping it ignores the replies, but does not recall the requests: see
 /// [`abandon`](Self::abandon).
 pub trait Exchange: Send + fmt::Debug {
-    /// The outcome, once it is there. Not to be polled again after that.
+    /// Returns the outcome, once it is known. It must not be polled again after that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer>;
 
-    /// Nobody waits for the outcome any more. `Some` where a write may have been sent, or may yet be: with it one learns
-    /// what became of that.
+    /// Stops waiting for the outcome. Returns `Some` if a write may have been sent, or may still be sent, to learn what became of it.
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>>;
 }
 
-/// An exchange that is over.
+/// An exchange that is complete.
 #[derive(Debug)]
 pub struct Ready(Option<Answer>);
 
 impl Ready {
-    /// It came to `answer`.
+    /// An exchange with the outcome `answer`.
     pub fn new(answer: Answer) -> Ready {
         Ready(Some(answer))
     }
@@ -102,30 +102,30 @@ impl<S: Store> Store for Arc<S> {
     }
 }
 
-/// Where the items are: a memcached server list, or the in-process store.
+/// A store of items: a list of memcached servers, or this process's memory.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
-    /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    /// Sends `batch`, which is about `item`, on one connection to the server that keeps the item, and reads its replies, all within
+    /// `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
     ///
-    /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
+    /// With a limit of zero nothing is sent, except to a store that takes no time to answer.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
 
-    /// Begins the same without blocking. As it stands here it is for stores that take no time.
+    /// Begins such an exchange without blocking. The default is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)))
     }
 
-    /// The server that keeps `item`, as its user spelled it.
+    /// The server that keeps `item`, as the user spelled it.
     fn server_of(&self, item: &ItemName) -> &str;
 
-    /// That server's place in the list, from 0.
+    /// The index of that server in the list.
     fn server_index(&self, item: &ItemName) -> usize;
 
     /// How many servers there are.
     fn servers(&self) -> usize;
 
-    /// Whether the server that keeps `item` evicts others to make room for a store. One that does not refuses stores when
-    /// it is full, and deletes what is under them. `None`: it has not been asked yet.
+    /// Whether the server that keeps `item` evicts other items to make room for a store. A server that does not evict refuses
+    /// stores when it is full, and deletes the item that the refused store names. `None`: it has not been asked yet.
     fn evicts(&self, _item: &ItemName) -> Option<bool> {
         Some(true)
     }
