@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Draws an identity that no other process has.
+    /// Draws an identity that no other set of locks has.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ pub(crate) fn secret() -> Result<u64, Error> {
     system_random()
 }
 
-/// A seed for the lengths of pauses, which need not be secret or unique.
+/// A seed on which nothing but the lengths of pauses depends.
 fn jitter_seed() -> u64 {
     system_random().unwrap_or_else(|_| process_random() ^ u64::from(std::process::id()))
 }

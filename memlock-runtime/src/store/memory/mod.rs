@@ -35,7 +35,7 @@ struct MemoryState {
 }
 
 impl Memory {
-    /// An empty server that is old enough to grant locks, on a clock of its own.
+    /// An empty server that is old enough to grant locks, on real time.
     pub fn new() -> Memory {
         Memory::on(Arc::default())
     }

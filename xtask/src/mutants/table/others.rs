@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a datagram without the secret wakes whoever waits for the lock that it names",
         edits: &[Edit {
             file: "driver/wake/mod.rs",
-            from: "if u64::from_str_radix(secret, 16) != Ok(*self.call.secret.expose()) {",
+            from: "if u64::from_str_radix(secret, 16) != Ok(*self.target.secret.expose()) {",
             to: "if u64::from_str_radix(secret, 16).is_err() {",
         }],
         suites: &[unit("driver::wake::")],
