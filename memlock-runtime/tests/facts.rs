@@ -1,7 +1,7 @@
-//! The facts about memcached on which the protocol relies, checked against the installed server. If another version differs, it
-//! shows here, and not as two holders of one lock. Each test is one fact, written by hand on a bare socket, so that no code of
-//! memlock stands between the test and the server. A fact that depends on the version says from which version it holds, and what
-//! holds before.
+//! The facts about memcached on which the protocol relies, checked against the installed server. If another version
+//! differs, it shows here, and not as two holders of one lock. Each test is one fact, written by hand on a bare socket,
+//! so that no code of memlock stands between the test and the server. A fact that depends on the version says from
+//! which version it holds, and what holds before.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -24,8 +24,8 @@ mod wire;
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// By how much an item may expire early: the server's clock has whole seconds and may be a second old when it dates the item, and
-/// its ticks may be late.
+/// By how much an item may expire early: the server's clock has whole seconds and may be a second old when it dates the
+/// item, and its ticks may be late.
 const SHORTER_BY: Duration = Duration::from_millis(2150);
 
 #[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
@@ -95,10 +95,11 @@ fn time_and_uptime(server: &Memcached) -> (u64, u64) {
     (number("time"), number("uptime"))
 }
 
-// ---- Replies -----------------------------------------------------------------------------------------------------------
+// ---- Replies
+// -----------------------------------------------------------------------------------------------------------
 
-/// The CAS numbers that a server has given, named `<a>`, `<b>` and so on in their order. The numbers themselves differ between
-/// versions.
+/// The CAS numbers that a server has given, named `<a>`, `<b>` and so on in their order. The numbers themselves differ
+/// between versions.
 #[derive(Default)]
 struct Given(Vec<u64>);
 
@@ -111,8 +112,8 @@ impl Given {
         })
     }
 
-    /// Sends `command`, and expects `reply`. The first name in `reply` that is not known yet becomes the name of the CAS in the
-    /// server's reply, which must be higher than all before.
+    /// Sends `command`, and expects `reply`. The first name in `reply` that is not known yet becomes the name of the
+    /// CAS in the server's reply, which must be higher than all before.
     fn expect(&mut self, wire: &mut Wire, command: &str, reply: &str) {
         let said = wire.ask(&self.spelled(command));
         let next = ('a'..).nth(self.0.len()).expect("few CAS have names");
@@ -289,7 +290,8 @@ fn stats_and_settings_asked_together_are_short_and_tell_who_it_is() {
     assert_eq!(server.stat("pid"), Some(u64::from(server.pid())));
 }
 
-// ---- CAS ---------------------------------------------------------------------------------------------------------------
+// ---- CAS
+// ---------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn cas_is_one_order_of_all_stores_on_all_connections() {
@@ -357,9 +359,9 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
     }
 }
 
-/// The line of a store is sent first, and its data later. From 1.6.27 on the server draws its CAS before the data has come, so a
-/// lock that is granted later may have the lower CAS. The CAS of the counter, which is raised in the same batch, is drawn when the
-/// counter is raised.
+/// The line of a store is sent first, and its data later. From 1.6.27 on the server draws its CAS before the data has
+/// come, so a lock that is granted later may have the lower CAS. The CAS of the counter, which is raised in the same
+/// batch, is drawn when the counter is raised.
 #[test]
 fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store_comes_late() {
     let server = start();
@@ -373,8 +375,8 @@ fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store
     };
     for round in 0..50 {
         slow.send("ms lock 2 ME c T60\r\n");
-        // These requests are answered, so the line before them on the other connection has been read, as far as can be told from
-        // outside.
+        // These requests are answered, so the line before them on the other connection has been read, as far as can be
+        // told from outside.
         for _ in 0..3 {
             let item = flag(&quick.ask("ms lock 2 ME c T60\r\nhi\r\nma counter c N0 J1\r\n"), 'c');
             raised(&mut quick, item);
@@ -482,7 +484,8 @@ fn waits_for_data(wire: &mut Wire) -> bool {
     }
 }
 
-// ---- Memory ------------------------------------------------------------------------------------------------------------
+// ---- Memory
+// ------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_store_that_is_refused_for_memory_deletes_the_item_under_it() {
@@ -523,7 +526,8 @@ fn a_store_that_is_refused_for_memory_takes_no_cas_but_from_1_6_27_to_1_6_39_and
     assert_eq!(stored(&wire.ask(&add("k", 60))), before + 1 + u64::from(takes_one));
 }
 
-// ---- Requests cannot be recalled ---------------------------------------------------------------------------------------
+// ---- Requests cannot be recalled
+// ---------------------------------------------------------------------------------------
 
 /// How a client disconnects.
 #[derive(Debug, Clone, Copy)]
@@ -600,7 +604,8 @@ fn a_paused_server_executes_what_was_sent_when_it_goes_on_and_in_order() {
     assert_eq!(wire.line(), "HD O3");
 }
 
-// ---- Time --------------------------------------------------------------------------------------------------------------
+// ---- Time
+// --------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn an_item_lives_no_shorter_than_its_ttl_less_two_seconds_and_no_longer_than_one_more() {
@@ -803,7 +808,8 @@ fn no_item_expires_before_the_second_read_ahead_of_its_store_plus_its_ttl_even_a
     }
 }
 
-// ---- Processes ---------------------------------------------------------------------------------------------------------
+// ---- Processes
+// ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_held_connection_ends_with_its_process() {

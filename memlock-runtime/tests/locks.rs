@@ -57,8 +57,8 @@ fn config_error(result: Result<Guard, Error>) -> String {
     }
 }
 
-/// A thread that asks for a lock. It shows that it stands in the queue: the library warns of a wait that is longer than the lock's
-/// timeout, and the timeout here is short.
+/// A thread that asks for a lock. It shows that it stands in the queue: the library warns of a wait that is longer than
+/// the lock's timeout, and the timeout here is short.
 struct Waiter {
     warnings: Arc<Warnings>,
     result: Receiver<Result<Guard, Error>>,
@@ -321,8 +321,8 @@ fn renewing_once_gives_the_whole_timeout_again() {
     eventually("some of the lease to pass", || guard.remaining() < ms(59_900));
     let ended = guard.remaining() + since.elapsed();
     guard.renew().expect("it is held");
-    // Compared by the clock, since on a busy machine more time may pass between the renewal and this reading than between the
-    // grant and the reading before.
+    // Compared by the clock, since on a busy machine more time may pass between the renewal and this reading than
+    // between the grant and the reading before.
     let now = since.elapsed();
     assert!(now + guard.remaining() > ended);
     assert_eq!(guard.token(), token, "a renewal is the same grant");

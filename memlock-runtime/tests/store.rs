@@ -1,5 +1,5 @@
-//! The store against real memcached processes, which each test starts for itself. The facts on which the protocol relies hold on
-//! the installed version, and every fault of a server is reported as what it is.
+//! The store against real memcached processes, which each test starts for itself. The facts on which the protocol
+//! relies hold on the installed version, and every fault of a server is reported as what it is.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -558,8 +558,8 @@ fn every_batch_around_a_restart_gets_a_true_answer() {
     process.server.kill();
     for (place, answer) in all_of(on_their_way).iter().enumerate() {
         let found = unanswered(answer);
-        // The caller sends the first few itself. The background thread sends the others, and may not have done so before the
-        // server was killed.
+        // The caller sends the first few itself. The background thread sends the others, and may not have done so
+        // before the server was killed.
         let was_left = place >= 4 && found == Some(Unanswered::NotSent);
         assert!(found == Some(Unanswered::Cut) || was_left, "{place}: {answer:?}");
         assert!(answer.pending.is_none());

@@ -1,5 +1,5 @@
-//! What the driver does around the queue (`driver/waiting.rs`, `driver/caller.rs` and `driver/acquire.rs`), with two differences:
-//! time stands still, and the server is the [ledger](crate::ledger).
+//! What the driver does around the queue (`driver/waiting.rs`, `driver/caller.rs` and `driver/acquire.rs`), with two
+//! differences: time stands still, and the server is the [ledger](crate::ledger).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,8 +144,8 @@ impl Waiting {
         }
     }
 
-    /// When it looks again, or `None` if its time is over. Unlike in the driver, a waiter that is not the first does not look
-    /// again at the end of a lease: it is woken when it has become the first.
+    /// When it looks again, or `None` if its time is over. Unlike in the driver, a waiter that is not the first does
+    /// not look again at the end of a lease: it is woken when it has become the first.
     fn until_next_look(&self, give_up: Duration) -> Option<Duration> {
         let now = self.caller.world.time.now().instant;
         let Seen { is_first, leased_until } = self.place.seen();

@@ -15,8 +15,9 @@ const DEPTH: usize = 3;
 /// More steps than any scenario takes. A scenario that does not end fails here.
 const MOST_STEPS: usize = 20_000;
 
-/// Runs a scenario in many orders of its threads' steps: first at random, where each thread is as likely to go on as any other,
-/// then with some threads preferred until they are interrupted, which finds faults that need a thread to be stopped for long.
+/// Runs a scenario in many orders of its threads' steps: first at random, where each thread is as likely to go on as
+/// any other, then with some threads preferred until they are interrupted, which finds faults that need a thread to be
+/// stopped for long.
 pub fn check(scenario: fn()) {
     run(RandomScheduler::new_from_seed(SEED, ORDERS), scenario);
     run(PctScheduler::new_from_seed(SEED, DEPTH, ORDERS), scenario);

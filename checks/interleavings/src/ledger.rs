@@ -1,5 +1,5 @@
-//! Records who holds the lock, and where its one grant is. Each step of a scenario is entered here, and fails if it breaks a
-//! promise.
+//! Records who holds the lock, and where its one grant is. Each step of a scenario is entered here, and fails if it
+//! breaks a promise.
 
 use std::collections::HashSet;
 use std::task::Waker;
@@ -122,8 +122,8 @@ impl Ledger {
         self.turn.take_if(|turn| turn.who == who);
     }
 
-    /// Asks the server for the lock, on behalf of the head. `Err`: the head waits until then, when the last grant is over, or
-    /// until it is woken.
+    /// Asks the server for the lock, on behalf of the head. `Err`: the head waits until then, when the last grant is
+    /// over, or until it is woken.
     pub(crate) fn asks(&mut self, who: Stay, spec: &Spec, now: Now, waker: Waker) -> Result<Grant, Duration> {
         if self.whereabouts != Whereabouts::Server && now.instant < self.ends {
             self.asking = Some(waker);

@@ -1,5 +1,6 @@
-//! The queue of `memlock-runtime` under a checker of interleavings. The queue's own files are compiled here over a `sync` module
-//! with the checker's mutex and atomics. The checker runs the threads of a scenario in many orders of their steps.
+//! The queue of `memlock-runtime` under a checker of interleavings. The queue's own files are compiled here over a
+//! `sync` module with the checker's mutex and atomics. The checker runs the threads of a scenario in many orders of
+//! their steps.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -10,8 +11,8 @@
 //! | `check` | the orders in which a scenario runs |
 //! | `scenarios` | which threads meet, and what they do |
 //!
-//! A lost wake-up shows as a deadlock: no thread is left to run. Time stands still unless a scenario moves it, so that no waiter
-//! is saved by waking up by itself.
+//! A lost wake-up shows as a deadlock: no thread is left to run. Time stands still unless a scenario moves it, so that
+//! no waiter is saved by waking up by itself.
 
 // The queue's own tests would be compiled along, and they do not run under the checker.
 #![cfg(not(test))]

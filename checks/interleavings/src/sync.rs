@@ -1,4 +1,5 @@
-//! What the queue uses in place of `std::sync`. Each use is a step after which the checker may let another thread go on.
+//! What the queue uses in place of `std::sync`. Each use is a step after which the checker may let another thread go
+//! on.
 
 pub(crate) mod atomic;
 mod buffer;

@@ -83,8 +83,8 @@ impl World {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Checks, after the end of all threads, that nothing of them is left, and that they were served in order. Returns what is
-    /// remembered of others in line.
+    /// Checks, after the end of all threads, that nothing of them is left, and that they were served in order. Returns
+    /// what is remembered of others in line.
     pub(crate) fn ends(&self) -> Option<Box<WaitListView>> {
         self.ledger().is_in_order();
         self.ends_out_of_order()

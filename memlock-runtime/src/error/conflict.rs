@@ -1,5 +1,5 @@
-//! Conflicts: errors that say that a transaction has worked on data which another transaction has changed meanwhile. Such a
-//! transaction must be rolled back, and may be started again.
+//! Conflicts: errors that say that a transaction has worked on data which another transaction has changed meanwhile.
+//! Such a transaction must be rolled back, and may be started again.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ pub trait Conflict {
 /// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); for `SQLite` the same as above |
 /// | `tokio-postgres` | SQLSTATE 40001 and 40P01 (also of the crate `postgres`) |
 ///
-/// It looks into [`io::Error`] and into shared errors (`Arc`), which do not name their inner error as a source. It also finds a
-/// conflict behind errors that pass on only the sources of their inner error (`#[error(transparent)]`): each of these conflicts
-/// has a source of its own, by which it is recognized.
+/// It looks into [`io::Error`] and into shared errors (`Arc`), which do not name their inner error as a source. It also
+/// finds a conflict behind errors that pass on only the sources of their inner error (`#[error(transparent)]`): each of
+/// these conflicts has a source of its own, by which it is recognized.
 pub fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -81,12 +81,13 @@ fn is_conflict_itself(error: &(dyn StdError + 'static)) -> bool {
     error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)
 }
 
-/// `SQLITE_BUSY`: the transaction has read before it writes, while another transaction writes. `SQLITE_BUSY_SNAPSHOT`: another
-/// transaction has written since this one began to read. <https://www.sqlite.org/rescode.html>
+/// `SQLITE_BUSY`: the transaction has read before it writes, while another transaction writes. `SQLITE_BUSY_SNAPSHOT`:
+/// another transaction has written since this one began to read. <https://www.sqlite.org/rescode.html>
 #[cfg(feature = "rusqlite")]
 const SQLITE_BUSY: [i32; 2] = [5, 517];
 
-/// Serialization failure and deadlock: <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
+/// Serialization failure and deadlock:
+/// <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
 #[cfg(feature = "tokio-postgres")]
 const SQLSTATES: [&str; 2] = ["40001", "40P01"];
 
@@ -94,8 +95,8 @@ const SQLSTATES: [&str; 2] = ["40001", "40P01"];
 #[cfg(feature = "sqlx")]
 const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
 
-/// Checks the error by which the server or the library of a database says what happened. It is the source of the error that the
-/// crate returns, and it is found even if only the sources of that one are passed on.
+/// Checks the error by which the server or the library of a database says what happened. It is the source of the error
+/// that the crate returns, and it is found even if only the sources of that one are passed on.
 #[allow(
     clippy::missing_const_for_fn,
     unused_variables,

@@ -13,8 +13,8 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why a lock could not be acquired, or did not last.
 ///
-/// Its `Display` and its `Debug` are safe to log: text from users, other processes and servers is escaped in them, and long text
-/// is cut off.
+/// Its `Display` and its `Debug` are safe to log: text from users, other processes and servers is escaped in them, and
+/// long text is cut off.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,17 +22,18 @@ pub enum Error {
     #[error("lock `{}` is busy: {} still holds it after {}", Shown::new(key), Holder(holder.as_deref()), Seconds(*waited))]
     #[non_exhaustive]
     Busy {
-        /// The lock's name on the server. It has no control characters and at most 200 bytes, but it may contain characters that
-        /// reverse the direction of text.
+        /// The lock's name on the server. It has no control characters and at most 200 bytes, but it may contain
+        /// characters that reverse the direction of text.
         key: String,
-        /// The holder (host, process and function), if it is known. The holder wrote this text, which is escaped and short.
+        /// The holder (host, process and function), if it is known. The holder wrote this text, which is escaped and
+        /// short.
         holder: Option<String>,
         /// How long this caller waited.
         waited: Duration,
     },
 
-    /// The server that keeps this key could not be asked, or did not prove that it granted the lock. Nothing is held. Keys on
-    /// other servers may be fine.
+    /// The server that keeps this key could not be asked, or did not prove that it granted the lock. Nothing is held.
+    /// Keys on other servers may be fine.
     #[error(
         "cannot lock `{}`: memcached server {} is unavailable: {}",
         Shown::new(key),
@@ -49,8 +50,8 @@ pub enum Error {
         source: Source,
     },
 
-    /// The lease has ended, and another holder may have the lock by now. Either the lease was lost before the body was done, or the
-    /// caller uses a lease that has been released.
+    /// The lease has ended, and another holder may have the lock by now. Either the lease was lost before the body was
+    /// done, or the caller uses a lease that has been released.
     #[error("the lease of lock `{}` has ended: {}", Shown::new(key), Shown::message(reason))]
     #[non_exhaustive]
     Lost {
@@ -74,9 +75,9 @@ pub enum Error {
         key: String,
     },
 
-    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another caller: what its own
-    /// caller has read from the database will be out of date. Roll back, and start the transaction again. Outside of a
-    /// [transaction](crate::transaction()) the lock is reserved for that retry.
+    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another caller: what
+    /// its own caller has read from the database will be out of date. Roll back, and start the transaction again.
+    /// Outside of a [transaction](crate::transaction()) the lock is reserved for that retry.
     #[error(
         "lock `{}` was held by another caller{}, so what was read before is out of date: roll back and start the \
          transaction again",
@@ -141,8 +142,8 @@ impl Error {
         matches!(self, Error::Reentered { .. })
     }
 
-    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. Roll it back; it may
-    /// be started again.
+    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. Roll it
+    /// back; it may be started again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Conflict { .. } | Error::GaveUp { .. })
     }
@@ -152,7 +153,8 @@ impl Error {
         matches!(self, Error::Config { .. })
     }
 
-    /// The lease of the lock on `key` has ended, for `reason`: because its renewal failed with `source`, if there is one.
+    /// The lease of the lock on `key` has ended, for `reason`: because its renewal failed with `source`, if there is
+    /// one.
     pub(crate) fn lost(key: impl Into<String>, reason: impl Into<String>, source: Option<Source>) -> Error {
         Error::Lost {
             key: key.into(),
@@ -186,8 +188,8 @@ impl Error {
     }
 }
 
-/// The source of [`Error::Conflict`]. [`is_conflict`](conflict::is_conflict) recognizes the conflict by it even if an error passes on
-/// only its sources.
+/// The source of [`Error::Conflict`]. [`is_conflict`](conflict::is_conflict) recognizes the conflict by it even if an
+/// error passes on only its sources.
 #[derive(thiserror::Error)]
 #[error("{} held it", Holder(.0.as_deref()))]
 pub(crate) struct HeldByAnother(Option<String>);

@@ -1,8 +1,8 @@
 //! The name of a lock's item on the server. Plain data; no I/O.
 //!
-//! This file keeps two promises. Different keys never share an item: [`ItemName`] is injective except for a 128-bit hash, and the
-//! full name in the value would reveal a collision of that. And no key can become a second command: every byte that memcached's
-//! text protocol treats specially is percent-encoded.
+//! This file keeps two promises. Different keys never share an item: [`ItemName`] is injective except for a 128-bit
+//! hash, and the full name in the value would reveal a collision of that. And no key can become a second command: every
+//! byte that memcached's text protocol treats specially is percent-encoded.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -16,11 +16,12 @@ use smallvec::SmallVec;
 
 use crate::text::shown::Shown;
 
-/// The longest item name that is sent as it is. memcached accepts 250 bytes; the rest leaves room for suffixes such as `%line`.
+/// The longest item name that is sent as it is. memcached accepts 250 bytes; the rest leaves room for suffixes such as
+/// `%line`.
 const LONGEST_READABLE_NAME: usize = 200;
 
-/// How many bytes of a name need no allocation: enough for the path of a function and a UUID. With the length and the enum's
-/// discriminant, that makes 80 bytes.
+/// How many bytes of a name need no allocation: enough for the path of a function and a UUID. With the length and the
+/// enum's discriminant, that makes 80 bytes.
 const INLINE_NAME_BYTES: usize = 78;
 
 /// How many bytes of a name that is too long are kept, as they are, beside its hash.
@@ -30,11 +31,12 @@ const READABLE_PREFIX: usize = 120;
 ///
 /// Control characters, spaces, `%` and DEL are percent-encoded, as are single colons in the name and a colon at the
 /// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
-/// share a text. A name that is too long for memcached keeps its first characters and gets a 128-bit hash, behind the marker
-/// `~`, which no readable name has in that place. Its [`full`](Self::full) name is stored in the value, and compared.
+/// share a text. A name that is too long for memcached keeps its first characters and gets a 128-bit hash, behind the
+/// marker `~`, which no readable name has in that place. Its [`full`](Self::full) name is stored in the value, and
+/// compared.
 ///
-/// A name is made once per call, kept in many places and looked up in several, so it carries its hash, and needs no heap while it
-/// is short.
+/// A name is made once per call, kept in many places and looked up in several, so it carries its hash, and needs no
+/// heap while it is short.
 #[derive(Clone)]
 pub struct ItemName {
     /// The hash of the text that is sent, which contains the hash of a full name.
@@ -84,18 +86,21 @@ impl ItemName {
         ItemName::new(wire.as_bytes(), Some(full.into()))
     }
 
-    /// The name of the item that tells the server's time. No lock has this name, since it has no colon after the prefix's colon.
+    /// The name of the item that tells the server's time. No lock has this name, since it has no colon after the
+    /// prefix's colon.
     pub fn of_clock(prefix: &str) -> ItemName {
         ItemName::new(format!("{prefix}:clock").as_bytes(), None)
     }
 
-    /// The name of the counter from which the server's fencing tokens are made. No lock has this name, for the same reason.
+    /// The name of the counter from which the server's fencing tokens are made. No lock has this name, for the same
+    /// reason.
     pub fn of_counter(prefix: &str) -> ItemName {
         ItemName::new(format!("{prefix}:tokens").as_bytes(), None)
     }
 
     fn new(wire: &[u8], full: Option<Arc<str>>) -> ItemName {
-        // Seeded by the operating system: keys come from users, who must not be able to choose keys that share a bucket.
+        // Seeded by the operating system: keys come from users, who must not be able to choose keys that share a
+        // bucket.
         static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let mut hasher = SEEDED.build_hasher();
         hasher.write(wire);
@@ -124,8 +129,8 @@ impl ItemName {
         text_of(self.as_ref())
     }
 
-    /// The name of the item that lists the processes in line for this lock, as it is sent. No lock has such a name: in the name of
-    /// a lock, two digits follow each percent sign.
+    /// The name of the item that lists the processes in line for this lock, as it is sent. No lock has such a name: in
+    /// the name of a lock, two digits follow each percent sign.
     pub fn of_line(&self) -> String {
         format!("{}%line", self.as_str())
     }
@@ -218,7 +223,8 @@ impl Hasher for Carried {
 impl fmt::Display for ItemName {
     /// The name as it is sent: an operator can find the item by it, and it is short even if the key is long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name has no control characters, but it may have invisible characters and some that reverse the direction of text.
+        // A name has no control characters, but it may have invisible characters and some that reverse the direction of
+        // text.
         fmt::Display::fmt(&Shown::new(self.as_str()), f)
     }
 }
@@ -249,7 +255,8 @@ fn push_name(out: &mut NameText, name: &str) {
     push_plain(out, &name[at..]);
 }
 
-/// Whether `name` needs no encoding, which is nearly always so: it consists of segments of plain text with `::` between them.
+/// Whether `name` needs no encoding, which is nearly always so: it consists of segments of plain text with `::` between
+/// them.
 fn is_plain_path(name: &str) -> bool {
     let mut colons = 0;
     for byte in name.bytes() {

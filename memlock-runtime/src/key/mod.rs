@@ -134,9 +134,9 @@ impl Key {
 
 /// A value that can be the key of a lock.
 ///
-/// Strings, integers, `bool`, `char`, tuples, slices, arrays, `Vec`, `Cow`, `Box`, `Rc`, `Arc`, references to these, and
-/// `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means to run without a lock. Floats are not keys: two
-/// floats that print alike may differ.
+/// Strings, integers, `bool`, `char`, tuples, slices, arrays, `Vec`, `Cow`, `Box`, `Rc`, `Arc`, references to these,
+/// and `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means to run without a lock. Floats are not
+/// keys: two floats that print alike may differ.
 ///
 /// A key *is* its text: the number `7` and the string `"7"` are the same key, and `("tenant", 7)` is `tenant:7`.
 ///

@@ -9,8 +9,8 @@ use crate::store::Pending;
 
 /// Work for a lock that has to be done although no caller waits for it. No method blocks the caller.
 pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {
-    /// Finds out soon what became of a write under `nonce` of the lock in `item`, with a lease of `lease`, and deletes what the
-    /// write left behind. With `pending`, the outcome of the write may still arrive there.
+    /// Finds out soon what became of a write under `nonce` of the lock in `item`, with a lease of `lease`, and deletes
+    /// what the write left behind. With `pending`, the outcome of the write may still arrive there.
     fn settle(self: Arc<Self>, item: &ItemName, nonce: Nonce, lease: Duration, pending: Option<Box<dyn Pending>>);
 
     /// Removes this process soon from the line for the lock in `item`.

@@ -1,5 +1,5 @@
-//! What happens to a queue when a turn ends: the first waiter gets the next turn, or all waiters are dismissed, or the queue is
-//! removed, and what it leaves behind is remembered or released.
+//! What happens to a queue when a turn ends: the first waiter gets the next turn, or all waiters are dismissed, or the
+//! queue is removed, and what it leaves behind is remembered or released.
 
 use std::sync::{Arc, Weak};
 
@@ -13,8 +13,8 @@ use crate::protocol::lease::Now;
 use crate::protocol::{Grant, WaitListView};
 
 impl Queues {
-    /// Ends turn `number`: the first waiter gets the next turn, or, without any, the queue is removed. `leave_behind` writes
-    /// into the queue what this turn leaves to the next. Does nothing if the turn has been taken away.
+    /// Ends turn `number`: the first waiter gets the next turn, or, without any, the queue is removed. `leave_behind`
+    /// writes into the queue what this turn leaves to the next. Does nothing if the turn has been taken away.
     pub(super) fn pass_on(&self, item: &ItemName, number: u64, leave_behind: impl FnOnce(&mut Queue)) {
         let mut shard = self.shard(item);
         let Shard { queues, numbers, .. } = &mut *shard;
@@ -59,7 +59,8 @@ impl Queues {
         }
     }
 
-    /// Ends turn `number` and removes the queue: all its waiters get `failure`. Does nothing if the turn has been taken away.
+    /// Ends turn `number` and removes the queue: all its waiters get `failure`. Does nothing if the turn has been taken
+    /// away.
     pub(super) fn dismiss(&self, item: &ItemName, number: u64, failure: &Error) {
         let mut shard = self.shard(item);
         if !shard
@@ -76,8 +77,9 @@ impl Queues {
         }
     }
 
-    /// Takes what is known of a line in which a place was kept in vain: no caller of this process has come back in time. `None`
-    /// if no place is kept any more. `Err` if a caller may still come back, so that this has to be asked again.
+    /// Takes what is known of a line in which a place was kept in vain: no caller of this process has come back in
+    /// time. `None` if no place is kept any more. `Err` if a caller may still come back, so that this has to be asked
+    /// again.
     pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
         let mut shard = self.shard(item);
         let remembered = shard.remembered.get_mut(item);

@@ -28,8 +28,8 @@ pub(crate) enum Joined {
 }
 
 impl Queues {
-    /// Joins the queue for `item`, to hold the lock for `timeout`. The waker that `waker` makes is called when the turn comes,
-    /// and with `wakes_early` also right before that (see [`Place::stay_awake`]).
+    /// Joins the queue for `item`, to hold the lock for `timeout`. The waker that `waker` makes is called when the turn
+    /// comes, and with `wakes_early` also right before that (see [`Place::stay_awake`]).
     pub(crate) fn join(
         self: &Arc<Queues>,
         item: &ItemName,

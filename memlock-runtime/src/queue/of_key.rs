@@ -9,12 +9,13 @@ use super::waiter::Waiter;
 use crate::error::Error;
 use crate::protocol::{TurnState, WaitListView};
 
-/// A lock that is held for less than this is handed over faster than a thread wakes up, which takes 2 to 20 µs, depending on
-/// whether a processor was asleep. The first waiter is then woken early, so that it is awake when its turn comes.
+/// A lock that is held for less than this is handed over faster than a thread wakes up, which takes 2 to 20 µs,
+/// depending on whether a processor was asleep. The first waiter is then woken early, so that it is awake when its turn
+/// comes.
 ///
-/// The caller that joins the queue behind it wakes it. That caller is about to sleep and to free a processor; mostly it is the
-/// last holder, which comes again. If that holder woke the first waiter as it hands the lock over, the waiter would take the
-/// processor away from a thread that has more to do, or cost a signal to another processor.
+/// The caller that joins the queue behind it wakes it. That caller is about to sleep and to free a processor; mostly it
+/// is the last holder, which comes again. If that holder woke the first waiter as it hands the lock over, the waiter
+/// would take the processor away from a thread that has more to do, or cost a signal to another processor.
 pub(super) const SHORT_HOLD: Duration = Duration::from_micros(10);
 
 /// The waiters of one key. It exists while a caller has the turn.
@@ -44,14 +45,14 @@ impl Queue {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
-    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done and is
-    /// telling the server.
+    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
+    /// and is telling the server.
     pub(super) fn is_open(&self) -> bool {
         self.is_releasing || !self.is_answered && self.turns.leased_until().is_none()
     }
 
-    /// Tells the waiters that wait only for the server's answer that it has come, or will not come. Returns those that need a
-    /// wake-up.
+    /// Tells the waiters that wait only for the server's answer that it has come, or will not come. Returns those that
+    /// need a wake-up.
     pub(super) fn notify_of_answer(&mut self) -> Vec<Arc<Waiter>> {
         if !std::mem::take(&mut self.has_answer_waiters) {
             return Vec::new();
@@ -60,7 +61,8 @@ impl Queue {
         notified.map(Arc::clone).collect()
     }
 
-    /// Ends the present turn and begins turn `number`. Returns the first waiter, which leaves the line: the turn is for it.
+    /// Ends the present turn and begins turn `number`. Returns the first waiter, which leaves the line: the turn is for
+    /// it.
     pub(super) fn begin_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turns.next(number);
         self.is_releasing = false;
@@ -69,8 +71,8 @@ impl Queue {
         self.waiting.pop_front()
     }
 
-    /// Ends the present turn and gives the next one to the first waiter. `until` is when the lease ends that comes with the
-    /// turn, if one does. `None` if nobody waits.
+    /// Ends the present turn and gives the next one to the first waiter. `until` is when the lease ends that comes with
+    /// the turn, if one does. `None` if nobody waits.
     pub(super) fn give_turn(&mut self, numbers: &mut Numbers, until: Option<Duration>) -> Option<ToWake> {
         let number = numbers.next();
         let next = self.begin_turn(number)?;
@@ -89,8 +91,8 @@ impl Queue {
         })
     }
 
-    /// The first waiter, if it sleeps beyond the end of the present lease. It has to step in then, so it must be woken to see
-    /// when that is.
+    /// The first waiter, if it sleeps beyond the end of the present lease. It has to step in then, so it must be woken
+    /// to see when that is.
     pub(super) fn first_asleep_past_lease(&self) -> Option<Arc<Waiter>> {
         let until = self.turns.leased_until()?;
         let first = self.waiting.front()?;
@@ -103,8 +105,8 @@ impl Queue {
         (self.was_hold_short && first.wake_early()).then(|| Arc::clone(first))
     }
 
-    /// Removes `waiter`, which has no turn. Returns the waiter that becomes the first by that, if it sleeps beyond the present
-    /// lease: only the waiter that was first before was told of that lease.
+    /// Removes `waiter`, which has no turn. Returns the waiter that becomes the first by that, if it sleeps beyond the
+    /// present lease: only the waiter that was first before was told of that lease.
     pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) -> Option<Arc<Waiter>> {
         let was_first = self.is_first(waiter);
         self.waiting.retain(|other| !Arc::ptr_eq(other, waiter));

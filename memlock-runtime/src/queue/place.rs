@@ -44,8 +44,8 @@ impl Seen {
 /// What a waiter whose time is over may still expect.
 #[derive(Debug, Default)]
 pub(crate) struct Outlook {
-    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done and is
-    /// telling the server.
+    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
+    /// and is telling the server.
     pub(crate) is_open: bool,
     /// The error of the last exchange, if the server has not answered since.
     pub(crate) trouble: Option<Error>,
@@ -64,8 +64,8 @@ pub(crate) enum PlaceProgress {
 }
 
 impl Place {
-    /// Takes the turn, if it has come to this place, or if this is the first place and the lease of the holder before it has
-    /// ended by `now`. A grant may come with the turn: see [`Turn::take_handed`].
+    /// Takes the turn, if it has come to this place, or if this is the first place and the lease of the holder before
+    /// it has ended by `now`. A grant may come with the turn: see [`Turn::take_handed`].
     pub(crate) fn progress(mut self, now: Now) -> PlaceProgress {
         let Some(waiter) = self.waiter.take() else {
             return PlaceProgress::Place(self);
@@ -76,8 +76,8 @@ impl Place {
         let mut shard = self.queues.shard(&self.item);
         let given = waiter.given_turn();
         if given != TurnState::NONE && !shard.queues.contains_key(&self.item) {
-            // This waiter came too late for its turn, and the waiter that stepped in has left since: this one is the head
-            // again, and takes over what the other has left behind.
+            // This waiter came too late for its turn, and the waiter that stepped in has left since: this one is the
+            // head again, and takes over what the other has left behind.
             let Remembered { watch, standing } = shard.remembered.remove(&self.item).unwrap_or_default();
             let queue = Queue {
                 turns: TurnState::begun_after(given, watch),
@@ -126,22 +126,23 @@ impl Place {
         })
     }
 
-    /// Whether [`progress`](Self::progress) has something to return. A caller asks this right before it parks, since other
-    /// code that ran in between may have consumed the wake-up.
+    /// Whether [`progress`](Self::progress) has something to return. A caller asks this right before it parks, since
+    /// other code that ran in between may have consumed the wake-up.
     pub(crate) fn has_news(&self) -> bool {
         self.waiter.as_ref().is_some_and(|waiter| waiter.is_notified())
     }
 
-    /// Looks for the turn up to `looks` times, with `pause` in between, if the turn is next, and soon: then staying awake costs
-    /// less than sleeping, and nobody has to wake this place meanwhile. Does so once for each early wake-up.
+    /// Looks for the turn up to `looks` times, with `pause` in between, if the turn is next, and soon: then staying
+    /// awake costs less than sleeping, and nobody has to wake this place meanwhile. Does so once for each early
+    /// wake-up.
     pub(crate) fn stay_awake(&self, looks: u32, pause: impl Fn()) {
         if let Some(waiter) = &self.waiter {
             waiter.stay_awake(looks, pause);
         }
     }
 
-    /// What this waiter may still expect, once its time is over. If that is open, the waiter is woken when the server has
-    /// answered the head, or has failed to.
+    /// What this waiter may still expect, once its time is over. If that is open, the waiter is woken when the server
+    /// has answered the head, or has failed to.
     pub(crate) fn outlook(&self) -> Outlook {
         let mut shard = self.queues.shard(&self.item);
         let (Some(queue), Some(waiter)) = (shard.queues.get_mut(&self.item), &self.waiter) else {
@@ -156,8 +157,8 @@ impl Place {
         }
     }
 
-    /// Announces that this waiter is about to sleep until `wakes_at` on the monotonic clock, unless it is woken. If it is the
-    /// first in line, a lease that ends earlier, and that it has not [`seen`](Self::seen), wakes it.
+    /// Announces that this waiter is about to sleep until `wakes_at` on the monotonic clock, unless it is woken. If it
+    /// is the first in line, a lease that ends earlier, and that it has not [`seen`](Self::seen), wakes it.
     pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
             waiter.announce_sleep(wakes_at);
@@ -173,7 +174,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         let mut shard = self.queues.shard(&self.item);
-        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came with it.
+        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came
+        // with it.
         let given = waiter.given_turn();
         if given != TurnState::NONE {
             drop(shard);

@@ -82,8 +82,8 @@ impl Queues {
     }
 }
 
-/// The shard of `item`, from bits of its hash that the tables in a shard do not use: otherwise all names of a shard would fall
-/// into a few buckets of its tables.
+/// The shard of `item`, from bits of its hash that the tables in a shard do not use: otherwise all names of a shard
+/// would fall into a few buckets of its tables.
 #[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
 pub(super) fn shard_of(item: &ItemName) -> usize {
     (item.hash_value() >> 32) as usize % SHARDS

@@ -12,9 +12,9 @@ use crate::protocol::{WaitListView, Watch};
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) queues: ByItem<Queue>,
-    /// What was known of holders when the last waiter gave up. If the nonce and the renewal number are still the same when a
-    /// caller comes back, they have not changed meanwhile, so the watch goes on: callers that try now and then inherit the
-    /// lock of a dead holder as well as a caller that waits for it.
+    /// What was known of holders when the last waiter gave up. If the nonce and the renewal number are still the same
+    /// when a caller comes back, they have not changed meanwhile, so the watch goes on: callers that try now and then
+    /// inherit the lock of a dead holder as well as a caller that waits for it.
     pub(super) remembered: ByItem<Remembered>,
     /// Locks for which a background task already looks after a place that may be kept in line: see
     /// [`mind_place`](super::Cleanup::mind_place).
@@ -30,8 +30,8 @@ pub(super) struct Remembered {
     pub(super) standing: Option<Box<WaitListView>>,
 }
 
-/// How many queues that are gone a shard remembers. At the limit it forgets all of them: that costs the next contenders for
-/// their keys the time of a lease where a holder is dead, and other processes in line one turn.
+/// How many queues that are gone a shard remembers. At the limit it forgets all of them: that costs the next contenders
+/// for their keys the time of a lease where a holder is dead, and other processes in line one turn.
 pub(super) const MAX_REMEMBERED: usize = 256;
 
 impl Shard {

@@ -316,7 +316,8 @@ fn handed(turn: &mut Turn) -> Grant {
     }
 }
 
-/// Records which grants it has to release, how often it has to leave a line, and how often it has to look after a kept place.
+/// Records which grants it has to release, how often it has to leave a line, and how often it has to look after a kept
+/// place.
 #[derive(Debug, Default)]
 struct Background {
     settled: Mutex<Vec<Nonce>>,
@@ -445,7 +446,8 @@ fn a_waiter_that_leaves_passes_its_grant_on_to_the_next() {
     let before = second_woken.0.load(Ordering::SeqCst);
     drop(first); // It had not looked since.
     assert_eq!(second_woken.0.load(Ordering::SeqCst), before + 1);
-    drop(has_turn(second, Duration::ZERO, "the first has left")); // It has taken its turn, and is stopped before it holds the lock.
+    // The second takes its turn, and is stopped before it holds the lock.
+    drop(has_turn(second, Duration::ZERO, "the first has left"));
     let mut turn = has_turn(third, Duration::ZERO, "the second has left");
     assert!(handed(&mut turn).token > original.token);
     assert_eq!(background.settled(), 0);

@@ -34,8 +34,8 @@ impl Turn {
         self.handed.take().map(|handed| *handed)
     }
 
-    /// Hands `grant`, with which the holder is done, and the turn over to the first waiter, if the grant may still be handed
-    /// over to it. Otherwise returns the turn, and the caller has to release the lock.
+    /// Hands `grant`, with which the holder is done, and the turn over to the first waiter, if the grant may still be
+    /// handed over to it. Otherwise returns the turn, and the caller has to release the lock.
     pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
         let mut shard = self.queues.shard(&self.item);
         let Shard { queues, numbers, .. } = &mut *shard;
@@ -57,8 +57,8 @@ impl Turn {
         None
     }
 
-    /// Takes what is known of the wait list, if a release of the lock at `now` should read that list. This process, `me`, was
-    /// granted the lock at `granted`.
+    /// Takes what is known of the wait list, if a release of the lock at `now` should read that list. This process,
+    /// `me`, was granted the lock at `granted`.
     pub(crate) fn looks(&mut self, granted: Duration, me: Member, now: Now) -> Option<Box<WaitListView>> {
         if !self.should_look(granted, now) {
             return None;
@@ -74,8 +74,8 @@ impl Turn {
         is_to_look(self.standing.as_deref(), granted, Duration::from_nanos(last_look), now)
     }
 
-    /// Records that a lease was granted in this turn, or extended. The turn lasts at most until `until` on the monotonic clock;
-    /// with `watch` the next head can take over from a holder that hangs.
+    /// Records that a lease was granted in this turn, or extended. The turn lasts at most until `until` on the
+    /// monotonic clock; with `watch` the next head can take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.item);
         let wake = shard.queues.get_mut(&self.item).and_then(|queue| {
@@ -101,8 +101,8 @@ impl Turn {
         });
     }
 
-    /// Records that the server has told all that it can tell for now: that another holder has the lock, or why nobody can have
-    /// it.
+    /// Records that the server has told all that it can tell for now: that another holder has the lock, or why nobody
+    /// can have it.
     pub(crate) fn waits(&self) {
         self.update_queue(|queue| queue.is_answered = true);
     }
@@ -114,8 +114,8 @@ impl Turn {
         queue.trouble.as_deref().cloned()
     }
 
-    /// Updates the queue with what the server has told, or has failed to tell, and wakes the waiters that wait only for that.
-    /// Does nothing if the turn is over.
+    /// Updates the queue with what the server has told, or has failed to tell, and wakes the waiters that wait only for
+    /// that. Does nothing if the turn is over.
     fn update_queue(&self, update: impl FnOnce(&mut Queue)) {
         let mut shard = self.queues.shard(&self.item);
         let queue = shard.queues.get_mut(&self.item);

@@ -1,16 +1,18 @@
 //! A waiter as other callers see it: what it is told without a lock, and what it announces about its sleep.
 //!
-//! Others tell it things under the shard's lock, but the waiter looks for them without that lock, right before it goes to
-//! sleep. Two questions are asked across that gap. In each case, one of the two sides sees what the other has just written:
+//! Others tell it things under the shard's lock, but the waiter looks for them without that lock, right before it goes
+//! to sleep. Two questions are asked across that gap. In each case, one of the two sides sees what the other has just
+//! written:
 //!
 //! * *Must it be woken for its turn?* The giver first stores the turn and then asks whether the waiter is awake
 //!   ([`give_turn`](Waiter::give_turn)); the waiter first stores that it is not awake, and then looks for its turn
-//!   ([`stay_awake`](Waiter::stay_awake), [`is_notified`](Waiter::is_notified)). Each side writes one location and then reads
-//!   the other's: only [`Ordering::SeqCst`] keeps both from reading the old value.
-//! * *Does it sleep beyond a lease?* From the moment at which it looks at the lease, under the lock, until it announces for
-//!   how long it sleeps, it counts as sleeping for ever ([`observe_lease`](Waiter::observe_lease),
+//!   ([`stay_awake`](Waiter::stay_awake), [`is_notified`](Waiter::is_notified)). Each side writes one location and then
+//!   reads the other's: only [`Ordering::SeqCst`] keeps both from reading the old value.
+//! * *Does it sleep beyond a lease?* From the moment at which it looks at the lease, under the lock, until it announces
+//!   for how long it sleeps, it counts as sleeping for ever ([`observe_lease`](Waiter::observe_lease),
 //!   [`announce_sleep`](Waiter::announce_sleep)). So a lease that is granted after that look wakes it
-//!   ([`sleeps_past`](Waiter::sleeps_past)), sometimes needlessly, and a lease that was granted before that look was seen.
+//!   ([`sleeps_past`](Waiter::sleeps_past)), sometimes needlessly, and a lease that was granted before that look was
+//!   seen.
 //!
 //! A wake-up is not lost on a waiter that is not asleep yet: its next sleep ends at once.
 
@@ -72,7 +74,8 @@ impl Waiter {
 
     /// Gives it turn `number`. Returns whether it needs a wake-up.
     ///
-    /// The caller holds the shard's lock, so that a waiter that leaves at this moment finds out that it has a turn to pass on.
+    /// The caller holds the shard's lock, so that a waiter that leaves at this moment finds out that it has a turn to
+    /// pass on.
     pub(super) fn give_turn(&self, number: u64) -> bool {
         self.turn.store(number, Ordering::SeqCst);
         // A waiter that is awake looks once more after it has stored that it is not.
@@ -120,8 +123,8 @@ impl Waiter {
         self.awaits_answer.load(Ordering::Relaxed)
     }
 
-    /// Tells it that the server has answered the head, or has failed to, if it waits for that. Returns whether it needs a
-    /// wake-up. The caller holds the shard's lock.
+    /// Tells it that the server has answered the head, or has failed to, if it waits for that. Returns whether it needs
+    /// a wake-up. The caller holds the shard's lock.
     pub(super) fn notify_of_answer(&self) -> bool {
         let awaits_answer = self.awaits_answer.swap(false, Ordering::Relaxed);
         if awaits_answer {
@@ -130,8 +133,8 @@ impl Waiter {
         awaits_answer
     }
 
-    /// Tells it that its turn is next, and soon. Returns whether it needs a wake-up for that, which it does once at most. The
-    /// caller holds the shard's lock.
+    /// Tells it that its turn is next, and soon. Returns whether it needs a wake-up for that, which it does once at
+    /// most. The caller holds the shard's lock.
     pub(super) fn wake_early(&self) -> bool {
         let needs_wake_up = self.wakes_early && !self.was_woken_early.swap(true, Ordering::Relaxed);
         if needs_wake_up {
@@ -146,7 +149,8 @@ impl Waiter {
         self.is_turn_near.store(true, Ordering::Release);
     }
 
-    /// If its turn is near: looks for a notification up to `looks` times, with `pause` in between, and is not woken meanwhile.
+    /// If its turn is near: looks for a notification up to `looks` times, with `pause` in between, and is not woken
+    /// meanwhile.
     pub(super) fn stay_awake(&self, mut looks: u32, pause: impl Fn()) {
         if !self.is_turn_near.swap(false, Ordering::AcqRel) {
             return;
@@ -169,8 +173,8 @@ impl Waiter {
         self.wakes_at.store(nanos(wakes_at), Ordering::Release);
     }
 
-    /// Whether it sleeps beyond the end of a lease that lasts `until`, and has to be woken to see it. The caller holds the
-    /// shard's lock.
+    /// Whether it sleeps beyond the end of a lease that lasts `until`, and has to be woken to see it. The caller holds
+    /// the shard's lock.
     pub(super) fn sleeps_past(&self, until: Duration) -> bool {
         self.wakes_at.load(Ordering::Acquire) > nanos(until)
     }

@@ -1,5 +1,5 @@
-//! The interface between the protocol and the store of the items: exchanges, their answers, and faults. Only plain data and traits;
-//! the implementations are in the modules below.
+//! The interface between the protocol and the store of the items: exchanges, their answers, and faults. Only plain data
+//! and traits; the implementations are in the modules below.
 
 pub(crate) mod memcached;
 pub(crate) mod memory;
@@ -31,17 +31,18 @@ pub struct Answer {
     pub replies: Replies,
     /// Why the other replies are missing.
     pub fault: Option<Fault>,
-    /// After [`Unanswered::Late`], the connection on which the missing replies may still arrive. `None` if it is not kept.
+    /// After [`Unanswered::Late`], the connection on which the missing replies may still arrive. `None` if it is not
+    /// kept.
     pub pending: Option<Box<dyn Pending>>,
 }
 
-/// An exchange with late replies. A request cannot be recalled. The only safe way is to wait for the replies, so that the
-/// effects of the request can be undone. Dropping this closes the connection.
+/// An exchange with late replies. A request cannot be recalled. The only safe way is to wait for the replies, so that
+/// the effects of the request can be undone. Dropping this closes the connection.
 pub trait Pending: Send + fmt::Debug {
     /// Waits for the replies for up to `limit`. A limit of zero reads what has arrived, without blocking.
     ///
-    /// `Ok` has all of the outcome that can be learned: with [`Unanswered::Late`] no more replies will arrive, but the requests may
-    /// still be executed. `Err` gives this back, to try again.
+    /// `Ok` has all of the outcome that can be learned: with [`Unanswered::Late`] no more replies will arrive, but the
+    /// requests may still be executed. `Err` gives this back, to try again.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
 }
 
@@ -51,7 +52,8 @@ pub trait Exchange: Send + fmt::Debug {
     /// Returns the outcome, once it is known. It must not be polled again after that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer>;
 
-    /// Stops waiting for the outcome. Returns `Some` if a write may have been sent, or may still be sent, to learn what became of it.
+    /// Stops waiting for the outcome. Returns `Some` if a write may have been sent, or may still be sent, to learn what
+    /// became of it.
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>>;
 }
 
@@ -104,8 +106,8 @@ impl<S: Store> Store for Arc<S> {
 
 /// A store of items: a list of memcached servers, or this process's memory.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Sends `batch`, which is about `item`, on one connection to the server that keeps the item, and reads its replies, all within
-    /// `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
+    /// Sends `batch`, which is about `item`, on one connection to the server that keeps the item, and reads its
+    /// replies, all within `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
     ///
     /// With a limit of zero nothing is sent, except to a store that takes no time to answer.
     fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
@@ -124,8 +126,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// How many servers there are.
     fn servers(&self) -> usize;
 
-    /// Whether the server that keeps `item` evicts other items to make room for a store. A server that does not evict refuses
-    /// stores when it is full, and deletes the item that the refused store names. `None`: it has not been asked yet.
+    /// Whether the server that keeps `item` evicts other items to make room for a store. A server that does not evict
+    /// refuses stores when it is full, and deletes the item that the refused store names. `None`: it has not been asked
+    /// yet.
     fn evicts(&self, _item: &ItemName) -> Option<bool> {
         Some(true)
     }

@@ -1,8 +1,9 @@
-//! The one background thread of the process. It starts when it is first needed, runs a private event loop, and never ends. It
-//! knows nothing of locks.
+//! The one background thread of the process. It starts when it is first needed, runs a private event loop, and never
+//! ends. It knows nothing of locks.
 //!
-//! Asynchronous callers may run under any executor, under several, or under executors that come and go. Work that must outlive
-//! a caller's future cannot run there: an exchange that is under way, or the release of a lock after its future was dropped.
+//! Asynchronous callers may run under any executor, under several, or under executors that come and go. Work that must
+//! outlive a caller's future cannot run there: an exchange that is under way, or the release of a lock after its future
+//! was dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,7 +28,8 @@ static HANDLE: PerProcess<Handle> = PerProcess::new();
 /// When the system cannot provide a thread, or a descriptor for the loop. The next call tries again.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
     HANDLE.here().get_or_try_init(|| {
-        // The thread first: if it cannot start, no loop must be dropped here, which would panic inside another loop of tokio's.
+        // The thread first: if it cannot start, no loop must be dropped here, which would panic inside another loop of
+        // tokio's.
         let (hand_over, handed_over) = mpsc::sync_channel::<Runtime>(1);
         thread::Builder::new().name("memlock".to_owned()).spawn(move || {
             if let Ok(runtime) = handed_over.recv() {
@@ -102,7 +104,8 @@ impl Timer {
         Timer::on(handle().ok(), length, Some(Process::current()))
     }
 
-    /// The same, for a caller that already waits for the background thread of this process, and so is certain that it exists.
+    /// The same, for a caller that already waits for the background thread of this process, and so is certain that it
+    /// exists.
     pub(crate) fn beside_task(length: Duration) -> Timer {
         Timer::on(HANDLE.latest(), length, None)
     }
@@ -138,7 +141,8 @@ pub(crate) enum Either<A, B> {
     Second(B),
 }
 
-/// Waits until one of two futures is ready and returns its output. If both are ready, the first one wins. The other is dropped.
+/// Waits until one of two futures is ready and returns its output. If both are ready, the first one wins. The other is
+/// dropped.
 pub(crate) async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
     let mut first = std::pin::pin!(first);
     let mut second = std::pin::pin!(second);

@@ -31,7 +31,8 @@ pub(crate) fn wait_for<F: Future>(future: F, limit: Duration) -> Option<F::Outpu
 
 /// Polls `future` whenever it is woken. Returns `None` once `left` returns `None`.
 fn poll_until<F: Future>(future: F, left: impl Fn() -> Option<Duration>) -> Option<F::Output> {
-    // For a tokio task that has used up its budget, no tokio future is ready until the task yields, which it cannot do here.
+    // For a tokio task that has used up its budget, no tokio future is ready until the task yields, which it cannot do
+    // here.
     let mut future = std::pin::pin!(tokio::task::unconstrained(future));
     let alarm = ThreadAlarm::borrow();
     loop {
@@ -59,8 +60,8 @@ thread_local! {
     static IS_LENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Wakes a thread. The alarm of a thread is lent to one wait at a time, so that an inner wait does not consume a wake-up of an
-/// outer one.
+/// Wakes a thread. The alarm of a thread is lent to one wait at a time, so that an inner wait does not consume a
+/// wake-up of an outer one.
 struct ThreadAlarm {
     flag: Arc<WakeFlag>,
     waker: Waker,

@@ -1,6 +1,6 @@
-//! Which process this is. A forked child has a copy of its parent's memory, and must not use everything that it finds there:
-//! both would write to the same connections and draw from the same identities, and some locks belong to threads that the child
-//! does not have.
+//! Which process this is. A forked child has a copy of its parent's memory, and must not use everything that it finds
+//! there: both would write to the same connections and draw from the same identities, and some locks belong to threads
+//! that the child does not have.
 
 use once_cell::sync::OnceCell;
 
@@ -51,7 +51,8 @@ impl<T> PerProcess<T> {
         let begin = || Box::new(Generation::begin());
         let last = self.generations().last();
         let mut last = last.unwrap_or_else(|| self.first.get_or_init(begin));
-        // Only the last generation can belong to this process. An older one with the same number belonged to an ancestor.
+        // Only the last generation can belong to this process. An older one with the same number belonged to an
+        // ancestor.
         while !last.process.is_current() {
             last = last.next.get_or_init(begin);
         }

@@ -1,5 +1,5 @@
-//! Randomness: identities, nonces, and the length of a pause. The nonces decide which process may delete a lock, so their random
-//! half comes from the operating system, once for each set of locks.
+//! Randomness: identities, nonces, and the length of a pause. The nonces decide which process may delete a lock, so
+//! their random half comes from the operating system, once for each set of locks.
 
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;

@@ -1,4 +1,5 @@
-//! Warns when a synchronous lock blocks a thread on which tokio runs tasks. It does so once, since that is a mistake in the program.
+//! Warns when a synchronous lock blocks a thread on which tokio runs tasks. It does so once, since that is a mistake in
+//! the program.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -11,8 +12,8 @@ const MORE_THAN_A_BUDGET: u32 = 200;
 
 static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Warns, once in the life of the process, if this thread is polling a tokio task: a caller of `function` that waits for its
-/// lock blocks all other tasks of the thread.
+/// Warns, once in the life of the process, if this thread is polling a tokio task: a caller of `function` that waits
+/// for its lock blocks all other tasks of the thread.
 pub(crate) fn warn_if_blocking_tasks(function: &str) {
     if HAS_WARNED.load(Ordering::Relaxed) || !polls_tasks() || HAS_WARNED.swap(true, Ordering::Relaxed) {
         return;
@@ -24,8 +25,8 @@ pub(crate) fn warn_if_blocking_tasks(function: &str) {
     );
 }
 
-/// Whether tokio is polling a task, or the future of a `block_on`, on this thread. It is not on tokio's threads for blocking work,
-/// nor inside `block_in_place`: there, and only there, tokio does not count the caller's steps.
+/// Whether tokio is polling a task, or the future of a `block_on`, on this thread. It is not on tokio's threads for
+/// blocking work, nor inside `block_in_place`: there, and only there, tokio does not count the caller's steps.
 fn polls_tasks() -> bool {
     if Handle::try_current().is_err() {
         return false;

@@ -1,6 +1,7 @@
 //! Numbers in keys and in messages to memcached: decimal as in its protocol, and hexadecimal in values.
 //!
-//! Formatted by hand, because the cost of `fmt` is noticeable beside a lock in memory, and beside a round trip on loopback.
+//! Formatted by hand, because the cost of `fmt` is noticeable beside a lock in memory, and beside a round trip on
+//! loopback.
 
 /// How many digits the largest number has.
 const MOST_DIGITS: usize = 20;

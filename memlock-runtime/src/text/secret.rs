@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A value that cannot be printed by mistake: it has no `Display`, and its `Debug` reveals nothing of it, not even its length.
+/// A value that cannot be printed by mistake: it has no `Display`, and its `Debug` reveals nothing of it, not even its
+/// length.
 ///
 /// Code that uses the value has to call [`expose`](Secret::expose).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

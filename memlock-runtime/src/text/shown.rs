@@ -1,23 +1,23 @@
 //! Text from outside the process, made safe for a terminal and a log.
 //!
-//! A label, a server's reply, a key or an environment variable may contain anything: escape sequences, line breaks, characters
-//! that reverse the direction of text, or 60 KB of text. Every message, `Debug` output and log field shows such a text through
-//! [`Shown`], and nothing else escapes or shortens.
+//! A label, a server's reply, a key or an environment variable may contain anything: escape sequences, line breaks,
+//! characters that reverse the direction of text, or 60 KB of text. Every message, `Debug` output and log field shows
+//! such a text through [`Shown`], and nothing else escapes or shortens.
 
 use std::fmt::{self, Write};
 
-/// The most characters that a name, a label or a server's word takes in a message, with its escapes. Text that memlock itself
-/// writes fits: an item's name has 200 bytes at most, and so has a process's label.
+/// The most characters that a name, a label or a server's word takes in a message, with its escapes. Text that memlock
+/// itself writes fits: an item's name has 200 bytes at most, and so has a process's label.
 const LONGEST: usize = 256;
 
 /// The most characters of a whole foreign message, such as the error of a database, which may contain several of those.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// Shows a text from outside on one line. Characters that a terminal would interpret or not show are escaped as in Rust, and a
-/// long text is cut off.
+/// Shows a text from outside on one line. Characters that a terminal would interpret or not show are escaped as in
+/// Rust, and a long text is cut off.
 ///
-/// Backslashes stay as they are. So a name without such characters can be copied out of a message, and a text that goes through
-/// this twice looks as if it went through once.
+/// Backslashes stay as they are. So a name without such characters can be copied out of a message, and a text that goes
+/// through this twice looks as if it went through once.
 pub(crate) struct Shown<T> {
     text: T,
     most: usize,
@@ -111,8 +111,9 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a terminal shows `character`, and it changes nothing else, such as the text beside it. The standard library knows which
-/// characters are printable; those that are printable but invisible are listed here. Accents stay beside their letters.
+/// Whether a terminal shows `character`, and it changes nothing else, such as the text beside it. The standard library
+/// knows which characters are printable; those that are printable but invisible are listed here. Accents stay beside
+/// their letters.
 fn is_harmless(character: char) -> bool {
     if matches!(character, ' '..='~') {
         return true;

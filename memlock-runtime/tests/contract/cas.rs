@@ -1,5 +1,5 @@
-//! When a CAS changes. Every script checks that each store has a higher number than all stores before it. The scripts here cover the
-//! cases in which a counter might behave differently.
+//! When a CAS changes. Every script checks that each store has a higher number than all stores before it. The scripts
+//! here cover the cases in which a counter might behave differently.
 
 scripts! {
     every_store_of_any_key_has_a_higher_number: [

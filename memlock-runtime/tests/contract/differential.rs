@@ -1,7 +1,8 @@
-//! Random requests, in batches, to both servers: they must give the same replies, except for the CAS numbers. Versions of memcached
-//! differ in which numbers they leave out, but not in which item has which CAS, and which CAS is higher. The requests are seeded, so
-//! that every run can be repeated:
-//! `MEMLOCK_SEED=… cargo test -p memlock-runtime --features server-tests --test contract differential`. Nothing expires here.
+//! Random requests, in batches, to both servers: they must give the same replies, except for the CAS numbers. Versions
+//! of memcached differ in which numbers they leave out, but not in which item has which CAS, and which CAS is higher.
+//! The requests are seeded, so that every run can be repeated:
+//! `MEMLOCK_SEED=… cargo test -p memlock-runtime --features server-tests --test contract differential`. Nothing expires
+//! here.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,5 +1,5 @@
-//! How long an item lives. Its whole life is watched and checked against the law of expiry. The scripts here cover the cases in which
-//! an item might live longer.
+//! How long an item lives. Its whole life is watched and checked against the law of expiry. The scripts here cover the
+//! cases in which an item might live longer.
 
 scripts! {
     an_item_that_has_expired_was_never_there: [
@@ -64,7 +64,8 @@ scripts! {
     ];
 
     the_longest_lives_are_no_dates: [
-        // The TTL of the longest lease, allowances included. A TTL over 30 days would be a date in 1970, and expire at once.
+        // The TTL of the longest lease, allowances included. A TTL over 30 days would be a date in 1970, and expire at
+        // once.
         add("k", 1).living(29 * 86_400 + 5_012).says(Stored("first")),
         read("k").says(There(1, "first")),
         add("k", 2).says(NotStored),

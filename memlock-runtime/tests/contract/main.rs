@@ -1,5 +1,5 @@
-//! One contract for both kinds of servers: the one in memory, with memcached's semantics on a page, and a real memcached. Every
-//! script is written once, as data, and both servers must give the same replies.
+//! One contract for both kinds of servers: the one in memory, with memcached's semantics on a page, and a real
+//! memcached. Every script is written once, as data, and both servers must give the same replies.
 //!
 //! | file | what |
 //! |---|---|

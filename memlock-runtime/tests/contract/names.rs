@@ -1,5 +1,5 @@
-//! Long names, and any text. Each key becomes the item's name and the record's label and, if it is too long for a name, the record's
-//! full name as well.
+//! Long names, and any text. Each key becomes the item's name and the record's label and, if it is too long for a name,
+//! the record's full name as well.
 
 use crate::script::{Say, Step, add, delete, read, replace, together};
 

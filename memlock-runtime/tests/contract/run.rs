@@ -1,7 +1,7 @@
 //! Plays a script. Besides the replies that the script expects, it checks four laws of every server:
 //!
-//! * CAS is one counter for all items. A later store or raise has the higher number. Only requests to store something may skip a
-//!   number: from memcached 1.6.27 on, those that fail take one as well.
+//! * CAS is one counter for all items. A later store or raise has the higher number. Only requests to store something
+//!   may skip a number: from memcached 1.6.27 on, those that fail take one as well.
 //! * The server's second never goes back, and is close to the wall clock.
 //! * An item exists until the server's second reaches that of its store plus the TTL, and not longer.
 //! * One process is one instance; another process is another, with a later start.
@@ -51,8 +51,8 @@ pub(crate) fn item(key: &str) -> ItemName {
     ItemName::of_lock("memlock", "contract", key)
 }
 
-/// The record that contender `who` writes for `key`. The label contains the key, so that text that is difficult in a name is tried
-/// in a label, too.
+/// The record that contender `who` writes for `key`. The label contains the key, so that text that is difficult in a
+/// name is tried in a label, too.
 pub(crate) fn record(key: &str, who: u32) -> Record {
     Record {
         nonce: Nonce(u128::MAX / u128::from(who + 1)),
@@ -244,7 +244,8 @@ impl Run<'_> {
         }
     }
 
-    /// Watches the item of `key` until it expires, and checks the law of expiry, by the client's clock and by the server's.
+    /// Watches the item of `key` until it expires, and checks the law of expiry, by the client's clock and by the
+    /// server's.
     fn watch_expiry(&mut self, key: &str, place: &str) {
         let item = item(key);
         let tolerance = self.server.tolerance();
@@ -347,7 +348,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether `request` may advance the server's CAS counter, even if it fails. On some versions all do, except reads and deletes.
+/// Whether `request` may advance the server's CAS counter, even if it fails. On some versions all do, except reads and
+/// deletes.
 fn may_take_a_cas(request: &Request) -> bool {
     !matches!(
         request,

@@ -11,8 +11,8 @@ pub(crate) enum Step {
     Event(Event),
 }
 
-/// A request. A key stands for the lock's item, and a number for the contender that writes its record. A CAS has the name that the
-/// script gave it.
+/// A request. A key stands for the lock's item, and a number for the contender that writes its record. A CAS has the
+/// name that the script gave it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     ReadClock,

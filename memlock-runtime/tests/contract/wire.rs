@@ -79,8 +79,8 @@ impl Wire {
         assert_eq!(come, 1, "memcached closed");
     }
 
-    /// Uses up all memory for items of a lock's size, and for smaller and somewhat larger ones. Each call needs a new `round`, which
-    /// gives the fillers new names: a refused filler would delete an old one of its name, and make room.
+    /// Uses up all memory for items of a lock's size, and for smaller and somewhat larger ones. Each call needs a new
+    /// `round`, which gives the fillers new names: a refused filler would delete an old one of its name, and make room.
     pub(crate) fn fill(&mut self, round: usize) {
         for size in sizes() {
             let mut number = 0;

@@ -1,5 +1,5 @@
-//! A future may be dropped at any of its await points. These tests drop it at each of them, under each executor: the future is
-//! polled until it has waited `n` times, and is then dropped, for each `n` until a run completes.
+//! A future may be dropped at any of its await points. These tests drop it at each of them, under each executor: the
+//! future is polled until it has waited `n` times, and is then dropped, for each `n` until a run completes.
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -11,9 +11,9 @@ use crate::executors::{Executor, block_on, cut_at};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes futures with `make`, drops them at each await point in turn, and calls `after` after each. No lock may be left held then,
-/// neither for callers in this process nor for `others`. The futures run as tasks of each executor. Returns the least number of
-/// await points.
+/// Makes futures with `make`, drops them at each await point in turn, and calls `after` after each. No lock may be left
+/// held then, neither for callers in this process nor for `others`. The futures run as tasks of each executor. Returns
+/// the least number of await points.
 fn at_every_point<F: Future<Output = ()> + Send + 'static>(
     locks: &Locks,
     others: &Locks,

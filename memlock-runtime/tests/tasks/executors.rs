@@ -81,7 +81,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Drops `future` at its await point number `cut`, counted from 0. Returns the output if the future completes before that.
+/// Drops `future` at its await point number `cut`, counted from 0. Returns the output if the future completes before
+/// that.
 pub(crate) async fn cut_at<T>(cut: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut waited = 0;

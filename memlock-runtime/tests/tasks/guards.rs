@@ -136,8 +136,8 @@ fn a_try_right_after_a_guard_was_dropped_finds_the_lock_free() {
             let asked = std::time::Instant::now();
             match locks.lock("k").try_acquire_async().await {
                 Ok(next) => next.release().await,
-                // The machine stalled for as long as one exchange may take a caller with no time to wait. So the caller did not see the
-                // release, or had no time left to ask the server.
+                // The machine stalled for as long as one exchange may take a caller with no time to wait. So the caller
+                // did not see the release, or had no time left to ask the server.
                 Err(_) if asked.elapsed() >= Duration::from_millis(30) => stood_still += 1,
                 Err(error) => panic!("it was released: {error:?}"),
             }

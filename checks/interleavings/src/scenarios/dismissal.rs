@@ -7,8 +7,8 @@ use crate::caller::{FOR_EVER, Gone, behind, head, join};
 use crate::error::Error;
 use crate::world::World;
 
-/// Two callers wait, one of which leaves, and another joins, while the head fails for all: each is dismissed, or stands in a
-/// queue of its own.
+/// Two callers wait, one of which leaves, and another joins, while the head fails for all: each is dismissed, or stands
+/// in a queue of its own.
 pub fn all_waiters_are_dismissed_or_join_a_new_queue() {
     let world = World::new();
     let failing = head(&world);

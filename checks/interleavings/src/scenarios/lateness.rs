@@ -20,8 +20,9 @@ pub fn a_hand_over_races_the_first_waiter_that_steps_in() {
     world.ends_out_of_order();
 }
 
-/// A grant that was handed over lies in the queue until its taker comes. If the taker comes too late, the next waiter has stepped
-/// in and taken the grant, and the taker is the first waiter again, or the head, if all others have left meanwhile.
+/// A grant that was handed over lies in the queue until its taker comes. If the taker comes too late, the next waiter
+/// has stepped in and taken the grant, and the taker is the first waiter again, or the head, if all others have left
+/// meanwhile.
 pub fn a_taker_that_comes_too_late_is_the_first_again() {
     let world = World::new();
     let holder = head(&world).hold();

@@ -7,7 +7,8 @@ use super::join_all;
 use crate::caller::{Gone, Head, behind, head};
 use crate::world::World;
 
-/// The first waiter leaves, with or without having looked, while the lock is handed over to it. Another waits behind it.
+/// The first waiter leaves, with or without having looked, while the lock is handed over to it. Another waits behind
+/// it.
 pub fn a_turn_given_to_a_waiter_that_leaves_goes_to_the_next() {
     let world = World::new();
     let holder = head(&world).hold();

@@ -1,5 +1,5 @@
-//! The scenarios. Each is one execution: it makes a world, runs threads in it, waits for their end, and checks that nothing of
-//! them is left.
+//! The scenarios. Each is one execution: it makes a world, runs threads in it, waits for their end, and checks that
+//! nothing of them is left.
 
 #![allow(clippy::missing_panics_doc, reason = "each panics where a promise is broken")]
 

@@ -9,8 +9,8 @@ use crate::protocol::WaitListView;
 use crate::protocol::lease::Now;
 use crate::world::{TIMEOUT, World};
 
-/// Two callers come and go, and leave a kept place behind, while the background looks after it and finds it overdue: the place is
-/// given up once, or it is kept, and the background is told to look after it again.
+/// Two callers come and go, and leave a kept place behind, while the background looks after it and finds it overdue:
+/// the place is given up once, or it is kept, and the background is told to look after it again.
 pub fn a_kept_place_always_expires() {
     let world = World::new();
     let threads = [

@@ -7,8 +7,8 @@ use crate::caller::{Holder, behind, head, join};
 use crate::protocol::Watch;
 use crate::world::{TIMEOUT, World};
 
-/// The first waiter has been told that its turn is near, stays awake for it, gives that up, and falls asleep, just as the turn
-/// comes.
+/// The first waiter has been told that its turn is near, stays awake for it, gives that up, and falls asleep, just as
+/// the turn comes.
 pub fn a_turn_given_to_a_waiter_that_falls_asleep_wakes_it() {
     let world = World::new();
     let holder = head(&world).hold();

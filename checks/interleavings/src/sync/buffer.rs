@@ -1,11 +1,11 @@
 //! The store buffer of a thread: the stores that other threads do not see yet.
 //!
-//! The checker runs one thread at a time and lets each thread see at once what another has written, as if every access were
-//! sequentially consistent. No processor does that for a plain store: it may go on to read before others see what it wrote, and
-//! two threads that each write one location and then read the other's may both miss the other's write. So a store that does not
-//! ask for [`Ordering::SeqCst`](super::atomic::Ordering::SeqCst) is held back here, at random, until the thread does something
-//! that orders it. x86 processors do the same. What weaker processors do beyond that (reads out of order, writes out of order)
-//! is not tried.
+//! The checker runs one thread at a time and lets each thread see at once what another has written, as if every access
+//! were sequentially consistent. No processor does that for a plain store: it may go on to read before others see what
+//! it wrote, and two threads that each write one location and then read the other's may both miss the other's write. So
+//! a store that does not ask for [`Ordering::SeqCst`](super::atomic::Ordering::SeqCst) is held back here, at random,
+//! until the thread does something that orders it. x86 processors do the same. What weaker processors do beyond that
+//! (reads out of order, writes out of order) is not tried.
 
 use std::cell::RefCell;
 use std::sync::Arc;

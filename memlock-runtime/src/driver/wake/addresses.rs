@@ -1,9 +1,9 @@
-//! The addresses to which this process may send datagrams, and how often. They come from wait lists, which any client of the
-//! memcached server can write, so no address is trusted before it has answered.
+//! The addresses to which this process may send datagrams, and how often. They come from wait lists, which any client
+//! of the memcached server can write, so no address is trusted before it has answered.
 //!
-//! An address is *known* while it has answered lately, with a number that was sent only to it. All other addresses share one
-//! datagram every 10 ms, which asks for an answer. A wait list that names the address of a third party causes no more than these
-//! datagrams there.
+//! An address is *known* while it has answered lately, with a number that was sent only to it. All other addresses
+//! share one datagram every 10 ms, which asks for an answer. A wait list that names the address of a third party causes
+//! no more than these datagrams there.
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
@@ -98,7 +98,8 @@ impl Addresses {
         }
     }
 
-    /// The number that `address` has to answer. It is computed each time, so that addresses that never answer take no memory.
+    /// The number that `address` has to answer. It is computed each time, so that addresses that never answer take no
+    /// memory.
     fn number(&self, address: SocketAddr) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
         address.hash(&mut hasher);
@@ -119,8 +120,8 @@ pub(crate) fn is_host(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether `ip` means the same host here as for the process that wrote it into the wait list. A loopback or link-local address
-/// does so only if `own` has the same scope: from other processes it would mean this machine's own services.
+/// Whether `ip` means the same host here as for the process that wrote it into the wait list. A loopback or link-local
+/// address does so only if `own` has the same scope: from other processes it would mean this machine's own services.
 fn is_reached_from(own: IpAddr, ip: IpAddr) -> bool {
     let scope = |ip: IpAddr| match ip.to_canonical() {
         IpAddr::V4(ip) => (ip.is_loopback(), ip.is_link_local()),

@@ -1,14 +1,15 @@
-//! Wake-ups between processes, over UDP. A process in line writes the address of its wake-up socket into the wait list. The
-//! process that releases the lock sends a datagram to the first process in line, which then reads the lock's item at once.
+//! Wake-ups between processes, over UDP. A process in line writes the address of its wake-up socket into the wait list.
+//! The process that releases the lock sends a datagram to the first process in line, which then asks the server at once.
 //!
-//! A wake-up is only a hint. The process that receives it reads what it would have read later anyway. A datagram that is lost, or
-//! sent to a process that has ended, only costs the time until the next read. A datagram counts only with the secret that stands
-//! in the wait list. An attacker that can read the list can cause no more than some reads: after a needless wake-up, the
-//! [`WaitListView`](crate::protocol::WaitListView) acts on further ones only now and then.
+//! A wake-up is only a hint. The process that receives it asks the server, as it would have done later anyway. A
+//! datagram that is lost, or sent to a process that has ended, only costs the time until that later look. A datagram
+//! counts only with the secret that stands in the wait list. An attacker that can read the list can cause no more than
+//! some looks: after a needless wake-up, the [`WaitListView`](crate::protocol::WaitListView) acts on further ones only
+//! now and then.
 //!
-//! The addresses stand in the wait list, too. An attacker that can write the list could direct the datagrams to any address, so an
-//! address that has not [answered](addresses) gets few of them. A wake-up that asks for an answer ends with a number, and the
-//! answer repeats that number.
+//! The addresses stand in the wait list, too. An attacker that can write the list could direct the datagrams to any
+//! address, so an address that has not [answered](addresses) gets few of them. A wake-up that asks for an answer ends
+//! with a number, and the answer repeats that number.
 //!
 //! ```text
 //! memlock 1 <secret> <item>              a wake-up
@@ -54,7 +55,8 @@ const MOST_ANSWERS: usize = 16;
 pub(crate) struct WakeSocket {
     /// Receives wake-ups, on the background thread.
     socket: UdpSocket,
-    /// Sends wake-ups. Sending on `socket` would wake the background thread, only to tell it that the socket is writable.
+    /// Sends wake-ups. Sending on `socket` would wake the background thread, only to tell it that the socket is
+    /// writable.
     sender: UdpSocket,
     target: WakeTarget,
     /// The addresses to which wake-ups may be sent.
@@ -68,8 +70,8 @@ pub(crate) struct WakeSocket {
 #[derive(Debug, Default)]
 struct Waiters {
     by_item: HashMap<String, Arc<WakeWaiter>>,
-    /// The item of the last wake-up for a lock without a waiter. A caller may be about to wait for it, if this process has kept
-    /// a place in line.
+    /// The item of the last wake-up for a lock without a waiter. A caller may be about to wait for it, if this process
+    /// has kept a place in line.
     missed: Option<String>,
 }
 
@@ -80,8 +82,8 @@ struct WakeWaiter {
 }
 
 impl WakeSocket {
-    /// Opens a socket at `address`, where other processes can reach it. Port 0 means any free port. Only wake-ups with `secret`
-    /// count. `key` must be known to no other process.
+    /// Opens a socket at `address`, where other processes can reach it. Port 0 means any free port. Only wake-ups with
+    /// `secret` count. `key` must be known to no other process.
     pub(crate) fn open(address: SocketAddr, secret: u64, key: (u64, u64)) -> io::Result<WakeSocket> {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
@@ -107,8 +109,8 @@ impl WakeSocket {
         self.target
     }
 
-    /// Wakes a process that waits for the lock in `item`, at `now` on the monotonic clock, unless too much has been sent to
-    /// addresses like that one. Returns whether a datagram was sent, which may still be lost.
+    /// Wakes a process that waits for the lock in `item`, at `now` on the monotonic clock, unless too much has been
+    /// sent to addresses like that one. Returns whether a datagram was sent, which may still be lost.
     pub(crate) fn wake(&self, target: WakeTarget, item: &ItemName, now: Duration) -> bool {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if !addresses.is_known(target.address, now) {
@@ -181,13 +183,14 @@ impl WakeSocket {
             match socket.and_then(tokio::net::UdpSocket::from_std) {
                 Ok(socket) => receive(&socket, &wake_socket, &closed).await,
                 Err(error) => {
-                    tracing::warn!(target: "memlock", %error, "could not open the socket for wake-ups; waiters poll instead")
+                    tracing::warn!(target: "memlock", %error, "no socket for wake-ups; waiters poll instead");
                 }
             }
         });
     }
 
-    /// Wakes the waiter that `datagram` names, if the secret in it is right. Returns the number that it asks for as an answer.
+    /// Wakes the waiter that `datagram` names, if the secret in it is right. Returns the number that it asks for as an
+    /// answer.
     fn handle<'a>(&self, datagram: &'a [u8]) -> Option<&'a str> {
         let (secret, item) = words(datagram)?;
         if u64::from_str_radix(secret, 16) != Ok(*self.target.secret.expose()) {
@@ -214,7 +217,8 @@ impl WakeSocket {
         // The answer is never longer than the wake-up, since the sender's address may be forged.
         if u64::from_str_radix(number, 16).is_ok() && number.len() == 16 {
             let text = format!("{GREETING} {HEARD} {number}");
-            // From the socket that received the wake-up, so that firewalls in between let it pass. A lost answer is asked for again.
+            // From the socket that received the wake-up, so that firewalls in between let it pass. A lost answer is
+            // asked for again.
             let _ = self.socket.send_to(text.as_bytes(), address);
         }
     }
@@ -246,7 +250,8 @@ async fn receive(socket: &tokio::net::UdpSocket, wake_socket: &Weak<WakeSocket>,
         if let Ok((length, sender)) = received
             && let Some(number) = wake_socket.handle(datagram.get(..length).unwrap_or_default())
         {
-            // The sender of a wake-up has not proved its address either, so it gets no more datagrams than an unknown address.
+            // The sender of a wake-up has not proved its address either, so it gets no more datagrams than an unknown
+            // address.
             let now = clock::instant();
             if answers_from.is_none_or(|from| from <= now) {
                 answers_from = Some(now + STRANGERS_DISTANCE);

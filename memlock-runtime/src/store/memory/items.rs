@@ -1,5 +1,5 @@
-//! memcached's semantics on a page: [`Items::apply`] is one pure function of state, time and request. It is the server behind
-//! `memory:` (see [`super`]), the server of the simulation, and a transition of the model checker.
+//! memcached's semantics on a page: [`Items::apply`] is one pure function of state, time and request. It is the server
+//! behind `memory:` (see [`super`]), the server of the simulation, and a transition of the model checker.
 
 use std::collections::hash_map;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -68,8 +68,8 @@ impl Items {
         self.apply_drawn(second, item, request, None)
     }
 
-    /// Draws a CAS, as memcached does since 1.6.27 when it has parsed the line of a store and waits for its data. The item will have
-    /// this CAS, whatever is stored meanwhile.
+    /// Draws a CAS, as memcached does since 1.6.27 when it has parsed the line of a store and waits for its data. The
+    /// item will have this CAS, whatever is stored meanwhile.
     pub fn draw(&mut self) -> Cas {
         next_cas(&mut self.last_cas)
     }

@@ -1,5 +1,5 @@
-//! The store behind `memory:` and [`Locks::in_memory`](crate::Locks::in_memory): a server inside the process. A test can move its
-//! clock and switch on faults. It knows nothing of locks.
+//! The store behind `memory:` and [`Locks::in_memory`](crate::Locks::in_memory): a server inside the process. A test
+//! can move its clock and switch on faults. It knows nothing of locks.
 
 pub(crate) mod items;
 

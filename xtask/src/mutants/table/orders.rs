@@ -79,7 +79,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
             file: PLACE,
             from: "\
         let mut shard = self.queues.shard(&self.item);
-        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came with it.
+        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came
+        // with it.
         let given = waiter.given_turn();",
             to: "\
         let given = waiter.given_turn();

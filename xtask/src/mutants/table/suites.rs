@@ -78,7 +78,8 @@ pub(super) const fn line(filter: &'static str) -> Suite {
     }
 }
 
-/// The queue's threads in many orders of their steps, in one scenario: it stops at the first order that breaks a promise.
+/// The queue's threads in many orders of their steps, in one scenario: it stops at the first order that breaks a
+/// promise.
 pub(super) const fn interleaved(filter: &'static str) -> Suite {
     Suite {
         package: INTERLEAVINGS,
