@@ -38,7 +38,10 @@ pub(crate) async fn acquire_grant(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    let released = release(core, caller, spec, &grant, &mut None, core.now(), limits.asking).await;
+                    // Boxed, since it is rare, and would double the future.
+                    let mut standing = None;
+                    let releasing = release(core, caller, spec, &grant, &mut standing, core.now(), limits.asking);
+                    let released = Box::pin(releasing).await;
                     if let Released::Failed(_) = released {
                         core.check_process().map_err(Stopped::Failed)?;
                     }
@@ -54,7 +57,7 @@ pub(crate) async fn acquire_grant(
     let mut input = Input::Start;
     loop {
         match contender.step(now, input) {
-            Output::Exchange { batch, only_on } => {
+            Output::Exchange { mut batch, only_on } => {
                 contender.listen_before(&batch, || waiting.alarm.waker());
                 let (limit, written) = (limits.asking.left(|| now), written_nonce(&batch));
                 let orphaned = |pending| {
@@ -62,7 +65,7 @@ pub(crate) async fn acquire_grant(
                         Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let heard = exchange(core, caller, &spec.item, batch, only_on, limit, now, orphaned).await;
+                let heard = exchange(core, caller, &spec.item, &mut batch, only_on, limit, now, orphaned).await;
                 let mut heard = heard.map_err(Stopped::Failed)?;
                 now = heard.received(core);
                 contender.note(&mut heard, written, limit, now);

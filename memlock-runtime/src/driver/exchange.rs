@@ -15,25 +15,25 @@ use crate::protocol::lease::Now;
 use crate::protocol::{Batch, Input, Instance, Output};
 use crate::store::{Exchange, Pending};
 
-/// Makes one exchange, which begins at `sent`. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
+/// Makes one exchange, which begins at `sent`, and may leave `batch` empty. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
 /// tells its outcome. An error in a child that was forked meanwhile.
 #[allow(clippy::too_many_arguments, reason = "an exchange is all of these")]
 pub(super) async fn exchange(
     core: &Core,
     caller: Caller,
     item: &ItemName,
-    batch: Batch,
+    batch: &mut Batch,
     only_on: Option<Instance>,
     limit: Duration,
     sent: Now,
     orphaned: impl FnOnce(Box<dyn Pending>),
 ) -> Result<Heard, Error> {
     let answer = match caller {
-        Caller::Thread => core.store.exchange(item, &batch, only_on, limit),
+        Caller::Thread => core.store.exchange(item, batch, only_on, limit),
         Caller::Task => {
             let mut orphan = Orphan {
                 core,
-                exchange: Some((core.store.begin(item, batch, only_on, limit), orphaned)),
+                exchange: Some((core.store.begin(item, mem::take(batch), only_on, limit), orphaned)),
             };
             let answer = std::future::poll_fn(|context| match &mut orphan.exchange {
                 Some((exchange, _)) => exchange.poll(context),
@@ -81,10 +81,10 @@ pub(super) async fn run<T>(
     let mut input = Input::Start;
     loop {
         match step(now, input) {
-            Output::Exchange { batch, only_on } => {
+            Output::Exchange { mut batch, only_on } => {
                 // Not by `now`, which stands still where nothing counts from it.
                 let limit = limit.left(|| core.now());
-                let mut heard = exchange(core, caller, item, batch, only_on, limit, now, drop)
+                let mut heard = exchange(core, caller, item, &mut batch, only_on, limit, now, drop)
                     .await
                     .ok()?;
                 now = note(&mut heard);

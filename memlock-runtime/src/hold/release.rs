@@ -30,8 +30,8 @@ impl HeldLock {
             self.release_in_background();
             return;
         };
-        if let Some(ending) = self.end() {
-            tell_server(&self.core, caller, &self.spec, ending, limit).await;
+        if let Some(mut ending) = self.end() {
+            tell_server(&self.core, caller, &self.spec, &mut ending, limit).await;
         }
     }
 
@@ -45,10 +45,10 @@ impl HeldLock {
 
     /// The same where nobody else has the lock, and nobody has released it.
     pub(super) fn release_dropped(&mut self) {
-        if let Some(ending) = self.end() {
+        if let Some(mut ending) = self.end() {
             let (core, spec) = (Arc::clone(&self.core), self.spec.clone());
             background_work::begin(&self.core, async move {
-                tell_server(&core, Caller::Task, &spec, ending, core.each_exchange()).await;
+                tell_server(&core, Caller::Task, &spec, &mut ending, core.each_exchange()).await;
             });
         }
     }
@@ -102,14 +102,14 @@ pub(super) async fn tell_server(
     core: &Arc<Core>,
     caller: Caller,
     spec: &Spec,
-    mut ending: EndedLock,
+    ending: &mut EndedLock,
     limit: ExchangeLimit,
 ) {
     // A child that is forked meanwhile does not pass the turn on.
     let mut turn = OfThisProcess::new(core, ending.turn.take());
     let EndedLock {
         grant, standing, now, ..
-    } = &mut ending;
+    } = &mut *ending;
     let released = release(core, caller, spec, grant, standing, *now, limit).await;
     ending.turn = turn.value.take().flatten();
     ending.told(spec, released);

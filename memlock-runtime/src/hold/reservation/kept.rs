@@ -44,7 +44,7 @@ impl HeldLock {
             return Some(HeldLock::of(self.core(), spec, grant, turn, true));
         }
         if self.wind_up_here(end, &mut ending) {
-            tell_server(&self.core, caller, &self.spec, ending, limit).await;
+            tell_server(&self.core, caller, &self.spec, &mut ending, limit).await;
         }
         None
     }
