@@ -1,4 +1,4 @@
-//! What the drivers do around the queue (`driver/waiting.rs` and `driver/blocking.rs`), but for time, which stands here, and
+//! What the drivers do around the queue (`driver/waiting.rs` and `driver/acquire.rs`), but for time, which stands here, and
 //! the server, which is the [ledger](crate::ledger).
 
 use std::sync::Arc;
