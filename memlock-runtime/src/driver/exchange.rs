@@ -80,18 +80,22 @@ pub(super) async fn run<T>(
 ) -> Option<T> {
     let mut input = Input::Start;
     loop {
-        match step(now, input) {
-            Output::Exchange { mut batch, only_on } => {
+        // Borrowed: a batch is large.
+        let mut output = step(now, input);
+        if let Output::Done(outcome) = output {
+            return Some(outcome);
+        }
+        match &mut output {
+            Output::Exchange { batch, only_on } => {
                 // Not by `now`, which stands still where nothing counts from it.
                 let limit = limit.left(|| core.now());
-                let mut heard = exchange(core, caller, item, &mut batch, only_on, limit, now, drop)
+                let mut heard = exchange(core, caller, item, batch, *only_on, limit, now, drop)
                     .await
                     .ok()?;
                 now = note(&mut heard);
                 input = Input::Answered(heard.answered);
             }
-            Output::Pause(_) => return None,
-            Output::Done(outcome) => return Some(outcome),
+            Output::Pause(_) | Output::Done(_) => return None,
         }
     }
 }

@@ -134,15 +134,15 @@ impl HeldSet {
 
 impl Drop for HeldSet {
     fn drop(&mut self) {
-        let Some(first) = self.lease.locks().first() else {
+        let (mut lease, limit) = (self.take(), self.limit);
+        let Some(first) = lease.locks().first() else {
             return;
         };
-        let (core, limit) = (Arc::clone(first.core()), self.limit);
-        let mut lease = self.take();
         match self.caller {
             Caller::Thread => on_thread::block_on(pin!(lease.release(Caller::Thread, limit))),
             Caller::Task => {
                 lease.give_up();
+                let core = Arc::clone(first.core());
                 background_work::begin(&core, async move { lease.release(Caller::Task, None).await });
             }
         }
