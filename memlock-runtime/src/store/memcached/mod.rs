@@ -20,15 +20,14 @@
 //! | `progress` | which replies have come, which may still come |
 //! | `pending` | listening on after the limit |
 //! | `translate` | requests to commands, replies checked |
-//! | `command` | a command, written |
 //! | `record` | what stands in an item |
 //! | `line` | who stands in line for it |
 //! | `transport` | bytes, limits, bounds |
 //! | `halves` | a socket that is written by many and read by one |
 //! | `answers` | what is answered when an exchange failed |
 //!
-//! Only the return codes of `memcache::exp` are used. Its clients call definite refusals
-//! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
+//! Of the `memcache` crate only the wire layer is used: commands and return codes. Its clients call definite refusals ambiguous
+//! and hide which server process answered; here a held connection *is* the proof of the process.
 
 mod address;
 mod answers;

@@ -179,7 +179,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "_ => return ReplyFrame::Long { line, announced },",
             to: "_ => return ReplyFrame::Malformed(String::new()),",
         }],
-        suites: &[unit("memcached::progress::")],
+        suites: &[unit("memcached::codec::progress::")],
     },
     Mutant {
         name: "long-item-waited-for",

@@ -117,7 +117,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "const OLDEST: [u32; 3] = [1, 6, 13];",
             to: "const OLDEST: [u32; 3] = [1, 6, 10];",
         }],
-        suites: &[unit("memcached::handshake::")],
+        suites: &[unit("memcached::codec::handshake::")],
     },
     Mutant {
         name: "young-server-grants",
@@ -128,6 +128,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "if uptime < YOUNGEST_SERVER {",
             to: "if uptime < 2 {",
         }],
-        suites: &[unit("memcached::handshake::")],
+        suites: &[unit("memcached::codec::handshake::")],
     },
 ];

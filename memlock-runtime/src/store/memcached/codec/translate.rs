@@ -1,12 +1,12 @@
-//! A [`Request`] as a command of memcached's, and a reply line as a [`Reply`]. Strict: whatever a server may not say in
-//! answer to that command is nonsense, never a success. This is the one file that names the `memcache` crate.
+//! Requests as commands of memcached's meta protocol, and reply lines as [`Reply`]s. This is the only file that names the
+//! `memcache` crate: its [`MetaCommand`] writes the commands, and its [`ReturnCode`] reads the first word of a reply.
 //!
-//! Of that crate it takes [`ReturnCode`]; not the functions that build and parse flag by flag: they allocate for each, which
-//! shows beside a loopback's round trip, and they take the last of two flags, and `c+5`, for good.
+//! Replies are judged strictly: what a server may not answer to a command is a protocol violation, never a success. So the
+//! crate's `parse_header` will not do: it takes the last of two equal flags, accepts `c+5`, and hides the length of the value.
 
-use memcache::exp::ReturnCode;
+use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
-use super::{command, record, wait_list};
+use super::{record, wait_list};
 use crate::key::ItemName;
 use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
 use crate::protocol::{Cas, Content, Refusal, Reply, Request, WaitList};
@@ -67,39 +67,66 @@ pub(crate) struct Names<'a> {
     pub(crate) counter: &'a ItemName,
 }
 
-/// Appends `request` to `out`, marked with `opaque`. The error says what is wrong with the request.
+/// Appends `request` to `out` as a command that is marked with `opaque`. The error says what is wrong with the request; nothing is
+/// appended then.
 pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
+    let command = command(request, names)?.flag(number(b'O', opaque));
+    let start = out.len();
+    command.encode_into(out).map_err(|error| {
+        // It may have appended the start of the command.
+        out.truncate(start);
+        format!("the request cannot be sent: {error}")
+    })
+}
+
+/// The command for `request`, without its opaque. The crate that writes it refuses a key that is too long, and encodes one with
+/// a space or a control character in base64, so that no name can become a second command.
+fn command(request: &Request, names: Names<'_>) -> Result<MetaCommand, String> {
     let Names { item, clock, counter } = names;
-    let opaque = (b'O', opaque);
-    match request {
-        Request::ReadClock => command::push(out, "mg", clock, None, "t", &[opaque]),
-        Request::CreateClock => {
-            let numbers = [(b'T', CLOCK_ITEM_EXPIRY), opaque];
-            command::push(out, "ms", clock, Some(CLOCK_VALUE), "ME c", &numbers)
-        }
-        // Created where it is missing (`N`), without an expiry. Its number is of no use: it begins again with each flush. Its CAS
-        // does not, and is drawn when the command is executed, while that of a store may be drawn before its data has come.
-        Request::RaiseCounter => command::push(out, "ma", counter, None, "c", &[(b'N', 0), (b'J', 1), opaque]),
-        Request::Add { record, ttl } => {
-            let (value, numbers) = (value_of(item, record)?, [(b'T', u64::from(*ttl)), opaque]);
-            command::push(out, "ms", item, Some(&value), "ME c", &numbers)
-        }
-        Request::Replace { record, ttl, cas } => {
-            let numbers = [(b'T', u64::from(*ttl)), (b'C', cas.get()), opaque];
-            command::push(out, "ms", item, Some(&value_of(item, record)?), "c", &numbers)
-        }
-        Request::Delete { cas } => command::push(out, "md", item, None, "", &[(b'C', cas.get()), opaque]),
-        Request::Read => command::push(out, "mg", item, None, "v c", &[opaque]),
-        Request::ReadLine => command::push(out, "mg", item.of_line(), None, "v c", &[opaque]),
+    Ok(match request {
+        Request::ReadClock => MetaCommand::new(MetaOp::Get, clock.as_ref()).flag("t"),
+        Request::CreateClock => MetaCommand::new(MetaOp::Set, clock.as_ref())
+            .value(CLOCK_VALUE)
+            .flag("ME")
+            .flag("c")
+            .flag(number(b'T', CLOCK_ITEM_EXPIRY)),
+        // `N0` creates the counter where it is missing, without an expiry. Its number is of no use: it begins again with each
+        // flush. Its CAS does not, and memcached draws it when it executes the command, while it may draw the CAS of a store
+        // before the data has arrived.
+        Request::RaiseCounter => MetaCommand::new(MetaOp::Arithmetic, counter.as_ref())
+            .flag("c")
+            .flag("N0")
+            .flag("J1"),
+        Request::Add { record, ttl } => MetaCommand::new(MetaOp::Set, item.as_ref())
+            .value(value_of(item, record)?)
+            .flag("ME")
+            .flag("c")
+            .flag(number(b'T', u64::from(*ttl))),
+        Request::Replace { record, ttl, cas } => MetaCommand::new(MetaOp::Set, item.as_ref())
+            .value(value_of(item, record)?)
+            .flag("c")
+            .flag(number(b'T', u64::from(*ttl)))
+            .flag(number(b'C', cas.get())),
+        Request::Delete { cas } => MetaCommand::new(MetaOp::Delete, item.as_ref()).flag(number(b'C', cas.get())),
+        Request::Read => MetaCommand::new(MetaOp::Get, item.as_ref()).flag("v").flag("c"),
+        Request::ReadLine => MetaCommand::new(MetaOp::Get, item.of_line()).flag("v").flag("c"),
         Request::StoreLine { line, ttl, cas } => {
-            let (item, value, ttl) = (item.of_line(), wait_list::encode(line), (b'T', u64::from(*ttl)));
+            let command = MetaCommand::new(MetaOp::Set, item.of_line()).value(wait_list::encode(line));
+            let ttl = number(b'T', u64::from(*ttl));
             match cas {
-                None => command::push(out, "ms", &item, Some(&value), "ME c", &[ttl, opaque]),
-                Some(cas) => command::push(out, "ms", &item, Some(&value), "c", &[ttl, (b'C', cas.get()), opaque]),
+                None => command.flag("ME").flag("c").flag(ttl),
+                Some(cas) => command.flag("c").flag(ttl).flag(number(b'C', cas.get())),
             }
         }
-        Request::DeleteLine { cas } => command::push(out, "md", item.of_line(), None, "", &[(b'C', cas.get()), opaque]),
-    }
+        Request::DeleteLine { cas } => MetaCommand::new(MetaOp::Delete, item.of_line()).flag(number(b'C', cas.get())),
+    })
+}
+
+/// A flag with a number.
+fn number(letter: u8, number: u64) -> Vec<u8> {
+    let mut flag = vec![letter];
+    digits::push(&mut flag, number);
+    flag
 }
 
 fn value_of(item: &ItemName, record: &crate::protocol::Record) -> Result<Vec<u8>, String> {
@@ -350,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_with_a_line_break_becomes_no_second_command() {
+        let (item, clock) = (
+            &ItemName::of_lock("m", "f", "k"),
+            &ItemName::of_clock("p\r\nflush_all\r\n"),
+        );
+        let names = Names {
+            item,
+            clock,
+            counter: item,
+        };
+        let mut out = Vec::new();
+        encode(&Request::ReadClock, names, 7, &mut out).expect("base64");
+        assert_eq!(out, b"mg cA0KZmx1c2hfYWxsDQo6Y2xvY2s= t O7 b\r\n");
+    }
+
+    #[test]
     fn no_key_or_label_becomes_a_second_command() {
         let evil = "x\r\nflush_all\r\n";
         let mut record = record();
@@ -373,8 +416,21 @@ mod tests {
         let add = Request::Add { record, ttl: 13 };
         let error = encode(&add, &ItemName::of_clock("memlock")).expect_err("too long");
         assert!(error.contains("shorter key"), "{error}");
-        let long_prefix = ItemName::of_clock(&"p".repeat(251));
-        assert!(encode(&Request::ReadClock, &long_prefix).is_err());
+    }
+
+    #[test]
+    fn a_key_too_long_for_memcached_is_not_sent_and_leaves_the_output_as_it_was() {
+        let item = &ItemName::of_lock("m", "f", "k");
+        let clock = &ItemName::of_clock(&"p".repeat(251));
+        let names = Names {
+            item,
+            clock,
+            counter: item,
+        };
+        let mut out = b"before".to_vec();
+        let error = encode(&Request::ReadClock, names, 7, &mut out).expect_err("too long");
+        assert!(error.contains("250 bytes"), "{error}");
+        assert_eq!(out, b"before");
     }
 
     fn reply(awaited: Awaited, line: &str) -> Judged {
