@@ -3,9 +3,7 @@
 
 use std::io;
 
-use super::failure::{NotTaken, Unopened};
-use super::socket::transport::Broken;
-use super::trouble::Trouble;
+use super::failure::{ConnectError, Failure, TransferError};
 use crate::error::Source;
 use crate::protocol::{Instance, Replies, Unanswered, YOUNGEST_SERVER};
 use crate::store::{Answer, Fault};
@@ -22,10 +20,10 @@ pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source:
 }
 
 /// The replies that had come count.
-pub(crate) fn answered(instance: Instance, replies: Replies, unanswered: Unanswered, trouble: Trouble) -> Answer {
+pub(crate) fn answered(instance: Instance, replies: Replies, unanswered: Unanswered, failure: Failure) -> Answer {
     Answer {
         replies,
-        ..failed(Some(instance), unanswered, trouble)
+        ..failed(Some(instance), unanswered, failure)
     }
 }
 
@@ -41,20 +39,20 @@ pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
 
 /// What it means, and how to say it, that the connection ended before all replies had come. What the server says in
 /// `nonsense` is the better reason, where it says any.
-pub(crate) fn ended(broken: &Broken, nonsense: Option<&str>) -> (Unanswered, Trouble) {
-    let (unanswered, trouble) = match broken {
-        Broken::Late => (Unanswered::Late, does_not_answer()),
-        Broken::Closed(error) => {
+pub(crate) fn ended(error: &TransferError, nonsense: Option<&str>) -> (Unanswered, Failure) {
+    let (unanswered, failure) = match error {
+        TransferError::TimedOut => (Unanswered::Late, does_not_answer()),
+        TransferError::Closed(error) => {
             let what = "it closed the connection before all replies had come";
-            (Unanswered::Cut, Trouble::caused(what, copy_of(error)))
+            (Unanswered::Cut, Failure::with_cause(what, copy_of(error)))
         }
         // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
-        Broken::Lost(error) => {
+        TransferError::Lost(error) => {
             let what = "the connection failed before all replies had come";
-            (Unanswered::Late, Trouble::caused(what, copy_of(error)))
+            (Unanswered::Late, Failure::with_cause(what, copy_of(error)))
         }
     };
-    (unanswered, nonsense.map_or(trouble, nonsensical))
+    (unanswered, nonsense.map_or(failure, nonsensical))
 }
 
 /// One error is told to all who share a connection.
@@ -65,25 +63,25 @@ fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-pub(crate) fn does_not_answer() -> Trouble {
-    Trouble::new("it does not answer (no reply within the limit)")
+pub(crate) fn does_not_answer() -> Failure {
+    Failure::new("it does not answer (no reply within the limit)")
 }
 
-pub(crate) fn nonsensical(what: &str) -> Trouble {
-    Trouble::new(format!("it does not keep to the protocol: {what}"))
+pub(crate) fn nonsensical(what: &str) -> Failure {
+    Failure::new(format!("it does not keep to the protocol: {what}"))
 }
 
 /// The batch was for another instance than `instance`, which answers now.
 pub(crate) fn other_instance(instance: Instance) -> Answer {
-    let trouble = Trouble::new("it was restarted: another instance answers");
-    failed(Some(instance), Unanswered::OtherInstance, trouble)
+    let failure = Failure::new("it was restarted: another instance answers");
+    failed(Some(instance), Unanswered::OtherInstance, failure)
 }
 
 pub(crate) fn too_young(instance: Instance) -> Answer {
-    let trouble = Trouble::new(format!(
+    let failure = Failure::new(format!(
         "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
     ));
-    failed(Some(instance), Unanswered::TooYoung, trouble)
+    failed(Some(instance), Unanswered::TooYoung, failure)
 }
 
 /// The limit was over before the server was asked.
@@ -92,11 +90,11 @@ pub(crate) fn no_time() -> Answer {
 }
 
 /// No connection could be opened.
-pub(crate) fn unopened(why: Unopened) -> Answer {
+pub(crate) fn unopened(why: ConnectError) -> Answer {
     match why {
-        Unopened::Failed(source) => failed(None, Unanswered::NotSent, source),
-        Unopened::TooYoung(instance) => too_young(instance),
-        Unopened::Late => never_opened(),
+        ConnectError::Failed(source) => failed(None, Unanswered::NotSent, source),
+        ConnectError::TooYoung(instance) => too_young(instance),
+        ConnectError::TimedOut => never_opened(),
     }
 }
 
@@ -108,19 +106,11 @@ pub(crate) fn never_opened() -> Answer {
     )
 }
 
-/// When a batch never got as far as being sent, on the connection that all tasks share.
-pub(crate) fn not_taken(instance: Instance, why: NotTaken) -> Answer {
-    match why {
-        NotTaken::Retired => closes_every_connection(Some(instance)),
-        NotTaken::Invalid(text) => not_sent(Some(instance), text),
-    }
-}
-
 pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Answer {
     not_sent(instance, "it closes every connection")
 }
 
 /// Nothing of a batch was sent, for a reason.
 pub(crate) fn not_sent(instance: Option<Instance>, why: impl Into<String>) -> Answer {
-    failed(instance, Unanswered::NotSent, Trouble::new(why))
+    failed(instance, Unanswered::NotSent, Failure::new(why))
 }

@@ -8,12 +8,11 @@ use super::answers::{
     answered, closes_every_connection, complete, does_not_answer, ended, failed, no_time, nonsensical, not_sent,
     other_instance, unopened,
 };
-use super::failure::{NotOpened, NotSent, Unopened};
+use super::failure::{ConnectError, Failure, TransferError};
 use super::health::{Admission, ListeningPermit, News, Trial};
 use super::link::connection::Connection;
 use super::node::Node;
-use super::socket::transport::{Broken, Limit};
-use super::trouble::Trouble;
+use super::socket::transport::Limit;
 use crate::key::ItemName;
 use crate::protocol::{Instance, Request, Unanswered};
 use crate::store::{Answer, Pending};
@@ -62,7 +61,7 @@ impl Node {
     }
 
     /// Waits until it may use a connection that has not answered yet. `Some` where it may do so alone.
-    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, Unopened> {
+    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, ConnectError> {
         if self.health.answers() {
             return Ok(None);
         }
@@ -78,7 +77,7 @@ impl Node {
             // A trial that it was given is handed on where there is no time left for it.
             let is_over = limit.look().is_zero();
             match news {
-                _ if is_over => return Err(Unopened::Late),
+                _ if is_over => return Err(ConnectError::TimedOut),
                 Some(Ok(News::Answers)) => return Ok(None),
                 Some(Ok(News::Trial(trial))) => return Ok(Some(trial)),
                 Some(Ok(News::Failed(why))) => return Err(why),
@@ -87,12 +86,12 @@ impl Node {
         }
     }
 
-    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, Unopened> {
+    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, ConnectError> {
         let had = limit.look();
         let opened = self
             .dialer
             .dial(limit)
-            .map_err(NotOpened::Failed)
+            .map_err(ConnectError::from)
             .and_then(|stream| Connection::open(stream, limit));
         match opened {
             Ok(connection) => {
@@ -103,7 +102,7 @@ impl Node {
                 if limit.look().is_zero() {
                     self.was_silent(limit, had);
                 }
-                Err(why.into())
+                Err(why)
             }
         }
     }
@@ -125,68 +124,67 @@ impl Node {
             self.pool.put(connection, limit.began());
             return Some(other_instance(instance));
         }
-        match connection.send(batch, self.names(item), limit) {
-            Ok(()) => {}
-            Err(NotSent::Invalid(text)) => {
-                self.pool.put(connection, limit.began());
-                return Some(not_sent(Some(instance), text));
-            }
-            Err(NotSent::Broken { taken, broken }) => {
-                if !matches!(broken, Broken::Closed(_)) {
-                    self.was_silent(limit, had);
-                }
-                return self.unsent(&connection, taken, broken, pooled);
-            }
+        if let Err(text) = connection.encode(batch, self.names(item)) {
+            self.pool.put(connection, limit.began());
+            return Some(not_sent(Some(instance), text));
         }
-        let broken = match connection.receive(limit) {
+        if let Err((taken, error)) = connection.send(limit) {
+            if !matches!(error, TransferError::Closed(_)) {
+                self.was_silent(limit, had);
+            }
+            return self.unsent(&connection, taken, error, pooled);
+        }
+        let error = match connection.receive(limit) {
             Ok(()) => return Some(self.completed(connection, limit)),
-            Err(broken) => broken,
+            Err(error) => error,
         };
         if connection.progress.is_answered() {
             // What is missing is no more than the rest of a value that nobody needs.
             return Some(self.completed(connection, limit));
         }
-        if let Broken::Late = broken {
+        if let TransferError::TimedOut = error {
             self.was_silent(limit, had);
             return Some(self.late(connection));
         }
-        if let Broken::Lost(_) = broken {
+        if let TransferError::Lost(_) = error {
             self.was_silent(limit, had);
         }
         self.dead(&connection);
-        let is_closed = matches!(broken, Broken::Closed(_));
+        let is_closed = matches!(error, TransferError::Closed(_));
         if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {
             // Closed while it was idle. Reading twice does no harm.
             return None;
         }
-        Some(cut_off(*connection, &broken))
+        Some(cut_off(*connection, &error))
     }
 
     /// After a batch that the kernel did not take in full.
-    fn unsent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
+    fn unsent(&self, connection: &Connection, taken: usize, error: TransferError, pooled: bool) -> Option<Answer> {
         let instance = connection.instance();
-        let (unanswered, trouble) = match (taken, broken) {
-            (0, Broken::Closed(_)) if pooled => {
+        let (unanswered, failure) = match (taken, error) {
+            (0, TransferError::Closed(_)) if pooled => {
                 self.dead(connection);
                 return None;
             }
             // A command takes effect when its last byte has arrived, and the first had none.
-            (0, Broken::Late) => (Unanswered::NotSent, Trouble::new(NO_TIME_TO_SEND)),
-            (0, Broken::Closed(error) | Broken::Lost(error)) => (
+            (0, TransferError::TimedOut) => (Unanswered::NotSent, Failure::new(NO_TIME_TO_SEND)),
+            (0, TransferError::Closed(error) | TransferError::Lost(error)) => (
                 Unanswered::NotSent,
-                Trouble::caused("the request could not be sent", error),
+                Failure::with_cause("the request could not be sent", error),
             ),
             // Half a command is never executed, but those before it may be, and even later: the server is slow, and
             // the connection cannot be used to learn of it, since half a command stands in the way.
-            (_, Broken::Late) => (
+            (_, TransferError::TimedOut) => (
                 Unanswered::Late,
-                Trouble::new("it takes no more bytes (the request was sent in part)"),
+                Failure::new("it takes no more bytes (the request was sent in part)"),
             ),
-            (_, Broken::Closed(error)) => (Unanswered::Cut, Trouble::caused("it closed the connection", error)),
-            (_, Broken::Lost(error)) => (Unanswered::Late, Trouble::caused("the connection failed", error)),
+            (_, TransferError::Closed(error)) => {
+                (Unanswered::Cut, Failure::with_cause("it closed the connection", error))
+            }
+            (_, TransferError::Lost(error)) => (Unanswered::Late, Failure::with_cause("the connection failed", error)),
         };
         self.dead(connection);
-        Some(failed(Some(instance), unanswered, trouble))
+        Some(failed(Some(instance), unanswered, failure))
     }
 
     /// All replies are there.
@@ -202,9 +200,9 @@ impl Node {
     /// The limit is over and replies are missing.
     fn late(self: &Arc<Node>, connection: Box<Connection>) -> Answer {
         let progress = &connection.progress;
-        let trouble = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
+        let failure = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
         let replies = progress.replies.clone();
-        let mut answer = answered(connection.instance(), replies, Unanswered::Late, trouble);
+        let mut answer = answered(connection.instance(), replies, Unanswered::Late, failure);
         // Of reads there is nothing to learn any more. Without a place the connection is closed.
         if progress.is_write_open()
             && let Some(place) = self.health.listened.place()
@@ -222,11 +220,11 @@ impl Node {
 pub(crate) const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
 
 /// The connection ended before all replies had come.
-pub(crate) fn cut_off(connection: Connection, broken: &Broken) -> Answer {
+pub(crate) fn cut_off(connection: Connection, error: &TransferError) -> Answer {
     let instance = connection.instance();
     let progress = connection.progress;
-    let (unanswered, trouble) = ended(broken, progress.nonsense.as_deref());
-    answered(instance, progress.replies, unanswered, trouble)
+    let (unanswered, failure) = ended(error, progress.nonsense.as_deref());
+    answered(instance, progress.replies, unanswered, failure)
 }
 
 /// An exchange whose limit is over, with its connection and the replies as far as they have come.
@@ -247,10 +245,10 @@ impl Pending for Listening {
         };
         match received {
             Ok(()) => Ok(self.node.completed(self.connection, &limit)),
-            Err(Broken::Late) => Err(self),
-            Err(broken) => {
+            Err(TransferError::TimedOut) => Err(self),
+            Err(error) => {
                 self.node.dead(&self.connection);
-                Ok(cut_off(*self.connection, &broken))
+                Ok(cut_off(*self.connection, &error))
             }
         }
     }

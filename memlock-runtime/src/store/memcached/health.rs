@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::failure::Unopened;
+use super::failure::ConnectError;
 
 /// What is known of one server.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub(crate) enum News {
     /// The next trial is this caller's.
     Trial(Trial),
     /// The trial has found that no connection can be opened.
-    Failed(Unopened),
+    Failed(ConnectError),
 }
 
 /// How much longer than its caller's limit a trial counts: time enough for that caller to notice, and to hand it on to the
@@ -115,7 +115,7 @@ impl Health {
     }
 
     /// Ends the trial of this number, if it still counts.
-    fn end(self: &Arc<Health>, number: u64, failed: Option<&Unopened>) {
+    fn end(self: &Arc<Health>, number: u64, failed: Option<&ConnectError>) {
         let mut state = self.state();
         if state.trial.is_none_or(|(current, _)| current != number) {
             return;
@@ -183,7 +183,7 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// No connection could be opened, for a reason that holds for all who wait: they need not find it out one by one.
-    pub(crate) fn failed(mut self, why: &Unopened) {
+    pub(crate) fn failed(mut self, why: &ConnectError) {
         self.health.end(mem::take(&mut self.number), Some(why));
     }
 
@@ -303,9 +303,9 @@ mod tests {
         let health = Arc::new(Health::default());
         let first = trial(&health);
         let mut waits = [wait(&health), wait(&health)];
-        first.failed(&Unopened::Late);
+        first.failed(&ConnectError::TimedOut);
         for waits in &mut waits {
-            assert!(matches!(waits.try_recv(), Ok(News::Failed(Unopened::Late))));
+            assert!(matches!(waits.try_recv(), Ok(News::Failed(ConnectError::TimedOut))));
         }
         drop(trial(&health));
     }

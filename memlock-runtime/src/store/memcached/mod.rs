@@ -43,7 +43,6 @@ mod router;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::address::Server;
 use super::codec::translate::Names;
-use super::failure::{NotOpened, Unopened};
+use super::failure::ConnectError;
 use super::health::{self, Health};
 use super::link::connection::Connection;
 use super::link::pipe::Pipe;
@@ -164,7 +164,7 @@ impl Node {
                 }
                 let now = clock::instant();
                 if self.wanted().0 <= now {
-                    return Err(Unopened::Late);
+                    return Err(ConnectError::TimedOut);
                 }
                 if hung <= now {
                     break;
@@ -176,7 +176,7 @@ impl Node {
     /// One try to open a pipe.
     async fn dial_once(&self) -> Opened {
         let opened = async {
-            let (reader, writer) = self.dialer.dial_shared().await.map_err(NotOpened::Failed)?;
+            let (reader, writer) = self.dialer.dial_shared().await.map_err(ConnectError::from)?;
             let mut input = ReadBuffer::new();
             let pipe = Pipe::open(&reader, writer, &mut input, Arc::clone(&self.health)).await?;
             self.record_evictions(pipe.evicts());
@@ -184,8 +184,8 @@ impl Node {
             Ok(pipe)
         };
         opened.await.or_else(|error| match error {
-            NotOpened::Failed(_) => self.share_idle().ok_or_else(|| error.into()),
-            NotOpened::TooYoung(_) => Err(error.into()),
+            ConnectError::Failed(_) => self.share_idle().ok_or(error),
+            ConnectError::TooYoung(_) | ConnectError::TimedOut => Err(error),
         })
     }
 
@@ -274,4 +274,4 @@ impl Drop for Opening {
 }
 
 /// What opening a pipe came to.
-pub(crate) type Opened = Result<Arc<Pipe>, Unopened>;
+pub(crate) type Opened = Result<Arc<Pipe>, ConnectError>;

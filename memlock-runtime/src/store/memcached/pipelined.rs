@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::answers::{never_opened, no_time, not_sent, not_taken, other_instance, unopened};
-use super::failure::{NotTaken, Unopened};
+use super::answers::{closes_every_connection, never_opened, no_time, not_sent, other_instance, unopened};
+use super::failure::ConnectError;
 use super::health::{Admission, News, Trial};
 use super::link::pipe::Pipe;
 use super::link::ticket::Ticket;
@@ -121,13 +121,14 @@ impl Shared {
         }
         self.had = self.limit.left();
         match pipe.submit(&self.batch, self.node.names(&self.item)) {
-            Ok(submitted) => {
+            Ok(Some(submitted)) => {
                 let ticket = Ticket::new(Arc::clone(pipe), submitted);
                 Stage::Sent { ticket, is_fresh }
             }
-            // Between its opening and now others may have met with trouble on it.
-            Err(NotTaken::Retired) if self.pipes < MOST_PIPES => self.open(),
-            Err(why) => over(not_taken(pipe.instance(), why)),
+            // Between its opening and now others may have met with failure on it.
+            Ok(None) if self.pipes < MOST_PIPES => self.open(),
+            Ok(None) => over(closes_every_connection(Some(pipe.instance()))),
+            Err(text) => over(not_sent(Some(pipe.instance()), text)),
         }
     }
 
@@ -170,7 +171,7 @@ impl Shared {
             Ok(Ok(_)) if is_over => over(no_time()),
             Ok(Ok(pipe)) => self.submit(&pipe, true),
             // Whoever came at the last moment to one that was given up has time left.
-            Ok(Err(Unopened::Late)) if !is_over => self.open(),
+            Ok(Err(ConnectError::TimedOut)) if !is_over => self.open(),
             Ok(Err(why)) => over(unopened(why)),
             Err(_) if !is_over && self.pipes < MOST_PIPES && background::handle().is_ok() => self.open(),
             Err(_) => over(no_background()),

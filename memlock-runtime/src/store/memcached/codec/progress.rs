@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 
 use super::translate::{Awaited, Judged, Value, judge};
 use crate::protocol::{Replies, Request};
+use crate::store::memcached::failure::quoted;
 use crate::store::memcached::socket::transport::{LONGEST_LINE, LONGEST_VALUE, ReadBuffer};
-use crate::store::memcached::trouble::quoted;
 use crate::text::digits;
 
 /// The longest value that memcached can have: `-I` takes no more than 1 GiB.

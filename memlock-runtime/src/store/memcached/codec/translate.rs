@@ -10,8 +10,8 @@ use super::{record, wait_list};
 use crate::key::ItemName;
 use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
 use crate::protocol::{Cas, Content, Refusal, Reply, Request, WaitList};
+use crate::store::memcached::failure::quoted;
 use crate::store::memcached::socket::transport::LONGEST_VALUE;
-use crate::store::memcached::trouble::quoted;
 use crate::text::digits;
 
 /// What the clock item says. Nobody reads it; it is not empty, since some clients take an empty item for a placeholder.

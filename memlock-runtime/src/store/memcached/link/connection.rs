@@ -7,9 +7,8 @@ use crate::protocol::{Instance, Request};
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
 use crate::store::memcached::codec::progress::{Progress, Step};
 use crate::store::memcached::codec::translate::{self, Names};
-use crate::store::memcached::failure::{NotOpened, NotSent};
-use crate::store::memcached::socket::transport::{Broken, Limit, ReadBuffer, Stream, Transport};
-use crate::store::memcached::trouble::{Trouble, quoted};
+use crate::store::memcached::failure::{ConnectError, Failure, TransferError, quoted};
+use crate::store::memcached::socket::transport::{Limit, ReadBuffer, Stream, Transport};
 
 /// How often it is read from at most, when nobody is to wait for it: the longest reply fits in several times.
 const MOST_READS: u32 = 64;
@@ -33,14 +32,14 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Opens a connection over `stream`: one packet there, its replies back.
-    pub(crate) fn open(stream: Stream, limit: &mut Limit) -> Result<Box<Connection>, NotOpened> {
+    pub(crate) fn open(stream: Stream, limit: &mut Limit) -> Result<Box<Connection>, ConnectError> {
         let mut transport = Transport::new(stream);
         let mut handshake = Handshake::default();
         limit.look();
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
-        let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, broken)| broken);
+        let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, error)| error);
         loop {
-            if let Some(peer) = handshake.read(&mut transport.input).map_err(NotOpened::from)? {
+            if let Some(peer) = handshake.read(&mut transport.input)? {
                 nothing_more(&transport.input)?;
                 return Ok(Box::new(Connection {
                     peer,
@@ -53,15 +52,13 @@ impl Connection {
                 }));
             }
             let read = if limit.look().is_zero() {
-                Err(Broken::Late)
+                Err(TransferError::TimedOut)
             } else {
                 transport.read(limit)
             };
-            let broken = match read {
-                Ok(()) => continue,
-                Err(broken) => unsent.take().unwrap_or(broken),
-            };
-            return Err(NotOpened::from(broken));
+            if let Err(error) = read {
+                return Err(unsent.take().unwrap_or(error).into());
+            }
         }
     }
 
@@ -83,25 +80,29 @@ impl Connection {
         self.transport.is_idle()
     }
 
-    /// Sends `batch` in one packet.
-    pub(crate) fn send(&mut self, batch: &[Request], names: Names<'_>, limit: &mut Limit) -> Result<(), NotSent> {
+    /// Prepares `batch` for [`send`](Self::send). The error says what is wrong with a request; the connection is as good as
+    /// before.
+    pub(crate) fn encode(&mut self, batch: &[Request], names: Names<'_>) -> Result<(), String> {
         self.output.clear();
         self.progress.start(batch, self.next_opaque, self.peer.opaque_on_miss);
         for request in batch {
-            translate::encode(request, names, self.next_opaque, &mut self.output).map_err(NotSent::Invalid)?;
+            translate::encode(request, names, self.next_opaque, &mut self.output)?;
             self.next_opaque = self.next_opaque.wrapping_add(1);
         }
-        self.transport
-            .write_all(&self.output, limit)
-            .map_err(|(taken, broken)| NotSent::Broken { taken, broken })
+        Ok(())
     }
 
-    /// Receives until all replies are there, or no more can come. After [`Broken::Late`] it can be called again.
-    pub(crate) fn receive(&mut self, limit: &mut Limit) -> Result<(), Broken> {
+    /// Sends the encoded batch in one packet. The error comes with the number of bytes that the kernel took.
+    pub(crate) fn send(&mut self, limit: &mut Limit) -> Result<(), (usize, TransferError)> {
+        self.transport.write_all(&self.output, limit)
+    }
+
+    /// Receives until all replies are there, or no more can come. After [`TransferError::TimedOut`] it can be called again.
+    pub(crate) fn receive(&mut self, limit: &mut Limit) -> Result<(), TransferError> {
         while !self.advance()? {
             // The clock is read only after bytes that were not enough.
             if self.progress.begun && limit.look().is_zero() {
-                return Err(Broken::Late);
+                return Err(TransferError::TimedOut);
             }
             self.transport.read(limit)?;
         }
@@ -109,7 +110,7 @@ impl Connection {
     }
 
     /// The same with what has come, without blocking, and without being kept by a server that sends and sends.
-    pub(crate) fn receive_now(&mut self) -> Result<(), Broken> {
+    pub(crate) fn receive_now(&mut self) -> Result<(), TransferError> {
         for _ in 0..MOST_READS {
             if self.advance()? {
                 return Ok(());
@@ -118,17 +119,17 @@ impl Connection {
                 break;
             }
         }
-        Err(Broken::Late)
+        Err(TransferError::TimedOut)
     }
 
     /// Uses up what has been read. Whether all replies are there.
-    fn advance(&mut self) -> Result<bool, Broken> {
+    fn advance(&mut self) -> Result<bool, TransferError> {
         match self.progress.advance(&mut self.transport.input) {
             Step::Complete => Ok(true),
             Step::Reading => Ok(false),
             // Nothing can have been changed, so nothing needs to be waited for.
             Step::Draining if !self.progress.is_write_open() => {
-                Err(Broken::Closed(std::io::ErrorKind::InvalidData.into()))
+                Err(TransferError::Closed(std::io::ErrorKind::InvalidData.into()))
             }
             // What was sent will be executed all the same. Only when the server has closed is that over.
             Step::Draining => {
@@ -148,10 +149,10 @@ impl Connection {
 }
 
 /// What has come before it was asked for would be taken for the reply to what is asked next.
-pub(crate) fn nothing_more(input: &ReadBuffer) -> Result<(), NotOpened> {
+pub(crate) fn nothing_more(input: &ReadBuffer) -> Result<(), ConnectError> {
     match input.unread() {
         [] => Ok(()),
-        more => Err(NotOpened::Failed(Trouble::new(format!(
+        more => Err(ConnectError::from(Failure::new(format!(
             "it does not keep to the protocol: after its reply to `stats` comes {}",
             quoted(more)
         )))),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::pipe::{Fate, Pipe, Submitted};
 use crate::protocol::{Instance, Replies, Unanswered};
 use crate::store::memcached::answers::{answered, complete, does_not_answer, failed, nonsensical, not_sent};
-use crate::store::memcached::trouble::Trouble;
+use crate::store::memcached::failure::Failure;
 use crate::store::{Answer, Pending};
 use crate::system::{clock, on_thread};
 
@@ -64,8 +64,8 @@ impl Ticket {
     }
 
     fn never_told(&self) -> Answer {
-        let trouble = Trouble::new("the background thread failed");
-        failed(Some(self.instance()), Unanswered::Late, trouble)
+        let failure = Failure::new("the background thread failed");
+        failed(Some(self.instance()), Unanswered::Late, failure)
     }
 
     /// The limit is over and the outcome is not there. The next batch is to try another connection.
@@ -94,8 +94,8 @@ impl Ticket {
             // The outcome is told just after the pipe has forgotten the batch.
             Fate::Over | Fate::NotSent | Fate::Answered(_) => (Replies::new(), self.writes, None),
         };
-        let trouble = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
-        let mut answer = answered(instance, replies, Unanswered::Late, trouble);
+        let failure = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
+        let mut answer = answered(instance, replies, Unanswered::Late, failure);
         // Of reads there is nothing to learn any more.
         if is_write_open {
             answer.pending = Some(Box::new(Outstanding {

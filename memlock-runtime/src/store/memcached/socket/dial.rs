@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::halves::{self, Halves};
 use super::transport::{Limit, Stream};
 use crate::store::memcached::address::{Endpoint, Server};
-use crate::store::memcached::trouble::Trouble;
+use crate::store::memcached::failure::Failure;
 
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,7 @@ impl Dialer {
         }
     }
 
-    pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Trouble> {
+    pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Failure> {
         match &self.place {
             Endpoint::Address(address) => connect(*address, limit),
             Endpoint::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
@@ -48,12 +48,12 @@ impl Dialer {
                 Ok(Stream::Local(stream))
             }
             #[cfg(not(unix))]
-            Endpoint::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => Err(Failure::new("this system has no Unix sockets")),
         }
     }
 
     /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
-    pub(crate) async fn dial_shared(&self) -> Result<Halves, Trouble> {
+    pub(crate) async fn dial_shared(&self) -> Result<Halves, Failure> {
         let address = match &self.place {
             Endpoint::Address(address) => *address,
             Endpoint::Name { host, port } => {
@@ -66,7 +66,7 @@ impl Dialer {
                 return Ok(halves::of_local(stream));
             }
             #[cfg(not(unix))]
-            Endpoint::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => return Err(Failure::new("this system has no Unix sockets")),
         };
         let failed = |error| not_connected(address, error);
         let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
@@ -76,7 +76,7 @@ impl Dialer {
     }
 
     /// Names are looked up for each new connection, since they move.
-    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Trouble> {
+    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Failure> {
         chosen(host, self.lookup.call(limit, lookup_of(host, port)))
     }
 }
@@ -87,12 +87,12 @@ fn lookup_of(host: &str, port: u16) -> impl Fn() -> io::Result<Vec<SocketAddr>> 
     move || Ok((name.as_str(), port).to_socket_addrs()?.collect())
 }
 
-fn chosen(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Trouble> {
-    let addresses = found.map_err(|error| Trouble::caused(format!("cannot look up the name `{host}`"), error))?;
-    choose(host, &addresses).map_err(Trouble::new)
+fn chosen(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Failure> {
+    let addresses = found.map_err(|error| Failure::with_cause(format!("cannot look up the name `{host}`"), error))?;
+    choose(host, &addresses).map_err(Failure::new)
 }
 
-fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
+fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Failure> {
     let failed = |error| not_connected(address, error);
     let left = limit.look();
     if left.is_zero() {
@@ -104,16 +104,16 @@ fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
     Ok(Stream::Tcp(stream))
 }
 
-fn not_connected(address: SocketAddr, error: io::Error) -> Trouble {
-    Trouble::caused(
+fn not_connected(address: SocketAddr, error: io::Error) -> Failure {
+    Failure::with_cause(
         format!("cannot connect to {address} (is memcached running there?)"),
         error,
     )
 }
 
 #[cfg(unix)]
-fn not_local(error: io::Error) -> Trouble {
-    Trouble::caused("cannot connect (is memcached running with -s?)", error)
+fn not_local(error: io::Error) -> Failure {
+    Failure::with_cause("cannot connect (is memcached running with -s?)", error)
 }
 
 /// The one address that a name stands for. Two processes must never choose differently, so several are refused, but

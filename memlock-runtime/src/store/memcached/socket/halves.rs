@@ -5,7 +5,8 @@ use std::io;
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, tcp};
 
-use super::transport::{Broken, ReadBuffer, is_for_later};
+use super::transport::{ReadBuffer, is_for_later};
+use crate::store::memcached::failure::TransferError;
 
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
@@ -62,7 +63,7 @@ impl Reader {
     }
 
     /// Reads what has come; `false` where nothing has.
-    pub(crate) fn read(&self, input: &mut ReadBuffer) -> Result<bool, Broken> {
+    pub(crate) fn read(&self, input: &mut ReadBuffer) -> Result<bool, TransferError> {
         let filled = input.fill(|room| match self {
             Reader::Tcp(half) => half.try_read(room),
             #[cfg(unix)]
@@ -71,7 +72,7 @@ impl Reader {
         match filled {
             Ok(()) => Ok(true),
             Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(Broken::from_error(error)),
+            Err(error) => Err(TransferError::from(error)),
         }
     }
 }

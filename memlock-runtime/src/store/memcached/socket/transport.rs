@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::store::memcached::failure::TransferError;
 use crate::system::clock;
 
 #[cfg(unix)]
@@ -94,27 +95,6 @@ impl Limit {
     }
 }
 
-/// Why no more bytes came or went.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// The limit is over.
-    Late,
-    /// The server closed: it will execute nothing more from this connection.
-    Closed(io::Error),
-    /// The network failed: the server may not even know, and may go on executing what reached it.
-    Lost(io::Error),
-}
-
-impl Broken {
-    pub(crate) fn from_error(error: io::Error) -> Broken {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        match error.kind() {
-            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Broken::Closed(error),
-            _ => Broken::Lost(error),
-        }
-    }
-}
-
 /// Whether a call that does not block is to be made again later.
 pub(crate) fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
@@ -162,22 +142,22 @@ impl Transport {
     }
 
     /// Writes all of `bytes`. The error comes with how many the kernel took.
-    pub(crate) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, Broken)> {
+    pub(crate) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, TransferError)> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = bytes.len() - rest.len();
-            self.arm(limit.left).map_err(|broken| (taken, broken))?;
+            self.arm(limit.left).map_err(|error| (taken, error))?;
             match either!(&mut self.stream, socket => socket.write(rest)) {
-                Ok(0) => return Err((taken, Broken::Closed(io::ErrorKind::WriteZero.into()))),
+                Ok(0) => return Err((taken, TransferError::Closed(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) => self.waited(error, limit).map_err(|broken| (taken, broken))?,
+                Err(error) => self.waited(error, limit).map_err(|error| (taken, error))?,
             }
         }
         Ok(())
     }
 
     /// Reads once, into [`Transport::input`]: at least one byte.
-    pub(crate) fn read(&mut self, limit: &mut Limit) -> Result<(), Broken> {
+    pub(crate) fn read(&mut self, limit: &mut Limit) -> Result<(), TransferError> {
         loop {
             self.arm(limit.left)?;
             let stream = &mut self.stream;
@@ -190,7 +170,7 @@ impl Transport {
     }
 
     /// Reads what has come, without blocking: `false` where nothing has.
-    pub(crate) fn read_now(&mut self) -> Result<bool, Broken> {
+    pub(crate) fn read_now(&mut self) -> Result<bool, TransferError> {
         let stream = &mut self.stream;
         let filled = self.input.fill(|room| {
             either!(stream, socket => {
@@ -203,7 +183,7 @@ impl Transport {
         match filled {
             Ok(()) => Ok(true),
             Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(Broken::from_error(error)),
+            Err(error) => Err(TransferError::from(error)),
         }
     }
 
@@ -225,34 +205,34 @@ impl Transport {
     }
 
     /// Sees to it that no call blocks for longer than `left`.
-    fn arm(&mut self, left: Duration) -> Result<(), Broken> {
+    fn arm(&mut self, left: Duration) -> Result<(), TransferError> {
         if !self.armed.is_zero() && self.armed <= left + TIMER_SLACK {
             return Ok(());
         }
         self.set_timers(left)
     }
 
-    fn set_timers(&mut self, left: Duration) -> Result<(), Broken> {
+    fn set_timers(&mut self, left: Duration) -> Result<(), TransferError> {
         let timer = left.max(SHORTEST_TIMER);
         either!(&self.stream, socket => {
             socket.set_read_timeout(Some(timer)).and_then(|()| socket.set_write_timeout(Some(timer)))
         })
-        .map_err(Broken::Lost)?;
+        .map_err(TransferError::Lost)?;
         self.armed = timer;
         Ok(())
     }
 
     /// After a call that moved no byte: `Ok` where it is to be made again.
-    fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), Broken> {
+    fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), TransferError> {
         // Where timers report `WouldBlock`, `TimedOut` is the network's: it gave up on the peer.
         let timer =
             error.kind() == io::ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
         if !timer && error.kind() != io::ErrorKind::Interrupted {
-            return Err(Broken::from_error(error));
+            return Err(TransferError::from(error));
         }
         let left = limit.look();
         if left.is_zero() {
-            return Err(Broken::Late);
+            return Err(TransferError::TimedOut);
         }
         if timer {
             // It was armed for a shorter limit, or rang early.

@@ -32,10 +32,10 @@ use crate::store::memcached::answers::{answered, complete, nonsensical, not_sent
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
 use crate::store::memcached::codec::progress::Progress;
 use crate::store::memcached::codec::translate::{self, Names};
-use crate::store::memcached::failure::{NotOpened, NotTaken};
+use crate::store::memcached::failure::{ConnectError, TransferError};
 use crate::store::memcached::health::Health;
 use crate::store::memcached::socket::halves::{self, Reader, Writer};
-use crate::store::memcached::socket::transport::{Broken, ReadBuffer, Stream, is_for_later};
+use crate::store::memcached::socket::transport::{ReadBuffer, Stream, is_for_later};
 
 /// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
 /// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
@@ -120,13 +120,13 @@ impl Pipe {
         writer: Writer,
         input: &mut ReadBuffer,
         health: Arc<Health>,
-    ) -> Result<Arc<Pipe>, NotOpened> {
+    ) -> Result<Arc<Pipe>, ConnectError> {
         let mut handshake = Handshake::default();
         let mut rest = GREETING;
         // A server that refuses the connection may close before it has read anything; its reason is in the input.
         let mut unsent = None;
         let peer = loop {
-            if let Some(peer) = handshake.read(input).map_err(NotOpened::from)? {
+            if let Some(peer) = handshake.read(input)? {
                 break peer;
             }
             let interest = if rest.is_empty() {
@@ -134,23 +134,40 @@ impl Pipe {
             } else {
                 Interest::READABLE | Interest::WRITABLE
             };
-            let ready = reader.ready(interest).await.map_err(Broken::from_error)?;
+            let ready = reader.ready(interest).await.map_err(TransferError::from)?;
             if ready.is_writable() && !rest.is_empty() {
                 match writer.try_write(rest) {
                     Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                     Err(error) if is_for_later(&error) => {}
                     Err(error) => {
                         rest = &[];
-                        unsent = Some(Broken::from_error(error));
+                        unsent = Some(TransferError::from(error));
                     }
                 }
             }
             if ready.is_readable() || ready.is_read_closed() {
-                reader.read(input).map_err(|broken| unsent.take().unwrap_or(broken))?;
+                reader.read(input).map_err(|error| unsent.take().unwrap_or(error))?;
             }
         };
         nothing_more(input)?;
         Ok(Pipe::over(writer, peer, 1, health))
+    }
+
+    /// Makes an idle connection into the one that all tasks share. To be called on the background thread.
+    pub(crate) fn share(connection: Connection, health: Arc<Health>) -> io::Result<(Reader, Arc<Pipe>)> {
+        let (stream, peer, next_opaque) = connection.into_parts();
+        let (reader, writer) = match stream {
+            Stream::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                halves::of_tcp(tokio::net::TcpStream::from_std(stream)?)
+            }
+            #[cfg(unix)]
+            Stream::Local(stream) => {
+                stream.set_nonblocking(true)?;
+                halves::of_local(tokio::net::UnixStream::from_std(stream)?)
+            }
+        };
+        Ok((reader, Pipe::over(writer, peer, next_opaque, health)))
     }
 
     /// Over a connection that is open already, and has used the opaques before `next_opaque`.
@@ -219,11 +236,12 @@ impl Pipe {
         self.changed.notify_one();
     }
 
-    /// Sends `batch`, now or as soon as the kernel takes it.
-    pub(crate) fn submit(&self, batch: &[Request], names: Names<'_>) -> Result<Submitted, NotTaken> {
+    /// Sends `batch`, now or as soon as the kernel takes it. `None`: the pipe is retired. The error says what is wrong with a
+    /// request; nothing is sent then.
+    pub(crate) fn submit(&self, batch: &[Request], names: Names<'_>) -> Result<Option<Submitted>, String> {
         let mut state = self.state();
         if state.is_retired {
-            return Err(NotTaken::Retired);
+            return Ok(None);
         }
         let begins = state.taken + state.output.len() as u64;
         let before = state.output.len();
@@ -233,7 +251,7 @@ impl Pipe {
             if let Err(text) = translate::encode(request, names, opaque, &mut state.output) {
                 state.output.truncate(before);
                 state.next_opaque = first_opaque;
-                return Err(NotTaken::Invalid(text));
+                return Err(text);
             }
             state.next_opaque = opaque.wrapping_add(1);
         }
@@ -260,11 +278,11 @@ impl Pipe {
             self.changed.notify_one();
         }
         let writes = batch.iter().any(Request::writes);
-        Ok(Submitted {
+        Ok(Some(Submitted {
             id: first_opaque,
             writes,
             outcome: listener,
-        })
+        }))
     }
 
     /// Looks whether it is still of use; done every now and then. Whether it has been of none for too long.
@@ -414,23 +432,4 @@ pub(crate) enum Fate {
         is_write_open: bool,
         nonsense: Option<String>,
     },
-}
-
-impl Pipe {
-    /// Makes an idle connection into the one that all tasks share. To be called on the background thread.
-    pub(crate) fn share(connection: Connection, health: Arc<Health>) -> io::Result<(Reader, Arc<Pipe>)> {
-        let (stream, peer, next_opaque) = connection.into_parts();
-        let (reader, writer) = match stream {
-            Stream::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                halves::of_tcp(tokio::net::TcpStream::from_std(stream)?)
-            }
-            #[cfg(unix)]
-            Stream::Local(stream) => {
-                stream.set_nonblocking(true)?;
-                halves::of_local(tokio::net::UnixStream::from_std(stream)?)
-            }
-        };
-        Ok((reader, Pipe::over(writer, peer, next_opaque, health)))
-    }
 }

@@ -10,9 +10,9 @@ use super::{IDLE_LOOK, Outcomes, Pipe, TURN};
 use crate::protocol::Unanswered;
 use crate::store::memcached::answers::{self, answered, complete};
 use crate::store::memcached::codec::progress::Step;
+use crate::store::memcached::failure::{TransferError, quoted};
 use crate::store::memcached::socket::halves::Reader;
-use crate::store::memcached::socket::transport::{Broken, ReadBuffer};
-use crate::store::memcached::trouble::quoted;
+use crate::store::memcached::socket::transport::ReadBuffer;
 use crate::system::background::{Either, either};
 
 impl Pipe {
@@ -20,12 +20,12 @@ impl Pipe {
     pub(crate) async fn run(self: Arc<Pipe>, reader: Reader, mut input: ReadBuffer) {
         // Also when a waker that somebody gave panics: the others are to learn of it.
         let ending = PipeGuard(&self);
-        let broken = self.serve(&reader, &mut input).await;
+        let error = self.serve(&reader, &mut input).await;
         mem::forget(ending);
-        self.ended(&broken);
+        self.ended(&error);
     }
 
-    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> Broken {
+    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> TransferError {
         let mut look = std::pin::pin!(sleep(IDLE_LOOK));
         let mut turns = 0;
         let mut place = None;
@@ -33,13 +33,13 @@ impl Pipe {
             let (is_over, interest, unsendable) = self.state().outlook(self.instance());
             tell(unsendable);
             if is_over {
-                return Broken::Late;
+                return TransferError::TimedOut;
             }
             if place.is_none() && self.is_retired() {
                 place = self.health.listened.place();
                 if place.is_none() {
                     // It may be executed yet, as after a failure of the network.
-                    return Broken::Lost(io::Error::other("too many connections wait for late replies already"));
+                    return TransferError::Lost(io::Error::other("too many connections wait for late replies already"));
                 }
             }
             let event = either(either(reader.ready(interest), self.changed.notified()), look.as_mut()).await;
@@ -52,7 +52,7 @@ impl Pipe {
                         match reader.read(input) {
                             Ok(true) => self.received(input),
                             Ok(false) => {}
-                            Err(broken) => return broken,
+                            Err(error) => return error,
                         }
                     }
                     turns = (turns + 1) % TURN;
@@ -60,12 +60,12 @@ impl Pipe {
                         tokio::task::yield_now().await;
                     }
                 }
-                Either::First(Either::First(Err(error))) => return Broken::from_error(error),
+                Either::First(Either::First(Err(error))) => return TransferError::from(error),
                 Either::First(Either::Second(())) => {}
                 Either::Second(()) => {
                     restart(look.as_mut());
                     if self.look() {
-                        return Broken::Late;
+                        return TransferError::TimedOut;
                     }
                 }
             }
@@ -118,7 +118,7 @@ impl Pipe {
     }
 
     /// No more bytes come or go.
-    fn ended(&self, broken: &Broken) {
+    fn ended(&self, error: &TransferError) {
         let mut state = self.state();
         state.is_retired = true;
         state.writer = None;
@@ -130,12 +130,12 @@ impl Pipe {
             if sent.progress.is_answered() {
                 return (sent.outcome, complete(self.instance(), sent.progress.replies));
             }
-            let (mut unanswered, trouble) = answers::ended(broken, nonsense.as_deref());
+            let (mut unanswered, failure) = answers::ended(error, nonsense.as_deref());
             // Half a command is never executed, so one of which the kernel took nothing is not.
             if sent.begins >= taken {
                 unanswered = Unanswered::NotSent;
             }
-            let answer = answered(self.instance(), sent.progress.replies, unanswered, trouble);
+            let answer = answered(self.instance(), sent.progress.replies, unanswered, failure);
             (sent.outcome, answer)
         });
         tell(outcomes.collect());
@@ -148,7 +148,7 @@ pub(crate) struct PipeGuard<'a>(&'a Pipe);
 impl Drop for PipeGuard<'_> {
     fn drop(&mut self) {
         self.0
-            .ended(&Broken::Lost(io::Error::other("the background thread failed")));
+            .ended(&TransferError::Lost(io::Error::other("the background thread failed")));
     }
 }
 
