@@ -1,12 +1,12 @@
-//! Which server keeps an item: rendezvous hashing, pure arithmetic. Every build on every platform must give the same
-//! answer, or two processes would hold one lock on two servers; so nothing here may depend on the order of the list,
-//! the width of an integer, or a hash whose definition may change.
+//! Which server keeps an item: rendezvous hashing. Every build on every platform must give the same answer, or two processes would
+//! hold one lock on two servers. So nothing here may depend on the order of the list, on the width of an integer, or on a hash function
+//! that may change.
 
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher24;
 
-/// The keys of the hash. Any fixed numbers do; these may never change.
+/// The keys of the hash function. Any numbers would do, but these may never change.
 const KEYS: (u64, u64) = (0x6d65_6d6c_6f63_6b20, 0x726f_7574_696e_6731);
 
 /// Routes items to servers by the servers' ids.
@@ -20,8 +20,8 @@ impl Router {
         Router { ids }
     }
 
-    /// The place in the list of the server that keeps the item of this name: the one with the highest score. Removing
-    /// a server moves only the items that it kept.
+    /// The index of the server that keeps the item of this name: the one with the highest score. Removing a server from the list moves
+    /// only the items that it kept.
     pub(crate) fn route(&self, name: impl AsRef<[u8]>) -> usize {
         let name = name.as_ref();
         if self.ids.len() <= 1 {
@@ -30,7 +30,7 @@ impl Router {
         self.ids
             .iter()
             .enumerate()
-            // Equal scores are settled by the id, not by the place in the list.
+            // Equal scores are decided by the id, not by the order of the list.
             .max_by_key(|(_, id)| (score(id, name), *id))
             .map_or(0, |(index, _)| index)
     }
@@ -39,7 +39,7 @@ impl Router {
 fn score(id: &str, name: impl AsRef<[u8]>) -> u64 {
     let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
     for part in [id.as_bytes(), name.as_ref()] {
-        // Length first, so that no two pairs run together into the same bytes; of a fixed width and byte order.
+        // The length, in a fixed width and byte order, keeps two pairs from running together into the same bytes.
         hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);
     }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_what_it_has_always_been() {
+    fn scores_never_change() {
         for (id, name, expected) in VECTORS {
             assert_eq!(score(id, name), expected, "{id} {name}: {:#018x}", score(id, name));
         }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_score_is_siphash_of_the_framed_bytes() {
-        // The same computed from the definition, so that a change of the framing cannot hide behind `write`.
+        // Computed from the definition, so that a change of the framing in `score` shows.
         let mut bytes = Vec::new();
         for part in ["ab", "c"] {
             bytes.extend_from_slice(&u64::try_from(part.len()).expect("small").to_le_bytes());
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn items_go_where_they_have_always_gone() {
+    fn routes_never_change() {
         let routed: Vec<usize> = names().take(16).map(|name| router(&SERVERS).route(&name)).collect();
         assert_eq!(routed, ROUTES);
     }
@@ -118,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn one_server_or_none_needs_no_choice() {
+    fn one_server_or_none_is_index_zero() {
         assert_eq!(router(&SERVERS[..1]).route("x"), 0);
         assert_eq!(router(&[]).route("x"), 0);
     }
 
-    /// Computed by another implementation of SipHash-2-4.
+    /// Computed with another implementation of SipHash-2-4.
     const VECTORS: [(&str, &str, u64); 3] = [
         ("", "", 0x22c0_79cc_7dbe_3a61),
         ("127.0.0.1:11211", "memlock:app::account:1", 0x4b14_188f_b9a1_d4cb),

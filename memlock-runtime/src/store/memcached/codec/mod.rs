@@ -1,4 +1,4 @@
-//! Requests as memcached reads them, and its replies as requests expect them. No I/O.
+//! Between requests and bytes: commands, replies and the values of items. No I/O.
 
 pub(crate) mod handshake;
 pub(crate) mod progress;

@@ -1,5 +1,5 @@
-//! One connection to one instance of a server: the handshake, sending a batch, receiving its replies. It is at most in
-//! one exchange at a time, and decides nothing about what a failure means.
+//! One connection to one instance of a server, for one batch at a time: the handshake, sending a batch, receiving its replies. What a
+//! failure means is decided in `direct`.
 
 use std::time::Instant;
 
@@ -10,37 +10,37 @@ use crate::store::memcached::codec::translate::{self, Names};
 use crate::store::memcached::failure::{ConnectError, Failure, TransferError, quoted};
 use crate::store::memcached::socket::transport::{Limit, ReadBuffer, Stream, Transport};
 
-/// How often it is read from at most, when nobody is to wait for it: the longest reply fits in several times.
-const MOST_READS: u32 = 64;
+/// How many reads [`Connection::receive_now`] makes at most. The longest reply fits in several times.
+const MAX_READS: u32 = 64;
 
 /// A connection that has passed the handshake.
 #[derive(Debug)]
 pub(crate) struct Connection {
     transport: Transport,
     peer: Peer,
-    /// Counts all requests of the connection, so that a reply that is late by an exchange never fits.
+    /// Counts all requests on the connection, so that no reply to an earlier exchange fits.
     next_opaque: u64,
     /// Reused for every batch.
     output: Vec<u8>,
     /// The replies to the batch that was sent last.
     pub(crate) progress: Progress,
-    /// Whether the server has been told that nothing more will come.
+    /// Whether the sending half was closed.
     has_finished: bool,
     /// Since when it may have been idle.
     pub(crate) idle_since: Instant,
 }
 
 impl Connection {
-    /// Opens a connection over `stream`: one packet there, its replies back.
+    /// Opens a connection over `stream`: sends the greeting, and reads the replies to it.
     pub(crate) fn open(stream: Stream, limit: &mut Limit) -> Result<Box<Connection>, ConnectError> {
         let mut transport = Transport::new(stream);
         let mut handshake = Handshake::default();
-        limit.look();
-        // A server that refuses the connection may close before it has read anything; its reason is in the input.
+        limit.refresh();
+        // A server that refuses the connection may close it before it has read anything. Its reason is in the input.
         let mut unsent = transport.write_all(GREETING, limit).err().map(|(_, error)| error);
         loop {
             if let Some(peer) = handshake.read(&mut transport.input)? {
-                nothing_more(&transport.input)?;
+                check_no_more(&transport.input)?;
                 return Ok(Box::new(Connection {
                     peer,
                     idle_since: limit.began(),
@@ -51,7 +51,7 @@ impl Connection {
                     transport,
                 }));
             }
-            let read = if limit.look().is_zero() {
+            let read = if limit.refresh().is_zero() {
                 Err(TransferError::TimedOut)
             } else {
                 transport.read(limit)
@@ -62,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Takes an idle connection apart: its stream, the peer, and the next opaque.
+    /// The parts of an idle connection: its stream, the peer, and the next opaque.
     pub(crate) fn into_parts(self) -> (Stream, Peer, u64) {
         (self.transport.into_stream(), self.peer, self.next_opaque)
     }
@@ -97,11 +97,11 @@ impl Connection {
         self.transport.write_all(&self.output, limit)
     }
 
-    /// Receives until all replies are there, or no more can come. After [`TransferError::TimedOut`] it can be called again.
+    /// Receives until all replies have arrived, or no more can. After [`TransferError::TimedOut`] it can be called again.
     pub(crate) fn receive(&mut self, limit: &mut Limit) -> Result<(), TransferError> {
         while !self.advance()? {
-            // The clock is read only after bytes that were not enough.
-            if self.progress.begun && limit.look().is_zero() {
+            // The clock is read only if the bytes that have arrived were not enough.
+            if self.progress.begun && limit.refresh().is_zero() {
                 return Err(TransferError::TimedOut);
             }
             self.transport.read(limit)?;
@@ -109,9 +109,9 @@ impl Connection {
         Ok(())
     }
 
-    /// The same with what has come, without blocking, and without being kept by a server that sends and sends.
+    /// Like [`receive`](Self::receive) with what has arrived. Does not block, even if the server sends without end.
     pub(crate) fn receive_now(&mut self) -> Result<(), TransferError> {
-        for _ in 0..MOST_READS {
+        for _ in 0..MAX_READS {
             if self.advance()? {
                 return Ok(());
             }
@@ -122,16 +122,16 @@ impl Connection {
         Err(TransferError::TimedOut)
     }
 
-    /// Uses up what has been read. Whether all replies are there.
+    /// Consumes what has been read. Returns whether all replies have arrived.
     fn advance(&mut self) -> Result<bool, TransferError> {
         match self.progress.advance(&mut self.transport.input) {
             Step::Complete => Ok(true),
             Step::Reading => Ok(false),
-            // Nothing can have been changed, so nothing needs to be waited for.
+            // No write is open, so there is nothing to wait for.
             Step::Draining if !self.progress.is_write_open() => {
                 Err(TransferError::Closed(std::io::ErrorKind::InvalidData.into()))
             }
-            // What was sent will be executed all the same. Only when the server has closed is that over.
+            // The server executes all the same what was sent. That is over only when it has closed the connection.
             Step::Draining => {
                 if !std::mem::replace(&mut self.has_finished, true) {
                     self.transport.finish();
@@ -141,15 +141,15 @@ impl Connection {
         }
     }
 
-    /// Whether the connection may be used for another batch, now that all replies to the last one are there.
+    /// Whether the connection may be used for another batch, after all replies to the last one.
     pub(crate) fn is_reusable(&self) -> bool {
-        // A byte too many belongs to no request: what comes next on this connection would not be in step.
+        // An unread byte answers no request, so the replies after it would not be in step.
         self.progress.is_in_step() && self.transport.input.unread().is_empty()
     }
 }
 
-/// What has come before it was asked for would be taken for the reply to what is asked next.
-pub(crate) fn nothing_more(input: &ReadBuffer) -> Result<(), ConnectError> {
+/// Checks that nothing follows the reply to the greeting: it would be taken for the reply to the next request.
+pub(crate) fn check_no_more(input: &ReadBuffer) -> Result<(), ConnectError> {
     match input.unread() {
         [] => Ok(()),
         more => Err(ConnectError::from(Failure::new(format!(

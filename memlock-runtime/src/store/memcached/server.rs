@@ -1,5 +1,5 @@
-//! One server: a batch from start to end. Here is decided what a failure means for the requests that got no reply, and
-//! when a batch may be sent a second time: only where the first time cannot have changed anything.
+//! One server of the list: its address, its health, its idle connections, and the connection that all tasks share, which is opened
+//! here. `direct` and `pipelined` exchange batches with it.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -7,35 +7,33 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::address::Server;
+use super::address::ServerAddress;
 use super::codec::translate::Names;
 use super::failure::ConnectError;
 use super::health::{self, Health};
-use super::link::connection::Connection;
 use super::link::pipe::Pipe;
 use super::link::pool::Pool;
 use super::socket::dial::Dialer;
 use super::socket::transport::{Limit, ReadBuffer};
 use crate::key::ItemName;
-use crate::protocol::Instance;
 use crate::system::{background, clock};
 
-/// A pipe that has not come about when the most patient of those who want it has given up is dialled anew for the others: a
-/// packet was lost, or the server stopped in the middle of its greeting. But not before this: one that is only slow must not be
-/// cut off again and again by those who have no time.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// The shortest time that is given to one attempt to open a pipe. An attempt that has taken as long as the longest limit of the waiting
+/// callers is given up and made anew, since a packet may be lost, or the server may have stopped in the middle of its greeting. But
+/// callers with little time must not cut a slow server off again and again.
+const MIN_DIAL_TIME: Duration = Duration::from_secs(1);
 
 /// One server of the list.
 #[derive(Debug)]
-pub(crate) struct Node {
-    server: Server,
+pub(crate) struct Server {
+    address: ServerAddress,
     clock: ItemName,
     counter: ItemName,
     pub(super) dialer: Dialer,
     pub(super) pool: Pool,
     pub(crate) health: Arc<Health>,
     shared: Mutex<SharedPipe>,
-    /// Whether the server evicts, as it told on the last connection that was opened.
+    /// Whether the server evicts items, as it said on the connection that was opened last.
     evicts: RwLock<Option<bool>>,
 }
 
@@ -44,21 +42,24 @@ pub(crate) struct Node {
 enum SharedPipe {
     #[default]
     None,
-    /// It is being opened, for these, until the last of their limits is over. The longest of them is the patience.
+    /// The pipe is being opened.
     Opening {
-        waiting: Vec<oneshot::Sender<Opened>>,
+        /// The callers that wait for it.
+        waiting: Vec<oneshot::Sender<OpenedPipe>>,
+        /// When the last of their limits ends.
         until: Instant,
-        patience: Duration,
+        /// How long one attempt may take: their longest limit.
+        dial_time: Duration,
     },
     Open(Arc<Pipe>),
 }
 
-impl Node {
-    pub(crate) fn new(server: Server, prefix: &str) -> Node {
+impl Server {
+    pub(crate) fn new(address: ServerAddress, prefix: &str) -> Server {
         let health: Arc<Health> = Arc::default();
-        Node {
-            dialer: Dialer::new(&server),
-            server,
+        Server {
+            dialer: Dialer::new(&address),
+            address,
             clock: ItemName::of_clock(prefix),
             counter: ItemName::of_counter(prefix),
             pool: Pool::new(Arc::clone(&health)),
@@ -68,22 +69,22 @@ impl Node {
         }
     }
 
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
+    pub(crate) fn address(&self) -> &ServerAddress {
+        &self.address
     }
 
     pub(crate) fn evicts(&self) -> Option<bool> {
         *self.evicts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A caller with this limit, which had `had` left of it when it began to wait for the server, has got no reply.
+    /// Records that a caller got no reply within `limit`, of which `left_at_start` was left when it began to wait for the server.
     ///
-    /// Nothing that was connected before is used any more: a firewall that has forgotten one connection has forgotten all
-    /// that were idle as long, and the next try would only take the next of them.
-    pub(crate) fn was_silent(&self, limit: &Limit, had: Duration) {
-        // A caller that had little of its limit left says nothing about the server: others, which had more, may be answered.
-        if limit.is_most(had.saturating_sub(limit.left())) {
-            self.health.was_silent();
+    /// All connections are dropped: a firewall that has forgotten one has forgotten all that were idle as long, and the next attempt
+    /// would only take the next of them.
+    pub(crate) fn record_silence(&self, limit: &Limit, left_at_start: Duration) {
+        // A caller that had little of its limit left proves nothing: callers with more time may be answered.
+        if limit.is_most(left_at_start.saturating_sub(limit.left())) {
+            self.health.record_silence();
         }
         self.pool.clear();
         if let SharedPipe::Open(pipe) = &*self.shared() {
@@ -95,7 +96,7 @@ impl Node {
         *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(evicts);
     }
 
-    /// What a batch about `item` names here.
+    /// The names of the items that a batch about `item` uses on this server.
     pub(crate) fn names<'a>(&'a self, item: &'a ItemName) -> Names<'a> {
         Names {
             item,
@@ -112,69 +113,70 @@ impl Node {
         }
     }
 
-    /// Opens a pipe for all who want one now. Nothing is ever told where the background thread fails.
-    pub(crate) fn open_pipe(self: &Arc<Node>, limit: Limit) -> oneshot::Receiver<Opened> {
-        let (told, listener) = oneshot::channel();
+    /// Opens the pipe, or waits for it if it is being opened. The sender is dropped if the background thread fails.
+    pub(crate) fn open_pipe(self: &Arc<Server>, limit: Limit) -> oneshot::Receiver<OpenedPipe> {
+        let (sender, receiver) = oneshot::channel();
         let mut shared = self.shared();
         match &mut *shared {
             SharedPipe::Opening {
                 waiting,
                 until,
-                patience,
+                dial_time,
             } => {
-                health::make_room(waiting, |told| told);
-                waiting.push(told);
+                health::remove_closed(waiting, |sender| sender);
+                waiting.push(sender);
                 *until = limit.until().max(*until);
-                *patience = limit.length().max(*patience);
+                *dial_time = limit.length().max(*dial_time);
             }
             SharedPipe::Open(pipe) if !pipe.is_retired() => {
-                // Whoever asked is there to be told.
-                let _ = told.send(Ok(Arc::clone(pipe)));
+                // The receiver is below.
+                let _ = sender.send(Ok(Arc::clone(pipe)));
             }
             SharedPipe::None | SharedPipe::Open(_) => {
                 *shared = SharedPipe::Opening {
-                    waiting: vec![told],
+                    waiting: vec![sender],
                     until: limit.until(),
-                    patience: limit.length().max(LEAST_PATIENCE),
+                    dial_time: limit.length().max(MIN_DIAL_TIME),
                 };
                 drop(shared);
-                let opening = Opening {
-                    node: Arc::clone(self),
+                let opening = PipeOpening {
+                    server: Arc::clone(self),
                     opened: None,
                 };
                 background::spawn(async move {
-                    let opened = opening.node.dial_pipe().await;
+                    let opened = opening.server.dial_pipe().await;
                     opening.end(opened);
                 });
             }
         }
-        listener
+        receiver
     }
 
-    async fn dial_pipe(&self) -> Opened {
+    /// Attempts to open a pipe until that is of use to no caller any more.
+    async fn dial_pipe(&self) -> OpenedPipe {
         loop {
             let began = clock::instant();
             let mut dialling = std::pin::pin!(self.dial_once());
             loop {
-                // Somebody with more time may come meanwhile.
-                let (until, patience) = self.wanted();
-                let hung = began + patience;
-                if let Ok(opened) = tokio::time::timeout_at(until.min(hung).into(), dialling.as_mut()).await {
+                // Callers with more time may have come meanwhile.
+                let (until, dial_time) = self.opening_limits();
+                let attempt_end = began + dial_time;
+                if let Ok(opened) = tokio::time::timeout_at(until.min(attempt_end).into(), dialling.as_mut()).await {
                     return opened;
                 }
                 let now = clock::instant();
-                if self.wanted().0 <= now {
+                if self.opening_limits().0 <= now {
                     return Err(ConnectError::TimedOut);
                 }
-                if hung <= now {
+                if attempt_end <= now {
                     break;
                 }
             }
         }
     }
 
-    /// One try to open a pipe.
-    async fn dial_once(&self) -> Opened {
+    /// One attempt to open a pipe.
+    async fn dial_once(&self) -> OpenedPipe {
         let opened = async {
             let (reader, writer) = self.dialer.dial_shared().await.map_err(ConnectError::from)?;
             let mut input = ReadBuffer::new();
@@ -189,8 +191,8 @@ impl Node {
         })
     }
 
-    /// A server that takes no more connections may still serve those that it has: one that was left by a thread is as good
-    /// as a new one, and what is to be cleaned up must not wait for others to go.
+    /// Makes an idle connection of the threads into the pipe: a server that accepts no more connections still serves those that it has,
+    /// and cleaning up must not wait for other clients to leave.
     fn share_idle(&self) -> Option<Arc<Pipe>> {
         let connection = self.pool.take(None, clock::instant())?;
         let (reader, pipe) = Pipe::share(*connection, Arc::clone(&self.health)).ok()?;
@@ -198,11 +200,11 @@ impl Node {
         Some(pipe)
     }
 
-    /// Until when the pipe that is being opened is of use to anybody, and how long one try may last.
-    fn wanted(&self) -> (Instant, Duration) {
+    /// Until when the pipe that is being opened is of use to a caller, and how long one attempt may take.
+    fn opening_limits(&self) -> (Instant, Duration) {
         match &*self.shared() {
-            SharedPipe::Opening { until, patience, .. } => (*until, *patience),
-            SharedPipe::None | SharedPipe::Open(_) => (clock::instant(), LEAST_PATIENCE),
+            SharedPipe::Opening { until, dial_time, .. } => (*until, *dial_time),
+            SharedPipe::None | SharedPipe::Open(_) => (clock::instant(), MIN_DIAL_TIME),
         }
     }
 
@@ -211,17 +213,7 @@ impl Node {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection turned out to be dead: so are those to the same instance.
-    pub(crate) fn dead(&self, connection: &Connection) {
-        self.forget(connection.instance());
-    }
-
-    /// Idle connections to `dead` are closed.
-    pub(crate) fn forget(&self, dead: Instance) {
-        self.pool.forget(dead);
-    }
-
-    /// How many wait for the pipe that is being opened.
+    /// How many callers wait for the pipe that is being opened.
     #[cfg(test)]
     pub(crate) fn waiting_for_pipe(&self) -> usize {
         match &*self.shared() {
@@ -236,42 +228,42 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for Server {
     fn drop(&mut self) {
-        // Its task does not hold the node, and would keep it open.
+        // The pipe's task does not hold the server, and would keep the pipe open.
         if let SharedPipe::Open(pipe) = &*self.shared() {
             pipe.retire();
         }
     }
 }
 
-/// A pipe that is being opened. However that ends, those who wait for it are told.
-struct Opening {
-    node: Arc<Node>,
-    opened: Option<Opened>,
+/// A pipe that is being opened. Dropping this ends the opening, so that the callers learn of a panic as well.
+struct PipeOpening {
+    server: Arc<Server>,
+    opened: Option<OpenedPipe>,
 }
 
-impl Opening {
-    fn end(mut self, opened: Opened) {
+impl PipeOpening {
+    fn end(mut self, opened: OpenedPipe) {
         self.opened = Some(opened);
     }
 }
 
-impl Drop for Opening {
+impl Drop for PipeOpening {
     fn drop(&mut self) {
         let next = match &self.opened {
             Some(Ok(pipe)) => SharedPipe::Open(Arc::clone(pipe)),
             Some(Err(_)) | None => SharedPipe::None,
         };
-        let before = mem::replace(&mut *self.node.shared(), next);
+        let before = mem::replace(&mut *self.server.shared(), next);
         if let (SharedPipe::Opening { waiting, .. }, Some(opened)) = (before, &self.opened) {
-            for told in waiting {
-                // It may have given up.
-                let _ = told.send(opened.clone());
+            for sender in waiting {
+                // The caller may have given up.
+                let _ = sender.send(opened.clone());
             }
         }
     }
 }
 
 /// What opening a pipe came to.
-pub(crate) type Opened = Result<Arc<Pipe>, ConnectError>;
+pub(crate) type OpenedPipe = Result<Arc<Pipe>, ConnectError>;
