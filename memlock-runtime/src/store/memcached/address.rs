@@ -1,5 +1,5 @@
-//! One entry of the server list: how it is spelled, its id, and where the server listens. Parsing only: a name is looked up when a
-//! connection is opened.
+//! One entry of the server list: how it is spelled, its id, and where the server listens. Parsing only: a name is
+//! looked up when a connection is opened.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -54,8 +54,8 @@ impl ServerAddress {
         })
     }
 
-    /// The id of the server. It is the same for every spelling of one entry (case, default port, notation of an IPv6 address). Items are
-    /// routed by it, so it does not depend on the machine that asks.
+    /// The id of the server. It is the same for every spelling of one entry (case, default port, notation of an IPv6
+    /// address). Items are routed by it, so it does not depend on the machine that asks.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -91,8 +91,8 @@ fn parse_endpoint(entry: &str) -> Result<Endpoint, String> {
         let shown = Shown::new(redacted(entry));
         return Err(if lower.starts_with("memcache+tls:") {
             format!(
-                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
-                 trusted network or a tunnel"
+                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection \
+                 in a trusted network or a tunnel"
             )
         } else {
             format!("server `{shown}`: unknown scheme: write `host:port` or `unix:/path`")
@@ -142,11 +142,11 @@ fn parse_endpoint(entry: &str) -> Result<Endpoint, String> {
     })
 }
 
-/// Returns the host after the last credentials in `list`, or an empty text if there is no host. `None`: the list has no credentials,
-/// and all of it may be shown.
+/// Returns the host after the last credentials in `list`, or an empty text if there is no host. `None`: the list has no
+/// credentials, and all of it may be shown.
 ///
-/// The text before that host may be any part of a password, with commas, spaces and `@`, so no message may repeat it. `%40` is an
-/// encoded `@`, and any other escape may be anything; no host has a percent sign.
+/// The text before that host may be any part of a password, with commas, spaces and `@`, so no message may repeat it.
+/// `%40` is an encoded `@`, and any other escape may be anything; no host has a percent sign.
 pub(crate) fn host_after_credentials(list: &str) -> Option<&str> {
     let entry = list
         .split(',')
@@ -159,8 +159,8 @@ pub(crate) fn host_after_credentials(list: &str) -> Option<&str> {
     Some(if rest.contains('%') { "" } else { host })
 }
 
-/// The part of an entry without credentials that may be shown. Without its host, `scheme://user:password` looks like a host and a port,
-/// so only the scheme is shown where the rest is not an address.
+/// The part of an entry without credentials that may be shown. Without its host, `scheme://user:password` looks like a
+/// host and a port, so only the scheme is shown where the rest is not an address.
 pub(crate) fn redacted(entry: &str) -> Cow<'_, str> {
     match entry.split_once("://") {
         Some((scheme, rest)) if !is_local(entry) && parse_endpoint(rest).is_err() => format!("{scheme}://…").into(),
@@ -255,8 +255,8 @@ fn parse_local(entry: &str, path: &str) -> Result<Endpoint, String> {
 /// The error of an entry with a user or a password, which are left out of it.
 pub(crate) fn credentials_error(host: &str) -> String {
     format!(
-        "server `…@{}`: a user and password cannot be sent without TLS, which comes in a later version of memlock: write \
-         `host:port`",
+        "server `…@{}`: a user and password cannot be sent without TLS, which comes in a later version of memlock: \
+         write `host:port`",
         Shown::new(host)
     )
 }

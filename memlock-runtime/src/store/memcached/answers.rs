@@ -1,5 +1,5 @@
-//! The answers to exchanges that failed, each with its message, for threads and tasks alike. The callers, `direct` and `pipelined`,
-//! decide what a failure means.
+//! The answers to exchanges that failed, each with its message, for threads and tasks alike. The callers, `direct` and
+//! `pipelined`, decide what a failure means.
 
 use std::io;
 
@@ -37,8 +37,8 @@ pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
     }
 }
 
-/// What it means for the open requests that the connection ended with `error` before all replies had arrived, and the message for
-/// it. Where the server has violated the protocol before, the message is about that.
+/// What it means for the open requests that the connection ended with `error` before all replies had arrived, and the
+/// message for it. Where the server has violated the protocol before, the message is about that.
 pub(crate) fn connection_ended(error: &TransferError, violation: Option<&str>) -> (Unanswered, Failure) {
     let (unanswered, failure) = match error {
         TransferError::TimedOut => (Unanswered::Late, does_not_answer()),

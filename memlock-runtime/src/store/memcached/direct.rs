@@ -1,6 +1,6 @@
-//! One batch on a connection of its own, on the caller's thread, and listening for its replies after the limit. Here it is decided what
-//! a failure means for the requests without a reply, and when a batch may be sent a second time: only if the first time cannot have
-//! changed anything.
+//! One batch on a connection of its own, on the caller's thread, and listening for its replies after the limit. Here it
+//! is decided what a failure means for the requests without a reply, and when a batch may be sent a second time: only
+//! if the first time cannot have changed anything.
 
 use std::mem;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ impl Server {
         if limit.is_over() {
             return no_time();
         }
-        // Declared before any connection, so that this caller's connection is closed before the next caller has the trial.
+        // Declared before any connection, so that this caller's connection is closed before the next caller has the
+        // trial.
         let trial = match self.enter(&mut limit) {
             Ok(trial) => trial,
             Err(error) => return not_connected(error),
@@ -109,8 +110,8 @@ impl Server {
         }
     }
 
-    /// Sends the batch and receives its replies. `None`: a pooled connection was dead, and the batch has changed nothing and will not,
-    /// so that it may be sent on a new connection.
+    /// Sends the batch and receives its replies. `None`: a pooled connection was dead, and the batch has changed
+    /// nothing and will not, so that it may be sent on a new connection.
     fn attempt(
         self: &Arc<Server>,
         mut connection: Box<Connection>,
@@ -141,7 +142,7 @@ impl Server {
             Err(error) => error,
         };
         if connection.progress.is_answered() {
-            // Only the rest of a value is missing that nothing needs.
+            // Only the rest of a value is missing, and nothing needs it.
             return Some(self.completed(connection, limit));
         }
         if let TransferError::TimedOut = error {
@@ -174,8 +175,8 @@ impl Server {
                 Unanswered::NotSent,
                 Failure::with_cause("the request could not be sent", error),
             ),
-            // Half a command is never executed, but the server may execute those before it, even later, since it is slow. Half a
-            // command stands in the way of any other, so the connection cannot be used to find out.
+            // Half a command is never executed, but the server may execute those before it, even later, since it is
+            // slow. Half a command stands in the way of any other, so the connection cannot be used to find out.
             (_, TransferError::TimedOut) => (
                 Unanswered::Late,
                 Failure::new("it takes no more bytes (the request was sent in part)"),

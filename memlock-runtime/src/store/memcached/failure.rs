@@ -1,5 +1,5 @@
-//! What goes wrong with a connection: why it could not be opened, why no more bytes went over it, and the words for both. What that
-//! means for the requests of a batch is decided in `direct` and `pipelined`.
+//! What goes wrong with a connection: why it could not be opened, why no more bytes went over it, and the words for
+//! both. What that means for the requests of a batch is decided in `direct` and `pipelined`.
 
 use std::sync::Arc;
 use std::{fmt, io};
@@ -62,8 +62,9 @@ impl From<io::Error> for TransferError {
     }
 }
 
-/// What went wrong with a server, as a message for people, with the system's error below it where there is one. The error that
-/// carries it names the server, and [`Unanswered`](crate::protocol::Unanswered) says what it means for the requests.
+/// What went wrong with a server, as a message for people, with the system's error below it where there is one. The
+/// error that carries it names the server, and [`Unanswered`](crate::protocol::Unanswered) says what it means for the
+/// requests.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,

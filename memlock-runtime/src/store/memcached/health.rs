@@ -1,4 +1,4 @@
-//! Whether a server answers, and who may open connections to it while it does not.
+//! Whether a server answers, and which callers may open connections to it while it does not.
 //!
 //! ```text
 //!             ┌───── all replies to a batch have arrived ───┐
@@ -8,13 +8,14 @@
 //!             └───── its connections were idle for long ────┘
 //! ```
 //!
-//! While the server answers, callers open as many connections as they need. While it is silent, one caller at a time has the
-//! [`Trial`]: it opens a connection (if it is a thread) and sends the first batch. The others wait for the outcome of the trial,
-//! each within its own limit. Tasks share one connection, so theirs is opened without a trial, once for all of them.
+//! While the server answers, callers open as many connections as they need. While it is silent, one caller at a time
+//! has the [`Trial`]: it opens a connection (if it is a thread) and sends the first batch. The others wait for the
+//! outcome of the trial, each within its own limit. Tasks share one connection, so theirs is opened without a trial,
+//! once for all of them.
 //!
-//! Without trials, N callers of a server that accepts connections and sends nothing would leave N connections and N unsettled
-//! writes in each exchange limit that passes. A reply to the greeting does not end the silence, since a server may reply to `stats`
-//! and to nothing else.
+//! Without trials, N callers of a server that accepts connections and sends nothing would leave N connections and N
+//! unsettled writes in each exchange limit that passes. A reply to the greeting does not end the silence, since a
+//! server may reply to `stats` and to nothing else.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,8 +63,8 @@ pub(crate) enum WaitOutcome {
     Failed(ConnectError),
 }
 
-/// How long after the end of its caller's limit a trial expires: enough for the caller to hand the trial on to the waiting caller with
-/// the most time. Otherwise the next caller that comes would get it.
+/// How long after the end of its caller's limit a trial expires: enough for the caller to hand the trial on to the
+/// waiting caller with the most time. Otherwise the next caller that comes would get it.
 const HANDOVER_TIME: Duration = Duration::from_millis(50);
 
 /// What a caller may do.
@@ -127,8 +128,8 @@ impl Health {
             notify(all, || WaitOutcome::Failed(error.clone()));
             return;
         }
-        // The caller with the most time gets the next trial. If callers with hardly any time took turns, each would open a
-        // connection, and none would live long enough to be answered.
+        // The caller with the most time gets the next trial. If callers with hardly any time took turns, each would
+        // open a connection, and none would live long enough to be answered.
         state.waiting.retain(|waiting| !waiting.outcome.is_closed());
         let best = (0..state.waiting.len()).max_by_key(|index| state.waiting.get(*index).map(|waiting| waiting.until));
         if let Some(index) = best {
@@ -177,13 +178,14 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Ends the trial because no connection can be opened. All waiting callers get the same error, since each of them would meet it.
+    /// Ends the trial because no connection can be opened. All waiting callers get the same error, since each of them
+    /// would meet it.
     pub(crate) fn fail(mut self, error: &ConnectError) {
         self.health.end(mem::take(&mut self.number), Some(error));
     }
 
-    /// For a caller that has sent something and gives up before its limit is over. The trial goes on until the server answers or the
-    /// trial expires. Otherwise callers that give up early would send one write after the other.
+    /// For a caller that has sent something and gives up before its limit is over. The trial goes on until the server
+    /// answers or the trial expires. Otherwise callers that give up early would send one write after the other.
     pub(crate) fn leave_running(mut self) {
         self.number = 0;
     }
@@ -203,8 +205,8 @@ fn notify(waiting: Vec<TrialWaiter>, outcome: impl Fn() -> WaitOutcome) {
     }
 }
 
-/// Removes the callers that have given up, each time that their number has doubled. For use before another one is added: while a server
-/// is silent, callers come and give up, and nothing else would remove them.
+/// Removes the callers that have given up, each time that their number has doubled. For use before another one is
+/// added: while a server is silent, callers come and give up, and nothing else would remove them.
 pub(crate) fn remove_closed<W, T>(waiting: &mut Vec<W>, sender: impl Fn(&W) -> &oneshot::Sender<T>) {
     if waiting.len() == waiting.capacity() {
         waiting.retain(|waiting| !sender(waiting).is_closed());
@@ -212,12 +214,13 @@ pub(crate) fn remove_closed<W, T>(waiting: &mut Vec<W>, sender: impl Fn(&W) -> &
     }
 }
 
-/// Slots for the connections to one server on which a late reply may still arrive. Each such connection holds a file descriptor.
+/// Slots for the connections to one server on which a late reply may still arrive. Each such connection holds a file
+/// descriptor.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListeningSlots(Arc<Mutex<usize>>);
 
-/// How many such connections are kept. Any other late connection is closed. What its write did is then found by reading, which takes
-/// longer and more requests.
+/// How many such connections are kept. Any other late connection is closed. What its write did is then found by
+/// reading, which takes longer and more requests.
 pub(crate) const MAX_LISTENING: usize = 8;
 
 impl ListeningSlots {

@@ -1,5 +1,5 @@
-//! Items on real memcached servers: [`Memcached`] is the [`Store`] of production. It routes, connects, writes, reads and checks.
-//! It decides nothing about locks. No other module opens a socket or names the `memcache` crate.
+//! Items on real memcached servers: [`Memcached`] is the [`Store`] of production. It routes, connects, writes, reads
+//! and checks. It decides nothing about locks. No other module opens a socket or names the `memcache` crate.
 //!
 //! A batch passes these files, top to bottom:
 //!
@@ -27,8 +27,8 @@
 //! | `answers` | the answers to failed exchanges |
 //! | `failure` | why a connection was not opened, and why it ended |
 //!
-//! Of the `memcache` crate only the wire layer is used: commands and return codes. Its clients call definite refusals ambiguous
-//! and hide which server process answered; here a held connection *is* the proof of the process.
+//! Of the `memcache` crate only the wire layer is used: commands and return codes. Its clients call definite refusals
+//! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
 
 mod address;
 mod answers;
@@ -49,7 +49,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::pipelined::PipelinedExchange;
-use self::router::Router;
 use self::server::Server;
 use self::socket::transport::Limit;
 use super::{Answer, Exchange, Ready, Store};
@@ -59,22 +58,21 @@ use crate::protocol::{Batch, Instance, Request};
 pub use self::address::ServerAddress;
 pub(crate) use self::list::{Listed, ServerList};
 
-/// A list of memcached servers over which the items are spread. It connects at the first request, keeps a few idle connections to
-/// each server, and closes them when it is dropped.
+/// A list of memcached servers over which the items are spread. It connects at the first request, keeps a few idle
+/// connections to each server, and closes them when it is dropped.
 #[derive(Debug)]
 pub struct Memcached {
-    router: Router,
     servers: Vec<Arc<Server>>,
 }
 
 impl Memcached {
-    /// A store on the servers at `addresses`. `prefix` begins the names of each server's clock item and counter. Nothing is
-    /// connected yet.
+    /// A store on the servers at `addresses`. `prefix` begins the names of each server's clock item and counter.
+    /// Nothing is connected yet.
     ///
-    /// The order of the list does not matter. No two entries may have the same [`ServerAddress::id`]; the caller checks that.
+    /// The order of the list does not matter. No two entries may have the same [`ServerAddress::id`]; the caller checks
+    /// that.
     pub fn new(addresses: Vec<ServerAddress>, prefix: &str) -> Memcached {
         Memcached {
-            router: Router::new(addresses.iter().map(|address| address.id().to_owned()).collect()),
             servers: addresses
                 .into_iter()
                 .map(|address| Arc::new(Server::new(address, prefix)))
@@ -82,8 +80,12 @@ impl Memcached {
         }
     }
 
+    fn index(&self, item: &ItemName) -> usize {
+        router::route(self.servers.iter().map(|server| server.address().id()), item)
+    }
+
     fn server(&self, item: &ItemName) -> Option<&Arc<Server>> {
-        self.servers.get(self.router.route(item))
+        self.servers.get(self.index(item))
     }
 }
 
@@ -114,7 +116,7 @@ impl Store for Memcached {
     }
 
     fn server_index(&self, item: &ItemName) -> usize {
-        self.router.route(item)
+        self.index(item)
     }
 
     fn servers(&self) -> usize {

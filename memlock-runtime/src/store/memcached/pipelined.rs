@@ -1,5 +1,5 @@
-//! One batch on the pipe that all tasks share, without blocking a thread. Here it is decided what a failure means, by the same rules as
-//! in `direct`.
+//! One batch on the pipe that all tasks share, without blocking a thread. Here it is decided what a failure means, by
+//! the same rules as in `direct`.
 
 use std::future::Future as _;
 use std::mem;
@@ -23,8 +23,8 @@ use crate::store::{Answer, Exchange, Pending};
 use crate::system::background::{self, Timer};
 use crate::system::clock;
 
-/// How many pipes are opened for a batch before it fails. Other callers' failures may retire each of them before the batch is
-/// submitted, and each costs a connection.
+/// How many pipes are opened for a batch before it fails. Other callers' failures may retire each of them before the
+/// batch is submitted, and each costs a connection.
 const MAX_PIPES: u8 = 4;
 
 /// The exchange of one batch over the pipe.
@@ -255,8 +255,8 @@ impl PipelinedExchange {
 
 impl Exchange for PipelinedExchange {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        // In a tokio task that has used up its budget no tokio future is ready, not even the timer. An executor that polls something
-        // busy first would keep it so for ever.
+        // In a tokio task that has used up its budget no tokio future is ready, not even the timer. An executor that
+        // polls something busy first would keep it so for ever.
         let unconstrained = tokio::task::unconstrained(std::future::poll_fn(|context| self.advance(context)));
         std::pin::pin!(unconstrained).poll(context)
     }

@@ -1,6 +1,6 @@
-//! Which server keeps an item: rendezvous hashing. Every build on every platform must give the same answer, or two processes would
-//! hold one lock on two servers. So nothing here may depend on the order of the list, on the width of an integer, or on a hash function
-//! that may change.
+//! Which server keeps an item: rendezvous hashing. Every build on every platform must give the same answer, or two
+//! processes would hold one lock on two servers. So nothing here may depend on the order of the list, on the width of
+//! an integer, or on a hash function that may change.
 
 use std::hash::Hasher as _;
 
@@ -9,31 +9,17 @@ use siphasher::sip::SipHasher24;
 /// The keys of the hash function. Any numbers would do, but these may never change.
 const KEYS: (u64, u64) = (0x6d65_6d6c_6f63_6b20, 0x726f_7574_696e_6731);
 
-/// Routes items to servers by the servers' ids.
-#[derive(Debug)]
-pub(crate) struct Router {
-    ids: Vec<String>,
-}
-
-impl Router {
-    pub(crate) fn new(ids: Vec<String>) -> Router {
-        Router { ids }
+/// The index in `ids` of the server that keeps the item of this name: the one with the highest score. Removing a server
+/// moves only the items that it kept.
+pub(crate) fn route<'a>(ids: impl ExactSizeIterator<Item = &'a str>, name: impl AsRef<[u8]>) -> usize {
+    let name = name.as_ref();
+    if ids.len() <= 1 {
+        return 0;
     }
-
-    /// The index of the server that keeps the item of this name: the one with the highest score. Removing a server from the list moves
-    /// only the items that it kept.
-    pub(crate) fn route(&self, name: impl AsRef<[u8]>) -> usize {
-        let name = name.as_ref();
-        if self.ids.len() <= 1 {
-            return 0;
-        }
-        self.ids
-            .iter()
-            .enumerate()
-            // Equal scores are decided by the id, not by the order of the list.
-            .max_by_key(|(_, id)| (score(id, name), *id))
-            .map_or(0, |(index, _)| index)
-    }
+    // Equal scores are decided by the id, not by the order of the list.
+    ids.enumerate()
+        .max_by_key(|(_, id)| (score(id, name), *id))
+        .map_or(0, |(index, _)| index)
 }
 
 fn score(id: &str, name: impl AsRef<[u8]>) -> u64 {
@@ -52,8 +38,8 @@ mod tests {
 
     const SERVERS: [&str; 3] = ["127.0.0.1:11211", "cache.example:11211", "unix:/run/memcached.sock"];
 
-    fn router(ids: &[&str]) -> Router {
-        Router::new(ids.iter().map(|id| (*id).to_owned()).collect())
+    fn route(ids: &[&str], name: &str) -> usize {
+        super::route(ids.iter().copied(), name)
     }
 
     fn names() -> impl Iterator<Item = String> {
@@ -82,45 +68,40 @@ mod tests {
 
     #[test]
     fn routes_never_change() {
-        let routed: Vec<usize> = names().take(16).map(|name| router(&SERVERS).route(&name)).collect();
+        let routed: Vec<usize> = names().take(16).map(|name| route(&SERVERS, &name)).collect();
         assert_eq!(routed, ROUTES);
     }
 
     #[test]
     fn the_order_of_the_list_does_not_matter() {
-        let forwards = router(&SERVERS);
         let mut reversed = SERVERS;
         reversed.reverse();
-        let backwards = router(&reversed);
         for name in names() {
-            assert_eq!(SERVERS[forwards.route(&name)], reversed[backwards.route(&name)]);
+            assert_eq!(SERVERS[route(&SERVERS, &name)], reversed[route(&reversed, &name)]);
         }
     }
 
     #[test]
     fn removing_a_server_moves_only_its_own_items() {
-        let all = router(&SERVERS);
-        let fewer = router(&SERVERS[..2]);
         for name in names() {
-            let before = all.route(&name);
+            let before = route(&SERVERS, &name);
             if before < 2 {
-                assert_eq!(fewer.route(&name), before);
+                assert_eq!(route(&SERVERS[..2], &name), before);
             }
         }
     }
 
     #[test]
     fn items_are_spread_evenly() {
-        let router = router(&SERVERS);
         let mut counts = [0; 3];
-        names().for_each(|name| counts[router.route(&name)] += 1);
+        names().for_each(|name| counts[route(&SERVERS, &name)] += 1);
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }
 
     #[test]
     fn one_server_or_none_is_index_zero() {
-        assert_eq!(router(&SERVERS[..1]).route("x"), 0);
-        assert_eq!(router(&[]).route("x"), 0);
+        assert_eq!(route(&SERVERS[..1], "x"), 0);
+        assert_eq!(route(&[], "x"), 0);
     }
 
     /// Computed with another implementation of SipHash-2-4.

@@ -1,5 +1,5 @@
-//! One server of the list: its address, its health, its idle connections, and the connection that all tasks share, which is opened
-//! here. `direct` and `pipelined` exchange batches with it.
+//! One server of the list: its address, its health, its idle connections, and the connection that all tasks share,
+//! which is opened here. `direct` and `pipelined` exchange batches with it.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,9 +18,9 @@ use super::socket::transport::{Limit, ReadBuffer};
 use crate::key::ItemName;
 use crate::system::{background, clock};
 
-/// The shortest time that is given to one attempt to open a pipe. An attempt that has taken as long as the longest limit of the waiting
-/// callers is given up and made anew, since a packet may be lost, or the server may have stopped in the middle of its greeting. But
-/// callers with little time must not cut a slow server off again and again.
+/// The shortest time that is given to one attempt to open a pipe. An attempt that has taken as long as the longest
+/// limit of the waiting callers is given up and made anew, since a packet may be lost, or the server may have stopped
+/// in the middle of its greeting. But callers with little time must not cut a slow server off again and again.
 const MIN_DIAL_TIME: Duration = Duration::from_secs(1);
 
 /// One server of the list.
@@ -77,10 +77,11 @@ impl Server {
         *self.evicts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that a caller got no reply within `limit`, of which `left_at_start` was left when it began to wait for the server.
+    /// Records that a caller got no reply within `limit`, of which `left_at_start` was left when it began to wait for
+    /// the server.
     ///
-    /// All connections are dropped: a firewall that has forgotten one has forgotten all that were idle as long, and the next attempt
-    /// would only take the next of them.
+    /// All connections are dropped: a firewall that has forgotten one has forgotten all that were idle as long, and the
+    /// next attempt would only take the next of them.
     pub(crate) fn record_silence(&self, limit: &Limit, left_at_start: Duration) {
         // A caller that had little of its limit left proves nothing: callers with more time may be answered.
         if limit.is_most(left_at_start.saturating_sub(limit.left())) {
@@ -191,8 +192,8 @@ impl Server {
         })
     }
 
-    /// Makes an idle connection of the threads into the pipe: a server that accepts no more connections still serves those that it has,
-    /// and cleaning up must not wait for other clients to leave.
+    /// Makes an idle connection of the threads into the pipe: a server that accepts no more connections still serves
+    /// those that it has, and cleaning up must not wait for other clients to leave.
     fn share_idle(&self) -> Option<Arc<Pipe>> {
         let connection = self.pool.take(None, clock::instant())?;
         let (reader, pipe) = Pipe::share(*connection, Arc::clone(&self.health)).ok()?;

@@ -1,5 +1,5 @@
-//! Reads the replies to `stats` and `stats settings`: which instance is at the other end of a new connection, and whether locks are
-//! safe on it. No I/O.
+//! Reads the replies to `stats` and `stats settings`: which instance is at the other end of a new connection, and
+//! whether locks are safe on it. No I/O.
 
 use crate::protocol::{Instance, YOUNGEST_SERVER};
 use crate::store::memcached::failure::{ConnectError, Failure, quoted};
@@ -12,8 +12,8 @@ pub(crate) const GREETING: &[u8] = b"stats\r\nstats settings\r\n";
 /// Both replies together have some 6 KiB; a peer that sends more than this is not memcached.
 const LARGEST_REPLY: usize = 64 * 1024;
 
-/// The oldest version that is supported. Before it, `md` compares its `C` with 0, so that no lock can be released. Before 1.6.10,
-/// moreover, `ms` took the length as a flag, and success was `OK`.
+/// The oldest version that is supported. Before it, `md` compares its `C` with 0, so that no lock can be released.
+/// Before 1.6.10, moreover, `ms` took the length as a flag, and success was `OK`.
 const OLDEST_VERSION: [u32; 3] = [1, 6, 13];
 
 /// The first version that echoes the opaque on a miss of `mg`.
@@ -104,7 +104,8 @@ impl Handshake {
         };
         if version < OLDEST_VERSION {
             return unsuitable(format!(
-                "it runs memcached {}, which cannot delete by CAS, so no lock could be released there: upgrade it to {supported}",
+                "it runs memcached {}, which cannot delete by CAS, so no lock could be released there: upgrade it to \
+                 {supported}",
                 Shown::new(text)
             ));
         }
@@ -112,13 +113,14 @@ impl Handshake {
             Some(true) => {}
             Some(false) => {
                 return unsuitable(
-                    "it was started with -C (--disable-cas), and without CAS no lock can be released safely: start it without \
-                     that option",
+                    "it was started with -C (--disable-cas), and without CAS no lock can be released safely: start it \
+                     without that option",
                 );
             }
             None => {
                 return unsuitable(
-                    "its `stats settings` does not say whether CAS is on: connect to memcached itself, not through a proxy",
+                    "its `stats settings` does not say whether CAS is on: connect to memcached itself, not through a \
+                     proxy",
                 );
             }
         }
@@ -128,8 +130,8 @@ impl Handshake {
             .and_then(|(time, uptime)| Some((time.checked_sub(uptime)?, uptime)));
         let (Some((start, uptime)), Some(pid)) = (started, self.pid) else {
             return unsuitable(
-                "its `stats` lacks the time, the uptime or the pid, which show that a server was restarted: connect to memcached \
-                 itself, not through a proxy",
+                "its `stats` lacks the time, the uptime or the pid, which show that a server was restarted: connect to \
+                 memcached itself, not through a proxy",
             );
         };
         let instance = Instance { start, pid };
@@ -153,8 +155,8 @@ impl Handshake {
             format!("it asks for authentication ({reply}), which memlock does not have yet: start it without -Y")
         } else if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
             format!(
-                "it refused the command `{command}` ({reply}): connect to memcached itself, not through a proxy, and allow \
-                 that command"
+                "it refused the command `{command}` ({reply}): connect to memcached itself, not through a proxy, and \
+                 allow that command"
             )
         } else {
             format!("it does not speak memcached's text protocol: it answered {reply} to `{command}`")

@@ -6,8 +6,8 @@
 //!    └──protocol violation──> Draining ──(the server closes)
 //! ```
 //!
-//! Only [`Progress::advance`] changes the step. Invariant: `replies` answer the first requests of the batch. Each reply is proved by
-//! its opaque, or by its place if nothing before it can have put the replies out of step.
+//! Only [`Progress::advance`] changes the step. Invariant: `replies` answer the first requests of the batch. Each reply
+//! is proved by its opaque, or by its place if nothing before it can have put the replies out of step.
 
 use smallvec::SmallVec;
 
@@ -31,14 +31,15 @@ pub(crate) struct Progress {
     pub(crate) begun: bool,
     /// How far the order of the replies can be relied on.
     order: ReplyOrder,
-    /// How many bytes are still missing of the last reply's value and its line end, if the value is too long to be this library's. They
-    /// are discarded as they arrive.
+    /// How many bytes are still missing of the last reply's value and its line end, if the value is too long to be this
+    /// library's. They are discarded as they arrive.
     skipped: Option<u64>,
     /// How the server violated the protocol. Nothing that it sends after that counts.
     pub(crate) violation: Option<String>,
 }
 
-/// How far the order of the replies shows which request each belongs to. Opaques show that in any case; error lines have none.
+/// How far the order of the replies shows which request each belongs to. Opaques show that in any case; error lines
+/// have none.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum ReplyOrder {
     /// One reply for each request. The connection may be used again.
@@ -46,8 +47,8 @@ enum ReplyOrder {
     InStep,
     /// The same, but only until the end of this batch. The connection is closed after it.
     InStepUntilEnd,
-    /// The server refused the command line before a data block. It may have read the block as commands, and error lines may answer
-    /// those.
+    /// The server refused the command line before a data block. It may have read the block as commands, and error lines
+    /// may answer those.
     Doubtful,
 }
 
@@ -125,8 +126,8 @@ impl Progress {
             let (line, value, length) = match frame(input.unread()) {
                 ReplyFrame::Partial => return Step::Reading,
                 ReplyFrame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
-                // The line proves that there is an item that this library did not write. That is enough, even if the value does not
-                // arrive within the limit.
+                // The line proves that there is an item that this library did not write. That is enough, even if the
+                // value does not arrive within the limit.
                 ReplyFrame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
                 ReplyFrame::Malformed(what) => {
                     self.violation = Some(what);
@@ -168,8 +169,8 @@ impl Progress {
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// Discards the unread bytes of a value and its line end, of which `rest` bytes are missing. Returns how many are missing after
-/// that.
+/// Discards the unread bytes of a value and its line end, of which `rest` bytes are missing. Returns how many are
+/// missing after that.
 fn skip(rest: u64, input: &mut ReadBuffer) -> Result<u64, String> {
     let of_value = rest.saturating_sub(LINE_END.len() as u64);
     if of_value > 0 {

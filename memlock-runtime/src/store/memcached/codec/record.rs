@@ -10,8 +10,8 @@
 //! └ version of this format
 //! ```
 //!
-//! The line starts with a digit and has no line break. A server that has refused the command line takes the data block for a
-//! command; this one does nothing.
+//! The line starts with a digit and has no line break. A server that has refused the command line takes the data block
+//! for a command; this one does nothing.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
     line.push(b' ');
     digits::push_hex(&mut line, record.nonce.0.to_be_bytes());
     line.push(b' ');
-    // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before the holder's lease is.
+    // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before the holder's
+    // lease is.
     digits::push(
         &mut line,
         u64::try_from(record.lease.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX),
@@ -57,7 +58,8 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
 /// Reads a line. A line that this version would not write in exactly these bytes is foreign.
 pub(crate) fn decode(bytes: &[u8]) -> Content {
     match read(bytes) {
-        // Writing the record again catches every other spelling (`+7`, `007`, a needless escape) without a rule for each.
+        // Writing the record again catches every other spelling (`+7`, `007`, a needless escape) without a rule for
+        // each.
         Some(record) if encode(&record) == bytes => Content::Lock(record),
         _ => Content::Foreign,
     }

@@ -1,8 +1,10 @@
-//! Requests as commands of memcached's meta protocol, and reply lines as [`Reply`]s. This is the only file that names the
-//! `memcache` crate: its [`MetaCommand`] writes the commands, and its [`ReturnCode`] reads the first word of a reply.
+//! Requests as commands of memcached's meta protocol, and reply lines as [`Reply`]s. This is the only file that names
+//! the `memcache` crate: its [`MetaCommand`] writes the commands, and its [`ReturnCode`] reads the first word of a
+//! reply.
 //!
-//! Replies are judged strictly: what a server may not answer to a command is a protocol violation, never a success. So the
-//! crate's `parse_header` will not do: it takes the last of two equal flags, accepts `c+5`, and hides the length of the value.
+//! Replies are judged strictly: what a server may not answer to a command is a protocol violation, never a success. The
+//! crate's parsers will not do for that: `parse_header` hides the length of the value, and `parse_meta_result` takes
+//! the last of two equal flags and accepts `c+5`.
 
 use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
@@ -14,7 +16,8 @@ use crate::store::memcached::failure::quoted;
 use crate::store::memcached::socket::transport::LONGEST_VALUE;
 use crate::text::digits;
 
-/// The value of the clock item. Nothing reads it. It is not empty, since some clients take an empty item for a placeholder.
+/// The value of the clock item. Nothing reads it. It is not empty, since some clients take an empty item for a
+/// placeholder.
 const CLOCK_VALUE: &[u8] = b"1 clock";
 
 /// What kind of reply a request expects.
@@ -50,7 +53,7 @@ impl ExpectedReply {
         )
     }
 
-    /// Whether the request has a data block. A server that refuses the command line before it may take the block for commands.
+    /// Whether the request has a data block. A server that refuses the command line may take the block for commands.
     pub(crate) fn has_data_block(self) -> bool {
         matches!(self, ExpectedReply::Added | ExpectedReply::Replaced)
     }
@@ -67,8 +70,8 @@ pub(crate) struct Names<'a> {
     pub(crate) counter: &'a ItemName,
 }
 
-/// Appends `request` to `out` as a command that is marked with `opaque`. The error says what is wrong with the request; nothing is
-/// appended then.
+/// Appends `request` to `out` as a command that is marked with `opaque`. The error says what is wrong with the request;
+/// nothing is appended then.
 pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
     let command = command(request, names)?.flag(number(b'O', opaque));
     let start = out.len();
@@ -79,8 +82,8 @@ pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut
     })
 }
 
-/// The command for `request`, without its opaque. The crate that writes it refuses a key that is too long, and encodes one with
-/// a space or a control character in base64, so that no name can become a second command.
+/// The command for `request`, without its opaque. The crate that writes it refuses a key that is too long, and encodes
+/// one with a space or a control character in base64, so that no name can become a second command.
 fn command(request: &Request, names: Names<'_>) -> Result<MetaCommand, String> {
     let Names { item, clock, counter } = names;
     Ok(match request {
@@ -90,9 +93,9 @@ fn command(request: &Request, names: Names<'_>) -> Result<MetaCommand, String> {
             .flag("ME")
             .flag("c")
             .flag(number(b'T', CLOCK_ITEM_EXPIRY)),
-        // `N0` creates the counter where it is missing, without an expiry. Its number is of no use: it begins again with each
-        // flush. Its CAS does not, and memcached draws it when it executes the command, while it may draw the CAS of a store
-        // before the data has arrived.
+        // `N0` creates the counter where it is missing, without an expiry. Its number is of no use: it begins again
+        // with each flush. Its CAS does not, and memcached draws it when it executes the command, while it may draw the
+        // CAS of a store before the data has arrived.
         Request::RaiseCounter => MetaCommand::new(MetaOp::Arithmetic, counter.as_ref())
             .flag("c")
             .flag("N0")
@@ -133,7 +136,8 @@ fn value_of(item: &ItemName, record: &crate::protocol::Record) -> Result<Vec<u8>
     let value = record::encode(record);
     if value.len() > LONGEST_VALUE {
         return Err(format!(
-            "the key of `{item}` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}: use a shorter key",
+            "the key of `{item}` is too long: its item would have {} bytes, and may have {LONGEST_VALUE}: use a \
+             shorter key",
             value.len()
         ));
     }
@@ -145,7 +149,8 @@ fn value_of(item: &ItemName, record: &crate::protocol::Record) -> Result<Vec<u8>
 pub(crate) enum Judged {
     /// The reply to the request.
     Reply(Reply),
-    /// The server refused the request. Error lines carry no opaque: only its place shows that it belongs to this request.
+    /// The server refused the request. Error lines carry no opaque: only its place shows that it belongs to this
+    /// request.
     Refused {
         reply: Reply,
         /// `SERVER_ERROR`: the server read the command, and its data block as a data block.

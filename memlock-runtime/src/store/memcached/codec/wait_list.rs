@@ -1,7 +1,8 @@
-//! The value of a lock's wait list: a line of text, `1 <process> <process>@<address>/<secret> …`, the first waiter first.
+//! The value of a lock's wait list: a line of text, `1 <process> <process>@<address>/<secret> …`, the first waiter
+//! first.
 //!
-//! The list is a hint, so a text that cannot be read is not an error: an entry of an unknown form is left out, and so are all entries
-//! of a line of another version. The next process that waits writes the list anew.
+//! The list is a hint, so a text that cannot be read is not an error: an entry of an unknown form is left out, and so
+//! are all entries of a line of another version. The next process that waits writes the list anew.
 
 use crate::protocol::{Member, WaitList, WakeTarget};
 use crate::text::digits;

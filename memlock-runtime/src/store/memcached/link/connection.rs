@@ -1,5 +1,5 @@
-//! One connection to one instance of a server, for one batch at a time: the handshake, sending a batch, receiving its replies. What a
-//! failure means is decided in `direct`.
+//! One connection to one instance of a server, for one batch at a time: the handshake, sending a batch, receiving its
+//! replies. What a failure means is decided in `direct`.
 
 use std::time::Instant;
 
@@ -80,8 +80,8 @@ impl Connection {
         self.transport.is_idle()
     }
 
-    /// Prepares `batch` for [`send`](Self::send). The error says what is wrong with a request; the connection is as good as
-    /// before.
+    /// Prepares `batch` for [`send`](Self::send). The error says what is wrong with a request; the connection can be
+    /// used as before.
     pub(crate) fn encode(&mut self, batch: &[Request], names: Names<'_>) -> Result<(), String> {
         self.output.clear();
         self.progress.start(batch, self.next_opaque, self.peer.opaque_on_miss);
@@ -97,7 +97,8 @@ impl Connection {
         self.transport.write_all(&self.output, limit)
     }
 
-    /// Receives until all replies have arrived, or no more can. After [`TransferError::TimedOut`] it can be called again.
+    /// Receives until all replies have arrived, or no more can. After [`TransferError::TimedOut`] it can be called
+    /// again.
     pub(crate) fn receive(&mut self, limit: &mut Limit) -> Result<(), TransferError> {
         while !self.advance()? {
             // The clock is read only if the bytes that have arrived were not enough.

@@ -11,20 +11,20 @@ use crate::store::memcached::health::Health;
 use crate::system::background::{self, Timer, either};
 use crate::system::clock;
 
-/// How many connections are kept. A process uses as many at once as it has threads that lock *different* keys (callers of one key
-/// queue inside the process). By default a server accepts 1024 from all its clients.
+/// How many connections are kept. A process uses as many at once as it has threads that lock *different* keys (callers
+/// of one key queue inside the process). By default a server accepts 1024 from all its clients.
 const MAX_IDLE: usize = 16;
 
-/// A connection that was idle for longer is probed before it is used (three system calls). Any other is used at once, so that a batch is
-/// one write and one read.
+/// A connection that was idle for longer is probed before it is used (three system calls). Any other is used at once,
+/// so that a batch is one write and one read.
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for so long is closed, and not used.
 ///
-/// Devices between client and server forget idle connections, often without a sign, and then each costs its next user an exchange
-/// limit. AWS's gateways and Network Load Balancers forget them after 350 s, or after 60 s at the least setting; Azure's load
-/// balancers after 4 minutes. This limit is below all of them. memcached itself closes idle connections only with `idle_timeout`, and
-/// the client sees that.
+/// Devices between client and server forget idle connections, often without a sign, and then each costs its next user
+/// an exchange limit. AWS's gateways and Network Load Balancers forget them after 350 s, or after 60 s at the least
+/// setting; Azure's load balancers after 4 minutes. This limit is below all of them. memcached itself closes idle
+/// connections only with `idle_timeout`, and the client sees that.
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(45);
 
 /// Boxed, so that taking one out moves a pointer.
@@ -94,8 +94,8 @@ impl Pool {
         // Closed here, outside the lock.
         drop(old);
         if starts {
-            // A process that takes locks only on its own threads has no background thread up to here. But when it takes none for a
-            // while, nothing else would close the connections, and any other way needs a thread as well.
+            // A process that takes locks only on its own threads has no background thread up to here. But when it takes
+            // none for a while, nothing else would close the connections, and any other way needs a thread as well.
             let (idle, health) = (Arc::downgrade(&self.idle), Arc::clone(&self.health));
             background::spawn(sweep(idle, health, Arc::clone(&self.changed)));
         }
@@ -158,8 +158,8 @@ async fn sweep(pool: Weak<Mutex<Idle>>, health: Arc<Health>, changed: Arc<Notify
     health.record_silence();
 }
 
-/// Closes the connections that are old at `now`. Returns how long it is until the next one is. `None`: there are none left, and the next
-/// [`Pool::put`] starts the task again.
+/// Closes the connections that are old at `now`. Returns how long it is until the next one is. `None`: there are none
+/// left, and the next [`Pool::put`] starts the task again.
 fn close_old(idle: &Mutex<Idle>, now: Instant) -> Option<Duration> {
     let mut idle = lock(idle);
     let is_old = |connection: &Connection| now.saturating_duration_since(connection.idle_since) >= LONGEST_IDLE;

@@ -40,7 +40,8 @@ impl Dialer {
             #[cfg(unix)]
             Endpoint::Local(path) => {
                 let path = path.clone();
-                // Connecting to a local socket blocks while its server's backlog is full, and the call has no time limit.
+                // Connecting to a local socket blocks while its server's backlog is full, and the call has no time
+                // limit.
                 let stream = self
                     .local
                     .call(limit, move || UnixStream::connect(&path))
@@ -52,7 +53,8 @@ impl Dialer {
         }
     }
 
-    /// Like [`dial`](Self::dial) on the background thread, for the connection that all tasks share. The caller keeps the limit.
+    /// Like [`dial`](Self::dial) on the background thread, for the connection that all tasks share. The caller keeps
+    /// the limit.
     pub(crate) async fn dial_shared(&self) -> Result<SplitSocket, Failure> {
         let address = match &self.endpoint {
             Endpoint::Address(address) => *address,
@@ -116,8 +118,8 @@ fn local_error(error: io::Error) -> Failure {
     Failure::with_cause("cannot connect (is memcached running with -s?)", error)
 }
 
-/// The address to use for a name. Two processes must never choose differently, so a name with several addresses is refused. One IPv4 and
-/// one IPv6 address may belong to the same machine, and so may several loopback addresses.
+/// The address to use for a name. Two processes must never choose differently, so a name with several addresses is
+/// refused. One IPv4 and one IPv6 address may belong to the same machine, and so may several loopback addresses.
 fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     let mut distinct: Vec<SocketAddr> = Vec::new();
     for address in addresses {
@@ -143,8 +145,8 @@ fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     }
 }
 
-/// A blocking system call that has no time limit. It is made on a thread of its own, so that its callers can keep their limits. There is
-/// one such thread at a time, however many callers give up waiting for it.
+/// A blocking system call that has no time limit. It is made on a thread of its own, so that its callers can keep their
+/// limits. There is one such thread at a time, however many callers give up waiting for it.
 #[derive(Debug)]
 struct BlockingCall<T> {
     shared: Arc<CallShared<T>>,
@@ -276,7 +278,7 @@ impl<T> Drop for CallWaiter<'_, T> {
         if state.waiting == 0 {
             state.result = None;
         } else {
-            // This caller took the result, or gave up making the call: another must go on.
+            // This caller took the result, or gave up: another caller must make its own call.
             self.0.notify();
         }
     }

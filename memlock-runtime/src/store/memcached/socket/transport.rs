@@ -1,5 +1,5 @@
-//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a read buffer of bounded size.
-//! It knows no commands.
+//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a read buffer of
+//! bounded size. It knows no commands.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -11,8 +11,8 @@ use crate::system::clock;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// How much later than the limit a blocked call may return. A socket's timers are set again only if they are off by more: the limits of
-/// consecutive exchanges differ by microseconds, and setting the timers costs two system calls.
+/// How much later than the limit a blocked call may return. A socket's timers are set again only if they are off by
+/// more: the limits of consecutive exchanges differ by microseconds, and setting the timers costs two system calls.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
 /// The shortest timer that is set; zero would mean "for ever".
@@ -24,8 +24,8 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// The longest reply line. Usual lines have fewer than 100 bytes, and error lines are a sentence.
 pub(crate) const LONGEST_LINE: usize = 2048;
 
-/// The longest value that is written or read. A record has a few hundred bytes, or a few thousand with the full name of a huge key. No
-/// memory is allocated for a longer value that a peer announces.
+/// The longest value that is written or read. A record has a few hundred bytes, or a few thousand with the full name of
+/// a huge key. No memory is allocated for a longer value that a peer announces.
 pub(crate) const LONGEST_VALUE: usize = 64 * 1024;
 
 /// A whole reply: its line, its value, and two line ends.
@@ -34,8 +34,8 @@ const LARGEST_INPUT: usize = LONGEST_LINE + LONGEST_VALUE + 4;
 /// The initial size of a read buffer: many times the replies to a usual batch.
 const USUAL_INPUT: usize = 4096;
 
-/// The time limit of an exchange. What is left is as of the last [`refresh`](Self::refresh), so that a usual exchange reads the clock
-/// once.
+/// The time limit of an exchange. What is left is as of the last [`refresh`](Self::refresh), so that a usual exchange
+/// reads the clock once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     began: Instant,

@@ -1,4 +1,5 @@
-//! The store against a *scripted* server, which does what a real one does not do on demand. Against real ones: `tests/store.rs`.
+//! The store against a *scripted* server, which does what a real one does not do on demand. Against real ones:
+//! `tests/store.rs`.
 
 /// Runs each test in both modes.
 macro_rules! in_both_modes {
@@ -108,8 +109,8 @@ impl ScriptedServer {
     }
 
     fn store(&self) -> Memcached {
-        let server = ServerAddress::parse(&self.address.to_string()).expect("an address");
-        Memcached::new(vec![server], "memlock")
+        let address = ServerAddress::parse(&self.address.to_string()).expect("an address");
+        Memcached::new(vec![address], "memlock")
     }
 
     /// Waits for the scripts to end.
@@ -118,8 +119,8 @@ impl ScriptedServer {
     }
 }
 
-/// A store with an open connection to a server that then does `acts`, for tests with a short limit, in which a busy machine may not
-/// manage to connect. The next opaque is 2.
+/// A store with an open connection to a server that then does `acts`, for tests with a short limit, in which a busy
+/// machine may not manage to connect. The next opaque is 2.
 fn connected(mode: Mode, mut acts: Vec<Act>) -> (ScriptedServer, Memcached) {
     acts.splice(0..0, [Await("v c O1\r\n"), send("EN O1\r\n")]);
     let server = ScriptedServer::greeting(acts);
@@ -150,7 +151,7 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
             },
             // The client may close at any time.
             SendBytes(reply) => drop(stream.write_all(&reply)),
-            WaitFor(go) => go.recv_timeout(PATIENCE).expect("told to go on"),
+            WaitFor(go) => go.recv_timeout(PATIENCE).expect("the test sends it"),
             Delay(time) => drop(channel::<()>().1.recv_timeout(time)),
             Trickle(stop) => {
                 while stop.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
@@ -174,11 +175,11 @@ fn play(mut stream: TcpStream, script: Vec<Act>) {
                     is_over.store(true, Ordering::Relaxed);
                 });
             }
-            Notify(told) => told.send(()).expect("the test listens"),
-            Collect(told) => {
+            Notify(sender) => sender.send(()).expect("the test listens"),
+            Collect(sender) => {
                 let _ = stream.read_to_end(&mut unread);
                 let text = String::from_utf8_lossy(&unread).into_owned();
-                told.send(text).expect("the test listens");
+                sender.send(text).expect("the test listens");
             }
             Flood(count) => {
                 for _ in 0..count / 1000 {

@@ -11,7 +11,7 @@ use super::*;
 #[test]
 fn a_batch_abandoned_before_the_pipe_is_open_is_never_sent() {
     let (go, hold) = channel();
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let server = ScriptedServer::start(vec![vec![
         Await("stats settings\r\n"),
         WaitFor(hold),
@@ -29,7 +29,7 @@ fn a_batch_abandoned_before_the_pipe_is_open_is_never_sent() {
     // The other caller still gets the pipe.
     assert_eq!(outcome(&mut *second).replies.as_slice(), [Reply::Missing]);
     drop((second, store));
-    assert_eq!(told.recv_timeout(PATIENCE).expect("told"), "");
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the script sends it"), "");
     server.join();
 }
 
@@ -38,7 +38,7 @@ fn the_short_limit_of_the_first_caller_does_not_end_the_opening_for_others() {
     // Longer than the greeting takes on a busy machine.
     let limit = Duration::from_millis(500);
     let (go, hold) = channel();
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let server = ScriptedServer::start(vec![vec![
         Await("stats settings\r\n"),
         Notify(tell),
@@ -50,7 +50,7 @@ fn the_short_limit_of_the_first_caller_does_not_end_the_opening_for_others() {
     ]]);
     let store = server.store();
     let mut short = begin_within(&store, &[add()], limit);
-    hear(&told);
+    hear(&heard);
     let mut long = begin(&store, &[read()]);
     let answer = outcome(&mut *short);
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
@@ -89,7 +89,7 @@ fn a_pipe_that_does_not_open_is_dialled_anew_for_callers_with_time_left() {
 
 #[test]
 fn an_exchange_that_is_polled_too_late_sends_nothing() {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let server = ScriptedServer::start(vec![greeted(vec![Collect(tell)])]);
     let store = server.store();
     let mut stalled = begin_within(&store, &[add()], SHORT);
@@ -99,7 +99,7 @@ fn an_exchange_that_is_polled_too_late_sends_nothing() {
     let answer = outcome(&mut *stalled);
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     drop((stalled, store));
-    assert_eq!(told.recv_timeout(PATIENCE).expect("told"), "");
+    assert_eq!(heard.recv_timeout(PATIENCE).expect("the script sends it"), "");
     server.join();
 }
 
@@ -278,7 +278,7 @@ fn an_exchange_works_inside_any_other_runtime() {
         write
     });
     go.send(()).expect("held");
-    // BoxedExchange in one runtime, which is gone, and finished in another, which is busy with others.
+    // Begun in one runtime, which is gone, and finished in another, in which a busy task is polled first.
     let answer = runtime().block_on(async {
         let busy = async {
             loop {

@@ -62,8 +62,8 @@ pub(super) fn reads() -> Vec<Act> {
     greeted(vec![Await("v c O1\r\n"), send("EN O1\r\n"), ReadToEnd])
 }
 
-pub(super) fn hear(told: &Receiver<()>) {
-    told.recv_timeout(PATIENCE).expect("told");
+pub(super) fn hear(heard: &Receiver<()>) {
+    heard.recv_timeout(PATIENCE).expect("the script sends it");
 }
 
 pub(super) fn unanswered_of_each(answers: &[Answer]) -> Vec<Option<Unanswered>> {
@@ -274,14 +274,14 @@ fn after_a_client_error_the_next_error_line_proves_nothing() {
 
 #[test]
 fn bytes_on_an_idle_pipe_end_it_and_answer_nothing() {
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let server = ScriptedServer::start(vec![
         opening(vec![send("HD c9 O2\r\n"), ReadToEnd, Notify(tell)]),
         greeted(vec![Await(ADDED), send("HD c7 O1\r\n"), ReadToEnd]),
     ]);
     let store = server.store();
     drop(Pipelined.ask(&store, &[read()]));
-    hear(&told);
+    hear(&heard);
     assert_eq!(
         Pipelined.ask(&store, &[add()]).replies.as_slice(),
         [Reply::Stored(cas(7))]
@@ -335,7 +335,7 @@ fn large(nonce: u128) -> Request {
 #[test]
 fn a_batch_that_the_server_does_not_take_is_taken_back() {
     let (go, hold) = channel();
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     let server = ScriptedServer::start(vec![opening(vec![WaitFor(hold), Collect(tell)])]);
     let store = server.store();
     let pipe = opened(&store);
@@ -366,7 +366,7 @@ fn a_batch_that_the_server_does_not_take_is_taken_back() {
     // The server reads, so all is written. Then the last exchange is dropped, and nothing listens any more.
     wait_until("all is written", || pipe.unwritten() == 0);
     drop((pending, stays, store));
-    let received = told.recv_timeout(PATIENCE).expect("told");
+    let received = heard.recv_timeout(PATIENCE).expect("the script sends it");
     assert_eq!(received.matches("ms memlock:f:k").count(), count + 1);
     assert_eq!(received.matches("md memlock:f:k").count(), 0);
     server.join();
@@ -386,7 +386,7 @@ fn a_late_reply_is_received_while_the_next_batch_uses_another_connection() {
     let mut pending = answer.pending.expect("a write is open");
     assert!(pipe.is_retired());
     assert_eq!(Pipelined.ask(&store, &[delete()]).replies.as_slice(), [Reply::Deleted]);
-    pending = pending.wait(Duration::ZERO).expect_err("nothing has come");
+    pending = pending.wait(Duration::ZERO).expect_err("nothing has arrived");
     go.send(()).expect("held");
     let answer = pending.wait(PATIENCE).expect("it comes");
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
@@ -413,7 +413,7 @@ fn the_reply_to_an_abandoned_batch_is_received() {
     let pending = write.abandon().expect("it was sent");
     assert!(only_reads.abandon().is_none(), "there is nothing to learn of a read");
     assert!(!pipe.is_retired(), "no batch was late");
-    let pending = pending.wait(SHORT).expect_err("nothing has come");
+    let pending = pending.wait(SHORT).expect_err("nothing has arrived");
     go.send(()).expect("held");
     let answer = pending.wait(PATIENCE).expect("it comes");
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);

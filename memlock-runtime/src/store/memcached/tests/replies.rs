@@ -168,10 +168,10 @@ fn late_replies_are_received_by_listening_on(mode: Mode) {
     assert_eq!(unanswered(&answer), Some(Unanswered::Late));
     assert_eq!(answer.replies.as_slice(), [Reply::Clock(1_800_000_000)]);
     let pending = answer.pending.expect("a write is open");
-    let pending = pending.wait(SHORT).expect_err("nothing has come");
+    let pending = pending.wait(SHORT).expect_err("nothing has arrived");
     assert_eq!(mode.kept(&store), 0);
     go.send(()).expect("held");
-    let answer = pending.wait(PATIENCE).expect("all has come");
+    let answer = pending.wait(PATIENCE).expect("all has arrived");
     assert!(answer.fault.is_none(), "{answer:?}");
     assert_eq!(
         answer.replies.as_slice(),
@@ -323,7 +323,7 @@ fn assert_foreign(reply: Option<&Reply>) {
 
 fn the_line_of_a_long_item_is_enough_to_report_it(mode: Mode) {
     let (go, hold) = channel();
-    // Its rest never comes, or the server closes before it does.
+    // The rest never arrives, or the server closes before that.
     for last in [ReadToEnd, WaitFor(hold)] {
         let closes = matches!(last, WaitFor(_));
         if closes {

@@ -72,8 +72,8 @@ impl EmptyServer {
     }
 
     fn store(&self) -> Memcached {
-        let server = ServerAddress::parse(&self.address.to_string()).expect("an address");
-        Memcached::new(vec![server], "memlock")
+        let address = ServerAddress::parse(&self.address.to_string()).expect("an address");
+        Memcached::new(vec![address], "memlock")
     }
 
     /// Makes the connections silent that are open now.
@@ -319,7 +319,7 @@ fn callers_that_give_up_early_do_not_hide_the_silence() {
     let mut pending = begin().abandon().expect("it was sent");
     wait_until("it to be late", || {
         let waited = std::mem::replace(&mut pending, Box::new(Nothing)).wait(Duration::ZERO);
-        pending = waited.expect_err("nothing has come");
+        pending = waited.expect_err("nothing has arrived");
         pipe.is_retired()
     });
     assert!(!store.servers[0].health.is_answering());
@@ -369,9 +369,9 @@ fn idle_connections_are_closed_at_their_age_limit_without_any_call() {
     drop(Blocking.ask(&store, &[read()]));
     let sweeper = pool.sweeper();
     // The background thread starts tasks in order. So the sweeper waits for its timer when this one runs.
-    let (tell, told) = channel();
+    let (tell, heard) = channel();
     background::spawn(async move { tell.send(()).expect("the test listens") });
-    told.recv_timeout(PATIENCE).expect("told");
+    heard.recv_timeout(PATIENCE).expect("the script sends it");
     drop(store);
     server.wait_for_open("nothing to be left", |open| open == 0);
     wait_until("the background thread to have done with it", || {
@@ -416,7 +416,7 @@ fn tasks_leave_few_writes_to_be_settled_on_a_server_that_only_greets() {
     });
     let unsettled = locks.core().chores.count();
     println!("{unsettled} to be settled");
-    // One for each that was under mode when the server fell silent, and then one at a time.
+    // One for each caller that was under way when the server became silent, and then one at a time.
     assert!((1..=TASKS * ROUNDS / 2).contains(&unsettled), "{unsettled}");
     assert!(server.peak() <= 2 * MAX_LISTENING, "{} at once", server.peak());
     drop(locks);

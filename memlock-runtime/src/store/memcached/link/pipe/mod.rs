@@ -1,9 +1,10 @@
-//! The connection that all tasks share. Batches are sent one after the other without waiting for replies, and the replies arrive in
-//! the same order.
+//! The connection that all tasks share. Batches are sent one after the other without waiting for replies, and the
+//! replies arrive in the same order.
 //!
-//! The caller that submits a batch writes it on its own thread, as far as the kernel takes it at once. A task on the background
-//! thread writes the rest and reads all replies. The task outlives the callers: a batch that was sent cannot be recalled, so the task
-//! listens for its replies even after its caller has stopped waiting. A batch that was not sent is taken back.
+//! The caller that submits a batch writes it on its own thread, as far as the kernel takes it at once. A task on the
+//! background thread writes the rest and reads all replies. The task outlives the callers: a batch that was sent cannot
+//! be recalled, so the task listens for its replies even after its caller has stopped waiting. A batch that was not
+//! sent is taken back.
 //!
 //! ```text
 //!  open ── late, idle for long, or the store was dropped ──► retired ── no caller listens any more ──► closed
@@ -11,7 +12,8 @@
 //!    └── the server violates the protocol ─────────────────────┘
 //! ```
 //!
-//! A retired pipe takes no more batches. It listens for the replies to those that it has until the server answers or closes.
+//! A retired pipe takes no more batches. It listens for the replies to those that it has until the server answers or
+//! closes.
 
 mod task;
 
@@ -37,19 +39,21 @@ use crate::store::memcached::health::Health;
 use crate::store::memcached::socket::split::{self, Reader, Writer};
 use crate::store::memcached::socket::transport::{ReadBuffer, Stream, is_for_later};
 
-/// With more batches in flight than this, callers leave writing to the background thread. On two cores that raised the rate of 64 tasks
-/// by a quarter, since client and server make fewer system calls. With few batches, writing at once is faster.
+/// With more batches in flight than this, callers leave writing to the background thread. On two cores that raised the
+/// rate of 64 tasks by a quarter, since client and server make fewer system calls. With few batches, writing at once is
+/// faster.
 const MAX_DIRECT_WRITES: usize = 4;
 
-/// How often an open pipe checks whether it is still used. It is closed at the second check without use, so that no pipe is used that was
-/// idle for longer than [`LONGEST_IDLE`].
+/// How often an open pipe checks whether it is still used. It is closed at the second check without use, so that no
+/// pipe is used that was idle for longer than [`LONGEST_IDLE`].
 const USAGE_CHECK_INTERVAL: Duration = LONGEST_IDLE.checked_div(2).expect("not zero");
 
-/// After so many events in a row the task yields to the others on the background thread: a server that sends without end must delay
-/// only its own callers.
+/// After so many events in a row the task yields to the others on the background thread: a server that sends without
+/// end must delay only its own callers.
 const EVENTS_PER_TURN: u32 = 32;
 
-/// For how many such checks a retired pipe goes on listening: a server that has not answered in ten minutes is not going to.
+/// For how many such checks a retired pipe goes on listening: a server that has not answered in ten minutes is not
+/// going to.
 const MAX_CHECKS_AFTER_RETIRING: u32 = 27;
 
 /// The connection that all tasks share.
@@ -236,8 +240,8 @@ impl Pipe {
         self.changed.notify_one();
     }
 
-    /// Sends `batch`, now or as soon as the kernel takes it. `None`: the pipe is retired. The error says what is wrong with a
-    /// request; nothing is sent then.
+    /// Sends `batch`, now or as soon as the kernel takes it. `None`: the pipe is retired. The error says what is wrong
+    /// with a request; nothing is sent then.
     pub(crate) fn submit(&self, batch: &[Request], names: Names<'_>) -> Result<Option<Submitted>, String> {
         let mut state = self.state();
         if state.is_retired {
@@ -267,8 +271,8 @@ impl Pipe {
             answer: sender,
         });
         state.is_used = true;
-        // Bytes from before wait for the socket, and this batch waits behind them. With many batches in flight writing is left to the
-        // background thread, which sends all of them in one packet.
+        // Bytes from before wait for the socket, and this batch waits behind them. With many batches in flight writing
+        // is left to the background thread, which sends all of them in one packet.
         if before == 0 && state.sent.len() <= MAX_DIRECT_WRITES {
             state.write();
         }
@@ -285,8 +289,8 @@ impl Pipe {
         }))
     }
 
-    /// Retires the pipe if it is not used, or if the server hangs. Called at regular intervals. Returns whether the pipe was retired for
-    /// so long that it is to be closed.
+    /// Retires the pipe if it is not used, or if the server hangs. Called at regular intervals. Returns whether the
+    /// pipe was retired so long ago that it must be closed.
     pub(crate) fn check_usage(&self) -> bool {
         let mut state = self.state();
         let first = state.sent.front().map(|sent| sent.id);
@@ -301,7 +305,8 @@ impl Pipe {
         state.checks_since_retired > MAX_CHECKS_AFTER_RETIRING
     }
 
-    /// Returns the status of batch `id` for a caller that stops waiting for it. A batch that was not sent is taken back.
+    /// Returns the status of batch `id` for a caller that stops waiting for it. A batch that was not sent is taken
+    /// back.
     pub(crate) fn withdraw(&self, id: u64) -> BatchStatus {
         let mut state = self.state();
         let Ok(index) = state.sent.binary_search_by_key(&id, |sent| sent.id) else {
@@ -311,7 +316,7 @@ impl Pipe {
             return BatchStatus::NotSent;
         }
         match state.sent.get(index) {
-            // Only the rest of a value is missing that nothing needs.
+            // Only the rest of a value is missing, and nothing needs it.
             Some(sent) if sent.progress.is_answered() => BatchStatus::Answered(sent.progress.replies.clone()),
             Some(sent) => BatchStatus::Sent {
                 replies: sent.progress.replies.clone(),
@@ -329,7 +334,8 @@ impl Pipe {
 }
 
 impl PipeState {
-    /// Returns whether the task is over, what it waits for otherwise, and the answers to the batches that can no longer be sent.
+    /// Returns whether the task is over, what it waits for otherwise, and the answers to the batches that can no longer
+    /// be sent.
     fn next_wait(&mut self, instance: Instance) -> (bool, Interest, Answers) {
         let mut unsendable = Answers::new();
         if self.writer.is_none() {
@@ -385,8 +391,9 @@ impl PipeState {
         }
     }
 
-    /// Closes the sending half because the server violated the protocol. The server executes all the same what it has received, and that
-    /// is over only when it closes the connection. Batches with an open write wait for that; all others are answered now.
+    /// Closes the sending half because the server violated the protocol. The server executes all the same what it has
+    /// received, and that is over only when it closes the connection. Batches with an open write wait for that; all
+    /// others are answered now.
     fn finish(&mut self, violation: Option<String>, instance: Instance, answers: &mut Answers) {
         let violation = violation.unwrap_or_default();
         self.is_retired = true;
