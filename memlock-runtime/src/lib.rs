@@ -64,7 +64,7 @@ pub mod __internals {
         Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
         WakeTarget, YOUNGEST_SERVER,
     };
-    pub use crate::store::memcached::{Memcached, Server};
+    pub use crate::store::memcached::{Memcached, ServerAddress};
     pub use crate::store::memory::Memory;
     pub use crate::store::memory::items::Items;
     pub use crate::store::*;

@@ -9,8 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use memlock_runtime::__internals::{
-    Answer, Batch, Cas, Content, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, Server, Store,
-    Unanswered,
+    Answer, Batch, Cas, Content, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, ServerAddress,
+    Store, Unanswered,
 };
 use memlock_testkit as testkit;
 
@@ -43,7 +43,7 @@ impl Process {
     }
 
     fn store(&self) -> Memcached {
-        Memcached::new(vec![Server::parse(&self.spelled).expect("an entry")], "memlock")
+        Memcached::new(vec![ServerAddress::parse(&self.spelled).expect("an entry")], "memlock")
     }
 
     /// A store on it, once it is old enough to grant.
@@ -418,7 +418,7 @@ fn a_server_without_a_free_connection_says_so() {
 fn items_of_several_servers_are_where_the_router_says() {
     let processes = [Process::start(&[]), Process::start(&[])];
     let servers = |order: [usize; 2]| {
-        let list = order.map(|index| Server::parse(&processes[index].spelled).expect("an entry"));
+        let list = order.map(|index| ServerAddress::parse(&processes[index].spelled).expect("an entry"));
         Memcached::new(list.into(), "memlock")
     };
     for process in &processes {

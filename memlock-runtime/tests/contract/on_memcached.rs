@@ -3,7 +3,9 @@
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memlock_runtime::__internals::{Instance, ItemName, Memcached, Reply, Request, Server as Address, Store as _};
+use memlock_runtime::__internals::{
+    Instance, ItemName, Memcached, Reply, Request, ServerAddress as Address, Store as _,
+};
 use memlock_testkit as testkit;
 
 use crate::run::{self, Past, Server, Tolerance, item};
