@@ -193,6 +193,7 @@ fn callers_of_a_server_that_only_greets_leave_few_connections_and_writes(mode: M
     for _ in 0..3 {
         let answers = crowd(mode, &store);
         pending.extend(answers.into_iter().filter_map(|answer| answer.pending));
+        // One more may be open: a connection that was opened when its caller's limit was just over, and was not used.
         server.wait_for_open("the others to be closed", |open| open <= MAX_LISTENING + 1);
     }
     println!("{} stores, {} connections", server.stores(), server.total());
@@ -206,7 +207,6 @@ fn callers_of_a_server_that_only_greets_leave_few_connections_and_writes(mode: M
         "{} at once",
         server.peak()
     );
-    server.wait_for_open("all but a few to be closed", |open| open <= MAX_LISTENING);
     // Those that are not listened for any more return an answer.
     let kept = pending
         .into_iter()
