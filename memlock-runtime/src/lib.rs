@@ -59,11 +59,11 @@ pub mod __internals {
         Acquire, End, Extended, Grant, Handed, LeaseState, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
         Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
     };
-    pub use crate::protocol::{Answered, Input, Output, Pause};
     pub use crate::protocol::{
         Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
         WakeTarget, YOUNGEST_SERVER,
     };
+    pub use crate::protocol::{Exchanged, Input, Output, Pause, Pending};
     pub use crate::store::memcached::{Memcached, ServerAddress};
     pub use crate::store::memory::Memory;
     pub use crate::store::memory::items::Items;

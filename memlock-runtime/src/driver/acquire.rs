@@ -70,11 +70,11 @@ pub(crate) async fn acquire_grant(
                         Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let heard = exchange(core, caller, &spec.item, batch, *only_on, limit, now, orphaned).await;
-                let mut heard = heard.map_err(Stopped::Failed)?;
-                now = heard.received(core);
-                contender.note(&mut heard, written, limit, now);
-                Input::Answered(heard.answered)
+                let exchanged = exchange(core, caller, &spec.item, batch, *only_on, limit, now, orphaned).await;
+                let mut exchanged = exchanged.map_err(Stopped::Failed)?;
+                now = core.received(&exchanged);
+                contender.note(&mut exchanged, written, limit, now);
+                Input::Exchanged(exchanged)
             }
             Output::Pause(pause) => {
                 contender.pauses();

@@ -9,13 +9,13 @@ use super::chores::Chores;
 use super::known_server::KnownServer;
 use super::limits::ExchangeLimit;
 use super::wake::WakeSocket;
-use crate::error::{Error, Source};
+use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Answered, Member, Reply, WaitListView, WakeTarget};
+use crate::protocol::{Exchanged, Member, Reply, WaitListView, WakeTarget};
 use crate::queue::Queues;
+use crate::store::Store;
 use crate::store::memory::Memory;
-use crate::store::{Answer, Pending, Store};
 use crate::system::clock::{Clock, Sleeper};
 use crate::system::random::Identity;
 
@@ -60,15 +60,6 @@ impl Counters {
     pub(crate) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// The outcome of an exchange: for the machine, and for the driver.
-pub(crate) struct Heard {
-    pub(crate) answered: Answered,
-    /// When the replies came, if recording them has read the clocks.
-    received: Option<Now>,
-    pub(crate) source: Option<Source>,
-    pub(crate) pending: Option<Box<dyn Pending>>,
 }
 
 impl Core {
@@ -144,31 +135,21 @@ impl Core {
     }
 
     /// Records what an exchange that began at `sent` tells of its server: a reading of its clock, and a refusal for lack of memory.
-    pub(crate) fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
-        let mut received = None;
-        let mut best = None;
-        if let (Some(instance), Some(Reply::Clock(second))) = (answer.instance, answer.replies.first()) {
-            let received = *received.get_or_insert_with(|| self.now());
-            best = self.server(item).read_clock(instance, *second, sent, received);
+    pub(super) fn record(&self, item: &ItemName, exchanged: &mut Exchanged, sent: Now) {
+        exchanged.sent = sent;
+        if let (Some(instance), Some(Reply::Clock(second))) = (exchanged.instance, exchanged.replies.first()) {
+            let received = *exchanged.received.get_or_insert_with(|| self.now());
+            exchanged.best = self.server(item).read_clock(instance, *second, sent, received);
         }
-        if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
-            let received = received.get_or_insert_with(|| self.now());
+        if exchanged.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
+            let received = exchanged.received.get_or_insert_with(|| self.now());
             self.server(item).refused(*received);
         }
-        let (unanswered, source) = answer.fault.map(|fault| (fault.unanswered, fault.source)).unzip();
-        let answered = Answered {
-            instance: answer.instance,
-            replies: answer.replies,
-            unanswered,
-            sent,
-            best,
-        };
-        Heard {
-            answered,
-            received,
-            source,
-            pending: answer.pending,
-        }
+    }
+
+    /// When the replies of `exchanged` came. Reads the clocks, unless recording it has done so.
+    pub(super) fn received(&self, exchanged: &Exchanged) -> Now {
+        exchanged.received.unwrap_or_else(|| self.now())
     }
 
     /// Wakes the first member of the wait list, since the lock in `item` is free, unless this release has already woken one
@@ -222,12 +203,5 @@ impl Drop for Core {
 impl Sleeper for Core {
     fn wake(&self) {
         self.queues.wake_all();
-    }
-}
-
-impl Heard {
-    /// When the replies came. Reads the clocks, unless recording the outcome has done so.
-    pub(crate) fn received(&self, core: &Core) -> Now {
-        self.received.unwrap_or_else(|| core.now())
     }
 }

@@ -32,8 +32,8 @@ pub(crate) async fn release(
     let was_woken = core.wake_early(&spec.item, machine.to_wake());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
-    let released = run(core, caller, &spec.item, limit, now, step, |heard| {
-        pending = heard.pending.take();
+    let released = run(core, caller, &spec.item, limit, now, step, |exchanged| {
+        pending = exchanged.pending.take();
         // Nothing counts from when an item was deleted, nor from any other moment of this.
         now
     })

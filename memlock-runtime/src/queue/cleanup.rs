@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
-use crate::protocol::{Nonce, WaitListView};
-use crate::store::Pending;
+use crate::protocol::{Nonce, Pending, WaitListView};
 
 /// What must happen for a lock although no caller waits for it.
 pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {

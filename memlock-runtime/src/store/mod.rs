@@ -9,46 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::Source;
 use crate::key::ItemName;
-use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
-
-/// An exchange that failed, in whole or from some reply on.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    /// What is known of the unanswered requests.
-    pub unanswered: Unanswered,
-    /// What happened, for people.
-    pub source: Source,
-}
-
-/// What came of an exchange. `replies` are those of the first requests, in order; they are fewer than the requests
-/// exactly when there is a `fault`.
-#[derive(Debug)]
-pub struct Answer {
-    /// Who answered (or would have: the instance that the connection leads to). `None` where none was reached.
-    pub instance: Option<Instance>,
-    /// The replies, in the order of the requests.
-    pub replies: Replies,
-    /// Why there are no more of them.
-    pub fault: Option<Fault>,
-    /// After [`Unanswered::Late`]: the connection on which the missing replies may still come. `None` where it is not kept.
-    pub pending: Option<Box<dyn Pending>>,
-}
-
-/// An exchange whose replies are late. A request cannot be recalled: the only safe thing is to go on listening, so that
-/// whatever it did can be undone. Dropping it closes the connection.
-pub trait Pending: Send + fmt::Debug {
-    /// Listens for up to `limit`; with a limit of zero it looks what has come, and does not block. `Ok` has all of the exchange's outcome that can be learned: with
-    /// [`Unanswered::Late`] nothing more will be heard of it, and it may be executed yet. `Err` gives this back to try again.
-    fn wait(self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>>;
-}
+use crate::protocol::{Batch, Exchanged, Instance, Pending, Request};
 
 /// An exchange that is made without blocking a thread. Dropping it gives up listening, but recalls nothing: see
 /// [`abandon`](Self::abandon).
 pub trait Exchange: Send + fmt::Debug {
     /// The outcome, once it is there. Not to be polled again after that.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer>;
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged>;
 
     /// Nobody waits for the outcome any more. `Some` where a write may have been sent, or may yet be: with it one learns
     /// what became of that.
@@ -57,17 +25,17 @@ pub trait Exchange: Send + fmt::Debug {
 
 /// An exchange that is over.
 #[derive(Debug)]
-pub struct Ready(Option<Answer>);
+pub struct Ready(Option<Exchanged>);
 
 impl Ready {
     /// It came to `answer`.
-    pub fn new(answer: Answer) -> Ready {
+    pub fn new(answer: Exchanged) -> Ready {
         Ready(Some(answer))
     }
 }
 
 impl Exchange for Ready {
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Exchanged> {
         self.0.take().map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -81,7 +49,7 @@ impl<S: Store> Store for Arc<S> {
         (**self).begin(item, batch, only_on, limit)
     }
 
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         (**self).exchange(item, batch, only_on, limit)
     }
 
@@ -108,7 +76,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
     ///
     /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer;
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged;
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {

@@ -5,35 +5,34 @@ use std::io;
 
 use super::failure::{ConnectError, Failure, TransferError};
 use crate::error::Source;
-use crate::protocol::{Instance, Replies, Unanswered, YOUNGEST_SERVER};
-use crate::store::{Answer, Fault};
+use crate::protocol::{Exchanged, Instance, Replies, Unanswered, YOUNGEST_SERVER};
 
 /// The answer to an exchange in which no request got a reply.
-pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source: impl Into<Source>) -> Answer {
+pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source: impl Into<Source>) -> Exchanged {
     let source = source.into();
-    Answer {
+    Exchanged {
         instance,
         replies: Replies::new(),
-        fault: Some(Fault { unanswered, source }),
-        pending: None,
+        unanswered: Some(unanswered),
+        source: Some(source),
+        ..Exchanged::default()
     }
 }
 
 /// The answer to an exchange that failed after `replies` had arrived.
-pub(crate) fn incomplete(instance: Instance, replies: Replies, unanswered: Unanswered, failure: Failure) -> Answer {
-    Answer {
+pub(crate) fn incomplete(instance: Instance, replies: Replies, unanswered: Unanswered, failure: Failure) -> Exchanged {
+    Exchanged {
         replies,
         ..failed(Some(instance), unanswered, failure)
     }
 }
 
 /// The answer with all replies.
-pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
-    Answer {
+pub(crate) fn complete(instance: Instance, replies: Replies) -> Exchanged {
+    Exchanged {
         instance: Some(instance),
         replies,
-        fault: None,
-        pending: None,
+        ..Exchanged::default()
     }
 }
 
@@ -72,12 +71,12 @@ pub(crate) fn protocol_violation(what: &str) -> Failure {
 }
 
 /// The answer to a batch for another instance than `instance`, which answers now.
-pub(crate) fn other_instance(instance: Instance) -> Answer {
+pub(crate) fn other_instance(instance: Instance) -> Exchanged {
     let failure = Failure::new("it was restarted: another instance answers");
     failed(Some(instance), Unanswered::OtherInstance, failure)
 }
 
-pub(crate) fn too_young(instance: Instance) -> Answer {
+pub(crate) fn too_young(instance: Instance) -> Exchanged {
     let failure = Failure::new(format!(
         "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
     ));
@@ -85,12 +84,12 @@ pub(crate) fn too_young(instance: Instance) -> Answer {
 }
 
 /// The answer where the limit was over before the server was asked.
-pub(crate) fn no_time() -> Answer {
+pub(crate) fn no_time() -> Exchanged {
     not_sent(None, "there was no time left to ask it")
 }
 
 /// The answer where no connection could be opened.
-pub(crate) fn not_connected(error: ConnectError) -> Answer {
+pub(crate) fn not_connected(error: ConnectError) -> Exchanged {
     match error {
         ConnectError::Failed(source) => failed(None, Unanswered::NotSent, source),
         ConnectError::TooYoung(instance) => too_young(instance),
@@ -99,18 +98,18 @@ pub(crate) fn not_connected(error: ConnectError) -> Answer {
 }
 
 /// The answer where no connection was opened within the limit, or none that a batch may be sent on.
-pub(crate) fn connect_timed_out() -> Answer {
+pub(crate) fn connect_timed_out() -> Exchanged {
     not_sent(
         None,
         "it does not answer (no connection, or no reply to `stats`, within the limit)",
     )
 }
 
-pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Answer {
+pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Exchanged {
     not_sent(instance, "it closes every connection")
 }
 
 /// The answer where nothing of the batch was sent.
-pub(crate) fn not_sent(instance: Option<Instance>, reason: impl Into<String>) -> Answer {
+pub(crate) fn not_sent(instance: Option<Instance>, reason: impl Into<String>) -> Exchanged {
     failed(instance, Unanswered::NotSent, Failure::new(reason))
 }

@@ -16,8 +16,7 @@ use super::link::connection::Connection;
 use super::server::Server;
 use super::socket::transport::Limit;
 use crate::key::ItemName;
-use crate::protocol::{Instance, Request, Unanswered};
-use crate::store::{Answer, Pending};
+use crate::protocol::{Exchanged, Instance, Pending, Request, Unanswered};
 use crate::system::on_thread;
 
 impl Server {
@@ -28,7 +27,7 @@ impl Server {
         batch: &[Request],
         only_on: Option<Instance>,
         mut limit: Limit,
-    ) -> Answer {
+    ) -> Exchanged {
         if limit.is_over() {
             return no_time();
         }
@@ -120,7 +119,7 @@ impl Server {
         only_on: Option<Instance>,
         limit: &mut Limit,
         pooled: bool,
-    ) -> Option<Answer> {
+    ) -> Option<Exchanged> {
         let instance = connection.instance();
         let left_at_start = limit.left();
         if only_on.is_some_and(|wanted| wanted != instance) {
@@ -162,7 +161,7 @@ impl Server {
     }
 
     /// The outcome for a batch of which the kernel took only `taken` bytes.
-    fn unsent(&self, connection: &Connection, taken: usize, error: TransferError, pooled: bool) -> Option<Answer> {
+    fn unsent(&self, connection: &Connection, taken: usize, error: TransferError, pooled: bool) -> Option<Exchanged> {
         let instance = connection.instance();
         let (unanswered, failure) = match (taken, error) {
             (0, TransferError::Closed(_)) if pooled => {
@@ -191,7 +190,7 @@ impl Server {
     }
 
     /// The outcome where all replies have arrived.
-    fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Answer {
+    fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Exchanged {
         self.health.record_answer();
         let answer = complete(connection.instance(), mem::take(&mut connection.progress.replies));
         if connection.is_reusable() {
@@ -201,7 +200,7 @@ impl Server {
     }
 
     /// The outcome where the limit is over and replies are missing.
-    fn late(self: &Arc<Server>, connection: Box<Connection>) -> Answer {
+    fn late(self: &Arc<Server>, connection: Box<Connection>) -> Exchanged {
         let progress = &connection.progress;
         let failure = progress
             .violation
@@ -226,7 +225,7 @@ impl Server {
 const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
 
 /// The answer where the connection ended before all replies had arrived.
-fn cut_off(connection: Connection, error: &TransferError) -> Answer {
+fn cut_off(connection: Connection, error: &TransferError) -> Exchanged {
     let instance = connection.instance();
     let progress = connection.progress;
     let (unanswered, failure) = connection_ended(error, progress.violation.as_deref());
@@ -242,7 +241,7 @@ struct LateExchange {
 }
 
 impl Pending for LateExchange {
-    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         let mut limit = Limit::new(limit);
         let received = if limit.is_over() {
             self.connection.receive_now()

@@ -51,7 +51,7 @@ use std::time::Duration;
 use self::pipelined::PipelinedExchange;
 use self::server::Server;
 use self::socket::transport::Limit;
-use super::{Answer, Exchange, Ready, Store};
+use super::{Exchange, Exchanged, Ready, Store};
 use crate::key::ItemName;
 use crate::protocol::{Batch, Instance, Request};
 
@@ -89,12 +89,12 @@ impl Memcached {
     }
 }
 
-fn no_servers() -> Answer {
+fn no_servers() -> Exchanged {
     answers::not_sent(None, "the list of servers is empty")
 }
 
 impl Store for Memcached {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         match self.server(item) {
             Some(server) => server.exchange(item, batch, only_on, Limit::new(limit)),
             None => no_servers(),

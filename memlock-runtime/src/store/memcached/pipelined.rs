@@ -18,8 +18,8 @@ use super::link::ticket::Ticket;
 use super::server::{OpenedPipe, Server};
 use super::socket::transport::Limit;
 use crate::key::ItemName;
-use crate::protocol::{Batch, Instance, Request, Unanswered};
-use crate::store::{Answer, Exchange, Pending};
+use crate::protocol::{Batch, Exchanged, Instance, Pending, Request, Unanswered};
+use crate::store::Exchange;
 use crate::system::background::{self, Timer};
 use crate::system::clock;
 
@@ -63,7 +63,7 @@ enum Stage {
         is_fresh: bool,
     },
     /// The answer, until it is taken.
-    Done(Option<Answer>),
+    Done(Option<Exchanged>),
 }
 
 impl PipelinedExchange {
@@ -182,8 +182,8 @@ impl PipelinedExchange {
     }
 
     /// The stage after the answer on a pipe.
-    fn answered(&mut self, answer: Answer, instance: Instance, is_fresh: bool) -> Stage {
-        let unanswered = answer.fault.as_ref().map(|fault| fault.unanswered);
+    fn answered(&mut self, answer: Exchanged, instance: Instance, is_fresh: bool) -> Stage {
+        let unanswered = answer.unanswered;
         if let Some(Unanswered::Cut | Unanswered::NotSent) = unanswered {
             self.server.pool.forget(instance);
         }
@@ -219,7 +219,7 @@ impl PipelinedExchange {
             Stage::Waiting { .. } => done(connect_timed_out()),
             Stage::Sent { ticket, .. } => {
                 let answer = ticket.late();
-                if answer.fault.is_some() {
+                if answer.unanswered.is_some() {
                     self.server.record_silence(&self.limit, self.left_at_start);
                 }
                 done(answer)
@@ -228,7 +228,7 @@ impl PipelinedExchange {
         }
     }
 
-    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         loop {
             let next = match &mut self.stage {
                 Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
@@ -254,7 +254,7 @@ impl PipelinedExchange {
 }
 
 impl Exchange for PipelinedExchange {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         // In a tokio task that has used up its budget no tokio future is ready, not even the timer. An executor that
         // polls something busy first would keep it so for ever.
         let unconstrained = tokio::task::unconstrained(std::future::poll_fn(|context| self.advance(context)));
@@ -275,10 +275,10 @@ impl Exchange for PipelinedExchange {
     }
 }
 
-fn done(answer: Answer) -> Stage {
+fn done(answer: Exchanged) -> Stage {
     Stage::Done(Some(answer))
 }
 
-fn no_background() -> Answer {
+fn no_background() -> Exchanged {
     not_sent(None, "the background thread could not be started, or failed")
 }

@@ -10,10 +10,9 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::pipe::{BatchStatus, Pipe, Submitted};
-use crate::protocol::{Instance, Replies, Unanswered};
+use crate::protocol::{Exchanged, Instance, Pending, Replies, Unanswered};
 use crate::store::memcached::answers::{complete, does_not_answer, failed, incomplete, not_sent, protocol_violation};
 use crate::store::memcached::failure::Failure;
-use crate::store::{Answer, Pending};
 use crate::system::{clock, on_thread};
 
 /// A submitted batch, for the caller that waits for its answer. Dropping it gives up listening.
@@ -22,7 +21,7 @@ pub(crate) struct Ticket {
     pipe: Arc<Pipe>,
     id: u64,
     writes: bool,
-    answer: oneshot::Receiver<Answer>,
+    answer: oneshot::Receiver<Exchanged>,
     /// Whether the pipe has forgotten the batch.
     is_settled: bool,
 }
@@ -45,7 +44,7 @@ impl Ticket {
     }
 
     /// Ready with the answer. It must not be polled again after that.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         Pin::new(&mut self.answer).poll(context).map(|answer| {
             self.is_settled = true;
             answer.unwrap_or_else(|_| self.background_failed())
@@ -53,7 +52,7 @@ impl Ticket {
     }
 
     /// The answer, if it is there.
-    fn try_answer(&mut self) -> Option<Answer> {
+    fn try_answer(&mut self) -> Option<Exchanged> {
         let answer = match self.answer.try_recv() {
             Ok(answer) => answer,
             Err(TryRecvError::Empty) => return None,
@@ -63,13 +62,13 @@ impl Ticket {
         Some(answer)
     }
 
-    fn background_failed(&self) -> Answer {
+    fn background_failed(&self) -> Exchanged {
         let failure = Failure::new("the background thread failed");
         failed(Some(self.instance()), Unanswered::Late, failure)
     }
 
     /// The answer at the end of the limit. The pipe is retired, so that the next batch goes over another connection.
-    pub(crate) fn late(mut self) -> Answer {
+    pub(crate) fn late(mut self) -> Exchanged {
         let status = self.pipe.withdraw(self.id);
         self.pipe.retire();
         let instance = self.instance();
@@ -143,7 +142,7 @@ struct Outstanding {
 }
 
 impl Pending for Outstanding {
-    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         let ticket = &mut self.ticket;
         let mut answer = ticket.try_answer();
         if answer.is_none() && !limit.is_zero() {

@@ -102,9 +102,9 @@ fn a_limit_longer_than_the_last_one_is_used(mode: Mode) {
     ]);
     let store = server.store();
     let answer = mode.exchange(&store, &[read()], None, shorter);
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     let answer = mode.exchange(&store, &[read()], None, PATIENCE);
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     server.join();
 }
 
@@ -121,7 +121,7 @@ fn reads_on_a_dead_idle_connection_are_sent_again(mode: Mode) {
         greeted(vec![Await("v c O1\r\n"), send("EN O1\r\n"), ReadToEnd]),
     ]);
     let store = server.store();
-    assert!(mode.ask(&store, &[read()]).fault.is_none());
+    assert!(mode.ask(&store, &[read()]).unanswered.is_none());
     if mode == Blocking {
         assert_eq!(mode.kept(&store), 1, "nothing checks whether it is still open");
     }
@@ -140,7 +140,7 @@ fn writes_on_a_dead_idle_connection_are_cut_and_never_sent_twice(mode: Mode) {
         WaitFor(hold),
     ]);
     let store = server.store();
-    assert!(mode.ask(&store, &[read()]).fault.is_none());
+    assert!(mode.ask(&store, &[read()]).unanswered.is_none());
     let asker = std::thread::spawn(move || (mode.ask(&store, &[add()]), store));
     go.send(()).expect("held");
     let (answer, store) = asker.join().expect("no panic");
@@ -181,7 +181,7 @@ fn a_dead_connection_to_the_old_instance_does_not_hide_the_new_one(mode: Mode) {
         ],
     ]);
     let store = server.store();
-    assert!(mode.ask(&store, &[read()]).fault.is_none());
+    assert!(mode.ask(&store, &[read()]).unanswered.is_none());
     go.send(()).expect("held");
     let wanted = Instance { pid: 78, ..INSTANCE };
     let deadline = clock::instant() + PATIENCE;

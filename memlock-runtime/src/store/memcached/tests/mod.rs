@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use super::{Memcached, ServerAddress};
 use crate::key::ItemName;
-use crate::protocol::{Batch, Cas, Content, Instance, Nonce, Record, Reply, Request, Unanswered};
-use crate::store::{Answer, Exchange, Store as _};
+use crate::protocol::{Batch, Cas, Content, Exchanged, Instance, Nonce, Record, Reply, Request, Unanswered};
+use crate::store::{Exchange, Store as _};
 use crate::system::{background, clock};
 
 /// Long enough for a busy machine. No test that passes waits for so long.
@@ -234,11 +234,11 @@ use crate::system::on_thread;
 use Mode::{Blocking, Pipelined};
 
 impl Mode {
-    fn ask(self, store: &Memcached, batch: &[Request]) -> Answer {
+    fn ask(self, store: &Memcached, batch: &[Request]) -> Exchanged {
         self.exchange(store, batch, None, PATIENCE)
     }
 
-    fn exchange(self, store: &Memcached, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(self, store: &Memcached, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         match self {
             Blocking => store.exchange(&item(), batch, only_on, limit),
             Pipelined => outcome(&mut *store.begin(&item(), Batch::from(batch), only_on, limit)),
@@ -255,16 +255,16 @@ impl Mode {
 }
 
 /// Waits for the answer as a small executor does.
-fn outcome(exchange: &mut dyn Exchange) -> Answer {
+fn outcome(exchange: &mut dyn Exchange) -> Exchanged {
     on_thread::wait_for(std::future::poll_fn(|context| exchange.poll(context)), 2 * PATIENCE).expect("an outcome")
 }
 
-fn unanswered(answer: &Answer) -> Option<Unanswered> {
-    answer.fault.as_ref().map(|fault| fault.unanswered)
+fn unanswered(answer: &Exchanged) -> Option<Unanswered> {
+    answer.unanswered
 }
 
-fn text(answer: &Answer) -> String {
-    answer.fault.as_ref().expect("a fault").source.to_string()
+fn text(answer: &Exchanged) -> String {
+    answer.source.as_ref().expect("a failure").to_string()
 }
 
 /// The end of the data block of [`add`], which is the end of the request.

@@ -189,7 +189,7 @@ fn polling_after_the_answer_is_pending_and_does_not_panic() {
     let server = ScriptedServer::start(vec![reads()]);
     let store = server.store();
     let mut exchange = begin(&store, &[read()]);
-    assert!(outcome(&mut *exchange).fault.is_none());
+    assert!(outcome(&mut *exchange).unanswered.is_none());
     assert!(poll(&mut exchange).is_pending());
     assert!(exchange.abandon().is_none());
     let mut none = begin_within(&store, &[add()], Duration::ZERO);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::store::Pending;
+use crate::protocol::Pending;
 use crate::store::memcached::link::pipe::Pipe;
 use crate::system::on_thread;
 
@@ -20,13 +20,13 @@ pub(super) fn begin_within(store: &Memcached, batch: &[Request], limit: Duration
 }
 
 /// Polls once, with a waker that does nothing.
-pub(super) fn poll(exchange: &mut BoxedExchange) -> Poll<Answer> {
+pub(super) fn poll(exchange: &mut BoxedExchange) -> Poll<Exchanged> {
     exchange.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Polls each exchange in turn until all answers are there.
-pub(super) fn outcomes(mut all: Vec<BoxedExchange>) -> Vec<Answer> {
-    let mut answers: Vec<Option<Answer>> = all.iter().map(|_| None).collect();
+pub(super) fn outcomes(mut all: Vec<BoxedExchange>) -> Vec<Exchanged> {
+    let mut answers: Vec<Option<Exchanged>> = all.iter().map(|_| None).collect();
     let join = std::future::poll_fn(|context| {
         for (exchange, answer) in all.iter_mut().zip(&mut answers) {
             if answer.is_none()
@@ -66,7 +66,7 @@ pub(super) fn hear(heard: &Receiver<()>) {
     heard.recv_timeout(PATIENCE).expect("the script sends it");
 }
 
-pub(super) fn unanswered_of_each(answers: &[Answer]) -> Vec<Option<Unanswered>> {
+pub(super) fn unanswered_of_each(answers: &[Exchanged]) -> Vec<Option<Unanswered>> {
     answers.iter().map(unanswered).collect()
 }
 
@@ -208,7 +208,7 @@ fn a_protocol_violation_ends_reads_at_once_and_writes_when_the_server_closes() {
         assert!(pipe.is_retired());
         let mut first = all.remove(0);
         let answer = outcome(&mut *first);
-        assert!(answer.fault.is_none(), "{violation:?}: {answer:?}");
+        assert!(answer.unanswered.is_none(), "{violation:?}: {answer:?}");
         let refused = usize::from(violation.starts_with("CLIENT_ERROR"));
         assert_eq!(all.iter_mut().map(poll).filter(Poll::is_pending).count(), 2 - refused);
         go.send(()).expect("held");
@@ -390,7 +390,7 @@ fn a_late_reply_is_received_while_the_next_batch_uses_another_connection() {
     go.send(()).expect("held");
     let answer = pending.wait(PATIENCE).expect("it comes");
     assert_eq!(answer.replies.as_slice(), [Reply::Stored(cas(9))]);
-    assert!(answer.fault.is_none());
+    assert!(answer.unanswered.is_none());
     // Its reply has closed the first connection.
     drop(store);
     server.join();

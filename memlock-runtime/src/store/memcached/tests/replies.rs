@@ -36,7 +36,7 @@ fn a_complete_exchange_is_answered_and_its_connection_kept(mode: Mode) {
     ]);
     let store = server.store();
     let answer = mode.ask(&store, &[Request::ReadClock, add()]);
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     assert_eq!(answer.instance, Some(INSTANCE));
     assert_eq!(
         answer.replies.as_slice(),
@@ -172,7 +172,7 @@ fn late_replies_are_received_by_listening_on(mode: Mode) {
     assert_eq!(mode.kept(&store), 0);
     go.send(()).expect("held");
     let answer = pending.wait(PATIENCE).expect("all has arrived");
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     assert_eq!(
         answer.replies.as_slice(),
         [Reply::Clock(1_800_000_000), Reply::Stored(cas(9)), Reply::Missing]
@@ -246,7 +246,7 @@ fn a_server_error_refuses_one_request_and_keeps_the_connection(mode: Mode) {
     ]);
     let store = server.store();
     let answer = mode.ask(&store, &[Request::ReadClock, add(), read()]);
-    assert!(answer.fault.is_none());
+    assert!(answer.unanswered.is_none());
     assert_eq!(
         answer.replies.as_slice(),
         [Reply::Clock(2_147_483_642), refused(out_of_memory), Reply::Missing]
@@ -272,7 +272,7 @@ fn a_client_error_refuses_one_request_and_ends_the_connection(mode: Mode) {
     ]);
     let store = server.store();
     let answer = mode.ask(&store, &[add(), read()]);
-    assert!(answer.fault.is_none());
+    assert!(answer.unanswered.is_none());
     assert_eq!(
         answer.replies.as_slice(),
         [refused("CLIENT_ERROR bad command line format"), Reply::Missing]
@@ -333,7 +333,7 @@ fn the_line_of_a_long_item_is_enough_to_report_it(mode: Mode) {
         let (server, store) = connected(mode, vec![Await("v c O3\r\n"), said, last]);
         let limit = if closes { PATIENCE } else { SHORT };
         let answer = mode.exchange(&store, &[add(), read()], None, limit);
-        assert!(answer.fault.is_none() && answer.pending.is_none(), "{answer:?}");
+        assert!(answer.unanswered.is_none() && answer.pending.is_none(), "{answer:?}");
         assert_eq!(answer.replies.len(), 2);
         assert_foreign(answer.replies.last());
         assert_eq!(mode.kept(&store), 0);

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::*;
 use crate::locks::builder::Builder;
-use crate::store::Pending;
+use crate::protocol::Pending;
 use crate::store::memcached::health::MAX_LISTENING;
 use crate::store::memcached::link::pool::LONGEST_IDLE;
 use crate::system::on_thread;
@@ -160,12 +160,12 @@ const CALLERS: usize = 16;
 const ROUNDS: usize = 4;
 
 /// The answers to many callers, each on its own thread and several times.
-fn crowd(mode: Mode, store: &Memcached) -> Vec<Answer> {
+fn crowd(mode: Mode, store: &Memcached) -> Vec<Exchanged> {
     thread::scope(|scope| {
         let callers: Vec<_> = (0..CALLERS)
             .map(|_| {
                 let call = || mode.exchange(store, &[add()], None, LATE);
-                scope.spawn(move || (0..ROUNDS).map(|_| call()).collect::<Vec<Answer>>())
+                scope.spawn(move || (0..ROUNDS).map(|_| call()).collect::<Vec<Exchanged>>())
             })
             .collect();
         let answers = callers.into_iter().map(|caller| caller.join().expect("no panic"));
@@ -225,7 +225,7 @@ fn fill(store: &Memcached, server: &EmptyServer, count: usize) {
     *server.shared.gathers.lock().expect("sound") = Some(Arc::new(Barrier::new(count)));
     thread::scope(|scope| {
         for _ in 0..count {
-            scope.spawn(|| assert!(Blocking.ask(store, &[read()]).fault.is_none()));
+            scope.spawn(|| assert!(Blocking.ask(store, &[read()]).unanswered.is_none()));
         }
     });
     *server.shared.gathers.lock().expect("sound") = None;
@@ -304,8 +304,8 @@ fn all_callers_of_an_answering_server_are_served_at_once() {
     let store = server.store();
     // Each is answered when all have arrived, on as many connections.
     fill(&store, &server, CALLERS);
-    let answers: Vec<Answer> = crowd(Blocking, &store);
-    assert!(answers.iter().all(|answer| answer.fault.is_none()));
+    let answers: Vec<Exchanged> = crowd(Blocking, &store);
+    assert!(answers.iter().all(|answer| answer.unanswered.is_none()));
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn callers_that_give_up_early_do_not_hide_the_silence() {
 struct Nothing;
 
 impl Pending for Nothing {
-    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         Err(self)
     }
 }

@@ -28,8 +28,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::connection::{Connection, check_no_more};
 use super::pool::LONGEST_IDLE;
-use crate::protocol::{Instance, Replies, Request, Unanswered};
-use crate::store::Answer;
+use crate::protocol::{Exchanged, Instance, Replies, Request, Unanswered};
 use crate::store::memcached::answers::{complete, incomplete, not_sent, protocol_violation};
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
 use crate::store::memcached::codec::progress::Progress;
@@ -101,7 +100,7 @@ struct Sent {
     /// Its length in bytes.
     length: usize,
     progress: Progress,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Exchanged>,
 }
 
 /// A batch that the pipe has taken.
@@ -111,11 +110,11 @@ pub(crate) struct Submitted {
     /// Whether one of its requests writes.
     pub(crate) writes: bool,
     /// Gets its answer.
-    pub(crate) answer: oneshot::Receiver<Answer>,
+    pub(crate) answer: oneshot::Receiver<Exchanged>,
 }
 
 /// Answers to send when the state is unlocked again.
-type Answers = SmallVec<[(oneshot::Sender<Answer>, Answer); 4]>;
+type Answers = SmallVec<[(oneshot::Sender<Exchanged>, Exchanged); 4]>;
 
 impl Pipe {
     /// Opens a pipe: sends the greeting, and reads the replies to it. The caller then spawns [`run`](Self::run).
