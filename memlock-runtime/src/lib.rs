@@ -9,7 +9,7 @@
 //! | `locks` | [`Locks`]: built, asked for one key or several, and replaced by locks in memory in tests |
 //! | `call_tree` | which locks the annotated bodies hold that are running on this thread or in this task |
 //! | `hold` | one held lock until its release: renewed, released, reserved for a retry |
-//! | `driver` | the loops that run the machines of `protocol`: on a thread, in a future, and in the background |
+//! | `driver` | what runs the machines of `protocol`, for threads and tasks alike, and in the background |
 //! | `queue` | one FIFO queue per key in the process; only its head talks to the server |
 //! | `store` | where items are: memcached servers, or memory |
 //! | `system` | the only place that names the operating system: clocks, timers, randomness, forks, the background thread |
@@ -59,12 +59,12 @@ pub mod __internals {
         Acquire, End, Extended, Grant, Handed, LeaseState, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
         Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
     };
-    pub use crate::protocol::{Answered, Input, Output, Pause};
     pub use crate::protocol::{
         Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
         WakeTarget, YOUNGEST_SERVER,
     };
-    pub use crate::store::memcached::{Memcached, Server};
+    pub use crate::protocol::{Exchanged, Input, Output, Pause, Pending};
+    pub use crate::store::memcached::{Memcached, ServerAddress};
     pub use crate::store::memory::Memory;
     pub use crate::store::memory::items::Items;
     pub use crate::store::*;

@@ -14,9 +14,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Cas, Grant, Handed, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome,
-    Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Spec, Unanswered, WaitListView,
-    Watch,
+    Acquire, Batch, Cas, Exchanged, Grant, Handed, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now,
+    Outcome, Output, Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Spec, Unanswered,
+    WaitListView, Watch,
 };
 use memlock_runtime::Token;
 
@@ -383,12 +383,13 @@ impl World {
         let best = state.clock.best(now);
         self.step(
             contender,
-            Input::Answered(Answered {
+            Input::Exchanged(Exchanged {
                 instance,
                 replies,
                 unanswered,
                 sent,
                 best,
+                ..Exchanged::default()
             }),
         );
     }

@@ -9,8 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use memlock_runtime::__internals::{
-    Answer, Batch, Cas, Content, Exchange, Instance, ItemName, Memcached, Nonce, Record, Reply, Request, Server, Store,
-    Unanswered,
+    Batch, Cas, Content, Exchange, Exchanged, Instance, ItemName, Memcached, Nonce, Record, Reply, Request,
+    ServerAddress, Store, Unanswered,
 };
 use memlock_testkit as testkit;
 
@@ -43,7 +43,7 @@ impl Process {
     }
 
     fn store(&self) -> Memcached {
-        Memcached::new(vec![Server::parse(&self.spelled).expect("an entry")], "memlock")
+        Memcached::new(vec![ServerAddress::parse(&self.spelled).expect("an entry")], "memlock")
     }
 
     /// Waits until the server is old enough for locks, and returns a store on it.
@@ -51,7 +51,8 @@ impl Process {
         let store = self.store();
         eventually("memcached grows old enough", || {
             let answer = store.exchange(&item("x"), &[Request::ReadClock], None, LIMIT);
-            (unanswered(&answer) != Some(Unanswered::TooYoung)).then(|| assert!(answer.fault.is_none(), "{answer:?}"))
+            (unanswered(&answer) != Some(Unanswered::TooYoung))
+                .then(|| assert!(answer.unanswered.is_none(), "{answer:?}"))
         });
         store
     }
@@ -108,18 +109,18 @@ fn delete(cas: Cas) -> Request {
     Request::Delete { cas }
 }
 
-fn unanswered(answer: &Answer) -> Option<Unanswered> {
-    answer.fault.as_ref().map(|fault| fault.unanswered)
+fn unanswered(answer: &Exchanged) -> Option<Unanswered> {
+    answer.unanswered
 }
 
-fn text(answer: &Answer) -> String {
-    answer.fault.as_ref().expect("a fault").source.to_string()
+fn text(answer: &Exchanged) -> String {
+    answer.source.as_ref().expect("a failure").to_string()
 }
 
 /// The reply to `request` about the lock on `key`.
 fn reply(store: &Memcached, key: &str, request: Request) -> Reply {
     let answer = store.exchange(&item(key), &[request], None, LIMIT);
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     answer.replies.into_iter().next().expect("one reply")
 }
 
@@ -169,7 +170,7 @@ fn every_request_has_the_reply_that_its_docs_promise(process: &Process) {
         None,
         LIMIT,
     );
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     let third = stored(&answer.replies[1]);
     assert!(third > second);
     assert_eq!(
@@ -251,7 +252,7 @@ fn a_huge_item_of_a_stranger_is_foreign_and_leaves_the_connection_in_step() {
             store.exchange(&item("k"), &[Request::Read, Request::ReadClock], None, LIMIT),
             shared("k", &[Request::Read, Request::ReadClock]),
         ] {
-            assert!(answer.fault.is_none(), "{answer:?}");
+            assert!(answer.unanswered.is_none(), "{answer:?}");
             assert!(matches!(&answer.replies[0], Reply::Item { content, .. } if **content == Content::Foreign));
         }
     }
@@ -280,7 +281,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
         stream.write_all(fillers.as_bytes()).expect("write");
         let key = format!("{:020}", u64::MAX - number);
         let answer = store.exchange(&item(&key), &[Request::Read, add(1), Request::Read], None, LIMIT);
-        assert!(answer.fault.is_none(), "{answer:?}");
+        assert!(answer.unanswered.is_none(), "{answer:?}");
         match answer.replies.as_slice() {
             [Reply::Missing, Reply::Refused(refusal), Reply::Missing] => Some(refusal.clone()),
             [Reply::Missing, Reply::Stored(stored), Reply::Item { cas, .. }] if stored == cas => None,
@@ -377,7 +378,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     let pending = pending.wait(Duration::from_millis(20)).expect_err("it stands still");
     process.server.resume();
     let answer = pending.wait(PATIENCE).expect("it goes on");
-    assert!(answer.fault.is_none(), "{answer:?}");
+    assert!(answer.unanswered.is_none(), "{answer:?}");
     let cas = stored(&answer.replies[1]);
     assert_eq!(
         reply(&store, "k", delete(cas)),
@@ -394,7 +395,7 @@ fn a_server_without_a_free_connection_says_so() {
     let answer = eventually("the connections are used up", || {
         held.extend((0..10).filter_map(|_| TcpStream::connect(&process.spelled).ok()));
         let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
-        answer.fault.is_some().then_some(answer)
+        answer.unanswered.is_some().then_some(answer)
     });
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     assert!(
@@ -408,7 +409,7 @@ fn a_server_without_a_free_connection_says_so() {
     eventually("connections are free again", || {
         let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
         answer
-            .fault
+            .unanswered
             .is_none()
             .then(|| assert_eq!(answer.replies[0], Reply::Missing))
     });
@@ -418,7 +419,7 @@ fn a_server_without_a_free_connection_says_so() {
 fn items_of_several_servers_are_where_the_router_says() {
     let processes = [Process::start(&[]), Process::start(&[])];
     let servers = |order: [usize; 2]| {
-        let list = order.map(|index| Server::parse(&processes[index].spelled).expect("an entry"));
+        let list = order.map(|index| ServerAddress::parse(&processes[index].spelled).expect("an entry"));
         Memcached::new(list.into(), "memlock")
     };
     for process in &processes {
@@ -469,9 +470,9 @@ impl Wake for Unpark {
 }
 
 /// Waits for all `exchanges`, as an executor of tasks would.
-fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Answer> {
+fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Exchanged> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut answers: Vec<Option<Answer>> = exchanges.iter().map(|_| None).collect();
+    let mut answers: Vec<Option<Exchanged>> = exchanges.iter().map(|_| None).collect();
     loop {
         for (exchange, answer) in exchanges.iter_mut().zip(&mut answers) {
             if answer.is_none()
@@ -521,7 +522,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
                     let answers = all_of((0..TASKS).map(adds).collect());
                     let mut deletes = Vec::new();
                     for (task, answer) in answers.iter().enumerate() {
-                        assert!(answer.fault.is_none(), "{answer:?}");
+                        assert!(answer.unanswered.is_none(), "{answer:?}");
                         let cas = stored(&answer.replies[1]);
                         let content = Box::new(Content::Lock(record(nonce(task))));
                         assert_eq!(answer.replies[2], Reply::Item { content, cas });
@@ -552,7 +553,7 @@ fn every_batch_around_a_restart_gets_a_true_answer() {
         let of = |task| begin(&store, &format!("{round}/{task}"), &[add(1)], PATIENCE);
         (0..200).map(of).collect::<Vec<_>>()
     };
-    assert!(all_of(writes(0)).iter().all(|answer| answer.fault.is_none()));
+    assert!(all_of(writes(0)).iter().all(|answer| answer.unanswered.is_none()));
     process.server.pause();
     let on_their_way = writes(1);
     process.server.kill();
@@ -584,7 +585,7 @@ fn late_replies_of_a_stopped_server_arrive_when_it_goes_on() {
     let store = process.store();
     assert!(
         all_of(vec![begin(&store, "x", &[Request::Read], LIMIT)])[0]
-            .fault
+            .unanswered
             .is_none()
     );
     process.server.pause();
@@ -624,7 +625,7 @@ fn late_replies_of_a_stopped_server_arrive_when_it_goes_on() {
     process.server.resume();
     for (task, pending) in pending.into_iter().enumerate() {
         let answer = pending.wait(PATIENCE).expect("it goes on");
-        assert!(answer.fault.is_none(), "{answer:?}");
+        assert!(answer.unanswered.is_none(), "{answer:?}");
         let undone = begin(
             &store,
             &task.to_string(),

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::task::Waker;
 use std::time::Duration;
 
-use memlock_runtime::__internals::{Acquire, Answered, Deadline, Input, Instance, Items, Nonce, Outcome, Output, Spec};
+use memlock_runtime::__internals::{
+    Acquire, Deadline, Exchanged, Input, Instance, Items, Nonce, Outcome, Output, Spec,
+};
 use memlock_runtime::Token;
 
 use crate::key::ItemName;
@@ -229,7 +231,7 @@ fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
     loop {
         match machine.step(now, nonce, input) {
             Output::Exchange { batch, .. } => {
-                input = Input::Answered(Answered {
+                input = Input::Exchanged(Exchanged {
                     instance: Some(items.instance()),
                     replies: batch
                         .iter()
@@ -238,6 +240,7 @@ fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
                     unanswered: None,
                     sent: now,
                     best: None,
+                    ..Exchanged::default()
                 });
             }
             Output::Done(Outcome::Granted(grant)) => return grant,

@@ -40,11 +40,8 @@ mod protocol {
     }
 
     pub(crate) use memlock_runtime::__internals::{
-        Grant, Handed, Member, Nonce, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
+        Grant, Handed, Member, Nonce, Pending, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
     };
-}
-mod store {
-    pub(crate) use memlock_runtime::__internals::Pending;
 }
 mod system {
     pub(crate) use crate::sync;

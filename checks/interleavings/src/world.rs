@@ -9,9 +9,8 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::key::ItemName;
 use crate::ledger::Ledger;
-use crate::protocol::{Nonce, WaitListView};
+use crate::protocol::{Nonce, Pending, WaitListView};
 use crate::queue::{Cleanup, Joined, Queues};
-use crate::store::Pending;
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::time::Time;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, End, Extended, Grant, Input, Instance, LeaseState, Loss, Nonce, Now, Outcome, Output,
+    Acquire, Batch, End, Exchanged, Extended, Grant, Input, Instance, LeaseState, Loss, Nonce, Now, Outcome, Output,
     Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Status, TurnState, Unanswered,
 };
 
@@ -173,8 +173,8 @@ impl World {
         let instance = (unanswered != Some(Unanswered::NotSent)).then_some(exchange.instance);
         let answered = contender.answered(instance, &exchange, unanswered, now, tools.bounds);
         match lane {
-            Lane::Own => self.step(index, Input::Answered(answered), Some(&exchange.batch), tools),
-            Lane::Keeper => self.step_keeper(index, Input::Answered(answered), tools),
+            Lane::Own => self.step(index, Input::Exchanged(answered), Some(&exchange.batch), tools),
+            Lane::Keeper => self.step_keeper(index, Input::Exchanged(answered), tools),
         }
     }
 
@@ -489,7 +489,7 @@ impl Contender {
         unanswered: Option<Unanswered>,
         now: Now,
         bounds: &Bounds,
-    ) -> Answered {
+    ) -> Exchanged {
         let mut best = None;
         if instance.is_some() {
             if self.clock_of != instance {
@@ -503,12 +503,13 @@ impl Contender {
             }
             best = self.clock.best(now);
         }
-        Answered {
+        Exchanged {
             instance,
             replies: exchange.replies.clone(),
             unanswered,
             sent: exchange.sent,
             best,
+            ..Exchanged::default()
         }
     }
 
@@ -533,7 +534,7 @@ impl Contender {
 fn told_of_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     let (place, nonce) = written(heard?)?;
     match input {
-        Input::Answered(answered) if matches!(answered.replies.get(place), Some(Reply::Stored(_))) => Some(nonce),
+        Input::Exchanged(answered) if matches!(answered.replies.get(place), Some(Reply::Stored(_))) => Some(nonce),
         _ => None,
     }
 }
@@ -543,7 +544,7 @@ fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     let (place, nonce) = written(heard?)?;
     match input {
         // What was stored, and not numbered, is no grant, and has to be cleared away all the same.
-        Input::Answered(answered)
+        Input::Exchanged(answered)
             if matches!(answered.replies.get(place), None | Some(Reply::Stored(_)))
                 && answered.replies.get(place + 1).is_none() =>
         {

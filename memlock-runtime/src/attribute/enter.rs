@@ -1,5 +1,6 @@
 //! A call of an annotated function, on its way to its locks: the one door between generated code and the runtime.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -71,7 +72,7 @@ impl FunctionCall {
         if !self.items.is_empty() {
             warn_if_blocking_tasks(self.options.function);
         }
-        let acquired = on_thread::block_on(self.acquire(Caller::Thread, policy));
+        let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, policy)));
         let locks = self.fall_back(acquired, policy, reporting)?;
         Ok(Held::new(current::enter(self.frame(&locks)), locks))
     }

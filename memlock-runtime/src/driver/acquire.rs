@@ -38,7 +38,10 @@ pub(crate) async fn acquire_grant(
                 None => {}
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
-                    let released = release(core, caller, spec, &grant, &mut None, core.now(), limits.asking).await;
+                    // Boxed, since it is rare, and would double the future.
+                    let mut standing = None;
+                    let releasing = release(core, caller, spec, &grant, &mut standing, core.now(), limits.asking);
+                    let released = Box::pin(releasing).await;
                     if let Released::Failed(_) = released {
                         core.check_process().map_err(Stopped::Failed)?;
                     }
@@ -53,26 +56,31 @@ pub(crate) async fn acquire_grant(
     let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
     let mut input = Input::Start;
     loop {
-        match contender.step(now, input) {
+        // Borrowed: a batch is large.
+        let mut output = contender.step(now, input);
+        if let Output::Done(outcome) = output {
+            return contender.end(outcome, &waiting, now);
+        }
+        input = match &mut output {
             Output::Exchange { batch, only_on } => {
-                contender.listen_before(&batch, || waiting.alarm.waker());
-                let (limit, written) = (limits.asking.left(|| now), written_nonce(&batch));
+                contender.listen_before(batch, || waiting.alarm.waker());
+                let (limit, written) = (limits.asking.left(|| now), written_nonce(batch));
                 let orphaned = |pending| {
                     if let Some(nonce) = written {
                         Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let heard = exchange(core, caller, &spec.item, batch, only_on, limit, now, orphaned).await;
-                let mut heard = heard.map_err(Stopped::Failed)?;
-                now = heard.received(core);
-                contender.note(&mut heard, written, limit, now);
-                input = Input::Answered(heard.answered);
+                let exchanged = exchange(core, caller, &spec.item, batch, *only_on, limit, now, orphaned).await;
+                let mut exchanged = exchanged.map_err(Stopped::Failed)?;
+                now = core.received(&exchanged);
+                contender.note(&mut exchanged, written, limit, now);
+                Input::Exchanged(exchanged)
             }
             Output::Pause(pause) => {
                 contender.pauses();
                 // Before anything else is waited for: the wake-up may come meanwhile.
                 contender.listen(|| waiting.alarm.waker());
-                let length = waiting.until_due(random::draw(pause), now).await?;
+                let length = waiting.until_due(random::draw(*pause), now).await?;
                 if !length.is_zero() {
                     let rested = waiting.alarm.rest_in_line(core, contender.listening(), length).await;
                     rested.map_err(Stopped::Failed)?;
@@ -83,10 +91,10 @@ pub(crate) async fn acquire_grant(
                     caller.sleep(core, too_soon).await.map_err(Stopped::Failed)?;
                     now = core.now();
                 }
-                input = Input::Woke;
+                Input::Woke
             }
-            Output::Done(outcome) => return contender.end(outcome, &waiting, now),
-        }
+            Output::Done(_) => Input::Start,
+        };
     }
 }
 

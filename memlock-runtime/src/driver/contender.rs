@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::core::{Core, Heard};
+use super::core::Core;
 use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
 use super::wake::WakeListener;
@@ -16,10 +16,9 @@ use crate::error::{Error, Source};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{
-    Acquire, Batch, Grant, Input, Nonce, Outcome, Output, Refusal, Request, Spec, Unanswered, Watch,
+    Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Refusal, Request, Spec, Unanswered, Watch,
 };
 use crate::queue::{Cleanup as _, Turn};
-use crate::store::Pending;
 
 /// What failed since the server answered last.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,22 +115,22 @@ impl<'a> Contender<'a> {
     }
 
     /// Takes note of what an exchange met with, over at `now`, that had a record `written` in it (see [`written_nonce`]).
-    pub(crate) fn note(&mut self, heard: &mut Heard, written: Option<Nonce>, limit: Duration, now: Now) {
-        if let (Some(pending), Some(nonce)) = (heard.pending.take(), written) {
+    pub(crate) fn note(&mut self, exchanged: &mut Exchanged, written: Option<Nonce>, limit: Duration, now: Now) {
+        if let (Some(pending), Some(nonce)) = (exchanged.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);
         }
         let had_trouble = self.trouble.is_some();
-        match heard.answered.unanswered {
+        match exchanged.unanswered {
             Some(Unanswered::NotSent | Unanswered::Late) if self.is_for_want_of_time(limit, now) => {
                 self.failed.for_want_of_time = true;
                 // What was met before, with time enough, tells more than that there was none left.
-                let source = heard.source.take().filter(|_| !limit.is_zero());
+                let source = exchanged.source.take().filter(|_| !limit.is_zero());
                 self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
             }
             Some(unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::TooYoung)) => {
                 self.failed.in_time |= unanswered != Unanswered::TooYoung;
-                self.trouble = heard.source.take().or(self.trouble.take());
+                self.trouble = exchanged.source.take().or(self.trouble.take());
                 // Those behind it whose time is over are told of it: the lock is not busy because of this.
                 if let Some(turn) = &self.turn {
                     turn.met(Some(unavailable(

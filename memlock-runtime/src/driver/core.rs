@@ -1,4 +1,4 @@
-//! What all clones of one `Locks` share, and what an exchange tells of its server.
+//! [`Core`]: what all clones of one `Locks` share. It also records what each exchange tells of its server.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,13 +9,13 @@ use super::chores::Chores;
 use super::known_server::KnownServer;
 use super::limits::ExchangeLimit;
 use super::wake::WakeSocket;
-use crate::error::{Error, Source};
+use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Answered, Member, Reply, WaitListView, WakeTarget};
+use crate::protocol::{Exchanged, Member, Reply, WaitListView, WakeTarget};
 use crate::queue::Queues;
+use crate::store::Store;
 use crate::store::memory::Memory;
-use crate::store::{Answer, Pending, Store};
 use crate::system::clock::{Clock, Sleeper};
 use crate::system::random::Identity;
 
@@ -23,24 +23,24 @@ use crate::system::random::Identity;
 pub(crate) struct Core {
     pub(crate) clock: Arc<Clock>,
     pub(crate) identity: Identity,
-    /// As it stands in line with others. Another `Locks` on the same servers is another contender, in this process too.
+    /// This process as a member of wait lists. Another `Locks` on the same servers is another member, in this process too.
     pub(crate) me: Member,
-    /// Where it can be called.
+    /// The socket on which other processes wake this one. `None`: they cannot.
     pub(crate) wake_socket: Option<Arc<WakeSocket>>,
     pub(crate) store: Box<dyn Store>,
-    /// The longest that one exchange may take.
+    /// The limit of one exchange.
     pub(crate) exchange_limit: Duration,
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: Counters,
-    /// What is still to be done in the background.
+    /// Counts what the background still has to do.
     pub(crate) chores: Chores,
-    /// Nothing is acquired any more.
+    /// Once set, nothing is acquired any more.
     pub(crate) is_shut_down: AtomicBool,
     servers: Vec<KnownServer>,
 }
 
 impl fmt::Debug for Core {
-    /// Nothing: a guard's `Debug` gets here, and everyone's locks, replies and wait lists are behind it.
+    /// Shows nothing: a guard's `Debug` gets here, and the locks, replies and wait lists of all callers are behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").finish_non_exhaustive()
     }
@@ -62,17 +62,8 @@ impl Counters {
     }
 }
 
-/// What came of an exchange: for the machine, and for everyone else.
-pub(crate) struct Heard {
-    pub(crate) answered: Answered,
-    /// When the replies came, where that was looked up for them.
-    received: Option<Now>,
-    pub(crate) source: Option<Source>,
-    pub(crate) pending: Option<Box<dyn Pending>>,
-}
-
 impl Core {
-    /// On the process's own clock.
+    /// A core on the system's clocks.
     ///
     /// # Errors
     ///
@@ -86,7 +77,7 @@ impl Core {
         Ok(Core::with(Arc::default(), identity, store, exchange_limit, wake_socket))
     }
 
-    /// On a clock that can be moved, over a store in this process.
+    /// A core on a clock that tests move, over a store in this process.
     pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
         Core::with(clock, Identity::within_this_process(), store, exchange_limit, None)
     }
@@ -122,17 +113,17 @@ impl Core {
         core
     }
 
-    /// The limit of exchanges that belong to no call with an end of its own.
+    /// The limit of exchanges that belong to no call with an end.
     pub(crate) fn each_exchange(&self) -> ExchangeLimit {
         ExchangeLimit::each(self.exchange_limit)
     }
 
-    /// Both clocks, now.
+    /// Reads both clocks.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }
 
-    /// An error once nothing is to be acquired any more.
+    /// Returns an error once these locks are shut down, and in a child that was forked with them.
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         self.check_process()?;
         if self.is_shut_down.load(Ordering::Acquire) {
@@ -143,44 +134,33 @@ impl Core {
         Ok(())
     }
 
-    /// Notes what an exchange that began at `sent` tells of the server.
-    pub(crate) fn hear(&self, item: &ItemName, answer: Answer, sent: Now) -> Heard {
-        let mut received = None;
-        let mut best = None;
-        if let (Some(instance), Some(Reply::Clock(second))) = (answer.instance, answer.replies.first()) {
-            let received = *received.get_or_insert_with(|| self.now());
-            best = self.server(item).read_clock(instance, *second, sent, received);
+    /// Records what an exchange that began at `sent` tells of its server: a reading of its clock, and a refusal for lack of memory.
+    pub(super) fn record(&self, item: &ItemName, exchanged: &mut Exchanged, sent: Now) {
+        exchanged.sent = sent;
+        if let (Some(instance), Some(Reply::Clock(second))) = (exchanged.instance, exchanged.replies.first()) {
+            let received = *exchanged.received.get_or_insert_with(|| self.now());
+            exchanged.best = self.server(item).read_clock(instance, *second, sent, received);
         }
-        if answer.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
-            let received = received.get_or_insert_with(|| self.now());
+        if exchanged.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
+            let received = exchanged.received.get_or_insert_with(|| self.now());
             self.server(item).refused(*received);
         }
-        let (unanswered, source) = answer.fault.map(|fault| (fault.unanswered, fault.source)).unzip();
-        let answered = Answered {
-            instance: answer.instance,
-            replies: answer.replies,
-            unanswered,
-            sent,
-            best,
-        };
-        Heard {
-            answered,
-            received,
-            source,
-            pending: answer.pending,
-        }
     }
 
-    /// Tells the first in line that the lock in `item` is free, unless somebody `was_woken` for this release. Returns whether
-    /// somebody has been.
-    pub(crate) fn wake_next(&self, item: &ItemName, standing: Option<&WaitListView>, was_woken: bool) -> bool {
-        // One datagram for a release, although the line may have changed since: what stands there is anybody's to write.
-        was_woken || self.wake_member(item, standing.and_then(WaitListView::to_wake))
+    /// When the replies of `exchanged` came. Reads the clocks, unless recording it has done so.
+    pub(super) fn received(&self, exchanged: &Exchanged) -> Now {
+        exchanged.received.unwrap_or_else(|| self.now())
     }
 
-    /// At the beginning of a release of the lock in `item`: tells `next` already now, where that is known. Returns whether it
-    /// has been told.
-    pub(crate) fn wake_early(&self, item: &ItemName, next: Option<WakeTarget>) -> bool {
+    /// Wakes the first member of the wait list, since the lock in `item` is free, unless this release has already woken one
+    /// (`was_woken`). Returns whether it has woken one by now.
+    pub(super) fn wake_next(&self, item: &ItemName, list: Option<&WaitListView>, was_woken: bool) -> bool {
+        // One datagram for a release, even if the list has changed since: anybody could write members into it.
+        was_woken || self.wake_member(item, list.and_then(WaitListView::to_wake))
+    }
+
+    /// Wakes `next` at the beginning of a release of the lock in `item`, if the next member is known already. Returns whether it has.
+    pub(super) fn wake_early(&self, item: &ItemName, next: Option<WakeTarget>) -> bool {
         if let Some(wake_socket) = &self.wake_socket {
             wake_socket.forget_wakes(item);
         }
@@ -192,8 +172,10 @@ impl Core {
         wake_socket.is_some_and(|(wake_socket, target)| wake_socket.wake(target, item, self.now().instant))
     }
 
-    /// Whether contenders for `item` must read before they add: a store that the server refuses for lack of memory deletes
-    /// the item under it. A server that never evicts may refuse any store; others hardly ever do.
+    /// Returns whether contenders for `item` must read it before they add it.
+    ///
+    /// A server that is short of memory refuses a store, and deletes the item under it, which may be a live lock. A server that never
+    /// evicts may refuse any store; others hardly ever do.
     pub(crate) fn must_look_first(&self, item: &ItemName, now: Now) -> bool {
         if self.store.evicts(item) != Some(true) {
             return true;
@@ -202,7 +184,7 @@ impl Core {
     }
 
     fn server(&self, item: &ItemName) -> &KnownServer {
-        // `new` saw to it that there is one.
+        // `with` makes at least one.
         &self.servers[self.store.server_index(item) % self.servers.len()]
     }
 }
@@ -210,8 +192,8 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         if self.is_inherited() {
-            // The parent uses the connections and the socket: closing them in an orderly way would shut down its own, too. Nor is
-            // it known what its threads were doing with them at the fork.
+            // The parent uses the connections and the socket, and an orderly shutdown here would shut down its own. Its threads may
+            // also have been in the middle of something at the fork.
             mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
             mem::forget(self.wake_socket.take());
         }
@@ -221,12 +203,5 @@ impl Drop for Core {
 impl Sleeper for Core {
     fn wake(&self) {
         self.queues.wake_all();
-    }
-}
-
-impl Heard {
-    /// When the replies came. Reads the clocks, unless it was looked up already.
-    pub(crate) fn received(&self, core: &Core) -> Now {
-        self.received.unwrap_or_else(|| core.now())
     }
 }

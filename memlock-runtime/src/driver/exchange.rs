@@ -6,45 +6,46 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::core::{Core, Heard};
+use super::core::Core;
 use super::inherited::here;
 use super::limits::ExchangeLimit;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Batch, Input, Instance, Output};
-use crate::store::{Exchange, Pending};
+use crate::protocol::{Batch, Exchanged, Input, Instance, Output, Pending};
+use crate::store::Exchange;
 
-/// Makes one exchange, which begins at `sent`. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
+/// Makes one exchange, which begins at `sent`, and may leave `batch` empty. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
 /// tells its outcome. An error in a child that was forked meanwhile.
 #[allow(clippy::too_many_arguments, reason = "an exchange is all of these")]
 pub(super) async fn exchange(
     core: &Core,
     caller: Caller,
     item: &ItemName,
-    batch: Batch,
+    batch: &mut Batch,
     only_on: Option<Instance>,
     limit: Duration,
     sent: Now,
     orphaned: impl FnOnce(Box<dyn Pending>),
-) -> Result<Heard, Error> {
-    let answer = match caller {
-        Caller::Thread => core.store.exchange(item, &batch, only_on, limit),
+) -> Result<Exchanged, Error> {
+    let mut exchanged = match caller {
+        Caller::Thread => core.store.exchange(item, batch, only_on, limit),
         Caller::Task => {
             let mut orphan = Orphan {
                 core,
-                exchange: Some((core.store.begin(item, batch, only_on, limit), orphaned)),
+                exchange: Some((core.store.begin(item, mem::take(batch), only_on, limit), orphaned)),
             };
-            let answer = std::future::poll_fn(|context| match &mut orphan.exchange {
+            let exchanged = std::future::poll_fn(|context| match &mut orphan.exchange {
                 Some((exchange, _)) => exchange.poll(context),
                 None => Poll::Pending,
             });
-            let answer = here(core, answer).await?;
+            let exchanged = here(core, exchanged).await?;
             orphan.exchange = None;
-            answer
+            exchanged
         }
     };
-    Ok(core.hear(item, answer, sent))
+    core.record(item, &mut exchanged, sent);
+    Ok(exchanged)
 }
 
 /// An exchange that must not be forgotten when nobody waits for it any more.
@@ -76,22 +77,26 @@ pub(super) async fn run<T>(
     limit: ExchangeLimit,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
-    mut note: impl FnMut(&mut Heard) -> Now,
+    mut note: impl FnMut(&mut Exchanged) -> Now,
 ) -> Option<T> {
     let mut input = Input::Start;
     loop {
-        match step(now, input) {
+        // Borrowed: a batch is large.
+        let mut output = step(now, input);
+        if let Output::Done(outcome) = output {
+            return Some(outcome);
+        }
+        match &mut output {
             Output::Exchange { batch, only_on } => {
                 // Not by `now`, which stands still where nothing counts from it.
                 let limit = limit.left(|| core.now());
-                let mut heard = exchange(core, caller, item, batch, only_on, limit, now, drop)
+                let mut exchanged = exchange(core, caller, item, batch, *only_on, limit, now, drop)
                     .await
                     .ok()?;
-                now = note(&mut heard);
-                input = Input::Answered(heard.answered);
+                now = note(&mut exchanged);
+                input = Input::Exchanged(exchanged);
             }
-            Output::Pause(_) => return None,
-            Output::Done(outcome) => return Some(outcome),
+            Output::Pause(_) | Output::Done(_) => return None,
         }
     }
 }

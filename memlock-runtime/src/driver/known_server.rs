@@ -11,11 +11,11 @@ use crate::protocol::lease::{Now, Reading, ServerClock};
 #[derive(Debug, Default)]
 pub(crate) struct KnownServer {
     clock: Mutex<KnownClock>,
-    /// When it last refused a store, in nanoseconds on the monotonic clock; zero if it never did.
+    /// When it last refused a store, in nanoseconds on the monotonic clock. Zero: never.
     refused: AtomicU64,
 }
 
-/// A server's clock, and which instance's it is: another's is another clock.
+/// The clock of one instance of a server. After a restart it is another clock.
 #[derive(Debug, Default)]
 pub(crate) struct KnownClock {
     instance: Option<Instance>,
@@ -23,7 +23,7 @@ pub(crate) struct KnownClock {
 }
 
 impl KnownServer {
-    /// Takes note of a reading of the clock of `instance`, and gives the best one of that clock.
+    /// Records a reading of the clock of `instance`, and returns the best reading of that clock so far.
     pub(crate) fn read_clock(&self, instance: Instance, second: u64, sent: Now, received: Now) -> Option<Reading> {
         let mut known = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         if known.instance != Some(instance) {
@@ -36,17 +36,18 @@ impl KnownServer {
         known.clock.best(received)
     }
 
+    /// Records that it refused a store for lack of memory.
     pub(crate) fn refused(&self, now: Now) {
         let nanos = u64::try_from(now.instant.as_nanos()).unwrap_or(u64::MAX);
         self.refused.store(nanos, Ordering::Relaxed);
     }
 
+    /// Whether it refused a store within the last [`MEMORY_CAUTION`].
     pub(crate) fn has_refused_lately(&self, now: Now) -> bool {
         let refused = Duration::from_nanos(self.refused.load(Ordering::Relaxed));
         !refused.is_zero() && now.instant.saturating_sub(refused) < MEMORY_CAUTION
     }
 }
 
-/// For how long after a server has refused a store for lack of memory contenders read before they add: the refused
-/// store deletes the item under it, which may be a live lock.
+/// For how long contenders read before they add, after a server has refused a store for lack of memory.
 pub(crate) const MEMORY_CAUTION: Duration = Duration::from_secs(60);

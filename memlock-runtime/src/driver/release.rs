@@ -32,8 +32,8 @@ pub(crate) async fn release(
     let was_woken = core.wake_early(&spec.item, machine.to_wake());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
-    let released = run(core, caller, &spec.item, limit, now, step, |heard| {
-        pending = heard.pending.take();
+    let released = run(core, caller, &spec.item, limit, now, step, |exchanged| {
+        pending = exchanged.pending.take();
         // Nothing counts from when an item was deleted, nor from any other moment of this.
         now
     })
@@ -49,7 +49,9 @@ pub(crate) async fn release(
     *standing = machine.take_standing();
     let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
-        *standing = Some(leave(core, caller, &spec.item, spec.interval, leaving, limit).await);
+        // Boxed, since it is rare, and would double the future.
+        let leaving = Box::pin(leave(core, caller, &spec.item, spec.interval, leaving, limit));
+        *standing = Some(leaving.await);
         core.wake_next(&spec.item, standing.as_deref(), was_woken);
     }
     released

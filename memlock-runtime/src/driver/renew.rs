@@ -21,10 +21,10 @@ pub(crate) async fn renew(
 ) -> (Renewed, Option<Source>) {
     let mut trouble = None;
     let step = |now, input| machine.step(now, input);
-    let renewed = run(core, caller, item, limit, core.now(), step, |heard| {
+    let renewed = run(core, caller, item, limit, core.now(), step, |exchanged| {
         // A renewal that is executed late harms nobody, and writes nothing that its holder does not own.
-        trouble = heard.source.take().or(trouble.take());
-        heard.received(core)
+        trouble = exchanged.source.take().or(trouble.take());
+        core.received(exchanged)
     })
     .await;
     (renewed.unwrap_or(Renewed::Lost), trouble)

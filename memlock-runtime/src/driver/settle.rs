@@ -10,9 +10,8 @@ use super::core::Core;
 use super::release::{clean, leave};
 use crate::key::ItemName;
 use crate::protocol::lease::ttl_of;
-use crate::protocol::{Nonce, Released, Unanswered, WaitListView};
+use crate::protocol::{Nonce, Pending, Released, Unanswered, WaitListView};
 use crate::queue::Cleanup;
-use crate::store::Pending;
 
 /// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
@@ -93,7 +92,7 @@ impl Settle {
                     // Whatever it said, reading tells the rest. The write is over now, but where the connection failed
                     // or was one too many: then it may be executed yet, and nobody will hear of it.
                     Ok(answer) => {
-                        is_over = answer.fault.is_none_or(|fault| fault.unanswered != Unanswered::Late);
+                        is_over = answer.unanswered != Some(Unanswered::Late);
                         until = self.now() + self.ttl;
                     }
                     Err(open) => pending = Some(open),

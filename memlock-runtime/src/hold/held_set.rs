@@ -1,19 +1,21 @@
 //! All that one caller holds: one lock, or several that were acquired in order, each while those before it were kept alive.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::HeldLock;
-use super::acquire::acquire;
 use super::lease::Lease;
 use super::options::RenewPolicy;
 use super::renewal::keep_alive;
 use super::reservation::Retry;
+use crate::driver::acquire::acquire_grant;
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
-use crate::driver::waiting::Stopped;
+use crate::driver::waiting::{CompanionLost, KeepAlive, KeepingAlive, Stopped};
 use crate::error::Error;
 use crate::protocol::Spec;
 use crate::protocol::lease::Now;
@@ -58,7 +60,9 @@ impl HeldSet {
         renew: Option<RenewPolicy>,
     ) -> Result<&Arc<HeldLock>, Stopped> {
         let earlier = self.lease.locks();
-        let held = acquire(core, self.caller, spec, limits, now, earlier).await?;
+        let companions = Companions(earlier);
+        let (grant, turn) = acquire_grant(core, self.caller, &spec, limits, now, &companions).await?;
+        let held = HeldLock::new(core, spec, grant, turn);
         let number = earlier.len();
         self.add(held, renew);
         let (earlier, latest) = self.lease.locks().split_at(number);
@@ -130,17 +134,39 @@ impl HeldSet {
 
 impl Drop for HeldSet {
     fn drop(&mut self) {
-        let Some(first) = self.lease.locks().first() else {
+        let (mut lease, limit) = (self.take(), self.limit);
+        let Some(first) = lease.locks().first() else {
             return;
         };
-        let (core, limit) = (Arc::clone(first.core()), self.limit);
-        let mut lease = self.take();
         match self.caller {
-            Caller::Thread => on_thread::block_on(lease.release(Caller::Thread, limit)),
+            Caller::Thread => on_thread::block_on(pin!(lease.release(Caller::Thread, limit))),
             Caller::Task => {
                 lease.give_up();
+                let core = Arc::clone(first.core());
                 background_work::begin(&core, async move { lease.release(Caller::Task, None).await });
             }
         }
+    }
+}
+
+/// Locks that a caller holds while it waits for another.
+struct Companions<'a>(&'a [Arc<HeldLock>]);
+
+impl KeepAlive for Companions<'_> {
+    fn keep_alive(&self, caller: Caller, limit: ExchangeLimit) -> Option<KeepingAlive<'_>> {
+        let Companions(companions) = self;
+        (!companions.is_empty()).then(|| {
+            Box::pin(async move {
+                let mut kept = Duration::MAX;
+                for companion in *companions {
+                    companion
+                        .keep_at_least_half(caller, limit)
+                        .await
+                        .map_err(|_| CompanionLost)?;
+                    kept = kept.min(companion.until_half());
+                }
+                Ok(kept)
+            }) as KeepingAlive<'_>
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
 
-mod acquire;
 pub(crate) mod body_locks;
 pub(crate) mod guard;
 pub(crate) mod held_set;

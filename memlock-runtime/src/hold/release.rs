@@ -30,8 +30,8 @@ impl HeldLock {
             self.release_in_background();
             return;
         };
-        if let Some(ending) = self.end() {
-            tell_server(&self.core, caller, &self.spec, ending, limit).await;
+        if let Some(mut ending) = self.end() {
+            tell_server(&self.core, caller, &self.spec, &mut ending, limit).await;
         }
     }
 
@@ -45,10 +45,10 @@ impl HeldLock {
 
     /// The same where nobody else has the lock, and nobody has released it.
     pub(super) fn release_dropped(&mut self) {
-        if let Some(ending) = self.end() {
+        if let Some(mut ending) = self.end() {
             let (core, spec) = (Arc::clone(&self.core), self.spec.clone());
             background_work::begin(&self.core, async move {
-                tell_server(&core, Caller::Task, &spec, ending, core.each_exchange()).await;
+                tell_server(&core, Caller::Task, &spec, &mut ending, core.each_exchange()).await;
             });
         }
     }
@@ -57,15 +57,18 @@ impl HeldLock {
     pub(super) fn end(&self) -> Option<EndedLock> {
         let now = self.core().now();
         let mut state = self.state();
-        let (end, mut ending) = state.end(now)?;
+        let mut ending = state.end(now)?;
         drop(state);
-        self.wind_up_here(end, &mut ending).then_some(ending)
+        if !self.wind_up_here(&mut ending) {
+            return None;
+        }
+        Some(ending)
     }
 
     /// Does what is to be done in this process with what was taken out of the hold: hands it over, or counts the loss. Whether the
     /// server is to be told, too.
-    pub(super) fn wind_up_here(&self, end: End, ending: &mut EndedLock) -> bool {
-        let lost = match end {
+    pub(super) fn wind_up_here(&self, ending: &mut EndedLock) -> bool {
+        let lost = match ending.end {
             End::HandOver => {
                 if let Some(turn) = ending.turn.take() {
                     ending.turn = turn.hand_over(&ending.grant, ending.now);
@@ -86,7 +89,7 @@ impl HeldLock {
                 "the lease ended before its holder was done: {reason}"
             );
         }
-        if end == End::Forget {
+        if ending.end == End::Forget {
             return false;
         }
         let granted = ending.grant.end.sent().instant;
@@ -102,14 +105,14 @@ pub(super) async fn tell_server(
     core: &Arc<Core>,
     caller: Caller,
     spec: &Spec,
-    mut ending: EndedLock,
+    ending: &mut EndedLock,
     limit: ExchangeLimit,
 ) {
     // A child that is forked meanwhile does not pass the turn on.
     let mut turn = OfThisProcess::new(core, ending.turn.take());
     let EndedLock {
         grant, standing, now, ..
-    } = &mut ending;
+    } = &mut *ending;
     let released = release(core, caller, spec, grant, standing, *now, limit).await;
     ending.turn = turn.value.take().flatten();
     ending.told(spec, released);
@@ -117,6 +120,7 @@ pub(super) async fn tell_server(
 
 /// A lock that has ended, while the server is told.
 pub(super) struct EndedLock {
+    pub(super) end: End,
     pub(super) grant: Grant,
     /// Where the release is to look who stands in line.
     standing: Option<Box<WaitListView>>,
@@ -144,7 +148,7 @@ impl EndedLock {
 
 impl HeldLockState {
     /// Ends the hold, and takes everything out of it. `None`: that was done before.
-    pub(super) fn end(&mut self, now: Now) -> Option<(End, EndedLock)> {
+    pub(super) fn end(&mut self, now: Now) -> Option<EndedLock> {
         let end = self.holding.end(now)?;
         self.lost = match end {
             End::HandOver => None,
@@ -152,13 +156,13 @@ impl HeldLockState {
             End::Forget => Some(Loss::Taken),
         };
         self.meanwhile = None;
-        let ending = EndedLock {
+        Some(EndedLock {
+            end,
             grant: self.holding.grant().clone(),
             standing: None,
             trouble: self.trouble.clone(),
             now,
             turn: self.turn.take(),
-        };
-        Some((end, ending))
+        })
     }
 }

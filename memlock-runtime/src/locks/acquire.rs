@@ -1,5 +1,6 @@
 //! One call on its way to its locks: all of several, or none. Attributes and requests have this in common.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use super::Locks;
@@ -72,19 +73,31 @@ impl<'a> LockCall<'a> {
     }
 
     /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken in it, so
-    /// two callers cannot wait for each other. What a dropped future has acquired is released in the background.
-    pub(crate) async fn acquire_all(&self, items: &[ItemName]) -> Result<HeldSet, Error> {
+    /// two callers cannot wait for each other. What it has acquired when it fails is released, within the same call's limits.
+    pub(crate) fn acquire_all<'b>(&'b self, items: &'b [ItemName]) -> impl Future<Output = Result<HeldSet, Error>> {
         // A call that begins here spares itself a look at the clocks.
-        self.acquire_all_from(items, self.limits.began).await
+        self.acquire_all_from(items, self.limits.began)
     }
 
     /// The same at `now`, where something was tried before within the same call.
     pub(crate) async fn acquire_all_from(&self, items: &[ItemName], mut now: Now) -> Result<HeldSet, Error> {
         for _ in 0..ROUNDS {
-            match self.acquire_once(items, now).await {
-                Ok(held) => return held.acquired(),
-                Err(Stopped::Failed(error)) => return Err(self.failed(error)),
-                Err(Stopped::CompanionLost) => {}
+            let mut held = HeldSet::new(self.caller, self.limits.asking);
+            let mut stopped = None;
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    now = self.core().now();
+                }
+                let acquired = held.acquire(self.core(), self.spec(item), self.limits, now, self.options.renew);
+                if let Err(error) = acquired.await {
+                    stopped = Some(error);
+                    break;
+                }
+            }
+            match stopped {
+                None => return held.acquired(),
+                Some(Stopped::Failed(error)) => return Err(self.failed(error)),
+                Some(Stopped::CompanionLost) => drop(held),
             }
             // In a child that was forked meanwhile all of them are.
             self.core().check_process()?;
@@ -95,19 +108,6 @@ impl<'a> LockCall<'a> {
         }
         let key = items.first().map(|item| item.as_str().to_owned()).unwrap_or_default();
         Err(Error::lost(key, AGED, None))
-    }
-
-    /// Acquires all of `items` once through. What it has acquired when it fails is released, within the same call's limits.
-    async fn acquire_once(&self, items: &[ItemName], mut now: Now) -> Result<HeldSet, Stopped> {
-        let mut held = HeldSet::new(self.caller, self.limits.asking);
-        for (place, item) in items.iter().enumerate() {
-            if place > 0 {
-                now = self.core().now();
-            }
-            held.acquire(self.core(), self.spec(item), self.limits, now, self.options.renew)
-                .await?;
-        }
-        Ok(held)
     }
 
     /// Counts an error of acquiring.

@@ -1,5 +1,6 @@
 //! A lock without an attribute, on its way to a guard.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Locks;
@@ -80,7 +81,7 @@ impl<'a> LockRequest<'a> {
     /// for a wrong setting, or a key that asks for no lock.
     pub fn acquire(self) -> Result<Guard, Error> {
         warn_if_blocking_tasks(self.options.function);
-        on_thread::block_on(self.acquire_by(Caller::Thread)).map(Guard::new)
+        on_thread::block_on(pin!(self.acquire_by(Caller::Thread))).map(Guard::new)
     }
 
     /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first

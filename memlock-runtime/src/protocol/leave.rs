@@ -55,12 +55,12 @@ impl Leave {
     pub fn step(&mut self, now: Now, input: Input) -> Output<()> {
         match (self.state, input) {
             (LeaveState::Ready, Input::Start) => self.write(now),
-            (LeaveState::Reading, Input::Answered(answered))
+            (LeaveState::Reading, Input::Exchanged(answered))
                 if self.standing.read(answered.reply(0), answered.instance) && self.standing.is_in_line() =>
             {
                 self.write(now)
             }
-            (LeaveState::Writing, Input::Answered(answered))
+            (LeaveState::Writing, Input::Exchanged(answered))
                 if !self.standing.wrote(answered.reply(0)) && answered.reply(0).is_some() =>
             {
                 self.read()

@@ -1,9 +1,11 @@
 //! What all machines have in common: what they are told, and what they ask for.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::lease::{Deadline, Now, Reading};
 use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswered};
+use crate::error::Source;
 use crate::key::ItemName;
 
 /// How often an item that changes under a machine's hands is read again before it gives up for now.
@@ -39,7 +41,7 @@ pub struct Pause {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
     reason = "one is moved per exchange; a box would cost more than the move"
@@ -48,27 +50,44 @@ pub enum Input {
     /// Begin.
     Start,
     /// The exchange asked for is over.
-    Answered(Answered),
+    Exchanged(Exchanged),
     /// The pause asked for is over.
     Woke,
 }
 
-/// What came of an exchange.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Answered {
-    /// The instance at the other end, if one was reached.
+/// What came of an exchange: from the store that made it, through the driver, to the machine that asked for it. The replies are
+/// those of the first requests, in order; there are fewer than requests exactly when something is [`unanswered`](Self::unanswered).
+#[derive(Debug, Default)]
+pub struct Exchanged {
+    /// The instance at the other end of the connection. `None`: no server was reached.
     pub instance: Option<Instance>,
-    /// The replies, in order.
+    /// The replies, in the order of the requests.
     pub replies: Replies,
-    /// What is known of the requests without a reply; `None` where there are none.
+    /// What is known of the requests without a reply. `None`: there are none.
     pub unanswered: Option<Unanswered>,
-    /// When the first byte could have left.
+    /// Why they have no reply, for people.
+    pub source: Option<Source>,
+    /// After [`Unanswered::Late`]: the connection on which the missing replies may still come. `None`: it is not kept.
+    pub pending: Option<Box<dyn Pending>>,
+    /// When the first byte could have left. The driver fills it in.
     pub sent: Now,
-    /// The best reading of this server's clock, where this exchange read it, too.
+    /// When the replies came, if the driver has read the clocks for them.
+    pub received: Option<Now>,
+    /// The best reading of this server's clock, if this exchange has read it, too. The driver fills it in.
     pub best: Option<Reading>,
 }
 
-impl Answered {
+/// An exchange with late replies. A request cannot be recalled: the only safe thing is to go on listening, so that whatever it did
+/// can be undone. Dropping this closes the connection.
+pub trait Pending: Send + fmt::Debug {
+    /// Listens for up to `limit`. With a limit of zero it looks what has come, and does not block.
+    ///
+    /// `Ok` has all of the outcome that can be learned: with [`Unanswered::Late`] nothing more will be heard of the exchange, and it
+    /// may be executed yet. `Err` gives this back to try again.
+    fn wait(self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>>;
+}
+
+impl Exchanged {
     pub(super) fn reply(&self, index: usize) -> Option<&Reply> {
         self.replies.get(index)
     }

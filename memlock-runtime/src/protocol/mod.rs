@@ -69,7 +69,7 @@ pub use self::wait_list::WaitListView;
 pub use self::watch::Watch;
 
 pub use self::grant::{Grant, Handed};
-pub use self::machine::{Answered, Input, Output, Pause};
+pub use self::machine::{Exchanged, Input, Output, Pause, Pending};
 pub use self::messages::{
     Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
     WakeTarget, YOUNGEST_SERVER,

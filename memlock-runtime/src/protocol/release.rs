@@ -15,7 +15,7 @@ use smallvec::smallvec;
 
 use super::grant::Grant;
 use super::lease::Now;
-use super::machine::{Answered, Input, Output, RETRIES, lock_of};
+use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
 use super::messages::{Batch, Cas, Instance, Nonce, Reply, Request, Unanswered, WakeTarget};
 use super::wait_list::{TURN, WaitListView};
 use crate::key::ItemName;
@@ -118,7 +118,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                 None => self.read(),
             },
 
-            (ReleaseState::Deleting, Input::Answered(answered)) => {
+            (ReleaseState::Deleting, Input::Exchanged(answered)) => {
                 self.heard_of_line(now, answered);
                 match answered.reply(usize::from(self.is_giving_way)) {
                     Some(Reply::Deleted) => self.end(Released::Released),
@@ -129,7 +129,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                 }
             }
 
-            (ReleaseState::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+            (ReleaseState::Reading, Input::Exchanged(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Released::Gone),
                 (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(self.item(), content) {
                     Some(record) if record.nonce == self.nonce => self.delete(now, instance, *cas),
@@ -163,7 +163,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     /// Takes note of the reply that came with that to the deletion.
-    fn heard_of_line(&mut self, now: Now, answered: &Answered) {
+    fn heard_of_line(&mut self, now: Now, answered: &Exchanged) {
         let Some(standing) = &mut self.standing else { return };
         if self.is_giving_way {
             standing.gave_way(answered.reply(0));
@@ -185,7 +185,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
     }
 
-    fn fail(&mut self, answered: &Answered) -> Output<Released> {
+    fn fail(&mut self, answered: &Exchanged) -> Output<Released> {
         self.end(Released::Failed(answered.unanswered()))
     }
 

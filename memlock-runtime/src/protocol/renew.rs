@@ -14,7 +14,7 @@ use smallvec::smallvec;
 
 use super::grant::Grant;
 use super::lease::{Now, ttl_of};
-use super::machine::{Answered, Input, Output, RETRIES, lock_of};
+use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
 use super::messages::{Record, Reply, Request, Unanswered};
 use super::spec::Spec;
 
@@ -92,7 +92,7 @@ impl Renew {
         match (self.state, &input) {
             (RenewState::Ready, Input::Start) => self.write(now),
 
-            (RenewState::Writing, Input::Answered(answered)) => match (answered.reply(1), answered.instance) {
+            (RenewState::Writing, Input::Exchanged(answered)) => match (answered.reply(1), answered.instance) {
                 (Some(Reply::Stored(cas)), Some(instance)) => {
                     self.grant.cas = *cas;
                     self.grant.instance = instance;
@@ -109,7 +109,7 @@ impl Renew {
                 _ => self.fail(answered),
             },
 
-            (RenewState::Reading, Input::Answered(answered)) => match (answered.reply(0), answered.instance) {
+            (RenewState::Reading, Input::Exchanged(answered)) => match (answered.reply(0), answered.instance) {
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
                 (Some(Reply::Item { content, cas }), Some(instance)) => match lock_of(&self.spec.item, content) {
                     Some(record) if record.nonce == self.grant.nonce => {
@@ -173,14 +173,14 @@ impl Renew {
     }
 
     /// Both the old and the new end are proofs, since the server's expiry only moves forward: the later one counts.
-    fn extend(&mut self, now: Now, answered: &Answered) {
+    fn extend(&mut self, now: Now, answered: &Exchanged) {
         let end = answered.end_of(self.grant.lease, ttl_of(self.grant.lease));
         let deadline = end.of_holder(answered.sent, self.spec.timeout);
         self.grant.end = self.grant.end.or_later(end, now);
         self.grant.deadline = self.grant.deadline.or_later(deadline, now);
     }
 
-    fn fail(&mut self, answered: &Answered) -> Output<Renewed> {
+    fn fail(&mut self, answered: &Exchanged) -> Output<Renewed> {
         self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))
     }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::ItemName;
-use crate::protocol::{Nonce, WaitListView};
-use crate::store::Pending;
+use crate::protocol::{Nonce, Pending, WaitListView};
 
 /// Work for a lock that has to be done although no caller waits for it. No method blocks the caller.
 pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {

@@ -12,8 +12,7 @@ use super::*;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Grant, Handed, Member, Nonce, WaitList, WaitListView, Watch};
-use crate::store::Pending;
+use crate::protocol::{Grant, Handed, Member, Nonce, Pending, WaitList, WaitListView, Watch};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,9 @@
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use memlock_runtime::__internals::{Instance, ItemName, Memcached, Reply, Request, Server as Address, Store as _};
+use memlock_runtime::__internals::{
+    Instance, ItemName, Memcached, Reply, Request, ServerAddress as Address, Store as _,
+};
 use memlock_testkit as testkit;
 
 use crate::run::{self, Past, Server, Tolerance, item};
@@ -79,7 +81,7 @@ fn now() -> Instant {
 impl Server for Real<'_> {
     fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>) {
         let answer = self.store.exchange(item, batch, None, LIMIT);
-        assert!(answer.fault.is_none(), "{batch:?} was answered {answer:?}");
+        assert!(answer.unanswered.is_none(), "{batch:?} was answered {answer:?}");
         (
             answer.instance.expect("an answer has a sender"),
             answer.replies.into_vec(),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use memlock_runtime::__internals::{
-    Acquire, Answered, Batch, Grant, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome, Output,
+    Acquire, Batch, Exchanged, Grant, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome, Output,
     Release, Replies, Reply, Request, Secret, ServerClock, Spec, WaitListView, WakeTarget, Watch, is_to_look,
 };
 
@@ -258,14 +258,15 @@ impl Crowd {
                     clock.observe(*second, sent, sent);
                 }
                 let best = clock.best(sent);
-                let answered = Answered {
+                let answered = Exchanged {
                     instance: Some(self.items.instance()),
                     replies,
                     unanswered: None,
                     sent,
                     best,
+                    ..Exchanged::default()
                 };
-                self.after(EXCHANGE / 2, who, Event::Input(Input::Answered(answered)));
+                self.after(EXCHANGE / 2, who, Event::Input(Input::Exchanged(answered)));
             }
         }
     }

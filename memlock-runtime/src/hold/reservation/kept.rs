@@ -30,8 +30,8 @@ impl HeldLock {
             return None;
         };
         let now = self.core().now();
-        let (end, mut ending) = self.state().end(now)?;
-        if end == End::HandOver {
+        let mut ending = self.state().end(now)?;
+        if ending.end == End::HandOver {
             let EndedLock { grant, turn, .. } = ending;
             let grant = grant.reserve(length, now);
             if let Some(turn) = &turn {
@@ -43,8 +43,8 @@ impl HeldLock {
             };
             return Some(HeldLock::of(self.core(), spec, grant, turn, true));
         }
-        if self.wind_up_here(end, &mut ending) {
-            tell_server(&self.core, caller, &self.spec, ending, limit).await;
+        if self.wind_up_here(&mut ending) {
+            tell_server(&self.core, caller, &self.spec, &mut ending, limit).await;
         }
         None
     }

@@ -21,9 +21,9 @@ use crate::locks::Locks;
 use crate::locks::builder::Builder;
 use crate::locks::policy::Reporting;
 use crate::locks::tests::wait_until;
-use crate::protocol::{Batch, Instance, Request};
+use crate::protocol::{Batch, Exchanged, Instance, Request};
 use crate::store::memory::Memory;
-use crate::store::{Answer, Exchange, Ready, Store};
+use crate::store::{Exchange, Ready, Store};
 use crate::system::clock::Clock;
 use crate::system::on_thread;
 
@@ -41,7 +41,7 @@ struct Gate {
 }
 
 impl Store for Gated {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         if batch.iter().any(|request| matches!(request, Request::Replace { .. })) {
             self.gate.arrived.fetch_add(1, Ordering::SeqCst);
             wait_until("the gate to open", || !self.gate.is_shut.load(Ordering::SeqCst));

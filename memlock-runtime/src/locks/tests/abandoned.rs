@@ -28,7 +28,7 @@ struct Slow {
 }
 
 impl Store for Slow {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         let answer = self.memory.exchange(item, batch, only_on, limit);
         if batch.contains(&Request::Read)
             && let Some(delayed) = self.delayed.lock().expect("no panic").take()
@@ -40,7 +40,7 @@ impl Store for Slow {
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
         let answer = match *self.unheard.lock().expect("no panic") {
-            Some(Unheard::Cut) => Answer {
+            Some(Unheard::Cut) => Exchanged {
                 pending: None,
                 ..failed(Unanswered::Cut, "it is closed")
             },
@@ -77,12 +77,12 @@ impl Store for Slow {
 /// An exchange whose outcome comes only when nobody waits for it any more.
 #[derive(Debug)]
 struct Late {
-    answer: Answer,
+    answer: Exchanged,
     writes: bool,
 }
 
 impl Exchange for Late {
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Exchanged> {
         Poll::Pending
     }
 
@@ -92,7 +92,7 @@ impl Exchange for Late {
 }
 
 impl Pending for Late {
-    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         Ok(self.answer)
     }
 }

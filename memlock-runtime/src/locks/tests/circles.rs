@@ -13,7 +13,7 @@ struct Undeleting {
 }
 
 impl Store for Undeleting {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         if !matches!(batch, [Request::Delete { .. }, ..]) {
             return self.memory.exchange(item, batch, only_on, limit);
         }

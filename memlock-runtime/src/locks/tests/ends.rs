@@ -53,7 +53,7 @@ impl Server {
         *self.ill.lock().expect("no panic") = ill;
     }
 
-    fn answers(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn answers(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         // What is cleaned up in the background keeps no caller waiting.
         let is_renewal = batch.iter().any(|request| matches!(request, Request::Replace { .. }));
         let is_waited_for = thread::current().name() != Some("memlock") || is_renewal;
@@ -101,7 +101,7 @@ impl Server {
 struct Way(Arc<Server>);
 
 impl Store for Way {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         self.0.answers(item, batch, only_on, limit)
     }
 
@@ -141,7 +141,7 @@ struct Begun {
 }
 
 impl Exchange for Begun {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         if !std::mem::replace(&mut self.is_waited_for, true) {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -398,7 +398,7 @@ struct Gate {
 }
 
 impl Store for Gated {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         if limit.is_zero() {
             return not_sent("there is no time for it");
         }
@@ -597,7 +597,13 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
     struct Hangs(Memory);
 
     impl Store for Hangs {
-        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        fn exchange(
+            &self,
+            item: &ItemName,
+            batch: &[Request],
+            only_on: Option<Instance>,
+            limit: Duration,
+        ) -> Exchanged {
             self.0.exchange(item, batch, only_on, limit)
         }
 
@@ -622,7 +628,7 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
     struct Endless;
 
     impl Exchange for Endless {
-        fn poll(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+        fn poll(&mut self, _: &mut Context<'_>) -> Poll<Exchanged> {
             Poll::Pending
         }
 

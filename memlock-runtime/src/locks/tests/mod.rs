@@ -24,9 +24,9 @@ use crate::hold::options::LockOptions;
 use crate::key::ItemName;
 use crate::locks::acquire::LockCall;
 use crate::protocol::lease::Now;
-use crate::protocol::{Batch, Instance, Replies, Request, Unanswered};
+use crate::protocol::{Batch, Exchanged, Instance, Pending, Request, Unanswered};
 use crate::store::memory::Memory;
-use crate::store::{Answer, Exchange, Fault, Pending, Ready, Store};
+use crate::store::{Exchange, Ready, Store};
 use crate::system::background::Timer;
 use crate::system::clock::Clock;
 use crate::system::on_thread::block_on;
@@ -58,7 +58,7 @@ struct Moody {
 
 impl Store for Moody {
     #[allow(clippy::disallowed_methods, reason = "it plays a server that takes its time")]
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         if self.server_index(item) == 0 {
             return self.sound.exchange(item, batch, only_on, limit);
         }
@@ -95,27 +95,22 @@ impl Store for Moody {
     }
 }
 
-fn hung() -> Answer {
-    Answer {
+fn hung() -> Exchanged {
+    Exchanged {
         pending: Some(Box::new(Never)),
         ..failed(Unanswered::Late, "it hangs")
     }
 }
 
-fn not_sent(why: &str) -> Answer {
+fn not_sent(why: &str) -> Exchanged {
     failed(Unanswered::NotSent, why)
 }
 
-fn failed(unanswered: Unanswered, why: &str) -> Answer {
-    let fault = Fault {
-        unanswered,
-        source: Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why)),
-    };
-    Answer {
-        instance: None,
-        replies: Replies::new(),
-        fault: Some(fault),
-        pending: None,
+fn failed(unanswered: Unanswered, why: &str) -> Exchanged {
+    Exchanged {
+        unanswered: Some(unanswered),
+        source: Some(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(why))),
+        ..Exchanged::default()
     }
 }
 
@@ -124,7 +119,7 @@ fn failed(unanswered: Unanswered, why: &str) -> Answer {
 struct Hanging(Timer);
 
 impl Exchange for Hanging {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         Pin::new(&mut self.0).poll(context).map(|()| hung())
     }
 
@@ -138,7 +133,7 @@ impl Exchange for Hanging {
 struct Never;
 
 impl Pending for Never {
-    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         Err(self)
     }
 }
@@ -310,7 +305,13 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
     struct Panics(Memory, AtomicBool);
 
     impl Store for Panics {
-        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        fn exchange(
+            &self,
+            item: &ItemName,
+            batch: &[Request],
+            only_on: Option<Instance>,
+            limit: Duration,
+        ) -> Exchanged {
             let renews = matches!(batch, [_, Request::Replace { .. }]);
             assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the background");
             self.0.exchange(item, batch, only_on, limit)
@@ -360,7 +361,7 @@ struct Fickle {
 }
 
 impl Store for Fickle {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         self.batches.lock().expect("no panic").push(batch.to_vec());
         if !self.down.load(Ordering::SeqCst) {
             return self.memory.exchange(item, batch, only_on, limit);
@@ -460,7 +461,13 @@ fn counted_on(clock: Clock) -> Counted {
     struct Shared(Arc<Memory>, Fickle);
 
     impl Store for Shared {
-        fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+        fn exchange(
+            &self,
+            item: &ItemName,
+            batch: &[Request],
+            only_on: Option<Instance>,
+            limit: Duration,
+        ) -> Exchanged {
             if self.1.down.load(Ordering::SeqCst) {
                 return self.1.exchange(item, batch, only_on, limit);
             }

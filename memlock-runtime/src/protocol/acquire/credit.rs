@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use super::{Acquire, AcquireState, FAILURES, Outcome, ROUND, YOUNG_SERVER_PAUSE};
 use crate::protocol::lease::Now;
-use crate::protocol::machine::{Answered, Output, Pause};
+use crate::protocol::machine::{Exchanged, Output, Pause};
 use crate::protocol::messages::Unanswered;
 use crate::protocol::spec::Spec;
 
@@ -45,7 +45,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     pub(super) fn unreachable(
         &mut self,
         now: Now,
-        answered: &Answered,
+        answered: &Exchanged,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
         match answered.unanswered() {

@@ -307,7 +307,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         match (state, &input) {
             (AcquireState::Ready, Input::Start) => self.start(now, fresh),
 
-            (AcquireState::Adding { nonce }, Input::Answered(answered)) => {
+            (AcquireState::Adding { nonce }, Input::Exchanged(answered)) => {
                 self.asked_clock(answered);
                 self.read_line(answered, 3);
                 match answered.reply(1) {
@@ -323,7 +323,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            (AcquireState::TakingOver { nonce }, Input::Answered(answered)) => match answered.reply(1) {
+            (AcquireState::TakingOver { nonce }, Input::Exchanged(answered)) => match answered.reply(1) {
                 Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
                 // Renewed, released and taken again, or renumbered by the server: only reading tells.
                 Some(Reply::Exists) => self.lost_race(now),
@@ -332,18 +332,18 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 _ => self.unanswered_write(now, fresh, nonce, answered),
             },
 
-            (AcquireState::Looking { along }, Input::Answered(answered)) => self.looked(now, fresh, along, answered),
+            (AcquireState::Looking { along }, Input::Exchanged(answered)) => self.looked(now, fresh, along, answered),
 
-            (AcquireState::Verifying { grant }, Input::Answered(answered)) => {
+            (AcquireState::Verifying { grant }, Input::Exchanged(answered)) => {
                 self.verified(now, fresh, *grant, answered)
             }
 
-            (AcquireState::Joining, Input::Answered(answered)) => self.joined(now, answered),
+            (AcquireState::Joining, Input::Exchanged(answered)) => self.joined(now, answered),
 
             // Whatever came of it, what is given back is asked for again, now with a clock to read.
-            (AcquireState::MakingClock { grant }, Input::Answered(_)) => self.give_back(&grant),
+            (AcquireState::MakingClock { grant }, Input::Exchanged(_)) => self.give_back(&grant),
 
-            (AcquireState::GivingBack { nonce, no_token }, Input::Answered(answered)) => {
+            (AcquireState::GivingBack { nonce, no_token }, Input::Exchanged(answered)) => {
                 if !matches!(answered.reply(0), Some(Reply::Deleted | Reply::Missing)) {
                     self.outstanding.push(nonce);
                 }
@@ -356,7 +356,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            (AcquireState::Clearing { nonce }, Input::Answered(answered)) => {
+            (AcquireState::Clearing { nonce }, Input::Exchanged(answered)) => {
                 // An add is executed once, and it was seen: once its item is gone it is settled.
                 if let Some(Reply::Deleted | Reply::Missing) = answered.reply(0) {
                     self.outstanding.retain(|outstanding| *outstanding != nonce);
@@ -383,7 +383,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
             // An input that the state did not ask for moves nothing: the driver that sends one is broken, and a lock is
             // not granted to it.
-            (_, Input::Start | Input::Answered(_) | Input::Woke) => self.end(Outcome::Unreachable(Unanswered::NotSent)),
+            (_, Input::Start | Input::Exchanged(_) | Input::Woke) => {
+                self.end(Outcome::Unreachable(Unanswered::NotSent))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use super::{Acquire, AcquireState, Along, LOST_WRITES, Outcome, exchange};
 use crate::protocol::grant::{Grant, Stored};
 use crate::protocol::lease::Now;
-use crate::protocol::machine::{Answered, Output, lock_of};
+use crate::protocol::machine::{Exchanged, Output, lock_of};
 use crate::protocol::messages::{Batch, Cas, Instance, Nonce, Refusal, Reply, Request, Unanswered};
 use crate::protocol::spec::Spec;
 
@@ -62,7 +62,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// The server has stored our record: a grant, if there is a token for it, and enough of it is left.
-    pub(super) fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Answered) -> Output<Outcome> {
+    pub(super) fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Exchanged) -> Output<Outcome> {
         self.watch = None;
         let (instance, raised) = match (answered.instance, answered.reply(2)) {
             (Some(instance), Some(Reply::Raised(raised))) => (instance, *raised),
@@ -109,7 +109,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         now: Now,
         fresh: Nonce,
         mut grant: Grant,
-        answered: &Answered,
+        answered: &Exchanged,
     ) -> Output<Outcome> {
         if let Some(Reply::Item { content, cas }) = answered.reply(0)
             && lock_of(&self.spec().item, content).is_some_and(|record| record.nonce == grant.nonce)
@@ -160,7 +160,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         now: Now,
         fresh: Nonce,
         nonce: Nonce,
-        answered: &Answered,
+        answered: &Exchanged,
     ) -> Output<Outcome> {
         if answered.unanswered().is_ambiguous() {
             self.outstanding.push(nonce);
@@ -179,7 +179,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     pub(super) fn lost_write(
         &mut self,
         now: Now,
-        answered: &Answered,
+        answered: &Exchanged,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
         match answered.unanswered() {

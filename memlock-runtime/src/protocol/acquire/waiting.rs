@@ -10,7 +10,7 @@ use super::{
     SHORTEST_PAUSE, exchange,
 };
 use crate::protocol::lease::Now;
-use crate::protocol::machine::{Answered, Output, Pause, lock_of};
+use crate::protocol::machine::{Exchanged, Output, Pause, lock_of};
 use crate::protocol::messages::{Nonce, Reply, Request};
 use crate::protocol::spec::Spec;
 use crate::protocol::wait_list::WaitListView;
@@ -44,7 +44,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// The clock was asked for. Where there was none to be read it is asked for again: whoever waits while the server stands still
     /// would not notice that without a reading from before.
-    pub(super) fn asked_clock(&mut self, answered: &Answered) {
+    pub(super) fn asked_clock(&mut self, answered: &Exchanged) {
         if answered.server_second().is_none() {
             self.clock_asked = None;
         }
@@ -77,7 +77,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Takes note of who stands in line, if the reply at `index` tells that. Whether it does.
-    pub(super) fn read_line(&mut self, answered: &Answered, index: usize) -> bool {
+    pub(super) fn read_line(&mut self, answered: &Exchanged, index: usize) -> bool {
         let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
             return false;
         };
@@ -86,7 +86,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Takes note of the reply at `index` to what joins the line. Whether it has joined.
-    pub(super) fn wrote_line(&mut self, answered: &Answered, index: usize) -> bool {
+    pub(super) fn wrote_line(&mut self, answered: &Exchanged, index: usize) -> bool {
         let reply = answered.reply(index);
         self.standing.as_mut().is_some_and(|standing| standing.wrote(reply))
     }
@@ -141,7 +141,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Whatever came of it: without a place in line it waits as well, only not as fast.
-    pub(super) fn joined(&mut self, now: Now, answered: &Answered) -> Output<Outcome> {
+    pub(super) fn joined(&mut self, now: Now, answered: &Exchanged) -> Output<Outcome> {
         let reply = answered.reply(0);
         let has_joined = self.wrote_line(answered, 0);
         self.lost_places += 1;
@@ -173,7 +173,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// What a look has shown.
-    pub(super) fn looked(&mut self, now: Now, fresh: Nonce, along: Along, answered: &Answered) -> Output<Outcome> {
+    pub(super) fn looked(&mut self, now: Now, fresh: Nonce, along: Along, answered: &Exchanged) -> Output<Outcome> {
         let has_line = match along {
             Along::Nothing => false,
             Along::Clock => {

@@ -88,12 +88,13 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
                     }
                 }
                 let (instance, sent) = (Some(Instance { start: START, pid: 1 }), at(now));
-                input = Input::Answered(Answered {
+                input = Input::Exchanged(Exchanged {
                     instance,
                     replies,
                     unanswered,
                     sent,
                     best: None,
+                    ..Exchanged::default()
                 });
             }
             Output::Pause(pause) => {
@@ -318,12 +319,13 @@ fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Reque
             Output::Exchange { batch, .. } => {
                 exchanges += 1;
                 assert!(exchanges < 1000, "it never ends");
-                input = Input::Answered(Answered {
+                input = Input::Exchanged(Exchanged {
                     instance: Some(Instance { start: START, pid: 1 }),
                     replies: batch.iter().map(answer).collect(),
                     unanswered: None,
                     sent: now,
                     best: None,
+                    ..Exchanged::default()
                 });
             }
             Output::Pause(_) => panic!("it waits for nothing"),

@@ -209,7 +209,7 @@ fn a_clock_that_is_lost_again_and_again_costs_no_grant() {
         match machine.step(world.at(), fresh, input) {
             Output::Exchange { batch, only_on } => {
                 world.items.lose_clock();
-                input = Input::Answered(world.exchange(&batch, only_on));
+                input = Input::Exchanged(world.exchange(&batch, only_on));
             }
             Output::Pause(_) => panic!("the lock is free"),
             Output::Done(outcome) => break outcome,
@@ -237,7 +237,7 @@ fn losing_one_race_after_another_is_no_reason_to_run_faster() {
                 } else if let Some(nonce) = world.holder() {
                     world.release(Release::of_nonce(item(), nonce));
                 }
-                input = Input::Answered(world.exchange(&batch, only_on));
+                input = Input::Exchanged(world.exchange(&batch, only_on));
             }
             Output::Pause(_) => break,
             Output::Done(outcome) => panic!("{outcome:?}"),
@@ -281,13 +281,13 @@ fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
     world.restart();
     let stranger = world.granted();
     let fresh = world.fresh();
-    let take_over = waiter.step(world.at(), fresh, Input::Answered(seen));
+    let take_over = waiter.step(world.at(), fresh, Input::Exchanged(seen));
     assert!(matches!(&take_over, Output::Exchange { only_on: Some(instance), .. } if instance.pid == 1));
     let Output::Exchange { batch, only_on } = take_over else {
         panic!("checked above")
     };
     let answered = world.exchange(&batch, only_on);
-    assert_eq!(world.run(&mut waiter, Input::Answered(answered), 5), None);
+    assert_eq!(world.run(&mut waiter, Input::Exchanged(answered), 5), None);
     assert_eq!(world.holder(), Some(stranger.nonce));
 }
 
@@ -305,7 +305,7 @@ fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
                 Output::Exchange { batch, only_on } if matches!(batch[..], [Request::Delete { .. }]) => {
                     break (batch, only_on);
                 }
-                Output::Exchange { batch, only_on } => input = Input::Answered(world.exchange(&batch, only_on)),
+                Output::Exchange { batch, only_on } => input = Input::Exchanged(world.exchange(&batch, only_on)),
                 other => panic!("{other:?}"),
             }
         };
@@ -317,7 +317,7 @@ fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
             "the trap is set"
         );
         let answered = world.exchange(&batch, only_on);
-        assert_eq!(world.run(&mut contender, Input::Answered(answered), 5), None);
+        assert_eq!(world.run(&mut contender, Input::Exchanged(answered), 5), None);
         assert_eq!(world.holder(), Some(stranger.nonce));
     }
 }

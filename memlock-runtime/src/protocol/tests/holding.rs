@@ -79,7 +79,7 @@ fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
         panic!("it is held")
     };
     let answered = world.exchange(&batch, only_on);
-    let Output::Done(Renewed::Renewed(grant)) = machine.step(world.at(), Input::Answered(answered)) else {
+    let Output::Done(Renewed::Renewed(grant)) = machine.step(world.at(), Input::Exchanged(answered)) else {
         panic!("it is held")
     };
     assert_eq!(written(&world), (lease, ttl));

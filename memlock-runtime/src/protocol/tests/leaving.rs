@@ -29,7 +29,7 @@ fn who_leaves_the_line_does_so_however_often_others_are_quicker() {
             quicker -= 1;
             put(&mut world, vec![other, me]);
         }
-        input = Input::Answered(world.exchange(&batch, only_on));
+        input = Input::Exchanged(world.exchange(&batch, only_on));
     }
     let left = world.items.apply(world.second(), &item(), &Request::ReadLine);
     assert!(

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::grant::{Grant, Handed};
 use super::lease::{Now, ServerClock};
-use super::machine::{Answered, Input, Output, Pause};
+use super::machine::{Exchanged, Input, Output, Pause};
 use super::messages::{
     Batch, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList, WakeTarget,
 };
@@ -106,7 +106,7 @@ impl World {
         START + self.now.as_secs() - self.lag
     }
 
-    fn exchange(&mut self, batch: &Batch, only_on: Option<Instance>) -> Answered {
+    fn exchange(&mut self, batch: &Batch, only_on: Option<Instance>) -> Exchanged {
         self.sent.push((batch.clone(), only_on));
         let sent = self.at();
         let instance = self.items.instance();
@@ -134,12 +134,13 @@ impl World {
         if let Some(Reply::Clock(second)) = replies.first() {
             self.clock.observe(*second, sent, self.at());
         }
-        Answered {
+        Exchanged {
             instance: Some(instance),
             replies,
             unanswered,
             sent,
             best: self.clock.best(self.at()),
+            ..Exchanged::default()
         }
     }
 
@@ -153,7 +154,7 @@ impl World {
         loop {
             let fresh = self.fresh();
             match machine.step(self.at(), fresh, input) {
-                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
                 Output::Pause(_) if rests == 0 => return None,
                 Output::Pause(pause) => {
                     rests -= 1;
@@ -186,7 +187,7 @@ impl World {
         let mut input = Input::Start;
         loop {
             match machine.step(self.at(), input) {
-                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
                 Output::Pause(_) => panic!("a renewal waits for nothing"),
                 Output::Done(renewed) => return renewed,
             }
@@ -197,7 +198,7 @@ impl World {
         let mut input = Input::Start;
         loop {
             match machine.step(self.at(), input) {
-                Output::Exchange { batch, only_on } => input = Input::Answered(self.exchange(&batch, only_on)),
+                Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
                 Output::Pause(_) => panic!("a release waits for nothing"),
                 Output::Done(released) => return released,
             }

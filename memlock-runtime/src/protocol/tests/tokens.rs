@@ -14,12 +14,13 @@ fn started(world: &mut World) -> (Acquire, Batch) {
 
 /// What `replies` to the exchange come to.
 fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, unanswered: Option<Unanswered>) -> Input {
-    Input::Answered(Answered {
+    Input::Exchanged(Exchanged {
         instance: Some(world.items.instance()),
         replies: replies.into_iter().collect(),
         unanswered,
         sent: world.at(),
         best: None,
+        ..Exchanged::default()
     })
 }
 
@@ -58,7 +59,7 @@ fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
     };
     let seen = world.exchange(&batch, only_on);
     let fresh = world.fresh();
-    let Output::Exchange { batch, .. } = waiter.step(world.at(), fresh, Input::Answered(seen)) else {
+    let Output::Exchange { batch, .. } = waiter.step(world.at(), fresh, Input::Exchanged(seen)) else {
         panic!("it takes over")
     };
     assert!(matches!(

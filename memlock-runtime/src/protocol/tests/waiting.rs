@@ -125,14 +125,15 @@ fn a_waiter_that_found_no_clock_asks_for_it_again() {
         waiter.step(world.at(), fresh, Input::Start),
         Output::Exchange { .. }
     ));
-    let answered = Answered {
+    let answered = Exchanged {
         instance: Some(world.items.instance()),
         replies: [Reply::Missing, Reply::NotStored].into_iter().collect(),
         unanswered: None,
         sent: world.at(),
         best: None,
+        ..Exchanged::default()
     };
-    assert_eq!(world.run(&mut waiter, Input::Answered(answered), 3), None);
+    assert_eq!(world.run(&mut waiter, Input::Exchanged(answered), 3), None);
     let asks = |(batch, _): &&(Batch, Option<Instance>)| matches!(batch[0], Request::ReadClock);
     assert_eq!(world.sent.iter().filter(asks).count(), 1, "until it has read it");
     assert!(asks(&&world.sent[0]));
@@ -194,11 +195,11 @@ fn a_watch_counts_from_the_receipt_of_the_first_look() {
     };
     world.now += Duration::from_secs(2);
     let holder = world.granted();
-    let seen = Answered {
+    let seen = Exchanged {
         sent,
         ..world.exchange(&batch, only_on)
     };
-    let taken = world.run(&mut waiter, Input::Answered(seen), 100_000);
+    let taken = world.run(&mut waiter, Input::Exchanged(seen), 100_000);
     assert!(matches!(taken, Some(Outcome::Granted(_))), "{taken:?}");
     assert!(
         holder.deadline.has_passed(world.at()),
@@ -267,7 +268,7 @@ fn pauses_grow_with_the_wait_up_to_the_interval() {
     while longest.len() < 60 {
         let fresh = world.fresh();
         match waiter.step(world.at(), fresh, input) {
-            Output::Exchange { batch, only_on } => input = Input::Answered(world.exchange(&batch, only_on)),
+            Output::Exchange { batch, only_on } => input = Input::Exchanged(world.exchange(&batch, only_on)),
             Output::Pause(Pause { from, to }) => {
                 assert_eq!(from, to / 2, "drawn from the upper half");
                 longest.push(to);

@@ -1,5 +1,5 @@
-//! One entry of the server list: how it is spelled, what identifies it, where it is. Parsing only; a name is looked up
-//! when a connection is made.
+//! One entry of the server list: how it is spelled, its id, and where the server listens. Parsing only: a name is
+//! looked up when a connection is opened.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,53 +7,55 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::text::shown::Shown;
 
-/// The port where memcached listens unless told otherwise.
+/// memcached's default port.
 const DEFAULT_PORT: u16 = 11211;
 
-/// The longest path that fits a socket address on every Unix (104 bytes on BSD and macOS, with the closing NUL).
+/// The longest path that fits a socket address on every Unix (104 bytes on BSD and macOS, with the final NUL).
 const LONGEST_SOCKET_PATH: usize = 103;
 
-/// One memcached server, as an entry of the list names it.
+/// The address of one memcached server, as an entry of the list has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerAddress {
     spelled: Box<str>,
     id: Box<str>,
-    place: Endpoint,
+    endpoint: Endpoint,
 }
 
-/// Where a server listens, and how it is spoken to. TLS will be one more of these.
+/// Where a server listens. TLS will be one more variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// An address.
+    /// An IP address and a port.
     Address(SocketAddr),
-    /// A name to look up, lower-case.
+    /// A name to look up, in lower case, and a port.
     Name { host: Box<str>, port: u16 },
-    /// A local socket.
+    /// The path of a local socket.
     Local(PathBuf),
 }
 
-impl Server {
-    /// Parses `host`, `host:port`, `1.2.3.4:port`, `[::1]:port` or `unix:/path`; the port is 11211 unless given.
+impl ServerAddress {
+    /// Parses `host`, `host:port`, `1.2.3.4:port`, `[::1]:port` or `unix:/path`. The default port is 11211.
     ///
-    /// The error says what is wrong with this entry, naming it, and what to do; it starts lower-case.
-    pub fn parse(text: &str) -> Result<Server, String> {
+    /// # Errors
+    ///
+    /// The message names the entry and says what is wrong with it and what to do. It starts in lower case.
+    pub fn parse(text: &str) -> Result<ServerAddress, String> {
         let spelled = text.trim();
-        let place = place_of(spelled)?;
-        let id = match &place {
-            // The system's own notation: one spelling for each address, brackets round IPv6.
+        let endpoint = parse_endpoint(spelled)?;
+        let id = match &endpoint {
+            // The standard notation has one spelling for each address, with brackets around IPv6.
             Endpoint::Address(address) => address.to_string(),
             Endpoint::Name { host, port } => format!("{host}:{port}"),
             Endpoint::Local(path) => format!("unix:{}", path.display()),
         };
-        Ok(Server {
+        Ok(ServerAddress {
             spelled: spelled.into(),
             id: id.into(),
-            place,
+            endpoint,
         })
     }
 
-    /// What identifies the server: the same for every spelling of one entry (case, default port, notation of an IPv6
-    /// address). Items are routed by it, so it must not depend on the machine that asks.
+    /// The id of the server. It is the same for every spelling of one entry (case, default port, notation of an IPv6
+    /// address). Items are routed by it, so it does not depend on the machine that asks.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -63,34 +65,34 @@ impl Server {
         &self.spelled
     }
 
-    pub(crate) fn place(&self) -> &Endpoint {
-        &self.place
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 }
 
-fn place_of(entry: &str) -> Result<Endpoint, String> {
+fn parse_endpoint(entry: &str) -> Result<Endpoint, String> {
     if entry.is_empty() {
         return Err("empty server entry: write `host:port`, or remove the comma".to_owned());
     }
     let lower = entry.to_ascii_lowercase();
     let shown = Shown::new(entry);
     if lower.starts_with("unix:") {
-        return local_place(entry, entry.get("unix:".len()..).unwrap_or_default());
+        return parse_local(entry, entry.get("unix:".len()..).unwrap_or_default());
     }
     if lower.starts_with("memory:") {
         return Err(format!(
             "server `{shown}`: the in-process store cannot be one of several servers: `memory:` must stand alone"
         ));
     }
-    if let Some(behind) = behind_credentials(entry) {
-        return Err(credentials(behind));
+    if let Some(host) = host_after_credentials(entry) {
+        return Err(credentials_error(host));
     }
     if entry.contains("://") {
-        let shown = Shown::new(presentable(entry));
+        let shown = Shown::new(redacted(entry));
         return Err(if lower.starts_with("memcache+tls:") {
             format!(
-                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection in a \
-                 trusted network or a tunnel"
+                "server `{shown}`: TLS comes in a later version of memlock: write `host:port` and keep the connection \
+                 in a trusted network or a tunnel"
             )
         } else {
             format!("server `{shown}`: unknown scheme: write `host:port` or `unix:/path`")
@@ -140,12 +142,12 @@ fn place_of(entry: &str) -> Result<Endpoint, String> {
     })
 }
 
-/// What stands behind the last user or password in `list`, where there may be one: its host, or nothing. `None` where there is
-/// none, and all of the list may be shown.
+/// Returns the host after the last credentials in `list`, or an empty text if there is no host. `None`: the list has no
+/// credentials, and all of it may be shown.
 ///
-/// What stands before it may be any part of a password, commas, spaces and `@` included, so no message may repeat it. `%40` is an
-/// `@`, and what else is encoded may be anything; no host has a percent sign.
-pub(crate) fn behind_credentials(list: &str) -> Option<&str> {
+/// The text before that host may be any part of a password, with commas, spaces and `@`, so no message may repeat it.
+/// `%40` is an encoded `@`, and any other escape may be anything; no host has a percent sign.
+pub(crate) fn host_after_credentials(list: &str) -> Option<&str> {
     let entry = list
         .split(',')
         .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']))?;
@@ -157,11 +159,11 @@ pub(crate) fn behind_credentials(list: &str) -> Option<&str> {
     Some(if rest.contains('%') { "" } else { host })
 }
 
-/// An entry without credentials as far as it may be shown: `scheme://user:password`, where the host was forgotten, looks like a
-/// host and a port.
-pub(crate) fn presentable(entry: &str) -> Cow<'_, str> {
+/// The part of an entry without credentials that may be shown. Without its host, `scheme://user:password` looks like a
+/// host and a port, so only the scheme is shown where the rest is not an address.
+pub(crate) fn redacted(entry: &str) -> Cow<'_, str> {
     match entry.split_once("://") {
-        Some((scheme, rest)) if !is_local(entry) && place_of(rest).is_err() => format!("{scheme}://…").into(),
+        Some((scheme, rest)) if !is_local(entry) && parse_endpoint(rest).is_err() => format!("{scheme}://…").into(),
         _ => entry.into(),
     }
 }
@@ -172,7 +174,7 @@ fn is_local(entry: &str) -> bool {
 }
 
 fn address(ip: IpAddr, port: u16) -> Endpoint {
-    // An IPv4 address in IPv6's clothes leads to the same server, so it must have the same id.
+    // An IPv4 address mapped into IPv6 leads to the same server, so it must have the same id.
     Endpoint::Address(SocketAddr::new(ip.to_canonical(), port))
 }
 
@@ -181,7 +183,7 @@ fn port_of(entry: &str, text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if digits && port > 0 => Ok(port),
         _ => Err(format!(
-            "server `{}`: `{}` is not a port: write a number from 1 to 65535, or leave it away for 11211",
+            "server `{}`: `{}` is not a port: write a number from 1 to 65535, or leave it out for 11211",
             Shown::new(entry),
             Shown::new(text)
         )),
@@ -203,7 +205,7 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
             Shown::new(bad)
         ));
     }
-    // The system would take `300.1.1.1` or `127.1` for numbers in notations that differ from one platform to another.
+    // Platforms differ in how they read `300.1.1.1` or `127.1`.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     if last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
@@ -215,7 +217,7 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn local_place(entry: &str, path: &str) -> Result<Endpoint, String> {
+fn parse_local(entry: &str, path: &str) -> Result<Endpoint, String> {
     if !cfg!(unix) {
         return Err(format!(
             "server `{}`: this system has no Unix sockets: write `host:port`",
@@ -223,20 +225,20 @@ fn local_place(entry: &str, path: &str) -> Result<Endpoint, String> {
         ));
     }
     if !path.starts_with('/') {
-        // A relative path would mean another server in each working directory.
+        // A relative path would name another server in each working directory.
         return Err(format!(
             "server `{}`: the path must be absolute: write `unix:/run/memcached.sock`",
             Shown::new(entry)
         ));
     }
-    // Collapses `//` and `/./`, which name the same socket; `..` and links are left, since only the file system knows.
+    // Removes `//` and `/./`, which name the same socket. Only the file system can resolve `..` and links.
     let path: PathBuf = Path::new(path)
         .components()
         .filter(|part| !matches!(part, Component::CurDir))
         .collect();
     if path.file_name().is_none() {
         return Err(format!(
-            "server `{}`: that is a directory: write the path of memcached's socket (its option -s)",
+            "server `{}`: the path is a directory: write the path of memcached's socket (its option -s)",
             Shown::new(entry)
         ));
     }
@@ -251,11 +253,11 @@ fn local_place(entry: &str, path: &str) -> Result<Endpoint, String> {
 }
 
 /// The error of an entry with a user or a password, which are left out of it.
-pub(crate) fn credentials(behind: &str) -> String {
+pub(crate) fn credentials_error(host: &str) -> String {
     format!(
-        "server `…@{}`: a user and password cannot be sent without TLS, which comes in a later version of memlock: write \
-         `host:port`",
-        Shown::new(behind)
+        "server `…@{}`: a user and password cannot be sent without TLS, which comes in a later version of memlock: \
+         write `host:port`",
+        Shown::new(host)
     )
 }
 
@@ -264,15 +266,15 @@ mod tests {
     use super::*;
 
     fn id(text: &str) -> String {
-        Server::parse(text).expect(text).id().to_owned()
+        ServerAddress::parse(text).expect(text).id().to_owned()
     }
 
     fn error(text: &str) -> String {
-        Server::parse(text).expect_err(text)
+        ServerAddress::parse(text).expect_err(text)
     }
 
     #[test]
-    fn every_spelling_of_a_server_has_one_id() {
+    fn all_spellings_of_a_server_have_one_id() {
         for (text, expected) in [
             ("cache", "cache:11211"),
             (" Cache.Example.COM ", "cache.example.com:11211"),
@@ -289,11 +291,11 @@ mod tests {
         ] {
             assert_eq!(id(text), expected, "{text}");
         }
-        assert_eq!(Server::parse(" Cache:7 ").expect("valid").as_str(), "Cache:7");
+        assert_eq!(ServerAddress::parse(" Cache:7 ").expect("valid").as_str(), "Cache:7");
     }
 
     #[test]
-    fn a_bad_entry_is_named_and_says_what_to_do() {
+    fn the_error_names_the_bad_entry_and_says_what_to_do() {
         for (text, part) in [
             ("", "host:port"),
             ("  ", "host:port"),
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_shown_escaped_and_short() {
+    fn an_entry_that_is_not_an_address_is_shown_escaped_and_short() {
         for text in [
             "a\u{1b}[2J\u{202e}b:1",
             "a:\u{1b}",

@@ -1,63 +1,60 @@
-//! What is answered when an exchange failed: the unanswered, and the words for it. What a failure means is decided by who calls
-//! these; here each is said once, for threads and for tasks.
+//! The answers to exchanges that failed, each with its message, for threads and tasks alike. The callers, `direct` and
+//! `pipelined`, decide what a failure means.
 
 use std::io;
 
-use super::failure::{NotTaken, Unopened};
-use super::socket::transport::Broken;
-use super::trouble::Trouble;
+use super::failure::{ConnectError, Failure, TransferError};
 use crate::error::Source;
-use crate::protocol::{Instance, Replies, Unanswered, YOUNGEST_SERVER};
-use crate::store::{Answer, Fault};
+use crate::protocol::{Exchanged, Instance, Replies, Unanswered, YOUNGEST_SERVER};
 
-/// No request got a reply.
-pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source: impl Into<Source>) -> Answer {
+/// The answer to an exchange in which no request got a reply.
+pub(crate) fn failed(instance: Option<Instance>, unanswered: Unanswered, source: impl Into<Source>) -> Exchanged {
     let source = source.into();
-    Answer {
+    Exchanged {
         instance,
         replies: Replies::new(),
-        fault: Some(Fault { unanswered, source }),
-        pending: None,
+        unanswered: Some(unanswered),
+        source: Some(source),
+        ..Exchanged::default()
     }
 }
 
-/// The replies that had come count.
-pub(crate) fn answered(instance: Instance, replies: Replies, unanswered: Unanswered, trouble: Trouble) -> Answer {
-    Answer {
+/// The answer to an exchange that failed after `replies` had arrived.
+pub(crate) fn incomplete(instance: Instance, replies: Replies, unanswered: Unanswered, failure: Failure) -> Exchanged {
+    Exchanged {
         replies,
-        ..failed(Some(instance), unanswered, trouble)
+        ..failed(Some(instance), unanswered, failure)
     }
 }
 
-/// All replies have come.
-pub(crate) fn complete(instance: Instance, replies: Replies) -> Answer {
-    Answer {
+/// The answer with all replies.
+pub(crate) fn complete(instance: Instance, replies: Replies) -> Exchanged {
+    Exchanged {
         instance: Some(instance),
         replies,
-        fault: None,
-        pending: None,
+        ..Exchanged::default()
     }
 }
 
-/// What it means, and how to say it, that the connection ended before all replies had come. What the server says in
-/// `nonsense` is the better reason, where it says any.
-pub(crate) fn ended(broken: &Broken, nonsense: Option<&str>) -> (Unanswered, Trouble) {
-    let (unanswered, trouble) = match broken {
-        Broken::Late => (Unanswered::Late, does_not_answer()),
-        Broken::Closed(error) => {
-            let what = "it closed the connection before all replies had come";
-            (Unanswered::Cut, Trouble::caused(what, copy_of(error)))
+/// What it means for the open requests that the connection ended with `error` before all replies had arrived, and the
+/// message for it. Where the server has violated the protocol before, the message is about that.
+pub(crate) fn connection_ended(error: &TransferError, violation: Option<&str>) -> (Unanswered, Failure) {
+    let (unanswered, failure) = match error {
+        TransferError::TimedOut => (Unanswered::Late, does_not_answer()),
+        TransferError::Closed(error) => {
+            let what = "it closed the connection before all replies had arrived";
+            (Unanswered::Cut, Failure::with_cause(what, copy_of(error)))
         }
-        // Unlike a server that closed, one that cannot be reached may go on executing what it has received.
-        Broken::Lost(error) => {
-            let what = "the connection failed before all replies had come";
-            (Unanswered::Late, Trouble::caused(what, copy_of(error)))
+        // Unlike a server that has closed, one that cannot be reached may go on executing what it has received.
+        TransferError::Lost(error) => {
+            let what = "the connection failed before all replies had arrived";
+            (Unanswered::Late, Failure::with_cause(what, copy_of(error)))
         }
     };
-    (unanswered, nonsense.map_or(trouble, nonsensical))
+    (unanswered, violation.map_or(failure, protocol_violation))
 }
 
-/// One error is told to all who share a connection.
+/// All batches on a shared connection end with the same error, and `io::Error` cannot be cloned.
 fn copy_of(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
@@ -65,62 +62,54 @@ fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-pub(crate) fn does_not_answer() -> Trouble {
-    Trouble::new("it does not answer (no reply within the limit)")
+pub(crate) fn does_not_answer() -> Failure {
+    Failure::new("it does not answer (no reply within the limit)")
 }
 
-pub(crate) fn nonsensical(what: &str) -> Trouble {
-    Trouble::new(format!("it does not keep to the protocol: {what}"))
+pub(crate) fn protocol_violation(what: &str) -> Failure {
+    Failure::new(format!("it does not keep to the protocol: {what}"))
 }
 
-/// The batch was for another instance than `instance`, which answers now.
-pub(crate) fn other_instance(instance: Instance) -> Answer {
-    let trouble = Trouble::new("it was restarted: another instance answers");
-    failed(Some(instance), Unanswered::OtherInstance, trouble)
+/// The answer to a batch for another instance than `instance`, which answers now.
+pub(crate) fn other_instance(instance: Instance) -> Exchanged {
+    let failure = Failure::new("it was restarted: another instance answers");
+    failed(Some(instance), Unanswered::OtherInstance, failure)
 }
 
-pub(crate) fn too_young(instance: Instance) -> Answer {
-    let trouble = Trouble::new(format!(
+pub(crate) fn too_young(instance: Instance) -> Exchanged {
+    let failure = Failure::new(format!(
         "it has just started, and grants nothing before an uptime of {YOUNGEST_SERVER} s"
     ));
-    failed(Some(instance), Unanswered::TooYoung, trouble)
+    failed(Some(instance), Unanswered::TooYoung, failure)
 }
 
-/// The limit was over before the server was asked.
-pub(crate) fn no_time() -> Answer {
+/// The answer where the limit was over before the server was asked.
+pub(crate) fn no_time() -> Exchanged {
     not_sent(None, "there was no time left to ask it")
 }
 
-/// No connection could be opened.
-pub(crate) fn unopened(why: Unopened) -> Answer {
-    match why {
-        Unopened::Failed(source) => failed(None, Unanswered::NotSent, source),
-        Unopened::TooYoung(instance) => too_young(instance),
-        Unopened::Late => never_opened(),
+/// The answer where no connection could be opened.
+pub(crate) fn not_connected(error: ConnectError) -> Exchanged {
+    match error {
+        ConnectError::Failed(source) => failed(None, Unanswered::NotSent, source),
+        ConnectError::TooYoung(instance) => too_young(instance),
+        ConnectError::TimedOut => connect_timed_out(),
     }
 }
 
-/// No connection was there within the limit, or none that had answered.
-pub(crate) fn never_opened() -> Answer {
+/// The answer where no connection was opened within the limit, or none that a batch may be sent on.
+pub(crate) fn connect_timed_out() -> Exchanged {
     not_sent(
         None,
         "it does not answer (no connection, or no reply to `stats`, within the limit)",
     )
 }
 
-/// When a batch never got as far as being sent, on the connection that all tasks share.
-pub(crate) fn not_taken(instance: Instance, why: NotTaken) -> Answer {
-    match why {
-        NotTaken::Retired => closes_every_connection(Some(instance)),
-        NotTaken::Invalid(text) => not_sent(Some(instance), text),
-    }
-}
-
-pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Answer {
+pub(crate) fn closes_every_connection(instance: Option<Instance>) -> Exchanged {
     not_sent(instance, "it closes every connection")
 }
 
-/// Nothing of a batch was sent, for a reason.
-pub(crate) fn not_sent(instance: Option<Instance>, why: impl Into<String>) -> Answer {
-    failed(instance, Unanswered::NotSent, Trouble::new(why))
+/// The answer where nothing of the batch was sent.
+pub(crate) fn not_sent(instance: Option<Instance>, reason: impl Into<String>) -> Exchanged {
+    failed(instance, Unanswered::NotSent, Failure::new(reason))
 }

@@ -1,40 +1,41 @@
-//! One batch on a connection of its own, from start to end, on the caller's thread; and listening on after its limit.
+//! One batch on a connection of its own, on the caller's thread, and listening for its replies after the limit. Here it
+//! is decided what a failure means for the requests without a reply, and when a batch may be sent a second time: only
+//! if the first time cannot have changed anything.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::{
-    answered, closes_every_connection, complete, does_not_answer, ended, failed, no_time, nonsensical, not_sent,
-    other_instance, unopened,
+    closes_every_connection, complete, connection_ended, does_not_answer, failed, incomplete, no_time, not_connected,
+    not_sent, other_instance, protocol_violation,
 };
-use super::failure::{NotOpened, NotSent, Unopened};
-use super::health::{Admission, ListeningPermit, News, Trial};
+use super::failure::{ConnectError, Failure, TransferError};
+use super::health::{Admission, ListeningSlot, Trial, WaitOutcome};
 use super::link::connection::Connection;
-use super::node::Node;
-use super::socket::transport::{Broken, Limit};
-use super::trouble::Trouble;
+use super::server::Server;
+use super::socket::transport::Limit;
 use crate::key::ItemName;
-use crate::protocol::{Instance, Request, Unanswered};
-use crate::store::{Answer, Pending};
+use crate::protocol::{Exchanged, Instance, Pending, Request, Unanswered};
 use crate::system::on_thread;
 
-impl Node {
+impl Server {
     /// [`Store::exchange`](crate::store::Store::exchange) with this server.
     pub(crate) fn exchange(
-        self: &Arc<Node>,
+        self: &Arc<Server>,
         item: &ItemName,
         batch: &[Request],
         only_on: Option<Instance>,
         mut limit: Limit,
-    ) -> Answer {
+    ) -> Exchanged {
         if limit.is_over() {
             return no_time();
         }
-        // Declared before any connection, so that the next caller's turn comes when this one's connection is closed.
+        // Declared before any connection, so that this caller's connection is closed before the next caller has the
+        // trial.
         let trial = match self.enter(&mut limit) {
             Ok(trial) => trial,
-            Err(why) => return unopened(why),
+            Err(error) => return not_connected(error),
         };
         if let Some(connection) = self.pool.take(only_on, limit.began())
             && let Some(answer) = self.attempt(connection, item, batch, only_on, &mut limit, true)
@@ -43,155 +44,154 @@ impl Node {
         }
         let connection = match self.open(&mut limit) {
             Ok(connection) => connection,
-            Err(why) => {
-                // Another caller may have more time than this one had.
+            Err(error) => {
+                // After this caller's limit the error proves nothing: another caller may have more time.
                 if let (Some(trial), false) = (trial, limit.is_over()) {
-                    trial.failed(&why);
+                    trial.fail(&error);
                 }
-                return unopened(why);
+                return not_connected(error);
             }
         };
-        if limit.look().is_zero() {
+        if limit.refresh().is_zero() {
             let instance = connection.instance();
             self.pool.put(connection, limit.began());
             return not_sent(Some(instance), NO_TIME_TO_SEND);
         }
-        // `None` is not said of a new connection.
+        // `attempt` does not return `None` for a new connection.
         self.attempt(connection, item, batch, only_on, &mut limit, false)
             .unwrap_or_else(|| closes_every_connection(None))
     }
 
-    /// Waits until it may use a connection that has not answered yet. `Some` where it may do so alone.
-    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, Unopened> {
-        if self.health.answers() {
+    /// Waits for permission to use a connection on which nothing was answered yet. `Some`: only this caller has it.
+    fn enter(&self, limit: &mut Limit) -> Result<Option<Trial>, ConnectError> {
+        if self.health.is_answering() {
             return Ok(None);
         }
         let mut now = limit.began();
         loop {
-            let (told, over) = match self.health.enter(now, limit.until()) {
+            let (outcome, expiry) = match self.health.enter(now, limit.until()) {
                 Admission::Free => return Ok(None),
                 Admission::Trial(trial) => return Ok(Some(trial)),
-                Admission::Wait(told, over) => (told, over),
+                Admission::Wait(outcome, expiry) => (outcome, expiry),
             };
-            let length = over.min(limit.until()).saturating_duration_since(now);
-            let news = on_thread::wait_for(told, length);
-            // A trial that it was given is handed on where there is no time left for it.
-            let is_over = limit.look().is_zero();
-            match news {
-                _ if is_over => return Err(Unopened::Late),
-                Some(Ok(News::Answers)) => return Ok(None),
-                Some(Ok(News::Trial(trial))) => return Ok(Some(trial)),
-                Some(Ok(News::Failed(why))) => return Err(why),
-                Some(Err(_)) | None => now = limit.looked(),
+            let length = expiry.min(limit.until()).saturating_duration_since(now);
+            let outcome = on_thread::wait_for(outcome, length);
+            // After the limit a trial in `outcome` is dropped, and so handed on.
+            let is_over = limit.refresh().is_zero();
+            match outcome {
+                _ if is_over => return Err(ConnectError::TimedOut),
+                Some(Ok(WaitOutcome::ServerAnswers)) => return Ok(None),
+                Some(Ok(WaitOutcome::Trial(trial))) => return Ok(Some(trial)),
+                Some(Ok(WaitOutcome::Failed(error))) => return Err(error),
+                Some(Err(_)) | None => now = limit.refreshed_at(),
             }
         }
     }
 
-    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, Unopened> {
-        let had = limit.look();
+    fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, ConnectError> {
+        let left_at_start = limit.refresh();
         let opened = self
             .dialer
             .dial(limit)
-            .map_err(NotOpened::Failed)
+            .map_err(ConnectError::from)
             .and_then(|stream| Connection::open(stream, limit));
         match opened {
             Ok(connection) => {
                 self.record_evictions(connection.evicts());
                 Ok(connection)
             }
-            Err(why) => {
-                if limit.look().is_zero() {
-                    self.was_silent(limit, had);
+            Err(error) => {
+                if limit.refresh().is_zero() {
+                    self.record_silence(limit, left_at_start);
                 }
-                Err(why.into())
+                Err(error)
             }
         }
     }
 
-    /// One try. `None` where a pooled connection turned out to be dead, and the batch has changed nothing and will not:
-    /// it may go out on a new one.
+    /// Sends the batch and receives its replies. `None`: a pooled connection was dead, and the batch has changed
+    /// nothing and will not, so that it may be sent on a new connection.
     fn attempt(
-        self: &Arc<Node>,
+        self: &Arc<Server>,
         mut connection: Box<Connection>,
         item: &ItemName,
         batch: &[Request],
         only_on: Option<Instance>,
         limit: &mut Limit,
         pooled: bool,
-    ) -> Option<Answer> {
+    ) -> Option<Exchanged> {
         let instance = connection.instance();
-        let had = limit.left();
+        let left_at_start = limit.left();
         if only_on.is_some_and(|wanted| wanted != instance) {
             self.pool.put(connection, limit.began());
             return Some(other_instance(instance));
         }
-        match connection.send(batch, self.names(item), limit) {
-            Ok(()) => {}
-            Err(NotSent::Invalid(text)) => {
-                self.pool.put(connection, limit.began());
-                return Some(not_sent(Some(instance), text));
-            }
-            Err(NotSent::Broken { taken, broken }) => {
-                if !matches!(broken, Broken::Closed(_)) {
-                    self.was_silent(limit, had);
-                }
-                return self.unsent(&connection, taken, broken, pooled);
-            }
+        if let Err(text) = connection.encode(batch, self.names(item)) {
+            self.pool.put(connection, limit.began());
+            return Some(not_sent(Some(instance), text));
         }
-        let broken = match connection.receive(limit) {
+        if let Err((taken, error)) = connection.send(limit) {
+            if !matches!(error, TransferError::Closed(_)) {
+                self.record_silence(limit, left_at_start);
+            }
+            return self.unsent(&connection, taken, error, pooled);
+        }
+        let error = match connection.receive(limit) {
             Ok(()) => return Some(self.completed(connection, limit)),
-            Err(broken) => broken,
+            Err(error) => error,
         };
         if connection.progress.is_answered() {
-            // What is missing is no more than the rest of a value that nobody needs.
+            // Only the rest of a value is missing, and nothing needs it.
             return Some(self.completed(connection, limit));
         }
-        if let Broken::Late = broken {
-            self.was_silent(limit, had);
+        if let TransferError::TimedOut = error {
+            self.record_silence(limit, left_at_start);
             return Some(self.late(connection));
         }
-        if let Broken::Lost(_) = broken {
-            self.was_silent(limit, had);
+        if let TransferError::Lost(_) = error {
+            self.record_silence(limit, left_at_start);
         }
-        self.dead(&connection);
-        let is_closed = matches!(broken, Broken::Closed(_));
+        self.pool.forget(instance);
+        let is_closed = matches!(error, TransferError::Closed(_));
         if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {
-            // Closed while it was idle. Reading twice does no harm.
+            // The connection was closed while it was idle. Reading twice is harmless.
             return None;
         }
-        Some(cut_off(*connection, &broken))
+        Some(cut_off(*connection, &error))
     }
 
-    /// After a batch that the kernel did not take in full.
-    fn unsent(&self, connection: &Connection, taken: usize, broken: Broken, pooled: bool) -> Option<Answer> {
+    /// The outcome for a batch of which the kernel took only `taken` bytes.
+    fn unsent(&self, connection: &Connection, taken: usize, error: TransferError, pooled: bool) -> Option<Exchanged> {
         let instance = connection.instance();
-        let (unanswered, trouble) = match (taken, broken) {
-            (0, Broken::Closed(_)) if pooled => {
-                self.dead(connection);
+        let (unanswered, failure) = match (taken, error) {
+            (0, TransferError::Closed(_)) if pooled => {
+                self.pool.forget(instance);
                 return None;
             }
-            // A command takes effect when its last byte has arrived, and the first had none.
-            (0, Broken::Late) => (Unanswered::NotSent, Trouble::new(NO_TIME_TO_SEND)),
-            (0, Broken::Closed(error) | Broken::Lost(error)) => (
+            // A command takes effect when its last byte has arrived; here nothing was sent.
+            (0, TransferError::TimedOut) => (Unanswered::NotSent, Failure::new(NO_TIME_TO_SEND)),
+            (0, TransferError::Closed(error) | TransferError::Lost(error)) => (
                 Unanswered::NotSent,
-                Trouble::caused("the request could not be sent", error),
+                Failure::with_cause("the request could not be sent", error),
             ),
-            // Half a command is never executed, but those before it may be, and even later: the server is slow, and
-            // the connection cannot be used to learn of it, since half a command stands in the way.
-            (_, Broken::Late) => (
+            // Half a command is never executed, but the server may execute those before it, even later, since it is
+            // slow. Half a command stands in the way of any other, so the connection cannot be used to find out.
+            (_, TransferError::TimedOut) => (
                 Unanswered::Late,
-                Trouble::new("it takes no more bytes (the request was sent in part)"),
+                Failure::new("it takes no more bytes (the request was sent in part)"),
             ),
-            (_, Broken::Closed(error)) => (Unanswered::Cut, Trouble::caused("it closed the connection", error)),
-            (_, Broken::Lost(error)) => (Unanswered::Late, Trouble::caused("the connection failed", error)),
+            (_, TransferError::Closed(error)) => {
+                (Unanswered::Cut, Failure::with_cause("it closed the connection", error))
+            }
+            (_, TransferError::Lost(error)) => (Unanswered::Late, Failure::with_cause("the connection failed", error)),
         };
-        self.dead(connection);
-        Some(failed(Some(instance), unanswered, trouble))
+        self.pool.forget(instance);
+        Some(failed(Some(instance), unanswered, failure))
     }
 
-    /// All replies are there.
-    pub(crate) fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Answer {
-        self.health.answered();
+    /// The outcome where all replies have arrived.
+    fn completed(&self, mut connection: Box<Connection>, limit: &Limit) -> Exchanged {
+        self.health.record_answer();
         let answer = complete(connection.instance(), mem::take(&mut connection.progress.replies));
         if connection.is_reusable() {
             self.pool.put(connection, limit.began());
@@ -199,46 +199,49 @@ impl Node {
         answer
     }
 
-    /// The limit is over and replies are missing.
-    fn late(self: &Arc<Node>, connection: Box<Connection>) -> Answer {
+    /// The outcome where the limit is over and replies are missing.
+    fn late(self: &Arc<Server>, connection: Box<Connection>) -> Exchanged {
         let progress = &connection.progress;
-        let trouble = progress.nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
+        let failure = progress
+            .violation
+            .as_deref()
+            .map_or_else(does_not_answer, protocol_violation);
         let replies = progress.replies.clone();
-        let mut answer = answered(connection.instance(), replies, Unanswered::Late, trouble);
-        // Of reads there is nothing to learn any more. Without a place the connection is closed.
+        let mut answer = incomplete(connection.instance(), replies, Unanswered::Late, failure);
+        // Late replies to reads are of no use. Without a slot the connection is closed.
         if progress.is_write_open()
-            && let Some(place) = self.health.listened.place()
+            && let Some(slot) = self.health.listening_slots.take()
         {
-            answer.pending = Some(Box::new(Listening {
-                node: Arc::clone(self),
+            answer.pending = Some(Box::new(LateExchange {
+                server: Arc::clone(self),
                 connection,
-                _place: place,
+                _slot: slot,
             }));
         }
         answer
     }
 }
 
-pub(crate) const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
+const NO_TIME_TO_SEND: &str = "there was no time left to send the request";
 
-/// The connection ended before all replies had come.
-pub(crate) fn cut_off(connection: Connection, broken: &Broken) -> Answer {
+/// The answer where the connection ended before all replies had arrived.
+fn cut_off(connection: Connection, error: &TransferError) -> Exchanged {
     let instance = connection.instance();
     let progress = connection.progress;
-    let (unanswered, trouble) = ended(broken, progress.nonsense.as_deref());
-    answered(instance, progress.replies, unanswered, trouble)
+    let (unanswered, failure) = connection_ended(error, progress.violation.as_deref());
+    incomplete(instance, progress.replies, unanswered, failure)
 }
 
-/// An exchange whose limit is over, with its connection and the replies as far as they have come.
+/// An exchange that was not complete at the end of its limit, with its connection and the replies that have arrived.
 #[derive(Debug)]
-pub(crate) struct Listening {
-    pub(crate) node: Arc<Node>,
-    pub(crate) connection: Box<Connection>,
-    pub(crate) _place: ListeningPermit,
+struct LateExchange {
+    server: Arc<Server>,
+    connection: Box<Connection>,
+    _slot: ListeningSlot,
 }
 
-impl Pending for Listening {
-    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+impl Pending for LateExchange {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         let mut limit = Limit::new(limit);
         let received = if limit.is_over() {
             self.connection.receive_now()
@@ -246,11 +249,11 @@ impl Pending for Listening {
             self.connection.receive(&mut limit)
         };
         match received {
-            Ok(()) => Ok(self.node.completed(self.connection, &limit)),
-            Err(Broken::Late) => Err(self),
-            Err(broken) => {
-                self.node.dead(&self.connection);
-                Ok(cut_off(*self.connection, &broken))
+            Ok(()) => Ok(self.server.completed(self.connection, &limit)),
+            Err(TransferError::TimedOut) => Err(self),
+            Err(error) => {
+                self.server.pool.forget(self.connection.instance());
+                Ok(cut_off(*self.connection, &error))
             }
         }
     }

@@ -1,68 +1,117 @@
-//! Why a connection could not be opened, and why a batch was not sent.
+//! What goes wrong with a connection: why it could not be opened, why no more bytes went over it, and the words for
+//! both. What that means for the requests of a batch is decided in `direct` and `pipelined`.
 
-use super::codec::handshake::Unfit;
-use super::socket::transport::Broken;
-use super::trouble::Trouble;
+use std::sync::Arc;
+use std::{fmt, io};
+
 use crate::error::Source;
 use crate::protocol::Instance;
+use crate::text::shown::{Bytes, Shown};
 
-/// Why a batch was not taken. Nothing was sent of it.
-#[derive(Debug)]
-pub(crate) enum NotTaken {
-    Retired,
-    /// The requests themselves are at fault.
-    Invalid(String),
-}
-
-/// Why a connection could not be opened. None of it sent a request.
-#[derive(Debug)]
-pub(crate) enum NotOpened {
-    Failed(Trouble),
-    TooYoung(Instance),
-}
-
-/// Why a batch was not sent in full.
-#[derive(Debug)]
-pub(crate) enum NotSent {
-    /// The requests themselves are at fault; the connection is as good as before.
-    Invalid(String),
-    /// The kernel took so many bytes and no more.
-    Broken { taken: usize, broken: Broken },
-}
-
-impl From<Unfit> for NotOpened {
-    fn from(unfit: Unfit) -> NotOpened {
-        match unfit {
-            Unfit::Unsuitable(text) => NotOpened::Failed(Trouble::new(text)),
-            Unfit::TooYoung(instance) => NotOpened::TooYoung(instance),
-        }
-    }
-}
-
-impl From<Broken> for NotOpened {
-    fn from(broken: Broken) -> NotOpened {
-        NotOpened::Failed(match broken {
-            Broken::Late => Trouble::new("it does not answer (no reply to `stats` within the limit)"),
-            Broken::Closed(error) => Trouble::caused("it closed the connection before the reply to `stats`", error),
-            Broken::Lost(error) => Trouble::caused("the connection failed before the reply to `stats`", error),
-        })
-    }
-}
-
-/// Why a pipe could not be opened, for all who wanted it. None of it sent a request.
+/// Why a connection could not be opened. No request was sent on it.
 #[derive(Debug, Clone)]
-pub(crate) enum Unopened {
+pub(crate) enum ConnectError {
+    /// The server cannot be reached, or is not one that locks are safe on; the text says what to do.
     Failed(Source),
+    /// The server has just started, and grants nothing yet.
     TooYoung(Instance),
-    /// The limit of each of them is over.
-    Late,
+    /// The limit of every caller that wanted the connection is over.
+    TimedOut,
 }
 
-impl From<NotOpened> for Unopened {
-    fn from(why: NotOpened) -> Unopened {
-        match why {
-            NotOpened::Failed(trouble) => Unopened::Failed(trouble.into()),
-            NotOpened::TooYoung(instance) => Unopened::TooYoung(instance),
+impl From<Failure> for ConnectError {
+    fn from(failure: Failure) -> ConnectError {
+        ConnectError::Failed(Arc::new(failure))
+    }
+}
+
+impl From<TransferError> for ConnectError {
+    /// For an error before the reply to the greeting was complete.
+    fn from(error: TransferError) -> ConnectError {
+        let failure = match error {
+            TransferError::TimedOut => Failure::new("it does not answer (no reply to `stats` within the limit)"),
+            TransferError::Closed(error) => {
+                Failure::with_cause("it closed the connection before the reply to `stats`", error)
+            }
+            TransferError::Lost(error) => {
+                Failure::with_cause("the connection failed before the reply to `stats`", error)
+            }
+        };
+        failure.into()
+    }
+}
+
+/// Why no more bytes were sent or received.
+#[derive(Debug)]
+pub(crate) enum TransferError {
+    /// The limit is over.
+    TimedOut,
+    /// The server closed the connection: it will execute nothing more that came over it.
+    Closed(io::Error),
+    /// The network failed. The server may not know of it, and may go on executing what has reached it.
+    Lost(io::Error),
+}
+
+impl From<io::Error> for TransferError {
+    fn from(error: io::Error) -> TransferError {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => TransferError::Closed(error),
+            _ => TransferError::Lost(error),
         }
     }
+}
+
+/// What went wrong with a server, as a message for people, with the system's error below it where there is one. The
+/// error that carries it names the server, and [`Unanswered`](crate::protocol::Unanswered) says what it means for the
+/// requests.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    cause: Option<io::Error>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Failure {
+        Failure {
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    pub(crate) fn with_cause(message: impl Into<String>, cause: io::Error) -> Failure {
+        Failure {
+            message: message.into(),
+            cause: Some(cause),
+        }
+    }
+}
+
+impl From<Failure> for Source {
+    fn from(failure: Failure) -> Source {
+        Arc::new(failure)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = Shown::message(&self.message);
+        match &self.cause {
+            Some(cause) => write!(f, "{message}: {}", Shown::message(cause)),
+            None => write!(f, "{message}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause
+            .as_ref()
+            .map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// What a server sent, for a message: on one line, escaped and short.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    format!("`{}`", Shown::new(Bytes(bytes)))
 }

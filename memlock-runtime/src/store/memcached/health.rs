@@ -1,20 +1,21 @@
-//! Whether a server answers, and what follows from that for new connections.
+//! Whether a server answers, and which callers may open connections to it while it does not.
 //!
 //! ```text
-//!             ┌───── all replies to a batch have come ──────┐
+//!             ┌───── all replies to a batch have arrived ───┐
 //!             ▼                                             │
-//!         answering ── a batch or an opening got no reply ──► silent   (as every server begins)
+//!         answering ── a batch or an opening got no reply ──► silent   (the state at the start)
 //!             │                                             ▲
 //!             └───── its connections were idle for long ────┘
 //! ```
 //!
-//! While the server answers, callers open as many connections as they need. While it is silent, one caller at a time has the
-//! [`Trial`]: it opens a connection (threads) and sends the first batch. The others wait for what comes of that, each within
-//! its own limit. Tasks share one connection, so theirs is opened without a trial, once for all of them.
+//! While the server answers, callers open as many connections as they need. While it is silent, one caller at a time
+//! has the [`Trial`]: it opens a connection (if it is a thread) and sends the first batch. The others wait for the
+//! outcome of the trial, each within its own limit. Tasks share one connection, so theirs is opened without a trial,
+//! once for all of them.
 //!
-//! Without this, N callers of a server that accepts connections and says nothing would leave N connections, and N writes
-//! that are to be settled, for each exchange limit that passes. A reply to the greeting is not enough to end the silence,
-//! since a server may reply to `stats` and to nothing else.
+//! Without trials, N callers of a server that accepts connections and sends nothing would leave N connections and N
+//! unsettled writes in each exchange limit that passes. A reply to the greeting does not end the silence, since a
+//! server may reply to `stats` and to nothing else.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,22 +24,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::failure::Unopened;
+use super::failure::ConnectError;
 
-/// What is known of one server.
+/// What is known about one server.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    answers: AtomicBool,
+    is_answering: AtomicBool,
     state: Mutex<HealthState>,
-    /// Connections whose replies are late.
-    pub(crate) listened: Listened,
+    /// For the connections on which a late reply may still arrive.
+    pub(crate) listening_slots: ListeningSlots,
 }
 
 #[derive(Debug, Default)]
 struct HealthState {
-    /// The trial that is under way: its number, and when it counts no more, whatever its caller does.
+    /// The number of the current trial, and when it expires, whatever its caller does.
     trial: Option<(u64, Instant)>,
-    /// How many there have been.
+    /// How many trials were begun.
     trials: u64,
     /// Callers that wait for the end of the trial, or of the silence.
     waiting: Vec<TrialWaiter>,
@@ -46,25 +47,25 @@ struct HealthState {
 
 #[derive(Debug)]
 struct TrialWaiter {
-    /// When its limit is over.
+    /// The end of the caller's limit.
     until: Instant,
-    told: oneshot::Sender<News>,
+    outcome: oneshot::Sender<WaitOutcome>,
 }
 
-/// What a waiting caller is told.
+/// What a wait for another caller's trial came to.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum WaitOutcome {
     /// The server answers.
-    Answers,
+    ServerAnswers,
     /// The next trial is this caller's.
     Trial(Trial),
-    /// The trial has found that no connection can be opened.
-    Failed(Unopened),
+    /// The trial has shown that no connection can be opened.
+    Failed(ConnectError),
 }
 
-/// How much longer than its caller's limit a trial counts: time enough for that caller to notice, and to hand it on to the
-/// caller that has the most time, instead of losing it to the first that comes.
-const GRACE: Duration = Duration::from_millis(50);
+/// How long after the end of its caller's limit a trial expires: enough for the caller to hand the trial on to the
+/// waiting caller with the most time. Otherwise the next caller that comes would get it.
+const HANDOVER_TIME: Duration = Duration::from_millis(50);
 
 /// What a caller may do.
 #[derive(Debug)]
@@ -73,94 +74,89 @@ pub(crate) enum Admission {
     Free,
     /// Go ahead alone.
     Trial(Trial),
-    /// Wait for news, and [enter](Health::enter) again at that time: then the trial of another counts no more.
-    Wait(oneshot::Receiver<News>, Instant),
+    /// Wait for the outcome of another caller's trial. At this time that trial expires: [enter](Health::enter) again.
+    Wait(oneshot::Receiver<WaitOutcome>, Instant),
 }
 
 impl Health {
-    pub(crate) fn answers(&self) -> bool {
-        self.answers.load(Ordering::Acquire)
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.load(Ordering::Acquire)
     }
 
-    /// Asks, `now`, to open a connection or to use a new one, for a caller whose limit is over at `until`.
+    /// Asks for permission to open a connection, or to use a new one, for a caller with a limit that ends at `until`.
     pub(crate) fn enter(self: &Arc<Health>, now: Instant, until: Instant) -> Admission {
-        if self.answers() {
+        if self.is_answering() {
             return Admission::Free;
         }
         let mut state = self.state();
-        // Under the lock, so that no caller waits for news that were told just before.
-        if self.answers() {
+        // Again under the lock: the server may have answered meanwhile, and then nothing would end the wait.
+        if self.is_answering() {
             return Admission::Free;
         }
         match state.trial {
-            Some((_, over)) if over > now => {
-                let (told, listener) = oneshot::channel();
-                make_room(&mut state.waiting, |waiting| &waiting.told);
-                state.waiting.push(TrialWaiter { until, told });
-                Admission::Wait(listener, over)
+            Some((_, expiry)) if expiry > now => {
+                let (outcome, listener) = oneshot::channel();
+                remove_closed(&mut state.waiting, |waiting| &waiting.outcome);
+                state.waiting.push(TrialWaiter { until, outcome });
+                Admission::Wait(listener, expiry)
             }
-            // A trial ends by itself when its caller's limit is over: that caller may be a future that nobody polls.
+            // Trials expire because a caller may be a future that nothing polls.
             _ => Admission::Trial(self.begin(&mut state, until)),
         }
     }
 
-    /// Begins a trial for a caller whose limit is over at `until`.
+    /// Begins a trial for a caller with a limit that ends at `until`.
     fn begin(self: &Arc<Health>, state: &mut HealthState, until: Instant) -> Trial {
         state.trials += 1;
-        state.trial = Some((state.trials, until + GRACE));
+        state.trial = Some((state.trials, until + HANDOVER_TIME));
         Trial {
             health: Arc::clone(self),
             number: state.trials,
         }
     }
 
-    /// Ends the trial of this number, if it still counts.
-    fn end(self: &Arc<Health>, number: u64, failed: Option<&Unopened>) {
+    /// Ends the trial of this number, if it is the current one. `error` says why no connection can be opened.
+    fn end(self: &Arc<Health>, number: u64, error: Option<&ConnectError>) {
         let mut state = self.state();
         if state.trial.is_none_or(|(current, _)| current != number) {
             return;
         }
         state.trial = None;
-        if let Some(why) = failed {
+        if let Some(error) = error {
             let all = mem::take(&mut state.waiting);
             drop(state);
-            tell(all, || News::Failed(why.clone()));
+            notify(all, || WaitOutcome::Failed(error.clone()));
             return;
         }
-        // The next trial is for the caller with the most time. If callers with hardly any took turns, there would be one
-        // connection after the other, and none would live long enough to be answered.
-        state.waiting.retain(|waiting| !waiting.told.is_closed());
+        // The caller with the most time gets the next trial. If callers with hardly any time took turns, each would
+        // open a connection, and none would live long enough to be answered.
+        state.waiting.retain(|waiting| !waiting.outcome.is_closed());
         let best = (0..state.waiting.len()).max_by_key(|index| state.waiting.get(*index).map(|waiting| waiting.until));
         if let Some(index) = best {
-            let TrialWaiter { until, told } = state.waiting.swap_remove(index);
+            let TrialWaiter { until, outcome } = state.waiting.swap_remove(index);
             let next = self.begin(&mut state, until);
             drop(state);
-            // Where it has just given up, the trial is dropped here, and so goes on to another.
-            let _ = told.send(News::Trial(next));
+            // If the caller has just given up, the trial is dropped here, and so handed on to another.
+            let _ = outcome.send(WaitOutcome::Trial(next));
         }
     }
 
-    /// The server has sent all replies to a batch.
-    pub(crate) fn answered(&self) {
-        // A load and no more, on the way that all goes well.
-        if !self.answers() {
+    /// Records that the server has sent all replies to a batch.
+    pub(crate) fn record_answer(&self) {
+        // The usual path is one load.
+        if !self.is_answering() {
             let mut state = self.state();
-            self.answers.store(true, Ordering::Release);
+            self.is_answering.store(true, Ordering::Release);
             state.trial = None;
             let waiting = mem::take(&mut state.waiting);
             drop(state);
-            tell(waiting, || News::Answers);
+            notify(waiting, || WaitOutcome::ServerAnswers);
         }
     }
 
-    /// The server had time enough, and was silent.
-    pub(crate) fn was_silent(&self) {
-        self.answers.store(false, Ordering::Release);
-    }
-
-    /// Connections were closed because nobody has needed them for long. What the server answered on them was not lately.
-    pub(crate) fn has_rested(&self) {
-        self.answers.store(false, Ordering::Release);
+    /// Records that the server was silent although it had enough time, or that nothing has asked it for long.
+    pub(crate) fn record_silence(&self) {
+        self.is_answering.store(false, Ordering::Release);
     }
 
     fn state(&self) -> MutexGuard<'_, HealthState> {
@@ -174,7 +170,7 @@ impl Health {
     }
 }
 
-/// The right of one caller to go ahead alone. Dropped, it is the next one's.
+/// The permission of one caller to go ahead alone. Dropping it hands it on to the next caller.
 #[derive(Debug)]
 pub(crate) struct Trial {
     health: Arc<Health>,
@@ -182,56 +178,58 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// No connection could be opened, for a reason that holds for all who wait: they need not find it out one by one.
-    pub(crate) fn failed(mut self, why: &Unopened) {
-        self.health.end(mem::take(&mut self.number), Some(why));
+    /// Ends the trial because no connection can be opened. All waiting callers get the same error, since each of them
+    /// would meet it.
+    pub(crate) fn fail(mut self, error: &ConnectError) {
+        self.health.end(mem::take(&mut self.number), Some(error));
     }
 
-    /// The caller has sent something and waits no longer. The trial stays under way until the server answers or the caller's
-    /// limit is over; callers that give up early would send one write after the other otherwise.
-    pub(crate) fn leave(mut self) {
+    /// For a caller that has sent something and gives up before its limit is over. The trial goes on until the server
+    /// answers or the trial expires. Otherwise callers that give up early would send one write after the other.
+    pub(crate) fn leave_running(mut self) {
         self.number = 0;
     }
 }
 
 impl Drop for Trial {
     fn drop(&mut self) {
-        // None has the number 0: it was left, or has ended.
+        // Number 0 is no trial: this one has ended, or was left running.
         self.health.end(self.number, None);
     }
 }
 
-fn tell(waiting: Vec<TrialWaiter>, news: impl Fn() -> News) {
+fn notify(waiting: Vec<TrialWaiter>, outcome: impl Fn() -> WaitOutcome) {
     for waiting in waiting {
-        // It may have given up.
-        let _ = waiting.told.send(news());
+        // The caller may have given up.
+        let _ = waiting.outcome.send(outcome());
     }
 }
 
-/// Before something is added to `waiting`: those that have given up are taken out, each time that their number has doubled.
-/// While a server is silent callers come and give up, and nothing else would ever take them out.
-pub(crate) fn make_room<W, T>(waiting: &mut Vec<W>, told: impl Fn(&W) -> &oneshot::Sender<T>) {
+/// Removes the callers that have given up, each time that their number has doubled. For use before another one is
+/// added: while a server is silent, callers come and give up, and nothing else would remove them.
+pub(crate) fn remove_closed<W, T>(waiting: &mut Vec<W>, sender: impl Fn(&W) -> &oneshot::Sender<T>) {
     if waiting.len() == waiting.capacity() {
-        waiting.retain(|waiting| !told(waiting).is_closed());
+        waiting.retain(|waiting| !sender(waiting).is_closed());
         waiting.reserve(waiting.len().max(4));
     }
 }
 
-/// Connections to one server on which a late reply may still come. Each holds a descriptor.
+/// Slots for the connections to one server on which a late reply may still arrive. Each such connection holds a file
+/// descriptor.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Listened(Arc<Mutex<usize>>);
+pub(crate) struct ListeningSlots(Arc<Mutex<usize>>);
 
-/// How many of them are kept. Beyond these a late connection is closed, and what its write did is looked for by reading,
-/// which finds it as well, only later and with more requests.
-pub(crate) const MOST_LISTENED: usize = 8;
+/// How many such connections are kept. Any other late connection is closed. What its write did is then found by
+/// reading, which takes longer and more requests.
+pub(crate) const MAX_LISTENING: usize = 8;
 
-impl Listened {
-    /// A place for one more, until it is dropped; `None` where there is none.
-    pub(crate) fn place(&self) -> Option<ListeningPermit> {
+impl ListeningSlots {
+    /// Takes a slot, until the returned value is dropped. `None` if all are taken.
+    pub(crate) fn take(&self) -> Option<ListeningSlot> {
         let mut count = self.count();
-        (*count < MOST_LISTENED).then(|| {
+        (*count < MAX_LISTENING).then(|| {
             *count += 1;
-            ListeningPermit(self.clone())
+            ListeningSlot(self.clone())
         })
     }
 
@@ -240,11 +238,11 @@ impl Listened {
     }
 }
 
-/// The place of one connection.
+/// The slot of one connection.
 #[derive(Debug)]
-pub(crate) struct ListeningPermit(Listened);
+pub(crate) struct ListeningSlot(ListeningSlots);
 
-impl Drop for ListeningPermit {
+impl Drop for ListeningSlot {
     fn drop(&mut self) {
         *self.0.count() -= 1;
     }
@@ -269,99 +267,102 @@ mod tests {
         }
     }
 
-    fn wait(health: &Arc<Health>) -> oneshot::Receiver<News> {
+    fn wait(health: &Arc<Health>) -> oneshot::Receiver<WaitOutcome> {
         match entered(health) {
-            Admission::Wait(told, _) => told,
+            Admission::Wait(outcome, _) => outcome,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_silent_server_is_tried_by_one_caller_at_a_time_and_one_that_answers_by_all() {
+    fn one_caller_at_a_time_tries_a_silent_server() {
         let health = Arc::new(Health::default());
         let first = trial(&health);
         let mut waits = wait(&health);
         assert!(waits.try_recv().is_err());
         drop(first);
-        let Ok(News::Trial(second)) = waits.try_recv() else {
-            panic!("it is the next");
+        let Ok(WaitOutcome::Trial(second)) = waits.try_recv() else {
+            panic!("it gets the next trial");
         };
         let mut waits = wait(&health);
-        health.answered();
-        assert!(matches!(waits.try_recv(), Ok(News::Answers)));
+        health.record_answer();
+        assert!(matches!(waits.try_recv(), Ok(WaitOutcome::ServerAnswers)));
         assert!(matches!(entered(&health), Admission::Free));
-        health.was_silent();
+        health.record_silence();
         let third = trial(&health);
-        // Over long ago.
+        // It ended long ago.
         drop(second);
         drop(wait(&health));
         drop(third);
     }
 
     #[test]
-    fn what_keeps_a_connection_from_being_opened_is_told_to_all_who_wait() {
+    fn all_waiting_callers_get_the_error_of_a_failed_trial() {
         let health = Arc::new(Health::default());
         let first = trial(&health);
         let mut waits = [wait(&health), wait(&health)];
-        first.failed(&Unopened::Late);
+        first.fail(&ConnectError::TimedOut);
         for waits in &mut waits {
-            assert!(matches!(waits.try_recv(), Ok(News::Failed(Unopened::Late))));
+            assert!(matches!(
+                waits.try_recv(),
+                Ok(WaitOutcome::Failed(ConnectError::TimedOut))
+            ));
         }
         drop(trial(&health));
     }
 
     #[test]
-    fn a_trial_whose_caller_stands_still_or_has_left_ends_with_its_limit() {
+    fn a_trial_expires_if_its_caller_stalls_or_leaves() {
         let health = Arc::new(Health::default());
         let now = clock::instant();
         for leaves in [false, true] {
             let Admission::Trial(stands) = health.enter(now, now + LONG) else {
-                panic!("it is free");
+                panic!("no trial");
             };
             let stands = if leaves {
-                stands.leave();
+                stands.leave_running();
                 None
             } else {
                 Some(stands)
             };
-            let Admission::Wait(_, over) = health.enter(now, now + LONG) else {
-                panic!("it is not");
+            let Admission::Wait(_, expiry) = health.enter(now, now + LONG) else {
+                panic!("another trial");
             };
-            assert!(over >= now + LONG);
-            let Admission::Trial(next) = health.enter(over, over + LONG) else {
-                panic!("it counts no more");
+            assert!(expiry >= now + LONG);
+            let Admission::Trial(next) = health.enter(expiry, expiry + LONG) else {
+                panic!("it has expired");
             };
             drop(stands);
-            assert!(matches!(health.enter(over, over + LONG), Admission::Wait(..)));
+            assert!(matches!(health.enter(expiry, expiry + LONG), Admission::Wait(..)));
             drop(next);
         }
     }
 
     #[test]
-    fn the_next_trial_is_for_the_caller_with_the_most_time_that_still_waits() {
+    fn the_waiting_caller_with_the_most_time_gets_the_next_trial() {
         let health = Arc::new(Health::default());
         let now = clock::instant();
         let first = trial(&health);
         let mut waits: Vec<_> = [3, 1, 5, 4]
             .into_iter()
             .map(|lengths| match health.enter(now, now + lengths * LONG) {
-                Admission::Wait(told, _) => told,
+                Admission::Wait(outcome, _) => outcome,
                 other => panic!("{other:?}"),
             })
             .collect();
         drop(waits.remove(2));
         drop(first);
-        let Ok(News::Trial(next)) = waits[2].try_recv() else {
+        let Ok(WaitOutcome::Trial(next)) = waits[2].try_recv() else {
             panic!("it has four minutes");
         };
-        // One that was told, and does not look any more.
+        // This caller has the trial, and never looks at it.
         drop(next);
         drop(waits.remove(0));
-        assert!(matches!(waits[0].try_recv(), Ok(News::Trial(_))));
+        assert!(matches!(waits[0].try_recv(), Ok(WaitOutcome::Trial(_))));
     }
 
     #[test]
-    fn callers_that_have_given_up_take_no_room() {
+    fn callers_that_have_given_up_are_removed() {
         let health = Arc::new(Health::default());
         let _first = trial(&health);
         for _ in 0..10_000 {
@@ -371,12 +372,12 @@ mod tests {
     }
 
     #[test]
-    fn no_more_late_connections_have_a_place_than_there_are_places() {
-        let listened = Listened::default();
-        let mut places: Vec<ListeningPermit> = (0..MOST_LISTENED).filter_map(|_| listened.clone().place()).collect();
-        assert_eq!(places.len(), MOST_LISTENED);
-        assert!(listened.place().is_none());
-        places.pop();
-        assert!(listened.place().is_some());
+    fn no_more_slots_are_taken_than_there_are() {
+        let slots = ListeningSlots::default();
+        let mut taken: Vec<ListeningSlot> = (0..MAX_LISTENING).filter_map(|_| slots.clone().take()).collect();
+        assert_eq!(taken.len(), MAX_LISTENING);
+        assert!(slots.take().is_none());
+        taken.pop();
+        assert!(slots.take().is_some());
     }
 }

@@ -1,45 +1,45 @@
-//! The list of servers as its user wrote it, which may hold a password.
+//! The server list as its user wrote it, which may hold a password.
 
 use std::fmt;
 
-use super::address::{Server, behind_credentials, credentials, presentable};
+use super::address::{ServerAddress, credentials_error, host_after_credentials, redacted};
 use crate::text::secret::Secret;
 use crate::text::shown::Shown;
 
-/// A list of servers that was not parsed yet. What it shows of itself leaves out every part that may be a password.
+/// A server list that is not parsed yet. Its `Display` and `Debug` leave out every part that may be a password.
 #[derive(Clone)]
 pub(crate) struct ServerList(Secret<String>);
 
-/// What a list stands for.
+/// A parsed server list.
 #[derive(Debug)]
 pub(crate) enum Listed {
     /// The store inside this process.
     InProcess,
     /// These servers, each once.
-    Servers(Vec<Server>),
+    Servers(Vec<ServerAddress>),
 }
 
 impl ServerList {
-    /// The list that somebody wrote.
+    /// A list as its user wrote it.
     pub(crate) fn new(text: impl Into<String>) -> ServerList {
         ServerList(Secret::new(text.into()))
     }
 
-    /// Parses the list. The error names the entry that is wrong and says what to do.
+    /// Parses the list. The error names the wrong entry and says what to do.
     pub(crate) fn parse(&self) -> Result<Listed, String> {
         let list = self.0.expose();
-        // First, and of the whole list: a comma or a space may be a part of a password, and then an entry is a part of one.
-        if let Some(behind) = behind_credentials(list) {
-            return Err(credentials(behind));
+        // First, and for the whole list: a password may have commas and spaces, and then an entry is a part of one.
+        if let Some(host) = host_after_credentials(list) {
+            return Err(credentials_error(host));
         }
         let wrong = |what: &str| format!("{what} (in `{self}`)");
         let entries: Vec<&str> = list.split(',').map(str::trim).collect();
         if entries == ["memory:"] {
             return Ok(Listed::InProcess);
         }
-        let mut servers: Vec<Server> = Vec::with_capacity(entries.len());
+        let mut servers: Vec<ServerAddress> = Vec::with_capacity(entries.len());
         for entry in entries {
-            let shown = Shown::new(presentable(entry));
+            let shown = Shown::new(redacted(entry));
             if entry.is_empty() {
                 return Err(wrong(
                     "an entry is empty: give `host:port` or `unix:/path`, separated by single commas",
@@ -51,13 +51,13 @@ impl ServerList {
                 )));
             }
             if entry == "memory:" {
-                return Err(wrong("`memory:` stands alone, it cannot be one of several servers"));
+                return Err(wrong("`memory:` cannot be one of several servers: list it alone"));
             }
-            let server = Server::parse(entry).map_err(|message| wrong(&message))?;
-            if servers.iter().any(|other| other.id() == server.id()) {
+            let address = ServerAddress::parse(entry).map_err(|message| wrong(&message))?;
+            if servers.iter().any(|other| other.id() == address.id()) {
                 return Err(wrong(&format!("`{shown}` is listed twice")));
             }
-            servers.push(server);
+            servers.push(address);
         }
         Ok(Listed::Servers(servers))
     }
@@ -66,10 +66,10 @@ impl ServerList {
 impl fmt::Display for ServerList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = self.0.expose();
-        if let Some(behind) = behind_credentials(list) {
-            return write!(f, "…@{}", Shown::new(behind));
+        if let Some(host) = host_after_credentials(list) {
+            return write!(f, "…@{}", Shown::new(host));
         }
-        let entries: Vec<_> = list.split(',').map(presentable).collect();
+        let entries: Vec<_> = list.split(',').map(redacted).collect();
         fmt::Display::fmt(&Shown::new(entries.join(",")), f)
     }
 }

@@ -1,33 +1,33 @@
-//! Items on real memcached servers: [`Memcached`] is the [`Store`] of production. It routes, dials, speaks and checks;
-//! it decides nothing about locks, and no other module may open a socket or name the `memcache` crate.
+//! Items on real memcached servers: [`Memcached`] is the [`Store`] of production. It routes, connects, writes, reads
+//! and checks. It decides nothing about locks. No other module opens a socket or names the `memcache` crate.
 //!
-//! A batch goes through these rooms, top to bottom:
+//! A batch passes these files, top to bottom:
 //!
-//! | file | what |
+//! | file | what it has |
 //! |---|---|
-//! | `list` | the server list, which may hold a password |
-//! | `address` | one entry of it, parsed |
+//! | `list` | the server list as its user wrote it, which may hold a password |
+//! | `address` | one entry of the list, parsed |
 //! | `router` | which server keeps an item |
-//! | `node` | one server: a batch from start to end, what a failure means |
-//! | `exchange` | the same for tasks, without blocking |
-//! | `health` | whether it answers, and how many may try where it does not |
-//! | `pool` | its idle connections |
-//! | `pipe` | the one connection that all tasks share |
-//! | `ticket` | a batch that was submitted to it, for whoever waits |
-//! | `dial` | name lookup and connecting, under a limit |
-//! | `handshake` | who is at the other end, and whether it will do |
-//! | `connection` | sending a batch, receiving its replies |
-//! | `progress` | which replies have come, which may still come |
-//! | `pending` | listening on after the limit |
-//! | `translate` | requests to commands, replies checked |
-//! | `command` | a command, written |
-//! | `record` | what stands in an item |
-//! | `line` | who stands in line for it |
-//! | `transport` | bytes, limits, bounds |
-//! | `halves` | a socket that is written by many and read by one |
-//! | `answers` | what is answered when an exchange failed |
+//! | `server` | one server of the list, with its connections |
+//! | `direct` | a batch on a connection of its own, on the caller's thread; what a failure means |
+//! | `pipelined` | a batch on the connection that all tasks share, without blocking; what a failure means |
+//! | `health` | whether the server answers, and how many callers may try it while it does not |
+//! | `link/pool` | the idle connections |
+//! | `link/connection` | a connection for one batch at a time |
+//! | `link/pipe` | the connection that all tasks share |
+//! | `link/ticket` | one batch that was submitted to the pipe |
+//! | `codec/handshake` | which instance is at the other end, and whether locks are safe on it |
+//! | `codec/translate` | requests to commands, reply lines to replies |
+//! | `codec/progress` | which replies to a batch have arrived |
+//! | `codec/record` | the value of a lock's item |
+//! | `codec/wait_list` | the value of a lock's wait list |
+//! | `socket/dial` | name lookup and connecting, within a limit |
+//! | `socket/transport` | a blocking socket, limits, the read buffer |
+//! | `socket/split` | a non-blocking socket: a half that writes and a half that reads |
+//! | `answers` | the answers to failed exchanges |
+//! | `failure` | why a connection was not opened, and why it ended |
 //!
-//! Only the return codes of `memcache::exp` are used. Its clients call definite refusals
+//! Of the `memcache` crate only the wire layer is used: commands and return codes. Its clients call definite refusals
 //! ambiguous and hide which server process answered; here a held connection *is* the proof of the process.
 
 mod address;
@@ -38,90 +38,92 @@ mod failure;
 mod health;
 pub(crate) mod link;
 mod list;
-mod node;
 pub(crate) mod pipelined;
 mod router;
+mod server;
 pub(crate) mod socket;
 #[cfg(test)]
 mod tests;
-mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::node::Node;
-use self::pipelined::Shared;
-use self::router::Router;
+use self::pipelined::PipelinedExchange;
+use self::server::Server;
 use self::socket::transport::Limit;
-use super::{Answer, Exchange, Ready, Store};
+use super::{Exchange, Exchanged, Ready, Store};
 use crate::key::ItemName;
 use crate::protocol::{Batch, Instance, Request};
 
-pub use self::address::Server;
+pub use self::address::ServerAddress;
 pub(crate) use self::list::{Listed, ServerList};
 
-/// A list of memcached servers over which the items are spread. It connects when it is first asked, keeps a few idle
+/// A list of memcached servers over which the items are spread. It connects at the first request, keeps a few idle
 /// connections to each server, and closes them when it is dropped.
 #[derive(Debug)]
 pub struct Memcached {
-    router: Router,
-    nodes: Vec<Arc<Node>>,
+    servers: Vec<Arc<Server>>,
 }
 
 impl Memcached {
-    /// A store on `servers`. `prefix` begins the names of each server's clock item and counter. Nothing is connected yet.
+    /// A store on the servers at `addresses`. `prefix` begins the names of each server's clock item and counter.
+    /// Nothing is connected yet.
     ///
-    /// The order of the list does not matter; no two entries may have the same [`Server::id`], which the caller checks.
-    pub fn new(servers: Vec<Server>, prefix: &str) -> Memcached {
+    /// The order of the list does not matter. No two entries may have the same [`ServerAddress::id`]; the caller checks
+    /// that.
+    pub fn new(addresses: Vec<ServerAddress>, prefix: &str) -> Memcached {
         Memcached {
-            router: Router::new(servers.iter().map(|server| server.id().to_owned()).collect()),
-            nodes: servers
+            servers: addresses
                 .into_iter()
-                .map(|server| Arc::new(Node::new(server, prefix)))
+                .map(|address| Arc::new(Server::new(address, prefix)))
                 .collect(),
         }
     }
 
-    fn node(&self, item: &ItemName) -> Option<&Arc<Node>> {
-        self.nodes.get(self.router.route(item))
+    fn index(&self, item: &ItemName) -> usize {
+        router::route(self.servers.iter().map(|server| server.address().id()), item)
+    }
+
+    fn server(&self, item: &ItemName) -> Option<&Arc<Server>> {
+        self.servers.get(self.index(item))
     }
 }
 
-fn no_servers() -> Answer {
+fn no_servers() -> Exchanged {
     answers::not_sent(None, "the list of servers is empty")
 }
 
 impl Store for Memcached {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
-        match self.node(item) {
-            Some(node) => node.exchange(item, batch, only_on, Limit::new(limit)),
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+        match self.server(item) {
+            Some(server) => server.exchange(item, batch, only_on, Limit::new(limit)),
             None => no_servers(),
         }
     }
 
     fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        match self.node(item) {
-            Some(node) => {
-                let (node, limit) = (Arc::clone(node), Limit::new(limit));
-                Box::new(Shared::begin(node, item.clone(), batch, only_on, limit))
+        match self.server(item) {
+            Some(server) => {
+                let (server, limit) = (Arc::clone(server), Limit::new(limit));
+                Box::new(PipelinedExchange::begin(server, item.clone(), batch, only_on, limit))
             }
             None => Box::new(Ready::new(no_servers())),
         }
     }
 
     fn server_of(&self, item: &ItemName) -> &str {
-        self.node(item).map_or("", |node| node.server().as_str())
+        self.server(item).map_or("", |server| server.address().as_str())
     }
 
     fn server_index(&self, item: &ItemName) -> usize {
-        self.router.route(item)
+        self.index(item)
     }
 
     fn servers(&self) -> usize {
-        self.nodes.len()
+        self.servers.len()
     }
 
     fn evicts(&self, item: &ItemName) -> Option<bool> {
-        self.node(item).and_then(|node| node.evicts())
+        self.server(item).and_then(|server| server.evicts())
     }
 }

@@ -1,5 +1,5 @@
-//! One batch over the pipe that all tasks share, from start to end, without blocking a thread. What a failure means is
-//! decided as in `node`, of which this is the other half.
+//! One batch on the pipe that all tasks share, without blocking a thread. Here it is decided what a failure means, by
+//! the same rules as in `direct`.
 
 use std::future::Future as _;
 use std::mem;
@@ -10,69 +10,72 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::answers::{never_opened, no_time, not_sent, not_taken, other_instance, unopened};
-use super::failure::{NotTaken, Unopened};
-use super::health::{Admission, News, Trial};
+use super::answers::{closes_every_connection, connect_timed_out, no_time, not_connected, not_sent, other_instance};
+use super::failure::ConnectError;
+use super::health::{Admission, Trial, WaitOutcome};
 use super::link::pipe::Pipe;
 use super::link::ticket::Ticket;
-use super::node::{Node, Opened};
+use super::server::{OpenedPipe, Server};
 use super::socket::transport::Limit;
 use crate::key::ItemName;
-use crate::protocol::{Batch, Instance, Request, Unanswered};
-use crate::store::{Answer, Exchange, Pending};
+use crate::protocol::{Batch, Exchanged, Instance, Pending, Request, Unanswered};
+use crate::store::Exchange;
 use crate::system::background::{self, Timer};
 use crate::system::clock;
 
-/// How many pipes a batch is offered to before it is given up. Each may be retired by other callers' bad luck before the
-/// batch gets to it, and each costs a connection.
-const MOST_PIPES: u8 = 4;
+/// How many pipes are opened for a batch before it fails. Other callers' failures may retire each of them before the
+/// batch is submitted, and each costs a connection.
+const MAX_PIPES: u8 = 4;
 
-/// A batch on its way.
+/// The exchange of one batch over the pipe.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    node: Arc<Node>,
+pub(crate) struct PipelinedExchange {
+    server: Arc<Server>,
     item: ItemName,
     batch: Batch,
     only_on: Option<Instance>,
     limit: Limit,
-    /// Rings when the limit is over; wound up when there is something to wait for.
+    /// Fires at the end of the limit. Started at the first wait.
     timer: Option<Timer>,
-    /// How many pipes were asked for.
+    /// How many pipes were opened for this batch.
     pipes: u8,
-    /// Where it goes ahead alone, since the server does not answer.
+    /// The permission to go ahead alone while the server does not answer.
     trial: Option<Trial>,
-    /// What was left of the limit when it began to wait for the server.
-    had: Duration,
+    /// What was left of the limit when the wait for the server began.
+    left_at_start: Duration,
     stage: Stage,
 }
 
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "it lives in a box")]
 enum Stage {
-    /// A new pipe is being opened.
-    Opening(oneshot::Receiver<Opened>),
-    /// The pipe is open, the server does not answer, and another caller tries it: until this is told or the timer rings.
-    Waiting { told: oneshot::Receiver<News>, over: Timer },
+    /// The pipe is being opened.
+    Opening(oneshot::Receiver<OpenedPipe>),
+    /// The pipe is open, and another caller's trial is under way: until its outcome is known, or it expires.
+    Waiting {
+        outcome: oneshot::Receiver<WaitOutcome>,
+        expiry: Timer,
+    },
     /// The batch was submitted.
     Sent {
         ticket: Ticket,
-        /// Whether the pipe was opened for this batch: it was not closed while it was idle.
+        /// Whether the pipe was opened for this batch, and so cannot have been closed while it was idle.
         is_fresh: bool,
     },
-    /// Something definite, until it is told.
-    Over(Option<Answer>),
+    /// The answer, until it is taken.
+    Done(Option<Exchanged>),
 }
 
-impl Shared {
+impl PipelinedExchange {
     pub(crate) fn begin(
-        node: Arc<Node>,
+        server: Arc<Server>,
         item: ItemName,
         batch: Batch,
         only_on: Option<Instance>,
         limit: Limit,
-    ) -> Shared {
-        let mut shared = Shared {
-            node,
+    ) -> PipelinedExchange {
+        let mut exchange = PipelinedExchange {
+            server,
             item,
             batch,
             only_on,
@@ -80,20 +83,20 @@ impl Shared {
             timer: None,
             pipes: 0,
             trial: None,
-            had: limit.left(),
-            stage: Stage::Over(None),
+            left_at_start: limit.left(),
+            stage: Stage::Done(None),
         };
         let stage = if limit.is_over() {
-            over(no_time())
+            done(no_time())
         } else {
-            shared.go_ahead()
+            exchange.go_ahead()
         };
-        shared.move_to(stage);
-        shared
+        exchange.move_to(stage);
+        exchange
     }
 
     fn go_ahead(&mut self) -> Stage {
-        match self.node.pipe() {
+        match self.server.pipe() {
             Some(pipe) => self.submit(&pipe, false),
             None => self.open(),
         }
@@ -101,143 +104,144 @@ impl Shared {
 
     fn move_to(&mut self, stage: Stage) {
         self.stage = stage;
-        if let Stage::Over(_) = self.stage {
+        if let Stage::Done(_) = self.stage {
             self.trial = None;
         }
     }
 
     fn open(&mut self) -> Stage {
         self.pipes += 1;
-        self.had = self.limit.left();
-        Stage::Opening(self.node.open_pipe(self.limit))
+        self.left_at_start = self.limit.left();
+        Stage::Opening(self.server.open_pipe(self.limit))
     }
 
     fn submit(&mut self, pipe: &Arc<Pipe>, is_fresh: bool) -> Stage {
         if self.only_on.is_some_and(|wanted| wanted != pipe.instance()) {
-            return over(other_instance(pipe.instance()));
+            return done(other_instance(pipe.instance()));
         }
         if let Some(waiting) = self.enter() {
             return waiting;
         }
-        self.had = self.limit.left();
-        match pipe.submit(&self.batch, self.node.names(&self.item)) {
-            Ok(submitted) => {
+        self.left_at_start = self.limit.left();
+        match pipe.submit(&self.batch, self.server.names(&self.item)) {
+            Ok(Some(submitted)) => {
                 let ticket = Ticket::new(Arc::clone(pipe), submitted);
                 Stage::Sent { ticket, is_fresh }
             }
-            // Between its opening and now others may have met with trouble on it.
-            Err(NotTaken::Retired) if self.pipes < MOST_PIPES => self.open(),
-            Err(why) => over(not_taken(pipe.instance(), why)),
+            // Another caller's failure has retired the pipe since it was opened.
+            Ok(None) if self.pipes < MAX_PIPES => self.open(),
+            Ok(None) => done(closes_every_connection(Some(pipe.instance()))),
+            Err(text) => done(not_sent(Some(pipe.instance()), text)),
         }
     }
 
-    /// Whether it has to wait before it may send anything to a server that does not answer.
+    /// Asks for permission to send to a server that does not answer. `Some`: the stage in which to wait for it.
     fn enter(&mut self) -> Option<Stage> {
-        if self.trial.is_some() || self.node.health.answers() {
+        if self.trial.is_some() || self.server.health.is_answering() {
             return None;
         }
         let now = clock::instant();
-        match self.node.health.enter(now, self.limit.until()) {
+        match self.server.health.enter(now, self.limit.until()) {
             Admission::Free => None,
             Admission::Trial(trial) => {
                 self.trial = Some(trial);
                 None
             }
-            Admission::Wait(told, over) => {
-                let over = Timer::after(over.saturating_duration_since(now));
-                Some(Stage::Waiting { told, over })
+            Admission::Wait(outcome, expiry) => {
+                let expiry = Timer::after(expiry.saturating_duration_since(now));
+                Some(Stage::Waiting { outcome, expiry })
             }
         }
     }
 
-    /// After the wait for another caller's trial.
-    fn waited(&mut self, news: Option<News>) -> Stage {
-        match news {
-            // A trial that it was given is handed on.
-            _ if self.limit.look().is_zero() => return over(never_opened()),
-            Some(News::Failed(why)) => return over(unopened(why)),
-            Some(News::Trial(trial)) => self.trial = Some(trial),
-            Some(News::Answers) | None => {}
+    /// The stage after the wait for another caller's trial. `None`: the trial has expired.
+    fn waited(&mut self, outcome: Option<WaitOutcome>) -> Stage {
+        match outcome {
+            // A trial in `outcome` is dropped, and so handed on.
+            _ if self.limit.refresh().is_zero() => return done(connect_timed_out()),
+            Some(WaitOutcome::Failed(error)) => return done(not_connected(error)),
+            Some(WaitOutcome::Trial(trial)) => self.trial = Some(trial),
+            Some(WaitOutcome::ServerAnswers) | None => {}
         }
         self.go_ahead()
     }
 
-    /// After the opening of a pipe.
-    fn opened(&mut self, opened: Result<Opened, oneshot::error::RecvError>) -> Stage {
-        let is_over = self.limit.look().is_zero();
+    /// The stage after the opening of a pipe.
+    fn opened(&mut self, opened: Result<OpenedPipe, oneshot::error::RecvError>) -> Stage {
+        let is_over = self.limit.refresh().is_zero();
         match opened {
-            // It was opened, and this future was not polled in time.
-            Ok(Ok(_)) if is_over => over(no_time()),
+            // The pipe was opened, but this future was not polled in time.
+            Ok(Ok(_)) if is_over => done(no_time()),
             Ok(Ok(pipe)) => self.submit(&pipe, true),
-            // Whoever came at the last moment to one that was given up has time left.
-            Ok(Err(Unopened::Late)) if !is_over => self.open(),
-            Ok(Err(why)) => over(unopened(why)),
-            Err(_) if !is_over && self.pipes < MOST_PIPES && background::handle().is_ok() => self.open(),
-            Err(_) => over(no_background()),
+            // This caller came when the opening was about to be given up, and has time left.
+            Ok(Err(ConnectError::TimedOut)) if !is_over => self.open(),
+            Ok(Err(error)) => done(not_connected(error)),
+            Err(_) if !is_over && self.pipes < MAX_PIPES && background::handle().is_ok() => self.open(),
+            Err(_) => done(no_background()),
         }
     }
 
-    /// After the outcome on a pipe.
-    fn answered(&mut self, answer: Answer, instance: Instance, is_fresh: bool) -> Stage {
-        let unanswered = answer.fault.as_ref().map(|fault| fault.unanswered);
+    /// The stage after the answer on a pipe.
+    fn answered(&mut self, answer: Exchanged, instance: Instance, is_fresh: bool) -> Stage {
+        let unanswered = answer.unanswered;
         if let Some(Unanswered::Cut | Unanswered::NotSent) = unanswered {
-            self.node.forget(instance);
+            self.server.pool.forget(instance);
         }
         if let Some(Unanswered::Late) = unanswered {
-            self.limit.look();
-            self.node.was_silent(&self.limit, self.had);
+            self.limit.refresh();
+            self.server.record_silence(&self.limit, self.left_at_start);
         }
-        // Closed while it was idle. Reading twice does no harm, nor does what was never sent.
+        // The pipe was closed while it was idle. Reading twice is harmless, and so is sending what was never sent.
         let writes = self.batch.iter().any(Request::writes);
         let is_harmless = unanswered == Some(Unanswered::NotSent) || unanswered == Some(Unanswered::Cut) && !writes;
-        if is_harmless && !is_fresh && !self.limit.look().is_zero() {
+        if is_harmless && !is_fresh && !self.limit.refresh().is_zero() {
             return self.open();
         }
-        over(answer)
+        done(answer)
     }
 
-    /// Whether the limit is over.
+    /// Ready when the limit is over.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let limit = &mut self.limit;
-        let timer = self.timer.get_or_insert_with(|| Timer::beside_task(limit.look()));
+        let timer = self.timer.get_or_insert_with(|| Timer::beside_task(limit.refresh()));
         Pin::new(timer).poll(context)
     }
 
-    /// After the limit.
+    /// The stage after the end of the limit.
     fn late(&mut self) -> Stage {
-        let stage = mem::replace(&mut self.stage, Stage::Over(None));
-        self.limit.look();
+        let stage = mem::replace(&mut self.stage, Stage::Done(None));
+        self.limit.refresh();
         match stage {
             Stage::Opening(_) => {
-                self.node.was_silent(&self.limit, self.had);
-                over(never_opened())
+                self.server.record_silence(&self.limit, self.left_at_start);
+                done(connect_timed_out())
             }
-            Stage::Waiting { .. } => over(never_opened()),
+            Stage::Waiting { .. } => done(connect_timed_out()),
             Stage::Sent { ticket, .. } => {
                 let answer = ticket.late();
-                if answer.fault.is_some() {
-                    self.node.was_silent(&self.limit, self.had);
+                if answer.unanswered.is_some() {
+                    self.server.record_silence(&self.limit, self.left_at_start);
                 }
-                over(answer)
+                done(answer)
             }
-            stage @ Stage::Over(_) => stage,
+            stage @ Stage::Done(_) => stage,
         }
     }
 
-    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
         loop {
             let next = match &mut self.stage {
                 Stage::Opening(opening) => Pin::new(opening).poll(context).map(|opened| self.opened(opened)),
-                Stage::Waiting { told, over } => match Pin::new(told).poll(context) {
-                    Poll::Ready(news) => Poll::Ready(self.waited(news.ok())),
-                    Poll::Pending => Pin::new(over).poll(context).map(|()| self.waited(None)),
+                Stage::Waiting { outcome, expiry } => match Pin::new(outcome).poll(context) {
+                    Poll::Ready(outcome) => Poll::Ready(self.waited(outcome.ok())),
+                    Poll::Pending => Pin::new(expiry).poll(context).map(|()| self.waited(None)),
                 },
                 Stage::Sent { ticket, is_fresh } => {
                     let (instance, is_fresh) = (ticket.instance(), *is_fresh);
                     let answer = ticket.poll(context);
                     answer.map(|answer| self.answered(answer, instance, is_fresh))
                 }
-                Stage::Over(answer) => return answer.take().map_or(Poll::Pending, Poll::Ready),
+                Stage::Done(answer) => return answer.take().map_or(Poll::Pending, Poll::Ready),
             };
             let stage = match next {
                 Poll::Ready(stage) => stage,
@@ -249,10 +253,10 @@ impl Shared {
     }
 }
 
-impl Exchange for Shared {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        // In a task of tokio's that has used up its turn, what is of tokio's would not say that it is ready, not even the
-        // timer: and an executor that polls something busy first would keep it so for ever.
+impl Exchange for PipelinedExchange {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
+        // In a tokio task that has used up its budget no tokio future is ready, not even the timer. An executor that
+        // polls something busy first would keep it so for ever.
         let unconstrained = tokio::task::unconstrained(std::future::poll_fn(|context| self.advance(context)));
         std::pin::pin!(unconstrained).poll(context)
     }
@@ -261,20 +265,20 @@ impl Exchange for Shared {
         match self.stage {
             Stage::Sent { ticket, .. } => {
                 if let Some(trial) = self.trial {
-                    trial.leave();
+                    trial.leave_running();
                 }
                 ticket.abandon(self.limit.until())
             }
-            Stage::Over(answer) => answer.and_then(|answer| answer.pending),
+            Stage::Done(answer) => answer.and_then(|answer| answer.pending),
             Stage::Opening(_) | Stage::Waiting { .. } => None,
         }
     }
 }
 
-fn over(answer: Answer) -> Stage {
-    Stage::Over(Some(answer))
+fn done(answer: Exchanged) -> Stage {
+    Stage::Done(Some(answer))
 }
 
-fn no_background() -> Answer {
+fn no_background() -> Exchanged {
     not_sent(None, "the background thread could not be started, or failed")
 }

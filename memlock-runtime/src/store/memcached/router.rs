@@ -1,45 +1,31 @@
-//! Which server keeps an item: rendezvous hashing, pure arithmetic. Every build on every platform must give the same
-//! answer, or two processes would hold one lock on two servers; so nothing here may depend on the order of the list,
-//! the width of an integer, or a hash whose definition may change.
+//! Which server keeps an item: rendezvous hashing. Every build on every platform must give the same answer, or two
+//! processes would hold one lock on two servers. So nothing here may depend on the order of the list, on the width of
+//! an integer, or on a hash function that may change.
 
 use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher24;
 
-/// The keys of the hash. Any fixed numbers do; these may never change.
+/// The keys of the hash function. Any numbers would do, but these may never change.
 const KEYS: (u64, u64) = (0x6d65_6d6c_6f63_6b20, 0x726f_7574_696e_6731);
 
-/// Routes items to servers by the servers' ids.
-#[derive(Debug)]
-pub(crate) struct Router {
-    ids: Vec<String>,
-}
-
-impl Router {
-    pub(crate) fn new(ids: Vec<String>) -> Router {
-        Router { ids }
+/// The index in `ids` of the server that keeps the item of this name: the one with the highest score. Removing a server
+/// moves only the items that it kept.
+pub(crate) fn route<'a>(ids: impl ExactSizeIterator<Item = &'a str>, name: impl AsRef<[u8]>) -> usize {
+    let name = name.as_ref();
+    if ids.len() <= 1 {
+        return 0;
     }
-
-    /// The place in the list of the server that keeps the item of this name: the one with the highest score. Removing
-    /// a server moves only the items that it kept.
-    pub(crate) fn route(&self, name: impl AsRef<[u8]>) -> usize {
-        let name = name.as_ref();
-        if self.ids.len() <= 1 {
-            return 0;
-        }
-        self.ids
-            .iter()
-            .enumerate()
-            // Equal scores are settled by the id, not by the place in the list.
-            .max_by_key(|(_, id)| (score(id, name), *id))
-            .map_or(0, |(index, _)| index)
-    }
+    // Equal scores are decided by the id, not by the order of the list.
+    ids.enumerate()
+        .max_by_key(|(_, id)| (score(id, name), *id))
+        .map_or(0, |(index, _)| index)
 }
 
 fn score(id: &str, name: impl AsRef<[u8]>) -> u64 {
     let mut hasher = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
     for part in [id.as_bytes(), name.as_ref()] {
-        // Length first, so that no two pairs run together into the same bytes; of a fixed width and byte order.
+        // The length, in a fixed width and byte order, keeps two pairs from running together into the same bytes.
         hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);
     }
@@ -52,8 +38,8 @@ mod tests {
 
     const SERVERS: [&str; 3] = ["127.0.0.1:11211", "cache.example:11211", "unix:/run/memcached.sock"];
 
-    fn router(ids: &[&str]) -> Router {
-        Router::new(ids.iter().map(|id| (*id).to_owned()).collect())
+    fn route(ids: &[&str], name: &str) -> usize {
+        super::route(ids.iter().copied(), name)
     }
 
     fn names() -> impl Iterator<Item = String> {
@@ -61,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_what_it_has_always_been() {
+    fn scores_never_change() {
         for (id, name, expected) in VECTORS {
             assert_eq!(score(id, name), expected, "{id} {name}: {:#018x}", score(id, name));
         }
@@ -69,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_score_is_siphash_of_the_framed_bytes() {
-        // The same computed from the definition, so that a change of the framing cannot hide behind `write`.
+        // Computed from the definition, so that a change of the framing in `score` shows.
         let mut bytes = Vec::new();
         for part in ["ab", "c"] {
             bytes.extend_from_slice(&u64::try_from(part.len()).expect("small").to_le_bytes());
@@ -81,49 +67,44 @@ mod tests {
     }
 
     #[test]
-    fn items_go_where_they_have_always_gone() {
-        let routed: Vec<usize> = names().take(16).map(|name| router(&SERVERS).route(&name)).collect();
+    fn routes_never_change() {
+        let routed: Vec<usize> = names().take(16).map(|name| route(&SERVERS, &name)).collect();
         assert_eq!(routed, ROUTES);
     }
 
     #[test]
     fn the_order_of_the_list_does_not_matter() {
-        let forwards = router(&SERVERS);
         let mut reversed = SERVERS;
         reversed.reverse();
-        let backwards = router(&reversed);
         for name in names() {
-            assert_eq!(SERVERS[forwards.route(&name)], reversed[backwards.route(&name)]);
+            assert_eq!(SERVERS[route(&SERVERS, &name)], reversed[route(&reversed, &name)]);
         }
     }
 
     #[test]
     fn removing_a_server_moves_only_its_own_items() {
-        let all = router(&SERVERS);
-        let fewer = router(&SERVERS[..2]);
         for name in names() {
-            let before = all.route(&name);
+            let before = route(&SERVERS, &name);
             if before < 2 {
-                assert_eq!(fewer.route(&name), before);
+                assert_eq!(route(&SERVERS[..2], &name), before);
             }
         }
     }
 
     #[test]
     fn items_are_spread_evenly() {
-        let router = router(&SERVERS);
         let mut counts = [0; 3];
-        names().for_each(|name| counts[router.route(&name)] += 1);
+        names().for_each(|name| counts[route(&SERVERS, &name)] += 1);
         assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
     }
 
     #[test]
-    fn one_server_or_none_needs_no_choice() {
-        assert_eq!(router(&SERVERS[..1]).route("x"), 0);
-        assert_eq!(router(&[]).route("x"), 0);
+    fn one_server_or_none_is_index_zero() {
+        assert_eq!(route(&SERVERS[..1], "x"), 0);
+        assert_eq!(route(&[], "x"), 0);
     }
 
-    /// Computed by another implementation of SipHash-2-4.
+    /// Computed with another implementation of SipHash-2-4.
     const VECTORS: [(&str, &str, u64); 3] = [
         ("", "", 0x22c0_79cc_7dbe_3a61),
         ("127.0.0.1:11211", "memlock:app::account:1", 0x4b14_188f_b9a1_d4cb),

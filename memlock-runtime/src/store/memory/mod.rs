@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::items::Items;
-use super::{Answer, Fault, Pending, Store};
+use super::{Exchanged, Pending, Store};
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{Instance, Replies, Request, Unanswered, YOUNGEST_SERVER};
@@ -104,7 +104,7 @@ impl Default for Memory {
 }
 
 impl Store for Memory {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Answer {
+    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         let mut state = self.state();
         if state.is_down {
             return failed(None, Unanswered::NotSent, "it is switched off");
@@ -122,11 +122,10 @@ impl Store for Memory {
             .iter()
             .map(|request| state.items.apply(second, item, request))
             .collect();
-        let answer = Answer {
+        let answer = Exchanged {
             instance: Some(instance),
             replies,
-            fault: None,
-            pending: None,
+            ..Exchanged::default()
         };
         drop(state);
         if delay.is_zero() {
@@ -137,7 +136,7 @@ impl Store for Memory {
         if delay <= limit {
             return answer;
         }
-        Answer {
+        Exchanged {
             pending: Some(Box::new(Executed(answer))),
             ..failed(Some(instance), Unanswered::Late, "it does not answer in time")
         }
@@ -157,7 +156,7 @@ impl Store for Memory {
 }
 
 /// An exchange that was executed, with replies too late for its caller.
-struct Executed(Answer);
+struct Executed(Exchanged);
 
 impl fmt::Debug for Executed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,20 +165,18 @@ impl fmt::Debug for Executed {
 }
 
 impl Pending for Executed {
-    fn wait(self: Box<Self>, _: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(self: Box<Self>, _: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         Ok(self.0)
     }
 }
 
-fn failed(instance: Option<Instance>, unanswered: Unanswered, reason: &'static str) -> Answer {
+fn failed(instance: Option<Instance>, unanswered: Unanswered, reason: &'static str) -> Exchanged {
     let source = Box::<dyn std::error::Error + Send + Sync>::from(reason);
-    Answer {
+    Exchanged {
         instance,
         replies: Replies::new(),
-        fault: Some(Fault {
-            unanswered,
-            source: source.into(),
-        }),
-        pending: None,
+        unanswered: Some(unanswered),
+        source: Some(source.into()),
+        ..Exchanged::default()
     }
 }

@@ -13,8 +13,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "every caller of a server that does not answer opens a connection of its own, and sends its write",
         edits: &[Edit {
             file: "store/memcached/health.rs",
-            from: "Some((_, over)) if over > now => {",
-            to: "Some((_, over)) if over < now => {",
+            from: "Some((_, expiry)) if expiry > now => {",
+            to: "Some((_, expiry)) if expiry < now => {",
         }],
         suites: &[HEALTH, SILENCE],
     },
@@ -24,8 +24,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a caller that stands still keeps all others from a server that has been silent once",
         edits: &[Edit {
             file: "store/memcached/health.rs",
-            from: "Some((_, over)) if over > now => {",
-            to: "Some((_, over)) => {",
+            from: "Some((_, expiry)) if expiry > now => {",
+            to: "Some((_, expiry)) => {",
         }],
         suites: &[HEALTH],
     },
@@ -49,7 +49,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "                self.record_evictions(connection.evicts());
                 Ok(connection)",
             to: "                self.record_evictions(connection.evicts());
-                self.health.answered();
+                self.health.record_answer();
                 Ok(connection)",
         }],
         suites: &[SILENCE],
@@ -59,8 +59,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "a caller that had hardly any time left makes all others wait for a healthy server",
         edits: &[Edit {
-            file: "store/memcached/node.rs",
-            from: "if limit.is_most(had.saturating_sub(limit.left())) {",
+            file: "store/memcached/server.rs",
+            from: "if limit.is_most(left_at_start.saturating_sub(limit.left())) {",
             to: "if true {",
         }],
         suites: &[SILENCE],
@@ -71,7 +71,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a server is silent, and nobody notices, since all callers give up before their limit",
         edits: &[Edit {
             file: "store/memcached/link/ticket.rs",
-            from: "            self.ticket.pipe.was_silent();\n",
+            from: "            self.ticket.pipe.record_silence();\n",
             to: "",
         }],
         suites: &[SILENCE],
@@ -82,7 +82,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "callers that give up early send one write after the other to a server that does not answer",
         edits: &[Edit {
             file: "store/memcached/pipelined.rs",
-            from: "                    trial.leave();",
+            from: "                    trial.leave_running();",
             to: "                    drop(trial);",
         }],
         suites: &[SILENCE],
@@ -93,7 +93,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "each late reply keeps a connection open for ten minutes, however many there are",
         edits: &[Edit {
             file: "store/memcached/health.rs",
-            from: "(*count < MOST_LISTENED).then(|| {",
+            from: "(*count < MAX_LISTENING).then(|| {",
             to: "Some(()).map(|()| {",
         }],
         suites: &[HEALTH, SILENCE],
@@ -114,7 +114,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "the second try takes the next connection that the same firewall forgot",
         edits: &[Edit {
-            file: "store/memcached/node.rs",
+            file: "store/memcached/server.rs",
             from: "        self.pool.clear();\n",
             to: "",
         }],
@@ -125,7 +125,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L2",
         fault: "tasks go on using a connection that is older than a thread's late reply",
         edits: &[Edit {
-            file: "store/memcached/node.rs",
+            file: "store/memcached/server.rs",
             from: "        self.pool.clear();
         if let SharedPipe::Open(pipe) = &*self.shared() {
             pipe.retire();
@@ -179,7 +179,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "_ => return ReplyFrame::Long { line, announced },",
             to: "_ => return ReplyFrame::Malformed(String::new()),",
         }],
-        suites: &[unit("memcached::progress::")],
+        suites: &[unit("memcached::codec::progress::")],
     },
     Mutant {
         name: "long-item-waited-for",

@@ -193,6 +193,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "record.lease.as_nanos().div_ceil(1000)",
             to: "record.lease.as_nanos() / 1000",
         }],
-        suites: &[unit("memcached::record::")],
+        suites: &[unit("memcached::codec::record::")],
     },
 ];

@@ -181,6 +181,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "Some(echoed) if echoed == opaque => {}",
             to: "Some(_) => {}",
         }],
-        suites: &[unit("memcached::translate::")],
+        suites: &[unit("memcached::codec::translate::")],
     },
 ];

@@ -1,6 +1,6 @@
 //! What stands beside all that: the ends of bodies and processes, names, clocks and calls.
 
-use super::suites::{DRIVER, MEMCACHED, attributes, unit, zlock};
+use super::suites::{DRIVER, attributes, unit, zlock};
 use super::{Edit, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -40,15 +40,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[attributes("whatever_its_body_has_kept")],
     },
     Mutant {
-        name: "name-that-is-no-key-is-sent",
+        name: "line-break-stays-in-a-name",
         breaks: "S6",
-        fault: "a name with a line break in it becomes a second command",
+        fault: "a key with a line break in it gives an item whose name has one",
         edits: &[Edit {
-            file: "store/memcached/codec/command.rs",
-            from: "if !is_key || key.is_empty()",
-            to: "if key.is_empty()",
+            file: "key/item_name.rs",
+            from: "byte.is_ascii_graphic() && byte != b'%'",
+            to: "byte != b'%'",
         }],
-        suites: &[MEMCACHED],
+        suites: &[unit("key::item_name::")],
     },
     Mutant {
         name: "another-instances-clock",

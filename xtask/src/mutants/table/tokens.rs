@@ -114,10 +114,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         fault: "a server is used whose `md` compares with 0, so that no lock is ever released there",
         edits: &[Edit {
             file: "store/memcached/codec/handshake.rs",
-            from: "const OLDEST: [u32; 3] = [1, 6, 13];",
-            to: "const OLDEST: [u32; 3] = [1, 6, 10];",
+            from: "const OLDEST_VERSION: [u32; 3] = [1, 6, 13];",
+            to: "const OLDEST_VERSION: [u32; 3] = [1, 6, 10];",
         }],
-        suites: &[unit("memcached::handshake::")],
+        suites: &[unit("memcached::codec::handshake::")],
     },
     Mutant {
         name: "young-server-grants",
@@ -128,6 +128,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
             from: "if uptime < YOUNGEST_SERVER {",
             to: "if uptime < 2 {",
         }],
-        suites: &[unit("memcached::handshake::")],
+        suites: &[unit("memcached::codec::handshake::")],
     },
 ];

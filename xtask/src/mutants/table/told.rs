@@ -77,8 +77,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         edits: &[Edit {
             file: "store/memcached/list.rs",
             from: "\
-        if let Some(behind) = behind_credentials(list) {
-            return Err(credentials(behind));
+        if let Some(host) = host_after_credentials(list) {
+            return Err(credentials_error(host));
         }
 ",
             to: "",

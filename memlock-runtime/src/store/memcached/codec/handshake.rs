@@ -1,46 +1,38 @@
-//! Who is at the other end: reads the lines of `stats` and `stats settings`, names the instance, and refuses servers
-//! on which locks would not be safe. Bytes in, verdict out; no I/O.
+//! Reads the replies to `stats` and `stats settings`: which instance is at the other end of a new connection, and
+//! whether locks are safe on it. No I/O.
 
 use crate::protocol::{Instance, YOUNGEST_SERVER};
+use crate::store::memcached::failure::{ConnectError, Failure, quoted};
 use crate::store::memcached::socket::transport::{LONGEST_LINE, ReadBuffer};
-use crate::store::memcached::trouble::quoted;
 use crate::text::shown::Shown;
 
-/// What opens every connection, in one packet.
+/// The first packet on every connection.
 pub(crate) const GREETING: &[u8] = b"stats\r\nstats settings\r\n";
 
-/// Both replies together have some 6 KiB; a peer that sends more than this is no memcached.
+/// Both replies together have some 6 KiB; a peer that sends more than this is not memcached.
 const LARGEST_REPLY: usize = 64 * 1024;
 
-/// The first version on which a lock can be released: before it `md` compares its `C` with 0. And before 1.6.10 `ms` took the length
-/// as a flag, and success was `OK`.
-const OLDEST: [u32; 3] = [1, 6, 13];
+/// The oldest version that is supported. Before it, `md` compares its `C` with 0, so that no lock can be released.
+/// Before 1.6.10, moreover, `ms` took the length as a flag, and success was `OK`.
+const OLDEST_VERSION: [u32; 3] = [1, 6, 13];
 
 /// The first version that echoes the opaque on a miss of `mg`.
 const OPAQUE_ON_MISS: [u32; 3] = [1, 6, 18];
 
-/// A server that will do.
+/// A server that locks are safe on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) instance: Instance,
     /// Whether a miss proves by its opaque to which command it belongs.
     pub(crate) opaque_on_miss: bool,
-    /// Whether it makes room for a store by evicting others (it was started without `-M`).
+    /// Whether the server makes room for a store by evicting other items (it was started without `-M`).
     pub(crate) evicts: bool,
 }
 
-/// Why a server will not do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    /// It must be set up otherwise, or replaced; the text says how.
-    Unsuitable(String),
-    /// It will do in a moment.
-    TooYoung(Instance),
-}
-
-/// The replies to [`GREETING`] as far as they have come.
+/// The replies to [`GREETING`] as far as they have arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Handshake {
+    /// How many of the two replies are complete.
     ends: u8,
     version: Option<String>,
     time: Option<u64>,
@@ -48,40 +40,40 @@ pub(crate) struct Handshake {
     pid: Option<u32>,
     cas: Option<bool>,
     evicts: bool,
-    /// How many bytes of it have come.
+    /// How many bytes were read.
     received: usize,
 }
 
 impl Handshake {
-    /// Uses up what has been read. `Some` when all has come, and the server will do.
-    pub(crate) fn read(&mut self, input: &mut ReadBuffer) -> Result<Option<Peer>, Unfit> {
+    /// Consumes `input`. Returns the peer once both replies are complete, and an error where locks are not safe on it.
+    pub(crate) fn read(&mut self, input: &mut ReadBuffer) -> Result<Option<Peer>, ConnectError> {
         while let Some(end) = input.unread().iter().position(|byte| *byte == b'\n') {
             let line = input.unread().get(..end).unwrap_or_default();
-            let last = self.line(line.strip_suffix(b"\r").unwrap_or(line))?;
+            let is_last = self.read_line(line.strip_suffix(b"\r").unwrap_or(line))?;
             input.consume(end + 1);
             self.received += end + 1;
-            if last {
-                return self.verdict().map(Some);
+            if is_last {
+                return self.peer().map(Some);
             }
         }
         let unread = input.unread();
         if unread.len() > LONGEST_LINE || self.received > LARGEST_REPLY {
-            return Err(Unfit::Unsuitable(format!(
+            return unsuitable(format!(
                 "it does not speak memcached's text protocol: its answer to `stats` does not end, {}",
                 quoted(unread)
-            )));
+            ));
         }
         Ok(None)
     }
 
-    /// Takes one line. `Ok(true)` when it was the last.
-    pub(crate) fn line(&mut self, line: &[u8]) -> Result<bool, Unfit> {
+    /// Reads one line. `Ok(true)` after the last one.
+    fn read_line(&mut self, line: &[u8]) -> Result<bool, ConnectError> {
         if line == b"END" {
             self.ends += 1;
             return Ok(self.ends == 2);
         }
         let Some(statistic) = line.strip_prefix(b"STAT ") else {
-            return Err(Unfit::Unsuitable(self.refusal(line)));
+            return unsuitable(self.refusal(line));
         };
         let text = String::from_utf8_lossy(statistic);
         let (name, value) = text.split_once(' ').unwrap_or((&text, ""));
@@ -91,29 +83,29 @@ impl Handshake {
             (0, "uptime") => self.uptime = value.parse().ok(),
             (0, "pid") => self.pid = value.parse().ok(),
             (1, "cas_enabled") => self.cas = Some(value == "yes"),
-            // Not told, it is taken for one that does not: that costs a look, and not a lock.
+            // A server that does not say counts as one that does not evict. That costs a read, and not a lock.
             (1, "evictions") => self.evicts = value == "on",
             _ => {}
         }
         Ok(false)
     }
 
-    /// The verdict, after the last line.
-    pub(crate) fn verdict(&self) -> Result<Peer, Unfit> {
-        let unsuitable = |text: String| Err(Unfit::Unsuitable(text));
+    /// The peer that both replies describe, or why locks are not safe on it.
+    fn peer(&self) -> Result<Peer, ConnectError> {
+        let supported = format!("memcached {} or later", dotted(OLDEST_VERSION));
         let Some(text) = &self.version else {
-            return unsuitable("its `stats` does not tell a version: use memcached itself, 1.6.18 or later".to_owned());
+            return unsuitable(format!("its `stats` has no version: use {supported}, without a proxy"));
         };
         let Some(version) = parse_version(text) else {
             return unsuitable(format!(
-                "it says that its version is {}, which is none of memcached's: use memcached itself, 1.6.18 or later",
+                "its version, {}, is not one of memcached's: use {supported}, without a proxy",
                 quoted(text.as_bytes())
             ));
         };
-        if version < OLDEST {
+        if version < OLDEST_VERSION {
             return unsuitable(format!(
-                "it runs memcached {}, whose meta commands do not delete by CAS, so that no lock could be released there \
-                 (they do from 1.6.13 on): upgrade it, best to 1.6.27 or later",
+                "it runs memcached {}, which cannot delete by CAS, so no lock could be released there: upgrade it to \
+                 {supported}",
                 Shown::new(text)
             ));
         }
@@ -121,16 +113,14 @@ impl Handshake {
             Some(true) => {}
             Some(false) => {
                 return unsuitable(
-                    "it was started with -C (--disable-cas), and without CAS no lock can be released safely: start \
-                     it without that option"
-                        .to_owned(),
+                    "it was started with -C (--disable-cas), and without CAS no lock can be released safely: start it \
+                     without that option",
                 );
             }
             None => {
                 return unsuitable(
-                    "its `stats settings` does not tell whether CAS is on: connect to memcached itself, not through a \
-                     proxy"
-                        .to_owned(),
+                    "its `stats settings` does not say whether CAS is on: connect to memcached itself, not through a \
+                     proxy",
                 );
             }
         }
@@ -140,14 +130,13 @@ impl Handshake {
             .and_then(|(time, uptime)| Some((time.checked_sub(uptime)?, uptime)));
         let (Some((start, uptime)), Some(pid)) = (started, self.pid) else {
             return unsuitable(
-                "its `stats` does not tell time, uptime and pid, by which its restarts are noticed: connect to \
-                 memcached itself, not through a proxy"
-                    .to_owned(),
+                "its `stats` lacks the time, the uptime or the pid, which show that a server was restarted: connect to \
+                 memcached itself, not through a proxy",
             );
         };
         let instance = Instance { start, pid };
         if uptime < YOUNGEST_SERVER {
-            return Err(Unfit::TooYoung(instance));
+            return Err(ConnectError::TooYoung(instance));
         }
         Ok(Peer {
             instance,
@@ -156,22 +145,27 @@ impl Handshake {
         })
     }
 
+    /// The message for a line that is not a statistic.
     fn refusal(&self, line: &[u8]) -> String {
         let command = if self.ends == 0 { "stats" } else { "stats settings" };
-        let said = quoted(line);
+        let reply = quoted(line);
         if line.starts_with(b"ERROR Too many open connections") {
-            format!("it has no connection left ({said}): start memcached with a higher -c, or use fewer clients")
+            format!("it has no connection left ({reply}): start memcached with a higher -c, or use fewer clients")
         } else if line.starts_with(b"CLIENT_ERROR unauthenticated") {
-            format!("it asks for authentication ({said}), which memlock does not have yet: start it without -Y")
+            format!("it asks for authentication ({reply}), which memlock does not have yet: start it without -Y")
         } else if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
             format!(
-                "it refused the command `{command}` ({said}): connect to memcached itself, not through a proxy, and \
+                "it refused the command `{command}` ({reply}): connect to memcached itself, not through a proxy, and \
                  allow that command"
             )
         } else {
-            format!("it does not speak memcached's text protocol: it answered {said} to `{command}`")
+            format!("it does not speak memcached's text protocol: it answered {reply} to `{command}`")
         }
     }
+}
+
+fn unsuitable<T>(message: impl Into<String>) -> Result<T, ConnectError> {
+    Err(Failure::new(message).into())
 }
 
 /// Reads `1.6.18`, `1.6.0-beta1`, `1.6.18_2`; what follows a number is ignored.
@@ -186,11 +180,15 @@ fn parse_version(text: &str) -> Option<[u32; 3]> {
     Some(version)
 }
 
+fn dotted([major, minor, patch]: [u32; 3]) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a good server says.
+    /// The replies of a suitable server.
     const GOOD: [&str; 8] = [
         "STAT pid 77",
         "STAT uptime 100",
@@ -202,34 +200,34 @@ mod tests {
         "END",
     ];
 
-    fn verdict(lines: &[&str]) -> Result<Peer, Unfit> {
+    fn read(lines: &[&str]) -> Result<Peer, ConnectError> {
         let mut handshake = Handshake::default();
-        let mut complete = false;
+        let mut is_complete = false;
         for line in lines {
-            assert!(!complete, "lines after the last");
-            complete = handshake.line(line.as_bytes())?;
+            assert!(!is_complete, "lines after the last");
+            is_complete = handshake.read_line(line.as_bytes())?;
         }
-        assert!(complete, "no last line");
-        handshake.verdict()
+        assert!(is_complete, "no last line");
+        handshake.peer()
     }
 
-    fn with(replaced: &str, by: &str) -> Result<Peer, Unfit> {
+    fn read_with(replaced: &str, by: &str) -> Result<Peer, ConnectError> {
         let lines: Vec<&str> = GOOD
             .iter()
             .map(|line| if *line == replaced { by } else { *line })
             .collect();
-        verdict(&lines)
+        read(&lines)
     }
 
-    fn unsuitable(outcome: Result<Peer, Unfit>) -> String {
+    fn message(outcome: Result<Peer, ConnectError>) -> String {
         match outcome {
-            Err(Unfit::Unsuitable(text)) => text,
+            Err(ConnectError::Failed(failure)) => failure.to_string(),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_good_server_is_named_by_its_start_and_pid() {
+    fn a_suitable_server_is_identified_by_its_start_and_pid() {
         let instance = Instance {
             start: 1_800_000_000,
             pid: 77,
@@ -239,31 +237,40 @@ mod tests {
             opaque_on_miss: true,
             evicts: true,
         };
-        assert_eq!(verdict(&GOOD), Ok(peer));
-        for (not, told) in [("STAT evictions off", "-M"), ("STAT x y", "nothing")] {
-            let evicts = with("STAT evictions on", not).map(|peer| peer.evicts);
-            assert_eq!(evicts, Ok(false), "told {told}");
+        assert_eq!(read(&GOOD).expect("suitable"), peer);
+        for (line, case) in [("STAT evictions off", "-M"), ("STAT x y", "not said")] {
+            let peer = read_with("STAT evictions on", line).expect("suitable");
+            assert!(!peer.evicts, "{case}");
         }
         assert_eq!(
-            with("STAT version 1.6.18", "STAT version 1.6.17"),
-            Ok(Peer {
+            read_with("STAT version 1.6.18", "STAT version 1.6.17").expect("suitable"),
+            Peer {
                 opaque_on_miss: false,
                 ..peer
-            })
+            }
         );
         for newer in ["1.6.45", "1.6.18-beta1", "1.7.0", "2.0.0", "1.6.20_3"] {
-            assert_eq!(with("STAT version 1.6.18", &format!("STAT version {newer}")), Ok(peer));
+            let line = format!("STAT version {newer}");
+            assert_eq!(read_with("STAT version 1.6.18", &line).expect("suitable"), peer);
         }
     }
 
     #[test]
-    fn servers_on_which_locks_are_not_safe_are_refused_with_what_to_do() {
+    fn servers_on_which_locks_are_not_safe_are_refused_with_advice() {
         for (replaced, by, part) in [
             ("STAT version 1.6.18", "STAT version 1.5.22", "upgrade"),
             ("STAT version 1.6.18", "STAT version 1.6.9", "upgrade"),
-            ("STAT version 1.6.18", "STAT version 1.6.12", "1.6.13"),
-            ("STAT version 1.6.18", "STAT version dragonfly", "memcached itself"),
-            ("STAT version 1.6.18", "STAT x y", "memcached itself"),
+            (
+                "STAT version 1.6.18",
+                "STAT version 1.6.12",
+                "memcached 1.6.13 or later",
+            ),
+            (
+                "STAT version 1.6.18",
+                "STAT version dragonfly",
+                "memcached 1.6.13 or later",
+            ),
+            ("STAT version 1.6.18", "STAT x y", "memcached 1.6.13 or later"),
             ("STAT cas_enabled yes", "STAT cas_enabled no", "-C"),
             ("STAT cas_enabled yes", "STAT x y", "proxy"),
             ("STAT time 1800000100", "STAT time 99", "proxy"),
@@ -277,21 +284,23 @@ mod tests {
             ("STAT pid 77", "", "does not speak"),
             ("STAT pid 77", "\u{1}\u{2}", "\\u{1}\\u{2}"),
         ] {
-            let text = unsuitable(with(replaced, by));
+            let text = message(read_with(replaced, by));
             assert!(text.contains(part), "{by}: {text}");
         }
     }
 
     #[test]
     fn a_server_that_has_just_started_is_not_used_yet() {
-        let young = with("STAT uptime 100", "STAT uptime 3");
-        assert_eq!(
-            young,
-            Err(Unfit::TooYoung(Instance {
-                start: 1_800_000_097,
-                pid: 77
-            }))
-        );
-        assert!(with("STAT uptime 100", "STAT uptime 4").is_ok());
+        match read_with("STAT uptime 100", "STAT uptime 3") {
+            Err(ConnectError::TooYoung(instance)) => assert_eq!(
+                instance,
+                Instance {
+                    start: 1_800_000_097,
+                    pid: 77
+                }
+            ),
+            other => panic!("{other:?}"),
+        }
+        assert!(read_with("STAT uptime 100", "STAT uptime 4").is_ok());
     }
 }

@@ -1,6 +1,5 @@
-//! Requests as memcached reads them, and its replies as requests expect them. No I/O.
+//! Between requests and bytes: commands, replies and the values of items. No I/O.
 
-pub(crate) mod command;
 pub(crate) mod handshake;
 pub(crate) mod progress;
 pub(crate) mod record;

@@ -1,111 +1,111 @@
-//! How far the replies to one batch have come. Bytes in, replies out; no I/O, so that it can stop anywhere and go on
-//! later.
+//! Reads the replies to one batch. Bytes in, replies out; no I/O, so that reading can stop at any byte and go on later.
 //!
 //! ```text
 //! Reading ──last reply──────────────> Complete
 //!    │
-//!    └──nonsense──> Draining ──(the server closes)
+//!    └──protocol violation──> Draining ──(the server closes)
 //! ```
 //!
-//! Only [`Progress::advance`] moves it. Invariant: `replies` answer the first requests of the batch, each proved by its
-//! opaque, or by its place where nothing before it can have put the places out of step.
+//! Only [`Progress::advance`] changes the step. Invariant: `replies` answer the first requests of the batch. Each reply
+//! is proved by its opaque, or by its place if nothing before it can have put the replies out of step.
 
 use smallvec::SmallVec;
 
-use super::translate::{Awaited, Judged, Value, judge};
+use super::translate::{ExpectedReply, Judged, Value, judge};
 use crate::protocol::{Replies, Request};
+use crate::store::memcached::failure::quoted;
 use crate::store::memcached::socket::transport::{LONGEST_LINE, LONGEST_VALUE, ReadBuffer};
-use crate::store::memcached::trouble::quoted;
 use crate::text::digits;
 
-/// The longest value that memcached can have: `-I` takes no more than 1 GiB.
+/// The longest value that memcached stores: its option `-I` allows at most 1 GiB.
 const LONGEST_ITEM: u64 = 1024 * 1024 * 1024;
 
-/// The replies to one batch, as far as they have come. Reused for the next.
+/// The replies to one batch, as far as they have arrived. Reused for the next batch.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    awaited: SmallVec<[Awaited; 4]>,
+    expected: SmallVec<[ExpectedReply; 4]>,
     first_opaque: u64,
     opaque_on_miss: bool,
     pub(crate) replies: Replies,
-    /// Whether a byte has come.
+    /// Whether a byte has arrived.
     pub(crate) begun: bool,
-    /// How far the places of replies can be relied on.
-    places: Places,
-    /// How much is still to come of the value of the last reply, where it is too long to be one of this library's: it is
-    /// thrown away as it comes.
+    /// How far the order of the replies can be relied on.
+    order: ReplyOrder,
+    /// How many bytes are still missing of the last reply's value and its line end, if the value is too long to be this
+    /// library's. They are discarded as they arrive.
     skipped: Option<u64>,
-    /// What the server said that it may not say. Nothing after it counts.
-    pub(crate) nonsense: Option<String>,
+    /// How the server violated the protocol. Nothing that it sends after that counts.
+    pub(crate) violation: Option<String>,
 }
 
-/// How far the order of replies tells to which request each belongs. Opaques tell in any case; error lines have none.
+/// How far the order of the replies shows which request each belongs to. Opaques show that in any case; error lines
+/// have none.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Places {
-    /// One reply for each request, and the connection may be used again.
+enum ReplyOrder {
+    /// One reply for each request. The connection may be used again.
     #[default]
     InStep,
-    /// The same, but not beyond this batch: close the connection after it.
-    InStepSoFar,
-    /// The line before a data block was refused, so that the block may have been read as commands, and error lines may
-    /// be the answers to those.
+    /// The same, but only until the end of this batch. The connection is closed after it.
+    InStepUntilEnd,
+    /// The server refused the command line before a data block. It may have read the block as commands, and error lines
+    /// may answer those.
     Doubtful,
 }
 
-/// Where it stands.
+/// What [`Progress::advance`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// All replies are there.
+    /// All replies have arrived.
     Complete,
     /// More bytes are needed.
     Reading,
-    /// The server talked nonsense; what it says is thrown away until it closes.
+    /// The server violated the protocol. What it sends is discarded until it closes the connection.
     Draining,
 }
 
 impl Progress {
-    /// Awaits the replies to `batch`, whose requests have the opaques from `first_opaque` on.
+    /// Starts to read the replies to `batch`. Its requests have the opaques from `first_opaque` on.
     pub(crate) fn start(&mut self, batch: &[Request], first_opaque: u64, opaque_on_miss: bool) {
-        self.awaited.clear();
-        self.awaited.extend(batch.iter().map(Awaited::by));
+        self.expected.clear();
+        self.expected.extend(batch.iter().map(ExpectedReply::to));
         self.first_opaque = first_opaque;
         self.opaque_on_miss = opaque_on_miss;
         self.replies.clear();
         self.begun = false;
-        self.places = Places::InStep;
+        self.order = ReplyOrder::InStep;
         self.skipped = None;
-        self.nonsense = None;
+        self.violation = None;
     }
 
-    /// Error lines prove nothing any more: one before it on this connection may have been about anything.
-    pub(crate) fn doubt_places(&mut self) {
-        self.places = Places::Doubtful;
+    /// From now on error lines prove nothing: an earlier error line on this connection may have answered anything.
+    pub(crate) fn doubt_order(&mut self) {
+        self.order = ReplyOrder::Doubtful;
     }
 
-    /// Whether the next reply is sure to be the next request's.
+    /// Whether the next reply on the connection is sure to answer the next request.
     pub(crate) fn is_in_step(&self) -> bool {
-        self.places == Places::InStep && self.skipped.is_none()
+        self.order == ReplyOrder::InStep && self.skipped.is_none()
     }
 
-    /// Whether all replies are known, although the rest of the last one may still come.
+    /// Whether all replies are known. The rest of the last value may still be missing.
     pub(crate) fn is_answered(&self) -> bool {
-        self.replies.len() == self.awaited.len()
+        self.replies.len() == self.expected.len()
     }
 
-    /// Whether a request without a reply may have changed, or may yet change, the server's state.
+    /// Whether a request without a reply may have changed the server's state, or may still change it.
     pub(crate) fn is_write_open(&self) -> bool {
-        self.awaited
+        self.expected
             .get(self.replies.len()..)
             .unwrap_or_default()
             .iter()
-            .any(|awaited| awaited.writes())
+            .any(|expected| expected.writes())
     }
 
-    /// Uses up what has been read.
+    /// Consumes what has been read.
     pub(crate) fn advance(&mut self, input: &mut ReadBuffer) -> Step {
         self.begun |= !input.unread().is_empty();
         loop {
-            if self.nonsense.is_some() {
+            if self.violation.is_some() {
                 input.consume(input.unread().len());
                 return Step::Draining;
             }
@@ -116,30 +116,30 @@ impl Progress {
                         self.skipped = Some(rest);
                         return Step::Reading;
                     }
-                    Err(what) => self.nonsense = Some(what),
+                    Err(what) => self.violation = Some(what),
                 }
                 continue;
             }
-            let Some(awaited) = self.awaited.get(self.replies.len()).copied() else {
+            let Some(expected) = self.expected.get(self.replies.len()).copied() else {
                 return Step::Complete;
             };
             let (line, value, length) = match frame(input.unread()) {
                 ReplyFrame::Partial => return Step::Reading,
                 ReplyFrame::Whole { line, value, length } => (line, value.map(Value::Whole), length),
-                // The line proves that an item is there which is none of this library's. That is all that has to be known,
-                // and it does not depend on whether the value comes within the limit.
+                // The line proves that there is an item that this library did not write. That is enough, even if the
+                // value does not arrive within the limit.
                 ReplyFrame::Long { line, announced } => (line, Some(Value::Long(announced)), line.len() + 2),
                 ReplyFrame::Malformed(what) => {
-                    self.nonsense = Some(what);
+                    self.violation = Some(what);
                     continue;
                 }
             };
             let opaque = self.first_opaque.wrapping_add(self.replies.len() as u64);
-            match judge(awaited, opaque, self.opaque_on_miss, line, value) {
+            match judge(expected, opaque, self.opaque_on_miss, line, value) {
                 Judged::Reply(reply) => self.replies.push(reply),
-                Judged::Refused { .. } if self.places == Places::Doubtful => {
-                    self.nonsense = Some(format!(
-                        "{} after another that may have been about more than its request",
+                Judged::Refused { .. } if self.order == ReplyOrder::Doubtful => {
+                    self.violation = Some(format!(
+                        "{} after an error line that may have answered more than its request",
                         quoted(line)
                     ));
                     continue;
@@ -147,15 +147,15 @@ impl Progress {
                 Judged::Refused { reply, understood } => {
                     self.replies.push(reply);
                     if !understood {
-                        self.places = if awaited.has_data_block() {
-                            Places::Doubtful
+                        self.order = if expected.has_data_block() {
+                            ReplyOrder::Doubtful
                         } else {
-                            Places::InStepSoFar
+                            ReplyOrder::InStepUntilEnd
                         };
                     }
                 }
-                Judged::Nonsense(what) => {
-                    self.nonsense = Some(what);
+                Judged::Violation(what) => {
+                    self.violation = Some(what);
                     continue;
                 }
             }
@@ -169,8 +169,8 @@ impl Progress {
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// Throws away what has come of a value, and of the line end behind it, of which `rest` is still to come. Returns what is
-/// to come after that.
+/// Discards the unread bytes of a value and its line end, of which `rest` bytes are missing. Returns how many are
+/// missing after that.
 fn skip(rest: u64, input: &mut ReadBuffer) -> Result<u64, String> {
     let of_value = rest.saturating_sub(LINE_END.len() as u64);
     if of_value > 0 {
@@ -190,7 +190,7 @@ fn skip(rest: u64, input: &mut ReadBuffer) -> Result<u64, String> {
         }
         [] | [b'\r'] => Ok(LINE_END.len() as u64),
         more => Err(format!(
-            "a value that is longer than announced, and goes on with {}",
+            "a value that is longer than announced and goes on with {}",
             quoted(more)
         )),
     }
@@ -205,7 +205,7 @@ enum ReplyFrame<'a> {
         value: Option<&'a [u8]>,
         length: usize,
     },
-    /// Its line, with the announcement of a value that is longer than any of this library's.
+    /// The line of a reply with a value that is longer than any of this library's.
     Long {
         line: &'a [u8],
         announced: u64,
@@ -235,7 +235,7 @@ fn frame(unread: &[u8]) -> ReplyFrame<'_> {
     };
     let Some(announced) = value_length(header) else {
         return ReplyFrame::Malformed(format!(
-            "a value whose length is none or above {LONGEST_ITEM} bytes, {}",
+            "a value without a length, or of more than {LONGEST_ITEM} bytes, {}",
             quoted(line)
         ));
     };
@@ -256,7 +256,7 @@ fn frame(unread: &[u8]) -> ReplyFrame<'_> {
     }
 }
 
-/// The length that a `VA` announces, where it is one.
+/// The length that a `VA` line announces, if it is valid.
 fn value_length(header: &[u8]) -> Option<u64> {
     digits::parse(header.split(|byte| *byte == b' ').next()?).filter(|length| *length <= LONGEST_ITEM)
 }
@@ -267,7 +267,7 @@ mod tests {
     use crate::protocol::{Content, Reply};
 
     #[test]
-    fn replies_are_framed_at_every_cut() {
+    fn a_reply_cut_at_any_byte_is_partial() {
         let whole = b"VA 5 c1 O1\r\na\r\nb!\r\n";
         for cut in 0..whole.len() {
             assert_eq!(frame(&whole[..cut]), ReplyFrame::Partial, "{cut}");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_unbounded_or_torn_is_framed() {
+    fn endless_or_malformed_replies_are_refused() {
         for bad in [
             b"VA 1073741825 c1\r\n".as_slice(),
             b"VA 99999999999999999999999\r\n",
@@ -308,13 +308,13 @@ mod tests {
         assert_eq!(frame(b"VA 65536 c1\r\n"), ReplyFrame::Partial);
     }
 
-    fn fed(progress: &mut Progress, input: &mut ReadBuffer, mut bytes: &[u8]) -> Step {
+    fn feed(progress: &mut Progress, input: &mut ReadBuffer, mut bytes: &[u8]) -> Step {
         loop {
             let step = progress.advance(input);
             if step != Step::Reading || bytes.is_empty() {
                 return step;
             }
-            // In small pieces, of which none ends where a part of the reply does.
+            // In small pieces. None ends where a part of the reply does.
             let (mut piece, rest) = bytes.split_at(bytes.len().min(997));
             bytes = rest;
             input.fill(|room| std::io::Read::read(&mut piece, room)).expect("room");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_too_long_to_be_ours_is_a_foreign_item_and_read_past() {
+    fn a_value_too_long_for_this_library_is_a_foreign_item_and_skipped() {
         let long = |end: &str| {
             let mut bytes = b"VA 70000 c9 O1\r\n".to_vec();
             bytes.resize(bytes.len() + 70_000, b'\n');
@@ -332,9 +332,9 @@ mod tests {
         for batch in [[Request::Read, Request::Read], [Request::ReadLine, Request::Read]] {
             let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&batch, 1, true);
-            assert_eq!(fed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
+            assert_eq!(feed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
             assert_eq!(progress.replies.len(), 1);
-            assert_eq!(fed(&mut progress, &mut input, b"EN O2\r\n"), Step::Complete);
+            assert_eq!(feed(&mut progress, &mut input, b"EN O2\r\n"), Step::Complete);
             assert!(progress.is_in_step());
             let cas = crate::protocol::Cas::new(9).expect("not zero");
             match (&batch[0], progress.replies.first()) {
@@ -347,23 +347,23 @@ mod tests {
                 (_, other) => panic!("{other:?}"),
             }
         }
-        // Its line is enough to know what is there; but it is not in step before all has come.
+        // Its line is enough to know the reply. But the replies are in step only when all of it has arrived.
         let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
         progress.start(&[Request::Read], 1, true);
         assert_eq!(
-            fed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
+            feed(&mut progress, &mut input, b"VA 1073741824 c9 O1\r\n123"),
             Step::Reading
         );
         assert!(progress.is_answered() && !progress.is_in_step());
         for end in ["xx", "\rx", "\n\r"] {
             let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&[Request::Read], 1, true);
-            assert_eq!(fed(&mut progress, &mut input, &long(end)), Step::Draining, "{end:?}");
+            assert_eq!(feed(&mut progress, &mut input, &long(end)), Step::Draining, "{end:?}");
         }
     }
 
     #[test]
-    fn no_other_request_is_answered_with_a_long_value() {
+    fn a_long_value_answers_no_other_request() {
         for request in [
             Request::ReadClock,
             Request::CreateClock,
@@ -373,7 +373,7 @@ mod tests {
         ] {
             let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&[request], 1, true);
-            assert_eq!(fed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);
+            assert_eq!(feed(&mut progress, &mut input, b"VA 70000 c9 O1\r\n"), Step::Draining);
             assert!(progress.replies.is_empty());
         }
     }

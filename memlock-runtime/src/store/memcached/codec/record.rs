@@ -1,4 +1,4 @@
-//! What stands in a lock's item, as a line that a person can read with `get` or `mg`. Text to [`Record`] and back.
+//! The value of a lock's item: a line that a person can read with `get` or `mg`. Text to [`Record`] and back.
 //!
 //! ```text
 //! 1 00112233445566778899aabbccddeeff 30200000 0 host:77:app::pay memlock:app::pay:the/whole/name…
@@ -10,8 +10,8 @@
 //! └ version of this format
 //! ```
 //!
-//! The line starts with a digit and holds no line break: should a server ever take a data block for a command (it does
-//! after refusing the command line before it), this one does nothing.
+//! The line starts with a digit and has no line break. A server that has refused the command line takes the data block
+//! for a command; this one does nothing.
 
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
     line.push(b' ');
     digits::push_hex(&mut line, record.nonce.0.to_be_bytes());
     line.push(b' ');
-    // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before it is.
+    // Rounded *up*: a waiter takes over when the lease written here is over, which must not be before the holder's
+    // lease is.
     digits::push(
         &mut line,
         u64::try_from(record.lease.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX),
@@ -54,10 +55,11 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
     line
 }
 
-/// Reads a line. Whatever this version would not have written in exactly these bytes is foreign.
+/// Reads a line. A line that this version would not write in exactly these bytes is foreign.
 pub(crate) fn decode(bytes: &[u8]) -> Content {
     match read(bytes) {
-        // Writing it again catches every second spelling (`+7`, `007`, a needless escape) without a rule for each.
+        // Writing the record again catches every other spelling (`+7`, `007`, a needless escape) without a rule for
+        // each.
         Some(record) if encode(&record) == bytes => Content::Lock(record),
         _ => Content::Foreign,
     }
@@ -84,7 +86,7 @@ fn read(bytes: &[u8]) -> Option<Record> {
 }
 
 fn push_encoded(line: &mut Vec<u8>, text: &str, also: impl Fn(char) -> bool) {
-    // As nearly always; the functions that are passed for `also` pick out no more than a space.
+    // The usual case. The functions that are passed for `also` match no more than a space.
     if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') {
         line.extend_from_slice(text.as_bytes());
         return;
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_survives_in_label_and_name() {
+    fn any_text_in_label_and_name_is_read_back() {
         for label in [
             "-",
             "--",
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_this_version_would_not_write_is_foreign() {
+    fn a_line_that_this_version_would_not_write_is_foreign() {
         let good = "1 00112233445566778899aabbccddeeff 30200000 0 x";
         assert!(matches!(decode(good.as_bytes()), Content::Lock(_)));
         for bad in [

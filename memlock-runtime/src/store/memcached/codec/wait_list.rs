@@ -1,7 +1,8 @@
-//! Who stands in line for a lock, as a line of text: `1 <process> <process>@<address>/<secret> …`, the first first.
+//! The value of a lock's wait list: a line of text, `1 <process> <process>@<address>/<secret> …`, the first waiter
+//! first.
 //!
-//! It is a hint, so what cannot be read is no error: an entry in a form that is not known is left out, and so is a whole
-//! line of another version. The next who stands in line writes it anew.
+//! The list is a hint, so a text that cannot be read is not an error: an entry of an unknown form is left out, and so
+//! are all entries of a line of another version. The next process that waits writes the list anew.
 
 use crate::protocol::{Member, WaitList, WakeTarget};
 use crate::text::digits;
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out_and_nothing_of_it_is_an_error() {
+    fn entries_that_cannot_be_read_are_left_out() {
         for (text, expected) in [
             ("", &[][..]),
             ("1", &[]),
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_one_may_be() {
+    fn a_list_that_is_read_has_no_more_than_the_most_entries() {
         let endless = "1".to_owned() + &" 00000000000000ff".repeat(3000);
         assert_eq!(decode(endless.as_bytes()).0.len(), WaitList::LONGEST);
     }

@@ -1,4 +1,4 @@
-//! Connections to one server: one thread's, and the one that all tasks share.
+//! Connections to one server: for one thread at a time, and the one that all tasks share.
 
 pub(crate) mod connection;
 pub(crate) mod pipe;

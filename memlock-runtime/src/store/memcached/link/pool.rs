@@ -1,4 +1,4 @@
-//! The idle connections to one server. It opens none and sends nothing.
+//! The idle connections to one server. The pool opens none and sends nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -11,40 +11,40 @@ use crate::store::memcached::health::Health;
 use crate::system::background::{self, Timer, either};
 use crate::system::clock;
 
-/// How many connections are kept. A process uses as many at once as it has threads that lock *different* keys (those
-/// of one key queue up inside the process); a server takes 1024 from all its clients unless told otherwise.
-const MOST_IDLE: usize = 16;
+/// How many connections are kept. A process uses as many at once as it has threads that lock *different* keys (callers
+/// of one key queue inside the process). By default a server accepts 1024 from all its clients.
+const MAX_IDLE: usize = 16;
 
-/// A connection that was idle for longer is probed before it is used (three system calls); a younger one is taken on
-/// trust, which is what makes a batch one write and one read.
+/// A connection that was idle for longer is probed before it is used (three system calls). Any other is used at once,
+/// so that a batch is one write and one read.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// A connection that nobody has needed for so long is closed, and not used.
+/// A connection that was idle for so long is closed, and not used.
 ///
-/// What stands between client and server forgets idle connections, often without a word, and then each costs its next user
-/// an exchange limit. Of AWS's gateways and Network Load Balancers the limit is 350 s, and 60 s is the least that it can be
-/// set to; of Azure's load balancers it is 4 minutes. This is below all of them. memcached itself closes idle connections
-/// only where it was told to (`idle_timeout`), and says so.
+/// Devices between client and server forget idle connections, often without a sign, and then each costs its next user
+/// an exchange limit. AWS's gateways and Network Load Balancers forget them after 350 s, or after 60 s at the least
+/// setting; Azure's load balancers after 4 minutes. This limit is below all of them. memcached itself closes idle
+/// connections only with `idle_timeout`, and the client sees that.
 pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(45);
 
 /// Boxed, so that taking one out moves a pointer.
 #[allow(clippy::vec_box, reason = "they live in boxes outside as well")]
 type Stack = Vec<Box<Connection>>;
 
-/// Idle connections, last in, first out: a few stay warm, the rest grow old and are closed.
+/// Idle connections, last in, first out: a few stay in use, the rest reach the limit and are closed.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: Arc<Mutex<Idle>>,
     health: Arc<Health>,
-    /// There is something to look at before the next connection is old: the pool is dropped.
+    /// Wakes the background task before the next connection is old: the pool was dropped.
     changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// The one that was put there first is the first.
+    /// The connection that was idle for longest is the first.
     stack: Stack,
-    /// Whether the background thread closes those that grow old.
+    /// Whether a task on the background thread closes the old ones.
     is_swept: bool,
 }
 
@@ -57,7 +57,7 @@ impl Pool {
         }
     }
 
-    /// A connection to use at `now`: one to `wanted` where there is one, else the last that was used.
+    /// Takes a connection to use at `now`: one to `wanted` if there is one, else the one that was used last.
     pub(crate) fn take(&self, wanted: Option<Instance>, now: Instant) -> Option<Box<Connection>> {
         loop {
             let mut connection = {
@@ -69,11 +69,11 @@ impl Pool {
                 }
             };
             let idle_for = now.saturating_duration_since(connection.idle_since);
-            // The background thread may be late, or there may be none.
+            // The background thread may be late, or may not exist.
             if idle_for >= LONGEST_IDLE {
                 continue;
             }
-            // One that leads elsewhere than wanted is probed as well: an instance that was replaced is usually dead.
+            // A connection to another instance is always probed: an instance that was replaced is usually dead.
             let trusted = idle_for <= TRUSTED && wanted.is_none_or(|wanted| connection.instance() == wanted);
             if trusted || connection.is_idle() {
                 return Some(connection);
@@ -82,34 +82,34 @@ impl Pool {
         }
     }
 
-    /// Takes back a connection that ended its exchange in step.
+    /// Takes back a connection on which all replies were in step.
     pub(crate) fn put(&self, mut connection: Box<Connection>, now: Instant) {
         connection.idle_since = now;
         let (old, starts) = {
             let mut idle = self.lock();
-            let old = (idle.stack.len() >= MOST_IDLE).then(|| idle.stack.remove(0));
+            let old = (idle.stack.len() >= MAX_IDLE).then(|| idle.stack.remove(0));
             idle.stack.push(connection);
             (old, !std::mem::replace(&mut idle.is_swept, true))
         };
-        // Closed only now, without the lock.
+        // Closed here, outside the lock.
         drop(old);
         if starts {
-            // A process that only takes locks on its own threads has no background thread up to here. But in one that rests
-            // nobody else would close anything, and any other way needs a thread as well.
+            // A process that takes locks only on its own threads has no background thread up to here. But when it takes
+            // none for a while, nothing else would close the connections, and any other way needs a thread as well.
             let (idle, health) = (Arc::downgrade(&self.idle), Arc::clone(&self.health));
             background::spawn(sweep(idle, health, Arc::clone(&self.changed)));
         }
     }
 
-    /// Closes the connections to an instance that turned out to be dead: all lead to the same end.
+    /// Closes the connections to `dead`, an instance on which one connection turned out to be dead.
     pub(crate) fn forget(&self, dead: Instance) {
         self.lock().stack.retain(|connection| connection.instance() != dead);
     }
 
-    /// Closes all.
+    /// Closes all connections.
     pub(crate) fn clear(&self) {
         let all = std::mem::take(&mut self.lock().stack);
-        // Closed only now, without the lock.
+        // Closed here, outside the lock.
         drop(all);
     }
 
@@ -118,7 +118,7 @@ impl Pool {
         self.lock().stack.len()
     }
 
-    /// Lets the idle connections grow older.
+    /// Makes the idle connections older.
     #[cfg(test)]
     pub(crate) fn age(&self, by: Duration) {
         for connection in &mut self.lock().stack {
@@ -127,7 +127,7 @@ impl Pool {
         self.changed.notify_one();
     }
 
-    /// Whether the background thread has to do with it.
+    /// Lives as long as the pool or its background task.
     #[cfg(test)]
     pub(crate) fn sweeper(&self) -> Weak<Notify> {
         Arc::downgrade(&self.changed)
@@ -145,20 +145,21 @@ impl Drop for Pool {
 }
 
 fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
-    // A panic elsewhere leaves the list whole: each change of it is one call.
+    // A panic elsewhere leaves the list intact: each change of it is one call.
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Closes connections that grow old, until there are none, or the pool is dropped.
+/// Closes connections as they get old, until there are none, or the pool is dropped.
 async fn sweep(pool: Weak<Mutex<Idle>>, health: Arc<Health>, changed: Arc<Notify>) {
     while let Some(length) = pool.upgrade().and_then(|idle| close_old(&idle, clock::instant())) {
         either(Timer::after(length), changed.notified()).await;
     }
-    health.has_rested();
+    // What the server answered on them was too long ago to count.
+    health.record_silence();
 }
 
-/// Closes the connections that are old at `now`. How long to wait until the next is; `None` where there is none, and it is to
-/// be started again with the next one.
+/// Closes the connections that are old at `now`. Returns how long it is until the next one is. `None`: there are none
+/// left, and the next [`Pool::put`] starts the task again.
 fn close_old(idle: &Mutex<Idle>, now: Instant) -> Option<Duration> {
     let mut idle = lock(idle);
     let is_old = |connection: &Connection| now.saturating_duration_since(connection.idle_since) >= LONGEST_IDLE;

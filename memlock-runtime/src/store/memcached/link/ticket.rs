@@ -1,4 +1,4 @@
-//! A batch on the connection that all tasks share, for whoever waits for its outcome, or does not any more.
+//! One batch that was submitted to the pipe: waiting for its answer, giving up, and listening after that.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -9,33 +9,32 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::pipe::{Fate, Pipe, Submitted};
-use crate::protocol::{Instance, Replies, Unanswered};
-use crate::store::memcached::answers::{answered, complete, does_not_answer, failed, nonsensical, not_sent};
-use crate::store::memcached::trouble::Trouble;
-use crate::store::{Answer, Pending};
+use super::pipe::{BatchStatus, Pipe, Submitted};
+use crate::protocol::{Exchanged, Instance, Pending, Replies, Unanswered};
+use crate::store::memcached::answers::{complete, does_not_answer, failed, incomplete, not_sent, protocol_violation};
+use crate::store::memcached::failure::Failure;
 use crate::system::{clock, on_thread};
 
-/// A batch that was submitted, for whoever waits for its outcome. Dropping it gives up listening.
+/// A submitted batch, for the caller that waits for its answer. Dropping it gives up listening.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pipe: Arc<Pipe>,
     id: u64,
     writes: bool,
-    outcome: oneshot::Receiver<Answer>,
-    /// Whether the pipe knows nothing of it any more.
+    answer: oneshot::Receiver<Exchanged>,
+    /// Whether the pipe has forgotten the batch.
     is_settled: bool,
 }
 
 impl Ticket {
-    /// For batch `id`, which `pipe` has taken.
+    /// For a batch that `pipe` has taken.
     pub(crate) fn new(pipe: Arc<Pipe>, submitted: Submitted) -> Ticket {
-        let Submitted { id, writes, outcome } = submitted;
+        let Submitted { id, writes, answer } = submitted;
         Ticket {
             pipe,
             id,
             writes,
-            outcome,
+            answer,
             is_settled: false,
         }
     }
@@ -44,59 +43,61 @@ impl Ticket {
         self.pipe.instance()
     }
 
-    /// The outcome, once it is there. Not to be polled again after that.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Answer> {
-        Pin::new(&mut self.outcome).poll(context).map(|outcome| {
+    /// Ready with the answer. It must not be polled again after that.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| {
             self.is_settled = true;
-            outcome.unwrap_or_else(|_| self.never_told())
+            answer.unwrap_or_else(|_| self.background_failed())
         })
     }
 
-    /// The outcome where it is there.
-    fn now(&mut self) -> Option<Answer> {
-        let outcome = match self.outcome.try_recv() {
+    /// The answer, if it is there.
+    fn try_answer(&mut self) -> Option<Exchanged> {
+        let answer = match self.answer.try_recv() {
             Ok(answer) => answer,
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Closed) => self.never_told(),
+            Err(TryRecvError::Closed) => self.background_failed(),
         };
         self.is_settled = true;
-        Some(outcome)
+        Some(answer)
     }
 
-    fn never_told(&self) -> Answer {
-        let trouble = Trouble::new("the background thread failed");
-        failed(Some(self.instance()), Unanswered::Late, trouble)
+    fn background_failed(&self) -> Exchanged {
+        let failure = Failure::new("the background thread failed");
+        failed(Some(self.instance()), Unanswered::Late, failure)
     }
 
-    /// The limit is over and the outcome is not there. The next batch is to try another connection.
-    pub(crate) fn late(mut self) -> Answer {
-        let fate = self.pipe.give_up(self.id);
+    /// The answer at the end of the limit. The pipe is retired, so that the next batch goes over another connection.
+    pub(crate) fn late(mut self) -> Exchanged {
+        let status = self.pipe.withdraw(self.id);
         self.pipe.retire();
         let instance = self.instance();
-        if let Fate::NotSent = fate {
+        if let BatchStatus::NotSent = status {
             self.is_settled = true;
             return not_sent(Some(instance), "it takes no more bytes (the request was not sent)");
         }
-        if let Some(answer) = self.now() {
+        if let Some(answer) = self.try_answer() {
             return answer;
         }
-        if let Fate::Answered(replies) = fate {
+        if let BatchStatus::Answered(replies) = status {
             self.is_settled = true;
-            self.pipe.look_again();
+            self.pipe.wake_task();
             return complete(instance, replies);
         }
-        let (replies, is_write_open, nonsense) = match fate {
-            Fate::Sent {
+        let (replies, is_write_open, violation) = match status {
+            BatchStatus::Sent {
                 replies,
                 is_write_open,
-                nonsense,
-            } => (replies, is_write_open, nonsense),
-            // The outcome is told just after the pipe has forgotten the batch.
-            Fate::Over | Fate::NotSent | Fate::Answered(_) => (Replies::new(), self.writes, None),
+                violation,
+            } => (replies, is_write_open, violation),
+            // The answer is sent just after the pipe has forgotten the batch.
+            BatchStatus::Finished | BatchStatus::NotSent | BatchStatus::Answered(_) => {
+                (Replies::new(), self.writes, None)
+            }
         };
-        let trouble = nonsense.as_deref().map_or_else(does_not_answer, nonsensical);
-        let mut answer = answered(instance, replies, Unanswered::Late, trouble);
-        // Of reads there is nothing to learn any more.
+        let failure = violation.as_deref().map_or_else(does_not_answer, protocol_violation);
+        let mut answer = incomplete(instance, replies, Unanswered::Late, failure);
+        // Late replies to reads are of no use.
         if is_write_open {
             answer.pending = Some(Box::new(Outstanding {
                 ticket: self,
@@ -106,11 +107,11 @@ impl Ticket {
         answer
     }
 
-    /// Nobody waits for the outcome any more, for which there was time until `until`. `Some` where a write was sent.
+    /// Gives up waiting before the limit, which ends at `until`. `Some` if a write was sent.
     pub(crate) fn abandon(mut self, until: Instant) -> Option<Box<dyn Pending>> {
-        if let Fate::NotSent = self.pipe.give_up(self.id) {
+        if let BatchStatus::NotSent = self.pipe.withdraw(self.id) {
             self.is_settled = true;
-            self.pipe.look_again();
+            self.pipe.wake_task();
             return None;
         }
         self.writes.then(|| {
@@ -125,35 +126,35 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.outcome.close();
-            self.pipe.give_up(self.id);
-            self.pipe.look_again();
+            self.answer.close();
+            self.pipe.withdraw(self.id);
+            self.pipe.wake_task();
         }
     }
 }
 
-/// A batch whose caller does not wait any more, and whose outcome still comes over its pipe.
+/// A batch with a caller that has stopped waiting. Its answer may still arrive over the pipe.
 #[derive(Debug)]
 struct Outstanding {
     ticket: Ticket,
-    /// When it will be late, where its caller gave up before that.
+    /// The end of its limit, if its caller gave up before that.
     until: Option<Instant>,
 }
 
 impl Pending for Outstanding {
-    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Answer, Box<dyn Pending>> {
+    fn wait(mut self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>> {
         let ticket = &mut self.ticket;
-        let mut answer = ticket.now();
+        let mut answer = ticket.try_answer();
         if answer.is_none() && !limit.is_zero() {
             answer = on_thread::wait_for(std::future::poll_fn(|context| ticket.poll(context)), limit);
         }
         if let Some(answer) = answer {
             return Ok(answer);
         }
-        // Callers that always give up before their limit would never find a server silent otherwise.
+        // Otherwise callers that always give up before their limit would never find the server silent.
         if self.until.is_some_and(|until| clock::instant() >= until) {
             self.until = None;
-            self.ticket.pipe.was_silent();
+            self.ticket.pipe.record_silence();
         }
         Err(self)
     }

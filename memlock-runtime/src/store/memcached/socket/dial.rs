@@ -1,4 +1,4 @@
-//! Looking a server up and connecting to it, within a limit. It sends nothing, so that every failure here is definite.
+//! Name lookup and connecting, within a limit. Nothing is sent here, so after a failure no request was executed.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::{io, thread};
 
 use tokio::sync::Notify;
 
-use super::halves::{self, Halves};
+use super::split::{self, SplitSocket};
 use super::transport::{Limit, Stream};
-use crate::store::memcached::address::{Endpoint, Server};
-use crate::store::memcached::trouble::Trouble;
+use crate::store::memcached::address::{Endpoint, ServerAddress};
+use crate::store::memcached::failure::Failure;
 
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -17,107 +17,109 @@ use std::os::unix::net::UnixStream;
 /// Connects to one server, again and again.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    place: Endpoint,
-    lookup: Unbounded<Vec<SocketAddr>>,
+    endpoint: Endpoint,
+    lookup: BlockingCall<Vec<SocketAddr>>,
     #[cfg(unix)]
-    local: Unbounded<UnixStream>,
+    local: BlockingCall<UnixStream>,
 }
 
 impl Dialer {
-    pub(crate) fn new(server: &Server) -> Dialer {
+    pub(crate) fn new(address: &ServerAddress) -> Dialer {
         Dialer {
-            place: server.place().clone(),
-            lookup: Unbounded::default(),
+            endpoint: address.endpoint().clone(),
+            lookup: BlockingCall::default(),
             #[cfg(unix)]
-            local: Unbounded::default(),
+            local: BlockingCall::default(),
         }
     }
 
-    pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Trouble> {
-        match &self.place {
+    pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Failure> {
+        match &self.endpoint {
             Endpoint::Address(address) => connect(*address, limit),
             Endpoint::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
             #[cfg(unix)]
             Endpoint::Local(path) => {
                 let path = path.clone();
-                // Connecting to a local socket blocks while its server's backlog is full, and takes no time limit.
+                // Connecting to a local socket blocks while its server's backlog is full, and the call has no time
+                // limit.
                 let stream = self
                     .local
                     .call(limit, move || UnixStream::connect(&path))
-                    .map_err(not_local)?;
+                    .map_err(local_error)?;
                 Ok(Stream::Local(stream))
             }
             #[cfg(not(unix))]
-            Endpoint::Local(_) => Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => Err(Failure::new("this system has no Unix sockets")),
         }
     }
 
-    /// The same on the background thread, for the connection that all tasks share. Its limit is its caller's affair.
-    pub(crate) async fn dial_shared(&self) -> Result<Halves, Trouble> {
-        let address = match &self.place {
+    /// Like [`dial`](Self::dial) on the background thread, for the connection that all tasks share. The caller keeps
+    /// the limit.
+    pub(crate) async fn dial_shared(&self) -> Result<SplitSocket, Failure> {
+        let address = match &self.endpoint {
             Endpoint::Address(address) => *address,
             Endpoint::Name { host, port } => {
                 let found = self.lookup.call_async(lookup_of(host, *port)).await;
-                chosen(host, found)?
+                choose_found(host, found)?
             }
             #[cfg(unix)]
             Endpoint::Local(path) => {
-                let stream = tokio::net::UnixStream::connect(path).await.map_err(not_local)?;
-                return Ok(halves::of_local(stream));
+                let stream = tokio::net::UnixStream::connect(path).await.map_err(local_error)?;
+                return Ok(split::split_local(stream));
             }
             #[cfg(not(unix))]
-            Endpoint::Local(_) => return Err(Trouble::new("this system has no Unix sockets")),
+            Endpoint::Local(_) => return Err(Failure::new("this system has no Unix sockets")),
         };
-        let failed = |error| not_connected(address, error);
+        let failed = |error| tcp_error(address, error);
         let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
-        // A batch is one small packet that waits for nothing.
+        // A batch is one small packet, which must not wait for more.
         stream.set_nodelay(true).map_err(failed)?;
-        Ok(halves::of_tcp(stream))
+        Ok(split::split_tcp(stream))
     }
 
-    /// Names are looked up for each new connection, since they move.
-    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Trouble> {
-        chosen(host, self.lookup.call(limit, lookup_of(host, port)))
+    /// Looks the name up for each new connection, since its address may change.
+    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Failure> {
+        choose_found(host, self.lookup.call(limit, lookup_of(host, port)))
     }
 }
 
-/// The system's lookup, which blocks.
+/// The system's name lookup, which blocks.
 fn lookup_of(host: &str, port: u16) -> impl Fn() -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static {
     let name = host.to_owned();
     move || Ok((name.as_str(), port).to_socket_addrs()?.collect())
 }
 
-fn chosen(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Trouble> {
-    let addresses = found.map_err(|error| Trouble::caused(format!("cannot look up the name `{host}`"), error))?;
-    choose(host, &addresses).map_err(Trouble::new)
+fn choose_found(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Failure> {
+    let addresses = found.map_err(|error| Failure::with_cause(format!("cannot look up the name `{host}`"), error))?;
+    choose(host, &addresses).map_err(Failure::new)
 }
 
-fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Trouble> {
-    let failed = |error| not_connected(address, error);
-    let left = limit.look();
+fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Failure> {
+    let failed = |error| tcp_error(address, error);
+    let left = limit.refresh();
     if left.is_zero() {
         return Err(failed(io::ErrorKind::TimedOut.into()));
     }
     let stream = TcpStream::connect_timeout(&address, left).map_err(failed)?;
-    // A batch is one small packet that waits for nothing.
+    // A batch is one small packet, which must not wait for more.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(Stream::Tcp(stream))
 }
 
-fn not_connected(address: SocketAddr, error: io::Error) -> Trouble {
-    Trouble::caused(
+fn tcp_error(address: SocketAddr, error: io::Error) -> Failure {
+    Failure::with_cause(
         format!("cannot connect to {address} (is memcached running there?)"),
         error,
     )
 }
 
 #[cfg(unix)]
-fn not_local(error: io::Error) -> Trouble {
-    Trouble::caused("cannot connect (is memcached running with -s?)", error)
+fn local_error(error: io::Error) -> Failure {
+    Failure::with_cause("cannot connect (is memcached running with -s?)", error)
 }
 
-/// The one address that a name stands for. Two processes must never choose differently, so several are refused, but
-/// for the two families of one machine.
+/// The address to use for a name. Two processes must never choose differently, so a name with several addresses is
+/// refused. One IPv4 and one IPv6 address may belong to the same machine, and so may several loopback addresses.
 fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     let mut distinct: Vec<SocketAddr> = Vec::new();
     for address in addresses {
@@ -143,56 +145,56 @@ fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     }
 }
 
-/// A blocking call of the system that takes no time limit. It is made on a thread of its own, so that its callers keep
-/// theirs; there is one such thread at a time, however many callers give up on it.
+/// A blocking system call that has no time limit. It is made on a thread of its own, so that its callers can keep their
+/// limits. There is one such thread at a time, however many callers give up waiting for it.
 #[derive(Debug)]
-struct Unbounded<T> {
-    shared: Arc<SharedLookup<T>>,
+struct BlockingCall<T> {
+    shared: Arc<CallShared<T>>,
 }
 
 #[derive(Debug)]
-struct SharedLookup<T> {
-    state: Mutex<LookupState<T>>,
+struct CallShared<T> {
+    state: Mutex<CallState<T>>,
     changed: Condvar,
-    /// The same for those who wait without blocking.
-    told: Notify,
+    /// The same for callers that wait without blocking.
+    changed_async: Notify,
 }
 
 #[derive(Debug)]
-struct LookupState<T> {
+struct CallState<T> {
     running: bool,
-    /// Callers that wait. A result that nobody waits for is dropped: it would be stale when it is wanted.
+    /// How many callers wait. A result is dropped if no caller waits for it: it would be stale at the next call.
     waiting: usize,
     result: Option<io::Result<T>>,
 }
 
-impl<T> Default for Unbounded<T> {
+impl<T> Default for BlockingCall<T> {
     fn default() -> Self {
-        let state = LookupState {
+        let state = CallState {
             running: false,
             waiting: 0,
             result: None,
         };
-        Unbounded {
-            shared: Arc::new(SharedLookup {
+        BlockingCall {
+            shared: Arc::new(CallShared {
                 state: Mutex::new(state),
                 changed: Condvar::new(),
-                told: Notify::new(),
+                changed_async: Notify::new(),
             }),
         }
     }
 }
 
-impl<T: Send + 'static> Unbounded<T> {
+impl<T: Send + 'static> BlockingCall<T> {
     fn call(&self, limit: &mut Limit, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
         let shared = &*self.shared;
-        let _waiting = LookupWaiter::begin(shared);
+        let _waiting = CallWaiter::begin(shared);
         let mut state = shared.state();
         loop {
             if let Some(result) = state.result.take() {
                 return result;
             }
-            let left = limit.look();
+            let left = limit.refresh();
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
@@ -205,14 +207,14 @@ impl<T: Send + 'static> Unbounded<T> {
         }
     }
 
-    /// The same without blocking, until it is there or the future is dropped.
+    /// Like [`call`](Self::call), but without blocking, and without a limit.
     async fn call_async(&self, call: impl Fn() -> io::Result<T> + Clone + Send + 'static) -> io::Result<T> {
         let shared = &*self.shared;
-        let _waiting = LookupWaiter::begin(shared);
+        let _waiting = CallWaiter::begin(shared);
         loop {
-            let mut told = std::pin::pin!(shared.told.notified());
-            // Before the result is looked for, so that it is not missed.
-            told.as_mut().enable();
+            let mut changed = std::pin::pin!(shared.changed_async.notified());
+            // Before the result is checked, so that no notification is missed.
+            changed.as_mut().enable();
             {
                 let mut state = shared.state();
                 if let Some(result) = state.result.take() {
@@ -220,14 +222,14 @@ impl<T: Send + 'static> Unbounded<T> {
                 }
                 self.start(&mut state, &call)?;
             }
-            told.await;
+            changed.await;
         }
     }
 
-    /// Makes the call, unless it is being made.
+    /// Makes the call, unless a thread is making it.
     fn start(
         &self,
-        state: &mut LookupState<T>,
+        state: &mut CallState<T>,
         call: &(impl Fn() -> io::Result<T> + Clone + Send + 'static),
     ) -> io::Result<()> {
         if state.running {
@@ -241,43 +243,43 @@ impl<T: Send + 'static> Unbounded<T> {
             if state.waiting > 0 {
                 state.result = Some(result);
             }
-            shared.tell();
+            shared.notify();
         })?;
         state.running = true;
         Ok(())
     }
 }
 
-impl<T> SharedLookup<T> {
-    fn state(&self) -> MutexGuard<'_, LookupState<T>> {
+impl<T> CallShared<T> {
+    fn state(&self) -> MutexGuard<'_, CallState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         self.changed.notify_all();
-        self.told.notify_waiters();
+        self.changed_async.notify_waiters();
     }
 }
 
-/// One who waits for the result, until it is dropped.
-struct LookupWaiter<'a, T>(&'a SharedLookup<T>);
+/// A caller that waits for the result, until this is dropped.
+struct CallWaiter<'a, T>(&'a CallShared<T>);
 
-impl<'a, T> LookupWaiter<'a, T> {
-    fn begin(shared: &'a SharedLookup<T>) -> LookupWaiter<'a, T> {
+impl<'a, T> CallWaiter<'a, T> {
+    fn begin(shared: &'a CallShared<T>) -> CallWaiter<'a, T> {
         shared.state().waiting += 1;
-        LookupWaiter(shared)
+        CallWaiter(shared)
     }
 }
 
-impl<T> Drop for LookupWaiter<'_, T> {
+impl<T> Drop for CallWaiter<'_, T> {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.waiting -= 1;
         if state.waiting == 0 {
             state.result = None;
         } else {
-            // Another caller's turn: its result was taken here, or it is to make its own call.
-            self.0.tell();
+            // This caller took the result, or gave up: another caller must make its own call.
+            self.0.notify();
         }
     }
 }
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_of_one_machine_are_not_several_addresses() {
+    fn both_address_families_of_one_machine_are_accepted() {
         assert_eq!(chosen(&["10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
         assert_eq!(chosen(&["10.0.0.1:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
         assert_eq!(chosen(&["[2001:db8::1]:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
@@ -329,11 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_hangs_holds_its_callers_no_longer_than_their_limit_and_one_thread() {
+    fn a_call_that_hangs_blocks_one_thread_and_no_caller_beyond_its_limit() {
         let (release, hold) = mpsc::channel::<()>();
         let hold = Arc::new(Mutex::new(hold));
         let started = Arc::new(Mutex::new(0));
-        let unbounded = Unbounded::default();
+        let unbounded = BlockingCall::default();
         let call = {
             let started = Arc::clone(&started);
             move || {
@@ -348,7 +350,7 @@ mod tests {
                 .expect_err("it hangs");
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         }
-        // All have given up on it, maybe before the system let it begin.
+        // All callers have given up, maybe before the system started the thread.
         wait_until("the call to begin", PATIENCE, || *started.lock().expect("sound") > 0);
         assert_eq!(*started.lock().expect("sound"), 1);
         drop(release);
@@ -357,11 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn tasks_and_threads_share_a_call_that_hangs_and_whoever_gives_up_leaves_nothing() {
+    fn tasks_and_threads_share_one_call_and_callers_that_give_up_leave_nothing() {
         let (release, hold) = mpsc::channel::<()>();
         let hold = Arc::new(Mutex::new(hold));
         let started = Arc::new(Mutex::new(0));
-        let unbounded = Unbounded::default();
+        let unbounded = BlockingCall::default();
         let call = {
             let started = Arc::clone(&started);
             move || {
@@ -386,6 +388,6 @@ mod tests {
             assert_eq!(task.expect("released"), 7);
             assert_eq!(thread.join().expect("no panic").expect("released"), 7);
         });
-        assert!(unbounded.shared.state().result.is_none(), "nobody waits for it");
+        assert!(unbounded.shared.state().result.is_none(), "no caller waits for it");
     }
 }

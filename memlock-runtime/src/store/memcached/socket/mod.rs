@@ -1,5 +1,5 @@
-//! Bytes, addresses and limits: sockets that are dialled, written and read.
+//! Sockets: name lookup, connecting, writing and reading, each within a limit.
 
 pub(crate) mod dial;
-pub(crate) mod halves;
+pub(crate) mod split;
 pub(crate) mod transport;

@@ -1,40 +1,41 @@
-//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a buffer that no
-//! peer can make grow. It knows no commands.
+//! Bytes to and from a server: one limit for a whole exchange, one system call for a whole batch, and a read buffer of
+//! bounded size. It knows no commands.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::store::memcached::failure::TransferError;
 use crate::system::clock;
 
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// How much later than asked a blocked call may return. Timers of sockets are re-armed only when they are off by more:
-/// consecutive exchanges with one limit differ by microseconds, and each re-arming costs two system calls.
+/// How much later than the limit a blocked call may return. A socket's timers are set again only if they are off by
+/// more: the limits of consecutive exchanges differ by microseconds, and setting the timers costs two system calls.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
-/// The shortest timer worth arming; zero would mean "for ever".
+/// The shortest timer that is set; zero would mean "for ever".
 const SHORTEST_TIMER: Duration = Duration::from_millis(1);
 
-/// A limit that nobody means; it keeps additions to an `Instant` from overflowing.
+/// Longer limits are cut to this, so that adding one to an `Instant` does not overflow.
 const LONGEST_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// The longest reply line. Real ones stay under 100 bytes, and error lines are a sentence.
+/// The longest reply line. Usual lines have fewer than 100 bytes, and error lines are a sentence.
 pub(crate) const LONGEST_LINE: usize = 2048;
 
-/// The longest value that is written or read: a record has a few hundred bytes, and with the full name of a huge key a
-/// few thousand. What a peer announces beyond it is not allocated.
+/// The longest value that is written or read. A record has a few hundred bytes, or a few thousand with the full name of
+/// a huge key. No memory is allocated for a longer value that a peer announces.
 pub(crate) const LONGEST_VALUE: usize = 64 * 1024;
 
 /// A whole reply: its line, its value, and two line ends.
 const LARGEST_INPUT: usize = LONGEST_LINE + LONGEST_VALUE + 4;
 
-/// What a buffer starts with: a usual batch's replies many times over.
+/// The initial size of a read buffer: many times the replies to a usual batch.
 const USUAL_INPUT: usize = 4096;
 
-/// Until when an exchange may last. What is left is as of the last look at the clock: on the way that all goes well
-/// the clock is read once.
+/// The time limit of an exchange. What is left is as of the last [`refresh`](Self::refresh), so that a usual exchange
+/// reads the clock once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     began: Instant,
@@ -53,17 +54,17 @@ impl Limit {
         }
     }
 
-    /// When it began: a moment that is not later than now, for what needs no better one.
+    /// When the limit began: an instant in the past that costs no system call.
     pub(crate) fn began(&self) -> Instant {
         self.began
     }
 
-    /// When it is over.
+    /// When the limit ends.
     pub(crate) fn until(&self) -> Instant {
         self.until
     }
 
-    /// How long it is from beginning to end.
+    /// The whole length of the limit.
     pub(crate) fn length(&self) -> Duration {
         self.until.saturating_duration_since(self.began)
     }
@@ -72,50 +73,29 @@ impl Limit {
         self.left.is_zero()
     }
 
-    /// What was left at the last look.
+    /// What was left at the last refresh.
     pub(crate) fn left(&self) -> Duration {
         self.left
     }
 
-    /// When the last look was.
-    pub(crate) fn looked(&self) -> Instant {
+    /// When the last refresh was.
+    pub(crate) fn refreshed_at(&self) -> Instant {
         self.until.checked_sub(self.left).unwrap_or(self.began)
     }
 
-    /// Whether `part` of it is three quarters of it at least.
+    /// Whether `part` is at least three quarters of the limit.
     pub(crate) fn is_most(&self, part: Duration) -> bool {
         part >= self.length() / 4 * 3
     }
 
-    /// Reads the clock; what is left, zero when it is over.
-    pub(crate) fn look(&mut self) -> Duration {
+    /// Reads the clock. Returns what is left, zero when the limit is over.
+    pub(crate) fn refresh(&mut self) -> Duration {
         self.left = self.until.saturating_duration_since(clock::instant());
         self.left
     }
 }
 
-/// Why no more bytes came or went.
-#[derive(Debug)]
-pub(crate) enum Broken {
-    /// The limit is over.
-    Late,
-    /// The server closed: it will execute nothing more from this connection.
-    Closed(io::Error),
-    /// The network failed: the server may not even know, and may go on executing what reached it.
-    Lost(io::Error),
-}
-
-impl Broken {
-    pub(crate) fn from_error(error: io::Error) -> Broken {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-        match error.kind() {
-            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Broken::Closed(error),
-            _ => Broken::Lost(error),
-        }
-    }
-}
-
-/// Whether a call that does not block is to be made again later.
+/// Whether a non-blocking call has to be made again later.
 pub(crate) fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -139,11 +119,11 @@ macro_rules! either {
     };
 }
 
-/// A connection as a pipe of bytes, with its timers and its unread input.
+/// A connected socket with its timers and its unread input.
 #[derive(Debug)]
 pub(crate) struct Transport {
     stream: Stream,
-    /// What both timers of the socket are set to; zero as long as they are not.
+    /// The value of both timers of the socket; zero if they are not set yet.
     armed: Duration,
     pub(crate) input: ReadBuffer,
 }
@@ -161,36 +141,36 @@ impl Transport {
         self.stream
     }
 
-    /// Writes all of `bytes`. The error comes with how many the kernel took.
-    pub(crate) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, Broken)> {
+    /// Writes all of `bytes`. The error comes with the number of bytes that the kernel took.
+    pub(crate) fn write_all(&mut self, bytes: &[u8], limit: &mut Limit) -> Result<(), (usize, TransferError)> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = bytes.len() - rest.len();
-            self.arm(limit.left).map_err(|broken| (taken, broken))?;
+            self.arm(limit.left).map_err(|error| (taken, error))?;
             match either!(&mut self.stream, socket => socket.write(rest)) {
-                Ok(0) => return Err((taken, Broken::Closed(io::ErrorKind::WriteZero.into()))),
+                Ok(0) => return Err((taken, TransferError::Closed(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) => self.waited(error, limit).map_err(|broken| (taken, broken))?,
+                Err(error) => self.check_retry(error, limit).map_err(|error| (taken, error))?,
             }
         }
         Ok(())
     }
 
     /// Reads once, into [`Transport::input`]: at least one byte.
-    pub(crate) fn read(&mut self, limit: &mut Limit) -> Result<(), Broken> {
+    pub(crate) fn read(&mut self, limit: &mut Limit) -> Result<(), TransferError> {
         loop {
             self.arm(limit.left)?;
             let stream = &mut self.stream;
             let filled = self.input.fill(|room| either!(stream, socket => socket.read(room)));
             match filled {
                 Ok(()) => return Ok(()),
-                Err(error) => self.waited(error, limit)?,
+                Err(error) => self.check_retry(error, limit)?,
             }
         }
     }
 
-    /// Reads what has come, without blocking: `false` where nothing has.
-    pub(crate) fn read_now(&mut self) -> Result<bool, Broken> {
+    /// Reads what has arrived, without blocking. `false` if nothing has.
+    pub(crate) fn read_now(&mut self) -> Result<bool, TransferError> {
         let stream = &mut self.stream;
         let filled = self.input.fill(|room| {
             either!(stream, socket => {
@@ -203,11 +183,11 @@ impl Transport {
         match filled {
             Ok(()) => Ok(true),
             Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(Broken::from_error(error)),
+            Err(error) => Err(TransferError::from(error)),
         }
     }
 
-    /// Whether an idle connection can be used: open, and without a byte that nobody asked for.
+    /// Whether an idle connection can be used: it is open, and no byte has arrived unasked.
     pub(crate) fn is_idle(&mut self) -> bool {
         let mut byte = [0];
         let nothing_to_read = either!(&mut self.stream, socket => {
@@ -218,51 +198,51 @@ impl Transport {
         nothing_to_read && self.input.unread().is_empty()
     }
 
-    /// Tells the server that no more commands will come. It executes those it has, and closes.
+    /// Tells the server that no more commands will come. It executes those that it has, and closes the connection.
     pub(crate) fn finish(&mut self) {
-        // A failure means that the connection is closed already, which the next read says better.
+        // A failure means that the connection is closed already. The next read has the better error.
         let _ = either!(&self.stream, socket => socket.shutdown(Shutdown::Write));
     }
 
-    /// Sees to it that no call blocks for longer than `left`.
-    fn arm(&mut self, left: Duration) -> Result<(), Broken> {
+    /// Makes sure that no call blocks for longer than `left`.
+    fn arm(&mut self, left: Duration) -> Result<(), TransferError> {
         if !self.armed.is_zero() && self.armed <= left + TIMER_SLACK {
             return Ok(());
         }
         self.set_timers(left)
     }
 
-    fn set_timers(&mut self, left: Duration) -> Result<(), Broken> {
+    fn set_timers(&mut self, left: Duration) -> Result<(), TransferError> {
         let timer = left.max(SHORTEST_TIMER);
         either!(&self.stream, socket => {
             socket.set_read_timeout(Some(timer)).and_then(|()| socket.set_write_timeout(Some(timer)))
         })
-        .map_err(Broken::Lost)?;
+        .map_err(TransferError::Lost)?;
         self.armed = timer;
         Ok(())
     }
 
-    /// After a call that moved no byte: `Ok` where it is to be made again.
-    fn waited(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), Broken> {
-        // Where timers report `WouldBlock`, `TimedOut` is the network's: it gave up on the peer.
+    /// Decides after a call that moved no byte. `Ok`: it must be made again.
+    fn check_retry(&mut self, error: io::Error, limit: &mut Limit) -> Result<(), TransferError> {
+        // If timers report `WouldBlock`, `TimedOut` comes from the network, which gave up on the peer.
         let timer =
             error.kind() == io::ErrorKind::WouldBlock || (cfg!(windows) && error.kind() == io::ErrorKind::TimedOut);
         if !timer && error.kind() != io::ErrorKind::Interrupted {
-            return Err(Broken::from_error(error));
+            return Err(TransferError::from(error));
         }
-        let left = limit.look();
+        let left = limit.refresh();
         if left.is_zero() {
-            return Err(Broken::Late);
+            return Err(TransferError::TimedOut);
         }
         if timer {
-            // It was armed for a shorter limit, or rang early.
+            // The timer was set for a shorter limit, or fired early.
             self.set_timers(left)?;
         }
         Ok(())
     }
 }
 
-/// Bytes read and not yet used, in a buffer that is reused and never larger than one largest reply.
+/// Bytes that were read and not yet used, in a reused buffer that never grows beyond the largest reply.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
@@ -292,8 +272,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Reads more into it, at least one byte. The end of what is there to read is an error of its own, and so is a reply
-    /// that is longer than any can be.
+    /// Reads at least one more byte. The end of the stream is an error, and so is a reply that is too long.
     pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
         let room = self.room().ok_or_else(|| io::Error::other("the reply is too long"))?;
         match read(room)? {
@@ -305,7 +284,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Room for more, or `None` where a whole largest reply is waiting to be used.
+    /// Room for more bytes. `None` if the unread bytes are as long as the largest reply.
     fn room(&mut self) -> Option<&mut [u8]> {
         if self.end == self.bytes.len() {
             if self.start > 0 {
@@ -313,7 +292,7 @@ impl ReadBuffer {
                 self.end -= self.start;
                 self.start = 0;
             } else if self.end < LARGEST_INPUT {
-                // Doubled by what has come, not by what was announced.
+                // It grows with the bytes that have arrived, not with an announced length.
                 self.bytes.resize((self.end * 2).min(LARGEST_INPUT), 0);
             }
         }
@@ -334,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn input_never_grows_beyond_one_largest_reply() {
+    fn the_buffer_never_grows_beyond_the_largest_reply() {
         let mut input = ReadBuffer::new();
         let mut pushes = 0;
         while push(&mut input, &[b'x'; 1000]) {
@@ -350,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_beyond_all_reason_does_not_overflow() {
+    fn the_longest_limit_does_not_overflow() {
         assert!(!Limit::new(Duration::MAX).is_over());
         assert!(Limit::new(Duration::ZERO).is_over());
     }

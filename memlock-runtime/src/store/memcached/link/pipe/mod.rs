@@ -1,17 +1,19 @@
-//! One connection that all tasks share: batches go out one behind the other without waiting for replies, and the replies
-//! come back in the same order.
+//! The connection that all tasks share. Batches are sent one after the other without waiting for replies, and the
+//! replies arrive in the same order.
 //!
-//! A batch is written by whoever submits it, on their own thread, as far as the kernel takes it at once. The rest is
-//! written, and all is read, by a task on the background thread, which outlives every caller: what was sent cannot be
-//! recalled, so it is listened for even when its caller does not wait any more. What was not sent is taken back.
+//! The caller that submits a batch writes it on its own thread, as far as the kernel takes it at once. A task on the
+//! background thread writes the rest and reads all replies. The task outlives the callers: a batch that was sent cannot
+//! be recalled, so the task listens for its replies even after its caller has stopped waiting. A batch that was not
+//! sent is taken back.
 //!
 //! ```text
-//!  open ── late, idle for long, or nobody uses the store any more ──► retired ── nobody listens any more ──► closed
-//!    │                                                                  ▲
-//!    └── nonsense from the server ── says that it has finished ─────────┘
+//!  open ── late, idle for long, or the store was dropped ──► retired ── no caller listens any more ──► closed
+//!    │                                                         ▲
+//!    └── the server violates the protocol ─────────────────────┘
 //! ```
 //!
-//! A retired pipe takes no more batches; those that it has are listened for until the server answers or closes.
+//! A retired pipe takes no more batches. It listens for the replies to those that it has until the server answers or
+//! closes.
 
 mod task;
 
@@ -24,109 +26,110 @@ use smallvec::SmallVec;
 use tokio::io::Interest;
 use tokio::sync::{Notify, oneshot};
 
-use super::connection::{Connection, nothing_more};
+use super::connection::{Connection, check_no_more};
 use super::pool::LONGEST_IDLE;
-use crate::protocol::{Instance, Replies, Request, Unanswered};
-use crate::store::Answer;
-use crate::store::memcached::answers::{answered, complete, nonsensical, not_sent};
+use crate::protocol::{Exchanged, Instance, Replies, Request, Unanswered};
+use crate::store::memcached::answers::{complete, incomplete, not_sent, protocol_violation};
 use crate::store::memcached::codec::handshake::{GREETING, Handshake, Peer};
 use crate::store::memcached::codec::progress::Progress;
 use crate::store::memcached::codec::translate::{self, Names};
-use crate::store::memcached::failure::{NotOpened, NotTaken};
+use crate::store::memcached::failure::{ConnectError, TransferError};
 use crate::store::memcached::health::Health;
-use crate::store::memcached::socket::halves::{self, Reader, Writer};
-use crate::store::memcached::socket::transport::{Broken, ReadBuffer, Stream, is_for_later};
+use crate::store::memcached::socket::split::{self, Reader, Writer};
+use crate::store::memcached::socket::transport::{ReadBuffer, Stream, is_for_later};
 
-/// With more batches in flight than this, whoever submits one leaves it to the background thread to send it. On two cores
-/// that raised the rate of 64 tasks by a quarter, as client and server make fewer system calls; a few are served sooner without.
-const DIRECT: usize = 4;
+/// With more batches in flight than this, callers leave writing to the background thread. On two cores that raised the
+/// rate of 64 tasks by a quarter, since client and server make fewer system calls. With few batches, writing at once is
+/// faster.
+const MAX_DIRECT_WRITES: usize = 4;
 
-/// How often an open pipe looks whether anybody still uses it. After two looks without use it is closed, so that none is used
-/// that was idle for longer than that limit.
-const IDLE_LOOK: Duration = LONGEST_IDLE.checked_div(2).expect("not zero");
+/// How often an open pipe checks whether it is still used. It is closed at the second check without use, so that no
+/// pipe is used that was idle for longer than [`LONGEST_IDLE`].
+const USAGE_CHECK_INTERVAL: Duration = LONGEST_IDLE.checked_div(2).expect("not zero");
 
-/// After so many reads and writes in one go others on the background thread have their turn: a server that sends and sends
-/// is to keep nobody waiting but those who ask it.
-const TURN: u32 = 32;
+/// After so many events in a row the task yields to the others on the background thread: a server that sends without
+/// end must delay only its own callers.
+const EVENTS_PER_TURN: u32 = 32;
 
-/// For how many such looks a retired pipe goes on listening: a server that has not answered in ten minutes is not going
-/// to.
-const LONGEST_LISTENING: u32 = 27;
+/// For how many such checks a retired pipe goes on listening: a server that has not answered in ten minutes is not
+/// going to.
+const MAX_CHECKS_AFTER_RETIRING: u32 = 27;
 
-/// The connection.
+/// The connection that all tasks share.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     peer: Peer,
     state: Mutex<PipeState>,
     health: Arc<Health>,
-    /// There is something to write, or the pipe was retired.
+    /// Wakes the task: there is something to write, or the pipe was retired.
     changed: Notify,
 }
 
 #[derive(Debug)]
 struct PipeState {
-    /// `None`: nothing more is sent.
+    /// `None`: nothing more can be sent.
     writer: Option<Writer>,
-    /// What the kernel has not taken yet.
+    /// Bytes that the kernel has not taken yet.
     output: Vec<u8>,
-    /// How many bytes it has taken since the pipe was opened.
+    /// How many bytes the kernel has taken since the pipe was opened.
     taken: u64,
     next_opaque: u64,
-    /// Batches whose replies have not all come, in the order in which they were sent.
+    /// Batches without all their replies, in the order in which they were submitted.
     sent: VecDeque<Sent>,
-    /// Takes no more batches.
+    /// Whether no more batches are taken.
     is_retired: bool,
-    /// An error line has come that may have been about more than its request: the next ones prove nothing.
+    /// Whether an error line has arrived that may have answered more than its request. Later error lines prove nothing.
     is_in_doubt: bool,
-    /// The server does not keep to the protocol; what it says is thrown away.
-    nonsense: Option<String>,
-    /// Whether a batch was submitted since the last look.
+    /// How the server violated the protocol. What it sends is discarded.
+    violation: Option<String>,
+    /// Whether a batch was submitted since the last check.
     is_used: bool,
-    /// The batch that was the first without all its replies at the last look.
-    first_at_last_look: Option<u64>,
-    /// How many looks there were since it was retired.
-    looks_since_retired: u32,
+    /// The first batch without all its replies at the last check.
+    first_at_last_check: Option<u64>,
+    /// How many checks were made since the pipe was retired.
+    checks_since_retired: u32,
 }
 
 /// A batch that was submitted.
 #[derive(Debug)]
 struct Sent {
-    /// The opaque of its first request, which rises from batch to batch.
+    /// The opaque of its first request. Ids rise from batch to batch.
     id: u64,
-    /// Where it begins, in bytes since the pipe was opened.
+    /// The position of its first byte, counted from the opening of the pipe.
     begins: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     length: usize,
     progress: Progress,
-    outcome: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Exchanged>,
 }
 
-/// A batch that was taken: where its outcome will be told.
+/// A batch that the pipe has taken.
 #[derive(Debug)]
 pub(crate) struct Submitted {
     pub(crate) id: u64,
     /// Whether one of its requests writes.
     pub(crate) writes: bool,
-    pub(crate) outcome: oneshot::Receiver<Answer>,
+    /// Gets its answer.
+    pub(crate) answer: oneshot::Receiver<Exchanged>,
 }
 
-/// Outcomes to be told when the state is unlocked again.
-type Outcomes = SmallVec<[(oneshot::Sender<Answer>, Answer); 4]>;
+/// Answers to send when the state is unlocked again.
+type Answers = SmallVec<[(oneshot::Sender<Exchanged>, Exchanged); 4]>;
 
 impl Pipe {
-    /// Shakes hands. What is left to do is [`run`](Self::run).
+    /// Opens a pipe: sends the greeting, and reads the replies to it. The caller then spawns [`run`](Self::run).
     pub(crate) async fn open(
         reader: &Reader,
         writer: Writer,
         input: &mut ReadBuffer,
         health: Arc<Health>,
-    ) -> Result<Arc<Pipe>, NotOpened> {
+    ) -> Result<Arc<Pipe>, ConnectError> {
         let mut handshake = Handshake::default();
         let mut rest = GREETING;
-        // A server that refuses the connection may close before it has read anything; its reason is in the input.
+        // A server that refuses the connection may close it before it has read anything. Its reason is in the input.
         let mut unsent = None;
         let peer = loop {
-            if let Some(peer) = handshake.read(input).map_err(NotOpened::from)? {
+            if let Some(peer) = handshake.read(input)? {
                 break peer;
             }
             let interest = if rest.is_empty() {
@@ -134,26 +137,43 @@ impl Pipe {
             } else {
                 Interest::READABLE | Interest::WRITABLE
             };
-            let ready = reader.ready(interest).await.map_err(Broken::from_error)?;
+            let ready = reader.ready(interest).await.map_err(TransferError::from)?;
             if ready.is_writable() && !rest.is_empty() {
                 match writer.try_write(rest) {
                     Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                     Err(error) if is_for_later(&error) => {}
                     Err(error) => {
                         rest = &[];
-                        unsent = Some(Broken::from_error(error));
+                        unsent = Some(TransferError::from(error));
                     }
                 }
             }
             if ready.is_readable() || ready.is_read_closed() {
-                reader.read(input).map_err(|broken| unsent.take().unwrap_or(broken))?;
+                reader.read(input).map_err(|error| unsent.take().unwrap_or(error))?;
             }
         };
-        nothing_more(input)?;
+        check_no_more(input)?;
         Ok(Pipe::over(writer, peer, 1, health))
     }
 
-    /// Over a connection that is open already, and has used the opaques before `next_opaque`.
+    /// Makes an idle connection of a thread into a pipe. Must be called on the background thread.
+    pub(crate) fn share(connection: Connection, health: Arc<Health>) -> io::Result<(Reader, Arc<Pipe>)> {
+        let (stream, peer, next_opaque) = connection.into_parts();
+        let (reader, writer) = match stream {
+            Stream::Tcp(stream) => {
+                stream.set_nonblocking(true)?;
+                split::split_tcp(tokio::net::TcpStream::from_std(stream)?)
+            }
+            #[cfg(unix)]
+            Stream::Local(stream) => {
+                stream.set_nonblocking(true)?;
+                split::split_local(tokio::net::UnixStream::from_std(stream)?)
+            }
+        };
+        Ok((reader, Pipe::over(writer, peer, next_opaque, health)))
+    }
+
+    /// A pipe over an open connection on which the opaques before `next_opaque` were used.
     pub(crate) fn over(writer: Writer, peer: Peer, next_opaque: u64, health: Arc<Health>) -> Arc<Pipe> {
         let state = PipeState {
             writer: Some(writer),
@@ -163,10 +183,10 @@ impl Pipe {
             sent: VecDeque::new(),
             is_retired: false,
             is_in_doubt: false,
-            nonsense: None,
+            violation: None,
             is_used: true,
-            first_at_last_look: None,
-            looks_since_retired: 0,
+            first_at_last_check: None,
+            checks_since_retired: 0,
         };
         Arc::new(Pipe {
             peer,
@@ -180,11 +200,11 @@ impl Pipe {
         self.peer.instance
     }
 
-    /// A batch has got no reply within its limit, and nobody waited for it who would have said so.
-    pub(crate) fn was_silent(&self) {
+    /// Records that a batch got no reply within its limit, for a caller that gave up before the end of the limit.
+    pub(crate) fn record_silence(&self) {
         if !self.is_retired() {
             self.retire();
-            self.health.was_silent();
+            self.health.record_silence();
         }
     }
 
@@ -196,34 +216,35 @@ impl Pipe {
         self.state().is_retired
     }
 
-    /// Writes what the kernel takes at once, as the background thread does when it gets to it.
+    /// Writes what the kernel takes at once, as the background thread does.
     #[cfg(test)]
     pub(crate) fn write(&self) {
         self.state().write();
     }
 
-    /// How many bytes wait for the kernel to take them.
+    /// How many bytes the kernel has not taken yet.
     #[cfg(test)]
     pub(crate) fn unwritten(&self) -> usize {
         self.state().output.len()
     }
 
-    /// Takes no more batches from now on.
+    /// From now on the pipe takes no more batches.
     pub(crate) fn retire(&self) {
         self.state().is_retired = true;
-        self.look_again();
+        self.wake_task();
     }
 
-    /// There may be nothing left to do for it: a retired pipe is closed when nobody listens any more.
-    pub(crate) fn look_again(&self) {
+    /// Wakes the task to check whether it is over: a retired pipe is closed when no caller listens any more.
+    pub(crate) fn wake_task(&self) {
         self.changed.notify_one();
     }
 
-    /// Sends `batch`, now or as soon as the kernel takes it.
-    pub(crate) fn submit(&self, batch: &[Request], names: Names<'_>) -> Result<Submitted, NotTaken> {
+    /// Sends `batch`, now or as soon as the kernel takes it. `None`: the pipe is retired. The error says what is wrong
+    /// with a request; nothing is sent then.
+    pub(crate) fn submit(&self, batch: &[Request], names: Names<'_>) -> Result<Option<Submitted>, String> {
         let mut state = self.state();
         if state.is_retired {
-            return Err(NotTaken::Retired);
+            return Ok(None);
         }
         let begins = state.taken + state.output.len() as u64;
         let before = state.output.len();
@@ -233,25 +254,25 @@ impl Pipe {
             if let Err(text) = translate::encode(request, names, opaque, &mut state.output) {
                 state.output.truncate(before);
                 state.next_opaque = first_opaque;
-                return Err(NotTaken::Invalid(text));
+                return Err(text);
             }
             state.next_opaque = opaque.wrapping_add(1);
         }
         let mut progress = Progress::default();
         progress.start(batch, first_opaque, self.peer.opaque_on_miss);
-        let (outcome, listener) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let length = state.output.len() - before;
         state.sent.push_back(Sent {
             id: first_opaque,
             begins,
             length,
             progress,
-            outcome,
+            answer: sender,
         });
         state.is_used = true;
-        // What is there already waits for the socket; then this waits behind it. With many in flight it is left to the
-        // background thread, which sends what has come together in one packet.
-        if before == 0 && state.sent.len() <= DIRECT {
+        // Bytes from before wait for the socket, and this batch waits behind them. With many batches in flight writing
+        // is left to the background thread, which sends all of them in one packet.
+        if before == 0 && state.sent.len() <= MAX_DIRECT_WRITES {
             state.write();
         }
         let is_left = !state.output.is_empty();
@@ -260,46 +281,48 @@ impl Pipe {
             self.changed.notify_one();
         }
         let writes = batch.iter().any(Request::writes);
-        Ok(Submitted {
+        Ok(Some(Submitted {
             id: first_opaque,
             writes,
-            outcome: listener,
-        })
+            answer: receiver,
+        }))
     }
 
-    /// Looks whether it is still of use; done every now and then. Whether it has been of none for too long.
-    pub(crate) fn look(&self) -> bool {
+    /// Retires the pipe if it is not used, or if the server hangs. Called at regular intervals. Returns whether the
+    /// pipe was retired so long ago that it must be closed.
+    pub(crate) fn check_usage(&self) -> bool {
         let mut state = self.state();
         let first = state.sent.front().map(|sent| sent.id);
-        // It may be that nobody is late who would say that the server hangs: all give up before that.
-        let hangs = first.is_some() && first == state.first_at_last_look;
-        state.first_at_last_look = first;
+        // Callers that give up before their limit do not report that the server hangs.
+        let hangs = first.is_some() && first == state.first_at_last_check;
+        state.first_at_last_check = first;
         if !mem::take(&mut state.is_used) || hangs {
             state.is_retired = true;
-            self.health.has_rested();
+            self.health.record_silence();
         }
-        state.looks_since_retired += u32::from(state.is_retired);
-        state.looks_since_retired > LONGEST_LISTENING
+        state.checks_since_retired += u32::from(state.is_retired);
+        state.checks_since_retired > MAX_CHECKS_AFTER_RETIRING
     }
 
-    /// Where the batch `id` stands, for whoever does not wait for it any longer. What was not sent is taken back.
-    pub(crate) fn give_up(&self, id: u64) -> Fate {
+    /// Returns the status of batch `id` for a caller that stops waiting for it. A batch that was not sent is taken
+    /// back.
+    pub(crate) fn withdraw(&self, id: u64) -> BatchStatus {
         let mut state = self.state();
         let Ok(index) = state.sent.binary_search_by_key(&id, |sent| sent.id) else {
-            return Fate::Over;
+            return BatchStatus::Finished;
         };
         if state.take_back(index) {
-            return Fate::NotSent;
+            return BatchStatus::NotSent;
         }
         match state.sent.get(index) {
-            // What is late is no more than the rest of a value that nobody needs.
-            Some(sent) if sent.progress.is_answered() => Fate::Answered(sent.progress.replies.clone()),
-            Some(sent) => Fate::Sent {
+            // Only the rest of a value is missing, and nothing needs it.
+            Some(sent) if sent.progress.is_answered() => BatchStatus::Answered(sent.progress.replies.clone()),
+            Some(sent) => BatchStatus::Sent {
                 replies: sent.progress.replies.clone(),
                 is_write_open: sent.progress.is_write_open(),
-                nonsense: state.nonsense.clone(),
+                violation: state.violation.clone(),
             },
-            None => Fate::Over,
+            None => BatchStatus::Finished,
         }
     }
 
@@ -310,14 +333,15 @@ impl Pipe {
 }
 
 impl PipeState {
-    /// Whether nothing is left to be done, and else what to wait for; and those that cannot be sent any more.
-    fn outlook(&mut self, instance: Instance) -> (bool, Interest, Outcomes) {
-        let mut unsendable = Outcomes::new();
+    /// Returns whether the task is over, what it waits for otherwise, and the answers to the batches that can no longer
+    /// be sent.
+    fn next_wait(&mut self, instance: Instance) -> (bool, Interest, Answers) {
+        let mut unsendable = Answers::new();
         if self.writer.is_none() {
             while self.sent.back().is_some_and(|sent| sent.begins >= self.taken) {
                 if let Some(sent) = self.sent.pop_back() {
                     let answer = not_sent(Some(instance), "the connection takes no more bytes");
-                    unsendable.push((sent.outcome, answer));
+                    unsendable.push((sent.answer, answer));
                 }
             }
         }
@@ -326,11 +350,11 @@ impl PipeState {
         } else {
             Interest::READABLE | Interest::WRITABLE
         };
-        let is_over = self.is_retired && self.sent.iter().all(|sent| sent.outcome.is_closed());
+        let is_over = self.is_retired && self.sent.iter().all(|sent| sent.answer.is_closed());
         (is_over, interest, unsendable)
     }
 
-    /// Takes back a batch of which the kernel has taken nothing. `false` where it has.
+    /// Takes back a batch, unless the kernel has taken some of it. Returns whether it did.
     fn take_back(&mut self, index: usize) -> bool {
         let Some(sent) = self.sent.get(index) else { return false };
         let Some(start) = sent.begins.checked_sub(self.taken) else {
@@ -338,7 +362,7 @@ impl PipeState {
         };
         let start = usize::try_from(start).unwrap_or(usize::MAX);
         let length = sent.length;
-        // There is no output any more where the connection takes none.
+        // The output was cleared if nothing more can be sent.
         if start.saturating_add(length) <= self.output.len() {
             self.output.drain(start..start + length);
         }
@@ -349,7 +373,7 @@ impl PipeState {
         true
     }
 
-    /// Writes what the kernel takes at once. A failure shows in the reading as well, and is dealt with there.
+    /// Writes what the kernel takes at once. A failure shows when reading as well, and is handled there.
     fn write(&mut self) {
         while let (Some(writer), false) = (&self.writer, self.output.is_empty()) {
             match writer.try_write(&self.output) {
@@ -366,16 +390,17 @@ impl PipeState {
         }
     }
 
-    /// The server does not keep to the protocol. It is told that no more will come: what it has received it executes all
-    /// the same, and only when it has closed is that over. Who has nothing to fear from that need not wait.
-    fn finish(&mut self, nonsense: Option<String>, instance: Instance, outcomes: &mut Outcomes) {
-        let nonsense = nonsense.unwrap_or_default();
+    /// Closes the sending half because the server violated the protocol. The server executes all the same what it has
+    /// received, and that is over only when it closes the connection. Batches with an open write wait for that; all
+    /// others are answered now.
+    fn finish(&mut self, violation: Option<String>, instance: Instance, answers: &mut Answers) {
+        let violation = violation.unwrap_or_default();
         self.is_retired = true;
         self.writer = None;
         self.output.clear();
         for mut sent in mem::take(&mut self.sent) {
             if sent.progress.is_answered() {
-                outcomes.push((sent.outcome, complete(instance, mem::take(&mut sent.progress.replies))));
+                answers.push((sent.answer, complete(instance, mem::take(&mut sent.progress.replies))));
                 continue;
             }
             let was_taken = sent.begins < self.taken;
@@ -389,22 +414,22 @@ impl PipeState {
                 Unanswered::NotSent
             };
             let replies = mem::take(&mut sent.progress.replies);
-            outcomes.push((
-                sent.outcome,
-                answered(instance, replies, unanswered, nonsensical(&nonsense)),
+            answers.push((
+                sent.answer,
+                incomplete(instance, replies, unanswered, protocol_violation(&violation)),
             ));
         }
-        self.nonsense = Some(nonsense);
+        self.violation = Some(violation);
     }
 }
 
-/// Where a batch stands for whom nobody waits any more.
+/// The status of a batch when its caller stops waiting.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "it lives for a moment")]
-pub(crate) enum Fate {
-    /// Its outcome is known, or about to be told.
-    Over,
-    /// Nothing of it was sent, and nothing will be.
+pub(crate) enum BatchStatus {
+    /// Its answer was sent, or is about to be.
+    Finished,
+    /// Nothing of it was sent, nor will be.
     NotSent,
     /// All its replies are known.
     Answered(Replies),
@@ -412,25 +437,6 @@ pub(crate) enum Fate {
     Sent {
         replies: Replies,
         is_write_open: bool,
-        nonsense: Option<String>,
+        violation: Option<String>,
     },
-}
-
-impl Pipe {
-    /// Makes an idle connection into the one that all tasks share. To be called on the background thread.
-    pub(crate) fn share(connection: Connection, health: Arc<Health>) -> io::Result<(Reader, Arc<Pipe>)> {
-        let (stream, peer, next_opaque) = connection.into_parts();
-        let (reader, writer) = match stream {
-            Stream::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                halves::of_tcp(tokio::net::TcpStream::from_std(stream)?)
-            }
-            #[cfg(unix)]
-            Stream::Local(stream) => {
-                stream.set_nonblocking(true)?;
-                halves::of_local(tokio::net::UnixStream::from_std(stream)?)
-            }
-        };
-        Ok((reader, Pipe::over(writer, peer, next_opaque, health)))
-    }
 }

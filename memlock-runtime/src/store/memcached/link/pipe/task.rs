@@ -1,4 +1,4 @@
-//! What a pipe does in the background: it writes what the kernel did not take at once, and reads all replies.
+//! The task of a pipe on the background thread: it writes what the kernel did not take at once, and reads all replies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,43 +6,43 @@ use std::{io, mem};
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{IDLE_LOOK, Outcomes, Pipe, TURN};
+use super::{Answers, EVENTS_PER_TURN, Pipe, USAGE_CHECK_INTERVAL};
 use crate::protocol::Unanswered;
-use crate::store::memcached::answers::{self, answered, complete};
+use crate::store::memcached::answers::{complete, connection_ended, incomplete};
 use crate::store::memcached::codec::progress::Step;
-use crate::store::memcached::socket::halves::Reader;
-use crate::store::memcached::socket::transport::{Broken, ReadBuffer};
-use crate::store::memcached::trouble::quoted;
+use crate::store::memcached::failure::{TransferError, quoted};
+use crate::store::memcached::socket::split::Reader;
+use crate::store::memcached::socket::transport::ReadBuffer;
 use crate::system::background::{Either, either};
 
 impl Pipe {
-    /// Reads replies, and writes what the kernel would not take at once, until the pipe is closed.
+    /// Reads replies, and writes what the kernel did not take at once, until the pipe is closed.
     pub(crate) async fn run(self: Arc<Pipe>, reader: Reader, mut input: ReadBuffer) {
-        // Also when a waker that somebody gave panics: the others are to learn of it.
-        let ending = PipeGuard(&self);
-        let broken = self.serve(&reader, &mut input).await;
-        mem::forget(ending);
-        self.ended(&broken);
+        // A caller's waker may panic: the other callers must learn of it.
+        let guard = PipeGuard(&self);
+        let error = self.serve(&reader, &mut input).await;
+        mem::forget(guard);
+        self.end(&error);
     }
 
-    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> Broken {
-        let mut look = std::pin::pin!(sleep(IDLE_LOOK));
-        let mut turns = 0;
-        let mut place = None;
+    async fn serve(&self, reader: &Reader, input: &mut ReadBuffer) -> TransferError {
+        let mut check = std::pin::pin!(sleep(USAGE_CHECK_INTERVAL));
+        let mut events = 0;
+        let mut slot = None;
         loop {
-            let (is_over, interest, unsendable) = self.state().outlook(self.instance());
-            tell(unsendable);
+            let (is_over, interest, unsendable) = self.state().next_wait(self.instance());
+            send(unsendable);
             if is_over {
-                return Broken::Late;
+                return TransferError::TimedOut;
             }
-            if place.is_none() && self.is_retired() {
-                place = self.health.listened.place();
-                if place.is_none() {
-                    // It may be executed yet, as after a failure of the network.
-                    return Broken::Lost(io::Error::other("too many connections wait for late replies already"));
+            if slot.is_none() && self.is_retired() {
+                slot = self.health.listening_slots.take();
+                if slot.is_none() {
+                    // The server may still execute what was sent, as after a failure of the network.
+                    return TransferError::Lost(io::Error::other("too many connections wait for late replies already"));
                 }
             }
-            let event = either(either(reader.ready(interest), self.changed.notified()), look.as_mut()).await;
+            let event = either(either(reader.ready(interest), self.changed.notified()), check.as_mut()).await;
             match event {
                 Either::First(Either::First(Ok(ready))) => {
                     if ready.is_writable() {
@@ -50,34 +50,34 @@ impl Pipe {
                     }
                     if ready.is_readable() || ready.is_read_closed() {
                         match reader.read(input) {
-                            Ok(true) => self.received(input),
+                            Ok(true) => self.receive(input),
                             Ok(false) => {}
-                            Err(broken) => return broken,
+                            Err(error) => return error,
                         }
                     }
-                    turns = (turns + 1) % TURN;
-                    if turns == 0 {
+                    events = (events + 1) % EVENTS_PER_TURN;
+                    if events == 0 {
                         tokio::task::yield_now().await;
                     }
                 }
-                Either::First(Either::First(Err(error))) => return Broken::from_error(error),
+                Either::First(Either::First(Err(error))) => return TransferError::from(error),
                 Either::First(Either::Second(())) => {}
                 Either::Second(()) => {
-                    restart(look.as_mut());
-                    if self.look() {
-                        return Broken::Late;
+                    restart(check.as_mut());
+                    if self.check_usage() {
+                        return TransferError::TimedOut;
                     }
                 }
             }
         }
     }
 
-    /// Bytes have come.
-    fn received(&self, input: &mut ReadBuffer) {
-        let mut outcomes = Outcomes::new();
+    /// Reads the replies in `input`.
+    fn receive(&self, input: &mut ReadBuffer) {
+        let mut answers = Answers::new();
         let mut state = self.state();
         loop {
-            if state.nonsense.is_some() {
+            if state.violation.is_some() {
                 input.consume(input.unread().len());
                 break;
             }
@@ -85,81 +85,81 @@ impl Pipe {
                 break;
             }
             let (is_in_doubt, taken) = (state.is_in_doubt, state.taken);
-            // Of what was not sent yet, nothing can be answered.
+            // A batch that was not sent yet cannot be answered.
             let Some(first) = state.sent.front_mut().filter(|sent| sent.begins < taken) else {
-                let what = format!("{}, for which nobody has asked", quoted(input.unread()));
-                state.finish(Some(what), self.instance(), &mut outcomes);
+                let what = format!("{}, which answers no request", quoted(input.unread()));
+                state.finish(Some(what), self.instance(), &mut answers);
                 continue;
             };
             if is_in_doubt {
-                first.progress.doubt_places();
+                first.progress.doubt_order();
             }
             match first.progress.advance(input) {
                 Step::Reading => break,
                 Step::Complete => {
-                    self.health.answered();
+                    self.health.record_answer();
                     if let Some(mut sent) = state.sent.pop_front() {
                         if !sent.progress.is_in_step() {
                             state.is_in_doubt = true;
                             state.is_retired = true;
                         }
                         let replies = mem::take(&mut sent.progress.replies);
-                        outcomes.push((sent.outcome, complete(self.instance(), replies)));
+                        answers.push((sent.answer, complete(self.instance(), replies)));
                     }
                 }
                 Step::Draining => {
-                    let nonsense = first.progress.nonsense.clone();
-                    state.finish(nonsense, self.instance(), &mut outcomes);
+                    let violation = first.progress.violation.clone();
+                    state.finish(violation, self.instance(), &mut answers);
                 }
             }
         }
         drop(state);
-        tell(outcomes);
+        send(answers);
     }
 
-    /// No more bytes come or go.
-    fn ended(&self, broken: &Broken) {
+    /// Answers all batches: no more bytes can be sent or received.
+    fn end(&self, error: &TransferError) {
         let mut state = self.state();
         state.is_retired = true;
         state.writer = None;
-        let nonsense = state.nonsense.take();
+        let violation = state.violation.take();
         let taken = state.taken;
         let all = mem::take(&mut state.sent);
         drop(state);
-        let outcomes = all.into_iter().map(|sent| {
+        let answers = all.into_iter().map(|sent| {
             if sent.progress.is_answered() {
-                return (sent.outcome, complete(self.instance(), sent.progress.replies));
+                return (sent.answer, complete(self.instance(), sent.progress.replies));
             }
-            let (mut unanswered, trouble) = answers::ended(broken, nonsense.as_deref());
-            // Half a command is never executed, so one of which the kernel took nothing is not.
+            let (mut unanswered, failure) = connection_ended(error, violation.as_deref());
+            // A command that was not sent in full is never executed.
             if sent.begins >= taken {
                 unanswered = Unanswered::NotSent;
             }
-            let answer = answered(self.instance(), sent.progress.replies, unanswered, trouble);
-            (sent.outcome, answer)
+            let answer = incomplete(self.instance(), sent.progress.replies, unanswered, failure);
+            (sent.answer, answer)
         });
-        tell(outcomes.collect());
+        send(answers.collect());
     }
 }
 
-/// Ends a pipe whose task came to a sudden end.
-pub(crate) struct PipeGuard<'a>(&'a Pipe);
+/// Ends the pipe if its task panics.
+struct PipeGuard<'a>(&'a Pipe);
 
 impl Drop for PipeGuard<'_> {
     fn drop(&mut self) {
         self.0
-            .ended(&Broken::Lost(io::Error::other("the background thread failed")));
+            .end(&TransferError::Lost(io::Error::other("the background thread failed")));
     }
 }
 
-pub(crate) fn restart(look: Pin<&mut Sleep>) {
+fn restart(check: Pin<&mut Sleep>) {
     #[allow(clippy::disallowed_methods, reason = "a timer for I/O")]
-    look.reset(Instant::now() + IDLE_LOOK);
+    check.reset(Instant::now() + USAGE_CHECK_INTERVAL);
 }
 
-/// Tells outcomes. Nobody may be listening to some.
-pub(crate) fn tell(outcomes: Outcomes) {
-    for (outcome, answer) in outcomes {
-        let _ = outcome.send(answer);
+fn send(answers: Answers) {
+    for (sender, answer) in answers {
+        // The caller may have stopped waiting.
+        let _ = sender.send(answer);
     }
 }

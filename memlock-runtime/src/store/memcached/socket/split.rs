@@ -1,16 +1,17 @@
-//! A socket in two halves that never block: one that everybody writes to, and one that the background thread reads.
+//! A non-blocking socket in two halves: all callers write to one, and the background thread reads from the other.
 
 use std::io;
 
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, tcp};
 
-use super::transport::{Broken, ReadBuffer, is_for_later};
+use super::transport::{ReadBuffer, is_for_later};
+use crate::store::memcached::failure::TransferError;
 
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 
-/// The sending half of a socket. Dropping it tells the server that no more will come.
+/// The sending half of a socket. Dropping it tells the server that no more bytes will come.
 #[derive(Debug)]
 pub(crate) enum Writer {
     Tcp(tcp::OwnedWriteHalf),
@@ -18,7 +19,7 @@ pub(crate) enum Writer {
     Local(unix::OwnedWriteHalf),
 }
 
-/// The receiving half.
+/// The receiving half of a socket.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Tcp(tcp::OwnedReadHalf),
@@ -26,16 +27,16 @@ pub(crate) enum Reader {
     Local(unix::OwnedReadHalf),
 }
 
-/// Both.
-pub(crate) type Halves = (Reader, Writer);
+/// Both halves of a socket.
+pub(crate) type SplitSocket = (Reader, Writer);
 
-pub(crate) fn of_tcp(stream: TcpStream) -> Halves {
+pub(crate) fn split_tcp(stream: TcpStream) -> SplitSocket {
     let (reader, writer) = stream.into_split();
     (Reader::Tcp(reader), Writer::Tcp(writer))
 }
 
 #[cfg(unix)]
-pub(crate) fn of_local(stream: UnixStream) -> Halves {
+pub(crate) fn split_local(stream: UnixStream) -> SplitSocket {
     let (reader, writer) = stream.into_split();
     (Reader::Local(reader), Writer::Local(writer))
 }
@@ -52,7 +53,7 @@ impl Writer {
 }
 
 impl Reader {
-    /// Waits until the socket, of whose two halves this is one, can do some of `interest`.
+    /// Waits until the socket (not only this half) is ready for some of `interest`.
     pub(crate) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match self {
             Reader::Tcp(half) => half.ready(interest).await,
@@ -61,8 +62,8 @@ impl Reader {
         }
     }
 
-    /// Reads what has come; `false` where nothing has.
-    pub(crate) fn read(&self, input: &mut ReadBuffer) -> Result<bool, Broken> {
+    /// Reads what has arrived. `false` if nothing has.
+    pub(crate) fn read(&self, input: &mut ReadBuffer) -> Result<bool, TransferError> {
         let filled = input.fill(|room| match self {
             Reader::Tcp(half) => half.try_read(room),
             #[cfg(unix)]
@@ -71,7 +72,7 @@ impl Reader {
         match filled {
             Ok(()) => Ok(true),
             Err(error) if is_for_later(&error) => Ok(false),
-            Err(error) => Err(Broken::from_error(error)),
+            Err(error) => Err(TransferError::from(error)),
         }
     }
 }
