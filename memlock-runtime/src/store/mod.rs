@@ -45,56 +45,84 @@ impl Exchange for Ready {
 }
 
 impl<S: Store> Store for Arc<S> {
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        (**self).begin(item, batch, only_on, limit)
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        (**self).begin(server, item, batch, only_on, limit)
     }
 
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        (**self).exchange(item, batch, only_on, limit)
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
+        (**self).exchange(server, item, batch, only_on, limit)
     }
 
-    fn server_of(&self, item: &ItemName) -> &str {
-        (**self).server_of(item)
+    fn server_name(&self, server: usize) -> &str {
+        (**self).server_name(server)
     }
 
-    fn server_index(&self, item: &ItemName) -> usize {
-        (**self).server_index(item)
+    fn route(&self, item: &ItemName) -> usize {
+        (**self).route(item)
     }
 
     fn servers(&self) -> usize {
         (**self).servers()
     }
 
-    fn evicts(&self, item: &ItemName) -> Option<bool> {
-        (**self).evicts(item)
+    fn evicts(&self, server: usize) -> Option<bool> {
+        (**self).evicts(server)
     }
 }
 
 /// Where the items are: a memcached server list, or the in-process store.
 pub trait Store: Send + Sync + fmt::Debug {
+    /// The place in the list, from 0, of the server that keeps `item`. A caller asks once, and names the server from then on.
+    fn route(&self, item: &ItemName) -> usize;
+
     /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
     /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
     ///
     /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged;
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged;
 
     /// Begins the same without blocking. As it stands here it is for stores that take no time.
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)))
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        Box::new(Ready::new(self.exchange(server, item, &batch, only_on, limit)))
     }
 
-    /// The server that keeps `item`, as its user spelled it.
-    fn server_of(&self, item: &ItemName) -> &str;
-
-    /// That server's place in the list, from 0.
-    fn server_index(&self, item: &ItemName) -> usize;
+    /// The server at this place in the list, as its user spelled it.
+    fn server_name(&self, server: usize) -> &str;
 
     /// How many servers there are.
     fn servers(&self) -> usize;
 
-    /// Whether the server that keeps `item` evicts others to make room for a store. One that does not refuses stores when
+    /// Whether the server evicts items to make room for a store. One that does not refuses stores when
     /// it is full, and deletes what is under them. `None`: it has not been asked yet.
-    fn evicts(&self, _item: &ItemName) -> Option<bool> {
+    fn evicts(&self, _server: usize) -> Option<bool> {
         Some(true)
     }
 }
