@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "driver/limits.rs",
         from: "self.until_end(now).map_or(self.each, |left| self.each.min(left))",
         to: "self.until_end(now).map_or(self.each, |_| self.each)",
-        suites: &[unit("driver::limits::"), LOCKS],
+        suites: &[unit("driver::limits::"), unit("all_exchanges_of_a_call")],
     },
     Mutant {
         name: "no-time-to-ask",
@@ -36,8 +36,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         decision: "One caller at a time tries a server that does not answer.",
         file: "store/memcached/health.rs",
-        from: "Some((_, over)) if over > now => {",
-        to: "Some((_, over)) if over < now => {",
+        from: "Some((_, expiry)) if expiry > now => {",
+        to: "Some((_, expiry)) if expiry < now => {",
         suites: &[unit("memcached::health::")],
     },
 ];

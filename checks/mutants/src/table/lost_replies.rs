@@ -42,7 +42,7 @@ let raised = Reply::Raised(cas.saturating_add(1));
         file: "store/memcached/direct.rs",
         from: "if is_closed && pooled && !connection.progress.begun && !batch.iter().any(Request::writes) {",
         to: "if is_closed && pooled && !connection.progress.begun {",
-        suites: &[unit("memcached::")],
+        suites: &[unit("writes_on_a_dead_idle_connection")],
     },
     Mutant {
         name: "anothers-reply-counts",

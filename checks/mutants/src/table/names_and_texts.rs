@@ -5,13 +5,13 @@ use super::suites::{attributes, unit};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "name-becomes-a-second-command",
+        name: "line-break-stays-in-a-name",
         breaks: "S6",
-        decision: "A name with a space or a line break in it is not sent.",
-        file: "store/memcached/codec/command.rs",
-        from: "if !is_key || key.is_empty()",
-        to: "if key.is_empty()",
-        suites: &[unit("memcached::")],
+        decision: "An item's name has no spaces and no line breaks, so no key becomes a second command.",
+        file: "key/item_name.rs",
+        from: "byte.is_ascii_graphic() && byte != b'%'",
+        to: "byte != b'%'",
+        suites: &[unit("key::item_name::")],
     },
     Mutant {
         name: "reply-line-without-end",
