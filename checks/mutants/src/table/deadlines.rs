@@ -10,8 +10,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         decision: "A deadline counts from before the request left.",
         file: "protocol/acquire/storing.rs",
         from: "let end = answered.end_of(term.lease, term.ttl);",
-        to: "let answered = &Answered { sent: now, ..answered.clone() };
-        let end = answered.end_of(term.lease, term.ttl);",
+        to: "use crate::protocol::lease::Deadline;
+        let end = Deadline::of_grant(now, term.lease, term.ttl, answered.server_second(), answered.best);",
         suites: &[PROTOCOL, MODEL_ROUND, simulation("holders_that_are_stopped")],
     },
     Mutant {

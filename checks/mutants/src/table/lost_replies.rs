@@ -10,11 +10,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         decision: "A write without a reply is never a success, also when its item is read later.",
         file: "protocol/acquire/waiting.rs",
         from: "return self.clear(now, record.nonce, *cas, instance);",
-        to: "\
-let raised = Reply::Raised(cas.saturating_add(1));
+        to: "self.has_made_clock = true;
+                    let raised = Reply::Raised(cas.saturating_add(1));
                     let replies = [Reply::Missing, Reply::Stored(*cas), raised].into_iter().collect();
-                    self.has_made_clock = true;
-                    return self.stored(now, record.nonce, *cas, &Answered { replies, ..answered.clone() });",
+                    let (instance, sent) = (Some(instance), answered.sent);
+                    let granted = Exchanged { instance, replies, sent, ..Exchanged::default() };
+                    return self.stored(now, record.nonce, *cas, &granted);",
         suites: &[PROTOCOL, MODEL_LOST_REPLIES],
     },
     Mutant {
