@@ -218,6 +218,7 @@ impl World {
     fn spec(&self, contender: usize) -> Spec {
         let interval = Duration::from_millis(50);
         Spec {
+            server: 0,
             item: self.item.clone(),
             label: format!("contender {contender}").into(),
             timeout: self.contenders[contender].timeout,

@@ -50,7 +50,7 @@ impl Process {
     fn grown(&self) -> Memcached {
         let store = self.store();
         eventually("memcached grows old enough", || {
-            let answer = store.exchange(&item("x"), &[Request::ReadClock], None, LIMIT);
+            let answer = store.exchange(0, &item("x"), &[Request::ReadClock], None, LIMIT);
             (unanswered(&answer) != Some(Unanswered::TooYoung))
                 .then(|| assert!(answer.unanswered.is_none(), "{answer:?}"))
         });
@@ -119,7 +119,7 @@ fn text(answer: &Exchanged) -> String {
 
 /// The reply to `request` about the lock on `key`.
 fn reply(store: &Memcached, key: &str, request: Request) -> Reply {
-    let answer = store.exchange(&item(key), &[request], None, LIMIT);
+    let answer = store.exchange(0, &item(key), &[request], None, LIMIT);
     assert!(answer.unanswered.is_none(), "{answer:?}");
     answer.replies.into_iter().next().expect("one reply")
 }
@@ -132,7 +132,7 @@ fn stored(reply: &Reply) -> Cas {
 }
 
 fn instance(store: &Memcached) -> Instance {
-    let answer = store.exchange(&item("x"), &[Request::Read], None, LIMIT);
+    let answer = store.exchange(0, &item("x"), &[Request::Read], None, LIMIT);
     answer.instance.expect("reached")
 }
 
@@ -165,6 +165,7 @@ fn every_request_has_the_reply_that_its_docs_promise(process: &Process) {
     assert_eq!(reply(&store, "k", Request::Read), Reply::Missing);
 
     let answer = store.exchange(
+        0,
         &item("k"),
         &[Request::ReadClock, add(5), add(6), Request::Read, delete(any)],
         None,
@@ -249,7 +250,7 @@ fn a_huge_item_of_a_stranger_is_foreign_and_leaves_the_connection_in_step() {
     let shared = |key, batch: &[Request]| all_of(vec![begin(&store, key, batch, LIMIT)]).remove(0);
     for _ in 0..3 {
         for answer in [
-            store.exchange(&item("k"), &[Request::Read, Request::ReadClock], None, LIMIT),
+            store.exchange(0, &item("k"), &[Request::Read, Request::ReadClock], None, LIMIT),
             shared("k", &[Request::Read, Request::ReadClock]),
         ] {
             assert!(answer.unanswered.is_none(), "{answer:?}");
@@ -280,7 +281,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
         }
         stream.write_all(fillers.as_bytes()).expect("write");
         let key = format!("{:020}", u64::MAX - number);
-        let answer = store.exchange(&item(&key), &[Request::Read, add(1), Request::Read], None, LIMIT);
+        let answer = store.exchange(0, &item(&key), &[Request::Read, add(1), Request::Read], None, LIMIT);
         assert!(answer.unanswered.is_none(), "{answer:?}");
         match answer.replies.as_slice() {
             [Reply::Missing, Reply::Refused(refusal), Reply::Missing] => Some(refusal.clone()),
@@ -295,7 +296,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
 #[test]
 fn a_server_without_cas_is_refused() {
     let process = Process::start(&["-C"]);
-    let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
+    let answer = process.store().exchange(0, &item("k"), &[add(1)], None, LIMIT);
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent));
     assert!(text(&answer).contains("-C"), "{}", text(&answer));
 }
@@ -305,7 +306,7 @@ fn a_young_server_is_refused_and_accepted_two_seconds_later() {
     let process = Process::start(&[]);
     let began = now();
     let store = process.store();
-    let answer = store.exchange(&item("k"), &[add(1)], None, LIMIT);
+    let answer = store.exchange(0, &item("k"), &[add(1)], None, LIMIT);
     assert_eq!(unanswered(&answer), Some(Unanswered::TooYoung), "{answer:?}");
     let young = answer.instance.expect("reached");
     let grown = process.grown();
@@ -321,11 +322,11 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     let old = instance(&store);
     let cas = stored(&reply(&store, "k", add(1)));
     process.server.kill();
-    let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
+    let answer = store.exchange(0, &item("k"), &[delete(cas)], Some(old), LIMIT);
     // The connection was open a moment ago, so the request may have been sent.
     assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "{answer:?}");
     assert_eq!(answer.instance, Some(old));
-    let answer = store.exchange(&item("k"), &[add(2)], None, LIMIT);
+    let answer = store.exchange(0, &item("k"), &[add(2)], None, LIMIT);
     assert_eq!(
         unanswered(&answer),
         Some(Unanswered::NotSent),
@@ -344,7 +345,7 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
         })
     });
     assert_eq!(same, cas);
-    let answer = store.exchange(&item("k"), &[delete(cas)], Some(old), LIMIT);
+    let answer = store.exchange(0, &item("k"), &[delete(cas)], Some(old), LIMIT);
     assert_eq!(unanswered(&answer), Some(Unanswered::OtherInstance), "{answer:?}");
     assert_ne!(answer.instance.expect("reached"), old);
     assert!(
@@ -361,7 +362,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     process.server.pause();
     let limit = Duration::from_millis(200);
     let began = now();
-    let answer = store.exchange(&item("k"), &[Request::ReadClock, add(1)], None, limit);
+    let answer = store.exchange(0, &item("k"), &[Request::ReadClock, add(1)], None, limit);
     let took = now() - began;
     assert!(took >= limit && took < limit + LIMIT, "{took:?}");
     assert_eq!(unanswered(&answer), Some(Unanswered::Late));
@@ -370,7 +371,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
 
     // The kernel accepts a new connection, but the server does not answer on it.
     let began = now();
-    let second = store.exchange(&item("k"), &[add(2)], None, limit);
+    let second = store.exchange(0, &item("k"), &[add(2)], None, limit);
     let took = now() - began;
     assert!(took < limit + LIMIT, "{took:?}");
     assert_eq!(unanswered(&second), Some(Unanswered::NotSent), "{second:?}");
@@ -394,7 +395,7 @@ fn a_server_without_a_free_connection_says_so() {
     let mut held = Vec::new();
     let answer = eventually("the connections are used up", || {
         held.extend((0..10).filter_map(|_| TcpStream::connect(&process.spelled).ok()));
-        let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
+        let answer = process.store().exchange(0, &item("k"), &[Request::Read], None, LIMIT);
         answer.unanswered.is_some().then_some(answer)
     });
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
@@ -403,11 +404,11 @@ fn a_server_without_a_free_connection_says_so() {
         "{}",
         text(&answer)
     );
-    let answer = process.store().exchange(&item("k"), &[add(1)], None, LIMIT);
+    let answer = process.store().exchange(0, &item("k"), &[add(1)], None, LIMIT);
     assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
     drop(held);
     eventually("connections are free again", || {
-        let answer = process.store().exchange(&item("k"), &[Request::Read], None, LIMIT);
+        let answer = process.store().exchange(0, &item("k"), &[Request::Read], None, LIMIT);
         answer
             .unanswered
             .is_none()
@@ -429,16 +430,19 @@ fn items_of_several_servers_are_where_the_router_says() {
     for number in 0..32 {
         let key = number.to_string();
         let name = item(&key);
-        let answer = forwards.exchange(&name, &[add(1)], None, LIMIT);
+        let answer = forwards.exchange(forwards.route(&name), &name, &[add(1)], None, LIMIT);
         assert!(matches!(answer.replies.as_slice(), [Reply::Stored(_)]), "{answer:?}");
-        let answer = backwards.exchange(&name, &[add(2)], None, LIMIT);
+        let answer = backwards.exchange(backwards.route(&name), &name, &[add(2)], None, LIMIT);
         assert_eq!(
             answer.replies.as_slice(),
             [Reply::NotStored],
             "one lock is on one server"
         );
-        assert_eq!(forwards.server_of(&name), backwards.server_of(&name));
-        assert_eq!(forwards.server_index(&name), 1 - backwards.server_index(&name));
+        assert_eq!(
+            forwards.server_name(forwards.route(&name)),
+            backwards.server_name(backwards.route(&name))
+        );
+        assert_eq!(forwards.route(&name), 1 - backwards.route(&name));
     }
 }
 
@@ -489,7 +493,7 @@ fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Exchanged> {
 }
 
 fn begin(store: &Memcached, key: &str, batch: &[Request], limit: Duration) -> Box<dyn Exchange> {
-    store.begin(&item(key), Batch::from(batch), None, limit)
+    store.begin(0, &item(key), Batch::from(batch), None, limit)
 }
 
 /// The number `name` in the server's `stats`.

@@ -4,7 +4,6 @@
 
 mod cargo;
 mod debian;
-mod mutants;
 mod setup;
 mod tasks;
 
@@ -41,8 +40,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "mutants",
-        summary: "put deliberate faults into a copy of the core, and see that tests catch each; names choose some",
-        run: mutants::run,
+        summary: "put one fault for each promise and decision into a copy of the runtime, and see that tests catch it; names choose some",
+        run: tasks::mutants,
     },
     Command {
         name: "bench",

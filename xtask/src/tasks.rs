@@ -158,6 +158,14 @@ fn servers_of(arguments: &[String]) -> Result<(Option<Servers>, Vec<&str>), Stri
     Ok((Some(servers), rest))
 }
 
+/// `cargo xtask mutants`. Some of its tests start a memcached.
+pub(crate) fn mutants(arguments: &[String]) -> Result<(), String> {
+    setup::run(&[])?;
+    let mut command = vec!["run", "--package", "memlock-mutants", "--"];
+    command.extend(arguments.iter().map(String::as_str));
+    cargo(&command)
+}
+
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     setup::run(&[])?;

@@ -252,6 +252,7 @@ fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
 /// What a caller asks for that wants the lock for `timeout`.
 pub(crate) fn spec(item: &ItemName, timeout: Duration) -> Spec {
     Spec {
+        server: 0,
         item: item.clone(),
         label: "interleavings".into(),
         timeout,

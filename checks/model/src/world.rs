@@ -330,6 +330,7 @@ pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
 /// The same, for this long.
 pub(crate) fn spec_for(timeout: Duration) -> Spec {
     Spec {
+        server: 0,
         item: item(),
         label: Label::default(),
         timeout,

@@ -36,7 +36,7 @@ impl Met {
     /// All transactions wait for locks in this order, and hold only earlier ones meanwhile: so none waits for another that
     /// waits for it. Locks of one name on two lists of servers are told apart by the server.
     fn order(&self) -> (&ItemName, &str) {
-        (&self.spec.item, self.core.store.server_of(&self.spec.item))
+        (&self.spec.item, self.core.store.server_name(self.spec.server))
     }
 
     /// The lock, while its lease lasts.

@@ -70,7 +70,7 @@ pub(crate) async fn acquire_grant(
                         Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let exchanged = exchange(core, caller, &spec.item, batch, *only_on, limit, now, orphaned).await;
+                let exchanged = exchange(core, caller, spec.into(), batch, *only_on, limit, now, orphaned).await;
                 let mut exchanged = exchanged.map_err(Stopped::Failed)?;
                 now = core.received(&exchanged);
                 contender.note(&mut exchanged, written, limit, now);

@@ -13,7 +13,6 @@ use super::limits::CallLimits;
 use super::waiting::{Stopped, Waiting, busy};
 use super::wake::WakeListener;
 use crate::error::{Error, Source};
-use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{
     Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Refusal, Request, Spec, Unanswered, Watch,
@@ -58,7 +57,7 @@ impl<'a> Contender<'a> {
         limits: CallLimits,
         stood_in_line: bool,
     ) -> Contender<'a> {
-        let look_first = core.must_look_first(&spec.item, limits.began);
+        let look_first = core.must_look_first(spec.server, limits.began);
         Contender {
             core,
             spec,
@@ -80,7 +79,7 @@ impl<'a> Contender<'a> {
         let output = self.machine.step(now, self.core.identity.nonce(), input);
         if self.machine.goes_in_circles() && !self.has_warned {
             self.has_warned = true;
-            let (item, server) = (&self.spec.item, self.core.store.server_of(&self.spec.item));
+            let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
             tracing::warn!(target: "memlock", lock = %item, server, "the lock is asked for less often now: {CONTRADICTS}");
         }
         output
@@ -110,7 +109,7 @@ impl<'a> Contender<'a> {
         if !self.listening.as_ref().is_some_and(WakeListener::was_woken) {
             return Duration::ZERO;
         }
-        let look_first = self.core.must_look_first(&self.spec.item, now);
+        let look_first = self.core.must_look_first(self.spec.server, now);
         self.machine.called(now, look_first)
     }
 
@@ -135,7 +134,7 @@ impl<'a> Contender<'a> {
                 if let Some(turn) = &self.turn {
                     turn.met(Some(unavailable(
                         self.core,
-                        &self.spec.item,
+                        self.spec,
                         unanswered,
                         self.trouble.clone(),
                     )));
@@ -194,7 +193,7 @@ impl<'a> Contender<'a> {
                 let holder = holder.map(|holder| holder.to_string());
                 (busy(item, holder, waiting.waited(now)), false)
             }
-            Outcome::Refused(refusal) => (unavailable_because(self.core, item, Arc::new(refusal)), true),
+            Outcome::Refused(refusal) => (unavailable_because(self.core, self.spec, Arc::new(refusal)), true),
             // The server was well as far as it had time to answer, and said that another holds it: that is why this caller has
             // not got it. A function that runs unlocked where the server cannot be asked is not to run beside the holder.
             Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.machine.is_held() => {
@@ -207,15 +206,15 @@ impl<'a> Contender<'a> {
                 return Err(waiting.too_late(trouble, now));
             }
             Outcome::Unreachable(unanswered) => {
-                let error = unavailable(self.core, item, unanswered, self.trouble.take());
+                let error = unavailable(self.core, self.spec, unanswered, self.trouble.take());
                 (
                     error,
                     unanswered != Unanswered::TooYoung && !self.failed.for_want_of_time,
                 )
             }
-            Outcome::TooSlow => (unavailable_because(self.core, item, text(TOO_SLOW)), false),
-            Outcome::Untrustworthy => (unavailable_because(self.core, item, text(WRONG_NUMBERS)), true),
-            Outcome::NoToken(refusal) => (unavailable_because(self.core, item, no_token(refusal)), true),
+            Outcome::TooSlow => (unavailable_because(self.core, self.spec, text(TOO_SLOW)), false),
+            Outcome::Untrustworthy => (unavailable_because(self.core, self.spec, text(WRONG_NUMBERS)), true),
+            Outcome::NoToken(refusal) => (unavailable_because(self.core, self.spec, no_token(refusal)), true),
         };
         if is_everyones && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
@@ -278,8 +277,8 @@ fn no_token(refusal: Refusal) -> Source {
 }
 
 /// The error for a server that could not be asked.
-pub(crate) fn unavailable(core: &Core, item: &ItemName, unanswered: Unanswered, source: Option<Source>) -> Error {
-    unavailable_because(core, item, source.unwrap_or_else(|| why(unanswered)))
+pub(crate) fn unavailable(core: &Core, spec: &Spec, unanswered: Unanswered, source: Option<Source>) -> Error {
+    unavailable_because(core, spec, source.unwrap_or_else(|| why(unanswered)))
 }
 
 /// The cause of an exchange's failure, where nothing more is known than what was done.
@@ -293,10 +292,10 @@ pub(crate) fn why(unanswered: Unanswered) -> Source {
     })
 }
 
-pub(crate) fn unavailable_because(core: &Core, item: &ItemName, source: Source) -> Error {
+pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> Error {
     Error::Unavailable {
-        key: item.as_str().to_owned(),
-        server: core.store.server_of(item).to_owned(),
+        key: spec.item.as_str().to_owned(),
+        server: core.store.server_name(spec.server).to_owned(),
         source,
     }
 }

@@ -135,15 +135,15 @@ impl Core {
     }
 
     /// Records what an exchange that began at `sent` tells of its server: a reading of its clock, and a refusal for lack of memory.
-    pub(super) fn record(&self, item: &ItemName, exchanged: &mut Exchanged, sent: Now) {
+    pub(super) fn record(&self, server: usize, exchanged: &mut Exchanged, sent: Now) {
         exchanged.sent = sent;
         if let (Some(instance), Some(Reply::Clock(second))) = (exchanged.instance, exchanged.replies.first()) {
             let received = *exchanged.received.get_or_insert_with(|| self.now());
-            exchanged.best = self.server(item).read_clock(instance, *second, sent, received);
+            exchanged.best = self.server(server).read_clock(instance, *second, sent, received);
         }
         if exchanged.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
             let received = exchanged.received.get_or_insert_with(|| self.now());
-            self.server(item).refused(*received);
+            self.server(server).refused(*received);
         }
     }
 
@@ -172,20 +172,20 @@ impl Core {
         wake_socket.is_some_and(|(wake_socket, target)| wake_socket.wake(target, item, self.now().instant))
     }
 
-    /// Returns whether contenders for `item` must read it before they add it.
+    /// Returns whether contenders for items of `server` must read them before they add them.
     ///
     /// A server that is short of memory refuses a store, and deletes the item under it, which may be a live lock. A server that never
     /// evicts may refuse any store; others hardly ever do.
-    pub(crate) fn must_look_first(&self, item: &ItemName, now: Now) -> bool {
-        if self.store.evicts(item) != Some(true) {
+    pub(super) fn must_look_first(&self, server: usize, now: Now) -> bool {
+        if self.store.evicts(server) != Some(true) {
             return true;
         }
-        self.server(item).has_refused_lately(now)
+        self.server(server).has_refused_lately(now)
     }
 
-    fn server(&self, item: &ItemName) -> &KnownServer {
+    fn server(&self, server: usize) -> &KnownServer {
         // `with` makes at least one.
-        &self.servers[self.store.server_index(item) % self.servers.len()]
+        &self.servers[server % self.servers.len()]
     }
 }
 

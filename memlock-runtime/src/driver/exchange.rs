@@ -12,8 +12,34 @@ use super::limits::ExchangeLimit;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Batch, Exchanged, Input, Instance, Output, Pending};
+use crate::protocol::{Batch, Exchanged, Input, Instance, Output, Pending, Spec};
 use crate::store::Exchange;
+
+/// A lock's item, and the place in the list of the server that keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Routed<'a> {
+    item: &'a ItemName,
+    server: usize,
+}
+
+impl<'a> Routed<'a> {
+    /// Where the store keeps `item`. For those that know no more of the lock than its name.
+    pub(super) fn by(core: &Core, item: &'a ItemName) -> Routed<'a> {
+        Routed {
+            item,
+            server: core.store.route(item),
+        }
+    }
+}
+
+impl<'a> From<&'a Spec> for Routed<'a> {
+    fn from(spec: &'a Spec) -> Routed<'a> {
+        Routed {
+            item: &spec.item,
+            server: spec.server,
+        }
+    }
+}
 
 /// Makes one exchange, which begins at `sent`, and may leave `batch` empty. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
 /// tells its outcome. An error in a child that was forked meanwhile.
@@ -21,7 +47,7 @@ use crate::store::Exchange;
 pub(super) async fn exchange(
     core: &Core,
     caller: Caller,
-    item: &ItemName,
+    lock: Routed<'_>,
     batch: &mut Batch,
     only_on: Option<Instance>,
     limit: Duration,
@@ -29,11 +55,15 @@ pub(super) async fn exchange(
     orphaned: impl FnOnce(Box<dyn Pending>),
 ) -> Result<Exchanged, Error> {
     let mut exchanged = match caller {
-        Caller::Thread => core.store.exchange(item, batch, only_on, limit),
+        Caller::Thread => core.store.exchange(lock.server, lock.item, batch, only_on, limit),
         Caller::Task => {
             let mut orphan = Orphan {
                 core,
-                exchange: Some((core.store.begin(item, mem::take(batch), only_on, limit), orphaned)),
+                exchange: Some((
+                    core.store
+                        .begin(lock.server, lock.item, mem::take(batch), only_on, limit),
+                    orphaned,
+                )),
             };
             let exchanged = std::future::poll_fn(|context| match &mut orphan.exchange {
                 Some((exchange, _)) => exchange.poll(context),
@@ -44,7 +74,7 @@ pub(super) async fn exchange(
             exchanged
         }
     };
-    core.record(item, &mut exchanged, sent);
+    core.record(lock.server, &mut exchanged, sent);
     Ok(exchanged)
 }
 
@@ -73,7 +103,7 @@ impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<'_, F> {
 pub(super) async fn run<T>(
     core: &Arc<Core>,
     caller: Caller,
-    item: &ItemName,
+    lock: Routed<'_>,
     limit: ExchangeLimit,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
@@ -90,7 +120,7 @@ pub(super) async fn run<T>(
             Output::Exchange { batch, only_on } => {
                 // Not by `now`, which stands still where nothing counts from it.
                 let limit = limit.left(|| core.now());
-                let mut exchanged = exchange(core, caller, item, batch, *only_on, limit, now, drop)
+                let mut exchanged = exchange(core, caller, lock, batch, *only_on, limit, now, drop)
                     .await
                     .ok()?;
                 now = note(&mut exchanged);

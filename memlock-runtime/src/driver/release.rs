@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::core::Core;
-use super::exchange::run;
+use super::exchange::{Routed, run};
 use super::limits::ExchangeLimit;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
@@ -32,7 +32,7 @@ pub(crate) async fn release(
     let was_woken = core.wake_early(&spec.item, machine.to_wake());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
-    let released = run(core, caller, &spec.item, limit, now, step, |exchanged| {
+    let released = run(core, caller, spec.into(), limit, now, step, |exchanged| {
         pending = exchanged.pending.take();
         // Nothing counts from when an item was deleted, nor from any other moment of this.
         now
@@ -50,7 +50,7 @@ pub(crate) async fn release(
     let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
     if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
         // Boxed, since it is rare, and would double the future.
-        let leaving = Box::pin(leave(core, caller, &spec.item, spec.interval, leaving, limit));
+        let leaving = Box::pin(leave(core, caller, spec.into(), spec.interval, leaving, limit));
         *standing = Some(leaving.await);
         core.wake_next(&spec.item, standing.as_deref(), was_woken);
     }
@@ -58,10 +58,10 @@ pub(crate) async fn release(
 }
 
 /// Takes this process out of the line for a lock.
-pub(crate) async fn leave(
+pub(super) async fn leave(
     core: &Arc<Core>,
     caller: Caller,
-    item: &ItemName,
+    lock: Routed<'_>,
     interval: Duration,
     standing: Box<WaitListView>,
     limit: ExchangeLimit,
@@ -69,7 +69,7 @@ pub(crate) async fn leave(
     let mut machine = Leave::new(interval, standing);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
-    run(core, caller, item, limit, now, step, |_| now).await;
+    run(core, caller, lock, limit, now, step, |_| now).await;
     machine.into_standing()
 }
 
@@ -90,9 +90,10 @@ impl Drop for Unreleased<'_> {
 
 /// Deletes what a write under `nonce` left behind.
 pub(super) async fn clean(core: &Arc<Core>, item: &ItemName, nonce: Nonce) -> Released {
+    let lock = Routed::by(core, item);
     let mut machine = Release::of_nonce(item, nonce);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
-    let released = run(core, Caller::Task, item, core.each_exchange(), now, step, |_| now).await;
+    let released = run(core, Caller::Task, lock, core.each_exchange(), now, step, |_| now).await;
     released.unwrap_or(Released::Failed(Unanswered::NotSent))
 }

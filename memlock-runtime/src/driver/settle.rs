@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::background_work::spawn;
 use super::caller::Caller;
 use super::core::Core;
+use super::exchange::Routed;
 use super::release::{clean, leave};
 use crate::key::ItemName;
 use crate::protocol::lease::ttl_of;
@@ -47,7 +48,15 @@ impl Cleanup for Core {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let limit = core.each_exchange();
-            leave(&core, Caller::Task, &item, Duration::MAX, standing, limit).await;
+            leave(
+                &core,
+                Caller::Task,
+                Routed::by(&core, &item),
+                Duration::MAX,
+                standing,
+                limit,
+            )
+            .await;
         });
     }
 

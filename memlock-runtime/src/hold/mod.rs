@@ -188,7 +188,7 @@ impl HeldLock {
         match (loss, trouble) {
             (Loss::RanOut, None) => RAN_OUT.into(),
             (Loss::RanOut, Some(trouble)) => {
-                let server = self.core().store.server_of(&self.spec.item);
+                let server = self.core().store.server_name(self.spec.server);
                 format!("it could not be renewed: memcached server {server} is unavailable: {trouble}").into()
             }
             (Loss::Taken, _) => TAKEN.into(),

@@ -80,7 +80,7 @@ impl HeldLock {
         let _exchanging = alone.ok_or_else(|| self.under_way())?;
         let grant = self.to_renew()?;
         let machine = Renew::new(self.spec.clone(), grant);
-        let (renewed, source) = renew(self.core(), caller, &self.spec.item, machine, limit).await;
+        let (renewed, source) = renew(self.core(), caller, &self.spec, machine, limit).await;
         self.renewed(renewed, source)
     }
 
@@ -88,7 +88,7 @@ impl HeldLock {
     fn under_way(&self) -> Error {
         let source = "another exchange about this lock is under way, and has not been answered";
         let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
-        unavailable_because(self.core(), &self.spec.item, source)
+        unavailable_because(self.core(), &self.spec, source)
     }
 
     /// What is to be renewed.
@@ -127,7 +127,7 @@ impl HeldLock {
                         "the lease could not be renewed"
                     );
                 }
-                Err(unavailable_because(self.core(), &self.spec.item, source))
+                Err(unavailable_because(self.core(), &self.spec, source))
             }
             Extended::Over(over) => {
                 if source.is_some() {

@@ -139,6 +139,7 @@ impl<'a> LockCall<'a> {
         let settings = self.locks.settings();
         Spec {
             item: item.clone(),
+            server: self.core().store.route(item),
             label: Label::new(&settings.label, self.options.function),
             timeout: self.options.timeout.unwrap_or(settings.timeout),
             interval: self.options.interval.unwrap_or(settings.interval),

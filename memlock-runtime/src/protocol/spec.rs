@@ -12,6 +12,8 @@ use crate::key::ItemName;
 pub struct Spec {
     /// The lock's item.
     pub item: ItemName,
+    /// The place in the list of the server that keeps it.
+    pub server: usize,
     /// Who asks, for people.
     pub label: Label,
     /// How long a grant is to be believed in.

@@ -45,57 +45,84 @@ impl Exchange for Ready {
 }
 
 impl<S: Store> Store for Arc<S> {
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        (**self).begin(item, batch, only_on, limit)
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        (**self).begin(server, item, batch, only_on, limit)
     }
 
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        (**self).exchange(item, batch, only_on, limit)
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
+        (**self).exchange(server, item, batch, only_on, limit)
     }
 
-    fn server_of(&self, item: &ItemName) -> &str {
-        (**self).server_of(item)
+    fn server_name(&self, server: usize) -> &str {
+        (**self).server_name(server)
     }
 
-    fn server_index(&self, item: &ItemName) -> usize {
-        (**self).server_index(item)
+    fn route(&self, item: &ItemName) -> usize {
+        (**self).route(item)
     }
 
     fn servers(&self) -> usize {
         (**self).servers()
     }
 
-    fn evicts(&self, item: &ItemName) -> Option<bool> {
-        (**self).evicts(item)
+    fn evicts(&self, server: usize) -> Option<bool> {
+        (**self).evicts(server)
     }
 }
 
 /// A store of items: a list of memcached servers, or this process's memory.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Sends `batch`, which is about `item`, on one connection to the server that keeps the item, and reads its
-    /// replies, all within `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
+    /// The index in the list of the server that keeps `item`. A caller asks once, and passes the index from then on.
+    fn route(&self, item: &ItemName) -> usize;
+
+    /// Sends `batch`, which is about `item`, on one connection to `server`, which keeps the item, and reads its replies,
+    /// all within `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
     ///
     /// With a limit of zero nothing is sent, except to a store that takes no time to answer.
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged;
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged;
 
     /// Begins such an exchange without blocking. The default is for stores that take no time.
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)))
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        Box::new(Ready::new(self.exchange(server, item, &batch, only_on, limit)))
     }
 
-    /// The server that keeps `item`, as the user spelled it.
-    fn server_of(&self, item: &ItemName) -> &str;
-
-    /// The index of that server in the list.
-    fn server_index(&self, item: &ItemName) -> usize;
+    /// The server at index `server` in the list, as the user spelled it.
+    fn server_name(&self, server: usize) -> &str;
 
     /// How many servers there are.
     fn servers(&self) -> usize;
 
-    /// Whether the server that keeps `item` evicts other items to make room for a store. A server that does not evict
-    /// refuses stores when it is full, and deletes the item that the refused store names. `None`: it has not been asked
-    /// yet.
-    fn evicts(&self, _item: &ItemName) -> Option<bool> {
+    /// Whether the server evicts items to make room for a store. A server that does not evict refuses stores when it is
+    /// full, and deletes the item that the refused store names. `None`: it has not been asked yet.
+    fn evicts(&self, _server: usize) -> Option<bool> {
         Some(true)
     }
 }

@@ -80,7 +80,7 @@ fn now() -> Instant {
 
 impl Server for Real<'_> {
     fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>) {
-        let answer = self.store.exchange(item, batch, None, LIMIT);
+        let answer = self.store.exchange(0, item, batch, None, LIMIT);
         assert!(answer.unanswered.is_none(), "{batch:?} was answered {answer:?}");
         (
             answer.instance.expect("an answer has a sender"),

@@ -273,6 +273,7 @@ impl Crowd {
 
     fn ask(&mut self, who: usize) {
         let spec = Spec {
+            server: 0,
             item: self.item.clone(),
             label: "".into(),
             timeout: Duration::from_secs(10 * 60),

@@ -59,7 +59,7 @@ impl HeldLock {
         }
         let limit = self.core().each_exchange();
         let machine = Renew::shorten(self.spec.clone(), grant);
-        let (renewed, source) = renew(&self.core, Caller::Task, &self.spec.item, machine, limit).await;
+        let (renewed, source) = renew(&self.core, Caller::Task, &self.spec, machine, limit).await;
         // Lost or not, whoever claims it learns that.
         let _ = self.renewed(renewed, source);
     }
@@ -77,7 +77,7 @@ impl HeldLock {
         let exchanging = self.exchange_alone(caller, limit).await?;
         if let Ok(grant) = self.to_renew() {
             let machine = Renew::new(spec.clone(), grant);
-            let (renewed, source) = renew(&self.core, caller, &self.spec.item, machine, limit).await;
+            let (renewed, source) = renew(&self.core, caller, &self.spec, machine, limit).await;
             if self.renewed(renewed, source).is_ok()
                 && let Some(claimed) = self.claimed(spec)
             {

@@ -41,24 +41,38 @@ struct Gate {
 }
 
 impl Store for Gated {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         if batch.iter().any(|request| matches!(request, Request::Replace { .. })) {
             self.gate.arrived.fetch_add(1, Ordering::SeqCst);
             wait_until("the gate to open", || !self.gate.is_shut.load(Ordering::SeqCst));
         }
-        self.memory.exchange(item, batch, only_on, limit)
+        self.memory.exchange(server, item, batch, only_on, limit)
     }
 
     /// The gate is for threads. What goes on in the background passes by.
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        Box::new(Ready::new(self.memory.exchange(item, &batch, only_on, limit)))
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        Box::new(Ready::new(self.memory.exchange(server, item, &batch, only_on, limit)))
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "gated"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 

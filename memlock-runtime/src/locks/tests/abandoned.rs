@@ -28,17 +28,31 @@ struct Slow {
 }
 
 impl Store for Slow {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        let answer = self.memory.exchange(item, batch, only_on, limit);
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
+        let answer = self.memory.exchange(server, item, batch, only_on, limit);
         if batch.contains(&Request::Read)
             && let Some(delayed) = self.delayed.lock().expect("no panic").take()
         {
-            drop(self.memory.exchange(item, &delayed, None, limit));
+            drop(self.memory.exchange(server, item, &delayed, None, limit));
         }
         answer
     }
 
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
         let answer = match *self.unheard.lock().expect("no panic") {
             Some(Unheard::Cut) => Exchanged {
                 pending: None,
@@ -50,7 +64,7 @@ impl Store for Slow {
                 }
                 failed(Unanswered::Late, "the network failed")
             }
-            Some(Unheard::Executed) | None => self.exchange(item, &batch, only_on, limit),
+            Some(Unheard::Executed) | None => self.exchange(server, item, &batch, only_on, limit),
         };
         match *self.unheard.lock().expect("no panic") {
             None => Box::new(Ready::new(answer)),
@@ -61,11 +75,11 @@ impl Store for Slow {
         }
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "slow"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 

@@ -15,7 +15,7 @@ fn wake_socket(secret: u64) -> WakeSocket {
 
 /// The wait list of `item`, and its CAS.
 fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
-    let answer = memory.exchange(item, &[Request::ReadLine], None, EXCHANGE);
+    let answer = memory.exchange(0, item, &[Request::ReadLine], None, EXCHANGE);
     match answer.replies.first() {
         Some(Reply::WaitList { line, cas }) => Some((line.clone(), *cas)),
         _ => None,
@@ -34,7 +34,7 @@ fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
         ttl: 300,
         cas: Some(cas),
     };
-    let answer = memory.exchange(item, &[store], None, EXCHANGE);
+    let answer = memory.exchange(0, item, &[store], None, EXCHANGE);
     assert!(matches!(answer.replies.first(), Some(Reply::Stored(_))));
 }
 

@@ -1,6 +1,9 @@
 //! A server whose answers contradict one another, on a clock that is moved.
 
 use super::*;
+use crate::driver::caller::Caller;
+use crate::hold::options::LockOptions;
+use crate::locks::acquire::LockCall;
 use crate::protocol::Reply;
 
 /// [`Memory`], which deletes nothing, and says that the CAS is another, whichever is named: as memcached did before 1.6.13.
@@ -13,21 +16,28 @@ struct Undeleting {
 }
 
 impl Store for Undeleting {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         if !matches!(batch, [Request::Delete { .. }, ..]) {
-            return self.memory.exchange(item, batch, only_on, limit);
+            return self.memory.exchange(server, item, batch, only_on, limit);
         }
         self.asked.lock().expect("no panic").push(self.clock.now().instant);
-        let mut answer = self.memory.exchange(item, &[Request::Read], only_on, limit);
+        let mut answer = self.memory.exchange(server, item, &[Request::Read], only_on, limit);
         answer.replies = batch.iter().map(|_| Reply::Exists).collect();
         answer
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "undeleting"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 
@@ -41,7 +51,7 @@ fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
     let asked = Arc::<Mutex<Vec<Duration>>>::default();
     let memory = Memory::on(Arc::clone(&clock));
     // With its clock item, or the first grant would be given back.
-    memory.exchange(&Counted::item(), &[Request::CreateClock], None, EXCHANGE);
+    memory.exchange(0, &Counted::item(), &[Request::CreateClock], None, EXCHANGE);
     let store = Undeleting {
         memory,
         clock: Arc::clone(&clock),
@@ -83,6 +93,9 @@ fn what_cannot_be_deleted_is_tried_less_and_less_often() {
 fn an_error_says_that_the_answers_contradict_one_another() {
     let (locks, _clock, _asked) = undeleting();
     let core = locks.core();
-    let error = crate::driver::contender::unavailable(core, &Counted::item(), Unanswered::Contradicted, None);
+    let options = LockOptions::of("f");
+    let call = LockCall::begin(&locks, Caller::Thread, &options, &[]).expect("it is open");
+    let spec = call.spec(&Counted::item());
+    let error = crate::driver::contender::unavailable(core, &spec, Unanswered::Contradicted, None);
     assert!(format!("{error:?}").contains("contradict"), "{error:?}");
 }

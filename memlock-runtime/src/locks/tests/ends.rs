@@ -77,10 +77,10 @@ impl Server {
             return not_sent("there is no time for it");
         }
         match ill {
-            Ill::Well => self.memory.exchange(item, batch, only_on, limit),
+            Ill::Well => self.memory.exchange(0, item, batch, only_on, limit),
             Ill::Slow(delay) => {
                 passes(delay.min(limit));
-                let answer = self.memory.exchange(item, batch, only_on, limit);
+                let answer = self.memory.exchange(0, item, batch, only_on, limit);
                 if delay <= limit { answer } else { hung() }
             }
             Ill::Hangs => {
@@ -101,11 +101,25 @@ impl Server {
 struct Way(Arc<Server>);
 
 impl Store for Way {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        _: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         self.0.answers(item, batch, only_on, limit)
     }
 
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
+    fn begin(
+        &self,
+        _: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
         Box::new(Begun {
             server: Arc::clone(&self.0),
             item: item.clone(),
@@ -116,11 +130,11 @@ impl Store for Way {
         })
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "ill"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 
@@ -398,7 +412,14 @@ struct Gate {
 }
 
 impl Store for Gated {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         if limit.is_zero() {
             return not_sent("there is no time for it");
         }
@@ -414,15 +435,15 @@ impl Store for Gated {
         if is_shut() {
             hung()
         } else {
-            self.memory.exchange(item, batch, only_on, limit)
+            self.memory.exchange(server, item, batch, only_on, limit)
         }
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "gated"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 
@@ -599,23 +620,24 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
     impl Store for Hangs {
         fn exchange(
             &self,
+            server: usize,
             item: &ItemName,
             batch: &[Request],
             only_on: Option<Instance>,
             limit: Duration,
         ) -> Exchanged {
-            self.0.exchange(item, batch, only_on, limit)
+            self.0.exchange(server, item, batch, only_on, limit)
         }
 
-        fn begin(&self, _: &ItemName, _: Batch, _: Option<Instance>, _: Duration) -> Box<dyn Exchange> {
+        fn begin(&self, _: usize, _: &ItemName, _: Batch, _: Option<Instance>, _: Duration) -> Box<dyn Exchange> {
             Box::new(Endless)
         }
 
-        fn server_of(&self, _: &ItemName) -> &'static str {
+        fn server_name(&self, _: usize) -> &'static str {
             "hangs"
         }
 
-        fn server_index(&self, _: &ItemName) -> usize {
+        fn route(&self, _: &ItemName) -> usize {
             0
         }
 

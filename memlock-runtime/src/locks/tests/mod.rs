@@ -58,12 +58,19 @@ struct Moody {
 
 impl Store for Moody {
     #[allow(clippy::disallowed_methods, reason = "it plays a server that takes its time")]
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        if self.server_index(item) == 0 {
-            return self.sound.exchange(item, batch, only_on, limit);
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
+        if server == 0 {
+            return self.sound.exchange(server, item, batch, only_on, limit);
         }
         if !self.hangs.load(Ordering::SeqCst) {
-            return self.other.exchange(item, batch, only_on, limit);
+            return self.other.exchange(server, item, batch, only_on, limit);
         }
         if limit.is_zero() {
             return not_sent("there is no time for it");
@@ -73,20 +80,27 @@ impl Store for Moody {
         hung()
     }
 
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        if self.server_index(item) == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
-            return Box::new(Ready::new(self.exchange(item, &batch, only_on, limit)));
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        if server == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
+            return Box::new(Ready::new(self.exchange(server, item, &batch, only_on, limit)));
         }
         let is_agent = thread::current().name() == Some("memlock");
         self.limits.lock().expect("no panic").push((is_agent, limit));
         Box::new(Hanging(Timer::after(limit)))
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "moody"
     }
 
-    fn server_index(&self, item: &ItemName) -> usize {
+    fn route(&self, item: &ItemName) -> usize {
         usize::from(item.as_str().contains("moody"))
     }
 
@@ -307,6 +321,7 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
     impl Store for Panics {
         fn exchange(
             &self,
+            server: usize,
             item: &ItemName,
             batch: &[Request],
             only_on: Option<Instance>,
@@ -314,14 +329,14 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
         ) -> Exchanged {
             let renews = matches!(batch, [_, Request::Replace { .. }]);
             assert!(!renews || self.1.swap(true, Ordering::SeqCst), "in the background");
-            self.0.exchange(item, batch, only_on, limit)
+            self.0.exchange(server, item, batch, only_on, limit)
         }
 
-        fn server_of(&self, _: &ItemName) -> &'static str {
+        fn server_name(&self, _: usize) -> &'static str {
             "panics"
         }
 
-        fn server_index(&self, _: &ItemName) -> usize {
+        fn route(&self, _: &ItemName) -> usize {
             0
         }
 
@@ -361,20 +376,27 @@ struct Fickle {
 }
 
 impl Store for Fickle {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         self.batches.lock().expect("no panic").push(batch.to_vec());
         if !self.down.load(Ordering::SeqCst) {
-            return self.memory.exchange(item, batch, only_on, limit);
+            return self.memory.exchange(server, item, batch, only_on, limit);
         }
         self.missed.fetch_add(1, Ordering::SeqCst);
         not_sent("it is down")
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "fickle"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 
@@ -463,23 +485,24 @@ fn counted_on(clock: Clock) -> Counted {
     impl Store for Shared {
         fn exchange(
             &self,
+            server: usize,
             item: &ItemName,
             batch: &[Request],
             only_on: Option<Instance>,
             limit: Duration,
         ) -> Exchanged {
             if self.1.down.load(Ordering::SeqCst) {
-                return self.1.exchange(item, batch, only_on, limit);
+                return self.1.exchange(server, item, batch, only_on, limit);
             }
             self.1.batches.lock().expect("no panic").push(batch.to_vec());
-            self.0.exchange(item, batch, only_on, limit)
+            self.0.exchange(server, item, batch, only_on, limit)
         }
 
-        fn server_of(&self, _: &ItemName) -> &'static str {
+        fn server_name(&self, _: usize) -> &'static str {
             "counted"
         }
 
-        fn server_index(&self, _: &ItemName) -> usize {
+        fn route(&self, _: &ItemName) -> usize {
             0
         }
 

@@ -59,6 +59,7 @@ fn item() -> ItemName {
 fn spec() -> Spec {
     let interval = Duration::from_millis(50);
     Spec {
+        server: 0,
         item: item(),
         label: "host/7 protocol".into(),
         timeout: TIMEOUT,

@@ -79,14 +79,6 @@ impl Memcached {
                 .collect(),
         }
     }
-
-    fn index(&self, item: &ItemName) -> usize {
-        router::route(self.servers.iter().map(|server| server.address().id()), item)
-    }
-
-    fn server(&self, item: &ItemName) -> Option<&Arc<Server>> {
-        self.servers.get(self.index(item))
-    }
 }
 
 fn no_servers() -> Exchanged {
@@ -94,15 +86,29 @@ fn no_servers() -> Exchanged {
 }
 
 impl Store for Memcached {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        match self.server(item) {
+    fn exchange(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
+        match self.servers.get(server) {
             Some(server) => server.exchange(item, batch, only_on, Limit::new(limit)),
             None => no_servers(),
         }
     }
 
-    fn begin(&self, item: &ItemName, batch: Batch, only_on: Option<Instance>, limit: Duration) -> Box<dyn Exchange> {
-        match self.server(item) {
+    fn begin(
+        &self,
+        server: usize,
+        item: &ItemName,
+        batch: Batch,
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Box<dyn Exchange> {
+        match self.servers.get(server) {
             Some(server) => {
                 let (server, limit) = (Arc::clone(server), Limit::new(limit));
                 Box::new(PipelinedExchange::begin(server, item.clone(), batch, only_on, limit))
@@ -111,19 +117,19 @@ impl Store for Memcached {
         }
     }
 
-    fn server_of(&self, item: &ItemName) -> &str {
-        self.server(item).map_or("", |server| server.address().as_str())
+    fn server_name(&self, server: usize) -> &str {
+        self.servers.get(server).map_or("", |server| server.address().as_str())
     }
 
-    fn server_index(&self, item: &ItemName) -> usize {
-        self.index(item)
+    fn route(&self, item: &ItemName) -> usize {
+        router::route(self.servers.iter().map(|server| server.address().id()), item)
     }
 
     fn servers(&self) -> usize {
         self.servers.len()
     }
 
-    fn evicts(&self, item: &ItemName) -> Option<bool> {
-        self.server(item).and_then(|server| server.evicts())
+    fn evicts(&self, server: usize) -> Option<bool> {
+        self.servers.get(server).and_then(|server| server.evicts())
     }
 }

@@ -104,7 +104,14 @@ impl Default for Memory {
 }
 
 impl Store for Memory {
-    fn exchange(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
+    fn exchange(
+        &self,
+        _: usize,
+        item: &ItemName,
+        batch: &[Request],
+        only_on: Option<Instance>,
+        limit: Duration,
+    ) -> Exchanged {
         let mut state = self.state();
         if state.is_down {
             return failed(None, Unanswered::NotSent, "it is switched off");
@@ -142,11 +149,11 @@ impl Store for Memory {
         }
     }
 
-    fn server_of(&self, _: &ItemName) -> &'static str {
+    fn server_name(&self, _: usize) -> &'static str {
         "memory:"
     }
 
-    fn server_index(&self, _: &ItemName) -> usize {
+    fn route(&self, _: &ItemName) -> usize {
         0
     }
 

@@ -228,7 +228,7 @@ fn a_name_is_looked_up(mode: Mode) {
     let entry = format!("LocalHost:{}", server.address.port());
     let store = Memcached::new(vec![ServerAddress::parse(&entry).expect("valid")], "memlock");
     assert_eq!(mode.ask(&store, &[read()]).replies.as_slice(), [Reply::Missing]);
-    assert_eq!(store.server_of(&item()), entry);
+    assert_eq!(store.server_name(store.route(&item())), entry);
     drop(store);
     server.join();
 }
@@ -236,5 +236,5 @@ fn a_name_is_looked_up(mode: Mode) {
 fn an_empty_list_of_servers_answers_without_a_panic(mode: Mode) {
     let store = Memcached::new(Vec::new(), "memlock");
     assert_eq!(unanswered(&mode.ask(&store, &[read()])), Some(Unanswered::NotSent));
-    assert_eq!((store.server_of(&item()), store.servers()), ("", 0));
+    assert_eq!((store.server_name(store.route(&item())), store.servers()), ("", 0));
 }

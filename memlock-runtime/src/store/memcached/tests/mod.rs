@@ -240,8 +240,8 @@ impl Mode {
 
     fn exchange(self, store: &Memcached, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
         match self {
-            Blocking => store.exchange(&item(), batch, only_on, limit),
-            Pipelined => outcome(&mut *store.begin(&item(), Batch::from(batch), only_on, limit)),
+            Blocking => store.exchange(0, &item(), batch, only_on, limit),
+            Pipelined => outcome(&mut *store.begin(0, &item(), Batch::from(batch), only_on, limit)),
         }
     }
 

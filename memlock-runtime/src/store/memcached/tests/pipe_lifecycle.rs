@@ -326,7 +326,7 @@ fn a_batch_for_another_instance_is_not_sent_and_reports_the_instance() {
     let store = server.store();
     let pipe = opened(&store);
     let other = Instance { pid: 78, ..INSTANCE };
-    let mut exchange = store.begin(&item(), Batch::from([delete()].as_slice()), Some(other), PATIENCE);
+    let mut exchange = store.begin(0, &item(), Batch::from([delete()].as_slice()), Some(other), PATIENCE);
     let Poll::Ready(answer) = poll(&mut exchange) else {
         panic!("nothing to wait for")
     };

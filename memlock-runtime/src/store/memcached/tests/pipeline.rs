@@ -16,7 +16,7 @@ pub(super) fn begin(store: &Memcached, batch: &[Request]) -> BoxedExchange {
 }
 
 pub(super) fn begin_within(store: &Memcached, batch: &[Request], limit: Duration) -> BoxedExchange {
-    store.begin(&item(), Batch::from(batch), None, limit)
+    store.begin(0, &item(), Batch::from(batch), None, limit)
 }
 
 /// Polls once, with a waker that does nothing.

@@ -315,7 +315,7 @@ fn callers_that_give_up_early_do_not_hide_the_silence() {
     fill(&store, &server, 1);
     server.shared.silent.store(usize::MAX, Ordering::SeqCst);
     let pipe = store.servers[0].pipe().expect("it is open");
-    let begin = || store.begin(&item(), Batch::from([add()].as_slice()), None, LATE);
+    let begin = || store.begin(0, &item(), Batch::from([add()].as_slice()), None, LATE);
     let mut pending = begin().abandon().expect("it was sent");
     wait_until("it to be late", || {
         let waited = std::mem::replace(&mut pending, Box::new(Nothing)).wait(Duration::ZERO);

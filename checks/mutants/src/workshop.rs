@@ -1,103 +1,32 @@
-//! `cargo xtask mutants [NAME…]`: shows that the tests of the core catch deliberate faults.
-//!
-//! A test that has never failed proves nothing. Each mutant of [`table`] breaks one promise in a copy of the workspace,
-//! and the tests that it names must fail there. A mutant that survives, that does not apply to the code any more, or that
-//! does not compile is an error.
-//!
-//! The work tree itself is never touched: everything happens below `target/mutants`.
-
-mod table;
-mod tree;
+//! Puts one fault at a time into a copy of the workspace, and runs the tests that are to notice.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
-use table::{Mutant, Suite, mutants};
-use tree::Tree;
+use crate::table::{INTERLEAVINGS, MODEL, Mutant, Suite};
+use crate::tree::{Tree, write};
 
 /// How long one suite may run. They take seconds; a fault may make one run for ever.
 const PATIENCE: Duration = Duration::from_secs(2 * 60);
 
-/// `cargo xtask mutants`: all of them, or those named.
-pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let mutants = choose(arguments)?;
-    let workshop = Workshop::open()?;
-    // Before anything is built: whoever has changed the code is told at once of all that must follow.
-    let stale: Vec<String> = mutants
-        .iter()
-        .filter_map(|mutant| workshop.tree.mutated(mutant).err())
-        .collect();
-    if !stale.is_empty() {
-        return Err(stale.join("\n"));
-    }
-
-    let began = Instant::now();
-    workshop.check_unmutated(&mutants)?;
-    eprintln!(
-        "xtask: without a fault all tests pass ({} s)",
-        began.elapsed().as_secs()
-    );
-    let mut rows = Vec::new();
-    for mutant in mutants {
-        let began = Instant::now();
-        let verdict = workshop.try_mutant(mutant)?;
-        eprintln!("xtask: {}: {}", mutant.name, verdict.word());
-        rows.push(Row {
-            mutant,
-            verdict,
-            took: began.elapsed(),
-        });
-    }
-    print(&rows);
-    println!(
-        "\n{} mutants in {} s, the build without a fault included",
-        rows.len(),
-        began.elapsed().as_secs()
-    );
-
-    let bad: Vec<&str> = rows
-        .iter()
-        .filter(|row| !matches!(row.verdict, Verdict::Caught(_)))
-        .map(|row| row.mutant.name)
-        .collect();
-    if bad.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("not caught by a failing test: {}", bad.join(", ")))
-    }
-}
-
-/// The mutants of these names, or all.
-fn choose(names: &[String]) -> Result<Vec<&'static Mutant>, String> {
-    if names.is_empty() {
-        return Ok(mutants().collect());
-    }
-    let find = |name: &String| {
-        mutants().find(|mutant| mutant.name == name).ok_or_else(|| {
-            let known: Vec<&str> = mutants().map(|mutant| mutant.name).collect();
-            format!("there is no mutant \"{name}\"; there are {}", known.join(", "))
-        })
-    };
-    names.iter().map(find).collect()
-}
-
-/// What became of one mutant.
+/// The outcome of one mutant.
 #[derive(Debug)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// These tests failed.
     Caught(Vec<String>),
-    /// All tests passed, or those of a model or a scenario that was to notice.
+    /// All tests passed, or a model or a scenario did that the row names.
     Survived,
-    /// It shows nothing, because of this: it does not compile, or its tests came to no end.
+    /// It shows nothing, for this reason: it does not compile, or its tests did not end.
     Broken(String),
 }
 
 impl Verdict {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Verdict::Caught(_) => "caught",
             Verdict::Survived => "SURVIVED",
@@ -106,36 +35,8 @@ impl Verdict {
     }
 }
 
-/// One row of the table that is printed.
-struct Row {
-    mutant: &'static Mutant,
-    verdict: Verdict,
-    took: Duration,
-}
-
-fn print(rows: &[Row]) {
-    let width = rows.iter().map(|row| row.mutant.name.len()).max().unwrap_or(0);
-    println!(
-        "\n{:<width$}  breaks  seconds  caught by (and the fault, below its name)",
-        "mutant"
-    );
-    for row in rows {
-        let Mutant {
-            name, breaks, fault, ..
-        } = row.mutant;
-        let seconds = row.took.as_secs_f64();
-        print!("{name:<width$}  {breaks:<6}  {seconds:>7.1}  ");
-        match &row.verdict {
-            Verdict::Caught(tests) => println!("{}", tests.join(", ")),
-            Verdict::Survived => println!("SURVIVED: no test fails, or its model or scenario does not"),
-            Verdict::Broken(why) => println!("BROKEN: {why}"),
-        }
-        println!("  {fault}");
-    }
-}
-
-/// The copy of the workspace, and what is built of it.
-struct Workshop {
+/// The copy of the workspace, and its builds.
+pub(crate) struct Workshop {
     tree: Tree,
     folder: PathBuf,
     /// Held as long as the process lives: two runs in one folder would test each other's faults.
@@ -143,7 +44,7 @@ struct Workshop {
 }
 
 impl Workshop {
-    fn open() -> Result<Workshop, String> {
+    pub(crate) fn open() -> Result<Workshop, String> {
         let root = workspace();
         let folder = root.join("target").join("mutants");
         let problem = |error| format!("could not prepare {}: {error}", folder.display());
@@ -159,8 +60,13 @@ impl Workshop {
         })
     }
 
-    /// Tests that fail anyway, or that are not there, show nothing when they "catch" a fault.
-    fn check_unmutated(&self, mutants: &[&Mutant]) -> Result<(), String> {
+    /// The files that `mutant` changes, with its fault in them.
+    pub(crate) fn mutated(&self, mutant: &Mutant) -> Result<(PathBuf, String), String> {
+        self.tree.mutated(mutant)
+    }
+
+    /// Checks that the suites of `mutants` have tests, and that these pass: others would "catch" any fault.
+    pub(crate) fn check_unmutated(&self, mutants: &[&Mutant]) -> Result<(), String> {
         let suites: BTreeSet<&Suite> = mutants.iter().flat_map(|mutant| mutant.suites).collect();
         for suite in suites {
             match self.test(suite)? {
@@ -176,11 +82,11 @@ impl Workshop {
     }
 
     /// Puts the fault in, runs its tests, and takes it out again.
-    fn try_mutant(&self, mutant: &Mutant) -> Result<Verdict, String> {
-        let originals = self.tree.apply(mutant)?;
+    pub(crate) fn try_mutant(&self, mutant: &Mutant) -> Result<Verdict, String> {
+        let (file, original) = self.tree.apply(mutant)?;
         let verdict = self.judge(mutant);
-        // Whatever came of it: the next mutant must not inherit this one's fault.
-        tree::write(&originals)?;
+        // Whatever the verdict: the next mutant must not inherit this one's fault.
+        write(&file, &original)?;
         verdict
     }
 
@@ -188,8 +94,8 @@ impl Workshop {
         let mut caught_by = Vec::new();
         for suite in mutant.suites {
             match self.test(suite)? {
-                // Each model or scenario that is named is to notice by itself, whatever samples notice, too.
-                Tested::Passed(_) if [table::MODEL, table::INTERLEAVINGS].contains(&suite.package) => {
+                // Each model or scenario that the row names must notice by itself, whatever other tests notice.
+                Tested::Passed(_) if [MODEL, INTERLEAVINGS].contains(&suite.package) => {
                     return Ok(Verdict::Survived);
                 }
                 Tested::Passed(_) => {}
@@ -204,7 +110,7 @@ impl Workshop {
         })
     }
 
-    /// Builds and runs one suite. Two steps, since a build that fails is no test that fails.
+    /// Builds and runs one suite. These are two steps, because a build that fails is not a test that fails.
     fn test(&self, suite: &Suite) -> Result<Tested, String> {
         match self.build(suite)? {
             Ok(executable) => self.execute(&executable, suite),
@@ -212,11 +118,11 @@ impl Workshop {
         }
     }
 
-    /// The suite's executable, or the compiler's words.
+    /// The suite's executable, or the compiler's diagnostics.
     fn build(&self, suite: &Suite) -> Result<Result<PathBuf, String>, String> {
-        // As in `crate::cargo`: the toolchain that runs this program does the rest.
+        // Set by the cargo that runs this program: the same toolchain then does the rest.
         let program = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        // A fault may leave something unused behind, which is no reason not to compile it.
+        // A fault may leave something unused behind. That must not keep it from compiling.
         let flags = format!("{} --cap-lints=warn", env::var("RUSTFLAGS").unwrap_or_default());
         let output = Command::new(program)
             .args(["test", "--no-run", "--offline", "--locked", "--package", suite.package])
@@ -239,10 +145,10 @@ impl Workshop {
         }
     }
 
-    /// Runs the executable itself, and not through cargo, so that one that hangs can be ended.
+    /// Runs the executable itself, not through cargo, so that it can be killed when it hangs.
     fn execute(&self, executable: &Path, suite: &Suite) -> Result<Tested, String> {
         let problem = |error| format!("could not run {}: {error}", executable.display());
-        // Into a file: nobody has to empty a pipe while waiting.
+        // Into a file, because a pipe would have to be emptied meanwhile.
         let said = self.folder.join("output");
         let mut child = Command::new(executable)
             .arg(suite.filter)
@@ -281,34 +187,35 @@ impl Workshop {
     }
 }
 
-/// What came of a suite.
+/// The outcome of a suite.
 enum Tested {
-    /// So many tests passed, and none failed.
+    /// This many tests passed, and none failed.
     Passed(usize),
     /// These tests failed.
     Failed(Vec<String>),
-    /// It came to no result.
+    /// It had no result, for this reason.
     Broken(String),
 }
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The root of the workspace.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The one executable that cargo's messages name. A whole JSON reader would be a dependency.
+/// The one executable that cargo's messages name. A JSON reader would be a dependency.
 fn executable(messages: &str) -> Option<PathBuf> {
     let (_, rest) = messages.split_once(r#""executable":""#)?;
     let (path, _) = rest.split_once('"')?;
     Some(PathBuf::from(path.replace(r"\\", r"\")))
 }
 
-/// The tests that failed, by what the test harness says.
+/// The tests that failed, according to the test harness.
 fn failed(said: &str) -> Vec<String> {
     let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
     said.lines().filter_map(name).collect()
 }
 
-/// The promises of which the model says that they are broken.
+/// The promises that are broken, according to the model.
 fn promises(said: &str) -> BTreeSet<String> {
     let promise = |line: &str| {
         let (_, promise) = line.strip_suffix(": not so after")?.split_once(": ")?;
@@ -317,7 +224,7 @@ fn promises(said: &str) -> BTreeSet<String> {
     said.lines().filter_map(promise).collect()
 }
 
-/// How many tests passed, by what the test harness says.
+/// The number of tests that passed, according to the test harness.
 fn passed(said: &str) -> usize {
     let is_passed = |line: &&str| line.starts_with("test ") && line.ends_with(" ... ok");
     said.lines().filter(is_passed).count()
@@ -328,29 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mutant_applies_to_the_code_as_it_is() {
-        let tree = Tree::at(workspace());
-        let stale: Vec<String> = mutants().filter_map(|mutant| tree.mutated(mutant).err()).collect();
-        assert!(
-            stale.is_empty(),
-            "change the mutants along with the code:\n{}",
-            stale.join("\n")
-        );
-    }
-
-    #[test]
-    fn mutants_are_chosen_by_their_names_which_differ() {
-        let names: BTreeSet<&str> = mutants().map(|mutant| mutant.name).collect();
-        assert_eq!(names.len(), mutants().count());
-        assert_eq!(choose(&[]).map(|all| all.len()), Ok(mutants().count()));
-        for mutant in mutants() {
-            assert!(choose(&[mutant.name.to_owned()]).is_ok_and(|chosen| chosen.len() == 1));
-        }
-        assert!(choose(&["no-such-fault".to_owned()]).is_err());
-    }
-
-    #[test]
-    fn what_the_harness_says_is_understood() {
+    fn the_output_of_the_test_harness_is_understood() {
         let said =
             "\nrunning 3 tests\ntest a::b ... ok\ntest a::c ... FAILED\ntest d ... ignored\n\nfailures:\n    a::c\n";
         assert_eq!(failed(said), ["a::c"]);

@@ -1,35 +1,31 @@
-//! The copy of the workspace that mutants are tried in, and putting a fault into it. Files only; nothing is run here but
-//! `git ls-files`.
+//! The copy of the workspace in which mutants are tried. This handles files only, and runs nothing but `git ls-files`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::table::{Edit, Mutant};
+use crate::table::Mutant;
 
-/// Where the files are that mutants change.
+/// The folder of the files that mutants change.
 const SOURCES: &str = "memlock-runtime/src";
 
 /// A copy of the workspace.
-pub(super) struct Tree {
+pub(crate) struct Tree {
     root: PathBuf,
 }
-
-/// Files and what stands in them.
-pub(super) type Files = BTreeMap<PathBuf, String>;
 
 impl Tree {
     /// The workspace at `root` as it is.
     #[cfg(test)]
-    pub(super) fn at(root: PathBuf) -> Tree {
+    pub(crate) fn at(root: PathBuf) -> Tree {
         Tree { root }
     }
 
-    /// Makes `to` the same as the work tree `from`, but for what git ignores. A file that is the same already is left
-    /// alone, so that it is not compiled again.
-    pub(super) fn copy(from: &Path, to: &Path) -> Result<Tree, String> {
+    /// Makes `to` a copy of the work tree `from`, without the files that git ignores. A file that is the same already
+    /// stays as it is, so that it is not compiled again.
+    pub(crate) fn copy(from: &Path, to: &Path) -> Result<Tree, String> {
         let files = files(from)?;
         let mut copied = BTreeSet::new();
         for file in &files {
@@ -37,7 +33,7 @@ impl Tree {
             let problem = |error| format!("could not copy {file} to {}: {error}", to.display());
             let content = match fs::read(&source) {
                 Ok(content) => content,
-                // Deleted, and git does not know yet.
+                // Deleted in the work tree, but not in the index yet.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(problem(error)),
             };
@@ -53,54 +49,44 @@ impl Tree {
         Ok(Tree { root: to.to_owned() })
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The files that `mutant` changes, as they are with its fault.
-    pub(super) fn mutated(&self, mutant: &Mutant) -> Result<Files, String> {
-        let mut changed = Files::new();
-        for edit in mutant.edits {
-            let path = self.root.join(SOURCES).join(edit.file);
-            let before = match changed.remove(&path) {
-                Some(content) => content,
-                None => read(&path)?,
-            };
-            let after = edited(&before, edit).map_err(|problem| format!("mutant {}: {problem}", mutant.name))?;
-            changed.insert(path, after);
-        }
-        Ok(changed)
+    /// The file that `mutant` changes, with its fault in it.
+    pub(crate) fn mutated(&self, mutant: &Mutant) -> Result<(PathBuf, String), String> {
+        let path = self.root.join(SOURCES).join(mutant.file);
+        let problem = |problem| format!("mutant {}: {problem}", mutant.name);
+        let content = read(&path).map_err(problem)?;
+        let mutated = replace_once(&content, mutant).map_err(problem)?;
+        Ok((path, mutated))
     }
 
-    /// Puts the fault in. To [`write()`] what this returns takes it out again.
-    pub(super) fn apply(&self, mutant: &Mutant) -> Result<Files, String> {
-        let changed = self.mutated(mutant)?;
-        let originals = changed.keys().map(|path| Ok((path.clone(), read(path)?)));
-        let originals = originals.collect::<Result<Files, String>>()?;
-        write(&changed)?;
-        Ok(originals)
+    /// Puts the fault in. Returns the file that it changed, and its content before.
+    pub(crate) fn apply(&self, mutant: &Mutant) -> Result<(PathBuf, String), String> {
+        let (path, mutated) = self.mutated(mutant)?;
+        let original = read(&path)?;
+        write(&path, &mutated)?;
+        Ok((path, original))
     }
 }
 
-/// Writes these files.
-pub(super) fn write(files: &Files) -> Result<(), String> {
-    files.iter().try_for_each(|(path, content)| {
-        fs::write(path, content).map_err(|error| format!("could not write {}: {error}", path.display()))
-    })
+pub(crate) fn write(path: &Path, content: &str) -> Result<(), String> {
+    fs::write(path, content).map_err(|error| format!("could not write {}: {error}", path.display()))
 }
 
-/// Exactly one place, or else the fault is not the one that was meant.
-fn edited(content: &str, edit: &Edit) -> Result<String, String> {
-    match content.matches(edit.from).count() {
-        1 => Ok(content.replacen(edit.from, edit.to, 1)),
+/// Replaces exactly one place: with none or several the fault would not be the one that was meant.
+fn replace_once(content: &str, mutant: &Mutant) -> Result<String, String> {
+    match content.matches(mutant.from).count() {
+        1 => Ok(content.replacen(mutant.from, mutant.to, 1)),
         count => Err(format!(
-            "what it replaces is to stand in {SOURCES}/{} once, and stands there {count} times:\n{}",
-            edit.file, edit.from
+            "the text that it replaces must stand in {SOURCES}/{} once, and stands there {count} times:\n{}",
+            mutant.file, mutant.from
         )),
     }
 }
 
-/// All files that git knows or would know if they were added: a new module belongs to the build before it is.
+/// All files that git tracks, and those that it would track: a new module belongs to the build before it is added.
 fn files(root: &Path) -> Result<Vec<String>, String> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -140,14 +126,18 @@ mod tests {
 
     #[test]
     fn a_fault_that_does_not_fit_exactly_once_is_refused() {
-        let edit = Edit {
+        let mutant = Mutant {
+            name: "x",
+            breaks: "S1",
+            decision: "",
             file: "x.rs",
             from: "a",
             to: "b",
+            suites: &[],
         };
-        assert_eq!(edited("cat", &edit), Ok("cbt".to_owned()));
+        assert_eq!(replace_once("cat", &mutant), Ok("cbt".to_owned()));
         for content in ["dog", "a cat"] {
-            assert!(edited(content, &edit).is_err_and(|problem| problem.contains("x.rs")));
+            assert!(replace_once(content, &mutant).is_err_and(|problem| problem.contains("x.rs")));
         }
     }
 }
