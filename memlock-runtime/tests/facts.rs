@@ -1,7 +1,7 @@
-//! What the protocol takes for granted about memcached, held against the server that runs: where another version differs,
-//! it is noticed here and not by two holders of one lock. Each test is one fact, typed by hand on a bare socket, so that
-//! no code of memlock's stands between it and the server. A fact that depends on the version says from which version it
-//! holds, and what holds before.
+//! The facts about memcached on which the protocol relies, checked against the installed server. If another version
+//! differs, it shows here, and not as two holders of one lock. Each test is one fact, written by hand on a bare socket,
+//! so that no code of memlock stands between the test and the server. A fact that depends on the version says from
+//! which version it holds, and what holds before.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-// The numbers that memlock has made of the facts, and nothing else of it.
+// The constants that memlock derives from the facts, and nothing else of it.
 use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, LONGEST_TIMEOUT, YOUNGEST_SERVER};
 use memlock_testkit::{Memcached, wait_until};
 
@@ -24,7 +24,8 @@ mod wire;
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How short-lived an item may be: a clock of whole seconds, up to a second old when it dates the item; and late ticks.
+/// By how much an item may expire early: the server's clock has whole seconds and may be a second old when it dates the
+/// item, and its ticks may be late.
 const SHORTER_BY: Duration = Duration::from_millis(2150);
 
 #[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
@@ -32,7 +33,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Between two looks at something that gives no other sign.
+/// Waits between two reads of something that can only be polled.
 #[allow(clippy::disallowed_methods, reason = "an expiry or a tick gives no other sign")]
 fn let_time_pass() {
     thread::sleep(Duration::from_millis(20));
@@ -42,7 +43,7 @@ fn start() -> Memcached {
     Memcached::start_young()
 }
 
-/// The value behind a flag of a reply line.
+/// The value of a flag in a reply line.
 fn flag(line: &str, letter: char) -> u64 {
     let value = line.split(' ').skip(1).find_map(|flag| flag.strip_prefix(letter));
     value
@@ -94,15 +95,16 @@ fn time_and_uptime(server: &Memcached) -> (u64, u64) {
     (number("time"), number("uptime"))
 }
 
-// ---- Replies -----------------------------------------------------------------------------------------------------------
+// ---- Replies
+// -----------------------------------------------------------------------------------------------------------
 
-/// The CAS numbers that a server has given, called `<a>`, `<b>` and so on in their order: which numbers they are differs
+/// The CAS numbers that a server has given, named `<a>`, `<b>` and so on in their order. The numbers themselves differ
 /// between versions.
 #[derive(Default)]
 struct Given(Vec<u64>);
 
 impl Given {
-    /// `text` with the numbers instead of their names.
+    /// `text`, with the names replaced by the numbers.
     fn spelled(&self, text: &str) -> String {
         let named = ('a'..).zip(&self.0);
         named.fold(text.to_owned(), |text, (name, cas)| {
@@ -110,8 +112,8 @@ impl Given {
         })
     }
 
-    /// Sends `command`, and expects `reply`. The first name in it that is not known yet becomes the name of the CAS that
-    /// the server tells, which must be higher than all before.
+    /// Sends `command`, and expects `reply`. The first name in `reply` that is not known yet becomes the name of the
+    /// CAS in the server's reply, which must be higher than all before.
     fn expect(&mut self, wire: &mut Wire, command: &str, reply: &str) {
         let said = wire.ask(&self.spelled(command));
         let next = ('a'..).nth(self.0.len()).expect("few CAS have names");
@@ -128,7 +130,7 @@ impl Given {
 fn every_reply_has_the_code_and_the_opaque_that_is_relied_on() {
     let server = start();
     let mut wire = Wire::to(&server);
-    // Where a miss has no opaque, memlock knows it by the version.
+    // If a miss has no opaque, memlock knows that from the version.
     let miss = if server.version() >= [1, 6, 18] { "EN O7" } else { "EN" };
     let mut given = Given::default();
     for (command, reply) in [
@@ -188,7 +190,7 @@ fn compare_and_set_never_creates() {
     let mut wire = Wire::to(&server);
     let first = stored(&wire.ask(&add("k", 60)));
     assert_eq!(wire.ask(&format!("md k C{first}\r\n")), "HD");
-    // Neither with the CAS that it had, nor with any other.
+    // Neither with the CAS that the item had, nor with any other.
     for cas in [first, first + 1, u64::MAX] {
         assert_eq!(wire.ask(&format!("ms k 2 c T60 C{cas}\r\nhi\r\n")), "NF c0");
         assert!(!is_there(&mut wire, "k"));
@@ -210,7 +212,7 @@ fn a_batch_is_executed_and_answered_in_its_order_beside_others() {
                          ms k{connection} 2 ME T60 O{three}\r\nno\r\nmg k{connection} v O{four}\r\n\
                          md k{connection} O{five}\r\nmd k{connection} O{six}\r\n"
                     ));
-                    // A miss may have its opaque or none.
+                    // A miss may have its opaque or not.
                     assert!(wire.line().starts_with("EN"));
                     for expected in [
                         format!("HD O{two}"),
@@ -239,7 +241,7 @@ fn a_key_of_250_bytes_is_taken_and_one_of_251_is_refused_and_its_data_is_a_comma
     given.expect(&mut wire, &format!("mg {longest} c O7\r\n"), "HD c<a> O7");
     // Error lines have no opaque.
     assert_eq!(wire.ask(&store(&longer)), "CLIENT_ERROR bad command line format");
-    // This is why no value may begin like a command, and why replies after such a refusal prove nothing.
+    // So no value may begin like a command, and replies after such a refusal prove nothing.
     if server.version() < [1, 6, 40] {
         assert!(wire.line().starts_with("VERSION "));
     }
@@ -254,7 +256,7 @@ fn whether_cas_is_on_stands_in_the_settings() {
     let cas_enabled = |server| stat(&mut Wire::to(server), "stats settings\r\n", "cas_enabled");
     assert_eq!(cas_enabled(&with), "yes");
     assert_eq!(cas_enabled(&without), "no");
-    // What would happen to a lock there: nobody could release it.
+    // No holder could release a lock on such a server.
     let mut wire = Wire::to(&without);
     assert_eq!(wire.ask(&add("k", 60)), "HD c0");
     assert_eq!(wire.ask("md k C1\r\n"), "EX");
@@ -288,7 +290,8 @@ fn stats_and_settings_asked_together_are_short_and_tell_who_it_is() {
     assert_eq!(server.stat("pid"), Some(u64::from(server.pid())));
 }
 
-// ---- CAS ---------------------------------------------------------------------------------------------------------------
+// ---- CAS
+// ---------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn cas_is_one_order_of_all_stores_on_all_connections() {
@@ -306,7 +309,7 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
         together.wait();
         let mut stores: Vec<Store> = Vec::with_capacity(STORES);
         for round in 0..STORES {
-            // Some keys are one's own, some are everybody's.
+            // Some keys belong to one connection, some are shared by all.
             let key = if round % 2 == 0 { number } else { 100 + round % 7 };
             let command = format!("ms {key} 2 c T60\r\nhi\r\n");
             let sent = now();
@@ -338,7 +341,7 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
         "each store takes one, and nothing else does"
     );
 
-    // Whatever was answered before another was sent has the smaller CAS.
+    // A store that was answered before another was sent has the smaller CAS.
     stores.sort_by_key(|store| store.received);
     let answered: Vec<(Instant, u64)> = stores.iter().map(|store| (store.received, store.cas)).collect();
     stores.sort_by_key(|store| store.sent);
@@ -356,8 +359,9 @@ fn cas_is_one_order_of_all_stores_on_all_connections() {
     }
 }
 
-/// A store whose line is sent, and whose data comes later: from 1.6.27 on its CAS is drawn before that, and a lock that is granted
-/// later may have the lower one. The CAS of the counter, which is raised in the same batch, is drawn when it is raised.
+/// The line of a store is sent first, and its data later. From 1.6.27 on the server draws its CAS before the data has
+/// come, so a lock that is granted later may have the lower CAS. The CAS of the counter, which is raised in the same
+/// batch, is drawn when the counter is raised.
 #[test]
 fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store_comes_late() {
     let server = start();
@@ -371,7 +375,8 @@ fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store
     };
     for round in 0..50 {
         slow.send("ms lock 2 ME c T60\r\n");
-        // Answered, so that the line before it on the other connection has been read, as far as can be known from outside.
+        // These requests are answered, so the line before them on the other connection has been read, as far as can be
+        // told from outside.
         for _ in 0..3 {
             let item = flag(&quick.ask("ms lock 2 ME c T60\r\nhi\r\nma counter c N0 J1\r\n"), 'c');
             raised(&mut quick, item);
@@ -381,7 +386,7 @@ fn the_cas_of_a_counter_rises_from_grant_to_grant_also_where_the_data_of_a_store
         raised(&mut slow, item);
         assert!(slow.ask(&format!("md lock C{item}\r\n")).starts_with("HD"));
         if round % 10 == 9 {
-            // The counter begins again; its CAS does not.
+            // The counter starts again, but its CAS goes on.
             server.flush_all();
         }
     }
@@ -396,12 +401,12 @@ fn a_counter_is_created_without_an_expiry_and_raised_by_one() {
         assert!(header.starts_with("VA ") && header.ends_with(" t-1"), "{header}");
         wire.line()
     };
-    // What is created has the initial number itself.
+    // A counter that is created has the initial number itself.
     assert_eq!(value(&mut wire, "ma counter v t N0 J1\r\n"), "1");
     for number in 2..=12_u64 {
         assert_eq!(value(&mut wire, "ma counter v t N0 J1\r\n"), number.to_string());
     }
-    // Something else under its name is left as it is.
+    // A foreign value under the name stays as it is.
     assert!(wire.ask(&add("other", 60)).starts_with("HD"));
     let refused = wire.ask("ma other c N0 J1 O7\r\n");
     assert_eq!(refused, "CLIENT_ERROR cannot increment or decrement non-numeric value");
@@ -461,12 +466,12 @@ fn the_cas_of_a_store_is_drawn_before_its_data_has_come_from_1_6_27_on() {
     let drawn = stored(&late.ask("hi\r\n"));
     let is_drawn_early = server.version() >= [1, 6, 27];
     assert_eq!(drawn < between, is_drawn_early, "{drawn} and {between}");
-    // Which is why no token is made of it, but of the CAS of a command that has no data.
+    // So tokens are made from the CAS of a command without data instead.
     let raised = stored(&late.ask("ma counter N0 J1 c\r\n"));
     assert!(raised > drawn && raised > between);
 }
 
-/// Whether a connection of the server has sent the first line of a store and not its data.
+/// Whether the server has received the first line of a store on some connection, and not its data.
 fn waits_for_data(wire: &mut Wire) -> bool {
     wire.send("stats conns\r\n");
     let mut waits = false;
@@ -479,7 +484,8 @@ fn waits_for_data(wire: &mut Wire) -> bool {
     }
 }
 
-// ---- Memory ------------------------------------------------------------------------------------------------------------
+// ---- Memory
+// ------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_store_that_is_refused_for_memory_deletes_the_item_under_it() {
@@ -489,7 +495,7 @@ fn a_store_that_is_refused_for_memory_deletes_the_item_under_it() {
         assert!(wire.ask(&add(key, 60)).starts_with("HD c"));
     }
     for (round, (key, store)) in [
-        // Even an add, which had no business with it; even with a CAS that does not fit.
+        // Even an add, which could not have replaced the item, and even a store with a wrong CAS.
         ("a", "ms a 2 ME c T60 O7\r\nhi\r\n"),
         ("b", "ms b 2 c T60 C18446744073709551615 O7\r\nhi\r\n"),
     ]
@@ -509,7 +515,7 @@ fn a_store_that_is_refused_for_memory_takes_no_cas_but_from_1_6_27_to_1_6_39_and
     let mut wire = Wire::to(&server);
     assert!(wire.ask(&add("k", 60)).starts_with("HD c"));
     wire.fill(0);
-    // There is room for one item again, and for no second.
+    // There is room for exactly one item again.
     assert_eq!(wire.ask("md k\r\n"), "HD");
     let before = stored(&wire.ask(&add("k", 60)));
     wire.send("ms x 7 ME c T60 O7\r\nversion\r\nmn\r\n");
@@ -520,18 +526,19 @@ fn a_store_that_is_refused_for_memory_takes_no_cas_but_from_1_6_27_to_1_6_39_and
     assert_eq!(stored(&wire.ask(&add("k", 60))), before + 1 + u64::from(takes_one));
 }
 
-// ---- Requests cannot be recalled ---------------------------------------------------------------------------------------
+// ---- Requests cannot be recalled
+// ---------------------------------------------------------------------------------------
 
-/// How a client goes away.
+/// How a client disconnects.
 #[derive(Debug, Clone, Copy)]
 enum Leaves {
-    /// FIN.
+    /// With FIN.
     InOrder,
-    /// RST, as when a process dies with replies unread.
+    /// With RST, as when a process dies with unread replies.
     Abruptly,
 }
 
-fn requests_of_one_who_is_gone_are_executed(leaves: Leaves, paused: bool) {
+fn check_that_requests_of_a_disconnected_client_are_executed(leaves: Leaves, paused: bool) {
     const CLIENTS: usize = 30;
     let server = start();
     let clients: Vec<Wire> = (0..CLIENTS)
@@ -563,22 +570,22 @@ fn requests_of_one_who_is_gone_are_executed(leaves: Leaves, paused: bool) {
 
 #[test]
 fn what_was_sent_before_a_close_is_executed() {
-    requests_of_one_who_is_gone_are_executed(Leaves::InOrder, false);
+    check_that_requests_of_a_disconnected_client_are_executed(Leaves::InOrder, false);
 }
 
 #[test]
 fn what_was_sent_before_a_reset_is_executed() {
-    requests_of_one_who_is_gone_are_executed(Leaves::Abruptly, false);
+    check_that_requests_of_a_disconnected_client_are_executed(Leaves::Abruptly, false);
 }
 
 #[test]
 fn what_was_sent_to_a_paused_server_before_a_close_is_executed_when_it_goes_on() {
-    requests_of_one_who_is_gone_are_executed(Leaves::InOrder, true);
+    check_that_requests_of_a_disconnected_client_are_executed(Leaves::InOrder, true);
 }
 
 #[test]
 fn what_was_sent_to_a_paused_server_before_a_reset_is_executed_when_it_goes_on() {
-    requests_of_one_who_is_gone_are_executed(Leaves::Abruptly, true);
+    check_that_requests_of_a_disconnected_client_are_executed(Leaves::Abruptly, true);
 }
 
 #[test]
@@ -597,7 +604,8 @@ fn a_paused_server_executes_what_was_sent_when_it_goes_on_and_in_order() {
     assert_eq!(wire.line(), "HD O3");
 }
 
-// ---- Time --------------------------------------------------------------------------------------------------------------
+// ---- Time
+// --------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn an_item_lives_no_shorter_than_its_ttl_less_two_seconds_and_no_longer_than_one_more() {
@@ -614,7 +622,7 @@ fn an_item_lives_no_shorter_than_its_ttl_less_two_seconds_and_no_longer_than_one
     let mut living: Vec<Item> = Vec::new();
     let mut stored = 0;
     loop {
-        // At every place within the server's second.
+        // At all times within the server's second.
         if began.elapsed() < ttl {
             let key = format!("k{stored}");
             let asked = now();
@@ -655,7 +663,7 @@ fn a_ttl_of_30_days_is_the_longest_and_one_more_second_is_a_date_long_past() {
     let mut wire = Wire::to(&server);
     stored(&wire.ask(&add("k", 2_592_000)));
     assert_eq!(wire.ask(&add("k", 2_592_000)), "NS c0");
-    // What the longest lease has put on it: a thousandth, four times over, and less than a minute.
+    // The allowance on top of the longest lease: four thousandths, and less than a minute.
     let longest = LONGEST_TIMEOUT.as_secs() * 1004 / 1000 + 60;
     assert!(longest < 2_592_000);
     for _two_owners_of_one_lock in 0..2 {
@@ -701,7 +709,7 @@ fn an_item_with_a_date_is_gone_in_that_very_second_and_later_stored_in_vain() {
         );
         !found
     });
-    // What becomes of the clock item in 2038: no clock, and no harm.
+    // This happens to the clock item in 2038: there is no clock then, which does no harm.
     stored(&wire.ask(&add("k", date)));
     assert!(!is_there(&mut wire, "k"));
 }
@@ -737,7 +745,7 @@ fn two_instances_that_are_old_enough_to_grant_have_different_start_seconds() {
         });
         assert!(last.is_none_or(|last| last < start), "{last:?} and then {start}");
         last = Some(start);
-        // At once: the next one starts as soon after it as can be.
+        // At once, so that the next instance starts as soon as possible.
         server.restart_young();
     }
 }
@@ -781,7 +789,7 @@ fn no_item_expires_before_the_second_read_ahead_of_its_store_plus_its_ttl_even_a
                 reading
             })
             .collect();
-        // A stale clock dates the item too early, but no earlier than the reading.
+        // A stale clock makes the item expire too early, but never before the second that was read plus the TTL.
         let mut living: Vec<(usize, u64)> = readings.into_iter().enumerate().collect();
         wait_until("all items to expire", PATIENCE, || {
             living.retain(|(number, reading)| {
@@ -800,7 +808,8 @@ fn no_item_expires_before_the_second_read_ahead_of_its_store_plus_its_ttl_even_a
     }
 }
 
-// ---- Processes ---------------------------------------------------------------------------------------------------------
+// ---- Processes
+// ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn a_held_connection_ends_with_its_process() {
@@ -838,7 +847,7 @@ fn a_flush_leaves_the_process_its_connections_and_the_order_of_cas() {
     let pid = server.stat("pid");
     server.flush_all();
     assert!(!is_there(&mut wire, "k"));
-    // In the same second, and kept.
+    // Stored in the same second, and kept.
     let after = flag(&wire.ask(&add("k", 60)), 'c');
     assert!(before < after);
     assert!(is_there(&mut wire, "k"));

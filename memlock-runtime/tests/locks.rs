@@ -1,4 +1,4 @@
-//! What `Locks` and `Guard` promise, over `memory:` and through the public interface alone. Needs nothing installed.
+//! The promises of `Locks` and `Guard`, over `memory:` and through the public interface only. Needs nothing installed.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure by the real clock")]
 
@@ -15,7 +15,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a busy machine may add to a time that was asked for.
+/// How much a busy machine may add to a requested time.
 const MARGIN: Duration = Duration::from_secs(1);
 
 const fn ms(milliseconds: u64) -> Duration {
@@ -33,13 +33,13 @@ fn hold(request: LockRequest<'_>) -> Guard {
     request.acquire().expect("it is free, or will be")
 }
 
-fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
+fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
     let started = Instant::now();
-    let result = what();
+    let result = action();
     (result, started.elapsed())
 }
 
-/// Waits until `condition` holds, and fails when it does not.
+/// Waits until `condition` holds, and fails if it does not within [`PATIENCE`].
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -57,8 +57,8 @@ fn config_error(result: Result<Guard, Error>) -> String {
     }
 }
 
-/// A thread that asks for a lock, and can be seen to stand in the queue: the library warns of a wait that is longer than
-/// the lock's timeout, which a short timeout brings about soon.
+/// A thread that asks for a lock. It shows that it stands in the queue: the library warns of a wait that is longer than
+/// the lock's timeout, and the timeout here is short.
 struct Waiter {
     warnings: Arc<Warnings>,
     result: Receiver<Result<Guard, Error>>,
@@ -72,7 +72,7 @@ impl Waiter {
         Waiter::then(locks, key, wait, |result| result)
     }
 
-    /// What it does with the lock before anybody else hears of it.
+    /// Starts a waiter that calls `with` with its result before it sends that.
     fn then(
         locks: &Locks,
         key: &'static str,
@@ -85,7 +85,7 @@ impl Waiter {
         thread::spawn(move || {
             let result =
                 tracing::subscriber::with_default(subscriber, || locks.lock(key).timeout(SOON).wait(wait).acquire());
-            // A test that has failed no longer listens.
+            // A test that has failed no longer receives.
             let _ = sender.send(with(result));
         });
         Waiter { warnings, result }
@@ -191,7 +191,7 @@ fn threads_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn a_waiter_who_gives_up_does_not_hold_up_those_behind_it() {
+fn a_waiter_that_gives_up_does_not_delay_those_behind_it() {
     let locks = locks();
     let holder = hold(locks.lock("k"));
     let impatient = Waiter::of(&locks, "k", ms(500)).stands_in_the_queue();
@@ -321,7 +321,8 @@ fn renewing_once_gives_the_whole_timeout_again() {
     eventually("some of the lease to pass", || guard.remaining() < ms(59_900));
     let ended = guard.remaining() + since.elapsed();
     guard.renew().expect("it is held");
-    // By the clock, since a busy machine may take longer from the renewal to this look than from the grant to the one before.
+    // Compared by the clock, since on a busy machine more time may pass between the renewal and this reading than
+    // between the grant and the reading before.
     let now = since.elapsed();
     assert!(now + guard.remaining() > ended);
     assert_eq!(guard.token(), token, "a renewal is the same grant");
@@ -342,7 +343,7 @@ fn a_renewed_lock_outlives_its_timeout_and_keeps_others_out() {
 }
 
 #[test]
-fn a_key_that_asks_for_no_lock_is_refused_where_a_guard_is_wanted() {
+fn acquiring_without_a_key_is_refused() {
     let locks = locks();
     let none = locks.lock(None::<&str>).acquire();
     for result in [none, locks.lock(Err::<u64, _>(DontLock)).try_acquire()] {
@@ -353,7 +354,7 @@ fn a_key_that_asks_for_no_lock_is_refused_where_a_guard_is_wanted() {
 }
 
 #[test]
-fn durations_that_cannot_be_meant_are_named_and_refused() {
+fn impossible_durations_are_named_and_refused() {
     let locks = locks();
     let month = Duration::from_secs(30 * 24 * 3600);
     for (result, name) in [
@@ -402,7 +403,7 @@ fn every_acquisition_is_counted_once() {
     );
 }
 
-/// The original's promise: a lock may be held for its timeout, and no longer blocks anybody after it.
+/// The original library's promise: a lock may be held for its timeout, and blocks no caller after that.
 #[test]
 fn a_holder_that_is_stuck_blocks_its_own_process_no_longer_than_its_timeout() {
     let locks = locks();
@@ -412,20 +413,25 @@ fn a_holder_that_is_stuck_blocks_its_own_process_no_longer_than_its_timeout() {
     assert!(took >= ms(250), "{took:?}");
     assert!(!stuck.is_valid() && guard.token() > stuck.token());
     drop(stuck);
-    assert!(guard.is_valid() && guard.renew().is_ok(), "it is another's, and stays");
+    assert!(
+        guard.is_valid() && guard.renew().is_ok(),
+        "it belongs to the second holder, and stays"
+    );
 }
 
-/// Whoever has been in line since before the lease that counts was granted.
+/// The waiter joined the queue before the lease that it has to watch was granted.
 #[test]
-fn those_in_line_notice_that_the_one_before_them_is_stuck_however_long_they_have_waited() {
+fn a_waiter_notices_a_stuck_holder_that_was_granted_its_lease_later_than_the_waiter_joined() {
     let locks = locks();
     let holder = hold(locks.lock("k"));
     let stuck = Waiter::of(&locks, "k", Duration::MAX).stands_in_the_queue();
     let next = Waiter::of(&locks, "k", Duration::MAX).stands_in_the_queue();
     holder.release();
     let (result, took) = timed(|| next.result.recv_timeout(SOON + MARGIN * 4));
-    println!("let in {took:.1?} after the lease of the one before was granted");
-    let guard = result.expect("the lease of the stuck one is over").expect("no error");
+    println!("acquired {took:.1?} after the stuck holder's lease was granted");
+    let guard = result
+        .expect("the lease of the stuck holder is over")
+        .expect("no error");
     let stuck = stuck.result().expect("it was the first");
     assert!(guard.token() > stuck.token());
 }

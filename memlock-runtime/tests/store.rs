@@ -1,5 +1,5 @@
-//! The store against real memcached processes, which each test starts for itself: that the facts on which the protocol
-//! rests hold on the installed version, and that every fault of a server is told as what it is.
+//! The store against real memcached processes, which each test starts for itself. The facts on which the protocol
+//! relies hold on the installed version, and every fault of a server is reported as what it is.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -17,7 +17,7 @@ use memlock_testkit as testkit;
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a caller allows for one exchange.
+/// The time limit of one exchange.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// A memcached process, killed when dropped.
@@ -27,7 +27,7 @@ struct Process {
 }
 
 impl Process {
-    /// On a free port, with more options.
+    /// Starts a server on a free port, with more options.
     fn start(options: &[&str]) -> Process {
         let options = [&["-m", "16", "-t", "2"], options].concat();
         Process::of(testkit::Memcached::start_young_with(&options))
@@ -46,7 +46,7 @@ impl Process {
         Memcached::new(vec![ServerAddress::parse(&self.spelled).expect("an entry")], "memlock")
     }
 
-    /// A store on it, once it is old enough to grant.
+    /// Waits until the server is old enough for locks, and returns a store on it.
     fn grown(&self) -> Memcached {
         let store = self.store();
         eventually("memcached grows old enough", || {
@@ -63,7 +63,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Tries until there is something, a hundred times a second.
+/// Repeats `attempt` a hundred times a second until it returns something.
 #[allow(clippy::disallowed_methods, reason = "a process gives no other sign")]
 fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let until = now() + PATIENCE;
@@ -71,7 +71,7 @@ fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(now() < until, "it never happened that {what}");
+        assert!(now() < until, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -117,7 +117,7 @@ fn text(answer: &Exchanged) -> String {
     answer.source.as_ref().expect("a failure").to_string()
 }
 
-/// The only reply to a request about the lock on `key` that is answered.
+/// The reply to `request` about the lock on `key`.
 fn reply(store: &Memcached, key: &str, request: Request) -> Reply {
     let answer = store.exchange(0, &item(key), &[request], None, LIMIT);
     assert!(answer.unanswered.is_none(), "{answer:?}");
@@ -205,7 +205,7 @@ fn the_clock_item_tells_the_servers_second() {
     let Reply::Clock(second) = reply(&store, "k", Request::ReadClock) else {
         panic!("no clock")
     };
-    // `stats` dates the process's start a second or two off; what matters is that both run at one rate from there.
+    // `stats` is a second or two off about the start of the process. Both clocks must run at one rate from there.
     assert!(second.abs_diff(before) <= 3, "{second} {before}");
     eventually("the clock moves on", || {
         matches!(reply(&store, "k", Request::ReadClock), Reply::Clock(later) if later > second).then_some(())
@@ -258,7 +258,7 @@ fn a_huge_item_of_a_stranger_is_foreign_and_leaves_the_connection_in_step() {
         }
     }
     assert_eq!(reply(&store, "other", Request::Read), Reply::Missing);
-    // One for the tasks; and one that asks for the number.
+    // The connection of the tasks, and the one that asks for the statistic.
     assert_eq!(statistic(&process, "total_connections"), connections + 2);
 }
 
@@ -271,7 +271,7 @@ fn a_refused_store_is_definite_and_leaves_the_connection_in_step() {
     let mut stream = TcpStream::connect(&process.spelled).expect("connect");
     let mut number = 0_u64;
     let refusal = eventually("the memory is full", || {
-        // Items of exactly a lock's size, so that they use up the memory that locks would use.
+        // Items of exactly a lock's size, which use up the memory for locks.
         let mut fillers = String::new();
         for _ in 0..10_000 {
             number += 1;
@@ -323,19 +323,19 @@ fn a_restart_is_noticed_and_nothing_is_sent_across_it() {
     let cas = stored(&reply(&store, "k", add(1)));
     process.server.kill();
     let answer = store.exchange(0, &item("k"), &[delete(cas)], Some(old), LIMIT);
-    // On the connection of a moment ago the request may well have left.
+    // The connection was open a moment ago, so the request may have been sent.
     assert_eq!(unanswered(&answer), Some(Unanswered::Cut), "{answer:?}");
     assert_eq!(answer.instance, Some(old));
     let answer = store.exchange(0, &item("k"), &[add(2)], None, LIMIT);
     assert_eq!(
         unanswered(&answer),
         Some(Unanswered::NotSent),
-        "nobody listens: {answer:?}"
+        "no process listens: {answer:?}"
     );
 
     process.server.restart_young();
     drop(process.grown());
-    // A stranger's lock has the CAS of the old one: only the instance tells.
+    // Another lock has the CAS of the old one. Only the instance tells them apart.
     let other = process.store();
     let same = eventually("the CAS comes round", || {
         let new = stored(&reply(&other, "k", add(3)));
@@ -369,7 +369,7 @@ fn a_stopped_server_is_late_within_the_limit_and_its_replies_come_after_it_goes_
     assert!(answer.replies.is_empty());
     let pending = answer.pending.expect("a write is open");
 
-    // A new connection is accepted by the kernel and never greeted.
+    // The kernel accepts a new connection, but the server does not answer on it.
     let began = now();
     let second = store.exchange(0, &item("k"), &[add(2)], None, limit);
     let took = now() - began;
@@ -473,7 +473,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for all of them, as an executor of tasks would.
+/// Waits for all `exchanges`, as an executor of tasks would.
 fn all_of(mut exchanges: Vec<Box<dyn Exchange>>) -> Vec<Exchanged> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut answers: Vec<Option<Exchanged>> = exchanges.iter().map(|_| None).collect();
@@ -496,7 +496,7 @@ fn begin(store: &Memcached, key: &str, batch: &[Request], limit: Duration) -> Bo
     store.begin(0, &item(key), Batch::from(batch), None, limit)
 }
 
-/// What the server counts under a name in its `stats`.
+/// The number `name` in the server's `stats`.
 fn statistic(process: &Process, name: &str) -> u64 {
     process.server.stat(name).expect("counted")
 }
@@ -539,7 +539,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
             });
         }
     });
-    // Its own, and the one of this question.
+    // The store's connection, and the one that asks for the statistic.
     assert_eq!(statistic(&process, "total_connections"), connections + 2);
     let open = statistic(&process, "curr_connections");
     drop(store);
@@ -549,7 +549,7 @@ fn thousands_of_batches_of_many_threads_share_one_connection_and_get_their_own_r
 }
 
 #[test]
-fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
+fn every_batch_around_a_restart_gets_a_true_answer() {
     let process = Process::start(&[]);
     drop(process.grown());
     let store = process.store();
@@ -563,8 +563,8 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
     process.server.kill();
     for (place, answer) in all_of(on_their_way).iter().enumerate() {
         let found = unanswered(answer);
-        // The first few are sent by whoever asks. The others are left to the background thread, which may not have come
-        // to them before the server went.
+        // The caller sends the first few itself. The background thread sends the others, and may not have done so
+        // before the server was killed.
         let was_left = place >= 4 && found == Some(Unanswered::NotSent);
         assert!(found == Some(Unanswered::Cut) || was_left, "{place}: {answer:?}");
         assert!(answer.pending.is_none());
@@ -583,7 +583,7 @@ fn a_restart_in_the_middle_leaves_no_batch_without_the_truth() {
 }
 
 #[test]
-fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
+fn late_replies_of_a_stopped_server_arrive_when_it_goes_on() {
     let process = Process::start(&[]);
     drop(process.grown());
     let store = process.store();
@@ -600,7 +600,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
         let late = all_of(adds.collect());
         let took = now() - began;
         assert!(took < limit + LIMIT, "{took:?}");
-        // On a machine that stands still nothing may be sent in that time, and nobody finds the server slow.
+        // If the machine stalls, nothing may be sent in that time, and the server does not count as slow.
         if took < 2 * limit
             || late
                 .iter()
@@ -609,7 +609,7 @@ fn what_is_late_on_a_stopped_server_is_heard_when_it_goes_on() {
             break late;
         }
     };
-    // The next ones try another connection, which the kernel accepts and nobody greets.
+    // The next batches try another connection, which the kernel accepts, but on which the server does not answer.
     let next = all_of((0..100).map(|_| begin(&store, "n", &[add(1)], limit)).collect());
     assert!(
         next.iter()

@@ -1,5 +1,5 @@
-//! What the drivers do around the queue (`driver/waiting.rs` and `driver/acquire.rs`), but for time, which stands here, and
-//! the server, which is the [ledger](crate::ledger).
+//! What the driver does around the queue (`driver/waiting.rs`, `driver/caller.rs` and `driver/acquire.rs`), with two
+//! differences: time stands still, and the server is the [ledger](crate::ledger).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,45 +10,45 @@ use crate::error::Error;
 use crate::ledger::{self, Stay};
 use crate::protocol::{Grant, Handed, Watch};
 use crate::queue::{Joined, Place, PlaceProgress, Seen, Turn};
-use crate::time::Bell;
+use crate::time::Alarm;
 use crate::world::{TIMEOUT, World};
 
-/// How often one that is awake looks for its turn.
+/// How often a waiter that is awake looks for its turn.
 const LOOKS: u32 = 2;
 
-/// The time of one who does not give up.
+/// The end of the wait of a caller that does not give up.
 pub(crate) const FOR_EVER: Duration = Duration::MAX;
 
-/// One who wants the lock.
+/// A caller that wants the lock.
 pub(crate) struct Caller {
     pub(crate) world: Arc<World>,
-    bell: Bell,
+    alarm: Alarm,
     stay: Stay,
 }
 
-/// One who has the turn.
+/// A caller that has the turn.
 pub(crate) struct Head {
     pub(crate) caller: Caller,
     pub(crate) turn: Turn,
 }
 
-/// One who holds the lock.
+/// A caller that holds the lock.
 pub(crate) struct Holder {
     pub(crate) head: Head,
     pub(crate) grant: Grant,
 }
 
-/// One who waits behind others.
+/// A caller that waits behind others.
 pub(crate) struct Waiting {
     pub(crate) caller: Caller,
     pub(crate) place: Place,
 }
 
-/// Why somebody waits no more, and has no turn.
+/// Why a caller stopped waiting without a turn.
 #[derive(Debug)]
 pub(crate) enum Gone {
     Dismissed,
-    /// Its time is over.
+    /// Its time was over.
     GaveUp,
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Came {
 }
 
 impl Came {
-    /// The turn, for which it waits as long as it takes.
+    /// Waits for the turn, as long as it takes.
     pub(crate) fn wait(self) -> Result<Head, Gone> {
         match self {
             Came::Head(head) => Ok(head),
@@ -67,7 +67,7 @@ impl Came {
         }
     }
 
-    /// The same, where nobody is sent away.
+    /// Waits for the turn in a scenario that dismisses no caller.
     pub(crate) fn turn(self) -> Head {
         self.wait().expect("its turn comes")
     }
@@ -78,24 +78,24 @@ pub(crate) fn join(world: &Arc<World>) -> Came {
     join_as(world, true)
 }
 
-/// Joins the queue. A task can make no use of being woken early.
+/// Joins the queue, as a thread or, without `wakes_early`, as a task, which cannot use an early wake-up.
 pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
-    let bell = Bell::new(&world.time);
+    let alarm = Alarm::new(&world.time);
     let stay = world.ledger().stay();
     let waker = || {
         world.ledger().arrives(stay);
-        bell.waker()
+        alarm.waker()
     };
     let joined = world.queues.join(&World::item(), TIMEOUT, wakes_early, waker);
     let world = Arc::clone(world);
-    let caller = Caller { world, bell, stay };
+    let caller = Caller { world, alarm, stay };
     match joined {
         Joined::Head(turn) => Came::Head(caller.begin(turn)),
         Joined::Behind(place) => Came::Behind(Waiting { caller, place }),
     }
 }
 
-/// Joins a queue in which nobody is.
+/// Joins an empty queue, as its head.
 pub(crate) fn head(world: &Arc<World>) -> Head {
     match join(world) {
         Came::Head(head) => head,
@@ -112,7 +112,7 @@ pub(crate) fn behind(world: &Arc<World>) -> Waiting {
 }
 
 impl Caller {
-    /// Its turn is over, or about to be.
+    /// Records that its turn is over, or about to be.
     pub(crate) fn turn_ends(&self) {
         self.world.ledger().turn_ends(self.stay);
     }
@@ -127,12 +127,12 @@ impl Caller {
 }
 
 impl Waiting {
-    /// The turn, for which it waits as long as it takes, where nobody is sent away.
+    /// Waits for the turn, as long as it takes, in a scenario that dismisses no caller.
     pub(crate) fn turn(self) -> Head {
         self.wait(FOR_EVER).expect("its turn comes")
     }
 
-    /// The turn, for which it waits until `give_up`.
+    /// Waits for the turn until `give_up`.
     pub(crate) fn wait(mut self, give_up: Duration) -> Result<Head, Gone> {
         loop {
             let wakes_at = self.until_next_look(give_up).ok_or(Gone::GaveUp)?;
@@ -144,8 +144,8 @@ impl Waiting {
         }
     }
 
-    /// When it is to look again. `None`: its time is over. Unlike in the driver, who is not the first in line does not look
-    /// again at the end of a lease: it is woken when it has become the first.
+    /// When it looks again, or `None` if its time is over. Unlike in the driver, a waiter that is not the first does
+    /// not look again at the end of a lease: it is woken when it has become the first.
     fn until_next_look(&self, give_up: Duration) -> Option<Duration> {
         let now = self.caller.world.time.now().instant;
         let Seen { is_first, leased_until } = self.place.seen();
@@ -169,7 +169,7 @@ impl Waiting {
     fn rest(&self, wakes_at: Duration) {
         self.place.stay_awake(LOOKS, || ());
         if !self.place.has_news() {
-            self.caller.bell.sleep_until(wakes_at);
+            self.caller.alarm.sleep_until(wakes_at);
             self.place.stay_awake(LOOKS, || ());
         }
     }
@@ -186,14 +186,14 @@ impl Waiting {
 }
 
 impl Head {
-    /// The grant that came with the turn, or one of the server.
+    /// Holds the lock, by the grant that came with the turn or by a grant of the server.
     pub(crate) fn hold(self) -> Holder {
         self.hold_for(TIMEOUT)
     }
 
-    /// The same, for `timeout` if it is the server's.
+    /// The same; a grant of the server is for `timeout`.
     pub(crate) fn hold_for(mut self, timeout: Duration) -> Holder {
-        let Caller { world, bell, stay } = &self.caller;
+        let Caller { world, alarm, stay } = &self.caller;
         let now = world.time.now();
         match self.turn.take_handed() {
             Some(Handed::Over(grant)) => {
@@ -206,10 +206,10 @@ impl Head {
         let spec = ledger::spec(&World::item(), timeout);
         let grant = loop {
             let now = world.time.now();
-            let asked = world.ledger().asks(*stay, &spec, now, bell.waker());
+            let asked = world.ledger().asks(*stay, &spec, now, alarm.waker());
             match asked {
                 Ok(grant) => break grant,
-                Err(over) => bell.sleep_until(over),
+                Err(over) => alarm.sleep_until(over),
             }
         };
         self.turn.watch = None;
@@ -218,12 +218,12 @@ impl Head {
         Holder { head: self, grant }
     }
 
-    /// Leaves without having had the lock.
+    /// Leaves without having held the lock.
     pub(crate) fn leave(self) {
         self.caller.turn_ends();
     }
 
-    /// Finds that nobody can be served.
+    /// Fails on behalf of all waiters.
     pub(crate) fn fails(self, verdict: &Error) {
         self.caller.turn_ends();
         self.turn.fail_for_all(verdict);
@@ -231,18 +231,18 @@ impl Head {
 }
 
 impl Holder {
-    /// Believes in it no longer than that.
+    /// Believes that it holds the lock until `deadline`, and no longer.
     pub(crate) fn believes(&self, deadline: Deadline) {
         let Caller { world, stay, .. } = &self.head.caller;
         world.ledger().believes(*stay, deadline);
     }
 
-    /// Does nothing until then.
+    /// Does nothing until `until`.
     pub(crate) fn hang(&self, until: Duration) {
         self.head.caller.world.time.pass(until);
     }
 
-    /// Gives the lock to the server, and has seen somebody else take it.
+    /// Releases the lock, and has seen another holder, with `watch`, take it.
     pub(crate) fn sees(self, watch: Watch) {
         let Holder { mut head, grant } = self;
         let Caller { world, stay, .. } = &head.caller;
@@ -252,7 +252,7 @@ impl Holder {
         head.leave();
     }
 
-    /// Is done with the lock.
+    /// Ends its use of the lock: hands it over, or releases it.
     pub(crate) fn done(self) {
         let Holder { head, grant } = self;
         let Head { caller, turn } = head;
@@ -262,7 +262,7 @@ impl Holder {
         ledger.gives_up(*stay);
         ledger.turn_ends(*stay);
         drop(ledger);
-        // One that is late is not handed over.
+        // A lease that has ended is not handed over.
         let turn = if grant.deadline.has_passed(now) {
             Some(turn)
         } else {

@@ -1,5 +1,5 @@
-//! Who holds the lock, and where its one grant is. Each step of a scenario is entered here, and breaks a promise or keeps
-//! it.
+//! Records who holds the lock, and where its one grant is. Each step of a scenario is entered here, and fails if it
+//! breaks a promise.
 
 use std::collections::HashSet;
 use std::task::Waker;
@@ -14,25 +14,25 @@ use crate::key::ItemName;
 use crate::protocol::Grant;
 use crate::protocol::lease::Now;
 
-/// When the server started, and what time it has.
+/// When the server started, and its present second.
 const START: u64 = 1_800_000_000;
 const SECOND: u64 = START + 1000;
 
 /// One stay in the queue, from joining to leaving.
 pub(crate) type Stay = usize;
 
-/// Where the grant is.
+/// Where the grant is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whereabouts {
-    /// Nobody has it: the server will grant the lock.
+    /// On the server, which will grant the lock.
     Server,
-    /// Its holder has it.
+    /// In the hands of its holder.
     Holder(Stay),
-    /// Between two holders, in the queue.
-    WaitList,
+    /// In the queue, between two holders.
+    Queue,
 }
 
-/// Whose turn it is.
+/// The present turn.
 #[derive(Debug)]
 struct Present {
     who: Stay,
@@ -44,24 +44,24 @@ struct Present {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     items: Items,
-    /// Under which the last grant was given.
+    /// The nonce of the last grant.
     nonce: Nonce,
     whereabouts: Whereabouts,
-    /// The last grant.
+    /// The token of the last grant.
     token: Option<Token>,
-    /// When it is over for the server.
+    /// When the last grant ends for the server.
     ends: Duration,
-    /// Who believes to hold the lock, and until when.
+    /// The caller that believes that it holds the lock, and until when.
     belief: Option<(Stay, Deadline)>,
     turn: Option<Present>,
     /// The latest time at which a turn began.
     latest: Duration,
-    /// Who is to be told when the server has the grant again.
+    /// Wakes the head that asks, once the server has the grant again.
     asking: Option<Waker>,
     stays: usize,
-    /// Who stood behind others, in the order of joining.
+    /// The stays that began behind others, in the order of joining.
     arrivals: Vec<Stay>,
-    /// Who of them had the turn, in the order of having it.
+    /// Those of them that have had the turn, in its order.
     turns: Vec<Stay>,
     orphans: usize,
 }
@@ -90,14 +90,14 @@ impl Ledger {
         self.stays
     }
 
-    /// Joined behind others.
+    /// Records that `who` joined behind others.
     pub(crate) fn arrives(&mut self, who: Stay) {
         self.arrivals.push(who);
     }
 
-    /// `who` has turn `number`, and with it a lease until then, if any.
+    /// Records that `who` has turn `number`, and with it a lease until `leased_until`, if any.
     pub(crate) fn turn_begins(&mut self, who: Stay, number: u64, leased_until: Option<Duration>, now: Now) {
-        // It may have looked at the clock before others did.
+        // `who` may have read the clock before others did.
         self.latest = self.latest.max(now.instant);
         let latest = self.latest;
         let is_over = |until: Option<Duration>| until.is_some_and(|until| until <= latest);
@@ -119,18 +119,19 @@ impl Ledger {
         }
     }
 
-    /// It is about to be passed on, or to end. It may be another's by now.
+    /// Records that the turn of `who` is about to be passed on, or to end. The turn may have been taken away already.
     pub(crate) fn turn_ends(&mut self, who: Stay) {
         self.turn.take_if(|turn| turn.who == who);
     }
 
-    /// The head asks the server. `None`: it is to wait until the grant is over, or it is woken.
+    /// Asks the server for the lock, on behalf of the head. `Err`: the head waits until then, when the last grant is
+    /// over, or until it is woken.
     pub(crate) fn asks(&mut self, who: Stay, spec: &Spec, now: Now, waker: Waker) -> Result<Grant, Duration> {
         if self.whereabouts != Whereabouts::Server && now.instant < self.ends {
             self.asking = Some(waker);
             return Err(self.ends);
         }
-        // Whoever had it has it no more.
+        // The holder before has lost the lock.
         self.items.flush();
         self.nonce.0 += 1;
         let grant = granted(&mut self.items, spec, self.nonce, now);
@@ -138,11 +139,11 @@ impl Ledger {
         Ok(grant)
     }
 
-    /// `who` has been handed `grant`.
+    /// Records that `who` has taken `grant`, which was handed over.
     pub(crate) fn takes(&mut self, who: Stay, grant: &Grant, now: Now) {
         assert_eq!(
             self.whereabouts,
-            Whereabouts::WaitList,
+            Whereabouts::Queue,
             "{who} was handed what was not handed over"
         );
         self.begins(who, grant, now);
@@ -162,7 +163,7 @@ impl Ledger {
         self.ends = grant.end.ends();
     }
 
-    /// `who` believes in it until then.
+    /// Records that `who` believes that it holds the lock until `deadline`.
     pub(crate) fn believes(&mut self, who: Stay, deadline: Deadline) {
         self.belief = Some((who, deadline));
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.who == who) {
@@ -170,37 +171,37 @@ impl Ledger {
         }
     }
 
-    /// `who` believes in it no more, and is about to hand it over.
+    /// Records that `who` no longer believes that it holds the lock, and is about to hand it over.
     pub(crate) fn gives_up(&mut self, who: Stay) {
         self.belief.take_if(|(holder, _)| *holder == who);
         if self.whereabouts == Whereabouts::Holder(who) {
-            self.whereabouts = Whereabouts::WaitList;
+            self.whereabouts = Whereabouts::Queue;
         }
     }
 
-    /// The grant of `nonce` was not handed over, and is released.
+    /// Records that the grant of `nonce` was not handed over, and is released.
     pub(crate) fn releases(&mut self, nonce: Nonce) {
-        // Once a later one was granted, the item is another's, and stays.
+        // After a later grant the item belongs to another holder, and stays.
         if self.nonce == nonce {
-            assert_eq!(self.whereabouts, Whereabouts::WaitList, "somebody has what is released");
+            assert_eq!(self.whereabouts, Whereabouts::Queue, "somebody has what is released");
             self.whereabouts = Whereabouts::Server;
             self.asking.take().iter().for_each(Waker::wake_by_ref);
         }
     }
 
-    /// The grant of `nonce` lay in the queue, and nobody was left to take it.
+    /// Records that the grant of `nonce` lay in the queue, and that no caller was left to take it.
     pub(crate) fn is_orphaned(&mut self, nonce: Nonce) {
         assert_eq!(self.nonce, nonce, "the item is another's by now");
         self.releases(nonce);
         self.orphans += 1;
     }
 
-    /// How often a grant was left in the queue by the last who stood there.
+    /// How often a grant was left in the queue without a taker.
     pub(crate) fn orphans(&self) -> usize {
         self.orphans
     }
 
-    /// Nothing is left of all that was begun.
+    /// Asserts that every grant, turn and belief has ended.
     pub(crate) fn ends(&self) {
         assert_eq!(
             self.whereabouts,
@@ -210,7 +211,7 @@ impl Ledger {
         assert!(self.turn.is_none() && self.belief.is_none(), "{self:?}");
     }
 
-    /// TurnState came in the order of joining.
+    /// Asserts that turns came in the order of joining.
     pub(crate) fn is_in_order(&self) {
         let turns: HashSet<_> = self.turns.iter().collect();
         let served = self.arrivals.iter().filter(|who| turns.contains(who));
@@ -223,7 +224,7 @@ impl Ledger {
     }
 }
 
-/// What the protocol makes of a server that has no such item.
+/// The grant that the protocol makes of a server without the lock's item.
 fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
     let mut machine = Acquire::new(spec, None, false);
     let mut input = Input::Start;
@@ -248,7 +249,7 @@ fn granted(items: &mut Items, spec: &Spec, nonce: Nonce, now: Now) -> Grant {
     }
 }
 
-/// A lock for `timeout`.
+/// What a caller asks for that wants the lock for `timeout`.
 pub(crate) fn spec(item: &ItemName, timeout: Duration) -> Spec {
     Spec {
         server: 0,

@@ -1,19 +1,20 @@
-//! The queue of `memlock-runtime` under a checker of interleavings: its own files, compiled here over a `sync` whose mutex
-//! and atomics are the checker's, which runs the threads of a scenario in many orders of their steps.
+//! The queue of `memlock-runtime` under a checker of interleavings. The queue's own files are compiled here over a
+//! `sync` module with the checker's mutex and atomics. The checker runs the threads of a scenario in many orders of
+//! their steps.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `sync` | what the queue finds in the place of `std::sync`, store buffers included |
-//! | `time` | virtual time, who sleeps in it, and the bells that wake them |
-//! | `ledger` | who holds the lock, and where its grant is: the promises, at each step |
-//! | `world` `caller` | what a scenario's threads share; what the drivers do around the queue |
-//! | `check` | in which orders a scenario runs |
-//! | `scenarios` | who meets whom |
+//! | `sync` | what the queue uses in place of `std::sync`, store buffers included |
+//! | `time` | virtual time, and the alarms that wake its sleepers |
+//! | `ledger` | who holds the lock, and where its grant is; checks the promises at each step |
+//! | `world` `caller` | what a scenario's threads share; what the driver does around the queue |
+//! | `check` | the orders in which a scenario runs |
+//! | `scenarios` | which threads meet, and what they do |
 //!
-//! A wake-up that is lost shows as a deadlock: nobody is left to run. Time stands unless a scenario moves it, so that no
-//! waiter is saved by waking up by itself.
+//! A lost wake-up shows as a deadlock: no thread is left to run. Time stands still unless a scenario moves it, so that
+//! no waiter is saved by waking up by itself.
 
-// The queue's own tests, which would be compiled along, know nothing of a checker.
+// The queue's own tests would be compiled along, and they do not run under the checker.
 #![cfg(not(test))]
 
 mod caller;

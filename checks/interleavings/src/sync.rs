@@ -1,5 +1,5 @@
-//! What the queue finds in the place of `std::sync`: each use of it is a step after which the checker may let another thread
-//! go on.
+//! What the queue uses in place of `std::sync`. Each use is a step after which the checker may let another thread go
+//! on.
 
 pub(crate) mod atomic;
 mod buffer;
@@ -10,7 +10,7 @@ use std::sync::{LockResult, PoisonError};
 pub(crate) use buffer::flush;
 use shuttle::sync as checked;
 
-/// A mutex. Whoever lets it go has written all that it has written before.
+/// A mutex. Unlocking it makes all earlier stores of the thread visible.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(checked::Mutex<T>);
 
@@ -50,12 +50,12 @@ impl<T> Drop for MutexGuard<'_, T> {
     }
 }
 
-/// A condition that is waited for under a mutex.
+/// A condition variable.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(checked::Condvar);
 
 impl Condvar {
-    /// Waits under `mutex` until `is_met`.
+    /// Waits under `mutex` until `is_met` returns `true`.
     pub(crate) fn wait_until<'a, T>(&self, mutex: &'a Mutex<T>, is_met: impl Fn(&T) -> bool) -> MutexGuard<'a, T> {
         let mut guard = mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
         while !is_met(&guard) {

@@ -1,4 +1,4 @@
-//! Virtual time, and who sleeps in it.
+//! Virtual time, and the threads that sleep in it.
 
 use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::protocol::lease::Now;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-/// Virtual time. It stands, unless a scenario moves it.
+/// Virtual time. It stands still unless a scenario moves it.
 #[derive(Debug, Default)]
 pub(crate) struct Time {
     state: Mutex<State>,
@@ -17,8 +17,8 @@ pub(crate) struct Time {
 #[derive(Debug, Default)]
 struct State {
     now: Duration,
-    /// Whether each bell has rung since its owner last slept.
-    rung: Vec<bool>,
+    /// For each alarm, whether it was woken since its owner last slept.
+    woken: Vec<bool>,
 }
 
 impl Time {
@@ -27,14 +27,14 @@ impl Time {
         Now { instant, wall: instant }
     }
 
-    /// It is `now` at least.
+    /// Moves time forward to `now`, unless it is later already.
     pub(crate) fn move_to(&self, now: Duration) {
         let mut state = self.state();
         state.now = state.now.max(now);
         self.changed.notify_all();
     }
 
-    /// Sleeps until then, whatever rings.
+    /// Sleeps until `until`. No alarm ends that sleep.
     pub(crate) fn pass(&self, until: Duration) {
         drop(self.changed.wait_until(&self.state, |state| state.now >= until));
     }
@@ -44,41 +44,41 @@ impl Time {
     }
 }
 
-/// Wakes one sleeper. As with a parked thread: one that is rung while its owner is awake ends the next sleep.
+/// Wakes one sleeper. As with a parked thread, a wake-up that comes while its owner is awake ends the next sleep.
 #[derive(Debug, Clone)]
-pub(crate) struct Bell(Arc<Rope>);
+pub(crate) struct Alarm(Arc<AlarmWaker>);
 
 #[derive(Debug)]
-struct Rope {
+struct AlarmWaker {
     time: Arc<Time>,
     index: usize,
 }
 
-impl Bell {
-    pub(crate) fn new(time: &Arc<Time>) -> Bell {
+impl Alarm {
+    pub(crate) fn new(time: &Arc<Time>) -> Alarm {
         let mut state = time.state();
-        let index = state.rung.len();
-        state.rung.push(false);
+        let index = state.woken.len();
+        state.woken.push(false);
         drop(state);
         let time = Arc::clone(time);
-        Bell(Arc::new(Rope { time, index }))
+        Alarm(Arc::new(AlarmWaker { time, index }))
     }
 
     pub(crate) fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.0))
     }
 
-    /// Sleeps until then, or until it is rung.
+    /// Sleeps until `until`, or until it is woken.
     pub(crate) fn sleep_until(&self, until: Duration) {
-        let Rope { time, index } = &*self.0;
-        let is_over = |state: &State| state.rung[*index] || state.now >= until;
-        time.changed.wait_until(&time.state, is_over).rung[*index] = false;
+        let AlarmWaker { time, index } = &*self.0;
+        let is_over = |state: &State| state.woken[*index] || state.now >= until;
+        time.changed.wait_until(&time.state, is_over).woken[*index] = false;
     }
 }
 
-impl Wake for Rope {
+impl Wake for AlarmWaker {
     fn wake(self: Arc<Self>) {
-        self.time.state().rung[self.index] = true;
+        self.time.state().woken[self.index] = true;
         self.time.changed.notify_all();
     }
 }

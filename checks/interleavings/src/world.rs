@@ -14,7 +14,7 @@ use crate::queue::{Cleanup, Joined, Queues};
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::time::Time;
 
-/// For how long everybody wants the lock.
+/// For how long each caller wants the lock.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One process, its clock, and the lock.
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) queues: Arc<Queues>,
     pub(crate) time: Arc<Time>,
     ledger: Mutex<Ledger>,
-    /// How often somebody was sent for to mind a place in line.
+    /// How often the background was told to look after a kept place in line.
     minded: Mutex<usize>,
     is_minded: Condvar,
     /// How often the line was left.
@@ -40,8 +40,8 @@ impl World {
             is_minded: Condvar::default(),
             left: AtomicUsize::new(0),
         });
-        let orphanage: Weak<World> = Arc::downgrade(&world);
-        world.queues.set_cleanup(orphanage);
+        let cleanup: Weak<World> = Arc::downgrade(&world);
+        world.queues.set_cleanup(cleanup);
         world
     }
 
@@ -53,22 +53,22 @@ impl World {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another thread of the process.
+    /// Starts another thread of the process.
     pub(crate) fn spawn(self: &Arc<World>, body: impl FnOnce(&Arc<World>) + Send + 'static) -> JoinHandle<()> {
         let world = Arc::clone(self);
         thread::spawn(move || {
             body(&world);
-            // Who waits for its end sees what it has written.
+            // A thread that has joined this one sees what it has written.
             sync::flush();
         })
     }
 
-    /// Waits until somebody has been sent for to mind a place in line.
-    pub(crate) fn is_minded(&self) {
+    /// Waits until the background was told to look after a kept place in line.
+    pub(crate) fn wait_until_minded(&self) {
         drop(self.is_minded.wait_until(&self.minded, |minded| *minded > 0));
     }
 
-    /// How often somebody was sent for to mind a place in line.
+    /// How often the background was told to look after a kept place in line.
     pub(crate) fn times_minded(&self) -> usize {
         *self.minded.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,19 +77,19 @@ impl World {
         self.left.load(Ordering::SeqCst)
     }
 
-    /// Somebody takes this process out of the line.
+    /// Removes this process from the line.
     pub(crate) fn gives_up_place(&self) {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// All threads have come to their end: everything is as if nobody had been there. Returns what is remembered of others
-    /// in line.
+    /// Checks, after the end of all threads, that nothing of them is left, and that they were served in order. Returns
+    /// what is remembered of others in line.
     pub(crate) fn ends(&self) -> Option<Box<WaitListView>> {
         self.ledger().is_in_order();
         self.ends_out_of_order()
     }
 
-    /// The same, where somebody was passed over.
+    /// The same, in a scenario in which a waiter was passed over.
     pub(crate) fn ends_out_of_order(&self) -> Option<Box<WaitListView>> {
         self.ledger().ends();
         let joined = self

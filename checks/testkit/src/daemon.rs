@@ -1,4 +1,4 @@
-//! Any other server's process: ended gently, never left behind.
+//! The process of any other server: asked to end first, and never left behind.
 
 use crate::signal;
 use crate::until::wait_for;
@@ -6,23 +6,23 @@ use crate::watchdog::Watchdog;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// A child process that runs until this is dropped: then it is asked to end (SIGINT), and killed when it does not. It is
-/// killed also when this process dies in any other way.
+/// A child process that runs until this is dropped. Then it is asked to end (SIGINT), and killed if it does not. It is
+/// also killed when this process dies in any other way.
 #[derive(Debug)]
 pub struct Daemon {
     watchdog: Option<Watchdog>,
     child: Child,
 }
 
-/// How long a server may take to end when it is asked to: one that has little to write takes a second at most.
+/// How long a server may take to end after SIGINT. A server with little to write takes a second at most.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
 impl Daemon {
-    /// Starts it.
+    /// Starts `command`.
     ///
     /// # Panics
     ///
-    /// When the system refuses to.
+    /// When the system cannot start it.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         let mut watchdog = Watchdog::new();
@@ -45,7 +45,7 @@ impl Daemon {
     pub fn has_ended(&mut self) -> bool {
         let status = self.child.try_wait().expect("a child can be asked for its status");
         if status.is_some() {
-            // Reaped: its number may soon be another's.
+            // The process is reaped, so its id may soon belong to another process.
             drop(self.watchdog.take());
         }
         status.is_some()
@@ -61,7 +61,7 @@ impl Drop for Daemon {
         let ended = wait_for(END_LIMIT, || self.has_ended().then_some(()));
         if ended.is_none() {
             drop(self.watchdog.take());
-            // Both can only fail when it has just ended after all.
+            // Both can only fail if it has just ended after all.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,21 +1,21 @@
 //! Real memcached servers and real processes, for memlock's own tests, examples and benches.
 //!
-//! Nothing here knows memlock, so that a test of memlock cannot pass because both share a mistake. The crate is not
+//! The crate does not use memlock, so that a test of memlock cannot pass because both share a mistake. It is not
 //! published.
 //!
-//! Everything panics instead of returning errors: a test that cannot set its stage has nothing to go on with.
+//! Functions panic instead of returning errors, since a test cannot go on without its servers and processes.
 //!
 //! | you want | take |
 //! |---|---|
 //! | a server of your own | [`Memcached::start`], [`Memcached::start_with`], [`Memcached::start_on_socket`] |
-//! | any server | [`Memcached::shared`] |
+//! | a server that tests share | [`Memcached::shared`] |
 //! | another version of memcached | the environment variable `MEMLOCK_TESTKIT_MEMCACHED`, [`Memcached::version`] |
 //! | a server that hangs, dies, comes back | [`Memcached::pause`], [`Memcached::kill`], [`Memcached::restart`] |
 //! | a port that refuses connections | [`unused_port`] |
 //! | a `PostgreSQL` of your own | [`Postgres::start`] |
 //! | another server's process | [`Daemon`], [`program`] |
 //! | a second process | [`Peer`], and [`Parent`] inside it |
-//! | any process to stand still | [`pause`], [`resume`] |
+//! | to stop any process for a while | [`pause`], [`resume`] |
 //! | to wait for something | [`wait_until`] |
 
 mod daemon;

@@ -1,4 +1,4 @@
-//! A memcached process and its life: started, paused, killed, started again, never left behind.
+//! A memcached process: started, paused, killed, restarted, and never left behind.
 
 use crate::until::wait_for;
 use crate::watchdog::Watchdog;
@@ -14,29 +14,30 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use std::{env, fs, panic};
 
-/// How many items memlock leaves on a server when nobody holds a lock: its clock, and the counter of its tokens.
+/// How many items memlock leaves on a server when no lock is held: the clock item, and the counter of tokens.
 pub const ITEMS_THAT_STAY: u64 = 2;
 
-/// memlock grants nothing on a server that is younger; the count begins at 2.
+/// The uptime from which on memlock grants locks on a server. memcached's uptime begins at 2.
 const GROWN_UP: u64 = 4;
-/// How long a server may take to answer: a start takes milliseconds, on a machine busy with builds much longer.
+/// How long a server may take until it answers. A start takes milliseconds, but much longer on a machine that is busy
+/// with builds.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long one exchange with the server may take.
 const EXCHANGE_LIMIT: Duration = Duration::from_secs(2);
-/// How many ports are tried: each loss means that somebody took the port within a millisecond.
+/// How many ports are tried. A port fails only if another process takes it within a millisecond.
 const PORTS: usize = 20;
 
-/// A variable of the environment: the memcached to start instead of the one on the PATH.
+/// The environment variable that names the memcached to start instead of the one on the PATH.
 const PROGRAM: &str = "MEMLOCK_TESTKIT_MEMCACHED";
 
 const MISSING: &str = "memcached is not installed: run \"cargo xtask setup\" or install it with your package manager \
                        (apt-get install memcached)";
 
-/// A memcached of one's own on a free loopback port, or on a socket file. It is killed when the handle is dropped, and
-/// when this process dies in any other way.
+/// A memcached process on a free loopback port, or on a socket file. It is killed when the handle is dropped, and when
+/// this process dies in any other way.
 ///
-/// It is the `memcached` on the PATH, or the program that the environment variable `MEMLOCK_TESTKIT_MEMCACHED` names. The
-/// message of every later panic in this process says which version that is.
+/// The program is the `memcached` on the PATH, or the one that the environment variable `MEMLOCK_TESTKIT_MEMCACHED`
+/// names. The message of every later panic in this process contains its version.
 ///
 /// ```no_run
 /// let server = memlock_testkit::Memcached::start();
@@ -56,20 +57,20 @@ enum Endpoint {
     Socket(PathBuf),
 }
 
-/// Fields drop in order: the watchdog ends before its charge is reaped.
+/// Fields drop in order, so that the watchdog ends before the child is reaped.
 #[derive(Debug)]
 struct Process {
     watchdog: Option<Watchdog>,
     child: Child,
 }
 
-/// Why a server is not there.
+/// Why a server did not start.
 enum Failed {
-    /// Another server has the port.
+    /// Another server has the address.
     Taken,
     /// It ended by itself.
     Ended(ExitStatus, String),
-    /// It runs and does not answer.
+    /// It runs, but does not answer.
     Silent,
 }
 
@@ -79,13 +80,13 @@ impl Memcached {
     ///
     /// # Panics
     ///
-    /// When memcached is not installed or does not come up; so do all ways to start one.
+    /// When memcached is not installed, or does not start. All functions that start a server panic then.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts a server with more arguments, such as `&["-m", "64"]`; the address is not among them.
+    /// Starts a server with more arguments, such as `&["-m", "64"]`. They must not contain the address.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
         let server = Self::start_young_with(arguments);
@@ -93,7 +94,7 @@ impl Memcached {
         server
     }
 
-    /// Starts a server and waits only until it answers.
+    /// Starts a server, and waits only until it answers.
     #[must_use]
     pub fn start_young() -> Self {
         Self::start_young_with(&[])
@@ -125,7 +126,7 @@ impl Memcached {
     }
 
     /// Starts a server that listens on a socket file and on no port, and waits until memlock may use it. The file is
-    /// removed in the end.
+    /// removed when the handle is dropped.
     #[must_use]
     pub fn start_on_socket(path: impl Into<PathBuf>) -> Self {
         let endpoint = Endpoint::Socket(path.into());
@@ -139,12 +140,12 @@ impl Memcached {
         server
     }
 
-    /// The server that the tests of one binary share: started for the first that asks, stopped when the last has
-    /// dropped it. Tests that pause, kill or flush take one of their own.
+    /// The server that the tests of one binary share. It is started by the first call, and stopped when the last handle
+    /// is dropped. Tests that pause, kill or flush a server start one of their own.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Memcached>> = Mutex::new(Weak::new());
-        // A panic while starting leaves an empty reference behind, which is as good as new.
+        // A panic during the start leaves an empty reference, from which the next call starts again.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
             let server = Arc::new(Self::start());
@@ -153,7 +154,7 @@ impl Memcached {
         })
     }
 
-    /// What goes into `MEMLOCK_SERVERS`: `127.0.0.1:PORT` or `unix:/path`.
+    /// The address for `MEMLOCK_SERVERS`: `127.0.0.1:PORT` or `unix:/path`.
     #[must_use]
     pub fn address(&self) -> String {
         match &self.endpoint {
@@ -185,7 +186,7 @@ impl Memcached {
         self.process().as_ref().expect("the server has been killed").child.id()
     }
 
-    /// Stops the process (SIGSTOP): connections stay open, new ones are accepted by the system, no answer comes.
+    /// Stops the process (SIGSTOP). Connections stay open, the system accepts new ones, and no answer comes.
     ///
     /// # Panics
     ///
@@ -194,7 +195,7 @@ impl Memcached {
         signal::pause(self.pid());
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes the process (SIGCONT).
     ///
     /// # Panics
     ///
@@ -203,12 +204,13 @@ impl Memcached {
         signal::resume(self.pid());
     }
 
-    /// Kills the process (SIGKILL), paused or not: connections break, new ones are refused, everything stored is lost.
+    /// Kills the process (SIGKILL), even if it is paused. Connections break, new ones are refused, and all items are
+    /// lost.
     pub fn kill(&self) {
         drop(self.process().take());
     }
 
-    /// Kills the server if it runs and starts it again at the same address, empty, and waits until memlock may use it.
+    /// Kills the server if it runs, starts it again, empty, at the same address, and waits until memlock may use it.
     ///
     /// # Panics
     ///
@@ -218,7 +220,7 @@ impl Memcached {
         self.wait_until_usable();
     }
 
-    /// Kills the server if it runs and starts it again at the same address; waits only until it answers.
+    /// Kills the server if it runs, starts it again at the same address, and waits only until it answers.
     ///
     /// # Panics
     ///
@@ -226,7 +228,7 @@ impl Memcached {
     pub fn restart_young(&self) {
         let mut process = self.process();
         drop(process.take());
-        // The address can stay taken for a moment, by what is left of the old process.
+        // The old process may occupy the address for a moment longer.
         let started = wait_for(START_LIMIT, || match Process::start(&self.endpoint, &self.arguments) {
             Ok(process) => Some(process),
             Err(Failed::Taken) => None,
@@ -245,7 +247,7 @@ impl Memcached {
         assert!(usable.is_some(), "memcached at {} does not grow older", self.address());
     }
 
-    /// All that `stats` says, asked on a connection of its own.
+    /// The server's `stats`, read on a new connection.
     ///
     /// # Errors
     ///
@@ -254,8 +256,8 @@ impl Memcached {
         stats(&self.endpoint)
     }
 
-    /// One number of `stats`, such as `cmd_set` or `curr_connections` (which counts the connection that asks); `None`
-    /// when the server does not answer or does not know it.
+    /// One number of `stats`, such as `cmd_set`, or `curr_connections`, which counts the connection of this call.
+    /// `None` if the server does not answer, or does not know the number.
     #[must_use]
     pub fn stat(&self, name: &str) -> Option<u64> {
         self.stats().ok()?.get(name)?.parse().ok()
@@ -275,11 +277,11 @@ impl Memcached {
         );
     }
 
-    /// The version of the running server, such as `[1, 6, 18]`: a test of something that changed compares it.
+    /// The version of the running server, such as `[1, 6, 18]`, for tests that depend on it.
     ///
     /// # Panics
     ///
-    /// When the server does not answer, or answers with something else than numbers.
+    /// When the server does not answer, or its version does not consist of numbers.
     #[must_use]
     pub fn version(&self) -> [u32; 3] {
         let stats = self.stats().expect("memcached answers");
@@ -298,14 +300,14 @@ impl Drop for Memcached {
     fn drop(&mut self) {
         self.kill();
         if let Endpoint::Socket(path) = &self.endpoint {
-            // A memcached that is killed leaves its socket file behind; a missing one is as good.
+            // A killed memcached leaves its socket file behind. An error means that the file is missing, which is fine.
             let _ = fs::remove_file(path);
         }
     }
 }
 
 impl Process {
-    /// Starts memcached and waits until it, and no other, answers at the address.
+    /// Starts memcached and waits until this process, and no other, answers at the address.
     fn start(endpoint: &Endpoint, arguments: &[String]) -> Result<Self, Failed> {
         name_version_in_panics();
         let mut command = Command::new(program());
@@ -314,7 +316,7 @@ impl Process {
             Endpoint::Socket(path) => command.arg("-s").arg(path),
         };
         if is_root() {
-            // memcached refuses to run as root unless it is told by name.
+            // memcached runs as root only if it is named as the user.
             command.args(["-u", "root"]);
         }
         command
@@ -334,7 +336,7 @@ impl Process {
             child,
         };
         process.wait_until_answering(endpoint)?;
-        // Nobody reads it from here on. memcached ignores SIGPIPE, so what it may still say is lost without harm.
+        // Its messages are not read from here on. memcached ignores SIGPIPE, so it can still write them.
         drop(process.child.stderr.take());
         Ok(process)
     }
@@ -354,7 +356,7 @@ impl Process {
     fn obituary(&mut self, status: ExitStatus) -> Failed {
         let mut said = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            // What cannot be read is missing from the text of a panic, no more.
+            // If this fails, the message of the panic is incomplete.
             let _ = stderr.read_to_string(&mut said);
         }
         if said.contains("failed to listen") || said.contains("already in use") {
@@ -368,7 +370,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.watchdog.take());
-        // Both can only fail when the process has ended already and been reaped.
+        // Both can only fail if the process has ended and been reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -384,19 +386,18 @@ impl Failed {
     }
 }
 
-/// The memcached to start.
+/// The memcached program to start.
 fn program() -> OsString {
     env::var_os(PROGRAM).unwrap_or_else(|| "memcached".into())
 }
 
-/// The digits at the beginning: some builds put letters behind them.
+/// The number at the beginning of `text`: some builds append letters.
 fn leading_number(text: &str) -> Option<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
 }
 
-/// Adds the version of memcached to the message of every panic of this process: what a test has found out holds for the
-/// version that it ran on.
+/// Adds the version of memcached to the message of every panic of this process, since a failure may depend on it.
 fn name_version_in_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -425,7 +426,7 @@ fn stats(endpoint: &Endpoint) -> io::Result<BTreeMap<String, String>> {
     Ok(stats)
 }
 
-/// Sends one command and shows `last` the lines of the answer until it says that one was the last.
+/// Sends one command, and passes the lines of the answer to `last`, until it returns `Some` for the last of them.
 fn exchange<T>(endpoint: &Endpoint, command: &str, mut last: impl FnMut(&str) -> Option<T>) -> io::Result<T> {
     let mut connection = connect(endpoint)?;
     connection.write_all(format!("{command}\r\n").as_bytes())?;
@@ -457,7 +458,7 @@ fn connect(endpoint: &Endpoint) -> io::Result<Box<dyn Connection>> {
     }
 }
 
-/// Whether this process runs as root, asked from `id` since std cannot tell.
+/// Whether this process runs as root, according to `id`, since the standard library cannot tell.
 fn is_root() -> bool {
     static ROOT: OnceLock<bool> = OnceLock::new();
     *ROOT.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! A second process of this program, and the conversation with it, line by line.
+//! A second process of this program, and line-by-line communication with it.
 
 use crate::signal;
 use crate::until::wait_for;
@@ -10,14 +10,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use std::{env, process, thread};
 
-/// Tells a process that it is a peer, and which one.
+/// The environment variable that tells a process its role as a peer.
 const ROLE: &str = "MEMLOCK_TESTKIT_ROLE";
-/// Stands before what a peer says, since a test harness prints to the same stream, and at times on the same line.
+/// Marks the lines of a peer, since the test harness prints to the same stream, sometimes on the same line.
 const MARK: &str = "peer-says: ";
 
-/// This program, started once more in another role: for what only separate processes show.
+/// This program, started again in another role, for tests that need separate processes.
 ///
-/// A test starts itself again: the new process runs that one test only, finds its role and plays it.
+/// A test starts itself again: the new process runs only that test, reads its role, and acts in it.
 ///
 /// ```no_run
 /// use memlock_testkit::{Parent, Peer};
@@ -34,7 +34,7 @@ const MARK: &str = "peer-says: ";
 /// }
 /// ```
 ///
-/// Killed and reaped when dropped; killed also when this process dies in any other way.
+/// It is killed and reaped when this is dropped. It is also killed when this process dies in any other way.
 #[derive(Debug)]
 pub struct Peer {
     role: String,
@@ -44,22 +44,21 @@ pub struct Peer {
     lines: Receiver<String>,
 }
 
-/// A [`Peer`] to be started.
+/// The configuration of a [`Peer`] before its start.
 #[derive(Debug)]
 pub struct PeerBuilder {
     role: String,
     command: Command,
 }
 
-/// The process that started this one, seen from a [`Peer`]. When it goes away, so does the peer.
+/// The process that started this one, seen from a [`Peer`]. The peer ends when its parent ends.
 #[derive(Debug)]
 pub struct Parent {
     lines: Receiver<String>,
 }
 
 impl PeerBuilder {
-    /// Runs only this test of the test binary; its name as `cargo test -- --list` shows it. Without this, `main` runs
-    /// as usual.
+    /// Runs only the test with this name, as `cargo test -- --list` shows it. Without this, `main` runs as usual.
     #[must_use]
     pub fn test(mut self, name: &str) -> Self {
         self.command
@@ -78,7 +77,7 @@ impl PeerBuilder {
     ///
     /// # Panics
     ///
-    /// When the system refuses to.
+    /// When the system cannot start it.
     #[must_use]
     pub fn start(mut self) -> Peer {
         let mut watchdog = Watchdog::new();
@@ -94,7 +93,7 @@ impl PeerBuilder {
         let output = child.stdout.take().expect("its output was asked for");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
-            // Ends with the peer's output, or with the handle.
+            // This thread ends with the peer's output, or with the handle.
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if let Some((_, said)) = line.split_once(MARK)
                     && sender.send(said.to_owned()).is_err()
@@ -114,7 +113,7 @@ impl PeerBuilder {
 }
 
 impl Peer {
-    /// This program in the role `role`, which [`Parent::of_role`] asks for over there.
+    /// This program in the role `role`, which the new process asks for with [`Parent::of_role`].
     ///
     /// # Panics
     ///
@@ -128,7 +127,7 @@ impl Peer {
         }
     }
 
-    /// Another program that asks [`Parent::of_role`] for the role `role`, with these arguments.
+    /// Another program, with `arguments`, in the role `role`, which it asks for with [`Parent::of_role`].
     #[must_use]
     pub fn of_program(program: impl AsRef<OsStr>, arguments: &[&str], role: &str) -> PeerBuilder {
         let mut command = Command::new(program);
@@ -139,7 +138,7 @@ impl Peer {
         }
     }
 
-    /// Says a line to the peer, which hears it by [`Parent::hear`].
+    /// Sends a line to the peer, which receives it with [`Parent::hear`].
     ///
     /// # Panics
     ///
@@ -149,13 +148,13 @@ impl Peer {
         sent.unwrap_or_else(|error| panic!("the peer \"{}\" does not listen: {error}", self.role));
     }
 
-    /// The next line that it said; `None` when none comes within `limit`, or none can come any more.
+    /// Waits for the next line from the peer. `None` if none comes within `limit`, or the peer's output has ended.
     #[must_use]
     pub fn next_line(&self, limit: Duration) -> Option<String> {
         self.lines.recv_timeout(limit).ok()
     }
 
-    /// The next line that it said.
+    /// Waits for the next line from the peer.
     ///
     /// # Panics
     ///
@@ -173,25 +172,25 @@ impl Peer {
         self.child.id()
     }
 
-    /// Stops it (SIGSTOP).
+    /// Stops the process (SIGSTOP).
     pub fn pause(&self) {
         signal::pause(self.pid());
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Resumes the process (SIGCONT).
     pub fn resume(&self) {
         signal::resume(self.pid());
     }
 
-    /// Kills it (SIGKILL), paused or not. What it said before can still be read.
+    /// Kills the process (SIGKILL), even if it is paused. Lines that it has sent can still be read.
     pub fn kill(&mut self) {
         drop(self.watchdog.take());
-        // Both can only fail when the process has ended already and been reaped.
+        // Both can only fail if the process has ended and been reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Whether it has ended. What it said before can still be read.
+    /// Whether it has ended. Lines that it has sent can still be read.
     ///
     /// # Panics
     ///
@@ -214,7 +213,7 @@ impl Peer {
 
     fn status(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().expect("a child can be asked for its status")?;
-        // Reaped: its number may soon be another's.
+        // The process is reaped, so its id may soon belong to another process.
         drop(self.watchdog.take());
         Some(status)
     }
@@ -227,7 +226,8 @@ impl Drop for Peer {
 }
 
 impl Parent {
-    /// The parent of this process, if this process was started as a [`Peer`] in that role. To be asked for once.
+    /// The parent of this process, if this process was started as a [`Peer`] in `role`. Call it once only, since the
+    /// parent takes over the standard input.
     #[must_use]
     pub fn of_role(role: &str) -> Option<Self> {
         if env::var_os(ROLE)? != role {
@@ -236,16 +236,16 @@ impl Parent {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in io::stdin().lines().map_while(Result::ok) {
-                // Nobody may listen in here any more; the end of the parent counts all the same.
+                // An error means that the handle was dropped. The thread goes on, to notice the end of the parent.
                 let _ = sender.send(line);
             }
-            // The parent keeps the pipe as long as it lives: without it this process has no purpose.
+            // The parent keeps the pipe open as long as it lives. Without a parent, this process has no purpose.
             process::exit(1);
         });
         Some(Self { lines })
     }
 
-    /// Says a line to the parent. Ends the process when the parent is gone.
+    /// Sends a line to the parent. Ends this process if the parent has ended.
     pub fn say(&self, line: &str) {
         let mut out = io::stdout().lock();
         if writeln!(out, "{MARK}{line}").and_then(|()| out.flush()).is_err() {
@@ -253,7 +253,7 @@ impl Parent {
         }
     }
 
-    /// The next line that the parent sends.
+    /// Waits for the next line from the parent.
     ///
     /// # Panics
     ///

@@ -6,22 +6,22 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Below the ports that Linux (32768) and the BSDs (49152) give to outgoing connections. A port from that range would
-/// not do: while the server is down, a client that keeps connecting to it can be given the very same port, connect to
-/// itself, and keep the server out.
+/// The range is below the ports that Linux (from 32768) and the BSDs (from 49152) give to outgoing connections. A
+/// server must not have one of those: while it is down, a client that keeps connecting to it could be given the same
+/// port, connect to itself, and keep the server out.
 const FIRST: u64 = 15_000;
 const COUNT: u64 = 17_000;
 
-/// A port of the loopback interface on which nothing listens now.
+/// Returns a port of the loopback interface on which no process listens now.
 ///
-/// Somebody may take it before you do. Within one process, no port comes twice before all have come.
+/// Another process may take it first. Within one process, a port is returned again only after all others.
 ///
 /// # Panics
 ///
 /// When no port is free.
 #[must_use]
 pub fn unused_port() -> u16 {
-    // Processes start at random places, so that test binaries which run side by side rarely meet.
+    // Each process starts at a random port, so that test binaries that run side by side rarely collide.
     static START: OnceLock<u64> = OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let start = *START.get_or_init(|| RandomState::new().build_hasher().finish() % COUNT);
@@ -37,7 +37,7 @@ mod tests {
     use super::unused_port;
 
     #[test]
-    fn ports_do_not_come_twice() {
+    fn consecutive_ports_differ() {
         assert_ne!(unused_port(), unused_port());
     }
 }

@@ -1,4 +1,4 @@
-//! A `PostgreSQL` of one's own.
+//! A `PostgreSQL` server for one test.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -9,17 +9,18 @@ use std::{env, fs};
 
 use crate::{Daemon, unused_port, wait_until};
 
-/// It makes its folder, and starts, in a second or two; on a machine busy with builds it takes longer.
+/// How long it may take to create its folder and to start. That takes a second or two, or longer on a machine that is
+/// busy with builds.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Its own name for whom it belongs to, and the name of the system's user that its packages make.
+/// The name of its superuser, and of the system's user that its packages create.
 const POSTGRES: &str = "postgres";
 
-/// A variable of the environment: a folder with programs besides those of the PATH.
+/// The environment variable that names a folder with further programs, besides those on the PATH.
 const PROGRAMS: &str = "MEMLOCK_TESTKIT_PROGRAMS";
 
-/// A `PostgreSQL` on a free loopback port, with a new and empty database. It ends when the handle is dropped, and when
-/// this process dies in any other way.
+/// A `PostgreSQL` server on a free loopback port, with a new and empty database. It ends when the handle is dropped,
+/// and when this process dies in any other way.
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
@@ -27,19 +28,19 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts a server that keeps its data below `folder`, and waits until it is usable: `is_ready` says of an
-    /// [address](Postgres::address) whether one can connect, which this crate cannot try. `arguments` go to the server, such
-    /// as `&["-c", "fsync=off"]`. `None` when `PostgreSQL` is not installed: see [`program`].
+    /// Starts a server that keeps its data below `folder`, and waits until it is usable. `is_ready` tells whether a
+    /// client can connect to an [address](Postgres::address), which this crate cannot try. `arguments` are passed to
+    /// the server, such as `&["-c", "fsync=off"]`. Returns `None` if `PostgreSQL` is not installed: see [`program`].
     ///
     /// # Panics
     ///
-    /// When it is installed, and does not come up.
+    /// When it is installed, but does not start.
     #[must_use]
     pub fn start(folder: &Path, arguments: &[&str], is_ready: impl Fn(&str) -> bool) -> Option<Self> {
         let (server, initdb) = (program("postgres")?, program("initdb")?);
         let data = folder.join("postgresql");
         fs::create_dir(&data).expect("a folder for temporary files");
-        // It refuses to run as root: then it runs as the user that its package made, who needs the folder.
+        // It refuses to run as root. Root runs it as the user that its package has created, which needs the folder.
         let user = user();
         if let Some([uid, gid]) = user {
             std::os::unix::fs::chown(&data, Some(uid), Some(gid)).expect("root may give a folder away");
@@ -79,15 +80,15 @@ impl Postgres {
         Some(postgres)
     }
 
-    /// What a client is told.
+    /// The connection string for clients.
     #[must_use]
     pub fn address(&self) -> String {
         format!("host=127.0.0.1 port={} user={POSTGRES} dbname={POSTGRES}", self.port)
     }
 }
 
-/// A program on the PATH, or in the folder that `MEMLOCK_TESTKIT_PROGRAMS` names, where `cargo xtask` has found it. Says so
-/// when there is none.
+/// The path of a program on the PATH, or in the folder that `MEMLOCK_TESTKIT_PROGRAMS` names, which `cargo xtask` sets.
+/// Prints a note if there is none.
 #[must_use]
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -101,7 +102,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The user and group to run as, where this is root.
+/// The user and group to run as, if this process runs as root.
 fn user() -> Option<[u32; 2]> {
     let id = |arguments: &[&str]| -> Option<u32> {
         let output = Command::new("id").args(arguments).output().ok()?;

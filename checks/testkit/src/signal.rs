@@ -1,4 +1,4 @@
-//! Signals without `unsafe`: through the shell's own `kill`, which is there even where the program `kill` is not.
+//! Signals without `unsafe`: through the shell's built-in `kill`, which exists even if the program `kill` does not.
 
 use crate::until::wait_for;
 use std::fs;
@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long a process may take to stop: only one in uninterruptible sleep takes any time.
+/// How long a process may take to stop. Only a process in uninterruptible sleep takes noticeable time.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Stops a process (SIGSTOP) and waits until it has stopped, each of its threads: one that runs on another processor may still
-/// answer.
+/// Stops a process (SIGSTOP), and waits until all its threads have stopped: a thread that runs on another processor
+/// could still answer.
 ///
 /// # Panics
 ///
@@ -21,7 +21,7 @@ pub fn pause(pid: u32) {
     assert!(stopped.is_some(), "process {pid} did not stop within {STOP_LIMIT:?}");
 }
 
-/// Lets a stopped process go on (SIGCONT).
+/// Resumes a stopped process (SIGCONT).
 ///
 /// # Panics
 ///
@@ -43,7 +43,7 @@ fn send(signal: &str, pid: u32) {
     assert!(status.success(), "could not send SIG{signal} to process {pid}");
 }
 
-/// Whether no thread of a process runs. Where the system does not show that (it does in `/proc` of Linux), it is taken for granted.
+/// Whether all threads of a process have stopped. Linux shows that in `/proc`; on other systems this returns `true`.
 fn has_stopped(pid: u32) -> bool {
     let Ok(mut threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return true;
@@ -56,9 +56,9 @@ fn has_stopped(pid: u32) -> bool {
     })
 }
 
-/// The state letter of a thread, while it is there.
+/// The state letter of a thread, if the thread exists.
 fn state(thread: &Path) -> Option<char> {
     let line = fs::read_to_string(thread.join("stat")).ok()?;
-    // The name before it stands in parentheses and may itself contain spaces and parentheses.
+    // The name before it is in parentheses, and may itself contain spaces and parentheses.
     line.rsplit_once(") ")?.1.chars().next()
 }

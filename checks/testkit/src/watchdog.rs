@@ -1,24 +1,25 @@
-//! Kills a child process when this process dies without having the time to do so: by SIGKILL, by `abort`, by a test
+//! Kills a child process when this process dies without the time to do so: by SIGKILL, by `abort`, or by a test
 //! runner's time limit.
 //!
-//! The watchdog is a shell that reads from a pipe. The system closes the pipe's other end together with this process,
-//! however that ends.
+//! The watchdog is a shell that reads from a pipe. When this process ends, in whatever way, the system closes the other
+//! end of the pipe.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-/// The signals that a terminal or a test runner sends to the whole process group must not end the watchdog before its
-/// work is done.
+/// Ignores the signals that a terminal or a test runner sends to the whole process group, which must not end the
+/// watchdog before its work is done.
 const SCRIPT: &str = "trap '' HUP INT TERM; read -r pid && { read -r _; kill -9 \"$pid\"; }";
 
-/// Watches over one process; see the module's text. Dropped, it watches no longer.
+/// Guards one process: see the module's text. Dropping this ends the guard.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     shell: Child,
 }
 
 impl Watchdog {
-    /// Starts a watchdog that does not yet know its charge: started first, it leaves the smallest gap.
+    /// Starts a watchdog that does not yet have a process to guard. Starting it before the child leaves the smallest
+    /// gap.
     pub(crate) fn new() -> Self {
         let shell = Command::new("sh")
             .args(["-c", SCRIPT])
@@ -30,7 +31,7 @@ impl Watchdog {
         Self { shell }
     }
 
-    /// From now on the death of this process is the death of process `pid`.
+    /// Makes the death of this process kill process `pid`, from now on.
     pub(crate) fn guard(&mut self, pid: u32) {
         let pipe = self.shell.stdin.as_mut().expect("the pipe was asked for");
         writeln!(pipe, "{pid}")
@@ -40,10 +41,10 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
-    /// Ends the watchdog before its pipe closes. Its charge has not been reaped yet (the owner does that afterwards),
-    /// so the number that the watchdog knows never belongs to another process.
+    /// Ends the watchdog before its pipe closes. The owner reaps the guarded process only after this, so the id that
+    /// the watchdog knows never belongs to another process.
     fn drop(&mut self) {
-        // Both can only fail when the shell is gone already.
+        // Both can only fail if the shell has ended already.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
     }

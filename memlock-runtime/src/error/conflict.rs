@@ -1,5 +1,5 @@
-//! What is a conflict: an error that says that a transaction has worked on data which another has changed meanwhile, so that
-//! it is to be rolled back and may be started again.
+//! Conflicts: errors that say that a transaction has worked on data which another transaction has changed meanwhile.
+//! Such a transaction must be rolled back, and may be started again.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::{fmt, io};
 
 use super::{Error, HeldByAnother, LastConflict};
 
-/// An error type that says itself which of its values are conflicts.
+/// An error type that tells which of its values are conflicts.
 ///
-/// [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) asks it, where it is implemented, and
-/// [`Transaction::run`](crate::Transaction::run) does in any case.
+/// [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) uses it if the error type implements it.
+/// [`Transaction::run`](crate::Transaction::run) requires it.
 ///
 /// ```
 /// # use memlock_runtime as memlock;
 /// #[derive(Debug, thiserror::Error)]
 /// enum CatalogError {
-///     #[error("another has changed the catalogue")]
+///     #[error("another transaction has changed the catalogue")]
 ///     Changed,
 ///     #[error(transparent)]
 ///     Lock(#[from] memlock::Error),
@@ -26,7 +26,7 @@ use super::{Error, HeldByAnother, LastConflict};
 ///
 /// impl memlock::Conflict for CatalogError {
 ///     fn is_conflict(&self) -> bool {
-///         // What lies below: memlock's own conflicts, and with its features those of the databases.
+///         // Also finds memlock's own conflicts among the sources, and with its features those of databases.
 ///         matches!(self, CatalogError::Changed) || memlock::is_conflict(self)
 ///     }
 /// }
@@ -38,22 +38,22 @@ use super::{Error, HeldByAnother, LastConflict};
     note = "or say it here: `memlock::transaction().conflict(|error: &{Self}| …)`"
 )]
 pub trait Conflict {
-    /// Whether the transaction that met this error is to be rolled back, and may be started again.
+    /// Whether the transaction that met this error must be rolled back, and may be started again.
     fn is_conflict(&self) -> bool;
 }
 
-/// Whether `error`, or one of those that it names as its [source](StdError::source), is a conflict: one of memlock's
-/// ([`Error::is_conflict`]), or one of a database whose feature is switched on:
+/// Returns whether `error`, or an error in its chain of [sources](StdError::source), is a conflict: one of memlock's
+/// ([`Error::is_conflict`]), or one of a database, with the feature for its crate:
 ///
 /// | feature | conflicts |
 /// |---|---|
-/// | `rusqlite` | `SQLITE_BUSY_SNAPSHOT` (517), and `SQLITE_BUSY` (5), which a reader whose snapshot is old meets at once when it writes |
-/// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); of `SQLite` the same as above |
+/// | `rusqlite` | `SQLITE_BUSY_SNAPSHOT` (517), and `SQLITE_BUSY` (5), which a reader with an old snapshot meets at once when it writes |
+/// | `sqlx` | SQLSTATE 40001 (serialization failure) and 40P01 (deadlock); for `SQLite` the same as above |
 /// | `tokio-postgres` | SQLSTATE 40001 and 40P01 (also of the crate `postgres`) |
 ///
-/// It sees through [`io::Error`] and shared errors (`Arc`), which leave out of their sources what they are made of, and through
-/// errors that pass on only their sources (`#[error(transparent)]`): each of these conflicts has a source of its own by which it
-/// is known.
+/// It looks into [`io::Error`] and into shared errors (`Arc`), which do not name their inner error as a source. It also
+/// finds a conflict behind errors that pass on only the sources of their inner error (`#[error(transparent)]`): each of
+/// these conflicts has a source of its own, by which it is recognized.
 pub fn is_conflict(error: &(dyn StdError + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -81,20 +81,22 @@ fn is_conflict_itself(error: &(dyn StdError + 'static)) -> bool {
     error.is::<HeldByAnother>() || error.is::<LastConflict>() || is_conflict_of_a_database(error)
 }
 
-/// `SQLITE_BUSY`: of a transaction that has read before it writes, while another writes. `SQLITE_BUSY_SNAPSHOT`: another has
-/// written since this transaction began to read. <https://www.sqlite.org/rescode.html>
+/// `SQLITE_BUSY`: the transaction has read before it writes, while another transaction writes. `SQLITE_BUSY_SNAPSHOT`:
+/// another transaction has written since this one began to read. <https://www.sqlite.org/rescode.html>
 #[cfg(feature = "rusqlite")]
 const SQLITE_BUSY: [i32; 2] = [5, 517];
 
-/// Serialization failure and deadlock: <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
+/// Serialization failure and deadlock:
+/// <https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>.
 #[cfg(feature = "tokio-postgres")]
 const SQLSTATES: [&str; 2] = ["40001", "40P01"];
 
-/// The same, as sqlx tells them.
+/// The same codes, as sqlx spells them.
 #[cfg(feature = "sqlx")]
 const CODES: [&str; 4] = ["40001", "40P01", "5", "517"];
 
-/// The databases' errors have one below them that says what the server or the library did: it is looked at, not the one above.
+/// Checks the error by which the server or the library of a database says what happened. It is the source of the error
+/// that the crate returns, and it is found even if only the sources of that one are passed on.
 #[allow(
     clippy::missing_const_for_fn,
     unused_variables,
@@ -116,13 +118,13 @@ fn is_conflict_of_a_database(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
-/// Whether what a body returned is a conflict.
+/// Tells whether the value that a body returned is a conflict.
 pub trait Classify<R> {
-    /// Looks at it.
+    /// Whether `returned` is a conflict.
     fn is_conflict(&self, returned: &R) -> bool;
 }
 
-/// Of a body that is under no `zlock`.
+/// For a body without a `zlock`: no value is a conflict.
 #[derive(Debug, Clone, Copy)]
 pub struct NoConflict;
 
@@ -132,7 +134,7 @@ impl<R> Classify<R> for NoConflict {
     }
 }
 
-/// As a function of its error tells.
+/// Asks a function of the error.
 #[derive(Clone, Copy)]
 pub struct Told<F>(pub(crate) F);
 
@@ -156,7 +158,7 @@ impl Conflict for Error {
 
 macro_rules! by_source {
     ($($(#[$condition:meta])* $error:ty => $as_error:expr;)*) => {$(
-        /// Searches its sources: see [`is_conflict`].
+        /// Searches the error and its sources: see [`is_conflict`].
         $(#[$condition])*
         impl Conflict for $error {
             fn is_conflict(&self) -> bool {
@@ -190,12 +192,12 @@ mod tests {
         Error::conflict("k".into(), None, Duration::ZERO)
     }
 
-    /// Passes on only its source's sources.
+    /// Passes on only the sources of its inner error.
     #[derive(Debug, thiserror::Error)]
     #[error(transparent)]
     struct Transparent(Error);
 
-    /// Something above something else.
+    /// An error with a source.
     #[derive(Debug)]
     struct Above<T>(T);
 
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_is_found_however_deep_and_however_wrapped() {
+    fn a_conflict_is_found_at_any_depth_and_in_any_wrapper() {
         let shared: Arc<dyn StdError + Send + Sync> = Arc::new(Above(conflict()));
         let found: [&dyn StdError; 9] = [
             &conflict(),
@@ -234,10 +236,10 @@ mod tests {
 
     #[cfg(feature = "sqlx")]
     #[test]
-    fn what_sqlx_says_is_known_by_its_code() {
+    fn conflicts_of_sqlx_are_recognized_by_their_code() {
         use sqlx_core::error::{DatabaseError, ErrorKind};
 
-        /// A server's error, as a driver of sqlx's has it.
+        /// A server's error, as a driver of sqlx reports it.
         #[derive(Debug, thiserror::Error)]
         #[error("{0}")]
         struct Said(&'static str);
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_none() {
+    fn other_errors_are_not_conflicts() {
         let config = || Error::config("wrong");
         let none: [&dyn StdError; 4] = [
             &config(),

@@ -1,4 +1,4 @@
-//! What can go wrong, told apart by what the caller can do about it.
+//! What can go wrong, one variant for each thing that a caller can do about it.
 
 pub(crate) mod conflict;
 
@@ -11,28 +11,29 @@ use crate::text::shown::Shown;
 /// The cause kept below an [`Error::Unavailable`], shared so that errors stay cheap to clone.
 pub type Source = Arc<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Why a lock could not be had, or did not last.
+/// Why a lock could not be acquired, or did not last.
 ///
-/// Its texts and its `Debug` are fit for a log: what comes from users, other processes and servers is escaped in them, and
-/// cut off where it is long.
+/// Its `Display` and its `Debug` are safe to log: text from users, other processes and servers is escaped in them, and
+/// long text is cut off.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Another holder kept the lock for as long as this caller was willing to wait. Try again later, or wait longer.
+    /// Another holder kept the lock for as long as this caller was willing to wait. Retry later, or wait longer.
     #[error("lock `{}` is busy: {} still holds it after {}", Shown::new(key), Holder(holder.as_deref()), Seconds(*waited))]
     #[non_exhaustive]
     Busy {
-        /// The lock, as it is named on the server. It has no control characters and at most 200 bytes, but it may have
-        /// characters that turn the direction of a text around.
+        /// The lock's name on the server. It has no control characters and at most 200 bytes, but it may contain
+        /// characters that reverse the direction of text.
         key: String,
-        /// Who holds it (host, process and function), where that is known. The holder wrote it; it is escaped and short.
+        /// The holder (host, process and function), if it is known. The holder wrote this text, which is escaped and
+        /// short.
         holder: Option<String>,
         /// How long this caller waited.
         waited: Duration,
     },
 
-    /// The server that keeps this key could not be asked, or gave no proof of having granted the lock.
-    /// Nothing is held. Other keys, on other servers, may be fine.
+    /// The server that keeps this key could not be asked, or did not prove that it granted the lock. Nothing is held.
+    /// Keys on other servers may be fine.
     #[error(
         "cannot lock `{}`: memcached server {} is unavailable: {}",
         Shown::new(key),
@@ -43,33 +44,29 @@ pub enum Error {
     Unavailable {
         /// The lock, as it is named on the server.
         key: String,
-        /// The server, as it is configured.
+        /// The server, as it was configured.
         server: String,
-        /// What happened.
+        /// What failed.
         source: Source,
     },
 
-    /// The lease is over, and another holder may have been let in: it was lost before the body was done, or who asks has kept
-    /// it beyond its release.
-    #[error(
-        "the lease of lock `{}` ended before its holder was done: {}",
-        Shown::new(key),
-        Shown::message(reason)
-    )]
+    /// The lease has ended, and another holder may have the lock by now. Either the lease was lost before the body was
+    /// done, or the caller uses a lease that has been released.
+    #[error("the lease of lock `{}` has ended: {}", Shown::new(key), Shown::message(reason))]
     #[non_exhaustive]
     Lost {
         /// The lock, as it is named on the server.
         key: String,
-        /// How it is known.
+        /// How the lease ended.
         reason: String,
-        /// What its last renewal failed on, where that is why it ended.
+        /// The error of its last renewal, if the lease ended because of that error.
         source: Option<Source>,
     },
 
-    /// A lock was asked for by its own holder, who would have waited for itself.
+    /// A holder asked for its own lock, and would have waited for itself.
     #[error(
-        "lock `{}` is taken again by its own holder, which would wait for itself: use `rlock` on both functions to \
-         allow it, or give one of them another `name`",
+        "the caller already holds lock `{}`, and would wait for itself: use `rlock` on both functions to allow that, \
+         or give one of them another `name`",
         Shown::new(key)
     )]
     #[non_exhaustive]
@@ -78,27 +75,36 @@ pub enum Error {
         key: String,
     },
 
-    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another: what its caller has
-    /// read of the database will be out of date. Roll back, and start the transaction again; outside of a
-    /// [transaction](crate::transaction()) the lock is reserved for that.
-    #[error("lock `{}` was held by another{}, and what was read before is out of date: roll back and start again", Shown::new(key), For(*waited))]
+    /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another caller: what
+    /// its own caller has read from the database will be out of date. Roll back, and start the transaction again.
+    /// Outside of a [transaction](crate::transaction()) the lock is reserved for that retry.
+    #[error(
+        "lock `{}` was held by another caller{}, so what was read before is out of date: roll back and start the \
+         transaction again",
+        Shown::new(key),
+        For(*waited)
+    )]
     #[non_exhaustive]
     Conflict {
         /// The lock, as it is named on the server.
         key: String,
-        /// For how long this caller waited until it was free; zero in a transaction, where nothing waits.
+        /// How long this caller waited until the lock was free; zero in a transaction, where nothing waits.
         waited: Duration,
-        /// Who held it.
+        /// The holder.
         source: Source,
     },
 
     /// A [transaction](crate::transaction()) met a conflict in each of its attempts.
-    #[error("a conflict in each of {attempts} attempts, over {}; the last one: {}", Seconds(*took), Shown::message(last))]
+    #[error(
+        "each of {attempts} attempts met a conflict, within {}; the last conflict: {}",
+        Seconds(*took),
+        Shown::message(last)
+    )]
     #[non_exhaustive]
     GaveUp {
-        /// How often it was attempted.
+        /// How many attempts were made.
         attempts: u32,
-        /// How long that took altogether.
+        /// How long they took altogether.
         took: Duration,
         /// The last conflict.
         last: Source,
@@ -106,7 +112,7 @@ pub enum Error {
         source: Source,
     },
 
-    /// A setting or an option is wrong; the message says which and what to do.
+    /// A setting or an option is wrong. The message names it, and says what to do.
     #[error("memlock: {}", Shown::message(message))]
     #[non_exhaustive]
     Config {
@@ -116,7 +122,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the wait for the lock was over before it was free.
+    /// Whether the caller's wait ended before the lock was free.
     pub fn is_busy(&self) -> bool {
         matches!(self, Error::Busy { .. })
     }
@@ -126,18 +132,18 @@ impl Error {
         matches!(self, Error::Unavailable { .. })
     }
 
-    /// Whether the lease ended before its holder was done.
+    /// Whether the lease has ended: it was lost, or it has been released.
     pub fn is_lost(&self) -> bool {
         matches!(self, Error::Lost { .. })
     }
 
-    /// Whether the lock was asked for by its own holder.
+    /// Whether a holder asked for its own lock.
     pub fn is_reentered(&self) -> bool {
         matches!(self, Error::Reentered { .. })
     }
 
-    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. It is to be
-    /// rolled back, and may be started again.
+    /// Whether a transaction would have worked on data that is out of date, once or in each of its attempts. Roll it
+    /// back; it may be started again.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Error::Conflict { .. } | Error::GaveUp { .. })
     }
@@ -147,7 +153,8 @@ impl Error {
         matches!(self, Error::Config { .. })
     }
 
-    /// The lease of the lock on `key` ended too early, because its renewal failed on `source`, if that is why.
+    /// The lease of the lock on `key` has ended, for `reason`: because its renewal failed with `source`, if there is
+    /// one.
     pub(crate) fn lost(key: impl Into<String>, reason: impl Into<String>, source: Option<Source>) -> Error {
         Error::Lost {
             key: key.into(),
@@ -156,7 +163,7 @@ impl Error {
         }
     }
 
-    /// The lock on `key` was held by `holder`, if that is known.
+    /// The lock on `key` was held by another caller: by `holder`, if that is known.
     pub(crate) fn conflict(key: String, holder: Option<String>, waited: Duration) -> Error {
         let source = Arc::new(HeldByAnother(holder));
         Error::Conflict { key, waited, source }
@@ -181,7 +188,8 @@ impl Error {
     }
 }
 
-/// What lies below [`Error::Conflict`]: it is known by this also where only its sources are passed on.
+/// The source of [`Error::Conflict`]. [`is_conflict`](conflict::is_conflict) recognizes the conflict by it even if an
+/// error passes on only its sources.
 #[derive(thiserror::Error)]
 #[error("{} held it", Holder(.0.as_deref()))]
 pub(crate) struct HeldByAnother(Option<String>);
@@ -194,7 +202,7 @@ impl fmt::Debug for HeldByAnother {
     }
 }
 
-/// What lies below [`Error::GaveUp`], likewise.
+/// The source of [`Error::GaveUp`], for the same purpose.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", Shown::message(.0))]
 pub(crate) struct LastConflict(#[source] Source);
@@ -243,7 +251,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// The `Debug` of a cause, which may be anyone's.
+/// The `Debug` text of a cause, which may be an error of any crate.
 struct Cause<'a>(&'a Source);
 
 impl fmt::Debug for Cause<'_> {
@@ -254,7 +262,7 @@ impl fmt::Debug for Cause<'_> {
 
 impl From<Error> for io::Error {
     /// [`Busy`](Error::Busy) becomes `TimedOut`, [`Unavailable`](Error::Unavailable) `NotConnected`,
-    /// [`Config`](Error::Config) `InvalidInput`, the rest `Other`; the memlock error stays below as the cause.
+    /// [`Config`](Error::Config) `InvalidInput`, the rest `Other`. The memlock error becomes its inner error.
     fn from(error: Error) -> io::Error {
         let kind = match &error {
             Error::Busy { .. } => io::ErrorKind::TimedOut,
@@ -304,13 +312,13 @@ impl fmt::Display for For {
     }
 }
 
-/// What to do when the server cannot be asked.
+/// What to do when the server is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnUnavailable {
     /// Return the error.
     Error,
-    /// Run the body without the lock, with a warning.
+    /// Run the body without the lock, and log a warning.
     Unlocked,
     /// Panic with the error's text.
     Panic,
@@ -329,17 +337,19 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_key_and_say_what_to_do() {
+    fn messages_name_the_lock_and_say_what_to_do() {
         assert_eq!(
             busy().to_string(),
             "lock `memlock:f:1` is busy: host 7 f still holds it after 1.500 s"
         );
         let reentered = Error::Reentered { key: "k".into() }.to_string();
         assert!(reentered.contains("`k`") && reentered.contains("rlock") && reentered.contains("name"));
+        let released = Error::lost("k", "it has been released", None).to_string();
+        assert_eq!(released, "the lease of lock `k` has ended: it has been released");
     }
 
     #[test]
-    fn texts_of_others_are_escaped_and_short_in_every_error() {
+    fn every_error_escapes_and_shortens_foreign_text() {
         let evil = format!("\u{1b}[2J\u{7}\r\n\u{202e}\u{200b}{}", "x".repeat(60_000));
         let cause: Source = Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(evil.clone()));
         let (key, holder, waited) = (evil.clone(), Some(evil.clone()), Duration::ZERO);
@@ -379,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn an_io_error_keeps_the_lock_error_below_it() {
+    fn an_io_error_keeps_the_lock_error_as_its_inner_error() {
         let error = io::Error::from(busy());
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(
@@ -390,28 +400,32 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_says_how_often_and_how_long_it_was_tried() {
+    fn a_conflict_says_how_long_it_waited_and_how_often_it_was_tried() {
         let conflict = |waited| Error::conflict("k".into(), Some("host 7 f".into()), Duration::from_millis(waited));
-        assert!(conflict(0).to_string().starts_with("lock `k` was held by another, and"));
+        assert!(
+            conflict(0)
+                .to_string()
+                .starts_with("lock `k` was held by another caller, so")
+        );
         assert!(
             conflict(1500)
                 .to_string()
-                .starts_with("lock `k` was held by another for 1.500 s, and")
+                .starts_with("lock `k` was held by another caller for 1.500 s, so")
         );
         let source = std::error::Error::source(&conflict(0)).map(ToString::to_string);
         assert_eq!(source.as_deref(), Some("host 7 f held it"));
         let gave_up = Error::gave_up(3, Duration::from_secs(2), Arc::new(conflict(0)));
         let text = gave_up.to_string();
         assert!(
-            text.starts_with("a conflict in each of 3 attempts, over 2.000 s; the last one: lock `k`"),
+            text.starts_with("each of 3 attempts met a conflict, within 2.000 s; the last conflict: lock `k`"),
             "{text}"
         );
         assert!(gave_up.is_conflict() && !busy().is_conflict());
     }
 
     #[test]
-    fn errors_cross_threads() {
-        fn crosses<T: Send + Sync + 'static>() {}
-        crosses::<Error>();
+    fn errors_can_be_sent_to_other_threads() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<Error>();
     }
 }

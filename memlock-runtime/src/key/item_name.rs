@@ -1,8 +1,8 @@
 //! The name of a lock's item on the server. Plain data; no I/O.
 //!
-//! Two promises live here. Different keys never share an item ([`ItemName`] is injective but for a 128-bit hash, whose
-//! collisions the full name in the value would show), and no key can become a second command (every byte that
-//! memcached's text protocol treats specially is percent-encoded).
+//! This file keeps two promises. Different keys never share an item: [`ItemName`] is injective except for a 128-bit
+//! hash, and the full name in the value would reveal a collision of that. And no key can become a second command: every
+//! byte that memcached's text protocol treats specially is percent-encoded.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -16,28 +16,30 @@ use smallvec::SmallVec;
 
 use crate::text::shown::Shown;
 
-/// The longest item name that is sent as it is. memcached takes 250 bytes; the rest is room for what it wraps round it.
+/// The longest item name that is sent as it is. memcached accepts 250 bytes; the rest leaves room for suffixes such as
+/// `%line`.
 const LONGEST_READABLE_NAME: usize = 200;
 
-/// Bytes of a name that need no allocation: enough for the path of a function and a UUID. With its length, and what tells it
-/// from a longer one, that makes 80.
+/// How many bytes of a name need no allocation: enough for the path of a function and a UUID. With the length and the
+/// enum's discriminant, that makes 80 bytes.
 const INLINE_NAME_BYTES: usize = 78;
 
-/// How much of a name that is too long stays readable in front of its hash.
+/// How many bytes of a name that is too long are kept, as they are, beside its hash.
 const READABLE_PREFIX: usize = 120;
 
 /// The name of a lock's item on the server: `prefix:name:key`, readable where it can be.
 ///
 /// Control characters, spaces, `%` and DEL are percent-encoded, as are single colons in the name and a colon at the
 /// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
-/// share a text. What is too long for memcached keeps its first characters and gets a 128-bit hash, under the marker
-/// `~` that no readable name has in that place; its [`full`](Self::full) name is kept in the value and compared.
+/// share a text. A name that is too long for memcached keeps its first characters and gets a 128-bit hash, behind the
+/// marker `~`, which no readable name has in that place. Its [`full`](Self::full) name is stored in the value, and
+/// compared.
 ///
-/// It is made once a call, kept in many places and looked up in several, so it carries its hash, and is off the heap while it
-/// is short.
+/// A name is made once per call, kept in many places and looked up in several, so it carries its hash, and needs no
+/// heap while it is short.
 #[derive(Clone)]
 pub struct ItemName {
-    /// Of what is sent, which holds the hash of a full name.
+    /// The hash of the text that is sent, which contains the hash of a full name.
     hash: u64,
     text: Text,
 }
@@ -45,7 +47,7 @@ pub struct ItemName {
 /// The text of a name, in UTF-8.
 #[derive(Clone)]
 enum Text {
-    /// As many bytes of these.
+    /// The length, and a buffer that begins with the name.
     Inline(u8, [u8; INLINE_NAME_BYTES]),
     Shared(Arc<SharedText>),
 }
@@ -56,11 +58,11 @@ struct SharedText {
     full: Option<Arc<str>>,
 }
 
-/// Bytes of a name under construction that need no allocation.
+/// A name under construction, which mostly needs no allocation.
 type NameText = SmallVec<[u8; LONGEST_READABLE_NAME]>;
 
 impl ItemName {
-    /// The item of the lock on `key` in the namespace `name`.
+    /// The name of the item for the lock on `key` in the namespace `name`.
     pub fn of_lock(prefix: &str, name: &str, key: &str) -> ItemName {
         let mut bytes = NameText::new();
         bytes.extend_from_slice(prefix.as_bytes());
@@ -84,18 +86,21 @@ impl ItemName {
         ItemName::new(wire.as_bytes(), Some(full.into()))
     }
 
-    /// The item that tells the server's clock. No lock has its name, which has no colon behind the prefix's.
+    /// The name of the item that tells the server's time. No lock has this name, since it has no colon after the
+    /// prefix's colon.
     pub fn of_clock(prefix: &str) -> ItemName {
         ItemName::new(format!("{prefix}:clock").as_bytes(), None)
     }
 
-    /// The counter from which the server's fencing tokens are made. No lock has its name, for the same reason.
+    /// The name of the counter from which the server's fencing tokens are made. No lock has this name, for the same
+    /// reason.
     pub fn of_counter(prefix: &str) -> ItemName {
         ItemName::new(format!("{prefix}:tokens").as_bytes(), None)
     }
 
     fn new(wire: &[u8], full: Option<Arc<str>>) -> ItemName {
-        // Seeded by the operating system: keys come from users, who may not choose which of them share a bucket.
+        // Seeded by the operating system: keys come from users, who must not be able to choose keys that share a
+        // bucket.
         static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let mut hasher = SEEDED.build_hasher();
         hasher.write(wire);
@@ -114,28 +119,28 @@ impl ItemName {
         ItemName { hash, text }
     }
 
-    /// Spreads names evenly over as many places as there are; always the same one within this process.
+    /// The name's hash: evenly distributed, and always the same within this process.
     pub fn hash_value(&self) -> u64 {
         self.hash
     }
 
-    /// The text that is sent.
+    /// The text that is sent to the server.
     pub fn as_str(&self) -> &str {
         text_of(self.as_ref())
     }
 
-    /// The name of the item beside this lock's in which processes stand in line for it, as it is sent. No lock has such a
-    /// name: where it has a percent sign, two digits follow.
+    /// The name of the item that lists the processes in line for this lock, as it is sent. No lock has such a name: in
+    /// the name of a lock, two digits follow each percent sign.
     pub fn of_line(&self) -> String {
         format!("{}%line", self.as_str())
     }
 
-    /// The whole name, shortened or not. Of a long key it is long.
+    /// The whole name, which is long if the key is long.
     pub fn whole(&self) -> &str {
         self.full().map_or(self.as_str(), |full| full)
     }
 
-    /// The whole name, where the sent one is shortened.
+    /// The whole name, if the text that is sent is shortened.
     pub fn full(&self) -> Option<&Arc<str>> {
         match &self.text {
             Text::Inline(..) => None,
@@ -145,7 +150,7 @@ impl ItemName {
 }
 
 impl AsRef<[u8]> for ItemName {
-    /// The bytes of what is sent, which need not be looked at as text.
+    /// The bytes that are sent to the server.
     fn as_ref(&self) -> &[u8] {
         match &self.text {
             Text::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
@@ -154,7 +159,7 @@ impl AsRef<[u8]> for ItemName {
     }
 }
 
-/// Names are made of whole characters only, so the fallback is never met.
+/// `name` as text. Names consist of whole characters, so the fallback is never used.
 fn text_of(name: &[u8]) -> &str {
     std::str::from_utf8(name).unwrap_or_default()
 }
@@ -175,7 +180,7 @@ impl PartialOrd for ItemName {
 
 impl Ord for ItemName {
     fn cmp(&self, other: &ItemName) -> Ordering {
-        // In every process the same.
+        // The same order in every process.
         (self.as_ref(), self.full()).cmp(&(other.as_ref(), other.full()))
     }
 }
@@ -192,10 +197,10 @@ impl fmt::Debug for ItemName {
     }
 }
 
-/// Values by the name of a lock's item.
+/// A map from the name of a lock's item to `T`.
 pub type ByItem<T> = HashMap<ItemName, T, BuildHasherDefault<Carried>>;
 
-/// Hands on the hash that an [`ItemName`] carries.
+/// A hasher that returns the hash that an [`ItemName`] carries.
 #[derive(Debug, Clone, Default)]
 pub struct Carried(u64);
 
@@ -216,9 +221,10 @@ impl Hasher for Carried {
 }
 
 impl fmt::Display for ItemName {
-    /// The name as it is sent: a person finds the item by it, and it is short where the key is not.
+    /// The name as it is sent: an operator can find the item by it, and it is short even if the key is long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name holds no control characters, but those that turn the direction of a text around, and others without ink.
+        // A name has no control characters, but it may have invisible characters and some that reverse the direction of
+        // text.
         fmt::Display::fmt(&Shown::new(self.as_str()), f)
     }
 }
@@ -249,7 +255,8 @@ fn push_name(out: &mut NameText, name: &str) {
     push_plain(out, &name[at..]);
 }
 
-/// Whether nothing in `name` is to be encoded, as is nearly always so: segments of plain text with `::` between them.
+/// Whether `name` needs no encoding, which is nearly always so: it consists of segments of plain text with `::` between
+/// them.
 fn is_plain_path(name: &str) -> bool {
     let mut colons = 0;
     for byte in name.bytes() {
@@ -273,7 +280,7 @@ fn push_key(out: &mut NameText, key: &str) {
     }
 }
 
-/// Appends text as it is, but for what the protocol or a reader's terminal would take for something else.
+/// Appends `text`, with all characters encoded that the protocol or a terminal would interpret.
 fn push_plain(out: &mut NameText, text: &str) {
     if text.bytes().all(is_plain) {
         out.extend_from_slice(text.as_bytes());
@@ -288,7 +295,7 @@ fn push_plain(out: &mut NameText, text: &str) {
     }
 }
 
-/// Whether a byte stands for itself, in any place.
+/// Whether `byte` needs no encoding, wherever it stands.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'%'
 }
@@ -344,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_same_wherever_its_text_is_kept() {
+    fn inline_and_shared_names_behave_alike() {
         let prefix = "memlock:n:".len();
         for length in [
             0,
@@ -372,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shown_as_it_is_sent_short_and_without_what_a_terminal_obeys() {
+    fn a_name_is_shown_as_it_is_sent_short_and_without_terminal_escapes() {
         let shown = |key: &str| ItemName::of_lock("memlock", "f", key).to_string();
         assert_eq!(shown("ключ/(a\\:b:c)"), "memlock:f:ключ/(a\\:b:c)");
         assert_eq!(
@@ -387,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn no_lock_has_the_name_of_anothers_line() {
+    fn no_lock_has_the_name_of_a_wait_list() {
         for (name, key) in [
             ("f", "k"),
             ("f", "k%line"),

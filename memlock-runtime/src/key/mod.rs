@@ -1,4 +1,4 @@
-//! What is locked: the user's key as a text. Plain data; no I/O. The name of its item on the server is in [`item_name`].
+//! Keys: what is locked, as a text. Plain data; no I/O. The name of a lock's item on the server is in [`item_name`].
 
 mod item_name;
 
@@ -14,18 +14,18 @@ use crate::text::shown::Shown;
 
 pub use self::item_name::{ByItem, Carried, ItemName};
 
-/// Bytes of key text that need no allocation: enough for two UUIDs or a long path segment.
+/// How many bytes of a key need no allocation: enough for two UUIDs or a long path segment.
 const INLINE_KEY_BYTES: usize = 80;
 
 /// The marker a key function returns (as `Err(DontLock)`) to run the body without a lock.
 ///
-/// `None` says the same.
+/// `None` means the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DontLock;
 
 impl fmt::Display for DontLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the key asks for no lock")
+        f.write_str("the key is `DontLock`, so no lock is taken")
     }
 }
 
@@ -33,7 +33,7 @@ impl std::error::Error for DontLock {}
 
 /// The text of a key while it is being written. [`IntoKey::write_key`] appends to it.
 ///
-/// At the top level text is kept as it is. Inside a tuple or a slice it is escaped, so that `("a:b", "c")` and
+/// At the top level, text is kept as it is. Inside a tuple or a slice, it is escaped, so that `("a:b", "c")` and
 /// `("a", "b:c")` are different keys.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct KeyText {
@@ -42,7 +42,7 @@ pub struct KeyText {
 }
 
 impl KeyText {
-    /// Appends `text`, escaped when inside a tuple or a slice.
+    /// Appends `text`, which is escaped inside a tuple or a slice.
     pub fn push_str(&mut self, text: &str) {
         if self.nesting == 0 {
             self.bytes.extend_from_slice(text.as_bytes());
@@ -56,12 +56,12 @@ impl KeyText {
         }
     }
 
-    /// Appends a number, in which nothing is ever escaped.
+    /// Appends a number, which never needs escapes.
     fn push_number(&mut self, number: u64) {
         self.bytes.extend_from_slice(Decimal::of(number).as_bytes());
     }
 
-    /// Appends one part of several; `write` writes the part.
+    /// Appends one part of a composite. `write` writes the part.
     fn push_part(
         &mut self,
         first: bool,
@@ -75,13 +75,13 @@ impl KeyText {
         let written = write(self);
         self.nesting -= 1;
         if self.bytes.len() == start {
-            // An empty part leaves a mark: a slice of one empty string is not an empty slice.
+            // An empty part is marked: a slice of one empty string is not an empty slice.
             self.bytes.extend_from_slice(b"\\-");
         }
         written
     }
 
-    /// Writes a composite between brackets, or bare at the top level where `bare_outside` allows it.
+    /// Appends a composite between brackets, or, with `bare_outside`, without brackets at the top level.
     fn composite(
         &mut self,
         open: u8,
@@ -102,7 +102,7 @@ impl KeyText {
 
     /// The text so far.
     pub fn as_str(&self) -> &str {
-        // Only whole `str`s and ASCII are ever appended, so the fallback is never met.
+        // Only whole `str`s and ASCII are ever appended, so the fallback is never used.
         std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
 }
@@ -116,17 +116,17 @@ impl fmt::Write for KeyText {
 
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Keys are made of what users send.
+        // A key may contain anything that users send.
         fmt::Debug::fmt(&Shown::new(self.as_str()), f)
     }
 }
 
-/// A finished key: a text, or the wish to run without a lock.
+/// A finished key: a text, or the request to run without a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key(Result<KeyText, DontLock>);
 
 impl Key {
-    /// The key's text, or `None` where the key asks for no lock.
+    /// The key's text, or `None` if no lock is taken.
     pub fn text(&self) -> Option<&str> {
         self.0.as_ref().ok().map(KeyText::as_str)
     }
@@ -134,9 +134,9 @@ impl Key {
 
 /// A value that can be the key of a lock.
 ///
-/// Strings, integers, `bool`, `char`, tuples, slices, arrays, `Vec`, `Cow`, `Box`, `Rc`, `Arc`, references to these, and
-/// `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means: run without a lock. Floats are not keys:
-/// two that print alike may differ.
+/// Strings, integers, `bool`, `char`, tuples, slices, arrays, `Vec`, `Cow`, `Box`, `Rc`, `Arc`, references to these,
+/// and `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means to run without a lock. Floats are not
+/// keys: two floats that print alike may differ.
 ///
 /// A key *is* its text: the number `7` and the string `"7"` are the same key, and `("tenant", 7)` is `tenant:7`.
 ///
@@ -161,7 +161,11 @@ impl Key {
     note = "for a type of your own implement `memlock::IntoKey`, or use its text: `value.to_string()`"
 )]
 pub trait IntoKey {
-    /// Appends this value's text to `key`, or says that no lock is wanted.
+    /// Appends this value's text to `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`DontLock`] to run without a lock.
     fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock>;
 
     /// The finished key.
@@ -209,9 +213,9 @@ impl IntoKey for DontLock {
 
 impl IntoKey for fmt::Arguments<'_> {
     fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
-        // Writing to a `KeyText` never fails; an error here is a `Display` impl's own, whose text so far is the key.
+        // Writing to a `KeyText` never fails. An error comes from a `Display` impl, and its text so far is the key.
         if key.write_fmt(*self).is_err() {
-            tracing::warn!(target: "memlock", ?key, "a `Display` that a key is made of failed; the key ends there");
+            tracing::warn!(target: "memlock", ?key, "a `Display` implementation in a key failed; the key ends there");
         }
         Ok(())
     }
@@ -234,7 +238,7 @@ macro_rules! keys_by_digits {
             fn write_key(&self, key: &mut KeyText) -> Result<(), DontLock> {
                 match u64::try_from(*self) {
                     Ok(number) => key.push_number(number),
-                    // Below zero, or very large.
+                    // Negative, or very large.
                     Err(_) => format_args!("{self}").write_key(key)?,
                 }
                 Ok(())
@@ -330,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_key_of_strange_characters_is_shown_short_and_escaped() {
+    fn a_long_key_with_control_characters_is_shown_short_and_escaped() {
         let key = format!("\u{1b}\u{202e}{}", "x".repeat(50_000)).into_key();
         let shown = format!("{key:?}");
         assert!(shown.len() < 400 && shown.contains("\\u{1b}\\u{202e}xxx"), "{shown}");
     }
 
     #[test]
-    fn none_and_dont_lock_ask_for_no_lock_even_inside_a_tuple() {
+    fn none_and_dont_lock_mean_no_lock_even_inside_a_tuple() {
         assert_eq!(None::<&str>.into_key().text(), None);
         assert_eq!(Err::<u8, _>(DontLock).into_key().text(), None);
         assert_eq!((1, None::<u8>).into_key().text(), None);

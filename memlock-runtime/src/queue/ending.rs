@@ -1,66 +1,67 @@
-//! What becomes of a queue when a turn is over: somebody gets the next, or all are sent away, or it is gone and what is left
-//! is remembered, or released.
+//! What happens to a queue when a turn ends: the first waiter gets the next turn, or all waiters are dismissed, or the
+//! queue is removed, and what it leaves behind is remembered or released.
 
 use std::sync::{Arc, Weak};
 
 use super::cleanup::Cleanup;
 use super::of_key::Queue;
 use super::queues::Queues;
-use super::shard::{MOST_MEMORIES, Remembered, Shard};
+use super::shard::{MAX_REMEMBERED, Remembered, Shard};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{Grant, WaitListView};
 
 impl Queues {
-    /// Turn `number` is over: the first waiter gets the next, or the queue is gone. `leave` puts into the queue what is
-    /// left behind, unless the turn has been taken away.
-    pub(super) fn pass_on(&self, item: &ItemName, number: u64, leave: impl FnOnce(&mut Queue)) {
+    /// Ends turn `number`: the first waiter gets the next turn, or, without any, the queue is removed. `leave_behind`
+    /// writes into the queue what this turn leaves to the next. Does nothing if the turn has been taken away.
+    pub(super) fn pass_on(&self, item: &ItemName, number: u64, leave_behind: impl FnOnce(&mut Queue)) {
         let mut shard = self.shard(item);
         let Shard { queues, numbers, .. } = &mut *shard;
         let Some(queue) = queues.get_mut(item).filter(|queue| queue.turns.is_present(number)) else {
             return;
         };
-        leave(queue);
-        // A grant that nobody comes for is of no use to anyone when it is over.
+        leave_behind(queue);
+        // A grant that lies in the queue, and that its taker does not collect, is of no use once it has ended.
         let until = queue.turns.handed().map(|grant| grant.end.ends());
         if let Some(wake) = queue.give_turn(numbers, until) {
             drop(shard);
-            wake.all();
+            wake.wake();
             return;
         }
-        let (watch, orphan) = queue.turns.left_behind();
+        let (watch, untaken) = queue.turns.left_behind();
         let standing = queue.standing.take();
         shard.queues.remove(item);
-        // Where nobody waits any more, nobody stands in line.
+        // A process in which no caller waits any more leaves the line.
         let (leaving, standing) = match standing {
             Some(standing) if standing.is_to_leave() => (Some(standing), None),
             standing => (None, standing),
         };
-        let mut is_to_be_minded = false;
+        let mut starts_expiry = false;
         if watch.is_some() || standing.is_some() {
-            if shard.memories.len() >= MOST_MEMORIES {
-                shard.memories.clear();
+            if shard.remembered.len() >= MAX_REMEMBERED {
+                shard.remembered.clear();
             }
             let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
-            shard.memories.insert(item.clone(), Remembered { watch, standing });
-            // Once for all who come and go meanwhile: it costs as much as a hand-over.
-            is_to_be_minded = is_place_kept && shard.minded.insert(item.clone());
+            shard.remembered.insert(item.clone(), Remembered { watch, standing });
+            // One task for all callers that come and go meanwhile: starting it costs as much as a hand-over.
+            starts_expiry = is_place_kept && shard.expiring_places.insert(item.clone());
         }
         drop(shard);
-        if let (true, Some(cleanup)) = (is_to_be_minded, self.cleanup()) {
+        if let (true, Some(cleanup)) = (starts_expiry, self.cleanup()) {
             cleanup.mind_place(item);
         }
-        if let Some(grant) = orphan {
-            self.release_orphan(item, &grant);
+        if let Some(grant) = untaken {
+            self.release_untaken(item, &grant);
         }
         if let Some(standing) = leaving {
             self.leave_line(item, standing);
         }
     }
 
-    /// Turn `number` is over, and nobody gets the next: all who wait are told why.
-    pub(super) fn dismiss(&self, item: &ItemName, number: u64, verdict: &Error) {
+    /// Ends turn `number` and removes the queue: all its waiters get `failure`. Does nothing if the turn has been taken
+    /// away.
+    pub(super) fn dismiss(&self, item: &ItemName, number: u64, failure: &Error) {
         let mut shard = self.shard(item);
         if !shard
             .queues
@@ -72,21 +73,23 @@ impl Queues {
         let queue = shard.queues.remove(item).unwrap_or_default();
         drop(shard);
         for waiter in queue.waiting {
-            waiter.dismiss(verdict.clone());
+            waiter.dismiss(failure.clone());
         }
     }
 
-    /// What is known of a line in which a place was kept for nobody: he who was expected back did not come. `Err`: he may
-    /// still come, and it is to be asked for again.
+    /// Takes what is known of a line in which a place was kept in vain: no caller of this process has come back in
+    /// time. `None` if no place is kept any more. `Err` if a caller may still come back, so that this has to be asked
+    /// again.
     pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
         let mut shard = self.shard(item);
-        let standing = shard.memories.get_mut(item).map(|memory| &mut memory.standing);
+        let remembered = shard.remembered.get_mut(item);
+        let standing = remembered.map(|remembered| &mut remembered.standing);
         let overdue = match standing {
             Some(Some(kept)) if kept.is_place_kept() && !kept.is_overdue(now) => return Err(()),
             Some(standing) => standing.take_if(|standing| standing.is_place_kept()),
             None => None,
         };
-        shard.minded.remove(item);
+        shard.expiring_places.remove(item);
         Ok(overdue)
     }
 
@@ -100,7 +103,8 @@ impl Queues {
         }
     }
 
-    pub(super) fn release_orphan(&self, item: &ItemName, grant: &Grant) {
+    /// Releases a grant that was handed over and that no waiter took.
+    pub(super) fn release_untaken(&self, item: &ItemName, grant: &Grant) {
         if let Some(cleanup) = self.cleanup() {
             cleanup.settle(item, grant.nonce, grant.lease, None);
         }

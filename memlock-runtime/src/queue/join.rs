@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::of_key::{Queue, Wake};
+use super::of_key::{Queue, ToWake};
 use super::place::{Place, Seen};
 use super::queues::Queues;
 use super::shard::{Remembered, Shard};
@@ -21,15 +21,15 @@ use crate::protocol::TurnState;
     reason = "one is moved per acquisition; a box would cost more than the move"
 )]
 pub(crate) enum Joined {
-    /// Nobody was there: the turn.
+    /// The turn, since the queue was empty.
     Head(Turn),
     /// A place behind others.
     Behind(Place),
 }
 
 impl Queues {
-    /// Joins the queue for `item`, to hold it for `timeout`. The waker that `waker` makes is called when the turn comes, and
-    /// with `wakes_early` also right before (see [`Place::stay_awake`]).
+    /// Joins the queue for `item`, to hold the lock for `timeout`. The waker that `waker` makes is called when the turn
+    /// comes, and with `wakes_early` also right before that (see [`Place::stay_awake`]).
     pub(crate) fn join(
         self: &Arc<Queues>,
         item: &ItemName,
@@ -40,30 +40,34 @@ impl Queues {
         let mut shard = self.shard(item);
         let Shard {
             queues,
-            memories,
+            remembered,
             numbers,
             ..
         } = &mut *shard;
         match queues.entry(item.clone()) {
             hash_map::Entry::Vacant(vacant) => {
-                let memory = memories.remove(item).unwrap_or_default();
+                let remembered = remembered.remove(item).unwrap_or_default();
                 let number = numbers.next();
                 vacant.insert(Queue {
                     turns: TurnState::begun(number),
                     ..Queue::default()
                 });
-                Joined::Head(self.turn(item, number, memory))
+                Joined::Head(self.turn(item, number, remembered))
             }
             hash_map::Entry::Occupied(mut queue) => {
                 let queue = queue.get_mut();
                 let is_first = queue.waiting.is_empty();
-                let is_near = wakes_early && queue.is_brisk && is_first;
-                let near = queue.near();
-                let waiter = Arc::new(Waiter::new(timeout, wakes_early, is_near, waker()));
+                let is_turn_near = wakes_early && queue.was_hold_short && is_first;
+                let first = queue.first_to_wake_early();
+                let waiter = Arc::new(Waiter::new(timeout, wakes_early, is_turn_near, waker()));
                 queue.waiting.push_back(Arc::clone(&waiter));
                 let seen = Seen::of(&queue.turns, is_first);
                 drop(shard);
-                Wake(near, None, Vec::new()).all();
+                ToWake {
+                    first,
+                    ..ToWake::default()
+                }
+                .wake();
                 Joined::Behind(Place {
                     queues: Arc::clone(self),
                     item: item.clone(),
@@ -74,14 +78,14 @@ impl Queues {
         }
     }
 
-    /// Turn `number`, of one who finds nobody there, and `memory`.
-    fn turn(self: &Arc<Queues>, item: &ItemName, number: u64, memory: Remembered) -> Turn {
+    /// Turn `number`, the first of a queue, with what was `remembered` of the queue before it.
+    fn turn(self: &Arc<Queues>, item: &ItemName, number: u64, remembered: Remembered) -> Turn {
         Turn {
             queues: Arc::clone(self),
             item: item.clone(),
             number,
-            watch: memory.watch,
-            standing: memory.standing,
+            watch: remembered.watch,
+            standing: remembered.standing,
             handed: None,
         }
     }

@@ -1,4 +1,4 @@
-//! The queue of one key: who waits, and whom each step is to wake.
+//! The queue of one key: its waiters, and which of them each step wakes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,33 +9,34 @@ use super::waiter::Waiter;
 use crate::error::Error;
 use crate::protocol::{TurnState, WaitListView};
 
-/// A lock that is held for less than this is handed over faster than a thread wakes up: the first in line is woken early
-/// then, and is awake when its turn comes. Waking takes 2 to 20 µs, depending on whether a processor was asleep.
+/// A lock that is held for less than this is handed over faster than a thread wakes up, which takes 2 to 20 µs,
+/// depending on whether a processor was asleep. The first waiter is then woken early, so that it is awake when its turn
+/// comes.
 ///
-/// It is woken by who joins the line behind it, and so is about to sleep and leave it a processor; mostly that is the holder
-/// before, who comes again. Woken by that holder as it hands over, it would take the processor away from one who has more to
-/// do, or cost a signal to another.
-pub(super) const BRISK: Duration = Duration::from_micros(10);
+/// The caller that joins the queue behind it wakes it. That caller is about to sleep and to free a processor; mostly it
+/// is the last holder, which comes again. If that holder woke the first waiter as it hands the lock over, the waiter
+/// would take the processor away from a thread that has more to do, or cost a signal to another processor.
+pub(super) const SHORT_HOLD: Duration = Duration::from_micros(10);
 
-/// Waiters of one key. It exists while somebody has the turn.
+/// The waiters of one key. It exists while a caller has the turn.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
     pub(super) waiting: VecDeque<Arc<Waiter>>,
-    /// Whose turn it is, and what comes with it.
+    /// The present turn, and what comes with it.
     pub(super) turns: TurnState,
     /// What is known of other processes in line, from one turn to the next.
     pub(super) standing: Option<Box<WaitListView>>,
-    /// Whether the last holder was done within [`BRISK`].
-    pub(super) is_brisk: bool,
-    /// Whether the holder is done, and only the server is still to be told.
-    pub(super) is_ending: bool,
+    /// Whether the last holder was done within [`SHORT_HOLD`].
+    pub(super) was_hold_short: bool,
+    /// Whether the holder is done, and only the server does not know it yet.
+    pub(super) is_releasing: bool,
     /// Whether the server has told the head all that it can tell: the head waits for another holder.
     pub(super) is_answered: bool,
-    /// What the last exchange of a head came to grief on, until the server answers.
+    /// The error of the head's last exchange, until the server answers.
     pub(super) trouble: Option<Box<Error>>,
-    /// Whether somebody waits for nothing but the server's answer: see [`Waiter::is_curious`].
-    pub(super) has_curious: bool,
+    /// Whether a waiter waits only for the server's answer: see [`Waiter::set_awaits_answer`].
+    pub(super) has_answer_waiters: bool,
 }
 
 impl Queue {
@@ -44,79 +45,98 @@ impl Queue {
         self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
-    /// Whether it is not known yet that somebody holds the lock: the head is asking, or the holder is done and the server is
-    /// being told.
+    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
+    /// and is telling the server.
     pub(super) fn is_open(&self) -> bool {
-        self.is_ending || !self.is_answered && self.turns.leased_until().is_none()
+        self.is_releasing || !self.is_answered && self.turns.leased_until().is_none()
     }
 
-    /// The server has answered the head, or has not: those who wait for that alone are to be woken.
-    pub(super) fn curious(&mut self) -> Vec<Arc<Waiter>> {
-        if !std::mem::take(&mut self.has_curious) {
+    /// Tells the waiters that wait only for the server's answer that it has come, or will not come. Returns those that
+    /// need a wake-up.
+    pub(super) fn notify_of_answer(&mut self) -> Vec<Arc<Waiter>> {
+        if !std::mem::take(&mut self.has_answer_waiters) {
             return Vec::new();
         }
-        let curious = self.waiting.iter().filter(|waiter| waiter.tell_curious());
-        curious.map(Arc::clone).collect()
+        let notified = self.waiting.iter().filter(|waiter| waiter.notify_of_answer());
+        notified.map(Arc::clone).collect()
     }
 
-    /// Ends the present turn and begins turn `number`. The first in line is to have it.
-    pub(super) fn next_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
+    /// Ends the present turn and begins turn `number`. Returns the first waiter, which leaves the line: the turn is for
+    /// it.
+    pub(super) fn begin_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
         self.turns.next(number);
-        self.is_ending = false;
-        // What troubled the server is not over because another asks it now.
+        self.is_releasing = false;
+        // A trouble of the server is not over because another caller asks it now.
         self.is_answered = false;
         self.waiting.pop_front()
     }
 
-    /// The same, and tells the first in line. The lease that comes with the turn, if one does, lasts for `until`.
-    pub(super) fn give_turn(&mut self, numbers: &mut Numbers, until: Option<Duration>) -> Option<Wake> {
+    /// Ends the present turn and gives the next one to the first waiter. `until` is when the lease ends that comes with
+    /// the turn, if one does. `None` if nobody waits.
+    pub(super) fn give_turn(&mut self, numbers: &mut Numbers, until: Option<Duration>) -> Option<ToWake> {
         let number = numbers.next();
-        let next = self.next_turn(number)?;
-        let is_to_be_woken = next.give(number);
-        let (sleeper, curious) = match until {
+        let next = self.begin_turn(number)?;
+        let needs_wake_up = next.give_turn(number);
+        let (sleeper, answered) = match until {
             Some(until) => {
                 self.turns.leased(until);
-                (self.oversleeper(), self.curious())
+                (self.first_asleep_past_lease(), self.notify_of_answer())
             }
             None => (None, Vec::new()),
         };
-        Some(Wake(is_to_be_woken.then_some(next), sleeper, curious))
+        Some(ToWake {
+            first: needs_wake_up.then_some(next),
+            sleeper,
+            answered,
+        })
     }
 
-    /// The first in line, if it is to be woken to see when the present lease ends: it is to step in then, and sleeps for
-    /// longer.
-    pub(super) fn oversleeper(&self) -> Option<Arc<Waiter>> {
+    /// The first waiter, if it sleeps beyond the end of the present lease. It has to step in then, so it must be woken
+    /// to see when that is.
+    pub(super) fn first_asleep_past_lease(&self) -> Option<Arc<Waiter>> {
         let until = self.turns.leased_until()?;
         let first = self.waiting.front()?;
-        first.oversleeps(until).then(|| Arc::clone(first))
+        first.sleeps_past(until).then(|| Arc::clone(first))
     }
 
-    /// The first in line, if it is to be woken because its turn is near.
-    pub(super) fn near(&self) -> Option<Arc<Waiter>> {
+    /// The first waiter, if it needs a wake-up because its turn is near.
+    pub(super) fn first_to_wake_early(&self) -> Option<Arc<Waiter>> {
         let first = self.waiting.front()?;
-        (self.is_brisk && first.wake_early()).then(|| Arc::clone(first))
+        (self.was_hold_short && first.wake_early()).then(|| Arc::clone(first))
     }
 
-    /// `waiter`, who has no turn, waits no longer. Returns whom that makes the first in line, if it sleeps beyond the
-    /// present lease: only who was the first before was told of it.
-    pub(super) fn leave(&mut self, waiter: &Arc<Waiter>) -> Option<Arc<Waiter>> {
+    /// Removes `waiter`, which has no turn. Returns the waiter that becomes the first by that, if it sleeps beyond the
+    /// present lease: only the waiter that was first before was told of that lease.
+    pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) -> Option<Arc<Waiter>> {
         let was_first = self.is_first(waiter);
         self.waiting.retain(|other| !Arc::ptr_eq(other, waiter));
-        was_first.then(|| self.oversleeper()).flatten()
+        was_first.then(|| self.first_asleep_past_lease()).flatten()
     }
 }
 
-/// Waiters to be woken, once the shard's lock is let go: who has the turn, who oversleeps a lease, and who is curious.
+/// Waiters to wake once the shard's lock is released: a waker is foreign code.
 #[must_use]
-pub(super) struct Wake(
-    pub(super) Option<Arc<Waiter>>,
-    pub(super) Option<Arc<Waiter>>,
-    pub(super) Vec<Arc<Waiter>>,
-);
+#[derive(Default)]
+pub(super) struct ToWake {
+    /// The waiter whose turn it is, or is next.
+    pub(super) first: Option<Arc<Waiter>>,
+    /// The waiter that sleeps beyond a lease.
+    pub(super) sleeper: Option<Arc<Waiter>>,
+    /// The waiters that waited only for the server's answer.
+    pub(super) answered: Vec<Arc<Waiter>>,
+}
 
-impl Wake {
-    pub(super) fn all(self) {
-        for waiter in [self.0, self.1].into_iter().flatten().chain(self.2) {
+impl ToWake {
+    /// A waiter that sleeps beyond a lease, if there is one.
+    pub(super) fn sleeper(sleeper: Option<Arc<Waiter>>) -> ToWake {
+        ToWake {
+            sleeper,
+            ..ToWake::default()
+        }
+    }
+
+    pub(super) fn wake(self) {
+        for waiter in [self.first, self.sleeper].into_iter().flatten().chain(self.answered) {
             waiter.wake();
         }
     }

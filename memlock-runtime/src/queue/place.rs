@@ -1,9 +1,9 @@
-//! A place in a queue: what a caller has in its hands until its turn comes.
+//! A place in a queue: what a caller holds until its turn comes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::of_key::{Queue, Wake};
+use super::of_key::{Queue, ToWake};
 use super::queues::Queues;
 use super::shard::{Remembered, Shard};
 use super::turn::Turn;
@@ -23,12 +23,12 @@ pub(crate) struct Place {
     pub(super) seen: Seen,
 }
 
-/// What a place has seen of its queue when it joined, or last looked. The default: that it was gone.
+/// What a place saw of its queue when it joined, or when it last looked. The default means that the queue was gone.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Seen {
-    /// Whether it was the first in line.
+    /// Whether the place was the first in line.
     pub(crate) is_first: bool,
-    /// When the lease ends that was held before it, on the monotonic clock.
+    /// When the lease of the holder before it ends, on the monotonic clock.
     pub(crate) leased_until: Option<Duration>,
 }
 
@@ -41,17 +41,17 @@ impl Seen {
     }
 }
 
-/// How things stand for a waiter whose time is over.
+/// What a waiter whose time is over may still expect.
 #[derive(Debug, Default)]
 pub(crate) struct Outlook {
-    /// It is not known yet whether anybody holds the lock: the head is asking, or the holder is done and the server is being
-    /// told.
+    /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
+    /// and is telling the server.
     pub(crate) is_open: bool,
-    /// What the last exchange came to grief on, if the server has not answered since.
+    /// The error of the last exchange, if the server has not answered since.
     pub(crate) trouble: Option<Error>,
 }
 
-/// How a place in a queue fares.
+/// What has become of a place in a queue.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "as with `Joined`")]
 pub(crate) enum PlaceProgress {
@@ -64,21 +64,21 @@ pub(crate) enum PlaceProgress {
 }
 
 impl Place {
-    /// The turn, once it has come to this place, or if this is the first place and the lease of the one before has
-    /// ended by `now`. A grant may come with it: see [`Turn::take_handed`].
+    /// Takes the turn, if it has come to this place, or if this is the first place and the lease of the holder before
+    /// it has ended by `now`. A grant may come with the turn: see [`Turn::take_handed`].
     pub(crate) fn progress(mut self, now: Now) -> PlaceProgress {
         let Some(waiter) = self.waiter.take() else {
             return PlaceProgress::Place(self);
         };
-        if let Some(verdict) = waiter.verdict() {
-            return PlaceProgress::Dismissed(verdict.clone());
+        if let Some(failure) = waiter.failure() {
+            return PlaceProgress::Dismissed(failure.clone());
         }
         let mut shard = self.queues.shard(&self.item);
-        let given = waiter.given();
+        let given = waiter.given_turn();
         if given != TurnState::NONE && !shard.queues.contains_key(&self.item) {
-            // It came too late for its turn, and whoever stepped in has left since: it is the head again, and knows what
-            // that one has left behind.
-            let Remembered { watch, standing } = shard.memories.remove(&self.item).unwrap_or_default();
+            // This waiter came too late for its turn, and the waiter that stepped in has left since: this one is the
+            // head again, and takes over what the other has left behind.
+            let Remembered { watch, standing } = shard.remembered.remove(&self.item).unwrap_or_default();
             let queue = Queue {
                 turns: TurnState::begun_after(given, watch),
                 standing,
@@ -89,24 +89,24 @@ impl Place {
         self.seen = Seen::default();
         let Shard { queues, numbers, .. } = &mut *shard;
         let begun = queues.get_mut(&self.item).and_then(|queue| {
-            waiter.looks();
+            waiter.observe_lease();
             let is_first = queue.is_first(&waiter);
             self.seen = Seen::of(&queue.turns, is_first);
             match queue.turns.claim(given, is_first, now) {
                 TurnStatus::Wait => return None,
                 TurnStatus::TooLate => {
-                    waiter.forget_turn();
+                    waiter.clear_turn();
                     queue.waiting.push_front(Arc::clone(&waiter));
                     self.seen.is_first = true;
                     return None;
                 }
                 TurnStatus::StepIn => {
-                    queue.next_turn(numbers.next());
+                    queue.begin_turn(numbers.next());
                 }
                 TurnStatus::Mine => {}
             }
             let taken = queue.turns.take(waiter.timeout, now);
-            let sleeper = queue.oversleeper();
+            let sleeper = queue.first_asleep_past_lease();
             Some((taken, queue.standing.take(), sleeper))
         });
         drop(shard);
@@ -114,7 +114,7 @@ impl Place {
             self.waiter = Some(waiter);
             return PlaceProgress::Place(self);
         };
-        Wake(None, sleeper, Vec::new()).all();
+        ToWake::sleeper(sleeper).wake();
         let Taken { number, watch, handed } = taken;
         PlaceProgress::Turn(Turn {
             queues: Arc::clone(&self.queues),
@@ -126,42 +126,42 @@ impl Place {
         })
     }
 
-    /// Whether there is something for [`progress`](Self::progress) to tell. To be asked right before parking, since
-    /// whatever ran in between may have used up the wake-up.
+    /// Whether [`progress`](Self::progress) has something to return. A caller asks this right before it parks, since
+    /// other code that ran in between may have consumed the wake-up.
     pub(crate) fn has_news(&self) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.has_news())
+        self.waiter.as_ref().is_some_and(|waiter| waiter.is_notified())
     }
 
-    /// Where the turn comes next, and soon, it costs less to stay awake for it: then this looks for news a few times, with
-    /// `pause` in between, and nobody takes the trouble to wake this place meanwhile. It does so once each time that it is
-    /// woken early.
+    /// Looks for the turn up to `looks` times, with `pause` in between, if the turn is next, and soon: then staying
+    /// awake costs less than sleeping, and nobody has to wake this place meanwhile. Does so once for each early
+    /// wake-up.
     pub(crate) fn stay_awake(&self, looks: u32, pause: impl Fn()) {
         if let Some(waiter) = &self.waiter {
             waiter.stay_awake(looks, pause);
         }
     }
 
-    /// How things stand for a waiter whose time is over. Where they are open, it is woken when the server has answered the head,
-    /// or has not.
+    /// What this waiter may still expect, once its time is over. If that is open, the waiter is woken when the server
+    /// has answered the head, or has failed to.
     pub(crate) fn outlook(&self) -> Outlook {
         let mut shard = self.queues.shard(&self.item);
         let (Some(queue), Some(waiter)) = (shard.queues.get_mut(&self.item), &self.waiter) else {
             return Outlook::default();
         };
         let is_open = queue.is_open();
-        queue.has_curious |= is_open;
-        waiter.is_curious(is_open);
+        queue.has_answer_waiters |= is_open;
+        waiter.set_awaits_answer(is_open);
         Outlook {
             is_open,
             trouble: queue.trouble.as_deref().cloned(),
         }
     }
 
-    /// This waiter is going to sleep until then (on the monotonic clock), unless it is woken. A lease that ends earlier, and
-    /// that it has not [`seen`](Self::seen), wakes the first in line.
+    /// Announces that this waiter is about to sleep until `wakes_at` on the monotonic clock, unless it is woken. If it
+    /// is the first in line, a lease that ends earlier, and that it has not [`seen`](Self::seen), wakes it.
     pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
-            waiter.sleeps_until(wakes_at);
+            waiter.announce_sleep(wakes_at);
         }
     }
 
@@ -174,15 +174,17 @@ impl Drop for Place {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         let mut shard = self.queues.shard(&self.item);
-        // Under the lock: a turn that was given meanwhile is this one's to pass on, with the grant that came with it.
-        let given = waiter.given();
+        // Under the lock: if this waiter was given the turn meanwhile, it has to pass it on, with the grant that came
+        // with it.
+        let given = waiter.given_turn();
         if given != TurnState::NONE {
             drop(shard);
             self.queues.pass_on(&self.item, given, |_| ());
             return;
         }
-        let sleeper = shard.queues.get_mut(&self.item).and_then(|queue| queue.leave(&waiter));
+        let queue = shard.queues.get_mut(&self.item);
+        let sleeper = queue.and_then(|queue| queue.remove(&waiter));
         drop(shard);
-        Wake(None, sleeper, Vec::new()).all();
+        ToWake::sleeper(sleeper).wake();
     }
 }

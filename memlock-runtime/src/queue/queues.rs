@@ -14,8 +14,8 @@ use crate::system::sync::{Mutex, MutexGuard, OnceLock};
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) shards: [Mutex<Shard>; SHARDS],
-    /// When somebody last looked who stands in line for a lock of each shard, in nanoseconds on the monotonic clock.
-    looked: [AtomicU64; SHARDS],
+    /// When a release last read a wait list of each shard, in nanoseconds on the monotonic clock.
+    last_looks: [AtomicU64; SHARDS],
     pub(super) cleanup: OnceLock<Weak<dyn Cleanup>>,
 }
 
@@ -23,28 +23,28 @@ impl Queues {
     pub(crate) fn new() -> Arc<Queues> {
         Arc::new(Queues {
             shards: std::array::from_fn(|index| Mutex::new(Shard::at(index))),
-            looked: std::array::from_fn(|_| AtomicU64::new(0)),
+            last_looks: std::array::from_fn(|_| AtomicU64::new(0)),
             cleanup: OnceLock::new(),
         })
     }
 
-    /// From now on `cleanup` releases what is handed over to nobody. The first call counts.
+    /// Makes `cleanup` do what the queues leave to the background. Only the first call has an effect.
     pub(crate) fn set_cleanup(&self, cleanup: Weak<dyn Cleanup>) {
         let _ = self.cleanup.set(cleanup);
     }
 
-    /// How many wait for `item`, not counting whose turn it is.
+    /// How many callers wait for `item`, not counting the one that has the turn.
     pub(crate) fn waiting(&self, item: &ItemName) -> usize {
         self.shard(item).queues.get(item).map_or(0, |queue| queue.waiting.len())
     }
 
-    /// How many wait for `item` whose time is over, and who wait for nothing but the server's answer.
+    /// How many waiters for `item` have run out of time, and wait only for the server's answer.
     #[cfg(test)]
     pub(crate) fn curious(&self, item: &ItemName) -> usize {
         let shard = self.shard(item);
         let queue = shard.queues.get(item);
         queue.map_or(0, |queue| {
-            queue.waiting.iter().filter(|waiter| waiter.waits_for_answer()).count()
+            queue.waiting.iter().filter(|waiter| waiter.awaits_answer()).count()
         })
     }
 
@@ -55,13 +55,13 @@ impl Queues {
         shard.queues.get(item).is_some_and(|queue| queue.is_answered)
     }
 
-    /// Wakes everyone, to look at the clock again.
+    /// Wakes all waiters, so that they read the clock again.
     pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = shard.queues.values().flat_map(|queue| &queue.waiting);
             let waiting: Vec<Arc<Waiter>> = waiting.map(Arc::clone).collect();
-            // A waker is others' code, and may end a future that waits here.
+            // A waker is foreign code, and may drop a future that waits here, which takes this lock.
             drop(shard);
             for waiter in waiting {
                 waiter.wake();
@@ -76,13 +76,14 @@ impl Queues {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When somebody last looked who stands in line for a lock like this one.
-    pub(super) fn looked(&self, item: &ItemName) -> &AtomicU64 {
-        &self.looked[shard_of(item)]
+    /// When a release last read the wait list of a lock in the shard of `item`.
+    pub(super) fn last_look(&self, item: &ItemName) -> &AtomicU64 {
+        &self.last_looks[shard_of(item)]
     }
 }
 
-/// Of a name's hash, bits that the tables of a shard do not go by: they would find all its names in a few places.
+/// The shard of `item`, from bits of its hash that the tables in a shard do not use: otherwise all names of a shard
+/// would fall into a few buckets of its tables.
 #[allow(clippy::cast_possible_truncation, reason = "a remainder of 16 fits")]
 pub(super) fn shard_of(item: &ItemName) -> usize {
     (item.hash_value() >> 32) as usize % SHARDS

@@ -1,4 +1,4 @@
-//! A part of the keys: the queues of those that are waited for, and what is remembered of those that are not any more.
+//! A part of the keys: their queues, and what is remembered of queues that are gone.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -12,13 +12,13 @@ use crate::protocol::{WaitListView, Watch};
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) queues: ByItem<Queue>,
-    /// What was known of holders when the last waiter gave up. A nonce and a renewal number that are still the same when
-    /// somebody comes back have not changed meanwhile, so the watch goes on: callers who try now and then inherit a dead
-    /// holder's lock as well as one who waits for it.
-    pub(super) memories: ByItem<Remembered>,
-    /// Locks for which a place in line may be kept that somebody will see to: see
+    /// What was known of holders when the last waiter gave up. If the nonce and the renewal number are still the same
+    /// when a caller comes back, they have not changed meanwhile, so the watch goes on: callers that try now and then
+    /// inherit the lock of a dead holder as well as a caller that waits for it.
+    pub(super) remembered: ByItem<Remembered>,
+    /// Locks for which a background task already looks after a place that may be kept in line: see
     /// [`mind_place`](super::Cleanup::mind_place).
-    pub(super) minded: HashSet<ItemName, BuildHasherDefault<Carried>>,
+    pub(super) expiring_places: HashSet<ItemName, BuildHasherDefault<Carried>>,
     pub(super) numbers: Numbers,
 }
 
@@ -26,16 +26,16 @@ pub(super) struct Shard {
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     pub(super) watch: Option<Watch>,
-    /// Others stood in line when the lock was released.
+    /// The wait list, if other processes stood in line when the lock was released.
     pub(super) standing: Option<Box<WaitListView>>,
 }
 
-/// How many memories are kept in a shard for queues that are gone. Then all are forgotten: that costs their keys' next
-/// contenders a lease's time where a holder is dead, and others in line one turn.
-pub(super) const MOST_MEMORIES: usize = 256;
+/// How many queues that are gone a shard remembers. At the limit it forgets all of them: that costs the next contenders
+/// for their keys the time of a lease where a holder is dead, and other processes in line one turn.
+pub(super) const MAX_REMEMBERED: usize = 256;
 
 impl Shard {
-    /// The part at `index`.
+    /// The shard at `index`.
     pub(super) fn at(index: usize) -> Shard {
         Shard {
             numbers: Numbers(index as u64),

@@ -1,4 +1,4 @@
-//! TurnState, one after the other.
+//! The queue's steps, one after the other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -6,8 +6,8 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::numbers::SHARDS;
-use super::of_key::BRISK;
-use super::shard::{MOST_MEMORIES, Shard};
+use super::of_key::SHORT_HOLD;
+use super::shard::{MAX_REMEMBERED, Shard};
 use super::*;
 use crate::error::Error;
 use crate::key::ItemName;
@@ -62,7 +62,7 @@ fn waits(place: Place, now: Duration, why: &str) -> Place {
 }
 
 #[test]
-fn a_failure_that_is_everyones_is_told_to_all_at_once() {
+fn a_head_that_fails_for_all_dismisses_every_waiter() {
     let queues = Queues::new();
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
@@ -83,20 +83,19 @@ fn a_failure_that_is_everyones_is_told_to_all_at_once() {
             second_woken.0.load(Ordering::SeqCst)
         ),
         (2, 1),
-        "the first one was curious, and was told when the trouble was over"
+        "the first asked for its outlook, and was woken when the trouble was over"
     );
     drop(head(&queues));
 }
 
-/// Nobody else is, nor twice.
 #[test]
-fn who_waits_for_the_servers_answer_alone_is_woken_when_the_head_has_it() {
+fn a_waiter_that_waits_only_for_the_servers_answer_is_woken_once_by_it_and_no_other_is() {
     for answer in 0..3 {
         let queues = Queues::new();
         let turn = head(&queues);
         let (curious, woken) = behind(&queues);
         let (patient, never_woken) = behind(&queues);
-        // They look again before any lease ends, so that none wakes them.
+        // Both announce a sleep that ends before any lease, so that no lease wakes them.
         for place in [&curious, &patient] {
             place.sleeps_until(Duration::ZERO);
         }
@@ -106,11 +105,11 @@ fn who_waits_for_the_servers_answer_alone_is_woken_when_the_head_has_it() {
             1 => turn.waits(),
             _ => turn.met(Some(Error::config("in trouble"))),
         }
-        assert!(curious.has_news(), "its sleep ends, if it is about to begin");
+        assert!(curious.has_news(), "a sleep that is about to begin ends at once");
         let counts = [&woken, &never_woken].map(|count| count.0.load(Ordering::SeqCst));
         assert_eq!(counts, [1, 0]);
         let outlook = curious.outlook();
-        assert_eq!(outlook.is_open, answer == 2, "one that has no answer asks again");
+        assert_eq!(outlook.is_open, answer == 2, "the head got no answer, and asks again");
         assert_eq!(outlook.trouble.is_some(), answer == 2);
         assert!(!curious.has_news(), "it has looked");
     }
@@ -147,7 +146,7 @@ fn a_waiter_that_leaves_takes_no_turn_with_it() {
     let (third, _) = behind(&queues);
     drop(first);
     drop(turn);
-    drop(second); // It had been given the turn, and had not looked yet.
+    drop(second); // It had been given the turn, and had not looked since.
     drop(has_turn(third, Duration::ZERO, "the turn was passed on"));
     drop(head(&queues));
 }
@@ -174,11 +173,19 @@ fn the_watch_stays_with_the_queue() {
     let next = has_turn(next, Duration::ZERO, "the head has left");
     assert_eq!(next.watch, Some(watch));
     drop(next);
-    assert_eq!(head(&queues).watch, Some(watch), "whoever comes back goes on watching");
+    assert_eq!(
+        head(&queues).watch,
+        Some(watch),
+        "a caller that comes back goes on watching"
+    );
     let mut held = head(&queues);
     held.watch = None;
     drop(held);
-    assert_eq!(head(&queues).watch, None, "a lock that was had is not watched any more");
+    assert_eq!(
+        head(&queues).watch,
+        None,
+        "a lock that was acquired is not watched any more"
+    );
 }
 
 #[test]
@@ -202,9 +209,9 @@ fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
             Joined::Behind(_) => panic!("another key's"),
         }
     }
-    let kept = |shard: &Mutex<Shard>| shard.lock().expect("no panic").memories.len();
+    let kept = |shard: &Mutex<Shard>| shard.lock().expect("no panic").remembered.len();
     let kept: usize = queues.shards.iter().map(kept).sum();
-    assert!(kept > 0 && kept <= SHARDS * MOST_MEMORIES, "{kept}");
+    assert!(kept > 0 && kept <= SHARDS * MAX_REMEMBERED, "{kept}");
 }
 
 #[test]
@@ -227,9 +234,13 @@ fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
     let second = waits(second, lease * 9, "it is not its place");
     let first = waits(first, lease / 2, "the lease is not over");
     let first = has_turn(first, lease, "the lease is over");
-    assert_eq!(first.watch, Some(watch), "it knows whom it takes over from");
+    assert_eq!(
+        first.watch,
+        Some(watch),
+        "it has the watch of the holder that it takes over from"
+    );
     let before = hanging.number;
-    drop(hanging); // It wakes up, and has nothing to pass on any more.
+    drop(hanging); // It wakes up, and has no turn to pass on any more.
     assert!(first.number > before, "nor has it in a later queue of the same key");
     let second = waits(second, Duration::ZERO, "the first has it");
     drop(first);
@@ -238,7 +249,7 @@ fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
 }
 
 #[test]
-fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first_in_line() {
+fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first_waiter() {
     let queues = Queues::new();
     let turn = head(&queues);
     let (first, woken) = behind(&queues);
@@ -255,7 +266,7 @@ fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first
 }
 
 #[test]
-fn whoever_becomes_the_first_in_line_is_woken_for_a_lease_that_it_has_not_seen() {
+fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
     let queues = Queues::new();
     let turn = head(&queues);
     let (first, _) = behind(&queues);
@@ -272,7 +283,7 @@ fn whoever_becomes_the_first_in_line_is_woken_for_a_lease_that_it_has_not_seen()
     drop(has_turn(second, TIMEOUT, "the lease is over"));
 }
 
-/// A grant for `lease`, all of which may be handed over.
+/// A grant for `lease`, which may be handed over until its end.
 fn grant(lease: Duration) -> Grant {
     use crate::protocol::lease::{Deadline, ttl_of};
     use crate::protocol::token::Token;
@@ -304,41 +315,46 @@ fn handed(turn: &mut Turn) -> Grant {
     }
 }
 
-/// Remembers what it is given to release, how many lines it is to leave, and how many places to mind.
+/// Records which grants it has to release, how often it has to leave a line, and how often it has to look after a kept
+/// place.
 #[derive(Debug, Default)]
-struct Found(Mutex<Vec<Nonce>>, AtomicUsize, AtomicUsize);
+struct Background {
+    settled: Mutex<Vec<Nonce>>,
+    left: AtomicUsize,
+    minded: AtomicUsize,
+}
 
-impl Cleanup for Found {
+impl Cleanup for Background {
     fn settle(self: Arc<Self>, _: &ItemName, nonce: Nonce, _: Duration, _: Option<Box<dyn Pending>>) {
-        self.0.lock().expect("no panic").push(nonce);
+        self.settled.lock().expect("no panic").push(nonce);
     }
 
     fn leave_line(self: Arc<Self>, _: &ItemName, _: Box<WaitListView>) {
-        self.1.fetch_add(1, Ordering::SeqCst);
+        self.left.fetch_add(1, Ordering::SeqCst);
     }
 
     fn mind_place(self: Arc<Self>, _: &ItemName) {
-        self.2.fetch_add(1, Ordering::SeqCst);
+        self.minded.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Found {
-    fn by(queues: &Queues) -> Arc<Found> {
-        let found = Arc::<Found>::default();
-        let cleanup: Weak<Found> = Arc::downgrade(&found);
+impl Background {
+    fn of(queues: &Queues) -> Arc<Background> {
+        let background = Arc::<Background>::default();
+        let cleanup: Weak<Background> = Arc::downgrade(&background);
         queues.set_cleanup(cleanup);
-        found
+        background
     }
 
-    fn number(&self) -> usize {
-        self.0.lock().expect("no panic").len()
+    fn settled(&self) -> usize {
+        self.settled.lock().expect("no panic").len()
     }
 }
 
 #[test]
-fn a_grant_goes_to_the_first_in_line_with_a_higher_token_and_a_deadline_of_its_own() {
+fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own() {
     let queues = Queues::new();
-    let found = Found::by(&queues);
+    let background = Background::of(&queues);
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
@@ -354,7 +370,7 @@ fn a_grant_goes_to_the_first_in_line_with_a_higher_token_and_a_deadline_of_its_o
     assert_eq!(taken.deadline.remaining(now), TIMEOUT, "its whole timeout, from now");
     assert_eq!((taken.nonce, taken.end), (original.nonce, original.end));
 
-    // It hangs. The one behind it steps in when its lease is over, and is handed nothing when it wakes up.
+    // It hangs. The waiter behind it steps in when the lease is over, and is handed nothing.
     let own_end = taken.deadline.ends();
     assert!(
         second_woken.0.load(Ordering::SeqCst) >= 1,
@@ -369,12 +385,12 @@ fn a_grant_goes_to_the_first_in_line_with_a_higher_token_and_a_deadline_of_its_o
     assert!(!third.has_news());
     drop(stepped_in);
     drop(has_turn(third, own_end, "the second has left"));
-    assert_eq!(found.number(), 0);
+    assert_eq!(background.settled(), 0);
     drop(head(&queues));
 }
 
 #[test]
-fn nothing_is_handed_over_that_the_grant_does_not_cover() {
+fn a_grant_is_not_handed_over_beyond_what_it_covers() {
     let queues = Queues::new();
     let turn = head(&queues);
     let lone = grant(TIMEOUT * 9 / 8);
@@ -406,7 +422,7 @@ fn nothing_is_handed_over_that_the_grant_does_not_cover() {
 }
 
 #[test]
-fn a_grant_that_its_taker_comes_for_too_late_is_spent() {
+fn a_grant_that_its_taker_collects_too_late_is_spent() {
     let queues = Queues::new();
     let turn = head(&queues);
     let (first, _) = behind(&queues);
@@ -417,9 +433,9 @@ fn a_grant_that_its_taker_comes_for_too_late_is_spent() {
 }
 
 #[test]
-fn a_waiter_that_leaves_leaves_what_it_was_handed_to_the_next() {
+fn a_waiter_that_leaves_passes_its_grant_on_to_the_next() {
     let queues = Queues::new();
-    let found = Found::by(&queues);
+    let background = Background::of(&queues);
     let turn = head(&queues);
     let (first, _) = behind(&queues);
     let (second, second_woken) = behind(&queues);
@@ -427,19 +443,20 @@ fn a_waiter_that_leaves_leaves_what_it_was_handed_to_the_next() {
     let original = grant(TIMEOUT * 2);
     assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
     let before = second_woken.0.load(Ordering::SeqCst);
-    drop(first); // It had not looked yet.
+    drop(first); // It had not looked since.
     assert_eq!(second_woken.0.load(Ordering::SeqCst), before + 1);
-    drop(has_turn(second, Duration::ZERO, "the first has left")); // It had looked, and is stopped before it holds.
+    // The second takes its turn, and is stopped before it holds the lock.
+    drop(has_turn(second, Duration::ZERO, "the first has left"));
     let mut turn = has_turn(third, Duration::ZERO, "the second has left");
     assert!(handed(&mut turn).token > original.token);
-    assert_eq!(found.number(), 0);
+    assert_eq!(background.settled(), 0);
 }
 
 #[test]
-fn a_grant_that_nobody_is_left_to_take_is_released() {
+fn a_grant_without_a_taker_is_released() {
     for has_looked in [false, true] {
         let queues = Queues::new();
-        let found = Found::by(&queues);
+        let background = Background::of(&queues);
         let turn = head(&queues);
         let (only, _) = behind(&queues);
         assert!(turn.hand_over(&grant(TIMEOUT * 2), at(Duration::ZERO)).is_none());
@@ -448,15 +465,15 @@ fn a_grant_that_nobody_is_left_to_take_is_released() {
         } else {
             drop(only);
         }
-        assert_eq!(found.number(), 1, "nobody holds it, and nobody releases it");
+        assert_eq!(background.settled(), 1, "nobody holds it, and nobody releases it");
         drop(head(&queues));
     }
 }
 
 #[test]
-fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
+fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let queues = Queues::new();
-    let found = Found::by(&queues);
+    let background = Background::of(&queues);
     let turn = head(&queues);
     let (absent, _) = behind(&queues);
     let (second, _) = behind(&queues);
@@ -476,7 +493,7 @@ fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
     drop(turn);
     drop(has_turn(third, TIMEOUT, "the last"));
 
-    // The same, when all others have come and gone meanwhile.
+    // The same, but all others have come and gone meanwhile.
     let turn = head(&queues);
     let (absent, _) = behind(&queues);
     let (second, _) = behind(&queues);
@@ -493,7 +510,7 @@ fn a_taker_that_does_not_come_is_passed_over_and_is_the_first_again() {
     let (next, _) = behind(&queues);
     drop(turn);
     drop(has_turn(next, TIMEOUT, "the queue is sound"));
-    assert_eq!(found.number(), 0);
+    assert_eq!(background.settled(), 0);
 }
 
 #[test]
@@ -513,7 +530,7 @@ fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
 }
 
 #[test]
-fn what_is_known_of_the_holder_stays_through_hand_overs() {
+fn the_watch_of_the_holder_survives_hand_overs() {
     let queues = Queues::new();
     let turn = head(&queues);
     let original = grant(TIMEOUT * 2);
@@ -525,11 +542,15 @@ fn what_is_known_of_the_holder_stays_through_hand_overs() {
     let mut hanging = has_turn(first, Duration::ZERO, "it was handed over");
     let taken = handed(&mut hanging);
     let second = has_turn(second, taken.deadline.ends(), "the first hangs");
-    assert_eq!(second.watch, Some(watch), "it knows whom it takes over from");
+    assert_eq!(
+        second.watch,
+        Some(watch),
+        "it has the watch of the holder that it takes over from"
+    );
 }
 
 #[test]
-fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_while() {
+fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_while() {
     let queues = Queues::new();
     let turn = head(&queues);
     let early = || {
@@ -548,7 +569,7 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
     };
     second.sleeps_until(Duration::ZERO);
     let original = grant(TIMEOUT * 2);
-    assert!(turn.hand_over(&original, at(BRISK / 2)).is_none());
+    assert!(turn.hand_over(&original, at(SHORT_HOLD / 2)).is_none());
     assert_eq!(
         second_woken.0.load(Ordering::SeqCst),
         0,
@@ -559,13 +580,13 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
     assert_eq!(
         second_woken.0.load(Ordering::SeqCst),
         1,
-        "by the first who comes behind it"
+        "by the first caller that joins behind it"
     );
     assert_eq!((looks(&second), looks(&second)), (5, 0), "once each time");
-    // It is handed the lock while it is awake, and needs no waking; it notices by itself.
+    // It is handed the lock while it is awake, so it needs no wake-up.
     let mut turn = has_turn(first, Duration::ZERO, "it was handed over");
     let taken = handed(&mut turn);
-    second.waiter.as_ref().expect("it waits").is_near_again();
+    second.waiter.as_ref().expect("it waits").set_turn_near();
     let turn = std::cell::Cell::new(Some(turn));
     second.stay_awake(5, || {
         if let Some(turn) = turn.take() {
@@ -575,9 +596,9 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
     assert!(second.has_news());
     assert_eq!(second_woken.0.load(Ordering::SeqCst), 1, "it was awake");
 
-    // One that has stayed awake in vain is woken as any other.
+    // A waiter that has stayed awake in vain is woken like any other.
     let (third, third_woken) = early();
-    assert_eq!(looks(&third), 5, "it came right behind a quick holder");
+    assert_eq!(looks(&third), 5, "it came right after a short hold");
     let mut turn = has_turn(second, Duration::ZERO, "it was handed over");
     let taken = handed(&mut turn);
     let before = third_woken.0.load(Ordering::SeqCst);
@@ -587,7 +608,7 @@ fn whoever_is_next_after_a_quick_holder_is_woken_early_and_stays_awake_for_a_whi
 }
 
 #[test]
-fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
+fn distinct_keys_have_distinct_queues_and_all_are_removed() {
     let queues = Queues::new();
     let turns: Vec<Turn> = (0..100)
         .map(|key| {
@@ -611,43 +632,44 @@ fn distinct_keys_have_distinct_queues_and_none_is_left_behind() {
     );
 }
 
-fn entry(process: u64) -> Member {
+fn member(process: u64) -> Member {
     Member { process, wake: None }
 }
 
-/// What the process `me` knows that has put itself in line behind another.
+/// The view of process 1, which stands in line behind process 2.
 fn in_line() -> Box<WaitListView> {
-    let (me, other) = (entry(1), entry(2));
+    let (me, other) = (member(1), member(2));
     Box::new(WaitListView::with_line(me, WaitList(vec![other, me])))
 }
 
+/// The view of process 1 of a line in which only process 2 stands.
 fn behind_others() -> Box<WaitListView> {
-    let (me, other) = (entry(1), entry(2));
+    let (me, other) = (member(1), member(2));
     Box::new(WaitListView::with_line(me, WaitList(vec![other])))
 }
 
 #[test]
-fn a_place_in_line_goes_on_to_the_next_in_this_process_and_is_left_by_the_last() {
+fn a_place_in_line_passes_to_the_next_waiter_of_the_process_and_the_last_leaves_it() {
     let queues = Queues::new();
-    let found = Found::by(&queues);
+    let background = Background::of(&queues);
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
     turn.standing = Some(in_line());
     drop(turn);
-    assert_eq!(found.1.load(Ordering::SeqCst), 0, "somebody waits for it yet");
+    assert_eq!(background.left.load(Ordering::SeqCst), 0, "somebody waits for it yet");
     let PlaceProgress::Turn(turn) = place.progress(at(Duration::from_secs(1))) else {
         panic!("its turn")
     };
     assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_to_leave()));
     drop(turn);
-    assert_eq!(found.1.load(Ordering::SeqCst), 1);
+    assert_eq!(background.left.load(Ordering::SeqCst), 1);
     assert!(head(&queues).standing.is_none());
 }
 
 #[test]
-fn a_place_is_kept_for_who_is_expected_back_and_left_by_who_does_not_come() {
+fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
     let queues = Queues::new();
-    let found = Found::by(&queues);
+    let background = Background::of(&queues);
     let start = Duration::from_secs(1);
     let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(at);
     for _ in 0..3 {
@@ -655,8 +677,12 @@ fn a_place_is_kept_for_who_is_expected_back_and_left_by_who_does_not_come() {
         turn.standing = Some(Box::new(in_line().place_kept(at(start))));
         drop(turn);
     }
-    assert_eq!(found.1.load(Ordering::SeqCst), 0, "it stays");
-    assert_eq!(found.2.load(Ordering::SeqCst), 1, "somebody sees to it, once for all");
+    assert_eq!(background.left.load(Ordering::SeqCst), 0, "it stays");
+    assert_eq!(
+        background.minded.load(Ordering::SeqCst),
+        1,
+        "one background task looks after it"
+    );
     assert!(queues.overdue(&item(), soon).is_err(), "it may come yet");
     let turn = head(&queues);
     assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_place_kept()));
@@ -665,14 +691,18 @@ fn a_place_is_kept_for_who_is_expected_back_and_left_by_who_does_not_come() {
         "it came"
     );
     drop(turn);
-    assert_eq!(found.2.load(Ordering::SeqCst), 2, "minded anew");
+    assert_eq!(
+        background.minded.load(Ordering::SeqCst),
+        2,
+        "a background task looks after it again"
+    );
     let overdue = queues.overdue(&item(), late).expect("it did not come back");
     assert!(overdue.is_some_and(|standing| standing.is_in_line()));
     assert!(head(&queues).standing.is_none());
 }
 
 #[test]
-fn a_place_in_line_goes_along_with_the_grant_that_is_handed_over() {
+fn a_place_in_line_passes_on_with_a_hand_over() {
     let queues = Queues::new();
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
@@ -682,11 +712,11 @@ fn a_place_in_line_goes_along_with_the_grant_that_is_handed_over() {
     let PlaceProgress::Turn(turn) = place.progress(now) else {
         panic!("its turn")
     };
-    assert!(turn.standing.is_some(), "its release is to leave the line");
+    assert!(turn.standing.is_some(), "its release has to leave the line");
 }
 
 #[test]
-fn whoever_comes_back_remembers_that_others_wait() {
+fn a_caller_that_comes_back_knows_that_other_processes_wait() {
     let queues = Queues::new();
     let mut turn = head(&queues);
     turn.standing = Some(behind_others());

@@ -1,9 +1,9 @@
-//! The turn: what the head of a queue has in its hands.
+//! The turn: what the head of a queue holds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::of_key::{BRISK, Queue, Wake};
+use super::of_key::{Queue, SHORT_HOLD, ToWake};
 use super::queues::Queues;
 use super::shard::Shard;
 use super::waiter::nanos;
@@ -18,111 +18,123 @@ use crate::system::sync::atomic::Ordering;
 pub(crate) struct Turn {
     pub(super) queues: Arc<Queues>,
     pub(super) item: ItemName,
-    /// [`TurnState::NONE`] once it is over.
+    /// The turn's number, or [`TurnState::NONE`] once it is over.
     pub(crate) number: u64,
-    /// What is known of the present holder; left to the next in line.
+    /// What is known of the present holder. The next head inherits it.
     pub(crate) watch: Option<Watch>,
-    /// What is known of other processes in line; left to the next as well.
+    /// What is known of other processes in line. The next head inherits it, too.
     pub(crate) standing: Option<Box<WaitListView>>,
-    /// The grant that came with it, until it is taken. Boxed, so that those that come without one stay small.
+    /// The grant that came with the turn, until it is taken. Boxed, so that turns without one stay small.
     pub(crate) handed: Option<Box<Handed>>,
 }
 
 impl Turn {
-    /// What was handed over with the turn, if anything was: it is the caller's now, to hold or to release.
+    /// Takes the grant that was handed over with the turn, if there is one. The caller has to hold it or to release it.
     pub(crate) fn take_handed(&mut self) -> Option<Handed> {
         self.handed.take().map(|handed| *handed)
     }
 
-    /// The holder is done with `grant`: it and the turn go to the first in line, if one waits to whom the grant may still
-    /// be handed over. Otherwise the turn comes back, and the lock is to be released.
+    /// Hands `grant`, with which the holder is done, and the turn over to the first waiter, if the grant may still be
+    /// handed over to it. Otherwise returns the turn, and the caller has to release the lock.
     pub(crate) fn hand_over(mut self, grant: &Grant, now: Now) -> Option<Turn> {
         let mut shard = self.queues.shard(&self.item);
         let Shard { queues, numbers, .. } = &mut *shard;
         let wake = queues.get_mut(&self.item).and_then(|queue| {
-            // Unless it is handed over.
-            queue.is_ending |= queue.turns.is_present(self.number);
+            // A hand-over, which begins the next turn, clears it again.
+            queue.is_releasing |= queue.turns.is_present(self.number);
             let timeout = queue.waiting.front()?.timeout;
             if !queue.turns.hand_over(self.number, grant, timeout, now) {
                 return None;
             }
-            queue.is_brisk = now.since(grant.deadline.sent()) < BRISK;
+            queue.was_hold_short = now.since(grant.deadline.sent()) < SHORT_HOLD;
             queue.standing = self.standing.take();
             queue.give_turn(numbers, Some(now.instant + timeout))
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };
         self.number = TurnState::NONE;
-        wake.all();
+        wake.wake();
         None
     }
 
-    /// What is known of the line, if the release of a lock that this process was granted at `granted` is to look at it.
+    /// Takes what is known of the wait list, if a release of the lock at `now` should read that list. This process,
+    /// `me`, was granted the lock at `granted`.
     pub(crate) fn looks(&mut self, granted: Duration, me: Member, now: Now) -> Option<Box<WaitListView>> {
-        if !self.is_to_look(granted, now) {
+        if !self.should_look(granted, now) {
             return None;
         }
-        // Two at once may both look: that costs a look.
-        let looked = self.queues.looked(&self.item);
-        looked.store(nanos(now.instant), Ordering::Relaxed);
+        // Two releases at once may both read the list, which costs one needless read.
+        let last_look = self.queues.last_look(&self.item);
+        last_look.store(nanos(now.instant), Ordering::Relaxed);
         Some(self.standing.take().unwrap_or_else(|| Box::new(WaitListView::new(me))))
     }
 
-    fn is_to_look(&self, granted: Duration, now: Now) -> bool {
-        let looked = self.queues.looked(&self.item).load(Ordering::Relaxed);
-        is_to_look(self.standing.as_deref(), granted, Duration::from_nanos(looked), now)
+    fn should_look(&self, granted: Duration, now: Now) -> bool {
+        let last_look = self.queues.last_look(&self.item).load(Ordering::Relaxed);
+        is_to_look(self.standing.as_deref(), granted, Duration::from_nanos(last_look), now)
     }
 
-    /// A lease was granted in this turn, or extended: the turn lasts `until` (on the monotonic clock) at the most, and
-    /// `watch` is what the next in line needs to know to take over from a holder that hangs.
+    /// Records that a lease was granted in this turn, or extended. The turn lasts at most until `until` on the
+    /// monotonic clock; with `watch` the next head can take over from a holder that hangs.
     pub(crate) fn leased(&self, until: Duration, watch: Watch) {
         let mut shard = self.queues.shard(&self.item);
         let wake = shard.queues.get_mut(&self.item).and_then(|queue| {
             let is_present = queue.turns.granted(self.number, until, watch);
             is_present.then(|| {
                 queue.trouble = None;
-                Wake(None, queue.oversleeper(), queue.curious())
+                ToWake {
+                    first: None,
+                    sleeper: queue.first_asleep_past_lease(),
+                    answered: queue.notify_of_answer(),
+                }
             })
         });
         drop(shard);
-        wake.into_iter().for_each(Wake::all);
+        wake.into_iter().for_each(ToWake::wake);
     }
 
-    /// The last exchange failed with `trouble`, and is tried again; or it did not.
+    /// Records whether the last exchange failed: with `trouble`, and it is tried again, or, with `None`, not at all.
     pub(crate) fn met(&self, trouble: Option<Error>) {
-        self.learns(|queue| {
+        self.update_queue(|queue| {
             queue.is_answered = false;
             queue.trouble = trouble.map(Box::new);
         });
     }
 
-    /// The server has told all that it can tell for now: that another holds the lock, or why nobody can.
+    /// Records that the server has told all that it can tell for now: that another holder has the lock, or why nobody
+    /// can have it.
     pub(crate) fn waits(&self) {
-        self.learns(|queue| queue.is_answered = true);
+        self.update_queue(|queue| queue.is_answered = true);
     }
 
-    /// What the last exchange came to grief on, if the server has not answered since.
+    /// The error of the last exchange, if the server has not answered since.
     pub(crate) fn trouble(&self) -> Option<Error> {
         let shard = self.queues.shard(&self.item);
         let queue = shard.queues.get(&self.item)?;
         queue.trouble.as_deref().cloned()
     }
 
-    fn learns(&self, what: impl FnOnce(&mut Queue)) {
+    /// Updates the queue with what the server has told, or has failed to tell, and wakes the waiters that wait only for
+    /// that. Does nothing if the turn is over.
+    fn update_queue(&self, update: impl FnOnce(&mut Queue)) {
         let mut shard = self.queues.shard(&self.item);
         let queue = shard.queues.get_mut(&self.item);
         let Some(queue) = queue.filter(|queue| queue.turns.is_present(self.number)) else {
             return;
         };
-        what(queue);
-        let curious = queue.curious();
+        update(queue);
+        let answered = queue.notify_of_answer();
         drop(shard);
-        Wake(None, None, curious).all();
+        ToWake {
+            answered,
+            ..ToWake::default()
+        }
+        .wake();
     }
 
-    /// Ends the turn with a failure that is everyone's.
-    pub(crate) fn fail_for_all(self, verdict: &Error) {
-        self.queues.dismiss(&self.item, self.number, verdict);
+    /// Ends the turn with `failure`, which all waiters get as well.
+    pub(crate) fn fail_for_all(self, failure: &Error) {
+        self.queues.dismiss(&self.item, self.number, failure);
     }
 }
 
@@ -131,7 +143,7 @@ impl Drop for Turn {
         if self.number == TurnState::NONE {
             return;
         }
-        // Its taker may have been stopped before it took what came with it.
+        // Its owner may have been stopped before it took the grant that came with the turn.
         let mut untaken = self.handed.take().map(|handed| *handed);
         let passed = &mut untaken;
         self.queues.pass_on(&self.item, self.number, |queue| {
@@ -139,7 +151,7 @@ impl Drop for Turn {
             queue.standing = self.standing.take();
         });
         if let Some(handed) = untaken {
-            self.queues.release_orphan(&self.item, &handed.into_grant());
+            self.queues.release_untaken(&self.item, &handed.into_grant());
         }
     }
 }

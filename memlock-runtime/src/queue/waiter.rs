@@ -1,17 +1,20 @@
-//! One who waits, as the others see it: what it is told without a lock, and what it tells of its sleep.
+//! A waiter as other callers see it: what it is told without a lock, and what it announces about its sleep.
 //!
-//! It is told under the shard's lock, but looks without it, right before it goes to sleep. Two questions are asked across
-//! that gap, each so that one of the two sees what the other has just said:
+//! Others tell it things under the shard's lock, but the waiter looks for them without that lock, right before it goes
+//! to sleep. Two questions are asked across that gap. In each case, one of the two sides sees what the other has just
+//! written:
 //!
-//! * *Must it be woken for its turn?* Who gives the turn first stores it and then asks whether the waiter is awake
-//!   ([`give`](Waiter::give)); the waiter first says that it is not, and then looks for its turn
-//!   ([`stay_awake`](Waiter::stay_awake), [`has_news`](Waiter::has_news)). Each writes one place and then reads the other's:
-//!   only [`Ordering::SeqCst`] keeps both from reading what was there before.
-//! * *Does it sleep beyond a lease?* It is taken to sleep for ever from when it looks at the lease, under the lock, until it
-//!   says for how long ([`looks`](Waiter::looks), [`sleeps_until`](Waiter::sleeps_until)). So a lease that is granted after
-//!   that look wakes it ([`oversleeps`](Waiter::oversleeps)), needlessly at times, and one before it was seen.
+//! * *Must it be woken for its turn?* The giver first stores the turn and then asks whether the waiter is awake
+//!   ([`give_turn`](Waiter::give_turn)); the waiter first stores that it is not awake, and then looks for its turn
+//!   ([`stay_awake`](Waiter::stay_awake), [`is_notified`](Waiter::is_notified)). Each side writes one location and then
+//!   reads the other's: only [`Ordering::SeqCst`] keeps both from reading the old value.
+//! * *Does it sleep beyond a lease?* From the moment at which it looks at the lease, under the lock, until it announces
+//!   for how long it sleeps, it counts as sleeping for ever ([`observe_lease`](Waiter::observe_lease),
+//!   [`announce_sleep`](Waiter::announce_sleep)). So a lease that is granted after that look wakes it
+//!   ([`sleeps_past`](Waiter::sleeps_past)), sometimes needlessly, and a lease that was granted before that look was
+//!   seen.
 //!
-//! A wake-up is not lost on one who is not asleep yet: its next sleep ends at once.
+//! A wake-up is not lost on a waiter that is not asleep yet: its next sleep ends at once.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -24,43 +27,43 @@ use crate::system::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// See the module's head.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    /// For how long it is to hold the lock.
+    /// For how long it asks to hold the lock.
     pub(super) timeout: Duration,
-    /// Whether it can make use of being woken early.
+    /// Whether an early wake-up is of use to it.
     wakes_early: bool,
     waker: Waker,
     /// The number of the turn that it was given, or [`TurnState::NONE`].
     turn: AtomicU64,
-    /// What the head failed with, on behalf of all.
-    verdict: OnceLock<Error>,
-    /// Whether it knows that its turn is the next, and soon.
-    was_woken: AtomicBool,
-    /// The same, until it has stayed awake for that.
-    is_near: AtomicBool,
-    /// Whether it looks for its turn all the time, and needs no waking.
+    /// The error with which the head failed on behalf of all.
+    failure: OnceLock<Error>,
+    /// Whether it has been told that its turn is next, and soon.
+    was_woken_early: AtomicBool,
+    /// Set together with `was_woken_early`, and cleared when the waiter stays awake because of it.
+    is_turn_near: AtomicBool,
+    /// Whether it is looking for its turn all the time, and needs no wake-up.
     is_awake: AtomicBool,
-    /// Whether it waits for nothing but the server's answer to the head.
-    is_curious: AtomicBool,
-    /// Whether that was there, until it has looked.
-    was_answered: AtomicBool,
+    /// Whether its own time is over, and it waits only for the server's answer to the head.
+    awaits_answer: AtomicBool,
+    /// Whether that answer has come since the waiter last looked.
+    is_answered: AtomicBool,
     /// When it wakes up by itself, in nanoseconds on the monotonic clock.
     wakes_at: AtomicU64,
 }
 
 impl Waiter {
-    /// One that asks for `timeout`. `is_near`: its turn is the next, and soon.
-    pub(super) fn new(timeout: Duration, wakes_early: bool, is_near: bool, waker: Waker) -> Waiter {
+    /// A waiter that asks for `timeout`. With `is_turn_near` its turn is next, and soon.
+    pub(super) fn new(timeout: Duration, wakes_early: bool, is_turn_near: bool, waker: Waker) -> Waiter {
         Waiter {
             timeout,
             wakes_early,
             waker,
             turn: AtomicU64::new(TurnState::NONE),
-            verdict: OnceLock::new(),
-            was_woken: AtomicBool::new(is_near),
-            is_near: AtomicBool::new(is_near),
+            failure: OnceLock::new(),
+            was_woken_early: AtomicBool::new(is_turn_near),
+            is_turn_near: AtomicBool::new(is_turn_near),
             is_awake: AtomicBool::new(false),
-            is_curious: AtomicBool::new(false),
-            was_answered: AtomicBool::new(false),
+            awaits_answer: AtomicBool::new(false),
+            is_answered: AtomicBool::new(false),
             wakes_at: AtomicU64::new(u64::MAX),
         }
     }
@@ -69,110 +72,115 @@ impl Waiter {
         self.waker.wake_by_ref();
     }
 
-    /// Turn `number` is its own. Under the shard's lock, so that one who leaves at this moment finds out that the turn is
-    /// its to pass on. Returns whether it is to be woken.
-    pub(super) fn give(&self, number: u64) -> bool {
+    /// Gives it turn `number`. Returns whether it needs a wake-up.
+    ///
+    /// The caller holds the shard's lock, so that a waiter that leaves at this moment finds out that it has a turn to
+    /// pass on.
+    pub(super) fn give_turn(&self, number: u64) -> bool {
         self.turn.store(number, Ordering::SeqCst);
-        // Whoever is awake looks once more after it has said that it is not.
+        // A waiter that is awake looks once more after it has stored that it is not.
         !self.is_awake.load(Ordering::SeqCst)
     }
 
-    /// The turn that it was given, or [`TurnState::NONE`]. Under the shard's lock.
-    pub(super) fn given(&self) -> u64 {
+    /// The turn that it was given, or [`TurnState::NONE`]. The caller holds the shard's lock.
+    pub(super) fn given_turn(&self) -> u64 {
         self.turn.load(Ordering::Acquire)
     }
 
-    /// The turn that it was given is another's by now. Under the shard's lock.
-    pub(super) fn forget_turn(&self) {
+    /// Clears the turn that it was given, which has passed to another waiter. The caller holds the shard's lock.
+    pub(super) fn clear_turn(&self) {
         self.turn.store(TurnState::NONE, Ordering::Release);
     }
 
-    /// Nobody gets a turn, for this reason. To be said once.
-    pub(super) fn dismiss(&self, verdict: Error) {
-        // The only one that sets it.
-        let _ = self.verdict.set(verdict);
+    /// Tells it that no waiter gets a turn, because the head failed with `failure`. At most one call per waiter.
+    pub(super) fn dismiss(&self, failure: Error) {
+        // Nothing else sets it.
+        let _ = self.failure.set(failure);
         self.wake();
     }
 
-    /// Why nobody gets a turn.
-    pub(super) fn verdict(&self) -> Option<&Error> {
-        self.verdict.get()
+    /// Why no waiter gets a turn.
+    pub(super) fn failure(&self) -> Option<&Error> {
+        self.failure.get()
     }
 
-    /// Whether it was told anything.
-    pub(super) fn has_news(&self) -> bool {
+    /// Whether it has been told anything: a turn, a failure, or an answer.
+    pub(super) fn is_notified(&self) -> bool {
         self.turn.load(Ordering::SeqCst) != TurnState::NONE
-            || self.verdict.get().is_some()
-            || self.was_answered.load(Ordering::Acquire)
+            || self.failure.get().is_some()
+            || self.is_answered.load(Ordering::Acquire)
     }
 
-    /// Its time is over. Where it `is_curious` it waits for nothing but the server's answer to the head, and has none yet. Under
-    /// the shard's lock.
-    pub(super) fn is_curious(&self, is_curious: bool) {
-        self.is_curious.store(is_curious, Ordering::Relaxed);
-        self.was_answered.store(false, Ordering::Relaxed);
+    /// Records whether it waits only for the server's answer to the head, which has not come yet. The caller holds the
+    /// shard's lock.
+    pub(super) fn set_awaits_answer(&self, awaits_answer: bool) {
+        self.awaits_answer.store(awaits_answer, Ordering::Relaxed);
+        self.is_answered.store(false, Ordering::Relaxed);
     }
 
     #[cfg(test)]
-    pub(super) fn waits_for_answer(&self) -> bool {
-        self.is_curious.load(Ordering::Relaxed)
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.awaits_answer.load(Ordering::Relaxed)
     }
 
-    /// Tells it, if it waits for that, that the server has answered, or has not. Under the shard's lock. Returns whether it is to be
-    /// woken.
-    pub(super) fn tell_curious(&self) -> bool {
-        let is_curious = self.is_curious.swap(false, Ordering::Relaxed);
-        if is_curious {
-            self.was_answered.store(true, Ordering::Release);
+    /// Tells it that the server has answered the head, or has failed to, if it waits for that. Returns whether it needs
+    /// a wake-up. The caller holds the shard's lock.
+    pub(super) fn notify_of_answer(&self) -> bool {
+        let awaits_answer = self.awaits_answer.swap(false, Ordering::Relaxed);
+        if awaits_answer {
+            self.is_answered.store(true, Ordering::Release);
         }
-        is_curious
+        awaits_answer
     }
 
-    /// Its turn is the next, and soon. Under the shard's lock. Returns whether it is to be woken for that: once, if at all.
+    /// Tells it that its turn is next, and soon. Returns whether it needs a wake-up for that, which it does once at
+    /// most. The caller holds the shard's lock.
     pub(super) fn wake_early(&self) -> bool {
-        let is_woken = self.wakes_early && !self.was_woken.swap(true, Ordering::Relaxed);
-        if is_woken {
-            self.is_near.store(true, Ordering::Release);
+        let needs_wake_up = self.wakes_early && !self.was_woken_early.swap(true, Ordering::Relaxed);
+        if needs_wake_up {
+            self.is_turn_near.store(true, Ordering::Release);
         }
-        is_woken
+        needs_wake_up
     }
 
-    /// As if it had been called early again.
+    /// Acts as if it had been woken early again.
     #[cfg(test)]
-    pub(super) fn is_near_again(&self) {
-        self.is_near.store(true, Ordering::Release);
+    pub(super) fn set_turn_near(&self) {
+        self.is_turn_near.store(true, Ordering::Release);
     }
 
-    /// If its turn is near: looks for news up to so many times, with `pause` in between, and is not woken meanwhile.
+    /// If its turn is near: looks for a notification up to `looks` times, with `pause` in between, and is not woken
+    /// meanwhile.
     pub(super) fn stay_awake(&self, mut looks: u32, pause: impl Fn()) {
-        if !self.is_near.swap(false, Ordering::AcqRel) {
+        if !self.is_turn_near.swap(false, Ordering::AcqRel) {
             return;
         }
         self.is_awake.store(true, Ordering::SeqCst);
-        while looks > 0 && !self.has_news() {
+        while looks > 0 && !self.is_notified() {
             pause();
             looks -= 1;
         }
         self.is_awake.store(false, Ordering::SeqCst);
     }
 
-    /// It looks at the lease of the one before it. Under the shard's lock.
-    pub(super) fn looks(&self) {
+    /// Records that it looks at the lease of the holder before it. The caller holds the shard's lock.
+    pub(super) fn observe_lease(&self) {
         self.wakes_at.store(u64::MAX, Ordering::Release);
     }
 
-    /// It is about to sleep until then, unless it is woken.
-    pub(super) fn sleeps_until(&self, wakes_at: Duration) {
+    /// Announces that it is about to sleep until `wakes_at` on the monotonic clock, unless it is woken.
+    pub(super) fn announce_sleep(&self, wakes_at: Duration) {
         self.wakes_at.store(nanos(wakes_at), Ordering::Release);
     }
 
-    /// Whether it is to be woken to see a lease that lasts for `until`. Under the shard's lock.
-    pub(super) fn oversleeps(&self, until: Duration) -> bool {
+    /// Whether it sleeps beyond the end of a lease that lasts `until`, and has to be woken to see it. The caller holds
+    /// the shard's lock.
+    pub(super) fn sleeps_past(&self, until: Duration) -> bool {
         self.wakes_at.load(Ordering::Acquire) > nanos(until)
     }
 }
 
-/// Nanoseconds, for an atomic: 584 years' worth.
+/// Nanoseconds, for an atomic: they suffice for 584 years.
 pub(super) fn nanos(instant: Duration) -> u64 {
     u64::try_from(instant.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,5 @@
-//! The vocabulary between the protocol and whatever keeps the items: requests, replies, faults. Plain data and one
-//! trait; nothing here says how it is done.
+//! The store of the items: the traits of a store and of an exchange with it. The implementations are in the modules
+//! below.
 
 pub(crate) mod memcached;
 pub(crate) mod memory;
@@ -12,23 +12,23 @@ use std::time::Duration;
 use crate::key::ItemName;
 use crate::protocol::{Batch, Exchanged, Instance, Pending, Request};
 
-/// An exchange that is made without blocking a thread. Dropping it gives up listening, but recalls nothing: see
+/// An exchange that does not block a thread. Dropping it ignores the replies, but does not recall the requests: see
 /// [`abandon`](Self::abandon).
 pub trait Exchange: Send + fmt::Debug {
-    /// The outcome, once it is there. Not to be polled again after that.
+    /// Returns the outcome, once it is known. It must not be polled again after that.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Exchanged>;
 
-    /// Nobody waits for the outcome any more. `Some` where a write may have been sent, or may yet be: with it one learns
-    /// what became of that.
+    /// Stops waiting for the outcome. Returns `Some` if a write may have been sent, or may still be sent, to learn what
+    /// became of it.
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>>;
 }
 
-/// An exchange that is over.
+/// An exchange that is complete.
 #[derive(Debug)]
 pub struct Ready(Option<Exchanged>);
 
 impl Ready {
-    /// It came to `answer`.
+    /// An exchange with the outcome `answer`.
     pub fn new(answer: Exchanged) -> Ready {
         Ready(Some(answer))
     }
@@ -84,15 +84,15 @@ impl<S: Store> Store for Arc<S> {
     }
 }
 
-/// Where the items are: a memcached server list, or the in-process store.
+/// A store of items: a list of memcached servers, or this process's memory.
 pub trait Store: Send + Sync + fmt::Debug {
     /// The place in the list, from 0, of the server that keeps `item`. A caller asks once, and names the server from then on.
     fn route(&self, item: &ItemName) -> usize;
 
-    /// Sends `batch`, which is about `item`, on one connection to the server that keeps it, and reads its replies, all within
-    /// `limit` (which covers connecting). With `only_on`, nothing is sent to any other instance.
+    /// Sends `batch`, which is about `item`, on one connection to the server that keeps the item, and reads its replies, all
+    /// within `limit`, which includes connecting. With `only_on`, nothing is sent to any other instance.
     ///
-    /// Without any time nothing is sent, unless the store takes none: asking such a store costs its caller nothing.
+    /// With a limit of zero nothing is sent, except to a store that takes no time to answer.
     fn exchange(
         &self,
         server: usize,
@@ -102,7 +102,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: Duration,
     ) -> Exchanged;
 
-    /// Begins the same without blocking. As it stands here it is for stores that take no time.
+    /// Begins such an exchange without blocking. The default is for stores that take no time.
     fn begin(
         &self,
         server: usize,
@@ -120,8 +120,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// How many servers there are.
     fn servers(&self) -> usize;
 
-    /// Whether the server evicts items to make room for a store. One that does not refuses stores when
-    /// it is full, and deletes what is under them. `None`: it has not been asked yet.
+    /// Whether the server evicts items to make room for a store. A server that does not evict refuses stores when it is full,
+    /// and deletes the item that the refused store names. `None`: it has not been asked yet.
     fn evicts(&self, _server: usize) -> Option<bool> {
         Some(true)
     }

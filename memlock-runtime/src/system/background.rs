@@ -1,8 +1,9 @@
-//! The one background thread of the process. It starts on first need, runs an event loop that nobody else sees, and stays.
-//! It knows nothing of locks.
+//! The one background thread of the process. It starts when it is first needed, runs a private event loop, and never
+//! ends. It knows nothing of locks.
 //!
-//! Asynchronous callers may run under any executor, several of them, or ones that come and go; what must outlive a
-//! caller's future (an exchange that is under way, the release of a lock whose future was dropped) cannot run there.
+//! Asynchronous callers may run under any executor, under several, or under executors that come and go. Work that must
+//! outlive a caller's future cannot run there: an exchange that is under way, or the release of a lock after its future
+//! was dropped.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,17 +18,18 @@ use tokio::time::Sleep;
 
 use super::process::{PerProcess, Process};
 
-/// A child that was forked has its parent's handle, and not the thread behind it.
+/// A forked child has its parent's handle, but not the thread behind it.
 static HANDLE: PerProcess<Handle> = PerProcess::new();
 
-/// The thread's event loop, of this process.
+/// A handle to the event loop of this process's background thread.
 ///
 /// # Errors
 ///
-/// When the system gives no thread, or no descriptor for the loop. The next call tries again.
+/// When the system cannot provide a thread, or a descriptor for the loop. The next call tries again.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
     HANDLE.here().get_or_try_init(|| {
-        // The thread first: where there is none, there must be no loop to be dropped, which panics inside another of tokio's.
+        // The thread first: if it cannot start, no loop must be dropped here, which would panic inside another loop of
+        // tokio's.
         let (hand_over, handed_over) = mpsc::sync_channel::<Runtime>(1);
         thread::Builder::new().name("memlock".to_owned()).spawn(move || {
             if let Ok(runtime) = handed_over.recv() {
@@ -36,21 +38,21 @@ pub(crate) fn handle() -> io::Result<&'static Handle> {
         })?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let handle = runtime.handle().clone();
-        // The thread waits for it.
+        // The thread is waiting for it.
         let _ = hand_over.send(runtime);
         Ok(handle)
     })
 }
 
-/// Runs `task` to its end, whatever becomes of its caller. A panic ends the task and nothing else.
+/// Runs `task` to its end, whatever happens to the caller. A panic ends only the task.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     match handle() {
         Ok(handle) => drop(handle.spawn(task)),
-        Err(error) => tracing::error!(target: "memlock", %error, "no thread for background work"),
+        Err(error) => tracing::error!(target: "memlock", %error, "could not start the thread for background work"),
     }
 }
 
-/// Runs `task` until it ends, or until what is returned is dropped. A panic ends the task and nothing else.
+/// Runs `task` until it ends, or until the returned [`Task`] is dropped. A panic ends only the task.
 ///
 /// # Errors
 ///
@@ -62,7 +64,7 @@ pub(crate) fn spawn_owned(task: impl Future<Output = ()> + Send + 'static) -> io
     })
 }
 
-/// A task on the background thread, which ends when this is dropped.
+/// A task on the background thread. Dropping this ends the task.
 #[derive(Debug)]
 pub(crate) struct Task {
     /// `None` once it is dropped.
@@ -74,35 +76,36 @@ impl Drop for Task {
     fn drop(&mut self) {
         let handle = self.handle.take();
         if self.process.is_current() {
-            // Without effect on a task that has ended, or that drops this itself and ends right after.
+            // Has no effect on a task that has ended, or that drops this itself and then ends.
             handle.iter().for_each(AbortHandle::abort);
         } else {
-            // Ending it would need its thread, which a forked child does not have.
+            // Ending the task would need its thread, which a forked child does not have.
             std::mem::forget(handle);
         }
     }
 }
 
-/// How many tasks there are.
+/// The number of tasks that have not ended.
 pub fn tasks() -> usize {
     handle().map_or(0, |handle| handle.metrics().num_alive_tasks())
 }
 
-/// A length of real time that passes. It may be polled on any thread, under any executor.
+/// Completes after a length of real time. It can be polled on any thread, under any executor.
 #[derive(Debug)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The process that waits, where that is not known otherwise.
+    /// The process that waits, unless that is certain anyway.
     process: Option<Process>,
 }
 
 impl Timer {
-    /// Rings after `length`. Where there is no background thread it rings at once, so that nobody waits for ever.
+    /// Completes after `length`, or at once if there is no background thread, so that no caller waits for ever.
     pub(crate) fn after(length: Duration) -> Timer {
         Timer::on(handle().ok(), length, Some(Process::current()))
     }
 
-    /// The same for somebody who waits for the background thread of this process already, and so knows that it is there.
+    /// The same, for a caller that already waits for the background thread of this process, and so is certain that it
+    /// exists.
     pub(crate) fn beside_task(length: Duration) -> Timer {
         Timer::on(HANDLE.latest(), length, None)
     }
@@ -120,7 +123,7 @@ impl Future for Timer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        // In a child that was forked meanwhile nobody would ever wake it, so that it rings at once there.
+        // In a child that was forked meanwhile, nothing would ever wake this future, so it completes at once there.
         if self.process.is_some_and(|process| !process.is_current()) {
             return Poll::Ready(());
         }
@@ -131,14 +134,15 @@ impl Future for Timer {
     }
 }
 
-/// Waits for either of two.
+/// The output of the first of two futures, or of the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Either<A, B> {
     First(A),
     Second(B),
 }
 
-/// The output of whichever future is ready first; of the first, where both are. The other is dropped.
+/// Waits until one of two futures is ready and returns its output. If both are ready, the first one wins. The other is
+/// dropped.
 pub(crate) async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
     let mut first = std::pin::pin!(first);
     let mut second = std::pin::pin!(second);

@@ -1,4 +1,4 @@
-//! The one place that reads clocks. Everything else is handed a [`Now`].
+//! The only place that reads clocks. All other code is passed a [`Now`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,28 +10,28 @@ use tokio::sync::Notify;
 use super::background::{Timer, either};
 use crate::protocol::lease::Now;
 
-/// The process's clocks, both of them; in tests, with a hand to move them forward.
+/// The monotonic clock and the wall clock of the process. Tests can move them forward.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// How far they have been moved, in nanoseconds.
+    /// How far they were moved, in nanoseconds.
     ahead: AtomicU64,
-    /// Who sleeps until some time on them, and is to look again when they were moved.
+    /// Sleepers until some time on the clocks, which look again when the clocks are moved.
     sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
-    /// The same for tasks.
+    /// Notifies tasks that sleep until some time on the clocks.
     moved: Notify,
-    /// Where they stand, but for being moved, in a test that no slow machine is to disturb.
+    /// Where they stand, apart from being moved, in a test that must not depend on the machine's speed.
     #[cfg(test)]
     stands_at: Option<Now>,
 }
 
-/// Somebody who sleeps until some time on a [`Clock`].
+/// A sleeper until some time on a [`Clock`].
 pub(crate) trait Sleeper: fmt::Debug + Send + Sync {
-    /// The clock was moved.
+    /// Called after the clock was moved.
     fn wake(&self);
 }
 
 impl Clock {
-    /// Clocks that only a hand moves.
+    /// Clocks that stand still unless a test moves them.
     #[cfg(test)]
     pub(crate) fn standing() -> Clock {
         Clock {
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    /// Both clocks, now.
+    /// Reads both clocks.
     pub(crate) fn now(&self) -> Now {
         #[cfg(test)]
         let now = self.stands_at.unwrap_or_else(now);
@@ -57,10 +57,10 @@ impl Clock {
         }
     }
 
-    /// Moves them forward.
+    /// Moves both clocks forward.
     pub(crate) fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // Saturating at 584 years, and never back.
+        // It saturates at 584 years, and never goes back.
         let add = |ahead: u64| Some(ahead.saturating_add(by));
         let _ = self.ahead.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
         let sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -71,10 +71,10 @@ impl Clock {
         self.moved.notify_waiters();
     }
 
-    /// Waits until `due` on the monotonic clock, on the background thread.
+    /// Waits until `due` on the monotonic clock, with a timer of the background thread.
     pub(crate) async fn sleep_until(&self, due: Duration) {
         loop {
-            // Before the clock is looked at, so that no move is missed.
+            // Enabled before the clock is read, so that no move is missed.
             let mut moved = std::pin::pin!(self.moved.notified());
             moved.as_mut().enable();
             let left = due.saturating_sub(self.now().instant);
@@ -85,7 +85,7 @@ impl Clock {
         }
     }
 
-    /// From now on `sleeper` is woken when the clocks are moved.
+    /// Wakes `sleeper` whenever the clocks are moved from now on.
     pub(crate) fn wake_on_move(&self, sleeper: Weak<dyn Sleeper>) {
         let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         sleepers.retain(|sleeper| sleeper.strong_count() > 0);
@@ -96,7 +96,7 @@ impl Clock {
 #[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 fn now() -> Now {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    // One origin for the process makes instants plain numbers. A day in hand keeps subtraction away from zero.
+    // One origin for the process makes instants plain numbers. The added day keeps subtractions above zero.
     let origin = *ORIGIN.get_or_init(Instant::now);
     let instant = Instant::now().saturating_duration_since(origin) + Duration::from_secs(24 * 3600);
     let wall = SystemTime::now()
@@ -105,7 +105,7 @@ fn now() -> Now {
     Now { instant, wall }
 }
 
-/// The monotonic clock, for limits on I/O.
+/// Reads the monotonic clock, for limits on I/O.
 #[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 pub(crate) fn instant() -> Instant {
     Instant::now()

@@ -1,4 +1,5 @@
-//! What the operating system gives: clocks, timers, randomness, the background thread, and the identity of the process.
+//! What the operating system provides: clocks, timers, randomness, the background thread, and the identity of the
+//! process.
 
 pub(crate) mod background;
 pub(crate) mod clock;

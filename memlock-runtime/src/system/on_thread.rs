@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::clock;
 
-/// Runs `future` to its end on this thread. It works inside of any executor, where it holds up the thread.
+/// Runs `future` to its end on this thread. It works inside any executor, whose thread it blocks.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     loop {
@@ -20,7 +20,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The same for up to `limit`; `None` when that is over.
+/// Runs `future` on this thread for up to `limit`. Returns `None` if it is not ready by then.
 pub(crate) fn wait_for<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
     let began = clock::instant();
     poll_until(future, || {
@@ -29,9 +29,10 @@ pub(crate) fn wait_for<F: Future>(future: F, limit: Duration) -> Option<F::Outpu
     })
 }
 
-/// Polls `future` whenever it is woken; `None` once no time is `left`.
+/// Polls `future` whenever it is woken. Returns `None` once `left` returns `None`.
 fn poll_until<F: Future>(future: F, left: impl Fn() -> Option<Duration>) -> Option<F::Output> {
-    // A task of tokio's that has used up its budget finds nothing of tokio's ready until it yields, and this never yields.
+    // For a tokio task that has used up its budget, no tokio future is ready until the task yields, which it cannot do
+    // here.
     let mut future = std::pin::pin!(tokio::task::unconstrained(future));
     let alarm = ThreadAlarm::borrow();
     loop {
@@ -39,42 +40,43 @@ fn poll_until<F: Future>(future: F, left: impl Fn() -> Option<Duration>) -> Opti
         if let Poll::Ready(output) = polled {
             return Some(output);
         }
-        while !alarm.bell.was_rung() {
+        while !alarm.flag.take_wake_up() {
             thread::park_timeout(left()?);
         }
     }
 }
 
-/// Wakes this thread.
+/// A waker for this thread.
 pub(crate) fn thread_waker() -> Waker {
-    // A thread that is ending may wait, too, and has no locals any more.
+    // A thread that is ending may wait, too, although its thread-locals are gone.
     ALARM
         .try_with(|alarm| alarm.waker.clone())
         .unwrap_or_else(|_| ThreadAlarm::new().waker.clone())
 }
 
 thread_local! {
-    // Made once: a thread that waits for a lock that goes round in a few microseconds would make one each time.
+    // Made once per thread: hand-overs may take a few microseconds each, and every wait would allocate one.
     static ALARM: ThreadAlarm = ThreadAlarm::new();
     static IS_LENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What wakes a thread. The thread's own is lent to one wait at a time, so that an inner wait takes no wake-up from an outer one.
+/// Wakes a thread. The alarm of a thread is lent to one wait at a time, so that an inner wait does not consume a
+/// wake-up of an outer one.
 struct ThreadAlarm {
-    bell: Arc<Bell>,
+    flag: Arc<WakeFlag>,
     waker: Waker,
     is_lent: bool,
 }
 
 impl ThreadAlarm {
     fn new() -> ThreadAlarm {
-        let bell = Arc::new(Bell {
+        let flag = Arc::new(WakeFlag {
             thread: thread::current(),
-            was_rung: AtomicBool::new(false),
+            was_woken: AtomicBool::new(false),
         });
-        let waker = Waker::from(Arc::clone(&bell));
+        let waker = Waker::from(Arc::clone(&flag));
         ThreadAlarm {
-            bell,
+            flag,
             waker,
             is_lent: false,
         }
@@ -83,7 +85,7 @@ impl ThreadAlarm {
     fn borrow() -> ThreadAlarm {
         let lent = |alarm: &ThreadAlarm| {
             (!IS_LENT.replace(true)).then(|| ThreadAlarm {
-                bell: Arc::clone(&alarm.bell),
+                flag: Arc::clone(&alarm.flag),
                 waker: alarm.waker.clone(),
                 is_lent: true,
             })
@@ -100,25 +102,25 @@ impl Drop for ThreadAlarm {
     }
 }
 
-/// Wakes a thread that waits; one that is awake, the next time it waits.
-struct Bell {
+/// Wakes a thread, at once if it is waiting, or else the next time it waits.
+struct WakeFlag {
     thread: Thread,
-    was_rung: AtomicBool,
+    was_woken: AtomicBool,
 }
 
-impl Bell {
-    fn was_rung(&self) -> bool {
-        self.was_rung.swap(false, Ordering::AcqRel)
+impl WakeFlag {
+    fn take_wake_up(&self) -> bool {
+        self.was_woken.swap(false, Ordering::AcqRel)
     }
 }
 
-impl Wake for Bell {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.was_rung.store(true, Ordering::Release);
+        self.was_woken.store(true, Ordering::Release);
         self.thread.unpark();
     }
 }
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inner_wait_leaves_the_wake_up_of_the_outer_one() {
+    fn an_inner_wait_does_not_consume_the_wake_up_of_an_outer_one() {
         let mut polls = 0;
         block_on(std::future::poll_fn(|context| {
             polls += 1;

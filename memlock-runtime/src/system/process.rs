@@ -1,5 +1,6 @@
-//! Which process this is. A child that was forked has its parent's memory, and must not take what it finds there for its own:
-//! connections that both would write to, identities that both would draw from, locks of threads that it does not have.
+//! Which process this is. A forked child has a copy of its parent's memory, and must not use everything that it finds
+//! there: both would write to the same connections and draw from the same identities, and some locks belong to threads
+//! that the child does not have.
 
 use once_cell::sync::OnceCell;
 
@@ -8,12 +9,12 @@ use once_cell::sync::OnceCell;
 pub(crate) struct Process(u32);
 
 impl Process {
-    /// This one. It costs a system call.
+    /// This process. Costs a system call.
     pub(crate) fn current() -> Process {
         Process(std::process::id())
     }
 
-    /// Whether it is this one. It costs a system call.
+    /// Whether it is this process. Costs a system call.
     pub(crate) fn is_current(self) -> bool {
         self == Process::current()
     }
@@ -38,19 +39,20 @@ impl<T> PerProcess<T> {
         PerProcess { first: OnceCell::new() }
     }
 
-    /// The value that was made last, maybe by a parent of this process.
+    /// The value that was made last, possibly by a parent of this process.
     pub(crate) fn latest(&self) -> Option<&T> {
         self.generations()
             .filter_map(|generation| generation.value.get())
             .last()
     }
 
-    /// Where this process keeps its own.
+    /// The cell for this process's own value.
     pub(crate) fn here(&self) -> &OnceCell<T> {
         let begin = || Box::new(Generation::begin());
         let last = self.generations().last();
         let mut last = last.unwrap_or_else(|| self.first.get_or_init(begin));
-        // Only the last can be this process's: an older one with the same number was an ancestor's.
+        // Only the last generation can belong to this process. An older one with the same number belonged to an
+        // ancestor.
         while !last.process.is_current() {
             last = last.next.get_or_init(begin);
         }

@@ -1,5 +1,5 @@
-//! Randomness: identities, nonces, and the draw within a pause. What decides about deleting a lock comes from the operating
-//! system, once for each set of locks.
+//! Randomness: identities, nonces, and the length of a pause. The nonces decide which process may delete a lock, so
+//! their random half comes from the operating system, once for each set of locks.
 
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
@@ -11,28 +11,28 @@ use super::process::Process;
 use crate::error::Error;
 use crate::protocol::{Nonce, Pause};
 
-/// What tells the writes of one set of locks from those of all others, in this process or elsewhere.
+/// Distinguishes the writes of one set of locks from those of all others, in this process or elsewhere.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// The upper half of the nonces. It stands in the wait list, too.
+    /// The upper half of the nonces, which also stands in wait lists.
     process: u64,
     /// The lower half of the next nonce.
     next: AtomicU64,
-    /// The only process that may draw: a child that was forked would draw the same.
+    /// The only process that may draw nonces: a forked child would draw the same.
     home: Process,
 }
 
 impl Identity {
-    /// An identity that nobody else has.
+    /// Draws an identity that no other set of locks has.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the operating system gives no random numbers.
+    /// [`Error::Config`] when the operating system does not provide random numbers.
     pub(crate) fn draw() -> Result<Identity, Error> {
         Ok(Identity::of(system_random()?))
     }
 
-    /// An identity for a store that no other process reaches: there it is enough to differ from others in this process.
+    /// An identity for a store that only this process uses, so it only has to differ from the others of this process.
     pub(crate) fn within_this_process() -> Identity {
         Identity::of(system_random().unwrap_or_else(|_| process_random()))
     }
@@ -49,19 +49,19 @@ impl Identity {
         self.process
     }
 
-    /// Whether it was drawn by a parent of this process, which may go on drawing from it.
+    /// Whether a parent of this process drew the identity, and may still draw nonces from it.
     pub(crate) fn is_inherited(&self) -> bool {
         !self.home.is_current()
     }
 
-    /// A nonce that no other attempt has, of this process or another.
+    /// Draws a nonce that no other attempt has, in this process or in another.
     pub(crate) fn nonce(&self) -> Nonce {
         let count = self.next.fetch_add(1, Ordering::Relaxed);
         Nonce(u128::from(self.process) << 64 | u128::from(count))
     }
 }
 
-/// What a datagram must tell that is to wake somebody.
+/// Draws the secret that a datagram must contain to wake a waiter.
 ///
 /// # Errors
 ///
@@ -70,26 +70,26 @@ pub(crate) fn secret() -> Result<u64, Error> {
     system_random()
 }
 
-/// Nothing but the times of looks depends on it.
+/// A seed on which nothing but the lengths of pauses depends.
 fn jitter_seed() -> u64 {
     system_random().unwrap_or_else(|_| process_random() ^ u64::from(std::process::id()))
 }
 
-/// 64 bits from the operating system.
+/// Draws 64 bits from the operating system.
 fn system_random() -> Result<u64, Error> {
     getrandom::u64().map_err(|error| {
         Error::config(format!(
-            "the operating system gives no random numbers for nonces: {error}"
+            "the operating system does not provide the random numbers that locks need: {error}"
         ))
     })
 }
 
-/// 64 bits that differ from draw to draw in this process. A child that was forked draws the same.
+/// 64 bits that differ between draws in this process. A forked child draws the same.
 fn process_random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Draws a length from the window, evenly.
+/// Draws a length from the window `pause`, with a uniform distribution.
 #[allow(clippy::disallowed_methods, reason = "this is where lengths are drawn")]
 pub(crate) fn draw(pause: Pause) -> Duration {
     thread_local! {
@@ -97,7 +97,7 @@ pub(crate) fn draw(pause: Pause) -> Duration {
     }
     let drawn = JITTER.try_with(|jitter| {
         let mut jitter = jitter.borrow_mut();
-        // Forked processes that wait for the same lock must not look at it at the same moments.
+        // Forked processes that wait for the same lock must not read it at the same moments.
         let current = Process::current();
         let (_, jitter) = match &mut *jitter {
             Some(seeded) if seeded.0 == current => seeded,
@@ -105,7 +105,7 @@ pub(crate) fn draw(pause: Pause) -> Duration {
         };
         jitter.f64()
     });
-    // A thread that is ending may wait, too, and has no locals any more.
+    // A thread that is ending may wait, too, although its thread-locals are gone.
     pause.from
         + pause
             .to
@@ -130,11 +130,11 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 6000);
-        assert_eq!(mine.nonce().process(), mine.process(), "as it stands in line");
+        assert_eq!(mine.nonce().process(), mine.process(), "the same as in wait lists");
     }
 
     #[test]
-    fn a_draw_stays_in_its_window() {
+    fn a_drawn_length_is_within_its_window() {
         let pause = Pause {
             from: Duration::from_millis(5),
             to: Duration::from_millis(10),

@@ -1,7 +1,8 @@
-//! What the [queue](crate::queue)'s threads share their state with: the standard library's, under names of our own.
+//! The types with which the [queue](crate::queue) shares state between threads: those of the standard library, under
+//! these names.
 //!
-//! `interleavings/` compiles the queue with a checker's types in their place, which run its threads in orders of their
-//! choosing. So whatever the queue shares between threads comes from here.
+//! `checks/interleavings/` compiles the queue with a checker's types in their place. The checker runs the queue's
+//! threads in orders of its choosing. So everything that the queue shares between threads must come from here.
 
 pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock};
 

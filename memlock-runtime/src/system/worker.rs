@@ -1,4 +1,5 @@
-//! A word to those who block a thread on which a tokio runtime runs tasks: once, since it is a mistake of the program.
+//! Warns when a synchronous lock blocks a thread on which tokio runs tasks. It does so once, since that is a mistake in
+//! the program.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -6,13 +7,13 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 use tokio::task::coop;
 
-/// More than a task may do at a time before tokio makes it give way: its budget has 128 of these.
+/// More steps than tokio lets a task make before it has to yield: a task's budget is 128 steps.
 const MORE_THAN_A_BUDGET: u32 = 200;
 
 static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Warns, once in the life of the process, when this thread is polling a task of tokio's: a caller of `function` that
-/// waits for its lock keeps all other tasks of the thread waiting.
+/// Warns, once in the life of the process, if this thread is polling a tokio task: a caller of `function` that waits
+/// for its lock blocks all other tasks of the thread.
 pub(crate) fn warn_if_blocking_tasks(function: &str) {
     if HAS_WARNED.load(Ordering::Relaxed) || !polls_tasks() || HAS_WARNED.swap(true, Ordering::Relaxed) {
         return;
@@ -20,12 +21,12 @@ pub(crate) fn warn_if_blocking_tasks(function: &str) {
     tracing::warn!(
         target: "memlock", function,
         "a synchronous lock blocks a thread on which tokio runs tasks; make the function `async`, or call it in \
-         `spawn_blocking` (this is said once)"
+         `spawn_blocking` (this warning is logged once)"
     );
 }
 
-/// Whether tokio is polling a task, or the future of a `block_on`, on this thread. On its threads for blocking work, and
-/// inside `block_in_place`, it is not: there, and only there, nobody counts what the caller does.
+/// Whether tokio is polling a task, or the future of a `block_on`, on this thread. It is not on tokio's threads for
+/// blocking work, nor inside `block_in_place`: there, and only there, tokio does not count the caller's steps.
 fn polls_tasks() -> bool {
     if Handle::try_current().is_err() {
         return false;

@@ -1,10 +1,12 @@
-//! Numbers in keys, and in the texts that go to memcached: decimal ones as its protocol has them, and hexadecimal ones in
-//! values. By hand: `fmt` shows beside a lock in memory, and beside a loopback's round trip.
+//! Numbers in keys and in messages to memcached: decimal as in its protocol, and hexadecimal in values.
+//!
+//! Formatted by hand, because the cost of `fmt` is noticeable beside a lock in memory, and beside a round trip on
+//! loopback.
 
-/// The digits of the largest number.
+/// How many digits the largest number has.
 const MOST_DIGITS: usize = 20;
 
-/// A number in decimal digits.
+/// The decimal digits of a number.
 pub(crate) struct Decimal {
     digits: [u8; MOST_DIGITS],
     start: usize,
@@ -15,7 +17,7 @@ impl Decimal {
         let mut digits = [b'0'; MOST_DIGITS];
         let mut start = MOST_DIGITS;
         for digit in digits.iter_mut().rev() {
-            // A digit below ten fits.
+            // A remainder below ten fits.
             *digit += (number % 10) as u8;
             number /= 10;
             start -= 1;
@@ -31,12 +33,12 @@ impl Decimal {
     }
 }
 
-/// Appends `number`.
+/// Appends `number` in decimal digits.
 pub(crate) fn push(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(Decimal::of(number).as_bytes());
 }
 
-/// Appends these bytes in hexadecimal.
+/// Appends `bytes` in hexadecimal digits.
 pub(crate) fn push_hex<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
     let pairs = bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)]);

@@ -1,4 +1,4 @@
-//! Text for people: of others, escaped and short; secret, and not shown; and digits.
+//! Text: foreign text, escaped and shortened; secrets, which are not shown; and digits.
 
 pub(crate) mod digits;
 pub(crate) mod secret;

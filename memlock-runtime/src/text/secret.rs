@@ -1,20 +1,21 @@
-//! A value that nothing may show: a password, or the number that proves a wake-up.
+//! A value that must not be shown: a password, or the number that authenticates a wake-up.
 
 use std::fmt;
 
-/// A value that cannot be printed: it has no `Display`, and its `Debug` tells nothing of it, not even its length.
+/// A value that cannot be printed by mistake: it has no `Display`, and its `Debug` reveals nothing of it, not even its
+/// length.
 ///
-/// Whatever shows it by mistake has to write [`expose`](Secret::expose) first.
+/// Code that uses the value has to call [`expose`](Secret::expose).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Keeps `value` to itself.
+    /// Wraps `value`.
     pub const fn new(value: T) -> Secret<T> {
         Secret(value)
     }
 
-    /// The value, to be compared, sent or parsed.
+    /// The value, for comparing, sending or parsing.
     pub const fn expose(&self) -> &T {
         &self.0
     }
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_tells_nothing_of_itself() {
+    fn debug_output_of_a_secret_reveals_nothing() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
         assert_eq!(format!("{:#?}", Some(Secret::new(7_u64))), "Some(\n    Secret(…),\n)");
         assert_eq!(*Secret::new(7_u64).expose(), 7);

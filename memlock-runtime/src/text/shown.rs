@@ -1,35 +1,35 @@
-//! Text that comes from outside the process, made fit for a terminal and a log.
+//! Text from outside the process, made safe for a terminal and a log.
 //!
-//! A label, a server's reply, a key or an environment variable may hold anything: escape sequences, line breaks, characters that
-//! turn the direction of the text around, 60 KB of it. Every message, `Debug` output and log field shows such a text through
-//! [`Shown`], and nothing else escapes or shortens.
+//! A label, a server's reply, a key or an environment variable may contain anything: escape sequences, line breaks,
+//! characters that reverse the direction of text, or 60 KB of text. Every message, `Debug` output and log field shows
+//! such a text through [`Shown`], and nothing else escapes or shortens.
 
 use std::fmt::{self, Write};
 
-/// The most characters that a name, a label or a server's word takes in a message, with its escapes. What memlock writes itself
-/// fits: an item's name has 200 bytes at the most, and so has a process's label.
+/// The most characters that a name, a label or a server's word takes in a message, with its escapes. Text that memlock
+/// itself writes fits: an item's name has 200 bytes at most, and so has a process's label.
 const LONGEST: usize = 256;
 
-/// The most characters of a whole message of another's, such as the error of a database: it says several such things.
+/// The most characters of a whole foreign message, such as the error of a database, which may contain several of those.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// A text from outside, on one line: what a terminal would obey or not show is escaped as Rust does it, and the end is cut off
-/// where it gets long.
+/// Shows a text from outside on one line. Characters that a terminal would interpret or not show are escaped as in
+/// Rust, and a long text is cut off.
 ///
-/// Backslashes stay as they are, so a name without such characters can be copied out of a message, and a text that is shown
-/// twice looks as if it were shown once.
+/// Backslashes stay as they are. So a name without such characters can be copied out of a message, and a text that goes
+/// through this twice looks as if it went through once.
 pub(crate) struct Shown<T> {
     text: T,
     most: usize,
 }
 
 impl<T> Shown<T> {
-    /// A name, a label, a word.
+    /// Shows a name, a label or a word.
     pub(crate) fn new(text: T) -> Shown<T> {
         Shown { text, most: LONGEST }
     }
 
-    /// A whole message.
+    /// Shows a whole message.
     pub(crate) fn message(text: T) -> Shown<T> {
         Shown {
             text,
@@ -46,7 +46,7 @@ impl<T: fmt::Display> fmt::Display for Shown<T> {
             is_cut: false,
         };
         match write!(escaping, "{}", self.text) {
-            // An error is how the text is told to stop.
+            // Only an error stops the text.
             Err(_) if escaping.is_cut => Ok(()),
             written => written,
         }
@@ -59,7 +59,7 @@ impl<T: fmt::Display> fmt::Debug for Shown<T> {
     }
 }
 
-/// Bytes that should be text; those that are not are written as `\xff`.
+/// Bytes that should be text. Those that are not are shown like `\xff`.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Bytes<'_> {
@@ -72,7 +72,7 @@ impl fmt::Display for Bytes<'_> {
     }
 }
 
-/// Escapes what is written to it, and stops after so many characters.
+/// Escapes the text that is written to it, and stops after `left` characters.
 struct Escaping<'a, 'f> {
     out: &'a mut fmt::Formatter<'f>,
     left: usize,
@@ -111,13 +111,14 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Whether a terminal shows `character`, does nothing else with it, and nothing to the text beside it. The standard library
-/// knows what is printable; what is printable and has no ink is added. Accents stay beside their letters.
+/// Whether a terminal shows `character`, and it changes nothing else, such as the text beside it. The standard library
+/// knows which characters are printable; those that are printable but invisible are listed here. Accents stay beside
+/// their letters.
 fn is_harmless(character: char) -> bool {
     if matches!(character, ' '..='~') {
         return true;
     }
-    let has_no_ink = matches!(
+    let is_invisible = matches!(
         character,
         '\u{34f}'
             | '\u{115f}'..='\u{1160}'
@@ -129,10 +130,10 @@ fn is_harmless(character: char) -> bool {
             | '\u{ffa0}'
             | '\u{e0000}'..='\u{e0fff}'
     );
-    // Behind a letter, as `str` shows it: alone, every accent would be escaped.
+    // `str` escapes an accent unless it stands behind a letter.
     let mut behind_a_letter = String::from("a");
     behind_a_letter.push(character);
-    !has_no_ink && behind_a_letter.escape_debug().nth(1) == Some(character)
+    !is_invisible && behind_a_letter.escape_debug().nth(1) == Some(character)
 }
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_terminal_obeys_or_hides_comes_through() {
+    fn control_and_invisible_characters_are_escaped() {
         for (text, expected) in [
             ("\u{1b}[31mred\u{7}\r\n", "\\u{1b}[31mred\\u{7}\\r\\n"),
             (
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_can_read_stays_as_it_is() {
+    fn readable_text_stays_as_it_is() {
         for text in [
             "memlock:m::f:(a\\:b:c)",
             "it's \"x\"",
@@ -194,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_off_and_not_read_to_its_end() {
+    fn a_long_text_is_cut_off_without_reading_it_to_its_end() {
         let whole = "x".repeat(LONGEST);
         assert_eq!(shown(&whole), whole);
         assert_eq!(shown(&format!("{whole}y")), format!("{whole}…"));
-        // An escape is never cut in two, and counts for what it takes.
+        // An escape is never cut in two, and each of its characters counts.
         let escapes = shown(&"\u{202e}".repeat(60_000));
         assert!(
             escapes.chars().count() <= LONGEST + 1 && escapes.ends_with("}…"),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_by_their_numbers() {
+    fn bytes_that_are_not_text_are_shown_as_numbers() {
         assert_eq!(
             Shown::new(Bytes(b"a\xff\x1b\xc3\xbc\xe2\x80")).to_string(),
             "a\\xff\\u{1b}ü\\xe2\\x80"

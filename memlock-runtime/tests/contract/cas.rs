@@ -1,5 +1,5 @@
-//! When a CAS changes. That each store has a higher number than all before it is held in every script; here are the
-//! occasions on which a counter might be tempted.
+//! When a CAS changes. Every script checks that each store has a higher number than all stores before it. The scripts
+//! here cover the cases in which a counter might behave differently.
 
 scripts! {
     every_store_of_any_key_has_a_higher_number: [
@@ -35,7 +35,7 @@ scripts! {
     stores_in_vain_give_no_item_another_number: [
         CREATE_CLOCK.says(Stored("clock")),
         add("k", 1).says(Stored("first")),
-        // An add that was refused, reads, deletes of either kind, replaces that failed, and what finds nothing.
+        // Adds that fail, reads, deletes and replaces that fail, and requests about a missing item.
         add("k", 2).says(NotStored),
         CREATE_CLOCK.says(NotStored),
         read("k").says(There(1, "first")),
@@ -77,7 +77,7 @@ scripts! {
         event(Restart),
         add("k", 2).says(Stored("old again")),
         read("k").says(There(2, "old again")),
-        // This is why a CAS is used on no instance but its own.
+        // So a CAS is used only on its own instance.
         delete("k", "old").says(Deleted),
         add("k", 3).says(Stored("old, too, again")),
         replace("k", 1, "old, too").says(Stored("new")),

@@ -1,4 +1,4 @@
-//! The item that tells the server's second. That the second is right and never goes back is held in every script.
+//! The item that tells the server's second. Every script checks that the second is right and never goes back.
 
 use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, Instance, Items, Reply, Request};
 
@@ -45,13 +45,13 @@ scripts! {
         CREATE_CLOCK.says(Stored("clock")),
         READ_CLOCK.says(Clock),
         add("timer", 1).living(3).says(Stored("timer")),
-        // Held to the clock as it goes: gone no sooner than it has moved on by three.
+        // Its life is compared with the clock item: it does not expire before the clock has moved on by three seconds.
         expiry("timer"),
         READ_CLOCK.says(Clock),
     ];
 }
 
-/// No process lives that long; that such an item of the real thing's ends so is among the facts.
+/// No real process runs until that date. `facts.rs` shows that a real item with a date ends in the same way.
 #[test]
 fn on_its_last_day_it_is_gone_and_stored_in_vain() {
     let mut items = Items::new(Instance {

@@ -1,7 +1,8 @@
-//! Random requests, in batches, to both at once: the same replies, but for the numbers of CAS. Which numbers are left out
-//! differs between versions of memcached; which CAS is whose, and which is higher, does not. Seeded, so that every run
-//! can be had again: `MEMLOCK_SEED=… cargo test -p memlock-runtime --features server-tests --test contract differential`.
-//! Nothing expires here.
+//! Random requests, in batches, to both servers: they must give the same replies, except for the CAS numbers. Versions
+//! of memcached differ in which numbers they leave out, but not in which item has which CAS, and which CAS is higher.
+//! The requests are seeded, so that every run can be repeated:
+//! `MEMLOCK_SEED=… cargo test -p memlock-runtime --features server-tests --test contract differential`. Nothing expires
+//! here.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,7 +15,7 @@ use crate::on_memory::Virtual;
 use crate::run::{Server as _, item, record};
 use crate::script::Event;
 
-/// Few, so that requests meet.
+/// Few keys, so that requests meet.
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
 const SEEDS: u64 = 40;
@@ -29,19 +30,19 @@ fn random_requests_are_answered_alike() {
         }
         Err(_) => 0..SEEDS,
     };
-    let mut met = Met::default();
+    let mut counts = Counts::default();
     for seed in seeds.clone() {
-        on_shared(|real| differ(seed, real, &mut met));
+        on_shared(|real| differ(seed, real, &mut counts));
     }
-    // That the requests meet at all: a comparison of misses would show nothing.
+    // The requests must meet: a comparison of misses would show nothing.
     if seeds.end - seeds.start == SEEDS {
-        assert!(met.least() > 100, "some replies are too rare: {met:?}");
+        assert!(counts.least() > 100, "some replies are too rare: {counts:?}");
     }
 }
 
-/// How many of each reply there were.
+/// How often each reply occurred.
 #[derive(Debug, Default)]
-struct Met {
+struct Counts {
     clock: u32,
     stored: u32,
     not_stored: u32,
@@ -53,7 +54,7 @@ struct Met {
     raised: u32,
 }
 
-impl Met {
+impl Counts {
     fn count(&mut self, reply: &Reply) {
         *match reply {
             Reply::Clock(_) => &mut self.clock,
@@ -84,19 +85,19 @@ impl Met {
     }
 }
 
-/// One CAS, as both sides number it.
+/// One CAS: its number on either side.
 #[derive(Debug, Clone, Copy)]
 struct Pair {
     ideal: Cas,
     real: Cas,
 }
 
-/// Every CAS that replies have shown: the real one by the ideal one.
+/// Every CAS that replies have shown: the real number by the ideal number.
 #[derive(Debug, Default)]
 struct Numbers(BTreeMap<Cas, Cas>);
 
 impl Numbers {
-    /// One CAS is one CAS on both sides, and those before and after it are so on both sides.
+    /// Records a CAS. It must be the same CAS on both sides, in the same place in the order of all.
     fn learn(&mut self, ideal: Cas, real: Cas, place: &str) {
         let known = *self.0.entry(ideal).or_insert(real);
         assert_eq!(known, real, "{place}\n    it was another CAS");
@@ -109,13 +110,13 @@ impl Numbers {
     }
 }
 
-fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
-    let mut dice = Rng::with_seed(seed);
+fn differ(seed: u64, real: &mut Real<'_>, counts: &mut Counts) {
+    let mut rng = Rng::with_seed(seed);
     let mut ideal = Virtual::new();
     let mut known: Vec<Pair> = Vec::new();
     let mut numbers = Numbers::default();
     for number in 0..BATCHES {
-        if let Some(event) = event(&mut dice) {
+        if let Some(event) = event(&mut rng) {
             let both_have_it = match &event {
                 Event::LoseClock => matches!(
                     ideal.exchange(&item(KEYS[0]), &[Request::ReadClock]).1[0],
@@ -131,18 +132,16 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
                 real.suffer(&event);
             }
         }
-        let key = KEYS[dice.usize(..KEYS.len())];
+        let key = KEYS[rng.usize(..KEYS.len())];
         let item = &item(key);
-        let batch: Vec<(Request, Request)> = (0..dice.usize(1..=4))
-            .map(|_| requests(&mut dice, key, &known))
-            .collect();
+        let batch: Vec<(Request, Request)> = (0..rng.usize(1..=4)).map(|_| requests(&mut rng, key, &known)).collect();
         let (for_ideal, for_real): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let ((_, said_ideal), (_, said_real)) = (ideal.exchange(item, &for_ideal), real.exchange(item, &for_real));
         for ((request, ideal), real) in for_ideal.iter().zip(&said_ideal).zip(&said_real) {
             let place = format!("seed {seed}, batch {number}, {request:?}: memory {ideal:?}, memcached {real:?}");
-            met.count(ideal);
+            counts.count(ideal);
             let pair = match (ideal, real) {
-                // Their seconds are different worlds'.
+                // The two servers have different clocks.
                 (Reply::Clock(_), Reply::Clock(_)) => None,
                 (Reply::Stored(ideal), Reply::Stored(real)) | (Reply::Raised(ideal), Reply::Raised(real)) => {
                     Some((*ideal, *real))
@@ -177,9 +176,9 @@ fn differ(seed: u64, real: &mut Real<'_>, met: &mut Met) {
     }
 }
 
-fn event(dice: &mut Rng) -> Option<Event> {
-    let key = KEYS[dice.usize(..KEYS.len())].to_owned();
-    Some(match dice.u32(..100) {
+fn event(rng: &mut Rng) -> Option<Event> {
+    let key = KEYS[rng.usize(..KEYS.len())].to_owned();
+    Some(match rng.u32(..100) {
         0 => Event::Flush,
         1..4 => Event::LoseClock,
         4..8 => Event::Evict(key),
@@ -189,25 +188,25 @@ fn event(dice: &mut Rng) -> Option<Event> {
     })
 }
 
-/// The same request about the lock on `key` for both.
-fn requests(dice: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
-    let record = record(key, dice.u32(..9));
+/// A random request about the lock on `key`, once for each side.
+fn requests(rng: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
+    let record = record(key, rng.u32(..9));
     let line = WaitList(
-        (0..dice.u64(1..9))
+        (0..rng.u64(1..9))
             .map(|process| Member { process, wake: None })
             .collect(),
     );
-    // Mostly one of the last few, which have a chance to fit.
+    // Mostly one of the last few, which may fit.
     let nobodys = Pair {
         ideal: Cas::MAX,
         real: Cas::MAX,
     };
-    let recent = known.len().saturating_sub(if dice.bool() { 4 } else { 40 });
+    let recent = known.len().saturating_sub(if rng.bool() { 4 } else { 40 });
     let cas = match known.len() {
         0 => nobodys,
-        all => known[dice.usize(recent..all)],
+        all => known[rng.usize(recent..all)],
     };
-    let kind = dice.u32(..100);
+    let kind = rng.u32(..100);
     let request = |cas: Cas| match kind {
         0..8 => Request::ReadClock,
         8..12 => Request::CreateClock,

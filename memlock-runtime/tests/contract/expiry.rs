@@ -1,5 +1,5 @@
-//! How long an item lives. Its whole life is watched and held to the law of expiry; here are the occasions on which an
-//! item might live on.
+//! How long an item lives. Its whole life is watched and checked against the law of expiry. The scripts here cover the
+//! cases in which an item might live longer.
 
 scripts! {
     an_item_that_has_expired_was_never_there: [
@@ -25,7 +25,7 @@ scripts! {
         replace("k", 2, NO_ITEMS).says(Exists),
         delete("k", NO_ITEMS).says(Exists),
         add("timer", 1).living(2).says(Stored("timer")),
-        // Read all the time, and it dies.
+        // It is read all the time, and expires all the same.
         expiry("timer"),
         add("k", 2).says(NotStored),
         replace("k", 2, NO_ITEMS).says(Exists),
@@ -59,12 +59,13 @@ scripts! {
         read("foreign").says(Foreign("foreign")),
         READ_CLOCK.says(Clock),
         CREATE_CLOCK.says(NotStored),
-        // Nor does expiring take a CAS.
+        // An expiry takes no CAS either.
         add("k", 2).says(Stored("second")),
     ];
 
     the_longest_lives_are_no_dates: [
-        // The longest lease, with what is put on it; over 30 days it would be a date in 1970, and gone at once.
+        // The TTL of the longest lease, allowances included. A TTL over 30 days would be a date in 1970, and expire at
+        // once.
         add("k", 1).living(29 * 86_400 + 5_012).says(Stored("first")),
         read("k").says(There(1, "first")),
         add("k", 2).says(NotStored),

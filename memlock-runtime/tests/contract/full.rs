@@ -1,6 +1,6 @@
-//! A server without memory that may not evict (`-m 2 -M`). The dangerous fact: a store that it refuses deletes the item
-//! that it was not allowed to touch. memory goes on being full where the real one then has room for one item, so every
-//! refusal is followed by filling it up again.
+//! A server without memory that may not evict (`-m 2 -M`). Its dangerous behaviour: a store that it refuses deletes the
+//! item that the store must not touch. The server in memory stays full then, but the real one has room for one item, so
+//! each script fills it up again after a refusal.
 
 scripts! {
     a_refused_add_deletes_the_lock_of_its_holder: [

@@ -1,4 +1,4 @@
-//! A server that loses what it knew.
+//! A server that loses its items.
 
 scripts! {
     a_flush_takes_everything_and_nothing_that_comes_after_it: [

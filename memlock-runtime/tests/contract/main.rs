@@ -1,21 +1,21 @@
-//! One contract for both places where items can be: memcached's semantics as `memory` has them in a page, and a real
-//! memcached. Every script is written once, as data, and both are held to the same answers.
+//! One contract for both kinds of servers: the one in memory, with memcached's semantics on a page, and a real
+//! memcached. Every script is written once, as data, and both servers must give the same replies.
 //!
 //! | file | what |
 //! |---|---|
-//! | `script` | the words that scripts are written in |
-//! | `run` | plays a script and holds its server to the answers, and to the laws of CAS, clock and instance |
+//! | `script` | the vocabulary of scripts |
+//! | `run` | plays a script and checks the replies, and the laws of CAS, clock and instance |
 //! | `on_memory` | the server that is `Items::apply`, in virtual seconds: always |
 //! | `on_memcached` | the server that is a process: with the feature `server-tests` |
-//! | `wire` | memcached's protocol as typed by hand, for what memlock itself never does to a server |
+//! | `wire` | memcached's protocol, written by hand, for requests that memlock never makes |
 //! | `states` | every request in every state |
-//! | `cas` | when a CAS changes, and that a restart gives it anew |
+//! | `cas` | when a CAS changes, and that it starts again after a restart |
 //! | `expiry` | how long an item lives |
 //! | `clock_item` | the item that tells the server's second |
 //! | `loss` | flushed, restarted, evicted |
 //! | `full` | no memory left |
 //! | `names` | long names and any text |
-//! | `differential` | seeded random requests to both at once |
+//! | `differential` | seeded random requests to both servers |
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 

@@ -1,15 +1,15 @@
-//! Long names and any text. Each key is its item's name, the record's label and, where it is too long for a name, its full
-//! name as well.
+//! Long names, and any text. Each key becomes the item's name and the record's label and, if it is too long for a name,
+//! the record's full name as well.
 
 use crate::script::{Say, Step, add, delete, read, replace, together};
 
-/// The CAS of each of several keys need names.
+/// Names for the CAS of each of several keys.
 const NAMES: [&str; 40] = [
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20",
     "21", "22", "23", "24", "25", "26", "27", "28", "29", "30", "31", "32", "33", "34", "35", "36", "37", "38", "39",
 ];
 
-/// All keys are locked at once, so two that shared an item would meet.
+/// Locks all keys at once, so that two keys that shared an item would collide.
 fn all_apart(keys: &[String]) -> Vec<Step> {
     let named: Vec<(&String, &'static str, u32)> = keys
         .iter()

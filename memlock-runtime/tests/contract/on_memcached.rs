@@ -1,4 +1,4 @@
-//! The server that is a memcached process, asked through memlock's own store.
+//! A server that is a memcached process, asked through memlock's own store.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,10 +12,10 @@ use crate::run::{self, Past, Server, Tolerance, item};
 use crate::script::{Event, Step};
 use crate::wire::{self, Wire};
 
-/// What a caller allows for one exchange: long, on a machine that is busy with other tests.
+/// The time limit of one exchange: long, since the machine may be busy with other tests.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Scripts to which a server's other items do not matter play on this one, one after the other, each on an empty server.
+/// Scripts that can share a server play on this one, one after the other. It is emptied before each.
 static SHARED: LazyLock<Mutex<testkit::Memcached>> = LazyLock::new(|| Mutex::new(testkit::Memcached::start()));
 
 pub(crate) fn play(script: &[Step]) {
@@ -40,7 +40,7 @@ fn play_alone(script: &[Step], arguments: &[&str]) {
 
 /// Plays on the shared server, emptied.
 pub(crate) fn on_shared(play: impl FnOnce(&mut Real<'_>)) {
-    // A script that failed leaves nothing behind but items.
+    // A script that failed leaves only items behind.
     let process = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     process.flush_all();
     play(&mut Real::on(&process));
@@ -145,10 +145,10 @@ impl Server for Real<'_> {
 
     fn tolerance(&self) -> Tolerance {
         Tolerance {
-            // A clock of whole seconds, up to a second old, and ticks that are late.
+            // The clock has whole seconds and may be a second old, and ticks may be late.
             early: Duration::from_millis(2150),
             late: Duration::from_secs(1),
-            // When the process dates its start, it may have lost a second to rounding, and ticks may be skipped.
+            // The process may lose a second to rounding when it records its start, and ticks may be skipped.
             clock_seconds: 3,
         }
     }

@@ -1,4 +1,4 @@
-//! The server that is [`Items::apply`]: exact, in virtual seconds.
+//! A server that is [`Items::apply`]: exact, in virtual seconds.
 
 use std::time::Duration;
 

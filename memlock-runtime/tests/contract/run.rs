@@ -1,9 +1,9 @@
-//! Plays a script. Beside the answers that it names, every server is held to four laws in every script:
+//! Plays a script. Besides the replies that the script expects, it checks four laws of every server:
 //!
-//! * CAS is one counter for all items. What is stored or raised later has the higher number, and no number is left out but by
-//!   requests to store something, also those in vain: from memcached 1.6.27 on they take one.
-//! * The server's second never goes back, and is near the clock on the wall.
-//! * An item is gone when the server's second reaches that of its store plus the TTL, and is there until then.
+//! * CAS is one counter for all items. A later store or raise has the higher number. Only requests to store something
+//!   may skip a number: from memcached 1.6.27 on, those that fail take one as well.
+//! * The server's second never goes back, and is close to the wall clock.
+//! * An item exists until the server's second reaches that of its store plus the TTL, and not longer.
 //! * One process is one instance; another process is another, with a later start.
 
 use std::collections::HashMap;
@@ -14,21 +14,21 @@ use memlock_runtime::__internals::{Cas, Content, Instance, ItemName, Nonce, Reco
 
 use crate::script::{Ask, Event, NO_ITEMS, Say, Step};
 
-/// What a script is played on.
+/// A server on which scripts are played.
 pub(crate) trait Server {
-    /// The replies to one batch, all of them, and who gave them.
+    /// Sends one batch. Returns the instance that answered, and all replies.
     fn exchange(&mut self, item: &ItemName, batch: &[Request]) -> (Instance, Vec<Reply>);
 
-    /// Anything but [`Event::Expiry`].
+    /// Makes any event happen, except [`Event::Expiry`].
     fn suffer(&mut self, event: &Event);
 
-    /// How long it has been there, by a clock of its own.
+    /// How long it has existed, by its own clock.
     fn now(&self) -> Duration;
 
-    /// The clock on its wall, in Unix seconds.
+    /// Its wall clock, in Unix seconds.
     fn wall(&self) -> u64;
 
-    /// A little time passes.
+    /// Lets a little time pass.
     fn wait(&mut self);
 
     /// The CAS of the first store on a new instance.
@@ -38,7 +38,7 @@ pub(crate) trait Server {
     fn tolerance(&self) -> Tolerance;
 }
 
-/// How far the real thing may be from the ideal.
+/// How far a real server may differ from the ideal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tolerance {
     pub(crate) early: Duration,
@@ -51,8 +51,8 @@ pub(crate) fn item(key: &str) -> ItemName {
     ItemName::of_lock("memlock", "contract", key)
 }
 
-/// What contender `who` writes for `key`. The label has the key in it, so that text which is hard for a name is tried as
-/// a label, too.
+/// The record that contender `who` writes for `key`. The label contains the key, so that text that is difficult in a
+/// name is tried in a label, too.
 pub(crate) fn record(key: &str, who: u32) -> Record {
     Record {
         nonce: Nonce(u128::MAX / u128::from(who + 1)),
@@ -63,12 +63,12 @@ pub(crate) fn record(key: &str, who: u32) -> Record {
     }
 }
 
-/// What a server has done before a script is played on it.
+/// The history of a server before a script is played on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
-    /// Nothing: it is a new instance.
+    /// None: it is a new instance.
     None,
-    /// Whatever it was, it has left nothing but the CAS.
+    /// It may have served other scripts, which have left nothing but the CAS counter.
     #[cfg_attr(
         not(feature = "server-tests"),
         expect(dead_code, reason = "only a real server is shared")
@@ -103,7 +103,7 @@ pub(crate) fn play(script: &[Step], server: &mut dyn Server, past: Past) {
 struct Run<'a> {
     server: &'a mut dyn Server,
     cas: HashMap<&'static str, Cas>,
-    /// Between which numbers the server's counter is.
+    /// The range in which the server's CAS counter is.
     last_cas: RangeInclusive<u64>,
     lives: HashMap<ItemName, Life>,
     /// The latest reading of the server's second.
@@ -111,7 +111,7 @@ struct Run<'a> {
     instance: Option<Instance>,
 }
 
-/// What is known of when an item was stored.
+/// What is known about when an item was stored.
 #[derive(Debug, Clone, Copy)]
 struct Life {
     ttl: u32,
@@ -123,7 +123,7 @@ struct Life {
 }
 
 impl Run<'_> {
-    /// What concerns one lock goes to the server in one batch, with what concerns none.
+    /// Sends the requests about one lock to the server in one batch, together with those about no lock.
     fn exchange(&mut self, lines: &[(Ask, Say)], place: &str) {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -162,7 +162,7 @@ impl Run<'_> {
         }
     }
 
-    /// One exchange, held to the law of instances.
+    /// Makes one exchange, and checks the law of instances.
     fn ask(&mut self, item: &ItemName, batch: &[Request], place: &str) -> Vec<Reply> {
         let (instance, replies) = self.server.exchange(item, batch);
         assert_eq!(replies.len(), batch.len(), "{place}");
@@ -187,7 +187,7 @@ impl Run<'_> {
             (Say::Clock, Reply::Clock(second)) => self.observe(*second, place),
             (Say::Stored(name), Reply::Stored(cas)) => {
                 self.next_cas(*cas, place);
-                self.call(name, *cas, place);
+                self.name_cas(name, *cas, place);
             }
             (Say::There(who, name), Reply::Item { content, cas }) => {
                 assert_eq!(*cas, known(name), "{place}");
@@ -195,11 +195,11 @@ impl Run<'_> {
             }
             (Say::Renumbered(who, name), Reply::Item { content, cas }) => {
                 assert_eq!(**content, Content::Lock(record(key_of(ask), who)), "{place}");
-                self.call(name, *cas, place);
+                self.name_cas(name, *cas, place);
             }
             (Say::Foreign(name), Reply::Item { content, cas }) => {
                 assert_eq!(**content, Content::Foreign, "{place}");
-                self.call(name, *cas, place);
+                self.name_cas(name, *cas, place);
             }
             (Say::Refused, Reply::Refused(refusal)) => {
                 let words = refusal.0.to_lowercase();
@@ -209,13 +209,13 @@ impl Run<'_> {
         }
     }
 
-    /// Gives a CAS that has just been learned its name. No two have the same, and no two items the same CAS.
-    fn call(&mut self, name: &'static str, cas: Cas, place: &str) {
+    /// Gives a new CAS its name. No two CAS have the same name.
+    fn name_cas(&mut self, name: &'static str, cas: Cas, place: &str) {
         let before = self.cas.insert(name, cas);
-        assert_eq!(before, None, "{place}\n    the script calls two CAS {name:?}");
+        assert_eq!(before, None, "{place}\n    the script gives two CAS the name {name:?}");
     }
 
-    /// The law of CAS.
+    /// Checks the law of CAS.
     fn next_cas(&mut self, cas: Cas, place: &str) {
         let counter = &self.last_cas;
         assert!(
@@ -225,7 +225,7 @@ impl Run<'_> {
         self.last_cas = cas.get()..=cas.get();
     }
 
-    /// The law of the server's clock.
+    /// Checks the law of the server's clock.
     fn observe(&mut self, second: u64, place: &str) {
         let tolerated = self.server.tolerance().clock_seconds;
         let wall = self.server.wall();
@@ -244,7 +244,8 @@ impl Run<'_> {
         }
     }
 
-    /// The law of expiry, by the client's clock and by the server's.
+    /// Watches the item of `key` until it expires, and checks the law of expiry, by the client's clock and by the
+    /// server's.
     fn watch_expiry(&mut self, key: &str, place: &str) {
         let item = item(key);
         let tolerance = self.server.tolerance();
@@ -312,9 +313,9 @@ impl Run<'_> {
                 let before_first = self.server.first_cas() - 1;
                 before_first..=before_first
             }
-            // A flush takes one before memcached 1.6.25.
+            // Before memcached 1.6.25 a flush takes one number.
             Event::Flush => least..=most.saturating_add(1),
-            // However many it took to fill it.
+            // Filling the server takes any number of them.
             Event::Fill => least..=u64::MAX,
             Event::Renumber(_) | Event::StoreForeign(_) => least.saturating_add(1)..=most.saturating_add(1),
             Event::Expiry(_) | Event::Free | Event::LoseClock | Event::Evict(_) => least..=most,
@@ -347,7 +348,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether this may advance the server's counter, stored or not. All but reads and deletes do on some version.
+/// Whether `request` may advance the server's CAS counter, even if it fails. On some versions all do, except reads and
+/// deletes.
 fn may_take_a_cas(request: &Request) -> bool {
     !matches!(
         request,

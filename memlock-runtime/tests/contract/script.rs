@@ -1,4 +1,4 @@
-//! The words that scripts are written in. Plain data: who answers, and what time is, are not known here.
+//! The vocabulary of scripts. Plain data, which knows neither the server nor the time.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub(crate) enum Step {
     Event(Event),
 }
 
-/// A request. A key stands for the lock's item, a number for the contender whose record is written, a CAS has the name
-/// that the script gave it.
+/// A request. A key stands for the lock's item, and a number for the contender that writes its record. A CAS has the
+/// name that the script gave it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
     ReadClock,
@@ -39,7 +39,7 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    /// Of the lock that it is about, if it is about one.
+    /// The key of the lock that the request is about, if it is about one.
     pub(crate) fn key(&self) -> Option<&str> {
         match self {
             Ask::ReadClock | Ask::CreateClock | Ask::RaiseCounter => None,
@@ -53,7 +53,7 @@ impl Ask {
 pub(crate) enum Say {
     /// A reading of the clock, which must obey the clock's laws.
     Clock,
-    /// Stored, and the new CAS is called so from here on. It must obey the law of CAS.
+    /// Stored. The new CAS has this name from here on, and must obey the law of CAS.
     Stored(&'static str),
     /// The counter was raised. Its CAS must obey the law of CAS.
     Raised,
@@ -63,18 +63,18 @@ pub(crate) enum Say {
     Deleted,
     /// The record of this contender, under this known CAS.
     There(u32, &'static str),
-    /// The record of this contender, under a CAS that nobody was told: it is called so from here on.
+    /// The record of this contender, under a CAS that no reply has told. It has this name from here on.
     Renumbered(u32, &'static str),
-    /// Something that is not memlock's, under a CAS that nobody was told.
+    /// A foreign value, under a CAS that no reply has told. It has this name from here on.
     Foreign(&'static str),
-    /// Refused for want of memory.
+    /// Refused for lack of memory.
     Refused,
 }
 
-/// What happens to a server without memlock's doing.
+/// An event on the server that memlock does not cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Time passes until the item of this key is gone: watched, and held to its TTL.
+    /// Time passes until the item of this key expires. The item is watched, and its TTL checked.
     Expiry(String),
     /// `flush_all`.
     Flush,
@@ -88,9 +88,9 @@ pub(crate) enum Event {
     LoseClock,
     /// The lock's item alone is lost.
     Evict(String),
-    /// The item gets another CAS by itself, as by the slab moves before memcached 1.6.24.
+    /// The item gets another CAS by itself, as by slab moves before memcached 1.6.24.
     Renumber(String),
-    /// Somebody else stores something under the lock's name.
+    /// Another client stores a foreign value under the lock's name.
     StoreForeign(String),
 }
 
@@ -140,13 +140,13 @@ impl Ask {
         self
     }
 
-    /// Asked alone, and the reply.
+    /// This request alone in a batch, with the expected reply.
     pub(crate) fn says(self, say: Say) -> Step {
         Step::Exchange(vec![(self, say)])
     }
 }
 
-/// Exchanges made one: all requests leave in one batch.
+/// Merges exchanges into one: all requests are sent in one batch.
 pub(crate) fn together(steps: impl IntoIterator<Item = Step>) -> Step {
     let lines = steps.into_iter().flat_map(|step| match step {
         Step::Exchange(lines) => lines,
@@ -159,7 +159,7 @@ pub(crate) fn event(event: Event) -> Step {
     Step::Event(event)
 }
 
-/// Time passes until the item of `key` is gone.
+/// Time passes until the item of `key` expires.
 pub(crate) fn expiry(key: &str) -> Step {
     Step::Event(Event::Expiry(key.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Every request in every state: nothing there, one's own item, another's, a stranger's.
+//! Every request in every state: no item, the contender's own item, another contender's item, a foreign item.
 
 scripts! {
     where_nothing_is_only_an_add_stores: [
@@ -14,7 +14,7 @@ scripts! {
     an_add_never_replaces_and_changes_nothing: [
         add("k", 1).says(Stored("first")),
         add("k", 2).says(NotStored),
-        // Not even by the same contender with the same words.
+        // Not even by the same contender with the same record.
         add("k", 1).says(NotStored),
         read("k").says(There(1, "first")),
         delete("k", "first").says(Deleted),

@@ -1,4 +1,4 @@
-//! memcached's protocol as typed by hand: for facts about the server itself, and for doing to it what memlock never does.
+//! memcached's protocol, written by hand: for facts about the server itself, and for requests that memlock never makes.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -10,10 +10,10 @@ use memlock_testkit::Memcached;
 /// How long a reply may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Arguments for a server that is soon full, evicts nothing, and keeps its memory where it is.
+/// Arguments for a server that is soon full, evicts nothing, and does not move memory between slab classes.
 pub(crate) const SMALL: &[&str] = &["-m", "2", "-M", "-o", "no_slab_automove"];
 
-/// How many fillers are sent at once. It is not full before all of them are refused.
+/// How many fillers are sent at once. The server counts as full when it refuses all of them.
 const FILLERS: usize = 500;
 
 /// The CAS of the first store on an instance.
@@ -43,7 +43,7 @@ impl Wire {
         self.stream.get_mut().write_all(bytes.as_bytes()).expect("sent");
     }
 
-    /// The next line as newer versions of memcached write it, without its end; text is all that the tests store.
+    /// The next line as newer versions of memcached write it, without its end. The tests store only text.
     pub(crate) fn line(&mut self) -> String {
         let mut line = self.raw_line();
         let has_space_too_many = matches!(line.as_bytes(), [_, _, b' '] | [_, _, b' ', b' ', ..]);
@@ -67,20 +67,20 @@ impl Wire {
         }
     }
 
-    /// Sends, and has the first line of the answer.
+    /// Sends `bytes`, and returns the first line of the reply.
     pub(crate) fn ask(&mut self, bytes: &str) -> String {
         self.send(bytes);
         self.line()
     }
 
-    /// Waits until a reply has come, and leaves it where it is: closed with input that nobody read, a connection is reset.
+    /// Waits until a reply has come, and leaves it unread: closing a connection with unread input resets it.
     pub(crate) fn leave_unread(&self) {
         let come = self.stream.get_ref().peek(&mut [0]).expect("memcached answers");
         assert_eq!(come, 1, "memcached closed");
     }
 
-    /// Uses up all memory for items as large as a lock's, and smaller and somewhat larger ones. Each time has a `round` of
-    /// its own, for new fillers: a refused one would delete the old one of its name and make room.
+    /// Uses up all memory for items of a lock's size, and for smaller and somewhat larger ones. Each call needs a new
+    /// `round`, which gives the fillers new names: a refused filler would delete an old one of its name, and make room.
     pub(crate) fn fill(&mut self, round: usize) {
         for size in sizes() {
             let mut number = 0;
@@ -96,7 +96,7 @@ impl Wire {
                     .expect("text");
                     number += 1;
                 }
-                // Stored is said by silence. `mn` ends what there is to hear.
+                // A filler that is stored has no reply. The reply to `mn` is the last.
                 self.send(&(commands + "mn\r\n"));
                 let mut refused = 0;
                 loop {
@@ -113,7 +113,7 @@ impl Wire {
         }
     }
 
-    /// Makes room again, by what the first round stored.
+    /// Makes room again: deletes fillers of the first round.
     pub(crate) fn free(&mut self) {
         for size in sizes() {
             for number in 0..FILLERS {
@@ -124,7 +124,7 @@ impl Wire {
     }
 }
 
-/// In steps smaller than those from one class of sizes to the next.
+/// Sizes of fillers, in smaller steps than from one slab class to the next.
 fn sizes() -> impl Iterator<Item = usize> {
     (0..320).step_by(16)
 }

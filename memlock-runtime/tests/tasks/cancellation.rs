@@ -1,5 +1,5 @@
-//! A future may be dropped at any of its await points. Here it is dropped at each of them: polled until it has waited so
-//! many times, and then given up, until one run comes through. Under each executor.
+//! A future may be dropped at any of its await points. These tests drop it at each of them, under each executor: the
+//! future is polled until it has waited `n` times, and is then dropped, for each `n` until a run completes.
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -11,8 +11,9 @@ use crate::executors::{Executor, block_on, cut_at};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Drops what `make` makes at each await point in turn, and calls `after`. After each, nothing may be left: not for those
-/// in this process, and not for others. It runs as a task of each executor.
+/// Makes futures with `make`, drops them at each await point in turn, and calls `after` after each. No lock may be left
+/// held then, neither for callers in this process nor for `others`. The futures run as tasks of each executor. Returns
+/// the least number of await points.
 fn at_every_point<F: Future<Output = ()> + Send + 'static>(
     locks: &Locks,
     others: &Locks,
@@ -34,10 +35,10 @@ fn at_every_point_under<F: Future<Output = ()> + Send + 'static>(
         let task = cut_at(cut, make());
         let done = executor.run(async { executor.start(task).await }).is_some();
         after();
-        // What is given up goes on in the background; this waits for that.
+        // Waits for the cleanup of the dropped future in the background.
         assert!(locks.flush(PATIENCE), "cut at {cut}");
         for (who, locks) in [("others", others), ("this process", locks)] {
-            // An orphan that nobody cleans up stays for its lease; a busy machine may take its time.
+            // A lock that is not cleaned up would stay held for its lease. A busy machine may need some time.
             let free = locks.lock("k").wait(Duration::from_secs(5)).acquire();
             assert!(
                 free.is_ok(),
@@ -73,10 +74,10 @@ async fn lock_and_work(locks: Locks) {
     guard.release().await;
 }
 
-/// A stage: one process's locks, and another's on the same server.
-fn on_stage(play: impl Fn(&Locks, &Locks)) {
+/// Runs `test` with the locks of one process and those of another on the same server.
+fn on_stage(test: impl Fn(&Locks, &Locks)) {
     let (locks, server) = Locks::in_memory();
-    play(&locks, &server.other_process());
+    test(&locks, &server.other_process());
     #[cfg(feature = "server-tests")]
     {
         let server = memlock_testkit::Memcached::start();
@@ -87,7 +88,7 @@ fn on_stage(play: impl Fn(&Locks, &Locks)) {
                 .build()
                 .expect("a server")
         };
-        play(&locks(), &locks());
+        test(&locks(), &locks());
     }
 }
 
@@ -120,7 +121,7 @@ async fn two_locks(locks: Locks) {
 
 #[test]
 fn behind_a_holder_in_this_process() {
-    // The holder lets go at once, or later: so that cuts fall before, at, and after the hand-over.
+    // The holder releases at once, or later, so that the future is dropped before, at and after the hand-over.
     for head_start in [0, 1, 5] {
         on_stage(|locks, others| behind(locks, locks, others, head_start));
     }
@@ -153,7 +154,7 @@ fn behind(holding: &Locks, locks: &Locks, others: &Locks, head_start: u64) {
 }
 
 #[test]
-fn a_task_that_is_aborted_lets_go() {
+fn an_aborted_task_releases() {
     for runtime in [crate::executors::tokio_threads(), crate::executors::tokio_current()] {
         let (locks, server) = Locks::in_memory();
         let task_locks = locks.clone();
@@ -174,7 +175,7 @@ fn a_task_that_is_aborted_lets_go() {
 }
 
 #[test]
-fn a_timeout_and_a_select_let_go() {
+fn a_timeout_and_a_select_release() {
     let (locks, server) = Locks::in_memory();
     crate::executors::tokio_current().block_on(async {
         let long = async {
@@ -196,7 +197,7 @@ fn a_timeout_and_a_select_let_go() {
 }
 
 #[test]
-fn a_panic_lets_go() {
+fn a_panic_releases() {
     for executor in Executor::ALL {
         let (locks, server) = Locks::in_memory();
         let task_locks = locks.clone();
@@ -214,7 +215,7 @@ fn a_panic_lets_go() {
 }
 
 #[test]
-fn a_guard_may_be_dropped_where_no_executor_is() {
+fn a_guard_may_be_dropped_without_an_executor() {
     let (locks, server) = Locks::in_memory();
     let guard = block_on(locks.lock("k").acquire_async()).expect("it is free");
     std::thread::spawn(move || drop(guard)).join().expect("no panic");

@@ -1,4 +1,4 @@
-//! Ends: of runtimes while locks are held, and of the use of locks.
+//! Runtimes that end while locks are held, and the end of the use of locks: flush and shutdown.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn runtimes_come_and_go() {
 }
 
 #[test]
-fn a_runtime_that_ends_lets_go_of_what_its_tasks_hold() {
+fn a_runtime_that_ends_releases_the_locks_of_its_tasks() {
     for runtime in [tokio_threads(), tokio_current()] {
         let (locks, server) = Locks::in_memory();
         let task_locks = locks.clone();
@@ -42,7 +42,7 @@ fn a_runtime_that_ends_lets_go_of_what_its_tasks_hold() {
 }
 
 #[test]
-fn flush_says_whether_all_is_done() {
+fn flush_returns_whether_all_work_is_done() {
     let (locks, server) = Locks::in_memory();
     assert!(locks.flush(Duration::ZERO), "there is nothing to do");
     let guard = block_on(locks.lock("k").acquire_async()).expect("it is free");
@@ -54,7 +54,7 @@ fn flush_says_whether_all_is_done() {
     assert!(server.other_process().lock("k").try_acquire().is_ok());
 }
 
-/// Uses up all that a task of tokio's may do before it has to give way.
+/// Uses up the budget of a tokio task, so that it has to yield.
 fn use_up_budget() {
     let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
     while let std::task::Poll::Ready(step) = tokio::task::coop::poll_proceed(&mut nobody) {
@@ -80,7 +80,7 @@ fn flush_ends_in_a_task_that_has_used_up_its_budget() {
 }
 
 #[test]
-fn after_shutdown_nothing_is_acquired_and_what_is_held_is_released() {
+fn after_shutdown_no_lock_is_acquired_and_held_locks_are_released() {
     let (locks, server) = Locks::in_memory();
     let held = locks.lock("k").acquire().expect("it is free");
     assert!(locks.shutdown(PATIENCE));

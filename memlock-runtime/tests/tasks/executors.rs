@@ -1,4 +1,4 @@
-//! Executors: what runs a test's future, and starts further tasks from it.
+//! Executors, which run a test's future and start further tasks from it.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -32,7 +32,7 @@ impl Executor {
         }
     }
 
-    /// Starts a task, from inside [`run`](Self::run).
+    /// Starts a task. Call this inside [`run`](Self::run).
     pub(crate) fn start<T: Send + 'static>(self, task: impl Future<Output = T> + Send + 'static) -> Started<T> {
         match self {
             Executor::TokioThreads | Executor::TokioCurrent => {
@@ -68,7 +68,7 @@ impl Wake for Unpark {
     }
 }
 
-/// No executor at all: polls on this thread, until it is ready.
+/// Polls `future` on this thread until it is ready, without an executor.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
@@ -81,7 +81,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Drops `future` at its await point number `cut`, counted from 0, if it comes there; else its output.
+/// Drops `future` at its await point number `cut`, counted from 0. Returns the output if the future completes before
+/// that.
 pub(crate) async fn cut_at<T>(cut: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut waited = 0;
@@ -96,7 +97,7 @@ pub(crate) async fn cut_at<T>(cut: usize, future: impl Future<Output = T>) -> Op
     output.await
 }
 
-/// Polls once, for nobody.
+/// Polls once, with a waker that does nothing.
 pub(crate) fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -78,7 +78,7 @@ fn a_wait_ends_when_it_is_over() {
         let others = server.other_process();
         let _held = others.lock("k").timeout(HOUR).acquire().expect("it is free");
         let wait = Duration::from_millis(40);
-        // Of another process, and of this one.
+        // A lock that another process holds, then one that this process holds.
         for _ in 0..2 {
             let busy = executor.run(locks.lock("k").wait(wait).acquire_async());
             assert!(busy.is_err_and(|error| error.is_busy()));
@@ -124,22 +124,22 @@ fn a_lease_that_is_kept_alive_outlives_its_timeout() {
     clippy::disallowed_methods,
     reason = "tells a machine that stood still from a lock that was held"
 )]
-fn who_tries_right_after_a_guard_was_dropped_finds_the_lock_free() {
+fn a_try_right_after_a_guard_was_dropped_finds_the_lock_free() {
     let server = memlock_testkit::Memcached::start();
     let locks = Locks::builder().servers(server.address()).build().expect("a server");
     block_on(async {
         let mut stood_still = 0;
         for _ in 0..300 {
             let guard = locks.lock("k").acquire_async().await.expect("it is free");
-            // The release is only begun here.
+            // Dropping only begins the release.
             drop(guard);
             let asked = std::time::Instant::now();
             match locks.lock("k").try_acquire_async().await {
                 Ok(next) => next.release().await,
-                // It stood by for as long as one exchange may take a caller with no time to wait, on a machine that stood still: it
-                // saw nobody leave, or had no time left to ask the server.
+                // The machine stalled for as long as one exchange may take a caller with no time to wait. So the caller
+                // did not see the release, or had no time left to ask the server.
                 Err(_) if asked.elapsed() >= Duration::from_millis(30) => stood_still += 1,
-                Err(error) => panic!("it was let go: {error:?}"),
+                Err(error) => panic!("it was released: {error:?}"),
             }
         }
         assert!(stood_still < 100, "{stood_still} of 300 found it held");

@@ -1,11 +1,11 @@
-//! Asynchronous callers, under every executor that tells them apart: guards, order, cancellation, runtimes that come and go.
+//! Asynchronous callers under several executors: guards, order, cancellation, and runtimes that come and go.
 //!
 //! | file | what |
 //! |---|---|
-//! | `executors` | tokio in both flavours, smol, and none at all |
+//! | `executors` | tokio in both flavours, smol, and no executor |
 //! | `guards` | acquiring and releasing |
 //! | `order` | threads and tasks in one queue |
-//! | `cancellation` | a future dropped at each of its await points |
+//! | `cancellation` | futures that are dropped at each of their await points |
 //! | `ends` | flush, shutdown, runtimes that end |
 
 mod executors;

@@ -11,7 +11,7 @@ use crate::executors::{Executor, block_on, poll_once};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
-fn threads_and_tasks_take_turns_in_the_order_in_which_they_came() {
+fn threads_and_tasks_take_turns_in_the_order_of_arrival() {
     for executor in Executor::ALL {
         let (locks, server) = Locks::in_memory();
         let order = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +58,7 @@ async fn executor_task(
 }
 
 #[test]
-fn who_gives_up_lets_the_next_one_pass() {
+fn a_waiter_that_gives_up_lets_the_next_pass() {
     let (locks, server) = Locks::in_memory();
     let held = locks.lock("k").acquire().expect("it is free");
     let mut gives_up = Box::pin(locks.lock("k").acquire_async());
@@ -75,14 +75,14 @@ fn who_gives_up_lets_the_next_one_pass() {
 }
 
 #[test]
-fn who_gives_up_when_the_lock_is_already_its_own_passes_it_on() {
+fn a_waiter_that_gives_up_after_a_hand_over_to_it_passes_the_lock_on() {
     let (locks, server) = Locks::in_memory();
     let held = locks.lock("k").acquire().expect("it is free");
     let mut gives_up = Box::pin(locks.lock("k").acquire_async());
     assert!(poll_once(gives_up.as_mut()).is_pending());
     let mut next = Box::pin(locks.lock("k").acquire_async());
     assert!(poll_once(next.as_mut()).is_pending());
-    // It is handed over, and not polled again.
+    // The lock is handed over to the first waiter, which is not polled again.
     drop(held);
     assert!(poll_once(next.as_mut()).is_pending());
     drop(gives_up);

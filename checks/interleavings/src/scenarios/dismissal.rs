@@ -7,8 +7,9 @@ use crate::caller::{FOR_EVER, Gone, behind, head, join};
 use crate::error::Error;
 use crate::world::World;
 
-/// Two wait, one of whom leaves, and one joins, while all are sent away: each is told, or stands in a queue of its own.
-pub fn all_are_told_or_stand_in_a_new_queue() {
+/// Two callers wait, one of which leaves, and another joins, while the head fails for all: each is dismissed, or stands
+/// in a queue of its own.
+pub fn all_waiters_are_dismissed_or_join_a_new_queue() {
     let world = World::new();
     let failing = head(&world);
     let (first, second) = (behind(&world), behind(&world));

@@ -1,12 +1,12 @@
-//! Those who are stopped for longer than their lease.
+//! Callers that are stopped for longer than their lease.
 
 use super::join_all;
 use crate::caller::{behind, head};
 use crate::protocol::Watch;
 use crate::world::{TIMEOUT, World};
 
-/// A lease ends while its holder is done with it: it is handed over, or the first in line steps in.
-pub fn a_hand_over_races_the_first_in_line_who_steps_in() {
+/// A lease ends just as its holder is done with it: the grant is handed over, or the first waiter steps in.
+pub fn a_hand_over_races_the_first_waiter_that_steps_in() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second) = (behind(&world), behind(&world));
@@ -20,8 +20,9 @@ pub fn a_hand_over_races_the_first_in_line_who_steps_in() {
     world.ends_out_of_order();
 }
 
-/// What was handed over lies there until its taker comes, who may come too late: the next steps in and takes it, and the one
-/// that was passed over is the first again, or, where all have left meanwhile, the head.
+/// A grant that was handed over lies in the queue until its taker comes. If the taker comes too late, the next waiter
+/// has stepped in and taken the grant, and the taker is the first waiter again, or the head, if all others have left
+/// meanwhile.
 pub fn a_taker_that_comes_too_late_is_the_first_again() {
     let world = World::new();
     let holder = head(&world).hold();
@@ -39,8 +40,8 @@ pub fn a_taker_that_comes_too_late_is_the_first_again() {
     world.ends_out_of_order();
 }
 
-/// The same, while the one that was passed over leaves.
-pub fn a_taker_that_comes_too_late_and_leaves_takes_nothing_along() {
+/// The same, while the taker that was passed over leaves.
+pub fn a_taker_that_comes_too_late_and_leaves_takes_nothing_with_it() {
     let world = World::new();
     let holder = head(&world).hold();
     let (absent, second, third) = (behind(&world), behind(&world), behind(&world));
@@ -59,8 +60,8 @@ pub fn a_taker_that_comes_too_late_and_leaves_takes_nothing_along() {
     world.ends_out_of_order();
 }
 
-/// Whoever steps in for a taker that does not come takes what it was handed, and hangs, too: the next steps in for that one.
-pub fn one_who_steps_in_and_hangs_is_stepped_in_for() {
+/// A waiter steps in for a taker that does not come, takes the grant, and hangs, too: the next waiter steps in for it.
+pub fn a_waiter_that_steps_in_and_hangs_is_replaced() {
     let world = World::new();
     let holder = head(&world).hold_for(TIMEOUT * 4);
     let (absent, second, third) = (behind(&world), behind(&world), behind(&world));
@@ -84,8 +85,8 @@ pub fn one_who_steps_in_and_hangs_is_stepped_in_for() {
     world.ends_out_of_order();
 }
 
-/// One that was passed over comes when all others have left: it knows what they have seen.
-pub fn what_was_seen_is_known_to_one_that_comes_too_late() {
+/// A taker that was passed over comes when all others have left: it inherits what they have seen.
+pub fn a_taker_that_comes_too_late_inherits_the_watch() {
     let world = World::new();
     let holder = head(&world).hold();
     let watch = Watch::of_own(&holder.grant, world.time.now());

@@ -1,4 +1,4 @@
-//! Those who leave just as something is given to them.
+//! Waiters that leave just as they are given something.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
@@ -7,8 +7,9 @@ use super::join_all;
 use crate::caller::{Gone, Head, behind, head};
 use crate::world::World;
 
-/// The first in line leaves, having looked or not, while the lock is handed over to it; another waits behind it.
-pub fn what_is_given_to_one_who_leaves_goes_to_the_next() {
+/// The first waiter leaves, with or without having looked, while the lock is handed over to it. Another waits behind
+/// it.
+pub fn a_turn_given_to_a_waiter_that_leaves_goes_to_the_next() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second) = (behind(&world), behind(&world));
@@ -22,8 +23,8 @@ pub fn what_is_given_to_one_who_leaves_goes_to_the_next() {
     world.ends();
 }
 
-/// The time of the first in line is over while the lock is handed over to it.
-pub fn one_whose_time_is_over_takes_its_turn_or_passes_it_on() {
+/// The time of the first waiter ends while the lock is handed over to it.
+pub fn a_waiter_whose_time_is_over_takes_its_turn_or_passes_it_on() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second) = (behind(&world), behind(&world));
@@ -41,8 +42,8 @@ pub fn one_whose_time_is_over_takes_its_turn_or_passes_it_on() {
     world.ends();
 }
 
-/// All who wait leave while the lock is handed over: one before it has looked, one that has its turn and is stopped.
-pub fn a_grant_that_nobody_is_left_to_take_is_released_once() {
+/// All waiters leave while the lock is handed over: one without having looked, one that has its turn and is stopped.
+pub fn a_grant_without_a_taker_is_released_once() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second) = (behind(&world), behind(&world));
@@ -60,8 +61,8 @@ pub fn a_grant_that_nobody_is_left_to_take_is_released_once() {
     world.ends();
 }
 
-/// One in the middle of the line leaves while those before it go on.
-pub fn a_line_closes_behind_one_who_leaves() {
+/// A waiter in the middle of the line leaves while those before it go on.
+pub fn a_line_closes_behind_a_waiter_that_leaves() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second, third) = (behind(&world), behind(&world), behind(&world));
@@ -77,7 +78,7 @@ pub fn a_line_closes_behind_one_who_leaves() {
     world.ends();
 }
 
-/// The head panics before it is granted the lock; and one to whom it is handed over, before it holds it.
+/// The head panics before it is granted the lock, and so does a later taker of the turn.
 pub fn a_turn_whose_owner_panics_is_passed_on() {
     let world = World::new();
     let asks = head(&world);
@@ -92,12 +93,12 @@ pub fn a_turn_whose_owner_panics_is_passed_on() {
     world.ends();
 }
 
-/// Its thread unwinds, and goes on without it.
+/// Unwinds its thread through `head`, and goes on without it.
 fn panics(head: Head) {
     let unwound = catch_unwind(AssertUnwindSafe(|| {
         head.caller.turn_ends();
         let _turn = head.turn;
-        resume_unwind(Box::new("as a panic does, but nobody is told"));
+        resume_unwind(Box::new("as a panic does, without its message"));
     }));
     assert!(unwound.is_err());
 }

@@ -1,5 +1,5 @@
-//! Who meets whom. Each scenario is one execution: it makes a world, lets threads loose in it, waits for their end, and asks
-//! whether all is as if nobody had been there.
+//! The scenarios. Each is one execution: it makes a world, runs threads in it, waits for their end, and checks that
+//! nothing of them is left.
 
 #![allow(clippy::missing_panics_doc, reason = "each panics where a promise is broken")]
 
@@ -22,7 +22,7 @@ use shuttle::thread::JoinHandle;
 use crate::caller::{Holder, Waiting};
 use crate::world::{TIMEOUT, World};
 
-/// Waits for the end of all these threads.
+/// Waits for the end of all `threads`.
 fn join_all<const N: usize>(threads: [JoinHandle<()>; N]) {
     for thread in threads {
         thread.join().expect("a thread that fails ends the scenario");
@@ -36,7 +36,7 @@ fn hangs(world: &World, hanging: Holder) {
     hanging.done();
 }
 
-/// Steps in for one who hangs, and gets the lock when the lease is over for the server, too.
+/// Steps in for a holder that hangs, and gets the lock when the lease has ended for the server, too.
 fn steps_in(world: &World, first: Waiting) {
     let stepped_in = first.turn();
     world.time.move_to(TIMEOUT * 2);

@@ -1,4 +1,4 @@
-//! A place in the line of processes, which is kept for a while for who comes back.
+//! A place in the line of processes that is kept for a while, for callers that come back.
 
 use memlock_runtime::__internals::WaitList;
 
@@ -9,9 +9,9 @@ use crate::protocol::WaitListView;
 use crate::protocol::lease::Now;
 use crate::world::{TIMEOUT, World};
 
-/// Two come and go, and leave a place behind that is kept, while somebody minds it who finds it overdue: it is given up
-/// once, or kept and minded.
-pub fn a_place_that_is_kept_is_always_minded() {
+/// Two callers come and go, and leave a kept place behind, while the background looks after it and finds it overdue:
+/// the place is given up once, or it is kept, and the background is told to look after it again.
+pub fn a_kept_place_always_expires() {
     let world = World::new();
     let threads = [
         world.spawn(|world| {
@@ -21,7 +21,7 @@ pub fn a_place_that_is_kept_is_always_minded() {
         }),
         world.spawn(|world| join(world).turn().leave()),
         world.spawn(|world| {
-            world.is_minded();
+            world.wait_until_minded();
             let overdue = world.queues.overdue(&World::item(), later());
             if overdue.expect("it is overdue").is_some() {
                 world.gives_up_place();
@@ -35,10 +35,13 @@ pub fn a_place_that_is_kept_is_always_minded() {
         1,
         "it is given up once, or kept"
     );
-    assert!(!is_kept || world.times_minded() == 2, "it is kept, and nobody minds it");
+    assert!(
+        !is_kept || world.times_minded() == 2,
+        "it is kept, and the background does not look after it"
+    );
 }
 
-/// Right after the lock was released, this process stands behind another.
+/// A view right after the release, with this process behind another.
 fn kept() -> Box<WaitListView> {
     let entry = |process| Member { process, wake: None };
     let line = WaitList(vec![entry(2), entry(1)]);

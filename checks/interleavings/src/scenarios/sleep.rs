@@ -1,4 +1,4 @@
-//! Those who fall asleep just as there is something to wake them for.
+//! Waiters that fall asleep just as they have to be woken.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::caller::{Holder, behind, head, join};
 use crate::protocol::Watch;
 use crate::world::{TIMEOUT, World};
 
-/// The next in line has been told that its turn is near, stays awake for it, gives that up, and falls asleep, while it
-/// comes.
-pub fn a_turn_that_comes_to_one_who_falls_asleep_wakes_it() {
+/// The first waiter has been told that its turn is near, stays awake for it, gives that up, and falls asleep, just as
+/// the turn comes.
+pub fn a_turn_given_to_a_waiter_that_falls_asleep_wakes_it() {
     let world = World::new();
     let holder = head(&world).hold();
     let first = behind(&world);
-    // A brisk hand-over: whoever comes right behind the new holder stays awake.
+    // The hold was short, so the waiter that comes right behind the new holder stays awake.
     holder.done();
     let holder = first.turn().hold();
     let near = behind(&world);
@@ -25,8 +25,8 @@ pub fn a_turn_that_comes_to_one_who_falls_asleep_wakes_it() {
     world.ends();
 }
 
-/// The same, when it is called early by one who joins behind it.
-pub fn one_who_is_called_early_and_has_its_turn_meanwhile_is_served() {
+/// The same, but the waiter is woken early by a caller that joins behind it.
+pub fn a_waiter_that_is_woken_early_and_gets_its_turn_meanwhile_is_served() {
     let world = World::new();
     let holder = head(&world).hold();
     let (first, second) = (behind(&world), behind(&world));
@@ -41,8 +41,8 @@ pub fn one_who_is_called_early_and_has_its_turn_meanwhile_is_served() {
     world.ends();
 }
 
-/// The first in line looks, finds no lease, and goes to sleep, while a lease is granted whose holder hangs.
-pub fn a_lease_that_is_granted_to_one_who_hangs_wakes_the_first_in_line() {
+/// The first waiter looks, finds no lease, and goes to sleep, while a lease is granted to a holder that hangs.
+pub fn a_lease_granted_to_a_holder_that_hangs_wakes_the_first_waiter() {
     let world = World::new();
     let asks = head(&world);
     let first = behind(&world);
@@ -54,8 +54,8 @@ pub fn a_lease_that_is_granted_to_one_who_hangs_wakes_the_first_in_line() {
     world.ends();
 }
 
-/// The same, while the first in line leaves: then it is the second's to step in, which was not told of the lease.
-pub fn a_lease_is_seen_by_whom_the_first_in_line_leaves_it_to() {
+/// The same, while the first waiter leaves: then the second has to step in, which was not told of the lease.
+pub fn a_waiter_that_becomes_the_first_sees_the_lease() {
     let world = World::new();
     let asks = head(&world);
     let (first, second) = (behind(&world), behind(&world));
@@ -68,14 +68,14 @@ pub fn a_lease_is_seen_by_whom_the_first_in_line_leaves_it_to() {
     world.ends();
 }
 
-/// A lease is made shorter while the first in line goes to sleep until its end.
-pub fn a_lease_that_is_made_shorter_wakes_the_first_in_line() {
-    lease_goes(|holder| shorten(holder, TIMEOUT / 2));
+/// A lease is made shorter while the first waiter goes to sleep until its end.
+pub fn a_lease_that_is_made_shorter_wakes_the_first_waiter() {
+    check_changed_lease(|holder| shorten(holder, TIMEOUT / 2));
 }
 
-/// The same, when the first in line wakes up at what was the end before the lease was renewed.
-pub fn a_lease_that_is_renewed_and_made_shorter_wakes_the_first_in_line() {
-    lease_goes(|holder| {
+/// The same, but the first waiter wakes up at the end that the lease had before it was renewed.
+pub fn a_lease_that_is_renewed_and_made_shorter_wakes_the_first_waiter() {
+    check_changed_lease(|holder| {
         let now = holder.head.caller.world.time.now();
         let watch = Watch::of_own(&holder.grant, now);
         holder.head.turn.leased(TIMEOUT / 4, watch);
@@ -85,14 +85,14 @@ pub fn a_lease_that_is_renewed_and_made_shorter_wakes_the_first_in_line() {
     });
 }
 
-/// A holder does this, and hangs; the first in line steps in.
-fn lease_goes(what: fn(&Holder)) {
+/// A holder changes its lease, and hangs; the first waiter steps in.
+fn check_changed_lease(change: fn(&Holder)) {
     let world = World::new();
     let holder = head(&world).hold();
     let first = behind(&world);
     let threads = [
         world.spawn(move |_| {
-            what(&holder);
+            change(&holder);
             holder.hang(TIMEOUT * 2);
             holder.done();
         }),
@@ -102,7 +102,7 @@ fn lease_goes(what: fn(&Holder)) {
     world.ends();
 }
 
-/// Its lease lasts until then and no longer, and that time comes.
+/// Shortens the lease of `holder` to `until`, and moves time there.
 fn shorten(holder: &Holder, until: Duration) {
     let world = &holder.head.caller.world;
     let now = world.time.now();

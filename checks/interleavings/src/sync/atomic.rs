@@ -1,4 +1,4 @@
-//! Atomics. What is not asked to be in the one order of all may be seen late by others: see [`buffer`].
+//! Atomics. Other threads may see a store late, unless it asks for sequential consistency: see [`buffer`].
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! The store buffer of a thread: what it has written, and others do not see yet.
+//! The store buffer of a thread: the stores that other threads do not see yet.
 //!
-//! The checker runs one thread at a time and lets each see at once what another has written, as if every access were
-//! sequentially consistent. No processor does that for a plain store: it may go on to read before others see what it wrote,
-//! and two threads that each write one place and then read the other's may both miss the other's write. So a store that does
-//! not ask for [`Ordering::SeqCst`](super::atomic::Ordering::SeqCst) is held back here, by the toss of a coin, until the
-//! thread does something that orders it. That is what x86 does; what weaker processors do beyond it (reads out of order,
-//! writes out of order) is not tried.
+//! The checker runs one thread at a time and lets each thread see at once what another has written, as if every access
+//! were sequentially consistent. No processor does that for a plain store: it may go on to read before others see what
+//! it wrote, and two threads that each write one location and then read the other's may both miss the other's write. So
+//! a store that does not ask for [`Ordering::SeqCst`](super::atomic::Ordering::SeqCst) is held back here, at random,
+//! until the thread does something that orders it. x86 processors do the same. What weaker processors do beyond that
+//! (reads out of order, writes out of order) is not tried.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 
-/// Where an atomic keeps its value.
+/// The memory of an atomic.
 pub(super) type Cell = Arc<AtomicU64>;
 
 shuttle::thread_local! {
     static BUFFER: RefCell<Vec<(Cell, u64)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes `value` for this thread, and for others now or later.
+/// Stores `value`: this thread sees it at once, others see it now or later.
 pub(super) fn write(cell: &Cell, value: u64) {
     if thread_rng().r#gen() {
         flush();
@@ -30,7 +30,7 @@ pub(super) fn write(cell: &Cell, value: u64) {
     }
 }
 
-/// What this thread has written and others do not see yet.
+/// The value that this thread has stored last, if others do not see it yet.
 pub(super) fn unseen(cell: &Cell) -> Option<u64> {
     BUFFER.with(|buffer| {
         let buffer = buffer.borrow();
@@ -39,7 +39,7 @@ pub(super) fn unseen(cell: &Cell) -> Option<u64> {
     })
 }
 
-/// Lets others see all that this thread has written, in the order in which it has.
+/// Lets others see all that this thread has stored, in the order of the stores.
 pub(crate) fn flush() {
     let unseen = BUFFER.with(|buffer| std::mem::take(&mut *buffer.borrow_mut()));
     for (cell, value) in unseen {

@@ -1,8 +1,9 @@
-//! The addresses that this process may send datagrams to, and how often. They come from the wait list, which any client of the
-//! memcached server can write: so no address is trusted before it has answered.
+//! The addresses to which this process may send datagrams, and how often. They come from wait lists, which any client
+//! of the memcached server can write, so no address is trusted before it has answered.
 //!
-//! An address is *known* while it has answered lately, with a number that was sent to it alone. All other addresses share one
-//! datagram every 10 ms, which asks for the answer. An entry that names a third party costs that party no more than this share.
+//! An address is *known* while it has answered lately, with a number that was sent only to it. All other addresses
+//! share one datagram every 10 ms, which asks for an answer. A wait list that names the address of a third party causes
+//! no more than these datagrams there.
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
@@ -11,41 +12,41 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher24;
 
-/// The least time between two datagrams to addresses that are not known.
+/// The least time between two datagrams to unknown addresses.
 pub(crate) const STRANGERS_DISTANCE: Duration = Duration::from_millis(10);
 
-/// For how long an answer counts: the address may be somebody else's by then.
+/// How long an answer counts. After that, the address may belong to another process.
 pub(crate) const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// How many addresses are known at the most. One that is forgotten is asked again.
+/// The most addresses that are known at a time. An address that is forgotten is asked again.
 const MOST_KNOWN: usize = 1024;
 
 /// See the module's head. Times are on the monotonic clock.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    /// Where this process can be called.
+    /// The address at which this process receives wake-ups.
     own: IpAddr,
-    /// What the numbers are made with that are to be answered.
+    /// The key from which the numbers for answers are made.
     key: (u64, u64),
     /// When each address answered last.
     answered: HashMap<SocketAddr, Duration>,
-    /// Before that nothing is sent to an address that is not known.
+    /// Nothing is sent to unknown addresses before this.
     strangers_from: Duration,
 }
 
 /// What may be sent to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sending {
-    /// It is known.
+    /// Anything: the address is known.
     Freely,
-    /// One datagram, with this number to be answered.
+    /// One datagram, which asks for this number as an answer.
     Asking(u64),
     /// Nothing.
     Nothing,
 }
 
 impl Addresses {
-    /// `key` is known to nobody else.
+    /// `own` is where this process receives wake-ups. `key` must be known to no other process.
     pub(crate) fn new(own: IpAddr, key: (u64, u64)) -> Addresses {
         Addresses {
             own,
@@ -61,7 +62,7 @@ impl Addresses {
         answered.is_some_and(|answered| now.saturating_sub(*answered) < KNOWN_FOR)
     }
 
-    /// Whether one datagram may be sent to `address`. It is sent, then.
+    /// What may be sent to `address` at `now`. The caller then sends it.
     pub(crate) fn send_to(&mut self, address: SocketAddr, now: Duration) -> Sending {
         if !is_process(address) || !is_reached_from(self.own, address.ip()) {
             return Sending::Nothing;
@@ -69,7 +70,7 @@ impl Addresses {
         if self.is_known(address, now) {
             return Sending::Freely;
         }
-        // One allowance for all of them: the wait list may name another address each time.
+        // One allowance for all unknown addresses, since a wait list may name another address each time.
         if now < self.strangers_from {
             return Sending::Nothing;
         }
@@ -77,9 +78,9 @@ impl Addresses {
         Sending::Asking(self.number(address))
     }
 
-    /// `address` has answered with `number`.
-    pub(crate) fn has_answered(&mut self, address: SocketAddr, number: u64, now: Duration) {
-        // The sender of a datagram may be forged; the number is known only to the one who receives there.
+    /// Records that `address` has answered with `number`, if that number was sent to it.
+    pub(crate) fn record_answer(&mut self, address: SocketAddr, number: u64, now: Duration) {
+        // The sender of a datagram may be forged, but only a receiver at `address` knows the number.
         if number != self.number(address) {
             return;
         }
@@ -97,7 +98,8 @@ impl Addresses {
         }
     }
 
-    /// What `address` is to answer. Made anew instead of kept, so that addresses that never answer take no memory.
+    /// The number that `address` has to answer. It is computed each time, so that addresses that never answer take no
+    /// memory.
     fn number(&self, address: SocketAddr) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
         address.hash(&mut hasher);
@@ -105,12 +107,12 @@ impl Addresses {
     }
 }
 
-/// Whether a process can be called at `address`: one process, and no other thing.
+/// Whether `address` can be that of one process, and of nothing else.
 pub(crate) fn is_process(address: SocketAddr) -> bool {
     address.port() != 0 && is_host(address.ip())
 }
 
-/// Whether `ip` is one host's, as far as can be told from outside of its network.
+/// Whether `ip` is the address of one host, as far as can be told from outside its network.
 pub(crate) fn is_host(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
@@ -118,8 +120,8 @@ pub(crate) fn is_host(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether `ip` means the same host here as for the one who wrote it down. An address of this machine alone, or of one network
-/// segment, does so only among those who are called there themselves; from others it would be this machine's own services.
+/// Whether `ip` means the same host here as for the process that wrote it into the wait list. A loopback or link-local
+/// address does so only if `own` has the same scope: from other processes it would mean this machine's own services.
 fn is_reached_from(own: IpAddr, ip: IpAddr) -> bool {
     let scope = |ip: IpAddr| match ip.to_canonical() {
         IpAddr::V4(ip) => (ip.is_loopback(), ip.is_link_local()),
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_never_answered_get_a_hundred_a_second_together() {
+    fn unknown_addresses_together_get_a_hundred_datagrams_a_second() {
         let mut addresses = addresses("10.0.0.1");
         let mut sent = 0;
         for moment in 0..1000 {
@@ -159,26 +161,26 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_answered_gets_all_until_that_is_long_ago() {
+    fn an_address_that_has_answered_gets_all_datagrams_until_its_answer_expires() {
         let mut addresses = addresses("10.0.0.1");
         let (one, other) = (address("10.0.0.2:4711"), address("10.0.0.3:4711"));
         let Sending::Asking(number) = addresses.send_to(one, at(0)) else {
             panic!("it is the first")
         };
-        addresses.has_answered(one, number ^ 1, at(1));
-        addresses.has_answered(other, number, at(1));
+        addresses.record_answer(one, number ^ 1, at(1));
+        addresses.record_answer(other, number, at(1));
         assert!(
             !addresses.is_known(one, at(1)) && !addresses.is_known(other, at(1)),
-            "it was not asked that"
+            "that number was not sent to it"
         );
-        addresses.has_answered(one, number, at(1));
+        addresses.record_answer(one, number, at(1));
         for _ in 0..1000 {
             assert_eq!(addresses.send_to(one, at(2)), Sending::Freely);
         }
         assert_eq!(
             addresses.send_to(other, at(2)),
             Sending::Nothing,
-            "the first was one of the strangers'"
+            "the datagram to the first used the allowance"
         );
         let later = at(1) + KNOWN_FOR;
         assert_eq!(addresses.send_to(one, later), Sending::Asking(number));
@@ -186,18 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_bounded() {
+    fn the_number_of_known_addresses_is_bounded() {
         let mut addresses = addresses("10.0.0.1");
         for port in 1..5000 {
             let one = SocketAddr::from(([10, 0, 0, 2], port));
-            addresses.has_answered(one, addresses.number(one), at(1));
+            addresses.record_answer(one, addresses.number(one), at(1));
             assert!(addresses.is_known(one, at(1)) && addresses.answered.len() <= MOST_KNOWN);
         }
     }
 
     #[test]
-    fn what_cannot_be_a_process_that_waits_is_sent_nothing() {
-        for (own, called, is_sent) in [
+    fn an_address_that_cannot_be_a_waiting_process_gets_nothing() {
+        for (own, target, is_sent) in [
             ("10.0.0.1", "10.0.0.2:4711", true),
             ("10.0.0.1", "10.0.0.2:0", false),
             ("10.0.0.1", "0.0.0.0:4711", false),
@@ -218,8 +220,8 @@ mod tests {
             ("2001:db8::1", "[fe80::1]:4711", false),
             ("fe80::2", "[fe80::1]:4711", true),
         ] {
-            let sending = addresses(own).send_to(address(called), at(0));
-            assert_eq!(sending != Sending::Nothing, is_sent, "{called} from {own}");
+            let sending = addresses(own).send_to(address(target), at(0));
+            assert_eq!(sending != Sending::Nothing, is_sent, "{target} from {own}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! memcached's semantics in a page: [`Items::apply`] is one pure function of state, time and request. It is the
-//! server behind `memory:` (see [`super`]), the simulator's, and the model checker's transition.
+//! memcached's semantics on a page: [`Items::apply`] is one pure function of state, time and request. It is the server
+//! behind `memory:` (see [`super`]), the server of the simulation, and a transition of the model checker.
 
 use std::collections::hash_map;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,18 +8,18 @@ use crate::key::{ByItem, ItemName};
 use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
 use crate::protocol::{Cas, Content, Instance, Record, Refusal, Reply, Request, WaitList};
 
-/// What memcached says when it has no memory for a store and may not evict.
+/// memcached's reply to a store for which it has no memory, if it may not evict.
 const OUT_OF_MEMORY: &str = "SERVER_ERROR out of memory storing object";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Item {
     content: Content,
     cas: Cas,
-    /// The server's second in which it is gone.
+    /// The server's second in which the item expires.
     expires: u64,
 }
 
-/// The item of those who stand in line for a lock.
+/// The item that lists the processes in line for a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InLine {
     line: WaitList,
@@ -27,19 +27,19 @@ struct InLine {
     expires: u64,
 }
 
-/// All that one instance of a server knows.
+/// All items of one instance of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Items {
     instance: Instance,
-    /// The last CAS given: one counter for all items, which only stores advance.
+    /// The last CAS that was given. One counter for all items; only stores advance it.
     last_cas: u64,
     locks: ByItem<Item>,
     lines: ByItem<InLine>,
     has_clock_item: bool,
-    /// Its number matters to nobody, and is not kept.
+    /// The counter's number is not kept, since only its CAS is used.
     has_counter: bool,
     out_of_memory: bool,
-    /// The second for which expired items have been dropped.
+    /// The second for which expired items have been removed.
     swept: u64,
 }
 
@@ -63,18 +63,18 @@ impl Items {
         self.instance
     }
 
-    /// What `request` about `item` does, and is answered, when the server's clock stands at `second` (Unix seconds, whole).
+    /// Executes `request` about `item` in the server's `second` (Unix time), and returns the reply.
     pub fn apply(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         self.apply_drawn(second, item, request, None)
     }
 
-    /// What a server draws that has parsed the line of a store, and waits for its data: so does memcached since 1.6.27. It is the CAS
-    /// that the item will have, whatever is stored meanwhile.
+    /// Draws a CAS, as memcached does since 1.6.27 when it has parsed the line of a store and waits for its data. The
+    /// item will have this CAS, whatever is stored meanwhile.
     pub fn draw(&mut self) -> Cas {
         next_cas(&mut self.last_cas)
     }
 
-    /// The same as [`apply`](Self::apply), for a store that has [drawn](Self::draw) its CAS before.
+    /// The same as [`apply`](Self::apply), for a store with a CAS that was [drawn](Self::draw) before.
     pub fn apply_drawn(&mut self, second: u64, item: &ItemName, request: &Request, drawn: Option<Cas>) -> Reply {
         self.sweep(second);
         let has_clock_item = self.has_clock_item(second);
@@ -91,7 +91,7 @@ impl Items {
                 self.has_clock_item = true;
                 Reply::Stored(next_cas(&mut self.last_cas))
             }
-            // It is raised in place; only one that is missing needs memory.
+            // A counter is raised in place. Only a missing one needs memory.
             Request::RaiseCounter if self.out_of_memory && !self.has_counter => {
                 Reply::Refused(Refusal("SERVER_ERROR Out of memory allocating new item".into()))
             }
@@ -99,7 +99,7 @@ impl Items {
                 self.has_counter = true;
                 Reply::Raised(next_cas(&mut self.last_cas))
             }
-            // Memory is asked for before the condition is looked at, and a refusal deletes what was there.
+            // memcached allocates memory before it checks the condition, and a refusal deletes the item that was there.
             Request::Add { .. } | Request::Replace { .. } if self.out_of_memory => {
                 self.locks.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
@@ -142,7 +142,7 @@ impl Items {
         }
     }
 
-    /// Drops what has expired by now.
+    /// Removes the items that have expired by `second`.
     fn sweep(&mut self, second: u64) {
         if self.swept != second {
             self.locks.retain(|_, item| item.expires > second);
@@ -151,12 +151,12 @@ impl Items {
         }
     }
 
-    /// The clock item's expiry is a date. From then on it can be stored, and is not there.
+    /// Whether the clock item exists. Its expiry is a date, from which on it can be stored, but does not exist.
     fn has_clock_item(&self, second: u64) -> bool {
         self.has_clock_item && second < CLOCK_ITEM_EXPIRY
     }
 
-    /// The same rules for the items of those who stand in line.
+    /// Executes a request about a wait list, by the same rules.
     fn apply_to_line(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         match request {
             Request::StoreLine { .. } if self.out_of_memory => {
@@ -198,12 +198,12 @@ impl Items {
         }
     }
 
-    /// The server's second in which `item` is gone, if it is there.
+    /// The server's second in which `item` expires, if it exists.
     pub fn expiry(&self, item: &ItemName) -> Option<u64> {
         self.locks.get(item).map(|held| held.expires)
     }
 
-    /// All items are gone, the clock's and the counter, too. CAS goes on.
+    /// Removes all items, including the clock item and the counter. The CAS counter goes on.
     pub fn flush(&mut self) {
         self.locks.clear();
         self.lines.clear();
@@ -212,7 +212,7 @@ impl Items {
         self.last_cas += 1;
     }
 
-    /// The process is replaced by another: everything is gone, and CAS begins at 1 again.
+    /// Replaces the process by another: all items are gone, and the CAS counter begins at 1 again.
     pub fn restart(&mut self, instance: Instance) {
         *self = Items {
             out_of_memory: self.out_of_memory,
@@ -220,17 +220,17 @@ impl Items {
         };
     }
 
-    /// The clock item alone is lost (evicted).
+    /// Loses the clock item, as by eviction.
     pub fn lose_clock(&mut self) {
         self.has_clock_item = false;
     }
 
-    /// A lock's item is lost (evicted).
+    /// Loses a lock's item, as by eviction.
     pub fn evict(&mut self, item: &ItemName) {
         self.locks.remove(item);
     }
 
-    /// A live item's CAS changes by itself, as slab moves do before memcached 1.6.24.
+    /// Gives a live item another CAS, as slab moves did before memcached 1.6.24.
     pub fn renumber(&mut self, item: &ItemName) {
         let cas = next_cas(&mut self.last_cas);
         if let Some(held) = self.locks.get_mut(item) {
@@ -238,7 +238,7 @@ impl Items {
         }
     }
 
-    /// Something that is not ours is stored under the lock's name.
+    /// Stores a foreign value under the lock's name.
     pub fn store_foreign(&mut self, second: u64, item: &ItemName, ttl: u32) {
         let cas = next_cas(&mut self.last_cas);
         let foreign = Item {
@@ -249,7 +249,7 @@ impl Items {
         self.locks.insert(item.clone(), foreign);
     }
 
-    /// From now on there is (no) memory for stores.
+    /// Sets whether the server has no memory left for stores.
     pub fn set_out_of_memory(&mut self, out_of_memory: bool) {
         self.out_of_memory = out_of_memory;
     }
@@ -267,7 +267,7 @@ impl Item {
 
 fn next_cas(last_cas: &mut u64) -> Cas {
     *last_cas += 1;
-    // Counting from 1, it takes longer than any process lives to come round to 0.
+    // It counts from 1, and no process lives long enough for it to wrap around to 0.
     Cas::new(*last_cas).unwrap_or(Cas::MIN)
 }
 
@@ -288,7 +288,7 @@ impl Hash for Items {
     }
 }
 
-/// The same for tables that hold the same, in whichever order they were filled.
+/// A hash of a table's contents that does not depend on the order of insertion.
 fn sum_of_hashes<T: Hash>(table: &ByItem<T>) -> u64 {
     let hash = |entry: (&ItemName, &T)| {
         let mut hasher = DefaultHasher::new();

@@ -1,5 +1,5 @@
-//! The store behind `memory:` and [`Locks::in_memory`](crate::Locks::in_memory): a server inside the process, with a
-//! clock that a test can move and faults that it can switch on. It knows nothing of locks.
+//! The store behind `memory:` and [`Locks::in_memory`](crate::Locks::in_memory): a server inside the process. A test
+//! can move its clock and switch on faults. It knows nothing of locks.
 
 pub(crate) mod items;
 
@@ -15,15 +15,16 @@ use crate::protocol::lease::Now;
 use crate::protocol::{Instance, Replies, Request, Unanswered, YOUNGEST_SERVER};
 use crate::system::clock::Clock;
 
-/// A server in this process's memory. It excludes the threads that share it.
+/// A server in this process's memory. Locks on it exclude the threads that share it.
 #[derive(Debug)]
 pub struct Memory {
     state: Mutex<MemoryState>,
     /// How long it takes to answer, in nanoseconds.
     delay: AtomicU64,
     clock: Arc<Clock>,
-    /// When it was made, and the server's second then.
+    /// When it was made.
     origin: Now,
+    /// The server's second at `origin`.
     origin_second: u64,
 }
 
@@ -34,12 +35,12 @@ struct MemoryState {
 }
 
 impl Memory {
-    /// An empty server that is old enough to grant locks, on the process's own clock.
+    /// An empty server that is old enough to grant locks, on real time.
     pub fn new() -> Memory {
         Memory::on(Arc::default())
     }
 
-    /// The same, on a clock that can be moved.
+    /// The same, on `clock`, which the caller can move.
     pub(crate) fn on(clock: Arc<Clock>) -> Memory {
         let origin = clock.now();
         let second = origin.wall.as_secs();
@@ -58,33 +59,33 @@ impl Memory {
         }
     }
 
-    /// The server's second at this moment on the monotonic clock.
+    /// The server's second at `instant` on the monotonic clock.
     fn second_at(&self, instant: Duration) -> u64 {
         self.origin_second + instant.saturating_sub(self.origin.instant).as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
-        // A panic while the lock was held left a whole state: every transition is one assignment at its end.
+        // A panic under the lock leaves a consistent state: every transition ends with a single assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether requests reach it.
+    /// Sets whether it is down, so that no request reaches it.
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state().is_down = is_down;
     }
 
-    /// How long it takes to answer.
+    /// Sets how long it takes to answer.
     pub(crate) fn set_delay(&self, delay: Duration) {
         let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
         self.delay.store(nanos, Ordering::Release);
     }
 
-    /// Loses one item.
+    /// Loses `item`.
     pub(crate) fn evict(&self, item: &ItemName) {
         self.state().items.evict(item);
     }
 
-    /// Loses everything and begins anew, as another instance that is old enough to grant locks.
+    /// Loses everything and starts again, as another instance that is old enough to grant locks.
     pub(crate) fn restart(&self) {
         let mut state = self.state();
         let before = state.items.instance();
@@ -137,7 +138,7 @@ impl Store for Memory {
         if delay.is_zero() {
             return answer;
         }
-        // Nobody sleeps: it is the clock that moves.
+        // No thread sleeps. The clock moves instead.
         self.clock.advance(delay.min(limit));
         if delay <= limit {
             return answer;
@@ -161,7 +162,7 @@ impl Store for Memory {
     }
 }
 
-/// An exchange whose replies came too late for its caller.
+/// An exchange that was executed, with replies too late for its caller.
 struct Executed(Exchanged);
 
 impl fmt::Debug for Executed {
@@ -176,8 +177,8 @@ impl Pending for Executed {
     }
 }
 
-fn failed(instance: Option<Instance>, unanswered: Unanswered, what: &'static str) -> Exchanged {
-    let source = Box::<dyn std::error::Error + Send + Sync>::from(what);
+fn failed(instance: Option<Instance>, unanswered: Unanswered, reason: &'static str) -> Exchanged {
+    let source = Box::<dyn std::error::Error + Send + Sync>::from(reason);
     Exchanged {
         instance,
         replies: Replies::new(),
