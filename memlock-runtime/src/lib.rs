@@ -57,7 +57,7 @@ pub mod __internals {
     pub use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock};
     pub use crate::protocol::{
         Acquire, End, Extended, Grant, Handed, LeaseState, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
-        Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
+        Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, should_read_wait_list,
     };
     pub use crate::protocol::{
         Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,

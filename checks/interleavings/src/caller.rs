@@ -154,7 +154,7 @@ impl Waiting {
         }
         let mut wakes_at = give_up;
         if now >= give_up {
-            if !self.place.outlook().is_open && !self.place.has_news() {
+            if !self.place.outlook().is_open && !self.place.is_notified() {
                 return None;
             }
             wakes_at = FOR_EVER;
@@ -162,13 +162,13 @@ impl Waiting {
         if let (true, Some(until)) = (is_first, leased_until) {
             wakes_at = wakes_at.min(until);
         }
-        self.place.sleeps_until(wakes_at);
+        self.place.announce_sleep(wakes_at);
         Some(wakes_at)
     }
 
     fn rest(&self, wakes_at: Duration) {
         self.place.stay_awake(LOOKS, || ());
-        if !self.place.has_news() {
+        if !self.place.is_notified() {
             self.caller.alarm.sleep_until(wakes_at);
             self.place.stay_awake(LOOKS, || ());
         }

@@ -40,7 +40,7 @@ mod protocol {
     }
 
     pub(crate) use memlock_runtime::__internals::{
-        Grant, Handed, Member, Nonce, Pending, Taken, TurnState, TurnStatus, WaitListView, Watch, is_to_look,
+        Grant, Handed, Member, Nonce, Pending, Taken, TurnState, TurnStatus, WaitListView, Watch, should_read_wait_list,
     };
 }
 mod system {

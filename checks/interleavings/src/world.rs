@@ -111,7 +111,7 @@ impl Cleanup for World {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn mind_place(self: Arc<World>, _: &ItemName) {
+    fn expire_kept_place(self: Arc<World>, _: &ItemName) {
         *self.minded.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.is_minded.notify_all();
     }

@@ -303,7 +303,7 @@ impl Protocol {
             }
             (Doing::Resting, None) => {}
             (Doing::Waiting, None) => {
-                if world.has_news(index, &self.bounds) {
+                if world.is_notified(index, &self.bounds) {
                     actions.push(Action::Progress(index));
                 }
                 if world.left.leaves > 0 {

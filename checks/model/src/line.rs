@@ -29,7 +29,7 @@ impl World {
     }
 
     /// Whether one who waits would find something out.
-    pub(crate) fn has_news(&self, index: usize, bounds: &Bounds) -> bool {
+    pub(crate) fn is_notified(&self, index: usize, bounds: &Bounds) -> bool {
         let now = local(self.now, skew(bounds, index));
         let line = &self.lines[bounds.process(index)];
         let is_first = line.waiting.first() == Some(&index);
@@ -167,7 +167,7 @@ impl World {
         };
         leave(turns);
         if line.waiting.is_empty() {
-            let (watch, orphan) = turns.left_behind();
+            let (watch, orphan) = turns.take_remains();
             (line.turns, line.watch, line.whose) = (None, watch, None);
             if let Some(grant) = orphan {
                 self.contenders[index].leave(grant.nonce, tools.bounds);

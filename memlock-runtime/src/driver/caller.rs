@@ -106,7 +106,7 @@ impl Alarm {
         match self.caller {
             Caller::Thread => {
                 place.stay_awake(SPINS, hint::spin_loop);
-                if !place.has_news() {
+                if !place.is_notified() {
                     thread::park_timeout(length);
                     place.stay_awake(SPINS, hint::spin_loop);
                 }

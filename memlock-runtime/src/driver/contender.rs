@@ -132,7 +132,7 @@ impl<'a> Contender<'a> {
                 self.trouble = exchanged.source.take().or(self.trouble.take());
                 // Those behind it whose time is over are told of it: the lock is not busy because of this.
                 if let Some(turn) = &self.turn {
-                    turn.met(Some(unavailable(
+                    turn.set_trouble(Some(unavailable(
                         self.core,
                         self.spec,
                         unanswered,
@@ -144,7 +144,7 @@ impl<'a> Contender<'a> {
                 self.trouble = None;
                 self.failed = Failed::default();
                 if let (true, Some(turn)) = (had_trouble, &self.turn) {
-                    turn.met(None);
+                    turn.set_trouble(None);
                 }
             }
         }
@@ -166,7 +166,7 @@ impl<'a> Contender<'a> {
     /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
     pub(crate) fn pauses(&self) {
         if let Some(turn) = &self.turn {
-            turn.waits();
+            turn.mark_answered();
         }
     }
 

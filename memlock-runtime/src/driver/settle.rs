@@ -60,12 +60,12 @@ impl Cleanup for Core {
         });
     }
 
-    fn mind_place(self: Arc<Self>, item: &ItemName) {
+    fn expire_kept_place(self: Arc<Self>, item: &ItemName) {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let overdue = loop {
                 core.clock.sleep_until(core.now().instant + PLACE_KEPT).await;
-                if let Ok(overdue) = core.queues.overdue(&item, core.now()) {
+                if let Ok(overdue) = core.queues.take_overdue_place(&item, core.now()) {
                     break overdue;
                 }
             };

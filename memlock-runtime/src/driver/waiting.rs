@@ -84,7 +84,7 @@ impl<'a> Waiting<'a> {
         if left.is_zero() {
             // In this order: when the turn comes in between, it is news.
             let outlook = place.outlook();
-            if place.has_news() {
+            if place.is_notified() {
                 return Ok(Duration::ZERO);
             }
             if outlook.is_open {
@@ -104,7 +104,7 @@ impl<'a> Waiting<'a> {
             let least = if is_first { Duration::ZERO } else { FOR_THE_FIRST };
             left = left.min(until.saturating_sub(now.instant).max(least));
         }
-        place.sleeps_until(now.instant.saturating_add(left));
+        place.announce_sleep(now.instant.saturating_add(left));
         Ok(left)
     }
 

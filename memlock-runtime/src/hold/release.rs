@@ -94,7 +94,7 @@ impl HeldLock {
         }
         let granted = ending.grant.end.sent().instant;
         if let Some(turn) = &mut ending.turn {
-            ending.standing = turn.looks(granted, self.core().me, ending.now);
+            ending.standing = turn.take_wait_list_view(granted, self.core().me, ending.now);
         }
         true
     }

@@ -61,7 +61,7 @@ mod watch;
 pub use self::acquire::{Acquire, Outcome};
 pub use self::lease_state::{End, Extended, LeaseState, Loss, Status};
 pub use self::leave::Leave;
-pub use self::release::is_to_look;
+pub use self::release::should_read_wait_list;
 pub use self::release::{Release, Released};
 pub use self::renew::{Renew, Renewed};
 pub use self::turn_state::{Taken, TurnState, TurnStatus};

@@ -198,7 +198,7 @@ impl<I: Borrow<ItemName>> Release<I> {
 /// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
 /// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
 /// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
-pub fn is_to_look(standing: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
+pub fn should_read_wait_list(standing: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
     match standing {
         Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
         None => now.instant.saturating_sub(granted.min(looked)) >= TURN,

@@ -162,7 +162,7 @@ impl TurnState {
     }
 
     /// What is left when nobody is in line any more: what was seen of the holder, and the grant that nobody took.
-    pub fn left_behind(&mut self) -> (Option<Watch>, Option<Grant>) {
+    pub fn take_remains(&mut self) -> (Option<Watch>, Option<Grant>) {
         (self.watch, self.handed.take().map(|grant| *grant))
     }
 }

@@ -16,6 +16,6 @@ pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {
     fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<WaitListView>);
 
     /// Ensures that no place in the line for the lock in `item` is kept for long: asks for it soon
-    /// ([`Queues::overdue`](super::Queues::overdue)), again and again until no place is kept any more.
-    fn mind_place(self: Arc<Self>, item: &ItemName);
+    /// ([`Queues::take_overdue_place`](super::Queues::take_overdue_place)), again and again until no place is kept any more.
+    fn expire_kept_place(self: Arc<Self>, item: &ItemName);
 }

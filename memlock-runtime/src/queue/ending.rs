@@ -29,7 +29,7 @@ impl Queues {
             wake.wake();
             return;
         }
-        let (watch, untaken) = queue.turns.left_behind();
+        let (watch, untaken) = queue.turns.take_remains();
         let standing = queue.standing.take();
         shard.queues.remove(item);
         // A process in which no caller waits any more leaves the line.
@@ -49,7 +49,7 @@ impl Queues {
         }
         drop(shard);
         if let (true, Some(cleanup)) = (starts_expiry, self.cleanup()) {
-            cleanup.mind_place(item);
+            cleanup.expire_kept_place(item);
         }
         if let Some(grant) = untaken {
             self.release_untaken(item, &grant);
@@ -80,7 +80,7 @@ impl Queues {
     /// Takes what is known of a line in which a place was kept in vain: no caller of this process has come back in
     /// time. `None` if no place is kept any more. `Err` if a caller may still come back, so that this has to be asked
     /// again.
-    pub(crate) fn overdue(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
+    pub(crate) fn take_overdue_place(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
         let mut shard = self.shard(item);
         let remembered = shard.remembered.get_mut(item);
         let standing = remembered.map(|remembered| &mut remembered.standing);

@@ -128,7 +128,7 @@ impl Place {
 
     /// Whether [`progress`](Self::progress) has something to return. A caller asks this right before it parks, since
     /// other code that ran in between may have consumed the wake-up.
-    pub(crate) fn has_news(&self) -> bool {
+    pub(crate) fn is_notified(&self) -> bool {
         self.waiter.as_ref().is_some_and(|waiter| waiter.is_notified())
     }
 
@@ -159,7 +159,7 @@ impl Place {
 
     /// Announces that this waiter is about to sleep until `wakes_at` on the monotonic clock, unless it is woken. If it
     /// is the first in line, a lease that ends earlier, and that it has not [`seen`](Self::seen), wakes it.
-    pub(crate) fn sleeps_until(&self, wakes_at: Duration) {
+    pub(crate) fn announce_sleep(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
             waiter.announce_sleep(wakes_at);
         }

@@ -17,7 +17,7 @@ pub(super) struct Shard {
     /// inherit the lock of a dead holder as well as a caller that waits for it.
     pub(super) remembered: ByItem<Remembered>,
     /// Locks for which a background task already looks after a place that may be kept in line: see
-    /// [`mind_place`](super::Cleanup::mind_place).
+    /// [`expire_kept_place`](super::Cleanup::expire_kept_place).
     pub(super) expiring_places: HashSet<ItemName, BuildHasherDefault<Carried>>,
     pub(super) numbers: Numbers,
 }

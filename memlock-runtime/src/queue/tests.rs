@@ -67,13 +67,13 @@ fn a_head_that_fails_for_all_dismisses_every_waiter() {
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
-    turn.met(Some(Error::config("in trouble")));
+    turn.set_trouble(Some(Error::config("in trouble")));
     assert!(first.outlook().trouble.is_some());
-    turn.met(None);
+    turn.set_trouble(None);
     assert!(first.outlook().trouble.is_none());
-    assert!(!first.has_news());
+    assert!(!first.is_notified());
     turn.fail_for_all(&Error::config("no server"));
-    assert!(first.has_news());
+    assert!(first.is_notified());
     for place in [first, second] {
         assert!(matches!(place.progress(Now::default()), PlaceProgress::Dismissed(error) if error.is_config()));
     }
@@ -97,21 +97,21 @@ fn a_waiter_that_waits_only_for_the_servers_answer_is_woken_once_by_it_and_no_ot
         let (patient, never_woken) = behind(&queues);
         // Both announce a sleep that ends before any lease, so that no lease wakes them.
         for place in [&curious, &patient] {
-            place.sleeps_until(Duration::ZERO);
+            place.announce_sleep(Duration::ZERO);
         }
-        assert!(curious.outlook().is_open && !curious.has_news());
+        assert!(curious.outlook().is_open && !curious.is_notified());
         match answer {
             0 => turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::default())),
-            1 => turn.waits(),
-            _ => turn.met(Some(Error::config("in trouble"))),
+            1 => turn.mark_answered(),
+            _ => turn.set_trouble(Some(Error::config("in trouble"))),
         }
-        assert!(curious.has_news(), "a sleep that is about to begin ends at once");
+        assert!(curious.is_notified(), "a sleep that is about to begin ends at once");
         let counts = [&woken, &never_woken].map(|count| count.0.load(Ordering::SeqCst));
         assert_eq!(counts, [1, 0]);
         let outlook = curious.outlook();
         assert_eq!(outlook.is_open, answer == 2, "the head got no answer, and asks again");
         assert_eq!(outlook.trouble.is_some(), answer == 2);
-        assert!(!curious.has_news(), "it has looked");
+        assert!(!curious.is_notified(), "it has looked");
     }
 }
 
@@ -253,13 +253,13 @@ fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first
     let queues = Queues::new();
     let turn = head(&queues);
     let (first, woken) = behind(&queues);
-    first.sleeps_until(TIMEOUT / 4);
+    first.announce_sleep(TIMEOUT / 4);
     let first = waits(first, TIMEOUT / 4, "the head still has it");
     assert_eq!(first.seen().leased_until, None);
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 4)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let first = waits(first, TIMEOUT / 2, "the lease is not over");
-    first.sleeps_until(TIMEOUT);
+    first.announce_sleep(TIMEOUT);
     assert_eq!(first.seen().leased_until, Some(TIMEOUT));
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 2)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it wakes up then by itself");
@@ -272,7 +272,7 @@ fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
     let (first, _) = behind(&queues);
     let (second, woken) = behind(&queues);
     let (third, _) = behind(&queues);
-    second.sleeps_until(TIMEOUT * 9);
+    second.announce_sleep(TIMEOUT * 9);
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::default()));
     drop(third);
     assert_eq!(woken.0.load(Ordering::SeqCst), 0, "it is not the first");
@@ -333,7 +333,7 @@ impl Cleanup for Background {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn mind_place(self: Arc<Self>, _: &ItemName) {
+    fn expire_kept_place(self: Arc<Self>, _: &ItemName) {
         self.minded.fetch_add(1, Ordering::SeqCst);
     }
 }
@@ -361,7 +361,7 @@ fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own()
     let original = grant(TIMEOUT * 9 / 8);
     let now = at(TIMEOUT / 16);
     assert!(turn.hand_over(&original, now).is_none());
-    assert!(first.has_news());
+    assert!(first.is_notified());
     assert_eq!(first_woken.0.load(Ordering::SeqCst), 1);
     let mut turn = has_turn(first, now.instant, "it was handed over");
     let second = waits(second, now.instant, "it is not its turn");
@@ -382,7 +382,7 @@ fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own()
     let (third, _) = behind(&queues);
     let turn = turn.hand_over(&taken, now).expect("it is not its turn any more");
     drop(turn);
-    assert!(!third.has_news());
+    assert!(!third.is_notified());
     drop(stepped_in);
     drop(has_turn(third, own_end, "the second has left"));
     assert_eq!(background.settled(), 0);
@@ -415,7 +415,7 @@ fn a_grant_is_not_handed_over_beyond_what_it_covers() {
     let turn = turn
         .hand_over(&last, at(Duration::ZERO))
         .expect("there is no higher token");
-    assert!(!first.has_news());
+    assert!(!first.is_notified());
     drop(turn);
     let mut turn = has_turn(first, Duration::ZERO, "the head has left");
     assert!(turn.take_handed().is_none());
@@ -567,7 +567,7 @@ fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_whil
         place.stay_awake(5, || looks.set(looks.get() + 1));
         looks.get()
     };
-    second.sleeps_until(Duration::ZERO);
+    second.announce_sleep(Duration::ZERO);
     let original = grant(TIMEOUT * 2);
     assert!(turn.hand_over(&original, at(SHORT_HOLD / 2)).is_none());
     assert_eq!(
@@ -593,7 +593,7 @@ fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_whil
             assert!(turn.hand_over(&taken, Now::default()).is_none());
         }
     });
-    assert!(second.has_news());
+    assert!(second.is_notified());
     assert_eq!(second_woken.0.load(Ordering::SeqCst), 1, "it was awake");
 
     // A waiter that has stayed awake in vain is woken like any other.
@@ -683,11 +683,13 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
         1,
         "one background task looks after it"
     );
-    assert!(queues.overdue(&item(), soon).is_err(), "it may come yet");
+    assert!(queues.take_overdue_place(&item(), soon).is_err(), "it may come yet");
     let turn = head(&queues);
     assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_place_kept()));
     assert!(
-        queues.overdue(&item(), late).is_ok_and(|overdue| overdue.is_none()),
+        queues
+            .take_overdue_place(&item(), late)
+            .is_ok_and(|overdue| overdue.is_none()),
         "it came"
     );
     drop(turn);
@@ -696,7 +698,7 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
         2,
         "a background task looks after it again"
     );
-    let overdue = queues.overdue(&item(), late).expect("it did not come back");
+    let overdue = queues.take_overdue_place(&item(), late).expect("it did not come back");
     assert!(overdue.is_some_and(|standing| standing.is_in_line()));
     assert!(head(&queues).standing.is_none());
 }

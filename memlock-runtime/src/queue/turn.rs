@@ -10,7 +10,7 @@ use super::waiter::nanos;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
-use crate::protocol::{Grant, Handed, Member, TurnState, WaitListView, Watch, is_to_look};
+use crate::protocol::{Grant, Handed, Member, TurnState, WaitListView, Watch, should_read_wait_list};
 use crate::system::sync::atomic::Ordering;
 
 /// The head's right to talk to the server about one key. Dropping it passes it on.
@@ -59,7 +59,7 @@ impl Turn {
 
     /// Takes what is known of the wait list, if a release of the lock at `now` should read that list. This process,
     /// `me`, was granted the lock at `granted`.
-    pub(crate) fn looks(&mut self, granted: Duration, me: Member, now: Now) -> Option<Box<WaitListView>> {
+    pub(crate) fn take_wait_list_view(&mut self, granted: Duration, me: Member, now: Now) -> Option<Box<WaitListView>> {
         if !self.should_look(granted, now) {
             return None;
         }
@@ -71,7 +71,7 @@ impl Turn {
 
     fn should_look(&self, granted: Duration, now: Now) -> bool {
         let last_look = self.queues.last_look(&self.item).load(Ordering::Relaxed);
-        is_to_look(self.standing.as_deref(), granted, Duration::from_nanos(last_look), now)
+        should_read_wait_list(self.standing.as_deref(), granted, Duration::from_nanos(last_look), now)
     }
 
     /// Records that a lease was granted in this turn, or extended. The turn lasts at most until `until` on the
@@ -94,7 +94,7 @@ impl Turn {
     }
 
     /// Records whether the last exchange failed: with `trouble`, and it is tried again, or, with `None`, not at all.
-    pub(crate) fn met(&self, trouble: Option<Error>) {
+    pub(crate) fn set_trouble(&self, trouble: Option<Error>) {
         self.update_queue(|queue| {
             queue.is_answered = false;
             queue.trouble = trouble.map(Box::new);
@@ -103,7 +103,7 @@ impl Turn {
 
     /// Records that the server has told all that it can tell for now: that another holder has the lock, or why nobody
     /// can have it.
-    pub(crate) fn waits(&self) {
+    pub(crate) fn mark_answered(&self) {
         self.update_queue(|queue| queue.is_answered = true);
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use memlock_runtime::__internals::{
     Acquire, Batch, Exchanged, Grant, Input, Instance, ItemName, Items, Leave, Member, Nonce, Now, Outcome, Output,
-    Release, Replies, Reply, Request, Secret, ServerClock, Spec, WaitListView, WakeTarget, Watch, is_to_look,
+    Release, Replies, Reply, Request, Secret, ServerClock, Spec, WaitListView, WakeTarget, Watch,
+    should_read_wait_list,
 };
 
 const START: u64 = 1_800_000_000;
@@ -301,7 +302,7 @@ impl Crowd {
             left: self.now,
         });
         let mut looking = None;
-        if is_to_look(
+        if should_read_wait_list(
             process.standing.as_deref(),
             grant.end.sent().instant,
             process.looked,

@@ -22,7 +22,7 @@ pub fn a_kept_place_always_expires() {
         world.spawn(|world| join(world).turn().leave()),
         world.spawn(|world| {
             world.wait_until_minded();
-            let overdue = world.queues.overdue(&World::item(), later());
+            let overdue = world.queues.take_overdue_place(&World::item(), later());
             if overdue.expect("it is overdue").is_some() {
                 world.gives_up_place();
             }
