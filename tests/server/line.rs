@@ -1,4 +1,4 @@
-//! WaitListView in line with other processes.
+//! The wait list between processes, on a real server.
 
 use std::thread;
 

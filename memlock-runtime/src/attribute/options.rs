@@ -20,7 +20,7 @@ pub struct Options<'a> {
     kind: Kind,
     /// The namespace of the key.
     name: &'a str,
-    options: LockOptions,
+    lock: LockOptions,
     /// The locks to use. `None`: the process-wide ones.
     locks: Option<&'a Locks>,
     mistake: Option<Mistake>,
@@ -53,7 +53,7 @@ impl<'a> Options<'a> {
         Options {
             kind,
             name: function,
-            options: LockOptions::of(function),
+            lock: LockOptions::of(function),
             locks: None,
             mistake: None,
         }
@@ -67,44 +67,44 @@ impl<'a> Options<'a> {
 
     /// The lifetime of the lock.
     pub fn timeout(mut self, length: impl IntoDuration) -> Self {
-        self.options.timeout = self.above_zero("timeout", length);
+        self.lock.timeout = self.above_zero("timeout", length);
         self
     }
 
     /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
     /// to four times as seldom.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
-        self.options.interval = self.above_zero("interval", length);
+        self.lock.interval = self.above_zero("interval", length);
         self
     }
 
     /// How long to wait for the lock.
     pub fn wait(mut self, length: impl IntoDuration) -> Self {
-        self.options.wait = self.length("wait", length);
+        self.lock.wait = self.length("wait", length);
         self
     }
 
     /// The lease is kept alive until the body is done.
     pub const fn renew(mut self) -> Self {
-        self.options.renew = Some(RenewPolicy::Always);
+        self.lock.renew = Some(RenewPolicy::Always);
         self
     }
 
     /// The lease is kept alive until the body is done, for at most this long.
     pub fn renew_for(mut self, length: impl IntoDuration) -> Self {
-        self.options.renew = self.above_zero("renew", length).map(RenewPolicy::For);
+        self.lock.renew = self.above_zero("renew", length).map(RenewPolicy::For);
         self
     }
 
     /// What to do when the server cannot be asked.
     pub const fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
-        self.options.on_unavailable = Some(choice);
+        self.lock.on_unavailable = Some(choice);
         self
     }
 
     /// How long a `zlock` stays reserved after a conflict.
     pub fn reserve(mut self, length: impl IntoDuration) -> Self {
-        self.options.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
+        self.lock.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
         self
     }
 
@@ -125,10 +125,10 @@ impl<'a> Options<'a> {
         if let Some(Mistake { option, problem }) = self.mistake {
             return Err(Error::config(format!(
                 "the option `{option}` of `{}` {problem}",
-                self.options.function
+                self.lock.function
             )));
         }
-        FunctionCall::new(self.locks, self.kind, self.name, self.options, keys)
+        FunctionCall::new(self.locks, self.kind, self.name, self.lock, keys)
     }
 
     fn above_zero(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
@@ -185,6 +185,6 @@ mod tests {
     fn waiting_for_no_time_at_all_is_fine() {
         let options = Options::lock("m::f").wait(0);
         assert!(options.mistake.is_none());
-        assert_eq!(options.options.wait, Some(Duration::ZERO));
+        assert_eq!(options.lock.wait, Some(Duration::ZERO));
     }
 }

@@ -1,9 +1,9 @@
-//! Whose turn it is in one process to ask for one lock, or to hold it. Numbers only: who stands in line, and who is to be
-//! woken, is the queue's business, which calls each of these under its lock.
+//! Whose turn it is in one process to ask for one lock, or to hold it. The queue calls each of these functions under its lock. It
+//! knows who stands in line and which waiters to wake; here are only the numbers of turns.
 //!
-//! TurnState are numbered, and one is present. Whose number is another's has had his turn taken away, because his lease ended
-//! before he did or because he did not come for what was handed over to him: he hands nothing over, takes nothing, and
-//! passes nothing on. A grant on its way from one holder to the next lies here, where nobody believes in it.
+//! Turns are numbered, and one is present. A caller whose number is no longer present has lost its turn: its lease ended before it
+//! was done, or it did not come for what was handed over to it. It hands nothing over, takes nothing, and passes nothing on. A
+//! grant on its way from one holder to the next lies here, where nobody believes in it.
 
 use std::time::Duration;
 

@@ -1,18 +1,18 @@
-//! WaitListView in line for a lock, between processes: who goes first when it becomes free, and how often a waiter looks.
+//! The wait list of a lock: which process goes first when the lock becomes free, and how often a waiting process looks.
 //!
-//! Beside the lock's item is one that lists the processes which wait for it, the first first. Who finds the lock held puts
-//! its process at the end, by compare-and-set; who has released the lock takes it out. Only the first looks often. A process
-//! that knows of others in line does not take the lock although it is free, but stands in line itself, and *stands back* until
-//! the first has had its turn.
+//! An item beside the lock's lists the processes that wait for the lock, in order. A process that finds the lock held appends
+//! itself by compare-and-set; the process that has released the lock removes itself. Only the first process looks often. A process
+//! that knows of others in line does not take a free lock. It stands in line itself, and *stands back* until the first has had its
+//! turn.
 //!
-//! Who can be *called* is told by who releases the lock, and then a hand-over takes little longer than taking the lock again. So
-//! among those nobody has the lock twice before the others have had it; and who comes back at once each time does not leave the
-//! line meanwhile, but has a *place kept* at its end. One write moves it there, beside the deletion that releases the lock.
+//! A releasing process *wakes* the next one, if that can be woken; a hand-over then takes little longer than taking the lock again.
+//! So among processes that can be woken none has the lock twice before the others have had it. A process that comes back at once
+//! each time does not leave the line meanwhile: it has a *place kept* at the end. One write moves it there, beside the deletion that
+//! releases the lock.
 //!
-//! All that is a hint, and nobody holds anything because of it: the lock is taken by the same `add` as ever. Where the line
-//! is lost, or cannot be written, everyone polls as if there were none. Who is in line and does not come (it died, or the
-//! network is in between) is waited for a short *grace*, then passed; after a while it is taken out of the line by who
-//! passed it.
+//! All of this is a hint, and nobody holds anything because of it: a process takes the lock by the same `add` as ever. Where the
+//! list is lost, or cannot be written, all poll as if there were none. A process that is in line and does not come (it died, or the
+//! network fails in between) is waited for during a short *grace*, then passed. The process that passed it removes it after a while.
 
 use std::mem;
 use std::time::Duration;
