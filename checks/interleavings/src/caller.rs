@@ -1,5 +1,5 @@
 //! What the driver does around the queue (`driver/waiting.rs`, `driver/caller.rs` and `driver/acquire.rs`), with two
-//! differences: time stands still, and the server is the [ledger](crate::ledger).
+//! differences: time stands still, and the server is the [`ledger`](crate::ledger).
 
 use std::sync::Arc;
 use std::time::Duration;

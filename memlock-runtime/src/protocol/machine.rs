@@ -93,7 +93,7 @@ impl Exchanged {
     }
 
     /// What is known of the request without a reply. A store that says nothing at all is taken at its worst.
-    pub(super) fn unanswered(&self) -> Unanswered {
+    pub(super) fn why_unanswered(&self) -> Unanswered {
         self.unanswered.unwrap_or(Unanswered::Late)
     }
 

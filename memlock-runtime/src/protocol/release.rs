@@ -124,7 +124,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                     Some(Reply::Deleted) => self.end(Released::Released),
                     Some(Reply::Missing) => self.end(Released::Gone),
                     Some(Reply::Exists) => self.read(),
-                    None if answered.unanswered() == Unanswered::OtherInstance => self.read(),
+                    None if answered.why_unanswered() == Unanswered::OtherInstance => self.read(),
                     _ => self.fail(answered),
                 }
             }
@@ -186,7 +186,7 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 
     fn fail(&mut self, answered: &Exchanged) -> Output<Released> {
-        self.end(Released::Failed(answered.unanswered()))
+        self.end(Released::Failed(answered.why_unanswered()))
     }
 
     fn end(&mut self, outcome: Released) -> Output<Released> {

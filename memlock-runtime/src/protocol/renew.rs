@@ -105,7 +105,7 @@ impl Renew {
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
                 // A refused store may have deleted the item; another CAS may be the server's renumbering.
                 (Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),
-                _ if answered.unanswered() == Unanswered::OtherInstance => self.read(),
+                _ if answered.why_unanswered() == Unanswered::OtherInstance => self.read(),
                 _ => self.fail(answered),
             },
 
@@ -181,7 +181,7 @@ impl Renew {
     }
 
     fn fail(&mut self, answered: &Exchanged) -> Output<Renewed> {
-        self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))
+        self.end(Renewed::Failed(self.grant.clone(), answered.why_unanswered()))
     }
 
     fn end(&mut self, outcome: Renewed) -> Output<Renewed> {

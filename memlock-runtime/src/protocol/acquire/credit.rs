@@ -48,7 +48,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         answered: &Exchanged,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
-        match answered.unanswered() {
+        match answered.why_unanswered() {
             // The server lives; it is only too young. This is a wait like any other.
             Unanswered::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Unanswered::TooYoung)),
             Unanswered::TooYoung => {

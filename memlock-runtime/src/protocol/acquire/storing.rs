@@ -162,7 +162,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         nonce: Nonce,
         answered: &Exchanged,
     ) -> Output<Outcome> {
-        if answered.unanswered().is_ambiguous() {
+        if answered.why_unanswered().is_ambiguous() {
             self.outstanding.push(nonce);
             return self.lost_write(now, answered, |acquire| acquire.look(now));
         }
@@ -182,7 +182,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         answered: &Exchanged,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
-        match answered.unanswered() {
+        match answered.why_unanswered() {
             unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late) => {
                 self.lost_writes += 1;
                 if self.lost_writes >= LOST_WRITES {
