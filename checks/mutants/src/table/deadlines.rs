@@ -50,9 +50,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         decision: "A renewal without a reply leaves the deadline as it is.",
         file: "protocol/renew.rs",
-        from: "self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))",
+        from: "self.end(Renewed::Failed(self.grant.clone(), answered.why_unanswered()))",
         to: "self.extend(answered.sent, answered);
-        self.end(Renewed::Failed(self.grant.clone(), answered.unanswered()))",
+        self.end(Renewed::Failed(self.grant.clone(), answered.why_unanswered()))",
         suites: &[PROTOCOL],
     },
     Mutant {

@@ -23,7 +23,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S4 L3",
         decision: "A write without a reply may have been executed, and is remembered until it is resolved.",
         file: "protocol/acquire/storing.rs",
-        from: "if answered.unanswered().is_ambiguous() {",
+        from: "if answered.why_unanswered().is_ambiguous() {",
         to: "if false {",
         suites: &[PROTOCOL, MODEL_LOST_REPLIES],
     },
