@@ -1,4 +1,4 @@
-//! What an annotated body runs under, and what becomes of that when the body is done.
+//! [`BodyLocks`]: the locks under which an annotated body runs, and how they end.
 
 use super::held_set::HeldSet;
 use super::lease::Lease;
@@ -25,13 +25,13 @@ impl BodyLocks {
         }
     }
 
-    /// Whether they are to be given up after the body.
+    /// Whether the body releases them at its end.
     pub(crate) fn are_own(&self) -> bool {
         matches!(self, BodyLocks::Own(..))
     }
 
-    /// The body is done: its own locks are released, or after a conflict kept for its caller's retry. Dropped before its end, this
-    /// releases what is not kept yet.
+    /// Ends the body's own locks: releases them, or after a conflict reserves them for its caller's retry. A dropped future releases
+    /// those that it has not reserved.
     pub(crate) async fn end(self, is_conflict: bool) {
         match self {
             BodyLocks::Own(held, Some(retry)) if is_conflict => held.reserve(&retry).await,
@@ -40,12 +40,12 @@ impl BodyLocks {
         }
     }
 
-    /// The same on a thread, which waits for it.
+    /// The same on a thread, which waits.
     pub(crate) fn end_here(self, is_conflict: bool) {
         on_thread::block_on(self.end(is_conflict));
     }
 
-    /// The same without waiting for it. What can be done at once is done when this returns.
+    /// The same without waiting. What can be done at once is done when this returns.
     pub(crate) fn end_in_background(self, is_conflict: bool) {
         match self {
             BodyLocks::Own(held, Some(retry)) if is_conflict => held.reserve_in_background(retry),

@@ -1,4 +1,4 @@
-//! What a holder without an attribute has in its hands: a guard, which releases the lock when it is dropped.
+//! Guards: held locks without an attribute, released when they are dropped.
 
 use std::ops::Deref;
 
@@ -20,7 +20,7 @@ impl Guard {
         Guard { held }
     }
 
-    /// Releases the lock now. What goes wrong is logged, and cleaned up in the background.
+    /// Releases the lock now. A failure is logged, and the background cleans up after it.
     pub fn release(self) {}
 
     /// The lease, to keep.
@@ -52,7 +52,7 @@ impl AsyncGuard {
         AsyncGuard { held }
     }
 
-    /// Releases the lock, and waits for that. What goes wrong is logged, and cleaned up in the background.
+    /// Releases the lock, and waits for that. A failure is logged, and the background cleans up after it.
     ///
     /// # Cancellation
     ///

@@ -1,4 +1,4 @@
-//! All that one caller holds: one lock, or several that were acquired in order, each while those before it were kept alive.
+//! [`HeldSet`]: the locks of one call, one or several, acquired in order while those before are kept alive.
 
 use std::mem;
 use std::pin::pin;
@@ -31,7 +31,7 @@ pub(crate) struct HeldSet {
 }
 
 impl HeldSet {
-    /// None yet. What is acquired is released within `limit` as long as the call is not [over](Self::acquired).
+    /// An empty set. Until the call has [all its locks](Self::acquired), dropping the set releases them within `limit`.
     pub(crate) fn new(caller: Caller, limit: ExchangeLimit) -> HeldSet {
         HeldSet {
             lease: Lease::new([]),
@@ -66,7 +66,7 @@ impl HeldSet {
         let number = earlier.len();
         self.add(held, renew);
         let (earlier, latest) = self.lease.locks().split_at(number);
-        // They have aged meanwhile.
+        // Time has passed while this one was waited for.
         for aged in earlier {
             let kept = aged.keep_at_least_half(self.caller, limits.asking).await;
             kept.map_err(|_| Stopped::CompanionLost)?;
@@ -80,7 +80,7 @@ impl HeldSet {
         self.lease.push(held);
     }
 
-    /// The call has all that it asked for.
+    /// The call has all its locks: from now on each release has the limit of one exchange.
     pub(crate) fn acquired(mut self) -> Result<HeldSet, Error> {
         if self.lease.locks().is_empty() {
             return Err(Error::config("no key to lock was given"));
@@ -93,16 +93,16 @@ impl HeldSet {
         &self.lease
     }
 
-    /// Releases them, the last one first, as guards on a stack would be. What is left when the future is dropped is released in
-    /// the background.
+    /// Releases the locks, the last one first, as guards on a stack are. The background releases those that are left when the future
+    /// is dropped.
     pub(crate) async fn release(mut self) {
         let (caller, limit) = (self.caller, self.limit);
         self.lease.release(caller, limit).await;
     }
 
-    /// Keeps them for a retry of the caller. What a dropped future has not kept is released.
+    /// Reserves the locks for a retry of the caller. A dropped future releases those that it has not reserved.
     ///
-    /// When this is over, the reservation is there, so that a retry that comes at once finds it.
+    /// The reservations are there when this returns, so that a retry that comes at once finds them.
     pub(crate) async fn reserve(self, retry: &Retry) {
         self.reserve_within(retry, None).await;
     }
@@ -118,7 +118,7 @@ impl HeldSet {
         }
     }
 
-    /// The same without waiting for it. What can be done at once is done when this returns.
+    /// The same without waiting. What can be done at once is done when this returns.
     pub(crate) fn reserve_in_background(self, retry: Retry) {
         let Some(core) = self.lease.locks().first().map(|held| Arc::clone(held.core())) else {
             return;
@@ -126,7 +126,7 @@ impl HeldSet {
         background_work::begin(&core, async move { self.reserve(&retry).await });
     }
 
-    /// Takes the locks out: they are somebody else's to release.
+    /// Takes the locks out. Dropping this set then releases nothing.
     pub(crate) fn take(&mut self) -> Lease {
         mem::replace(&mut self.lease, Lease::new([]))
     }

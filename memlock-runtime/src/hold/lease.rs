@@ -55,7 +55,7 @@ impl Lease {
             .map(|hold| (hold.spec().item.whole().to_owned(), hold.token()))
     }
 
-    /// Whether the holder may still believe in it. Once `false`, it stays so.
+    /// Whether the holder may still rely on it. Once `false`, it stays `false`.
     ///
     /// It says what is known here and costs no round trip. The answer may be out of date as soon as it is given: a
     /// process may be stopped between asking and acting, which only a [`token`](Self::token) guards against.
@@ -114,7 +114,7 @@ impl Lease {
         }
     }
 
-    /// All of it is over now; the releases of several locks follow each other.
+    /// Marks all locks as given up, before their releases follow each other.
     pub(super) fn give_up(&self) {
         self.locks.iter().for_each(|held| held.give_up());
     }

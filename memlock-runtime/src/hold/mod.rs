@@ -1,4 +1,4 @@
-//! One held lock: the grant, how it fares, and the turn in this process's queue that goes with it.
+//! [`HeldLock`]: a grant, the state of its lease, and the turn in this process's queue that goes with it.
 
 pub(crate) mod body_locks;
 pub(crate) mod guard;
@@ -30,9 +30,9 @@ pub(crate) struct HeldLock {
     core: Arc<Core>,
     spec: Spec,
     token: Token,
-    /// Whether it is kept for a retry, and nobody runs under it.
-    is_set_aside: bool,
-    /// Whether its holder is done with it. The release may have to wait for a renewal yet.
+    /// Whether it is a reservation: kept for a retry, and no body runs under it.
+    is_reservation: bool,
+    /// Whether its holder is done with it. The release may still have to wait for a renewal.
     is_given_up: AtomicBool,
     state: Mutex<HeldLockState>,
     /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
@@ -45,10 +45,10 @@ struct HeldLockState {
     turn: Option<Turn>,
     /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
     lost: Option<Loss>,
-    /// What the last renewal failed on, unless one has succeeded since.
+    /// Why the last renewal failed, unless one has succeeded since.
     trouble: Option<Source>,
-    /// What is done in the background as long as it is held: renewing it, or waiting for a reservation's end. It ends with the
-    /// hold, so that a hold with a long timeout that is released leaves nothing behind.
+    /// The background task that renews the lock, or waits for the end of a reservation. It ends with the lock, so that a lock with a
+    /// long timeout leaves nothing behind when it is released.
     meanwhile: Option<background::Task>,
 }
 
@@ -57,7 +57,7 @@ const RELEASED: &str = "it has been released";
 const TAKEN: &str = "its item on the server is gone or another's";
 
 impl HeldLock {
-    /// A lock that was granted by the server, or handed over with the turn.
+    /// A lock that the server granted, or that was handed over with the turn.
     #[inline]
     pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<HeldLock> {
         Counters::count(&core.counters.acquired);
@@ -65,13 +65,13 @@ impl HeldLock {
     }
 
     #[inline]
-    fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_set_aside: bool) -> Arc<HeldLock> {
+    fn of(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>, is_reservation: bool) -> Arc<HeldLock> {
         let token = grant.token;
         Arc::new(HeldLock {
             core: Arc::clone(core),
             spec,
             token,
-            is_set_aside,
+            is_reservation,
             is_given_up: AtomicBool::new(false),
             state: Mutex::new(HeldLockState {
                 holding: LeaseState::new(grant),
@@ -96,9 +96,9 @@ impl HeldLock {
         self.token
     }
 
-    /// From now on whoever kept the lease finds it released.
+    /// From now on a kept lease says that it was released.
     ///
-    /// The release waits its turn behind a renewal that is under way. The holder, its body, is done before that.
+    /// The release waits behind a renewal that is under way; the body is done before that.
     pub(crate) fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
     }
@@ -112,13 +112,13 @@ impl HeldLock {
         match background::spawn_owned(task) {
             Ok(task) => {
                 let mut state = self.state();
-                // Else it was released by another thread, and nobody would end the task.
+                // Otherwise another thread has released it, and nothing would end the task.
                 if state.holding.last_status() == Status::Held {
                     state.meanwhile = Some(task);
                 }
             }
             Err(error) => tracing::error!(
-                target: "memlock", lock = %self.spec.item, %error, "no thread for background work"
+                target: "memlock", lock = %self.spec.item, %error, "could not start the thread for background work"
             ),
         }
     }
@@ -136,7 +136,7 @@ impl HeldLock {
         self.is_given_up() || self.state().holding.last_status() == Status::Released
     }
 
-    /// The error that says how the lease was lost, or that it was released, if it is over.
+    /// Returns the error that says how the lease was lost, or that it was released. `None`: it is held.
     pub(crate) fn lost(&self) -> Option<Error> {
         if let Err(inherited) = self.core.check_process() {
             return Some(inherited);
@@ -149,12 +149,12 @@ impl HeldLock {
         }
     }
 
-    /// Sees to it that nobody else exchanges anything about this lock. `None`: somebody does, and `limit` was over before that.
+    /// Keeps other exchanges about this lock from beginning. `None`: one is under way, and `limit` ended before it did.
     async fn exchange_alone(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         if let Ok(alone) = self.exchanging.try_lock() {
             return Some(alone);
         }
-        // A renewal in the background has limits of its own, and may have begun just now.
+        // A renewal in the background has a limit of its own, and may have just begun.
         match limit.until_end(|| self.core().now()) {
             Some(left) => caller.lock_within(&self.exchanging, left).await,
             None => Some(self.exchanging.lock().await),
@@ -166,7 +166,7 @@ impl HeldLock {
         self.exchanging.try_lock().is_err()
     }
 
-    /// The error of a use of a hold that is `over`.
+    /// The error of using a lock that is `over`.
     fn not_held(&self, over: Status, state: &HeldLockState) -> Error {
         let loss = match over {
             Status::Lost(loss) => Some(loss),
@@ -183,7 +183,7 @@ impl HeldLock {
         Error::lost(self.spec.item.as_str(), self.reason(loss, trouble), source)
     }
 
-    /// Why it was lost, for people. `trouble` is what its last renewal failed on, if it did.
+    /// Why it was lost, for people. `trouble` is why its last renewal failed.
     fn reason(&self, loss: Loss, trouble: Option<&Source>) -> Cow<'static, str> {
         match (loss, trouble) {
             (Loss::RanOut, None) => RAN_OUT.into(),
@@ -213,7 +213,7 @@ impl fmt::Debug for HeldLock {
 impl Drop for HeldLock {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Nearly always its guard has released it, which needs neither clocks nor locks to be found out.
+        // Nearly always it is released, and that is known without a clock or a lock.
         if state.holding.last_status() == Status::Released {
             return;
         }

@@ -1,11 +1,11 @@
-//! How a lock is to be acquired, as its user says it: the one set of options of attributes, guards and transactions.
+//! [`LockOptions`]: the options that attributes, guards and transactions share.
 
 use std::time::Duration;
 
 use crate::error::{Error, OnUnavailable};
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
-/// How a lock is to be acquired, held and kept.
+/// How to acquire, hold and reserve a lock, as its user says.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LockOptions {
     /// The annotated function, `module::path::function`, for labels and messages; empty where there is none.

@@ -1,4 +1,4 @@
-//! The end of a held lock: it goes to the next in this process, or back to the server.
+//! The end of a held lock: it goes to the next caller in this process, or back to the server.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,13 +17,13 @@ use crate::protocol::{End, Grant, Loss, Released, Spec, WaitListView};
 use crate::queue::Turn;
 
 impl HeldLock {
-    /// Gives the lock up: to the next in this process's queue, else to the server, within `limit`. The first call does it. The
-    /// background does what there is no time for, or what fails, and hides nobody's result. A future that is dropped before it
-    /// has begun releases nothing; after that, the release goes on.
+    /// Gives the lock to the next caller in this process's queue, or else back to the server, within `limit`. The first call does
+    /// that. The background does what fails, or what there is no time for. A future that is dropped before its first poll
+    /// releases nothing; after that, the release goes on.
     pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) {
         self.give_up();
         if self.core.is_inherited() {
-            // It is the parent's, which may be renewing it: the background thread that would end that is not here.
+            // It is the parent's. The background thread that may be renewing it does not exist here.
             return;
         }
         let Some(_exchanging) = self.exchange_alone(caller, limit).await else {
@@ -35,7 +35,7 @@ impl HeldLock {
         }
     }
 
-    /// The same without waiting for it. What can be done at once is done when this returns.
+    /// The same without waiting. What can be done at once is done when this returns.
     pub(crate) fn release_in_background(self: &Arc<HeldLock>) {
         let held = Arc::clone(self);
         let release: Pin<Box<dyn Future<Output = ()> + Send>> =
@@ -43,7 +43,7 @@ impl HeldLock {
         background_work::begin(&self.core, release);
     }
 
-    /// The same where nobody else has the lock, and nobody has released it.
+    /// The same for a lock that is dropped without having been released.
     pub(super) fn release_dropped(&mut self) {
         if let Some(mut ending) = self.end() {
             let (core, spec) = (Arc::clone(&self.core), self.spec.clone());
@@ -53,21 +53,20 @@ impl HeldLock {
         }
     }
 
-    /// Ends the hold. `Some`: its item on the server is to be deleted.
+    /// Ends the lock in this process. `Some`: its item on the server has to be deleted.
     pub(super) fn end(&self) -> Option<EndedLock> {
         let now = self.core().now();
         let mut state = self.state();
         let mut ending = state.end(now)?;
         drop(state);
-        if !self.wind_up_here(&mut ending) {
+        if !self.end_here(&mut ending) {
             return None;
         }
         Some(ending)
     }
 
-    /// Does what is to be done in this process with what was taken out of the hold: hands it over, or counts the loss. Whether the
-    /// server is to be told, too.
-    pub(super) fn wind_up_here(&self, ending: &mut EndedLock) -> bool {
+    /// Hands the lock over in this process, or counts the loss. Returns whether the server has to be told.
+    pub(super) fn end_here(&self, ending: &mut EndedLock) -> bool {
         let lost = match ending.end {
             End::HandOver => {
                 if let Some(turn) = ending.turn.take() {
@@ -81,7 +80,7 @@ impl HeldLock {
             End::Release(lost) => lost,
             End::Forget => Some(Loss::Taken),
         };
-        if let Some(loss) = lost.filter(|_| !self.is_set_aside) {
+        if let Some(loss) = lost.filter(|_| !self.is_reservation) {
             let reason = self.reason(loss, ending.trouble.as_ref());
             Counters::count(&self.core().counters.lost);
             tracing::warn!(
@@ -100,7 +99,7 @@ impl HeldLock {
     }
 }
 
-/// Tells the server that a lock has ended.
+/// Deletes the item of a lock that has ended in this process.
 pub(super) async fn tell_server(
     core: &Arc<Core>,
     caller: Caller,
@@ -118,16 +117,16 @@ pub(super) async fn tell_server(
     ending.told(spec, released);
 }
 
-/// A lock that has ended, while the server is told.
+/// A lock that has ended in this process, until the server knows.
 pub(super) struct EndedLock {
     pub(super) end: End,
     pub(super) grant: Grant,
-    /// Where the release is to look who stands in line.
+    /// What is known of the wait list, if the release should read it.
     standing: Option<Box<WaitListView>>,
-    /// What the last renewal failed on.
+    /// Why the last renewal failed.
     trouble: Option<Source>,
     now: Now,
-    /// Passed on only when that is done: the next in this process would find the lock still held.
+    /// Passed on when the server knows: before that, the next caller in this process would find the lock still held.
     pub(super) turn: Option<Turn>,
 }
 
@@ -136,7 +135,7 @@ impl EndedLock {
         if let Released::Failed(unanswered) = released {
             tracing::warn!(
                 target: "memlock", lock = %spec.item, ?unanswered,
-                "the lock could not be released at once; it is tried again in the background"
+                "could not release the lock; the background tries again"
             );
         }
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.standing.is_none()) {
@@ -147,7 +146,7 @@ impl EndedLock {
 }
 
 impl HeldLockState {
-    /// Ends the hold, and takes everything out of it. `None`: that was done before.
+    /// Ends the lock, and takes everything out of it. `None`: it had ended before.
     pub(super) fn end(&mut self, now: Now) -> Option<EndedLock> {
         let end = self.holding.end(now)?;
         self.lost = match end {

@@ -1,4 +1,4 @@
-//! How long a held lock is renewed while its body runs.
+//! Renewing a held lock: while its body runs, or when it is asked to.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -31,11 +31,11 @@ pub(super) fn keep_alive(hold: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
             if limit.is_some_and(|limit| clock.now().since(began) >= limit) {
                 return;
             }
-            // From here on, as the lease counts: a renewal that was held up does not put off the next one.
+            // The lease counts from here, too: a renewal that is held up does not delay the next one.
             let asked = clock.now().instant;
             match renew_once(&kept).await {
                 Some(Ok(())) => due = asked + third,
-                // The old deadline stands: try again soon, several times before it passes.
+                // The old deadline stands. There is time for several tries before it passes.
                 Some(Err(())) => due = clock.now().instant + third / 8,
                 None => return,
             }
@@ -43,7 +43,7 @@ pub(super) fn keep_alive(hold: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
     });
 }
 
-/// One renewal. `None`: there is nothing more to renew.
+/// Renews once. `None`: there is nothing left to renew.
 async fn renew_once(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
     let hold = hold.upgrade()?;
     if hold.is_released() {
@@ -53,7 +53,7 @@ async fn renew_once(hold: &Weak<HeldLock>) -> Option<Result<(), ()>> {
         Ok(()) => Some(Ok(())),
         Err(error) if error.is_lost() => {
             if !hold.is_released() {
-                tracing::warn!(target: "memlock", %error, "a lease that was to be kept alive is lost");
+                tracing::warn!(target: "memlock", %error, "a renewed lease is lost");
             }
             None
         }
@@ -74,7 +74,7 @@ impl HeldLock {
         }
     }
 
-    /// The same. Not to be dropped before its end: the number of an attempt must be kept.
+    /// The same. Must not be dropped before its end: the number of an attempt must be kept.
     async fn renew_unbroken(&self, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
         let alone = self.exchange_alone(caller, limit).await;
         let _exchanging = alone.ok_or_else(|| self.under_way())?;
@@ -84,14 +84,14 @@ impl HeldLock {
         self.renewed(renewed, source)
     }
 
-    /// The error of a renewal that could not begin before its limit was over.
+    /// The error of a renewal that could not begin within its limit.
     fn under_way(&self) -> Error {
         let source = "another exchange about this lock is under way, and has not been answered";
         let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
         unavailable_because(self.core(), &self.spec, source)
     }
 
-    /// What is to be renewed.
+    /// The grant to renew.
     pub(super) fn to_renew(&self) -> Result<Grant, Error> {
         let now = self.core().now();
         let mut state = self.state();
@@ -101,7 +101,7 @@ impl HeldLock {
         }
     }
 
-    /// Takes note of what a renewal came to.
+    /// Records the outcome of a renewal.
     pub(super) fn renewed(&self, renewed: Renewed, source: Option<Source>) -> Result<(), Error> {
         let mut state = self.state();
         match state.holding.renewed(renewed) {
@@ -116,12 +116,11 @@ impl HeldLock {
             }
             Extended::Failed(unanswered) => {
                 let source = source.unwrap_or_else(|| why(unanswered));
-                // Said when the first of several fails: while something can still be done about it. The others follow soon, and
-                // would say the same.
+                // Only the first of several failures warns, while there is still time to act. The others follow soon and say the same.
                 let is_first = state.trouble.replace(Arc::clone(&source)).is_none();
                 let left = state.holding.remaining(self.core().now());
                 drop(state);
-                if is_first && !self.is_set_aside {
+                if is_first && !self.is_reservation {
                     tracing::warn!(
                         target: "memlock", lock = %self.spec.item, holder = %self.spec.label, error = %source, ?left,
                         "the lease could not be renewed"
@@ -153,7 +152,7 @@ impl HeldLock {
         self.unless_lost(renewed)
     }
 
-    /// An error is one only where the lease is lost. It may have ended while a renewal waited for a reply.
+    /// Passes on an error only if the lease is lost. The lease may also have ended while a renewal waited for a reply.
     fn unless_lost(&self, renewed: Result<(), Error>) -> Result<(), Error> {
         match renewed {
             Err(error) if error.is_lost() => Err(error),
@@ -166,8 +165,7 @@ impl HeldLock {
         self.state().holding.has_half(self.spec.timeout, now)
     }
 
-    /// How long until it has to be looked at again by who keeps at least half: a quarter is left for the renewal to
-    /// succeed in.
+    /// How long [`keep_at_least_half`](Self::keep_at_least_half) is good for: the renewal then still has a quarter to succeed in.
     pub(crate) fn until_half(&self) -> Duration {
         self.spec.timeout / 4
     }

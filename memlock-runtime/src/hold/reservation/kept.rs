@@ -1,4 +1,4 @@
-//! A held lock that is kept for a retry, and claimed by it.
+//! A held lock that is reserved for a retry, and claimed by it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::hold::release::{EndedLock, tell_server};
 use crate::protocol::{End, Renew, Spec, Watch};
 
 impl HeldLock {
-    /// Keeps the lock for a retry, for `length` from now, in another hold; this one is released. `None`: there is nothing to
-    /// keep, or it is lost, and given up. Dropped before its end, it has done nothing, or the release goes on.
+    /// Reserves the lock for a retry, for `length` from now, as a held lock of its own; this one counts as released. `None`: there is
+    /// nothing to reserve, or the lock was lost. A dropped future has done nothing, or its release goes on.
     ///
-    /// What the server is to be told of that is left to [`shorten`](Self::shorten).
+    /// [`shorten`](Self::shorten) tells the server.
     pub(crate) async fn reserve(
         self: &Arc<HeldLock>,
         caller: Caller,
@@ -43,14 +43,14 @@ impl HeldLock {
             };
             return Some(HeldLock::of(self.core(), spec, grant, turn, true));
         }
-        if self.wind_up_here(&mut ending) {
+        if self.end_here(&mut ending) {
             tell_server(&self.core, caller, &self.spec, &mut ending, limit).await;
         }
         None
     }
 
-    /// Tells the server that this lock, which was set aside, lasts no longer than that. Where it does not hear of it, others
-    /// wait for the lease that it was told before, if this process dies.
+    /// Tells the server that this reservation lasts no longer than that. If the server does not learn it and this process dies, others
+    /// wait for the longer lease.
     pub(crate) async fn shorten(&self) {
         let _exchanging = self.exchanging.lock().await;
         let Ok(grant) = self.to_renew() else { return };
@@ -60,20 +60,20 @@ impl HeldLock {
         let limit = self.core().each_exchange();
         let machine = Renew::shorten(self.spec.clone(), grant);
         let (renewed, source) = renew(&self.core, Caller::Task, &self.spec, machine, limit).await;
-        // Lost or not, whoever claims it learns that.
+        // Lost or not, the claim finds out.
         let _ = self.renewed(renewed, source);
     }
 
-    /// Makes this lock, which was set aside, that of its caller's retry, which asks for `spec`, within `limit`. `None`: it came too
-    /// late, or the server could not be asked; what was left is released, or is to be if there was no time for that. Not to be
-    /// dropped before its end.
+    /// Makes this reservation the lock of its caller's retry, which asks for `spec`, within `limit`. `None`: the retry came too late,
+    /// or the server could not be asked; the reservation is released, or the caller has to release it if there was no time.
+    /// Must not be dropped before its end.
     pub(crate) async fn claim(
         self: &Arc<HeldLock>,
         caller: Caller,
         spec: &Spec,
         limit: ExchangeLimit,
     ) -> Option<Arc<HeldLock>> {
-        // The server may just be told of the reservation, and not answer.
+        // The exchange that tells the server of the reservation may be under way, without a reply.
         let exchanging = self.exchange_alone(caller, limit).await?;
         if let Ok(grant) = self.to_renew() {
             let machine = Renew::new(spec.clone(), grant);

@@ -1,8 +1,8 @@
-//! Locks that are kept for a retry: their holder's database met a conflict, and the holder comes back with fresh data in a
-//! moment, before anyone else is to be let in.
+//! Reservations: locks that are kept for a retry. Their holder's database met a conflict. The holder comes back with fresh data in a
+//! moment, and goes before all others.
 //!
-//! A reservation is a hold of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
-//! when its time is over; then it is released at once, so that the lease in the item is only for a process that dies.
+//! A reservation is a held lock of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
+//! when its time is over. It is then released at once, so that the lease in the item matters only if the process dies.
 
 mod kept;
 #[cfg(test)]
@@ -22,13 +22,13 @@ use crate::driver::limits::ExchangeLimit;
 use crate::key::ItemName;
 use crate::protocol::Spec;
 
-/// Who may claim a reservation.
+/// The caller that may claim a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A synchronous caller's thread.
     Thread(ThreadId),
-    /// Whoever asks next in this process: an asynchronous caller comes back on any thread, maybe in another task. Should it be
-    /// another caller, with data from before the conflict, then its database finds that out.
+    /// The next caller in this process: an asynchronous caller comes back on any thread, maybe in another task. If another caller
+    /// comes first, with data from before the conflict, its database detects that.
     Process,
 }
 
@@ -59,11 +59,11 @@ impl Reservations {
         self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts in `hold`, for `owner`. What comes back is to be released: one that was there before, whose turn was taken away, so
-    /// that it is over; or `hold`, once these locks are shut down.
+    /// Puts in `hold`, for `owner`. The caller must release what is returned: a reservation that was there before and has lost its
+    /// turn, or `hold` itself once these locks are shut down.
     fn put(&self, hold: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
-        // Asked here: whoever shuts them down says so before he takes out what is in.
+        // Under the lock: `shutdown` sets the flag before it takes out all reservations.
         if hold.core().is_shut_down.load(Ordering::Acquire) {
             return Some(Arc::clone(hold));
         }
@@ -85,7 +85,7 @@ impl Reservations {
         by_item.remove(item).map(|reservation| reservation.hold)
     }
 
-    /// Takes out the one that `hold` is, unless it was claimed.
+    /// Takes out the reservation that is `hold`. Returns whether it was still there.
     fn remove(&self, hold: &Arc<HeldLock>) -> bool {
         let mut by_item = self.by_item();
         let item = &hold.spec().item;
@@ -108,10 +108,10 @@ impl Reservations {
 
     /// Reserves the lock of `hold` for a retry of its caller, for `length` from now. Whatever becomes of it, `hold` is released.
     ///
-    /// When it is over the reservation is there, so that a retry that comes at once finds it; what the server is to be told of it
+    /// The reservation is there when this returns, so that a retry that comes at once finds it. What the server has to be told
     /// goes on in the background. It waits only while a renewal is under way, or, within `limit`, for a release where there is
     /// nothing to reserve.
-    /// A thread's reservation is to be made on that thread. Dropped before its end, it may have left `hold` as it was.
+    /// A thread's reservation must be made on that thread. A dropped future may have left `hold` as it was.
     pub(crate) async fn reserve(
         self: &Arc<Reservations>,
         hold: &Arc<HeldLock>,
@@ -135,7 +135,7 @@ impl Reservations {
     }
 
     /// The lock that was reserved for a retry of `claimant`, for a caller that asks for it as `spec` says, within `limit`. `None`:
-    /// there is no such reservation, it is over, or the server could not be asked. Not to be dropped before its end.
+    /// there is no such reservation, it is over, or the server could not be asked. Must not be dropped before its end.
     pub(crate) async fn claim(&self, caller: Caller, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         let reserved = self.take(&spec.item, Owner::of(caller))?;
         let claimed = reserved.claim(caller, spec, limit).await;
@@ -146,7 +146,7 @@ impl Reservations {
         claimed
     }
 
-    /// Whether there is one to claim.
+    /// Whether `caller` could claim a reservation of `item`.
     pub(crate) fn is_reserved(&self, item: &ItemName, caller: Caller) -> bool {
         let claimant = Owner::of(caller);
         let by_item = self.by_item();
@@ -168,7 +168,7 @@ impl Reservations {
     }
 
     fn end_with_this_thread(self: &Arc<Reservations>, hold: &Arc<HeldLock>) {
-        // A thread that is ending already leaves it to its time.
+        // On a thread that is already ending, the reservation ends with its time.
         let _ = MINE.try_with(|mine| {
             let Mine(mine) = &mut *mine.borrow_mut();
             mine.retain(|(_, hold)| hold.strong_count() > 0);
@@ -194,7 +194,7 @@ pub(crate) struct Retry {
 }
 
 thread_local! {
-    /// What is reserved for this thread.
+    /// The reservations of this thread.
     static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
 }
 
