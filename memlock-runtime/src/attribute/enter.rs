@@ -1,4 +1,4 @@
-//! A call of an annotated function, on its way to its locks: the one door between generated code and the runtime.
+//! [`FunctionCall`]: a call of an annotated function, until it has its locks. Generated code enters the runtime here.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ impl FunctionCall {
         Frame::new(self.outer, self.kind, locks.lease().cloned())
     }
 
-    /// What the body is to run under.
+    /// Acquires the locks under which the body runs.
     async fn acquire(&self, caller: Caller, policy: OnUnavailable) -> Result<BodyLocks, Error> {
         if self.items.is_empty() {
             return Ok(BodyLocks::None);

@@ -1,4 +1,4 @@
-//! What an annotated function holds while its body runs, and what becomes of it when the body is done.
+//! Call guards: what an annotated function holds while its body runs, and how that ends.
 
 use std::fmt;
 use std::future::Future;

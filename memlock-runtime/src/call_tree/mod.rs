@@ -1,4 +1,4 @@
-//! Who holds what in this call tree: one frame for each annotated body that is running.
+//! The call tree: one frame for each annotated body that is running, with the locks that it holds.
 //!
 //! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current one of
 //! its thread. A synchronous body's frame is current from its begin to its end. An asynchronous body's frame *replaces* the
@@ -35,7 +35,7 @@ thread_local! {
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
 }
 
-/// What a thread is in just now.
+/// The current frame of a thread.
 #[derive(Debug)]
 struct Current {
     frame: Option<Arc<Frame>>,
@@ -288,7 +288,7 @@ impl<F> fmt::Debug for InFrame<F> {
 /// });
 /// ```
 ///
-/// Both are then the same holder, and may be inside at once: who does that excludes them from each other himself.
+/// Both are then the same holder, and may be inside at once: the program has to exclude them from each other itself.
 #[derive(Debug, Clone)]
 pub struct CallTree {
     frame: Option<Arc<Frame>>,

@@ -29,7 +29,7 @@ impl Drop for Chore {
     }
 }
 
-/// Runs `work` in the background; those who wait for `core`'s chores wait for it.
+/// Runs `work` in the background. [`Locks::flush`](crate::Locks::flush) waits for it.
 pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
     if core.is_inherited() {
         // The parent does it, for what is its own. In a child it would delete that.
@@ -53,14 +53,14 @@ pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
     }
 }
 
-/// Runs `work` to its end in the background, and waits for it. It goes on when nobody waits any more.
+/// Runs `work` to its end in the background, and waits for it. It goes on if the waiting future is dropped.
 pub(crate) async fn finish<T: Send + 'static>(
     core: &Core,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     let (told, listener) = oneshot::channel();
     background::spawn(async move {
-        // Nobody may be listening any more.
+        // The waiting future may have been dropped.
         let _ = told.send(work.await);
     });
     here(core, listener).await?.unwrap_or_else(|_| {

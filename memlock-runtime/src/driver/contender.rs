@@ -1,5 +1,5 @@
-//! The head of a queue, at work: what it makes of its machine's steps, whichever driver takes them. It lets no time pass and
-//! makes no exchange.
+//! [`Contender`]: the head of a queue, which runs the machine against the server. It records what each step means for the caller and
+//! for those behind it. It makes no exchange and lets no time pass.
 
 use std::mem;
 use std::sync::Arc;
@@ -19,33 +19,33 @@ use crate::protocol::{
 };
 use crate::queue::{Cleanup as _, Turn};
 
-/// What failed since the server answered last.
+/// Which exchanges have failed since the server last answered.
 #[derive(Debug, Clone, Copy, Default)]
 struct Failed {
-    /// An exchange that had time enough: that is the server's fault.
+    /// One that had enough time: that is the server's fault.
     in_time: bool,
-    /// One that had hardly any, because its call was over: that says nothing of the server.
+    /// One that had hardly any time, because its call was over: that says nothing about the server.
     for_want_of_time: bool,
 }
 
-/// The head of the queue, at work.
+/// See the module's head.
 pub(crate) struct Contender<'a> {
     core: &'a Arc<Core>,
     spec: &'a Spec,
     machine: Acquire<&'a Spec>,
-    /// Nonces without a reply that the background settles.
+    /// The nonces of writes without a reply that the background settles.
     settled: SmallVec<[Nonce; 2]>,
     turn: Option<Turn>,
-    /// What the last failed exchange came to grief on.
+    /// Why the last failed exchange failed.
     trouble: Option<Source>,
-    /// While it waits in line for other processes, and can be called.
+    /// While it waits in line for other processes, and they can wake it.
     listening: Option<WakeListener>,
-    /// Whether it has been said that nothing comes of asking the server.
+    /// Whether it has warned that the server's answers contradict one another.
     has_warned: bool,
     limits: CallLimits,
-    /// Whether it had to wait for its turn.
+    /// Whether it has waited for its turn.
     stood_in_line: bool,
-    /// What failed since the server answered last.
+    /// Which exchanges have failed since the server last answered.
     failed: Failed,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Contender<'a> {
         output
     }
 
-    /// Before an exchange: who joins the line with it may be called right after, and then `waker` is woken.
+    /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake `waker`.
     pub(crate) fn listen_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
         if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
             self.listen(waker);
@@ -104,7 +104,7 @@ impl<'a> Contender<'a> {
         self.listening.as_ref()
     }
 
-    /// After a pause: how long it is still to wait before it goes on, because it is called in vain.
+    /// After a pause: how much longer to pause, because the wake-up that ended it was in vain.
     pub(crate) fn until_wake_counts(&mut self, now: Now) -> Duration {
         if !self.listening.as_ref().is_some_and(WakeListener::was_woken) {
             return Duration::ZERO;
@@ -113,7 +113,7 @@ impl<'a> Contender<'a> {
         self.machine.called(now, look_first)
     }
 
-    /// Takes note of what an exchange met with, over at `now`, that had a record `written` in it (see [`written_nonce`]).
+    /// Records the outcome of an exchange that ended at `now`, and had `written` a record (see [`written_nonce`]).
     pub(crate) fn note(&mut self, exchanged: &mut Exchanged, written: Option<Nonce>, limit: Duration, now: Now) {
         if let (Some(pending), Some(nonce)) = (exchanged.pending.take(), written) {
             self.settle(nonce, Some(pending));
@@ -123,14 +123,14 @@ impl<'a> Contender<'a> {
         match exchanged.unanswered {
             Some(Unanswered::NotSent | Unanswered::Late) if self.is_for_want_of_time(limit, now) => {
                 self.failed.for_want_of_time = true;
-                // What was met before, with time enough, tells more than that there was none left.
+                // An earlier failure, with enough time, says more than that there was no time left.
                 let source = exchanged.source.take().filter(|_| !limit.is_zero());
                 self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
             }
             Some(unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::TooYoung)) => {
                 self.failed.in_time |= unanswered != Unanswered::TooYoung;
                 self.trouble = exchanged.source.take().or(self.trouble.take());
-                // Those behind it whose time is over are told of it: the lock is not busy because of this.
+                // Waiters behind it return this error when their time is over: the lock is not busy.
                 if let Some(turn) = &self.turn {
                     turn.set_trouble(Some(unavailable(
                         self.core,
@@ -150,27 +150,27 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Whether an exchange that had `limit`, and failed at `now`, failed because its call was over.
+    /// Returns whether an exchange that had `limit`, and failed at `now`, failed because its call was over.
     ///
-    /// One that had half of an exchange's time or more was given a fair chance. (The whole, to the microsecond, has only the
-    /// first of a call.) One that had less, and failed before that was over, was refused by somebody.
+    /// Half of an exchange's time or more is a fair chance. (Only the first exchange of a call has all of it, to the microsecond.)
+    /// An exchange that had less, and failed before its limit, was refused.
     fn is_for_want_of_time(&self, limit: Duration, now: Now) -> bool {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
     }
 
-    /// Whether no exchange since the server's last answer had time enough to be a verdict on it.
+    /// Whether no exchange since the server's last answer had enough time to judge the server by.
     fn had_no_time(&self, unanswered: Unanswered) -> bool {
         matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.in_time
     }
 
-    /// Before a pause: what the server could tell it has told. Those who wait for that alone need wait no longer.
+    /// Before a pause: tells waiters whose time is over that the server has answered.
     pub(crate) fn pauses(&self) {
         if let Some(turn) = &self.turn {
             turn.mark_answered();
         }
     }
 
-    /// What it came to: the grant, and the turn in which it is held.
+    /// Ends with `outcome`: returns the grant, and the turn in which it is held.
     pub(crate) fn end(
         &mut self,
         outcome: Outcome,
@@ -183,7 +183,7 @@ impl<'a> Contender<'a> {
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
                     turn.standing = self.machine.take_standing();
-                    // There is nobody to watch any more.
+                    // No other holder is left to watch.
                     turn.watch = None;
                     turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
                 }
@@ -200,7 +200,7 @@ impl<'a> Contender<'a> {
                 let holder = self.machine.holder().map(ToString::to_string);
                 (busy(item, holder, waiting.waited(now)), false)
             }
-            // Its turn came when its call was nearly over: what the server said to those before it counts.
+            // Its turn came when its call was nearly over: what the callers before it heard from the server counts.
             Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.stood_in_line => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
                 return Err(waiting.too_late(trouble, now));

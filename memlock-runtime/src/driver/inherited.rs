@@ -13,7 +13,7 @@ const INHERITED: &str = "these locks were made before the process forked, and be
                          (in the child `memlock::init` installs process-wide ones once more)";
 
 impl Core {
-    /// Whether these locks were made by a parent of this process. It costs a system call.
+    /// Whether a parent of this process made these locks. It costs a system call.
     pub(crate) fn is_inherited(&self) -> bool {
         self.identity.is_inherited()
     }

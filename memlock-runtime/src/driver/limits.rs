@@ -92,7 +92,7 @@ impl CallLimits {
             .map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited(now)))
     }
 
-    /// Whether nothing more is to be asked.
+    /// Whether the time for asking is over.
     pub(crate) fn are_over(&self, now: Now) -> bool {
         self.asking.until_end(|| now).is_some_and(|left| left.is_zero())
     }

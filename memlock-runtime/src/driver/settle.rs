@@ -1,5 +1,5 @@
-//! Settling: a write got no reply, or nobody waited for it. It may have been executed, or be executed later, and leave a lock
-//! that nobody holds. A request cannot be recalled, so the background goes on listening, and deletes what it did.
+//! Settling: a write got no reply, or its caller has gone. The server may have executed it, or may yet, and would leave a lock that
+//! nobody holds. A request cannot be recalled, so the background goes on listening, and deletes what the write left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::queue::Cleanup;
 /// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
-/// Settling is to be done within 100 ms of the server's being back.
+/// A write must be settled within 100 ms after the server is back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The same where the server is there, and its answers contradict one another: asking it more often would not help.
@@ -27,7 +27,7 @@ const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
 /// that long at the most, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
-/// The longest that it goes without looking for an item whose write's reply is late.
+/// The longest pause between two looks for the item of a write with a late reply.
 const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
 
 /// For how long it listens for a late reply. A server that has not answered by then is not going to.
@@ -99,7 +99,7 @@ impl Settle {
             if let Some(open) = pending.take() {
                 match open.wait(Duration::ZERO) {
                     // Whatever it said, reading tells the rest. The write is over now, but where the connection failed
-                    // or was one too many: then it may be executed yet, and nobody will hear of it.
+                    // or was one too many: then it may be executed yet, and no reply will come.
                     Ok(answer) => {
                         is_over = answer.unanswered != Some(Unanswered::Late);
                         until = self.now() + self.ttl;
@@ -119,7 +119,7 @@ impl Settle {
                     }
                     Released::Gone if is_over => return,
                     Released::Gone => {
-                        // Nobody listens for this write any more, and the server may have been just about to execute it.
+                        // No reply is expected any more, and the server may have been just about to execute the write.
                         is_over = true;
                         backoff = LONGEST_BACKOFF;
                     }

@@ -1,4 +1,4 @@
-//! A caller that waits: for how long yet, and what it is to do meanwhile, whichever driver lets the time pass.
+//! [`Waiting`]: how long a caller still waits, and what is due meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,12 +13,11 @@ use crate::protocol::Spec;
 use crate::protocol::lease::Now;
 use crate::queue::{Place, Seen};
 
-/// How long a thread that is not the first in line leaves it to the first to step into the shoes of a holder whose lease
-/// is over.
+/// How long a caller that is not the first in line leaves it to the first to step in behind a holder whose lease is over.
 const FOR_THE_FIRST: Duration = Duration::from_millis(20);
 
-/// How much longer than its own time a caller waits in the queue for what the one before it is about to hear: both may have
-/// begun at the same moment, and have the same end.
+/// How much longer than its own limit a caller waits in the queue for the answer to the head: both may have begun at the same moment,
+/// with the same limits.
 const FOR_THE_HEAD: Duration = Duration::from_millis(20);
 
 /// Why an acquisition of one lock of several stopped.
@@ -36,7 +35,7 @@ pub(crate) struct CompanionLost;
 /// A renewal of companions.
 pub(crate) type KeepingAlive<'a> = Pin<Box<dyn Future<Output = Result<Duration, CompanionLost>> + Send + 'a>>;
 
-/// What a caller holds while it waits for another lock.
+/// The locks that a caller holds while it waits for another.
 pub(crate) trait KeepAlive: Sync {
     /// Keeps it alive, with exchanges within `limit`, and returns for how long that is good. `None` where there is nothing.
     fn keep_alive(&self, caller: Caller, limit: ExchangeLimit) -> Option<KeepingAlive<'_>>;
@@ -72,12 +71,11 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// How long `place`, which has just been looked at, has to wait from `now` until there may be something to find out there,
-    /// if nobody wakes it before that.
+    /// How long `place`, which has just been looked at, can rest from `now` until it has to look again, unless it is woken before.
     pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
         let Seen { is_first, leased_until } = place.seen();
         if is_first && leased_until.is_some_and(|until| now.instant >= until) {
-            // It is to step in, however short its wait is.
+            // It steps in, however short its wait is.
             return Ok(Duration::ZERO);
         }
         let mut left = self.limits.left_to_wait(now);
@@ -88,8 +86,8 @@ impl<'a> Waiting<'a> {
                 return Ok(Duration::ZERO);
             }
             if outlook.is_open {
-                // Nobody is known to hold it. The head asks the server on behalf of all, or the holder is just telling the
-                // server that it is done: that takes as long as asking does, and is no waiting for a holder.
+                // No holder is known. The head is asking the server on behalf of all, or the holder is just releasing: that takes
+                // as long as an exchange, and is not waiting for a holder.
                 left = self.limits.asking.left(|| now);
             }
             if left.is_zero() && outlook.is_open && outlook.trouble.is_none() {
@@ -145,10 +143,9 @@ impl<'a> Waiting<'a> {
         self.limits.waited(now)
     }
 
-    /// The error of one whose time was over before its turn came, or as it came. `trouble` is what the server is known to have.
+    /// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not be asked.
     ///
-    /// Without any the lock is busy: another caller of this process holds it, or is ahead, and the server has answered those who
-    /// asked.
+    /// Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has answered.
     pub(crate) fn too_late(&self, trouble: Option<Error>, now: Now) -> Stopped {
         let holder = || Some("another caller in this process".to_owned());
         let busy = || busy(&self.spec.item, holder(), self.waited(now));

@@ -1,4 +1,4 @@
-//! One call on its way to its locks: all of several, or none. Attributes and requests have this in common.
+//! [`LockCall`]: one call, which acquires all of its locks or none. Attributes and requests share it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl<'a> LockCall<'a> {
         }
     }
 
-    /// What is asked of the server for `item`.
+    /// The lock on `item`, as this call asks for it.
     pub(crate) fn spec(&self, item: &ItemName) -> Spec {
         let settings = self.locks.settings();
         Spec {

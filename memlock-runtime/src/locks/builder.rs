@@ -86,7 +86,7 @@ impl Builder {
     /// The servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or `memory:`
     /// alone for a store inside this `Locks`, which excludes only the threads that share it.
     ///
-    /// Everyone who is to exclude each other must use the same list, in the same spelling (the order is free): each
+    /// All processes that exclude each other must use the same list, in the same spelling (the order is free): each
     /// key is kept by one server of the list. Without this, the environment's: `MEMLOCK_SERVERS`, else
     /// `MEMCACHEDLOCK_SERVERS`, else `127.0.0.1:11211`.
     ///
@@ -127,7 +127,7 @@ impl Builder {
         self
     }
 
-    /// What to call this process in the items it holds, for people who look for a holder. By default `host/pid`; empty
+    /// The name of this process in the items that it holds, for people who look for a holder. By default `host/pid`; empty
     /// to tell nothing.
     pub fn holder_label(mut self, label: impl Into<String>) -> Builder {
         self.label = Some(label.into());
@@ -225,7 +225,7 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The socket at which waiters can be woken, if they are to be.
+/// The socket on which other processes wake this one, if it is configured.
 fn wake_socket(address: Option<SocketAddr>) -> Result<Option<WakeSocket>, Error> {
     let address = match (address, std::env::var(WAKE_VARIABLE)) {
         (Some(address), _) => address,

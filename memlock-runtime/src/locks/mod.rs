@@ -36,13 +36,13 @@ pub struct Locks {
     settings: Arc<Settings>,
 }
 
-/// What holds for all locks of one `Locks`.
+/// The settings of one `Locks`.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) prefix: String,
     pub(crate) timeout: Duration,
     pub(crate) interval: Duration,
-    /// What to call this process.
+    /// The name of this process in the items that it holds.
     pub(crate) label: Arc<str>,
     pub(crate) on_unavailable: Option<OnUnavailable>,
 }
@@ -82,8 +82,8 @@ impl Locks {
     }
 
     /// Waits until all that goes on in the background is done: releases of guards and futures that were dropped, and
-    /// cleaning up after replies that were lost. Whether that is so after `limit` at the latest. A process that exits
-    /// without it leaves to the leases' end what was not done yet.
+    /// cleaning up after lost replies. Waits for up to `limit`, and returns whether all is done. What a process leaves undone when it
+    /// exits ends with the leases.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -99,7 +99,7 @@ impl Locks {
 
     /// [`flush`](Self::flush) without blocking the thread.
     pub async fn flush_async(&self, limit: Duration) -> bool {
-        // A child that was forked does nothing of what its parent has to do, and so has nothing to wait for.
+        // A forked child does none of its parent's background work, so it has nothing to wait for.
         if self.core.is_inherited() {
             return true;
         }
@@ -144,7 +144,7 @@ impl Locks {
         &self.reservations
     }
 
-    /// What keeps locks for a retry, for `length`.
+    /// Where locks are reserved for a retry, for `length`.
     pub(crate) fn retry(&self, length: Duration) -> Retry {
         Retry {
             reservations: Arc::clone(&self.reservations),

@@ -5,7 +5,7 @@ use crate::call_tree::Kind;
 use crate::driver::core::{Core, Counters};
 use crate::error::{Error, OnUnavailable};
 
-/// Whether the function's return type can carry a lock error. Decides what happens when nothing else says.
+/// Whether the function's return type can carry a lock error. Without an `on_unavailable`, this decides what happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reporting {
     /// `Result<_, E>` with `E: From<Error>`, or a function with `otherwise`.
@@ -35,7 +35,7 @@ pub(crate) fn soften(core: &Core, function: &str, policy: OnUnavailable, error: 
     fall_back(core, function, policy, Reporting::Yes, error)
 }
 
-/// Applies the failure policy to an error of acquiring. `Ok`: the body is to run without the lock.
+/// Applies the failure policy to an error of acquiring. `Ok`: run the body without the lock.
 #[track_caller]
 pub(crate) fn fall_back(
     core: &Core,

@@ -123,7 +123,7 @@ impl<'a> LockRequest<'a> {
     fn item(&self) -> Result<ItemName, Error> {
         let Some(key) = self.key.text() else {
             return Err(Error::config(
-                "the key asks for no lock (`None` or `DontLock`): a guard needs one",
+                "the key is `None` or `DontLock`, so no lock is taken: a guard needs one",
             ));
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);

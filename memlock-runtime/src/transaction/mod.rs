@@ -1,11 +1,11 @@
 //! Transactions: a closure that is run again after a conflict, and the locks that its functions hold until it has returned.
 //!
-//! # Why nobody waits for ever
+//! # Why no transaction waits for ever
 //!
 //! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another returns a conflict
 //! at once, and the closure rolls its database transaction back. Then the scope gives up all that it holds, and takes every
 //! lock that it has met so far, in one order for all transactions, before the next attempt. So nobody waits inside an open
-//! database transaction, and who waits for a lock holds only locks that come before it: no two can wait for each other.
+//! database transaction, and a transaction that waits for a lock holds only locks that come before it: no two can wait for each other.
 //!
 //! That is so of what the transaction takes. A lock of a function around it is held while the transaction waits, as with any two
 //! locks of which one is taken inside the other.
@@ -50,8 +50,8 @@ const ROUNDS: u32 = 3;
 /// `?`), and the transaction takes all locks that it has met so far before it runs the closure again. What the closure has done
 /// by then is to be undone: it runs in a database transaction that is rolled back when it is dropped.
 ///
-/// Run it outside of other locks: one that is held around it stays held while it waits between two attempts, and two callers
-/// who do that the other way round wait for each other until a lease is over.
+/// Run it outside of other locks. A lock that is held around it stays held while it waits between two attempts, and two callers
+/// that do so in opposite order wait for each other until a lease is over.
 ///
 /// ```
 /// # use memlock_runtime as memlock;

@@ -1,13 +1,13 @@
-//! `zlock`: the lock in front of a database that detects conflicts itself, so that of those who write one hot object each waits
-//! before its expensive work instead of losing it at commit.
+//! `zlock`: the lock in front of a database that detects conflicts itself. Writers of one hot object wait before their expensive work
+//! instead of losing it at commit.
 //!
 //! Alone, it does three things that `lock` does not:
 //!
-//! 1. A reservation from its caller's earlier conflict is taken.
+//! 1. It takes the reservation from its caller's earlier conflict.
 //! 2. A body that ends in a conflict leaves its lock reserved for its caller's retry, for a moment.
-//! 3. Where another holds the lock, the body is not run: what its caller has read of the database will be out of date by the
-//!    time that it gets in. The lock is waited for and reserved, and the caller is told of a conflict: it starts again with
-//!    fresh data, and finds the lock waiting for it.
+//! 3. Where another holds the lock, it does not run the body: what the caller has read of the database would be out of date by then.
+//!    It waits for the lock, reserves it, and returns a conflict. The caller starts again with fresh data, and finds the lock
+//!    reserved.
 //!
 //! In a transaction the lock belongs to the transaction, which holds it until its closure has returned. There it never waits:
 //! see [`super`].
