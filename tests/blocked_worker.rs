@@ -44,8 +44,15 @@ fn blocking_a_worker_is_warned_of_once() {
     assert_eq!(warnings.count(), 0, "these block nobody");
 
     for _ in 0..3 {
-        let on_worker = runtime.block_on(async { tokio::spawn(async { synchronous() }).await });
-        on_worker.expect("no panic").expect("it is free");
+        let on_worker = async {
+            synchronous().expect("it is free");
+            tokio::task::coop::has_budget_remaining()
+        };
+        let on_worker = runtime.block_on(async { tokio::spawn(on_worker).await });
+        assert!(
+            on_worker.expect("no panic"),
+            "the task may go on: a body that blocks on a channel of tokio's would hang"
+        );
     }
     assert_eq!(warnings.count(), 1);
 }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::task::coop;
 
 /// More steps than tokio lets a task make before it has to yield: a task's budget is 128 steps.
-const MORE_THAN_A_BUDGET: u32 = 200;
+const MORE_THAN_A_BUDGET: usize = 200;
 
 static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 
@@ -32,11 +32,18 @@ fn polls_tasks() -> bool {
         return false;
     }
     let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..MORE_THAN_A_BUDGET {
-        match coop::poll_proceed(&mut context) {
-            Poll::Pending => return true,
-            Poll::Ready(step) => step.made_progress(),
+    let mut steps = Vec::with_capacity(MORE_THAN_A_BUDGET);
+    let polls_tasks = loop {
+        if steps.len() == MORE_THAN_A_BUDGET {
+            break false;
         }
-    }
-    false
+        match coop::poll_proceed(&mut context) {
+            Poll::Pending => break true,
+            Poll::Ready(step) => steps.push(step),
+        }
+    };
+    // Each gives its step back, and the first one, taken back last, the whole budget. Spent, it would let nothing of tokio's
+    // be ready in the rest of this poll, and a body that blocks on a channel of tokio's would hang.
+    while steps.pop().is_some() {}
+    polls_tasks
 }
