@@ -96,10 +96,14 @@ impl FunctionCall {
         policy: OnUnavailable,
         reporting: Reporting,
     ) -> Result<BodyLocks, Error> {
-        acquired.or_else(|error| {
-            fall_back(self.locks.core(), self.options.function, policy, reporting, error)?;
-            Ok(BodyLocks::None)
-        })
+        // No closure: a panic in here has to point at the user's function.
+        match acquired {
+            Ok(locks) => Ok(locks),
+            Err(error) => {
+                fall_back(self.locks.core(), self.options.function, policy, reporting, error)?;
+                Ok(BodyLocks::None)
+            }
+        }
     }
 
     fn frame(self, locks: &BodyLocks) -> Arc<Frame> {
