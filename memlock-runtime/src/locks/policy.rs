@@ -1,7 +1,7 @@
 //! What to do when a lock cannot be had: return the error, run the body without the lock, or panic.
 
 use super::Locks;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::core::{Core, Counters};
 use crate::error::{Error, OnUnavailable};
 
@@ -17,14 +17,14 @@ pub(crate) enum Reporting {
 /// The failure policy of a call.
 pub(crate) fn policy(
     locks: &Locks,
-    kind: Kind,
+    kind: LockKind,
     on_unavailable: Option<OnUnavailable>,
     reporting: Reporting,
 ) -> OnUnavailable {
     let by_type = match (kind, reporting) {
         // A database that detects conflicts itself is behind it.
-        (Kind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
-        (Kind::Lock | Kind::Rlock, Reporting::Yes) => OnUnavailable::Error,
+        (LockKind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
+        (LockKind::Lock | LockKind::Rlock, Reporting::Yes) => OnUnavailable::Error,
     };
     on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type)
 }

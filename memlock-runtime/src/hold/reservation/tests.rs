@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::attribute::enter::FunctionCall;
-use crate::attribute::held::AwaitRelease;
-use crate::call_tree::Kind;
+use crate::attribute::call_guard::AwaitRelease;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::conflict::Told;
@@ -110,7 +110,7 @@ fn stage() -> Stage {
 impl Stage {
     fn call(&self) -> FunctionCall {
         let keys = ["k".into_key()];
-        FunctionCall::new(Some(&self.locks), Kind::Zlock, "reserved", LockOptions::of("f"), &keys).expect("locks")
+        FunctionCall::new(Some(&self.locks), LockKind::Zlock, "reserved", LockOptions::of("f"), &keys).expect("locks")
     }
 
     fn is_reserved(&self, caller: Caller) -> bool {

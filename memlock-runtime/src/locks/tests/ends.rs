@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::attribute::enter::FunctionCall;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
 use crate::error::{Error, OnUnavailable};
@@ -263,11 +263,11 @@ const ALL: [What; 11] = [
 ];
 
 impl What {
-    fn kind(self) -> Kind {
+    fn kind(self) -> LockKind {
         match self {
-            What::Free | What::HeldByAnother | What::ThreeFree | What::ThreeTheLastHeld => Kind::Lock,
-            What::EnteredAgain | What::ThreeEnteredAgain => Kind::Rlock,
-            _ => Kind::Zlock,
+            What::Free | What::HeldByAnother | What::ThreeFree | What::ThreeTheLastHeld => LockKind::Lock,
+            What::EnteredAgain | What::ThreeEnteredAgain => LockKind::Rlock,
+            _ => LockKind::Zlock,
         }
     }
 
@@ -296,7 +296,7 @@ impl What {
             let caller = if is_task { Caller::Task } else { Caller::Thread };
             self.keys().iter().for_each(|key| world.reserves(key, caller));
         }
-        let _outer = (self.kind() == Kind::Rlock).then(|| {
+        let _outer = (self.kind() == LockKind::Rlock).then(|| {
             let outer = call().enter(Reporting::Yes).expect("it is free");
             world.clock.advance(TIMEOUT * 2 / 3);
             outer
