@@ -187,6 +187,8 @@ impl<F: Future, E: AfterBody<F::Output>, C: Classify<F::Output>> Future for Run<
 
 impl<F: Future, E: AfterBody<F::Output>, C> fmt::Debug for Run<F, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("guard", &self.guard).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }

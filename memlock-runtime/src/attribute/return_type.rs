@@ -19,8 +19,8 @@
 
 use std::future::Future;
 
+use super::call_guard::{AwaitRelease, CallGuard, DetachRelease};
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
-use super::call_guard::{AwaitRelease, DetachRelease, CallGuard};
 use super::options::Options;
 use crate::error::Error;
 use crate::error::conflict::Classify;
@@ -99,7 +99,11 @@ impl<R> Return<R> {
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Enters; a lock that is not to be had is the function's error.
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Result<T, E>> {
+    pub fn __memlock_enter<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Result<CallGuard, Result<T, E>> {
         options
             .enter(&keys, Reporting::Yes)
             .map_err(|error| Err(E::from(error)))
@@ -109,7 +113,11 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 impl<T, E> Mute<Result<T, E>> {
     /// Refuses.
     #[track_caller]
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Result<T, E>>
+    pub fn __memlock_enter<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Result<CallGuard, Result<T, E>>
     where
         E: MadeFromLockError,
     {
@@ -389,7 +397,12 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 
 impl<R> Plain<R> {
     /// Only for the type checker, behind a refusal.
-    pub fn __memlock_run_zlock<C>(self, _entered: Result<CallGuard, Error>, _conflict: C, body: impl FnOnce() -> R) -> R {
+    pub fn __memlock_run_zlock<C>(
+        self,
+        _entered: Result<CallGuard, Error>,
+        _conflict: C,
+        body: impl FnOnce() -> R,
+    ) -> R {
         body()
     }
 }

@@ -72,9 +72,7 @@ pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<
         return Err(Error::config(format!("`{what}` is zero: use a positive duration")));
     }
     if duration > most {
-        return Err(Error::config(format!(
-            "`{what}` is {duration:?}: use at most {most:?}"
-        )));
+        return Err(Error::config(format!("`{what}` is {duration:?}: use at most {most:?}")));
     }
     Ok(duration)
 }

@@ -27,7 +27,7 @@ use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::held_set::HeldSet;
-use crate::locks::policy::soften;
+use crate::locks::policy::{Reporting, fall_back};
 use crate::protocol::Pause;
 use crate::system::{clock, on_thread};
 
@@ -297,8 +297,9 @@ impl<C> Running<C> {
         let mut held = HeldSet::of([], self.caller);
         let mut acquired = Vec::new();
         for lock in locks {
-            // The task may have waited in a process that has forked since.
-            lock.core.check_open()?;
+            // The wait before this may have ended in a child that was forked meanwhile.
+            lock.core.check_process()?;
+            lock.core.check_not_shut_down()?;
             let now = lock.core.now();
             // The `wait` of the function that asked for it counts from here: no call is under way between two attempts.
             let limits = CallLimits::new(now, lock.spec.wait, lock.core.exchange_limit);
@@ -309,7 +310,10 @@ impl<C> Running<C> {
                     held.release().await;
                     return Ok(false);
                 }
-                Err(Stopped::Failed(error)) => soften(&lock.core, lock.options.function, lock.policy, error)?,
+                Err(Stopped::Failed(error)) => {
+                    let function = lock.options.function;
+                    fall_back(&lock.core, function, lock.policy, Reporting::Yes, error)?;
+                }
             }
         }
         for (lock, held) in acquired.into_iter().zip(held.take().locks()) {

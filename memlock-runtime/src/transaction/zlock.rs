@@ -120,7 +120,7 @@ impl Zlock<'_> {
                 Counters::count(&once.core().counters.conflicts);
                 Ok(Err(OtherHolder(holder)))
             }
-            Err(Stopped::Failed(error)) => Err(once.failed(error)),
+            Err(Stopped::Failed(error)) => Err(once.count_error(error)),
             // Another caller has acquired one of the earlier locks.
             Err(Stopped::CompanionLost) => Ok(Err(OtherHolder(None))),
         }

@@ -83,7 +83,9 @@ impl Reservations {
     /// Takes out the reservation of `item`, if `condition` holds of it.
     fn take_if(&self, item: &ItemName, condition: impl FnOnce(&Reservation) -> bool) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
-        condition(by_item.get(item)?).then(|| by_item.remove(item))?.map(|reservation| reservation.lock)
+        condition(by_item.get(item)?)
+            .then(|| by_item.remove(item))?
+            .map(|reservation| reservation.lock)
     }
 
     /// Ends all reservations at once.
@@ -136,7 +138,9 @@ impl Reservations {
     /// Returns whether `caller` can claim a reservation of `item`.
     pub(crate) fn is_reserved(&self, item: &ItemName, caller: Caller) -> bool {
         let claimant = Owner::of(caller);
-        self.by_item().get(item).is_some_and(|reservation| reservation.is_for(claimant))
+        self.by_item()
+            .get(item)
+            .is_some_and(|reservation| reservation.is_for(claimant))
     }
 
     /// Releases `reserved` when its lease is over, unless it has been claimed.

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::attribute::enter::FunctionCall;
 use crate::attribute::call_guard::AwaitRelease;
+use crate::attribute::enter::FunctionCall;
 use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
@@ -110,7 +110,14 @@ fn stage() -> Stage {
 impl Stage {
     fn call(&self) -> FunctionCall {
         let keys = ["k".into_key()];
-        FunctionCall::new(Some(&self.locks), LockKind::Zlock, "reserved", LockOptions::of("f"), &keys).expect("locks")
+        FunctionCall::new(
+            Some(&self.locks),
+            LockKind::Zlock,
+            "reserved",
+            LockOptions::of("f"),
+            &keys,
+        )
+        .expect("locks")
     }
 
     fn is_reserved(&self, caller: Caller) -> bool {

@@ -218,7 +218,7 @@ impl World {
         let held = HeldSet::of(guard.locks().iter().map(Arc::clone), caller);
         block_on(held.reserve(&self.locks.retry(TIMEOUT / 3)));
         drop(guard);
-        wait_until("the server to be told", || self.locks.core().chores.are_done());
+        wait_until("the server to be told", || self.locks.core().background_work.is_done());
     }
 }
 
