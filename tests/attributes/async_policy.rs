@@ -202,7 +202,7 @@ fn a_success_under_a_lost_lease_is_an_error_where_asked_for() {
     assert!(
         block_on(replaces_loss(4, true))
             .expect_err("lost")
-            .contains("ended before")
+            .contains("has ended")
     );
     assert_eq!(block_on(replaces_loss(0, true)), Err("its own error".to_owned()));
     assert_eq!(block_on(replaces_loss_of_any_type(5)), 0);

@@ -74,7 +74,7 @@ fn a_mistake_in_the_program_is_returned_or_panics_in_the_function() {
     }));
     let outcome = catch_unwind(|| outer(cannot_report));
     std::panic::set_hook(hook);
-    assert!(message(outcome.map(drop)).contains("taken again by its own holder"));
+    assert!(message(outcome.map(drop)).contains("already holds lock"));
     let place = place.lock().expect("not poisoned").clone();
     assert_eq!(
         place.as_deref(),
@@ -212,7 +212,7 @@ fn a_success_under_a_lost_lease_is_an_error_where_asked_for() {
     assert!(reports_loss(2, true, &mut empty).expect_err("lost").is_lost());
     assert!(reports_loss(3, true, &mut text).expect_err("its own").is_unavailable());
     assert_eq!(replaces_loss(4, false), Ok(String::new()));
-    assert!(replaces_loss(4, true).expect_err("lost").contains("ended before"));
+    assert!(replaces_loss(4, true).expect_err("lost").contains("has ended"));
     assert_eq!(replaces_loss(0, true), Err("its own error".to_owned()));
     assert_eq!(replaces_loss_of_any_type(5), 0);
 }

@@ -94,6 +94,7 @@ impl FunctionCall {
         acquired: Result<BodyLocks, Error>,
         reporting: Reporting,
     ) -> Result<(Arc<Frame>, BodyLocks), Error> {
+        // No closure here: a panic must point at the user's function.
         let locks = match acquired {
             Ok(locks) => locks,
             Err(error) => {
