@@ -28,9 +28,13 @@ impl CallGuard {
         CallGuard { entered, locks }
     }
 
-    /// Returns the error to return in place of a success, if the lease did not last for the whole body (`on_lost = error`).
-    pub fn lost(&self) -> Option<Error> {
-        self.entered.frame().lost()
+    /// Runs the body. Returns an error in place of a success, if the lease did not last for the whole body (`on_lost = error`).
+    pub(super) fn run_and_check<R>(self, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
+        let returned = body();
+        match self.entered.frame().lost() {
+            Some(lost) if succeeded(&returned) => Err(lost),
+            _ => Ok(returned),
+        }
     }
 
     /// Ends the locks after the body: reserves them for the caller's retry after a conflict, else releases them.
@@ -39,6 +43,13 @@ impl CallGuard {
         drop(entered);
         on_thread::block_on(locks.end(is_conflict));
     }
+}
+
+/// Runs the body of a `zlock`. After a conflict, as `conflict` decides, reserves the locks for the caller's retry.
+pub fn run_zlock<R>(guard: CallGuard, conflict: &impl Classify<R>, body: impl FnOnce() -> R) -> R {
+    let returned = body();
+    guard.end(conflict.is_conflict(&returned));
+    returned
 }
 
 /// The locks of an annotated async function while its body runs. If this is dropped, the background releases them.

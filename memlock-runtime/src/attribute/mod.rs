@@ -19,14 +19,14 @@ pub(crate) mod return_type;
 pub use core::time::Duration;
 pub use std::boxed::Box;
 
-pub use self::call_guard::{AsyncCallGuard, AwaitRelease, CallGuard, DetachRelease};
+pub use self::call_guard::{AsyncCallGuard, AwaitRelease, CallGuard, DetachRelease, run_zlock};
 pub use self::conflicts::Conflicts;
 pub use self::duration::IntoDuration;
 pub use self::entering::returned;
 pub use self::key_fn::*;
 pub use self::options::Options;
 pub use self::otherwise::{otherwise, replaced};
-pub use self::return_type::{Opaque, Return, run_zlock};
+pub use self::return_type::{Opaque, Return};
 pub use crate::error::OnUnavailable;
 pub use crate::key::{IntoKey, Key};
 

@@ -19,7 +19,7 @@
 
 use std::future::Future;
 
-use super::call_guard::{AwaitRelease, CallGuard, DetachRelease};
+use super::call_guard::{AwaitRelease, CallGuard, DetachRelease, run_zlock};
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
 use crate::error::Error;
@@ -407,19 +407,12 @@ impl<R> Plain<R> {
     }
 }
 
-/// Runs the body of a `zlock`; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
-pub fn run_zlock<R>(held: CallGuard, conflict: &impl Classify<R>, body: impl FnOnce() -> R) -> R {
-    let returned = body();
-    held.end(conflict.is_conflict(&returned));
-    returned
-}
-
 // `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Runs the body; a success under a lease that did not last becomes the error.
     pub fn __memlock_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        match run(entered, body, Result::is_ok) {
+        match entered.and_then(|guard| guard.run_and_check(body, Result::is_ok)) {
             Ok(returned) => returned,
             Err(error) => Err(E::from(error)),
         }
@@ -440,22 +433,13 @@ impl<T, E> Mute<Result<T, E>> {
         entered: Result<CallGuard, Error>,
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<Result<T, E>, Error> {
-        run(entered, body, Result::is_ok)
+        entered?.run_and_check(body, Result::is_ok)
     }
 }
 
 impl<R> Plain<R> {
     /// Runs the body, for an expansion that knows what to do with a lock error.
     pub fn __memlock_try_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
-        run(entered, body, |_| true)
-    }
-}
-
-fn run<R>(entered: Result<CallGuard, Error>, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
-    let held = entered?;
-    let returned = body();
-    match held.lost() {
-        Some(lost) if succeeded(&returned) => Err(lost),
-        _ => Ok(returned),
+        entered?.run_and_check(body, |_| true)
     }
 }
