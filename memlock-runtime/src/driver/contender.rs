@@ -44,7 +44,7 @@ pub(crate) struct Contender<'a> {
     has_warned: bool,
     limits: CallLimits,
     /// Whether it has waited for its turn.
-    stood_in_line: bool,
+    waited_in_queue: bool,
     /// Which exchanges have failed since the server last answered.
     failed: FailedExchanges,
 }
@@ -55,7 +55,7 @@ impl<'a> Contender<'a> {
         spec: &'a Spec,
         mut turn: Turn,
         limits: CallLimits,
-        stood_in_line: bool,
+        waited_in_queue: bool,
     ) -> Contender<'a> {
         let look_first = core.must_look_first(spec.server, limits.began);
         Contender {
@@ -70,7 +70,7 @@ impl<'a> Contender<'a> {
             listening: None,
             has_warned: false,
             limits,
-            stood_in_line,
+            waited_in_queue,
             failed: FailedExchanges::default(),
         }
     }
@@ -203,7 +203,7 @@ impl<'a> Contender<'a> {
                 (busy(item, holder, waited), false)
             }
             // Its turn came when its call was nearly over: what the callers before it heard from the server counts.
-            Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.stood_in_line => {
+            Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.waited_in_queue => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
                 return Err(too_late(self.spec, trouble, waited));
             }
