@@ -118,7 +118,7 @@ fn a_mistake_of_the_program_is_logged() {
     let (value, lines) = Log::of(outer);
     assert_eq!(value, 7);
     assert!(
-        matches!(lines.as_slice(), [line] if line.contains("its own holder")),
+        matches!(lines.as_slice(), [line] if line.contains("already holds lock")),
         "{:?}",
         lines
     );

@@ -72,7 +72,7 @@ impl Queues {
         }
         let queue = shard.queues.remove(item).unwrap_or_default();
         drop(shard);
-        for waiter in queue.waiting {
+        for waiter in queue.waiting.iter() {
             waiter.dismiss(failure.clone());
         }
     }

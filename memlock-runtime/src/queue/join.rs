@@ -60,7 +60,7 @@ impl Queues {
                 let is_turn_near = wakes_early && queue.was_hold_short && is_first;
                 let first = queue.first_to_wake_early();
                 let waiter = Arc::new(Waiter::new(timeout, wakes_early, is_turn_near, waker()));
-                queue.waiting.push_back(Arc::clone(&waiter));
+                queue.waiting.push_last(Arc::clone(&waiter));
                 let seen = Seen::of(&queue.turns, is_first);
                 drop(shard);
                 ToWake {

@@ -22,7 +22,7 @@ pub(super) const SHORT_HOLD: Duration = Duration::from_micros(10);
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
-    pub(super) waiting: VecDeque<Arc<Waiter>>,
+    pub(super) waiting: Waiters,
     /// The present turn, and what comes with it.
     pub(super) turns: TurnState,
     /// What is known of other processes in line, from one turn to the next.
@@ -42,7 +42,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Whether `waiter` is the first in line.
     pub(super) fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
-        self.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter))
+        self.waiting.first().is_some_and(|first| Arc::ptr_eq(first, waiter))
     }
 
     /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
@@ -68,7 +68,7 @@ impl Queue {
         self.is_releasing = false;
         // A trouble of the server is not over because another caller asks it now.
         self.is_answered = false;
-        self.waiting.pop_front()
+        self.waiting.pop_first()
     }
 
     /// Ends the present turn and gives the next one to the first waiter. `until` is when the lease ends that comes with
@@ -95,13 +95,13 @@ impl Queue {
     /// to see when that is.
     pub(super) fn first_asleep_past_lease(&self) -> Option<Arc<Waiter>> {
         let until = self.turns.leased_until()?;
-        let first = self.waiting.front()?;
+        let first = self.waiting.first()?;
         first.sleeps_past(until).then(|| Arc::clone(first))
     }
 
     /// The first waiter, if it needs a wake-up because its turn is near.
     pub(super) fn first_to_wake_early(&self) -> Option<Arc<Waiter>> {
-        let first = self.waiting.front()?;
+        let first = self.waiting.first()?;
         (self.was_hold_short && first.wake_early()).then(|| Arc::clone(first))
     }
 
@@ -109,8 +109,69 @@ impl Queue {
     /// present lease: only the waiter that was first before was told of that lease.
     pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) -> Option<Arc<Waiter>> {
         let was_first = self.is_first(waiter);
-        self.waiting.retain(|other| !Arc::ptr_eq(other, waiter));
+        self.waiting.remove(waiter);
         was_first.then(|| self.first_asleep_past_lease()).flatten()
+    }
+}
+
+/// The waiters of one key, first come, first served. Each function but `iter` takes the same time however many wait, on average: a
+/// crowd that gives up at one moment must not hold the shard's lock for long.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    /// The first of them has not left.
+    line: VecDeque<Arc<Waiter>>,
+    /// How many in the line have left it.
+    left: usize,
+}
+
+impl Waiters {
+    pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
+        self.line.front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.line.len() - self.left
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Waiter>> {
+        self.line.iter().filter(|waiter| !waiter.has_left())
+    }
+
+    pub(super) fn push_last(&mut self, waiter: Arc<Waiter>) {
+        self.line.push_back(waiter);
+    }
+
+    pub(super) fn push_first(&mut self, waiter: Arc<Waiter>) {
+        self.line.push_front(waiter);
+    }
+
+    fn pop_first(&mut self) -> Option<Arc<Waiter>> {
+        let first = self.line.pop_front();
+        self.tidy();
+        first
+    }
+
+    /// `waiter`, which waits here, leaves.
+    fn remove(&mut self, waiter: &Arc<Waiter>) {
+        waiter.leave();
+        self.left += 1;
+        self.tidy();
+    }
+
+    /// Drops waiters that have left: from the front, and all of them once they are the greater part.
+    fn tidy(&mut self) {
+        if self.left > self.line.len() / 2 {
+            self.line.retain(|waiter| !waiter.has_left());
+            self.left = 0;
+        }
+        while self.line.front().is_some_and(|first| first.has_left()) {
+            self.line.pop_front();
+            self.left -= 1;
+        }
     }
 }
 

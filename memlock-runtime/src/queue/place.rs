@@ -96,7 +96,7 @@ impl Place {
                 TurnStatus::Wait => return None,
                 TurnStatus::TooLate => {
                     waiter.clear_turn();
-                    queue.waiting.push_front(Arc::clone(&waiter));
+                    queue.waiting.push_first(Arc::clone(&waiter));
                     self.seen.is_first = true;
                     return None;
                 }

@@ -59,7 +59,7 @@ impl Queues {
     pub(crate) fn wake_all(&self) {
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = shard.queues.values().flat_map(|queue| &queue.waiting);
+            let waiting = shard.queues.values().flat_map(|queue| queue.waiting.iter());
             let waiting: Vec<Arc<Waiter>> = waiting.map(Arc::clone).collect();
             // A waker is foreign code, and may drop a future that waits here, which takes this lock.
             drop(shard);

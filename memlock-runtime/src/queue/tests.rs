@@ -1,5 +1,6 @@
 //! The queue's steps, one after the other.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
@@ -112,6 +113,30 @@ fn a_waiter_that_waits_only_for_the_servers_answer_is_woken_once_by_it_and_no_ot
         assert_eq!(outlook.is_open, answer == 2, "the head got no answer, and asks again");
         assert_eq!(outlook.trouble.is_some(), answer == 2);
         assert!(!curious.is_notified(), "it has looked");
+    }
+}
+
+#[test]
+fn those_that_stay_keep_their_order_when_a_crowd_leaves_from_everywhere() {
+    const CROWD: usize = 1000;
+    // Every one of so many stays.
+    for stay in [2, 3, 7, 100] {
+        let queues = Queues::new();
+        let mut turn = head(&queues);
+        let places: Vec<Place> = (0..CROWD).map(|_| behind(&queues).0).collect();
+        let (staying, leaving): (Vec<_>, Vec<_>) = places.into_iter().enumerate().partition(|(n, _)| n % stay == 1);
+        // The last, the first, the last but one, the second, and so on.
+        let mut leaving: VecDeque<Place> = leaving.into_iter().map(|(_, place)| place).collect();
+        while let Some(place) = leaving.pop_back() {
+            drop(place);
+            drop(leaving.pop_front());
+            assert_eq!(queues.waiting(&item()), staying.len() + leaving.len());
+        }
+        for (n, place) in staying {
+            drop(turn);
+            turn = has_turn(place, Duration::ZERO, &format!("{n} is the next of those that stay"));
+        }
+        assert_eq!(queues.waiting(&item()), 0);
     }
 }
 

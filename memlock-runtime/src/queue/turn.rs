@@ -42,7 +42,7 @@ impl Turn {
         let wake = queues.get_mut(&self.item).and_then(|queue| {
             // A hand-over, which begins the next turn, clears it again.
             queue.is_releasing |= queue.turns.is_present(self.number);
-            let timeout = queue.waiting.front()?.timeout;
+            let timeout = queue.waiting.first()?.timeout;
             if !queue.turns.hand_over(self.number, grant, timeout, now) {
                 return None;
             }

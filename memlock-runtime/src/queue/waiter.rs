@@ -32,6 +32,8 @@ pub(super) struct Waiter {
     /// Whether an early wake-up is of use to it.
     wakes_early: bool,
     waker: Waker,
+    /// Whether it has left the line.
+    has_left: AtomicBool,
     /// The number of the turn that it was given, or [`TurnState::NONE`].
     turn: AtomicU64,
     /// The error with which the head failed on behalf of all.
@@ -57,6 +59,7 @@ impl Waiter {
             timeout,
             wakes_early,
             waker,
+            has_left: AtomicBool::new(false),
             turn: AtomicU64::new(TurnState::NONE),
             failure: OnceLock::new(),
             was_woken_early: AtomicBool::new(is_turn_near),
@@ -80,6 +83,16 @@ impl Waiter {
         self.turn.store(number, Ordering::SeqCst);
         // A waiter that is awake looks once more after it has stored that it is not.
         !self.is_awake.load(Ordering::SeqCst)
+    }
+
+    /// It leaves the line. Under the shard's lock.
+    pub(super) fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has left the line. Under the shard's lock.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Relaxed)
     }
 
     /// The turn that it was given, or [`TurnState::NONE`]. The caller holds the shard's lock.
