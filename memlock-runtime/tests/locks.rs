@@ -388,7 +388,7 @@ fn impossible_durations_are_named_and_refused() {
 fn installing_the_process_wide_locks_twice_is_refused() {
     init(locks()).expect("the first time");
     let error = init(locks()).expect_err("the second time");
-    assert!(error.is_config() && error.to_string().contains("init()"), "{error}");
+    assert!(error.is_config() && error.to_string().contains("`init`"), "{error}");
 }
 
 #[test]

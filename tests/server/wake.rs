@@ -115,7 +115,10 @@ fn who_comes_back_each_time_leaves_the_line_in_the_end() {
 
 #[test]
 fn an_address_that_will_not_do_is_named() {
-    for (address, part) in [("here", "`here` is no address"), ("0.0.0.0:0", "as others reach it")] {
+    for (address, part) in [
+        ("here", "`here` is not an address"),
+        ("0.0.0.0:0", "as others reach it"),
+    ] {
         let (_, greeting) = Actor::in_environment(&[("MEMLOCK_WAKE", address)]);
         assert!(greeting.starts_with("config") && greeting.contains(part), "{greeting}");
     }

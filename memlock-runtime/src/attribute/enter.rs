@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::held::{AsyncHeld, Held};
+use super::call_guard::{AsyncCallGuard, CallGuard};
 use crate::call_tree as current;
-use crate::call_tree::{Frame, Kind};
+use crate::call_tree::Frame;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::body_locks::BodyLocks;
@@ -21,23 +22,23 @@ use crate::system::on_thread;
 use crate::system::worker::warn_if_blocking_tasks;
 use crate::transaction::zlock::Zlock;
 
-/// A call of an annotated function, with all that is evaluated before it waits. It borrows nothing.
+/// A call of an annotated function, with everything that is evaluated before the call waits. It borrows nothing.
 #[derive(Debug)]
 pub(crate) struct FunctionCall {
     locks: Locks,
-    kind: Kind,
+    kind: LockKind,
     options: LockOptions,
-    /// In the order of their names, each once. A key that is `None` has no lock.
+    /// In the order of their names, each once. A key that is `None` has no item.
     items: SmallVec<[ItemName; 1]>,
-    /// The body that called.
+    /// The frame of the body that called.
     outer: Option<Arc<Frame>>,
 }
 
 impl FunctionCall {
-    /// A call that asks `locks`, or the process-wide ones, for the locks on `keys` in the namespace `name`.
+    /// A call for the locks on `keys` in the namespace `name`, from `locks` or else the process-wide ones.
     pub(crate) fn new(
         locks: Option<&Locks>,
-        kind: Kind,
+        kind: LockKind,
         name: &str,
         options: LockOptions,
         keys: &[Key],
@@ -62,77 +63,74 @@ impl FunctionCall {
         })
     }
 
-    /// Acquires the locks on the caller's thread.
+    /// Acquires the locks on the caller's thread, and begins the body.
     ///
-    /// Applies the failure policy: what comes back as an error is to be returned by the function. Where `reporting` is
-    /// [`Reporting::No`] it never returns `Err(Unavailable)`; remaining errors are mistakes in the program.
+    /// Applies the failure policy: the function must return an error that is left. With [`Reporting::No`] this never returns
+    /// [`Error::Unavailable`]; the errors that are left are mistakes in the program.
     #[track_caller]
-    pub(crate) fn enter(self, reporting: Reporting) -> Result<Held, Error> {
-        let policy = self.policy(reporting);
+    pub(crate) fn enter(self, reporting: Reporting) -> Result<CallGuard, Error> {
         if !self.items.is_empty() {
             warn_if_blocking_tasks(self.options.function);
         }
-        let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, policy)));
-        let locks = self.fall_back(acquired, policy, reporting)?;
-        Ok(Held::new(current::enter(self.frame(&locks)), locks))
+        let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, reporting)));
+        let (frame, locks) = self.fall_back(acquired, reporting)?;
+        Ok(CallGuard::new(current::enter(frame), locks))
     }
 
-    /// The same without blocking the thread.
-    pub(crate) async fn enter_async(self, reporting: Reporting) -> Result<AsyncHeld, Error> {
-        let policy = self.policy(reporting);
-        let acquired = self.acquire(Caller::Task, policy).await;
-        let locks = self.fall_back(acquired, policy, reporting)?;
-        Ok(AsyncHeld::new(self.frame(&locks), locks))
+    /// As [`enter`](Self::enter), but without blocking the thread. The returned guard runs the body.
+    pub(crate) async fn enter_async(self, reporting: Reporting) -> Result<AsyncCallGuard, Error> {
+        let acquired = self.acquire(Caller::Task, reporting).await;
+        self.fall_back(acquired, reporting).map(AsyncCallGuard::new)
     }
 
     fn policy(&self, reporting: Reporting) -> OnUnavailable {
         policy(&self.locks, self.kind, self.options.on_unavailable, reporting)
     }
 
+    /// Applies the failure policy. Returns the frame of the body, and its locks.
     #[track_caller]
     fn fall_back(
-        &self,
+        self,
         acquired: Result<BodyLocks, Error>,
-        policy: OnUnavailable,
         reporting: Reporting,
-    ) -> Result<BodyLocks, Error> {
-        // No closure: a panic in here has to point at the user's function.
-        match acquired {
-            Ok(locks) => Ok(locks),
+    ) -> Result<(Arc<Frame>, BodyLocks), Error> {
+        // No closure here: a panic must point at the user's function.
+        let locks = match acquired {
+            Ok(locks) => locks,
             Err(error) => {
+                let policy = self.policy(reporting);
                 fall_back(self.locks.core(), self.options.function, policy, reporting, error)?;
-                Ok(BodyLocks::None)
+                BodyLocks::None
             }
-        }
-    }
-
-    fn frame(self, locks: &BodyLocks) -> Arc<Frame> {
-        Frame::new(self.outer, self.kind, locks.lease().cloned())
+        };
+        Ok((Frame::new(self.outer, self.kind, locks.lease().cloned()), locks))
     }
 
     /// Acquires the locks under which the body runs.
-    async fn acquire(&self, caller: Caller, policy: OnUnavailable) -> Result<BodyLocks, Error> {
+    async fn acquire(&self, caller: Caller, reporting: Reporting) -> Result<BodyLocks, Error> {
         if self.items.is_empty() {
             return Ok(BodyLocks::None);
         }
-        if let Some(lease) = self.reentered()? {
+        // Checked once: whatever waits below ends with an error in a child that is forked meanwhile.
+        self.locks.core().check_process()?;
+        if let Some(lease) = self.find_outer_lease()? {
             let limit = self.locks.limits(&self.options).asking;
-            for hold in lease.locks() {
-                // Room for the inner body, at a round trip only when the lease is half over.
-                let kept = hold.keep_at_least_half(caller, limit).await;
-                // A lease that did not last is no error of a `zlock`: its database finds out what came of that.
-                if self.kind != Kind::Zlock {
-                    kept?;
+            for held in lease.locks() {
+                // Room for the inner body. It costs a round trip only if half of the lease is over.
+                match held.keep_at_least_half(caller, limit).await {
+                    // Not an error of a `zlock`: its database detects what happened without the lock.
+                    Err(error) if error.is_lost() && self.kind == LockKind::Zlock => {}
+                    kept => kept?,
                 }
             }
             return Ok(BodyLocks::Lent(lease));
         }
         let call = LockCall::begin(&self.locks, caller, &self.options, &self.items)?;
-        if self.kind == Kind::Zlock {
+        if self.kind == LockKind::Zlock {
             let zlock = Zlock {
                 call,
                 items: &self.items,
-                policy,
+                policy: self.policy(reporting),
                 outer: self.outer.as_ref(),
             };
             return zlock.acquire().await;
@@ -140,8 +138,8 @@ impl FunctionCall {
         Ok(BodyLocks::Own(call.acquire_all(&self.items).await?, None))
     }
 
-    /// The lease of an outer body, where that holds all locks and both are `rlock`, or both `zlock`.
-    fn reentered(&self) -> Result<Option<Lease>, Error> {
+    /// Returns the lease of an outer body that holds all the locks, if both are `rlock`, or both `zlock`.
+    fn find_outer_lease(&self) -> Result<Option<Lease>, Error> {
         let outer = self.outer.as_ref();
         if outer.is_none() {
             return Ok(None);
@@ -151,24 +149,21 @@ impl FunctionCall {
             let Some(found) = current::find(outer, self.locks.core(), item) else {
                 continue;
             };
-            // The body of a parent, in a child that was forked from within it: it holds nothing here.
-            self.locks.core().check_process()?;
-            if self.kind == Kind::Lock || self.kind != found.kind {
+            if self.kind == LockKind::Lock || self.kind != found.kind {
                 return Err(Error::Reentered {
                     key: item.as_str().to_owned(),
                 });
             }
-            locks.push(found.hold);
+            locks.push(found.held);
         }
         if locks.is_empty() {
             return Ok(None);
         }
         if locks.len() < self.items.len() {
-            if self.kind == Kind::Zlock && current::transaction(outer).is_some() {
-                // Nothing waits there.
+            if self.kind == LockKind::Zlock && current::transaction(outer).is_some() {
+                // In a transaction it does not wait for the others.
                 return Ok(None);
             }
-            // Waiting for the others with these in hand could wait for somebody who does the reverse.
             return Err(Error::config(
                 "a re-entrant lock on several keys was entered by a function that holds only some of them: two such callers \
                  could wait for each other; take all the keys in the outer function",

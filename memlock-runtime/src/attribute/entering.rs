@@ -1,7 +1,7 @@
-//! A call of an async function on its way in, and the future that runs its body once it is in.
+//! [`Entering`]: a call of an async function. Its future acquires the locks, then runs the body.
 //!
-//! The body is stored once in that future: what an async fn of ours would do with it, keep it both as an argument and as
-//! what it awaits, would double the future of every locked function.
+//! That future stores the body once. An `async fn` would store it twice, as its argument and as the future that it awaits, and so
+//! double the future of every locked function.
 
 use std::fmt;
 use std::future::Future;
@@ -12,43 +12,43 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use super::call_guard::{AfterBody, AsyncCallGuard};
 use super::enter::FunctionCall;
-use super::held::{AfterBody, AsyncHeld};
 use crate::error::Error;
 use crate::error::conflict::Classify;
 use crate::locks::policy::Reporting;
 
-/// What becomes of a lock error, for a body that returns an `R`.
+/// How a function with a body that returns an `R` reports a lock error.
 pub trait Policy<R> {
-    /// What the function gets.
+    /// The output of the whole call.
     type Outcome;
 
-    /// Whether the function can report.
+    /// Whether the function can report a lock error.
     const REPORTS: bool;
 
-    /// The body has returned.
+    /// The outcome of a body that has returned.
     fn returned(returned: R) -> Self::Outcome;
 
-    /// The lock was not to be had, or was lost.
+    /// The outcome of a call that did not get its lock, or lost it.
     fn failed(error: Error) -> Self::Outcome;
 
-    /// Whether what the body returned is a success.
+    /// Returns whether `returned` is a success.
     fn succeeded(returned: &R) -> bool;
 }
 
-/// The error is the function's.
+/// The function returns the error.
 #[derive(Debug)]
 pub enum Reports {}
 
-/// There is no place for an error.
+/// The function cannot return an error.
 #[derive(Debug)]
 pub enum Soft {}
 
-/// The expansion gets the error.
+/// The expansion handles the error.
 #[derive(Debug)]
 pub enum Tries {}
 
-/// The same, where the body returns a `Result`.
+/// The expansion handles the error, and the body returns a `Result`.
 #[derive(Debug)]
 pub enum TriesResult {}
 
@@ -124,7 +124,7 @@ impl<T, E> Policy<Result<T, E>> for TriesResult {
     }
 }
 
-/// A call whose keys and options are evaluated. Borrows nothing.
+/// A call with its keys and options evaluated. It borrows nothing.
 #[must_use]
 pub struct Entering<P> {
     prepared: Result<FunctionCall, Error>,
@@ -145,20 +145,20 @@ impl<P> Entering<P> {
         }
     }
 
-    /// Acquires, for an expansion that knows what to do with a lock error.
-    pub async fn enter(self) -> Result<AsyncHeld, Error> {
-        opening(self.prepared, Reporting::Yes).await
+    /// Acquires the locks, for an expansion that handles a lock error itself.
+    pub async fn enter(self) -> Result<AsyncCallGuard, Error> {
+        acquire(self.prepared, Reporting::Yes).await
     }
 
-    /// Acquires, runs the body, and releases.
+    /// Acquires the locks, runs the body, and releases the locks.
     pub fn run<B: Future>(self, ending: impl AfterBody<B::Output>, body: B) -> impl Future<Output = P::Outcome>
     where
         P: Policy<B::Output>,
     {
-        self.then(body, |held, body| held.run(ending, body), P::returned)
+        self.then(body, |guard, body| guard.run(ending, body), P::returned)
     }
 
-    /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
+    /// As [`run`](Self::run). After a conflict, as `conflict` decides, it reserves the locks for the caller's retry.
     pub fn run_zlock<B: Future>(
         self,
         ending: impl AfterBody<B::Output>,
@@ -168,10 +168,10 @@ impl<P> Entering<P> {
     where
         P: Policy<B::Output>,
     {
-        self.then(body, |held, body| held.run_zlock(ending, conflict, body), P::returned)
+        self.then(body, |guard, body| guard.run_zlock(ending, conflict, body), P::returned)
     }
 
-    /// The same; and a success under a lease that did not last is a failure (`on_lost = error`).
+    /// As [`run`](Self::run). A success under a lease that did not last is a failure (`on_lost = error`).
     pub fn run_and_check<B: Future>(
         self,
         ending: impl AfterBody<(B::Output, Option<Error>)>,
@@ -182,7 +182,7 @@ impl<P> Entering<P> {
     {
         self.then(
             body,
-            |held, body| held.run_and_check(ending, body),
+            |guard, body| guard.run_and_check(ending, body),
             |(returned, lost)| match lost {
                 Some(lost) if P::succeeded(&returned) => P::failed(lost),
                 _ => P::returned(returned),
@@ -190,10 +190,11 @@ impl<P> Entering<P> {
         )
     }
 
+    /// Acquires the locks, `run`s the body, and makes the outcome of its output with `finish`.
     fn then<B: Future, Run: Future>(
         self,
         body: B,
-        run: impl FnOnce(AsyncHeld, B) -> Run,
+        run: impl FnOnce(AsyncCallGuard, B) -> Run,
         finish: impl FnOnce(Run::Output) -> P::Outcome,
     ) -> impl Future<Output = P::Outcome>
     where
@@ -202,26 +203,26 @@ impl<P> Entering<P> {
         let prepared = self.prepared;
         let reporting = if P::REPORTS { Reporting::Yes } else { Reporting::No };
         Stages::First {
-            first: opening(prepared, reporting),
+            first: acquire(prepared, reporting),
             next: move |entered| match entered {
-                Ok(held) => ControlFlow::Continue((run(held, body), finish)),
+                Ok(guard) => ControlFlow::Continue((run(guard, body), finish)),
                 Err(error) => ControlFlow::Break(P::failed(error)),
             },
         }
     }
 }
 
-/// Acquires. The future has one type for all bodies, so it is compiled once. It is on the heap: it is large, and over when the
-/// body begins, which would carry it along.
-fn opening(
+/// Acquires the locks. The future has one type for all bodies, so it is compiled once. It is on the heap, since it is large: the
+/// function's future would keep its space while the body runs.
+fn acquire(
     prepared: Result<FunctionCall, Error>,
     reporting: Reporting,
-) -> Pin<Box<impl Future<Output = Result<AsyncHeld, Error>> + Send>> {
+) -> Pin<Box<impl Future<Output = Result<AsyncCallGuard, Error>> + Send>> {
     Box::pin(async move { prepared?.enter_async(reporting).await })
 }
 
 pin_project! {
-    /// One future, then perhaps another that is made of what the first one gave.
+    /// One future, then perhaps another, made of the output of the first one.
     #[project = Stage]
     #[project_replace = Taken]
     enum Stages<First, Next, Second, Finish> {
@@ -250,25 +251,25 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
         if let Stage::First { first, .. } = self.as_mut().project() {
-            let given = ready!(first.poll(context));
+            let output = ready!(first.poll(context));
             if let Taken::First { next, .. } = self.as_mut().project_replace(Stages::Done) {
-                match next(given) {
+                match next(output) {
                     ControlFlow::Continue((second, finish)) => self.set(Stages::Second { second, finish }),
                     ControlFlow::Break(outcome) => return Poll::Ready(outcome),
                 }
             }
         }
         if let Stage::Second { second, .. } = self.as_mut().project() {
-            let given = ready!(second.poll(context));
+            let output = ready!(second.poll(context));
             if let Taken::Second { finish, .. } = self.project_replace(Stages::Done) {
-                return Poll::Ready(finish(given));
+                return Poll::Ready(finish(output));
             }
         }
         panic!("`async fn` resumed after completion");
     }
 }
 
-/// Runs the future that a body returns, once that body runs.
+/// Calls `body`, and runs the future that it returns.
 pub async fn returned<F: Future>(body: impl FnOnce() -> F) -> F::Output {
     body().await
 }

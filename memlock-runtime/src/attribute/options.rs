@@ -1,11 +1,11 @@
-//! The options of one attribute, as its expansion writes them down.
+//! [`Options`]: the options of one attribute, as its expansion writes them down.
 
 use std::time::Duration;
 
+use super::call_guard::CallGuard;
 use super::duration::IntoDuration;
 use super::enter::FunctionCall;
-use super::held::Held;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::options::{LockOptions, RESERVE, RenewPolicy};
 use crate::key::Key;
@@ -13,11 +13,11 @@ use crate::locks::Locks;
 use crate::locks::policy::Reporting;
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
-/// The options of a call in the making. Lives on the stack of the annotated function until the lock is held.
+/// The options of one call. Lives on the stack of the annotated function until the lock is held.
 #[derive(Debug)]
 #[must_use]
 pub struct Options<'a> {
-    kind: Kind,
+    kind: LockKind,
     /// The namespace of the key.
     name: &'a str,
     lock: LockOptions,
@@ -26,7 +26,7 @@ pub struct Options<'a> {
     mistake: Option<Mistake>,
 }
 
-/// An option whose value, known only now, cannot be. The first one is kept.
+/// An option with a wrong value, which is known only at run time. The first one is reported.
 #[derive(Debug, Clone, Copy)]
 struct Mistake {
     option: &'static str,
@@ -34,22 +34,22 @@ struct Mistake {
 }
 
 impl<'a> Options<'a> {
-    /// `function` under the plain lock, in a namespace of its own.
+    /// Options of `function` under the plain lock, with the function's path as the namespace.
     pub const fn lock(function: &'static str) -> Options<'a> {
-        Options::of(Kind::Lock, function)
+        Options::of(LockKind::Lock, function)
     }
 
-    /// `function` under the re-entrant lock, in a namespace of its own.
+    /// Options of `function` under the re-entrant lock, with the function's path as the namespace.
     pub const fn rlock(function: &'static str) -> Options<'a> {
-        Options::of(Kind::Rlock, function)
+        Options::of(LockKind::Rlock, function)
     }
 
-    /// `function` under the lock in front of a database, in a namespace of its own.
+    /// Options of `function` under the lock in front of a database, with the function's path as the namespace.
     pub const fn zlock(function: &'static str) -> Options<'a> {
-        Options::of(Kind::Zlock, function)
+        Options::of(LockKind::Zlock, function)
     }
 
-    const fn of(kind: Kind, function: &'static str) -> Options<'a> {
+    const fn of(kind: LockKind, function: &'static str) -> Options<'a> {
         Options {
             kind,
             name: function,
@@ -59,56 +59,56 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Another namespace.
+    /// Sets another namespace.
     pub const fn name(mut self, name: &'a str) -> Self {
         self.name = name;
         self
     }
 
-    /// The lifetime of the lock.
+    /// Sets the lifetime of the lock.
     pub fn timeout(mut self, length: impl IntoDuration) -> Self {
         self.lock.timeout = self.above_zero("timeout", length);
         self
     }
 
-    /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
-    /// to four times as seldom.
+    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it look up to
+    /// four times less often.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
         self.lock.interval = self.above_zero("interval", length);
         self
     }
 
-    /// How long to wait for the lock.
+    /// Sets how long to wait for other holders.
     pub fn wait(mut self, length: impl IntoDuration) -> Self {
         self.lock.wait = self.length("wait", length);
         self
     }
 
-    /// The lease is kept alive until the body is done.
+    /// Keeps the lease alive until the body is done.
     pub const fn renew(mut self) -> Self {
         self.lock.renew = Some(RenewPolicy::Always);
         self
     }
 
-    /// The lease is kept alive until the body is done, for at most this long.
+    /// Keeps the lease alive until the body is done, but at most for `length`.
     pub fn renew_for(mut self, length: impl IntoDuration) -> Self {
-        self.lock.renew = self.above_zero("renew", length).map(RenewPolicy::For);
+        self.lock.renew = self.above_zero("renew", length).map(RenewPolicy::AtMost);
         self
     }
 
-    /// What to do when the server cannot be asked.
+    /// Sets what to do if the server cannot be asked.
     pub const fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
         self.lock.on_unavailable = Some(choice);
         self
     }
 
-    /// How long a `zlock` stays reserved after a conflict.
+    /// Sets how long a `zlock` stays reserved after a conflict.
     pub fn reserve(mut self, length: impl IntoDuration) -> Self {
         self.lock.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
         self
     }
 
-    /// Other locks than the process-wide ones.
+    /// Uses `locks` instead of the process-wide ones.
     pub const fn locks(mut self, locks: &'a Locks) -> Self {
         self.locks = Some(locks);
         self
@@ -116,7 +116,7 @@ impl<'a> Options<'a> {
 
     /// Acquires the locks on `keys`.
     #[track_caller]
-    pub(crate) fn enter(self, keys: &[Key], reporting: Reporting) -> Result<Held, Error> {
+    pub(crate) fn enter(self, keys: &[Key], reporting: Reporting) -> Result<CallGuard, Error> {
         self.prepare(keys)?.enter(reporting)
     }
 
@@ -131,25 +131,27 @@ impl<'a> Options<'a> {
         FunctionCall::new(self.locks, self.kind, self.name, self.lock, keys)
     }
 
+    /// A duration that must not be zero.
     fn above_zero(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
         let length = self.length(option, length);
         if length == Some(Duration::ZERO) {
-            self.is_wrong(option, "is zero: give it a length of time");
+            self.record_mistake(option, "is zero: use a positive duration");
         }
         length
     }
 
+    /// A duration. `None`, with a recorded mistake: it is not one.
     fn length(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
         let length = length.into_duration();
         match length {
-            None => self.is_wrong(option, "is no length of time: it is negative, infinite or not a number"),
-            Some(length) if length > LONGEST_TIMEOUT => self.is_wrong(option, "is longer than 29 days"),
+            None => self.record_mistake(option, "is not a duration: it is negative, infinite or not a number"),
+            Some(length) if length > LONGEST_TIMEOUT => self.record_mistake(option, "is longer than 29 days"),
             Some(_) => {}
         }
         length
     }
 
-    fn is_wrong(&mut self, option: &'static str, problem: &'static str) {
+    fn record_mistake(&mut self, option: &'static str, problem: &'static str) {
         self.mistake.get_or_insert(Mistake { option, problem });
     }
 }
@@ -166,23 +168,23 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_length_is_an_error_that_names_the_option_and_the_function() {
+    fn an_invalid_duration_is_an_error_that_names_the_option_and_the_function() {
         assert_eq!(
             mistake(Options::lock("m::f").timeout(0)),
-            "memlock: the option `timeout` of `m::f` is zero: give it a length of time"
+            "memlock: the option `timeout` of `m::f` is zero: use a positive duration"
         );
-        assert!(mistake(Options::lock("m::f").interval(-1)).contains("`interval` of `m::f` is no length"));
-        assert!(mistake(Options::lock("m::f").wait(f64::NAN)).contains("`wait` of `m::f` is no length"));
+        assert!(mistake(Options::lock("m::f").interval(-1)).contains("`interval` of `m::f` is not a duration"));
+        assert!(mistake(Options::lock("m::f").wait(f64::NAN)).contains("`wait` of `m::f` is not a duration"));
         assert!(mistake(Options::lock("m::f").renew_for(30 * 86_400)).contains("`renew` of `m::f` is longer"));
     }
 
     #[test]
-    fn the_first_mistake_is_the_one_that_is_told() {
+    fn only_the_first_of_two_mistakes_is_reported() {
         assert!(mistake(Options::rlock("m::f").timeout(-1).interval(0)).contains("`timeout`"));
     }
 
     #[test]
-    fn waiting_for_no_time_at_all_is_fine() {
+    fn a_wait_of_zero_is_accepted() {
         let options = Options::lock("m::f").wait(0);
         assert!(options.mistake.is_none());
         assert_eq!(options.lock.wait, Some(Duration::ZERO));

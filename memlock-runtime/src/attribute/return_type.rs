@@ -19,8 +19,8 @@
 
 use std::future::Future;
 
+use super::call_guard::{AwaitRelease, CallGuard, DetachRelease, run_zlock};
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
-use super::held::{AwaitRelease, DetachRelease, Held};
 use super::options::Options;
 use crate::error::Error;
 use crate::error::conflict::Classify;
@@ -99,7 +99,11 @@ impl<R> Return<R> {
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Enters; a lock that is not to be had is the function's error.
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>> {
+    pub fn __memlock_enter<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Result<CallGuard, Result<T, E>> {
         options
             .enter(&keys, Reporting::Yes)
             .map_err(|error| Err(E::from(error)))
@@ -109,7 +113,11 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 impl<T, E> Mute<Result<T, E>> {
     /// Refuses.
     #[track_caller]
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Result<T, E>>
+    pub fn __memlock_enter<const N: usize>(
+        self,
+        options: Options<'_>,
+        keys: [Key; N],
+    ) -> Result<CallGuard, Result<T, E>>
     where
         E: MadeFromLockError,
     {
@@ -120,7 +128,7 @@ impl<T, E> Mute<Result<T, E>> {
 impl<R: Future> Lazy<R> {
     /// Refuses.
     #[track_caller]
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R>
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R>
     where
         R: NotAFuture,
     {
@@ -128,7 +136,7 @@ impl<R: Future> Lazy<R> {
     }
 
     /// Refuses.
-    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error>
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Error>
     where
         R: NotAFuture,
     {
@@ -143,7 +151,7 @@ impl<R> Plain<R> {
     ///
     /// On a mistake in the program, which this function has no other way to report.
     #[track_caller]
-    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, R> {
+    pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R> {
         match options.enter(&keys, Reporting::No) {
             Ok(held) => Ok(held),
             Err(error) => panic!("{error}"),
@@ -151,7 +159,7 @@ impl<R> Plain<R> {
     }
 
     /// Enters, for an expansion that knows what to do with a lock error.
-    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<Held, Error> {
+    pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Error> {
         options.enter(&keys, Reporting::Yes)
     }
 }
@@ -379,7 +387,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Runs the body; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
     pub fn __memlock_run_zlock(
         self,
-        entered: Result<Held, Error>,
+        entered: Result<CallGuard, Error>,
         conflict: impl Classify<Result<T, E>>,
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
@@ -389,24 +397,22 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 
 impl<R> Plain<R> {
     /// Only for the type checker, behind a refusal.
-    pub fn __memlock_run_zlock<C>(self, _entered: Result<Held, Error>, _conflict: C, body: impl FnOnce() -> R) -> R {
+    pub fn __memlock_run_zlock<C>(
+        self,
+        _entered: Result<CallGuard, Error>,
+        _conflict: C,
+        body: impl FnOnce() -> R,
+    ) -> R {
         body()
     }
-}
-
-/// Runs the body of a `zlock`; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
-pub fn run_zlock<R>(held: Held, conflict: &impl Classify<R>, body: impl FnOnce() -> R) -> R {
-    let returned = body();
-    held.end(conflict.is_conflict(&returned));
-    returned
 }
 
 // `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Runs the body; a success under a lease that did not last becomes the error.
-    pub fn __memlock_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        match run(entered, body, Result::is_ok) {
+    pub fn __memlock_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match entered.and_then(|guard| guard.run_and_check(body, Result::is_ok)) {
             Ok(returned) => returned,
             Err(error) => Err(E::from(error)),
         }
@@ -415,7 +421,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 
 impl<R> Plain<R> {
     /// Only for the type checker, behind a refusal.
-    pub fn __memlock_run(self, _entered: Result<Held, Error>, body: impl FnOnce() -> R) -> R {
+    pub fn __memlock_run(self, _entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> R {
         body()
     }
 }
@@ -424,25 +430,16 @@ impl<T, E> Mute<Result<T, E>> {
     /// Runs the body, for an expansion that knows what to do with a lock error.
     pub fn __memlock_try_run(
         self,
-        entered: Result<Held, Error>,
+        entered: Result<CallGuard, Error>,
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<Result<T, E>, Error> {
-        run(entered, body, Result::is_ok)
+        entered?.run_and_check(body, Result::is_ok)
     }
 }
 
 impl<R> Plain<R> {
     /// Runs the body, for an expansion that knows what to do with a lock error.
-    pub fn __memlock_try_run(self, entered: Result<Held, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
-        run(entered, body, |_| true)
-    }
-}
-
-fn run<R>(entered: Result<Held, Error>, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
-    let held = entered?;
-    let returned = body();
-    match held.lost() {
-        Some(lost) if succeeded(&returned) => Err(lost),
-        _ => Ok(returned),
+    pub fn __memlock_try_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
+        entered?.run_and_check(body, |_| true)
     }
 }

@@ -1,13 +1,14 @@
 //! The call tree: one frame for each annotated body that is running, with the locks that it holds.
 //!
-//! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current one of
-//! its thread. A synchronous body's frame is current from its begin to its end. An asynchronous body's frame *replaces* the
-//! current one whenever the body is polled, and the one before is put back after: so it goes with the body from thread to
-//! thread, and whatever else its executor polls in between sees nothing of it.
+//! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current frame of
+//! its thread. A synchronous body's frame is current from the beginning of the body to its end. An asynchronous body's frame
+//! *replaces* the current one for each poll of the body. So the frame goes with the body from thread to thread, and other futures
+//! that the executor polls in between do not see it.
 //!
-//! With each current frame stands the task in which it became current, as tokio counts tasks. In another task it does not
-//! count: a synchronous body may block on an executor that polls others' tasks on its thread.
+//! Each current frame is stored with the tokio task in which it became current. It does not count in another task: a synchronous
+//! body may block on an executor that polls other tasks on the same thread.
 
+pub(crate) mod lock_kind;
 pub(crate) mod scope;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::task;
 
+use self::lock_kind::LockKind;
 use self::scope::Scope;
 use crate::driver::core::Core;
 use crate::error::Error;
@@ -29,8 +31,8 @@ use crate::hold::lease::Lease;
 use crate::key::ItemName;
 
 thread_local! {
-    // Never dropped, and so there to the end: a thread's other locals may call annotated functions when they are dropped.
-    // Nothing is left in it then, for every frame goes with its body.
+    // Never dropped: a thread's other locals may call annotated functions when they are dropped. Nothing leaks, since each body
+    // removes its own frame.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
 }
@@ -39,12 +41,12 @@ thread_local! {
 #[derive(Debug)]
 struct Current {
     frame: Option<Arc<Frame>>,
-    /// The task in which it became current; `None` outside of tokio's.
+    /// The tokio task in which it became current. `None`: outside of a task.
     task: Option<task::Id>,
 }
 
 impl Current {
-    /// `frame`, in this task.
+    /// `frame`, as it becomes current in this task.
     fn here(frame: Option<Arc<Frame>>) -> Current {
         Current {
             frame,
@@ -53,7 +55,7 @@ impl Current {
     }
 }
 
-/// A running body.
+/// A running body, and the body that called it.
 #[derive(Debug)]
 pub(crate) struct Frame {
     outer: Option<Arc<Frame>>,
@@ -62,15 +64,15 @@ pub(crate) struct Frame {
 
 #[derive(Debug)]
 enum RunningBody {
-    /// An annotated function, and what it runs under; `None` where it runs unlocked.
-    Function { kind: Kind, lease: Option<Lease> },
-    /// A transaction's closure.
+    /// An annotated function, and its lease. `None`: it runs unlocked.
+    Function { kind: LockKind, lease: Option<Lease> },
+    /// The closure of a transaction.
     Transaction(Arc<Scope>),
 }
 
 impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
-    pub(crate) fn new(outer: Option<Arc<Frame>>, kind: Kind, lease: Option<Lease>) -> Arc<Frame> {
+    pub(crate) fn new(outer: Option<Arc<Frame>>, kind: LockKind, lease: Option<Lease>) -> Arc<Frame> {
         let running = RunningBody::Function { kind, lease };
         Arc::new(Frame { outer, running })
     }
@@ -81,6 +83,7 @@ impl Frame {
         Arc::new(Frame { outer, running })
     }
 
+    /// `frame`, then its callers, the innermost first.
     fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
         std::iter::successors(frame, |frame| frame.outer.as_ref())
     }
@@ -92,27 +95,27 @@ impl Frame {
         }
     }
 
-    /// The error of a body whose lease did not last.
+    /// Returns the error of a lease that has not lasted for the whole body.
     pub(crate) fn lost(&self) -> Option<Error> {
         self.lease().and_then(|lease| lease.check().err())
     }
 }
 
-/// A synchronous body's frame while it is the current one. Dropping it puts the one before back.
+/// The frame of a synchronous body while it is the current one. Dropping this restores the frame before it.
 #[derive(Debug)]
 pub(crate) struct Entered {
     frame: Arc<Frame>,
-    /// `None` once it has been put back.
+    /// `None` once it is restored.
     before: Option<Current>,
 }
 
-/// A lock that this call tree holds already, and the attribute that acquired it.
+/// A lock that this call tree already holds, and the attribute that acquired it.
 pub(crate) struct Found {
-    pub(crate) hold: Arc<HeldLock>,
-    pub(crate) kind: Kind,
+    pub(crate) held: Arc<HeldLock>,
+    pub(crate) kind: LockKind,
 }
 
-/// Begins what runs synchronously in `frame`.
+/// Makes `frame` the current one, for a synchronous body.
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
     let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
     Entered {
@@ -130,8 +133,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let Some(before) = self.before.take() else { return };
-        // A frame that is no longer the current one is left alone: its body's value was dropped out of order, or on
-        // another thread.
+        // Replaces only its own frame: another one is current if this is dropped out of order, or on another thread.
         let replaced = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
             let is_current = current
@@ -144,7 +146,7 @@ impl Drop for Entered {
     }
 }
 
-/// The frame of the innermost annotated body that is running here.
+/// The frame of the innermost body that is running here.
 pub(crate) fn here() -> Option<Arc<Frame>> {
     CURRENT.with(|current| {
         let current = current.borrow();
@@ -153,24 +155,24 @@ pub(crate) fn here() -> Option<Arc<Frame>> {
     })
 }
 
-/// The lock on `item`, if a body of the call tree that ends in `frame` holds it.
+/// Finds the lock on `item` among those that the body of `frame` and its callers hold.
 pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<Found> {
     Frame::outward(frame).find_map(|frame| {
-        let (kind, hold) = match &frame.running {
+        let (kind, held) = match &frame.running {
             RunningBody::Function { kind, lease } => {
-                let holds = lease.as_ref().map(Lease::locks).unwrap_or_default();
-                let is_it = |hold: &&Arc<HeldLock>| {
-                    Arc::ptr_eq(hold.core(), core) && hold.spec().item == *item && !hold.is_released()
+                let locks = lease.as_ref().map(Lease::locks).unwrap_or_default();
+                let is_it = |lock: &&Arc<HeldLock>| {
+                    Arc::ptr_eq(lock.core(), core) && lock.spec().item == *item && !lock.is_released()
                 };
-                (*kind, holds.iter().find(is_it).cloned())
+                (*kind, locks.iter().find(is_it).cloned())
             }
-            RunningBody::Transaction(scope) => (Kind::Zlock, scope.find(core, item)),
+            RunningBody::Transaction(scope) => (LockKind::Zlock, scope.find(core, item)),
         };
-        hold.map(|hold| Found { hold, kind })
+        held.map(|held| Found { held, kind })
     })
 }
 
-/// The innermost transaction of the call tree that ends in `frame`.
+/// The innermost transaction around the body of `frame`.
 pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     Frame::outward(frame).find_map(|frame| match &frame.running {
         RunningBody::Transaction(scope) => Some(Arc::clone(scope)),
@@ -178,8 +180,8 @@ pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     })
 }
 
-/// The lease of the innermost annotated function that is running here, in this call tree; `None` where it runs unlocked
-/// (or where there is none).
+/// Returns the lease of the innermost annotated function that is running here, in this call tree. Returns `None` if that function
+/// runs unlocked, and outside of annotated functions.
 ///
 /// ```
 /// # fn publish(_token: u64) {}
@@ -198,7 +200,7 @@ pub fn current() -> Option<Lease> {
     function.lease().cloned()
 }
 
-/// A frame that is current until this is dropped; then the one before is again, on the same thread.
+/// Makes a frame the current one of this thread until it is dropped. Then the frame before it is current again.
 struct Polling {
     before: Option<Current>,
 }
@@ -220,7 +222,7 @@ impl Drop for Polling {
 }
 
 pin_project! {
-    /// A future whose frame is the current one whenever it is polled, and while it is dropped.
+    /// A future whose frame is the current one while the future is polled, and while it is dropped.
     pub(crate) struct InFrame<F> {
         frame: Option<Arc<Frame>>,
         #[pin]
@@ -231,7 +233,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.body.is_some() {
-                // What the body drops when it is given up may call annotated functions, too.
+                // Values in the unfinished body may call annotated functions when they are dropped.
                 let _polling = Polling::begin(this.frame.take());
                 this.body.set(None);
             }
@@ -274,11 +276,11 @@ impl<F> fmt::Debug for InFrame<F> {
     }
 }
 
-/// A call tree: the annotated functions that are running here, each called by the one before. They are one holder, to whom
-/// an [`rlock`](https://docs.rs/memlock/latest/memlock/attr.rlock.html) opens again.
+/// A call tree: the annotated functions that are running here, each called by the one before. Together they are one holder, which
+/// can enter an [`rlock`](https://docs.rs/memlock/latest/memlock/attr.rlock.html) again.
 ///
-/// A thread or a task that is started in a body is *not* part of the body's call tree: it may run when the body is long over.
-/// Where it surely does not, because the body waits for it, the body can hand its identity over:
+/// A thread or a task that a body starts is *not* part of the body's call tree, because it may outlive the body. If the body waits
+/// for it, the body can make it part of its call tree:
 ///
 /// ```
 /// # fn work() {}
@@ -288,14 +290,14 @@ impl<F> fmt::Debug for InFrame<F> {
 /// });
 /// ```
 ///
-/// Both are then the same holder, and may be inside at once: the program has to exclude them from each other itself.
+/// Both are then the same holder, and may be inside at the same time: the program has to exclude them from each other itself.
 #[derive(Debug, Clone)]
 pub struct CallTree {
     frame: Option<Arc<Frame>>,
 }
 
 impl CallTree {
-    /// The one that is running here. Outside of annotated functions it is empty.
+    /// Returns the call tree that is running here. Outside of annotated functions it is empty.
     pub fn current() -> CallTree {
         CallTree { frame: here() }
     }
@@ -306,19 +308,8 @@ impl CallTree {
         body()
     }
 
-    /// `body` as part of this call tree, under whichever executor it is polled.
+    /// Returns a future that runs `body` as part of this call tree, under any executor.
     pub fn enter_async<F: Future>(&self, body: F) -> impl Future<Output = F::Output> + use<F> {
         InFrame::new(self.frame.clone(), body)
     }
-}
-
-/// Which of the attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The plain lock.
-    Lock,
-    /// The re-entrant lock.
-    Rlock,
-    /// The lock in front of a database that detects conflicts.
-    Zlock,
 }

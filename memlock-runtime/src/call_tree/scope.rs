@@ -1,4 +1,4 @@
-//! The locks of one transaction: those that its functions have met so far, and those of them that it holds.
+//! [`Scope`]: the locks that the functions of one transaction have asked for so far, and which of them it holds.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,32 +16,32 @@ use crate::protocol::Spec;
 #[derive(Debug)]
 pub(crate) struct Scope {
     attempt: AtomicU32,
-    /// In the order in which they are taken: see [`Met::order`].
-    met: Mutex<Vec<Met>>,
+    /// In the order in which they are acquired: see [`ScopeLock::order`].
+    locks: Mutex<Vec<ScopeLock>>,
 }
 
-/// A lock that a transaction has met.
+/// A lock that a function of the transaction has asked for.
 #[derive(Debug, Clone)]
-pub(crate) struct Met {
+pub(crate) struct ScopeLock {
     pub(crate) core: Arc<Core>,
     pub(crate) spec: Spec,
     pub(crate) options: LockOptions,
     /// What to do when its server cannot be asked.
     pub(crate) policy: OnUnavailable,
     /// `None` while it is not held.
-    pub(crate) hold: Option<Arc<HeldLock>>,
+    pub(crate) held: Option<Arc<HeldLock>>,
 }
 
-impl Met {
-    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile: so none waits for another that
-    /// waits for it. Locks of one name on two lists of servers are told apart by the server.
+impl ScopeLock {
+    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile, so no two wait for each other. Locks
+    /// of one name on two lists of servers are ordered by their server.
     fn order(&self) -> (&ItemName, &str) {
         (&self.spec.item, self.core.store.server_name(self.spec.server))
     }
 
-    /// The lock, while its lease lasts.
-    pub(crate) fn held(&self) -> Option<&Arc<HeldLock>> {
-        self.hold.as_ref().filter(|hold| !hold.remaining().is_zero())
+    /// The held lock, while its lease lasts.
+    pub(crate) fn valid(&self) -> Option<&Arc<HeldLock>> {
+        self.held.as_ref().filter(|held| !held.remaining().is_zero())
     }
 }
 
@@ -49,56 +49,53 @@ impl Scope {
     pub(crate) fn new() -> Scope {
         Scope {
             attempt: AtomicU32::new(0),
-            met: Mutex::default(),
+            locks: Mutex::default(),
         }
     }
 
-    /// The number of the present attempt, from 1.
+    /// The number of the current attempt, from 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
 
+    /// Counts one more attempt, and returns its number.
     pub(crate) fn begin_attempt(&self) -> u32 {
         self.attempt.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The lock on `item`, if the transaction holds it and its lease lasts.
     pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<HeldLock>> {
-        let met = self.met();
-        let found = met
-            .iter()
-            .find(|met| Arc::ptr_eq(&met.core, core) && met.spec.item == *item)?;
-        found.held().cloned()
+        let locks = self.lock();
+        let is_it = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
+        locks.iter().find(is_it)?.valid().cloned()
     }
 
-    /// Notes a lock that was met, held or not. What is held stays so. What is returned was held before, and is to be released.
-    pub(crate) fn meet(&self, lock: Met) -> Option<Arc<HeldLock>> {
-        let mut met = self.met();
-        match met.binary_search_by(|other| other.order().cmp(&lock.order())) {
-            Ok(known) if lock.hold.is_none() && met[known].held().is_some() => None,
-            Ok(known) => {
-                let before = std::mem::replace(&mut met[known], lock);
-                before.hold
-            }
+    /// Records `lock`, held or not. A lock that is held already stays held. The caller must release the lock that is returned: one
+    /// that was held before.
+    pub(crate) fn record(&self, lock: ScopeLock) -> Option<Arc<HeldLock>> {
+        let mut locks = self.lock();
+        match locks.binary_search_by(|other| other.order().cmp(&lock.order())) {
+            Ok(known) if lock.held.is_none() && locks[known].valid().is_some() => None,
+            Ok(known) => std::mem::replace(&mut locks[known], lock).held,
             Err(place) => {
-                met.insert(place, lock);
+                locks.insert(place, lock);
                 None
             }
         }
     }
 
-    /// All that was met, in the order in which it is taken.
-    pub(crate) fn all(&self) -> Vec<Met> {
-        self.met().clone()
+    /// All locks, in the order in which they are acquired.
+    pub(crate) fn locks(&self) -> Vec<ScopeLock> {
+        self.lock().clone()
     }
 
-    /// Takes out what is held, in order, for `caller` to release.
+    /// Takes out the held locks, in order, for `caller` to release.
     pub(crate) fn take_held(&self, caller: Caller) -> HeldSet {
-        let mut met = self.met();
-        HeldSet::of(met.iter_mut().filter_map(|met| met.hold.take()), caller)
+        let mut locks = self.lock();
+        HeldSet::of(locks.iter_mut().filter_map(|lock| lock.held.take()), caller)
     }
 
-    fn met(&self) -> MutexGuard<'_, Vec<Met>> {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<ScopeLock>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn acquire_grant(
         // Borrowed: a batch is large.
         let mut output = contender.step(now, input);
         if let Output::Done(outcome) = output {
-            return contender.end(outcome, &waiting, now);
+            return contender.end(outcome, now);
         }
         input = match &mut output {
             Output::Exchange { batch, only_on } => {
@@ -73,11 +73,11 @@ pub(crate) async fn acquire_grant(
                 let exchanged = exchange(core, caller, spec.into(), batch, *only_on, limit, now, orphaned).await;
                 let mut exchanged = exchanged.map_err(Stopped::Failed)?;
                 now = core.received(&exchanged);
-                contender.note(&mut exchanged, written, limit, now);
+                contender.record_exchange(&mut exchanged, written, limit, now);
                 Input::Exchanged(exchanged)
             }
             Output::Pause(pause) => {
-                contender.pauses();
+                contender.mark_answered();
                 // Before anything else is waited for: the wake-up may come meanwhile.
                 contender.listen(|| waiting.alarm.waker());
                 let length = waiting.until_due(random::draw(*pause), now).await?;

@@ -1,6 +1,6 @@
-//! Work that goes on although no caller waits for it: releases of guards and futures that were dropped, and what is settled.
+//! Work that goes on although no caller waits for it: releases of dropped guards and futures, and the settling of writes.
 //!
-//! Every piece of work waits for itself alone: a server that hangs holds up nothing but what concerns it.
+//! Each piece of work is a task of its own, so a server that hangs delays only the work for that server.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,42 +13,42 @@ use super::inherited::here;
 use crate::error::Error;
 use crate::system::background;
 
-/// One of the chores of a [`Core`], until it is dropped.
-struct Chore(Arc<Core>);
+/// One piece of a [`Core`]'s work, counted until it is dropped.
+struct Counted(Arc<Core>);
 
-impl Chore {
-    fn begin(core: &Arc<Core>) -> Chore {
-        core.chores.begin();
-        Chore(Arc::clone(core))
+impl Counted {
+    fn new(core: &Arc<Core>) -> Counted {
+        core.background_work.begin_one();
+        Counted(Arc::clone(core))
     }
 }
 
-impl Drop for Chore {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.chores.end();
+        self.0.background_work.end_one();
     }
 }
 
 /// Runs `work` in the background. [`Locks::flush`](crate::Locks::flush) waits for it.
 pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
     if core.is_inherited() {
-        // The parent does it, for what is its own. In a child it would delete that.
+        // It is the parent's work. In a child it would delete the parent's locks.
         std::mem::forget(work);
         return;
     }
-    let counted = Chore::begin(core);
+    let counted = Counted::new(core);
     background::spawn(async move {
         work.await;
         drop(counted);
     });
 }
 
-/// The same, and begins it here, so that its request is on its way as soon as can be.
+/// As [`spawn`], but polls `work` here first, so that its request is sent at once.
 pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
-    // In a task of tokio's that has used up what it may do at a time, nothing of tokio's would be ready.
+    // In a tokio task that has used up its budget, no tokio future would be ready.
     let mut work = Box::pin(tokio::task::unconstrained(work));
-    let nobody = &mut Context::from_waker(Waker::noop());
-    if work.as_mut().poll(nobody).is_pending() {
+    let mut context = Context::from_waker(Waker::noop());
+    if work.as_mut().poll(&mut context).is_pending() {
         spawn(core, work);
     }
 }
@@ -58,14 +58,14 @@ pub(crate) async fn finish<T: Send + 'static>(
     core: &Core,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    let (told, listener) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     background::spawn(async move {
         // The waiting future may have been dropped.
-        let _ = told.send(work.await);
+        let _ = sender.send(work.await);
     });
-    here(core, listener).await?.unwrap_or_else(|_| {
+    here(core, receiver).await?.unwrap_or_else(|_| {
         Err(Error::config(
-            "the background thread of memlock could not be started, or failed",
+            "the background thread of memlock could not be started, or its task panicked",
         ))
     })
 }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::limits::CallLimits;
-use super::waiting::{Stopped, Waiting, busy};
+use super::waiting::{Stopped, busy, too_late};
 use super::wake::WakeListener;
 use crate::error::{Error, Source};
 use crate::protocol::lease::Now;
@@ -21,11 +21,11 @@ use crate::queue::{Cleanup as _, Turn};
 
 /// Which exchanges have failed since the server last answered.
 #[derive(Debug, Clone, Copy, Default)]
-struct Failed {
+struct FailedExchanges {
     /// One that had enough time: that is the server's fault.
-    in_time: bool,
+    with_time: bool,
     /// One that had hardly any time, because its call was over: that says nothing about the server.
-    for_want_of_time: bool,
+    without_time: bool,
 }
 
 /// See the module's head.
@@ -44,9 +44,9 @@ pub(crate) struct Contender<'a> {
     has_warned: bool,
     limits: CallLimits,
     /// Whether it has waited for its turn.
-    stood_in_line: bool,
+    waited_in_queue: bool,
     /// Which exchanges have failed since the server last answered.
-    failed: Failed,
+    failed: FailedExchanges,
 }
 
 impl<'a> Contender<'a> {
@@ -55,7 +55,7 @@ impl<'a> Contender<'a> {
         spec: &'a Spec,
         mut turn: Turn,
         limits: CallLimits,
-        stood_in_line: bool,
+        waited_in_queue: bool,
     ) -> Contender<'a> {
         let look_first = core.must_look_first(spec.server, limits.began);
         Contender {
@@ -70,17 +70,18 @@ impl<'a> Contender<'a> {
             listening: None,
             has_warned: false,
             limits,
-            stood_in_line,
-            failed: Failed::default(),
+            waited_in_queue,
+            failed: FailedExchanges::default(),
         }
     }
 
+    /// Runs the machine to its next output.
     pub(crate) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
         let output = self.machine.step(now, self.core.identity.nonce(), input);
         if self.machine.goes_in_circles() && !self.has_warned {
             self.has_warned = true;
             let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
-            tracing::warn!(target: "memlock", lock = %item, server, "the lock is asked for less often now: {CONTRADICTS}");
+            tracing::warn!(target: "memlock", lock = %item, server, "{CONTRADICTS}; the lock is asked for less often now");
         }
         output
     }
@@ -92,14 +93,14 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Listens for other processes that wake this one, where it can be woken: then they wake `waker`.
+    /// Listens for wake-ups by other processes, if this process has a socket for them. They wake `waker`.
     pub(crate) fn listen(&mut self, waker: impl FnOnce() -> Waker) {
         if let (Some(wake_socket), None) = (&self.core.wake_socket, &self.listening) {
             self.listening = Some(wake_socket.listen(&self.spec.item, waker()));
         }
     }
 
-    /// Tells whether another process has woken this one, once it [listens](Self::listen).
+    /// Returns what hears a wake-up by another process, once this [listens](Self::listen).
     pub(crate) fn listening(&self) -> Option<&WakeListener> {
         self.listening.as_ref()
     }
@@ -114,21 +115,27 @@ impl<'a> Contender<'a> {
     }
 
     /// Records the outcome of an exchange that ended at `now`, and had `written` a record (see [`written_nonce`]).
-    pub(crate) fn note(&mut self, exchanged: &mut Exchanged, written: Option<Nonce>, limit: Duration, now: Now) {
+    pub(crate) fn record_exchange(
+        &mut self,
+        exchanged: &mut Exchanged,
+        written: Option<Nonce>,
+        limit: Duration,
+        now: Now,
+    ) {
         if let (Some(pending), Some(nonce)) = (exchanged.pending.take(), written) {
             self.settle(nonce, Some(pending));
             self.settled.push(nonce);
         }
         let had_trouble = self.trouble.is_some();
         match exchanged.unanswered {
-            Some(Unanswered::NotSent | Unanswered::Late) if self.is_for_want_of_time(limit, now) => {
-                self.failed.for_want_of_time = true;
+            Some(Unanswered::NotSent | Unanswered::Late) if self.had_no_time(limit, now) => {
+                self.failed.without_time = true;
                 // An earlier failure, with enough time, says more than that there was no time left.
                 let source = exchanged.source.take().filter(|_| !limit.is_zero());
                 self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
             }
             Some(unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::TooYoung)) => {
-                self.failed.in_time |= unanswered != Unanswered::TooYoung;
+                self.failed.with_time |= unanswered != Unanswered::TooYoung;
                 self.trouble = exchanged.source.take().or(self.trouble.take());
                 // Waiters behind it return this error when their time is over: the lock is not busy.
                 if let Some(turn) = &self.turn {
@@ -142,7 +149,7 @@ impl<'a> Contender<'a> {
             }
             Some(Unanswered::OtherInstance | Unanswered::Contradicted) | None => {
                 self.trouble = None;
-                self.failed = Failed::default();
+                self.failed = FailedExchanges::default();
                 if let (true, Some(turn)) = (had_trouble, &self.turn) {
                     turn.set_trouble(None);
                 }
@@ -154,31 +161,26 @@ impl<'a> Contender<'a> {
     ///
     /// Half of an exchange's time or more is a fair chance. (Only the first exchange of a call has all of it, to the microsecond.)
     /// An exchange that had less, and failed before its limit, was refused.
-    fn is_for_want_of_time(&self, limit: Duration, now: Now) -> bool {
+    fn had_no_time(&self, limit: Duration, now: Now) -> bool {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
     }
 
     /// Whether no exchange since the server's last answer had enough time to judge the server by.
-    fn had_no_time(&self, unanswered: Unanswered) -> bool {
-        matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.in_time
+    fn never_had_time(&self, unanswered: Unanswered) -> bool {
+        matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.with_time
     }
 
     /// Before a pause: tells waiters whose time is over that the server has answered.
-    pub(crate) fn pauses(&self) {
+    pub(crate) fn mark_answered(&self) {
         if let Some(turn) = &self.turn {
             turn.mark_answered();
         }
     }
 
-    /// Ends with `outcome`: returns the grant, and the turn in which it is held.
-    pub(crate) fn end(
-        &mut self,
-        outcome: Outcome,
-        waiting: &Waiting<'_>,
-        now: Now,
-    ) -> Result<(Grant, Option<Turn>), Stopped> {
-        let item = &self.spec.item;
-        let (error, is_everyones) = match outcome {
+    /// Ends with `outcome`. Returns the grant, and the turn in which it is held.
+    pub(crate) fn end(&mut self, outcome: Outcome, now: Now) -> Result<(Grant, Option<Turn>), Stopped> {
+        let (item, waited) = (&self.spec.item, self.limits.waited(now));
+        let (error, concerns_all) = match outcome {
             Outcome::Granted(grant) => {
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
@@ -191,32 +193,29 @@ impl<'a> Contender<'a> {
             }
             Outcome::Busy { holder } => {
                 let holder = holder.map(|holder| holder.to_string());
-                (busy(item, holder, waiting.waited(now)), false)
+                (busy(item, holder, waited), false)
             }
             Outcome::Refused(refusal) => (unavailable_because(self.core, self.spec, Arc::new(refusal)), true),
-            // The server was well as far as it had time to answer, and said that another holds it: that is why this caller has
-            // not got it. A function that runs unlocked where the server cannot be asked is not to run beside the holder.
-            Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.machine.is_held() => {
+            // The server answered whenever it had time to, and said that another caller holds the lock. So the lock is busy: a function
+            // that runs unlocked if the server cannot be asked must not run beside that holder.
+            Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.machine.is_held() => {
                 let holder = self.machine.holder().map(ToString::to_string);
-                (busy(item, holder, waiting.waited(now)), false)
+                (busy(item, holder, waited), false)
             }
             // Its turn came when its call was nearly over: what the callers before it heard from the server counts.
-            Outcome::Unreachable(unanswered) if self.had_no_time(unanswered) && self.stood_in_line => {
+            Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.waited_in_queue => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
-                return Err(waiting.too_late(trouble, now));
+                return Err(too_late(self.spec, trouble, waited));
             }
             Outcome::Unreachable(unanswered) => {
                 let error = unavailable(self.core, self.spec, unanswered, self.trouble.take());
-                (
-                    error,
-                    unanswered != Unanswered::TooYoung && !self.failed.for_want_of_time,
-                )
+                (error, unanswered != Unanswered::TooYoung && !self.failed.without_time)
             }
             Outcome::TooSlow => (unavailable_because(self.core, self.spec, text(TOO_SLOW)), false),
             Outcome::Untrustworthy => (unavailable_because(self.core, self.spec, text(WRONG_NUMBERS)), true),
             Outcome::NoToken(refusal) => (unavailable_because(self.core, self.spec, no_token(refusal)), true),
         };
-        if is_everyones && let Some(turn) = self.turn.take() {
+        if concerns_all && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
         }
         Err(Stopped::Failed(error))
@@ -228,9 +227,9 @@ impl<'a> Contender<'a> {
 }
 
 impl Drop for Contender<'_> {
-    /// However it ended, a panic included: no write without a reply is forgotten, and what was learned stays.
+    /// However it ends, and even by a panic: settles the writes without a reply, and leaves what it has learned in the turn.
     fn drop(&mut self) {
-        // With its turn in hand it did not come to its end. In a child that was forked meanwhile all that is the parent's.
+        // It still has its turn, so it was dropped before its end. In a child that was forked meanwhile, all this is the parent's.
         if self.turn.is_some() && self.core.is_inherited() {
             mem::forget(self.turn.take());
             mem::forget(self.listening.take());
@@ -248,7 +247,7 @@ impl Drop for Contender<'_> {
     }
 }
 
-/// The nonce under which a batch creates an item, if it does.
+/// The nonce of the record that `batch` writes, if it writes one.
 pub(crate) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     batch.iter().find_map(|request| match request {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some(record.nonce),
@@ -256,19 +255,20 @@ pub(crate) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     })
 }
 
-const CONTRADICTS: &str = "its answers contradict one another, so that nothing comes of asking it: is it memcached itself, and no \
-                           other client or proxy between?";
-const TOO_SLOW: &str = "it answers so slowly that half of the lock's timeout is over before the lock is granted";
+const CONTRADICTS: &str =
+    "the server's answers contradict one another: check that it is memcached itself, with no proxy in between";
+const TOO_SLOW: &str =
+    "it answers so slowly that half of the lock's timeout is over before it grants the lock: use a longer `timeout`";
 const TIME_IS_OVER: &str =
     "it did not answer before the time for asking it was over (`exchange_timeout`, which begins when `wait` ends)";
 const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, or to \
                              store without a higher CAS";
 
-/// A lock that the server granted, and did not number.
+/// The server granted a lock, but no fencing token.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "it gives no fencing token: it refused to raise its counter (it may be out of memory; or something else has the counter's \
-         name, the prefix, which is `memlock` where none is set, and `:tokens`: delete that item there, it is created again)"
+    "it gives no fencing token: it refused to raise its counter. It may be out of memory, or an item with the name of the counter \
+     (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is created again"
 )]
 struct NoToken(#[source] Refusal);
 
@@ -281,7 +281,7 @@ pub(crate) fn unavailable(core: &Core, spec: &Spec, unanswered: Unanswered, sour
     unavailable_because(core, spec, source.unwrap_or_else(|| why(unanswered)))
 }
 
-/// The cause of an exchange's failure, where nothing more is known than what was done.
+/// The cause of a failed exchange, if it came without one.
 pub(crate) fn why(unanswered: Unanswered) -> Source {
     text(match unanswered {
         Unanswered::TooYoung => "it started less than two seconds ago, and grants nothing yet",
@@ -300,7 +300,7 @@ pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> E
     }
 }
 
-/// A cause that is only a sentence.
+/// A cause that is only a text.
 fn text(sentence: &'static str) -> Source {
     Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(sentence))
 }

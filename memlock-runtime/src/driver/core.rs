@@ -5,10 +5,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use std::{fmt, mem};
 
-use super::chores::Chores;
 use super::known_server::KnownServer;
 use super::limits::ExchangeLimit;
 use super::wake::WakeSocket;
+use super::work_counter::WorkCounter;
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
@@ -33,7 +33,7 @@ pub(crate) struct Core {
     pub(crate) queues: Arc<Queues>,
     pub(crate) counters: Counters,
     /// Counts what the background still has to do.
-    pub(crate) chores: Chores,
+    pub(crate) background_work: WorkCounter,
     /// Once set, nothing is acquired any more.
     pub(crate) is_shut_down: AtomicBool,
     servers: Vec<KnownServer>,
@@ -102,7 +102,7 @@ impl Core {
             exchange_limit,
             queues: Queues::new(),
             counters: Counters::default(),
-            chores: Chores::default(),
+            background_work: WorkCounter::default(),
             is_shut_down: AtomicBool::new(false),
             servers,
         });
@@ -123,9 +123,8 @@ impl Core {
         self.clock.now()
     }
 
-    /// Returns an error once these locks are shut down, and in a child that was forked with them.
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        self.check_process()?;
+    /// Returns an error once these locks are shut down.
+    pub(crate) fn check_not_shut_down(&self) -> Result<(), Error> {
         if self.is_shut_down.load(Ordering::Acquire) {
             return Err(Error::config(
                 "these locks were shut down: nothing is acquired any more",

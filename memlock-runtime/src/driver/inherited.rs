@@ -1,5 +1,5 @@
-//! Locks that a child was forked with. They are its parent's, which goes on using them: the child asks the server nothing with
-//! them, hands nothing over, and waits for no thread that it does not have.
+//! Inherited locks: those that a process had when it forked a child. The parent goes on using them. The child makes no exchange with
+//! them, hands no lock over, and waits for no thread, since it does not have the parent's threads.
 
 use std::future::Future;
 use std::mem;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use super::core::Core;
 use crate::error::Error;
 
-const INHERITED: &str = "these locks were made before the process forked, and belong to its parent: build them after the fork \
-                         (in the child `memlock::init` installs process-wide ones once more)";
+const INHERITED: &str = "these locks were built before the process forked, and belong to its parent: build new ones after the \
+                         fork (`memlock::init` in the child installs new process-wide ones)";
 
 impl Core {
     /// Whether a parent of this process made these locks. It costs a system call.
@@ -18,23 +18,27 @@ impl Core {
         self.identity.is_inherited()
     }
 
-    /// An error in a child that was forked with these locks.
+    /// Returns an error in a child that was forked with these locks.
+    ///
+    /// A call checks this once, before it uses anything that is shared with other threads: another thread of the parent may have held
+    /// a mutex at the fork. From then on a thread need not look, since a fork copies only the thread that forks. A task need only look
+    /// after it has waited: [`here`] does.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
 }
 
-/// The error of a use of inherited locks.
+/// The error of using inherited locks.
 pub(crate) fn inherited() -> Error {
     Error::config(INHERITED)
 }
 
-/// A value of the process that made it. Dropping this in a child that was forked meanwhile leaves the value as it is: others of the
-/// parent's threads share it, and may have been in the middle of it at the fork.
+/// A value that belongs to the process that made it. A child that was forked meanwhile does not drop the value: it is shared with other
+/// threads of the parent, which may have been using it at the fork.
 #[derive(Debug)]
 pub(crate) struct OfThisProcess<'a, T> {
     core: &'a Core,
-    /// `None` once it was taken out. Taking it out spares the drop a system call.
+    /// `None` once it is taken out. Then dropping this needs no system call.
     pub(crate) value: Option<T>,
 }
 
@@ -55,8 +59,8 @@ impl<T> Drop for OfThisProcess<'_, T> {
     }
 }
 
-/// Waits for `future`, of `core`'s, in the process that polls it first. The output is an error in a child that is forked
-/// meanwhile, where nothing would ever wake it.
+/// Waits for `future` in the process that polls it first. In a child that is forked meanwhile nothing would ever wake it, so there the
+/// output is an error.
 pub(crate) fn here<F: Future + Unpin>(core: &Core, future: F) -> Here<'_, F> {
     Here {
         future: OfThisProcess::new(core, future),
@@ -76,7 +80,7 @@ impl<F: Future + Unpin> Future for Here<'_, F> {
     type Output = Result<F::Output, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The first poll follows what began it, in the same process. Looking only after that spares most calls a system call.
+        // The first poll is in the process that began the future, so most calls need no system call.
         if mem::replace(&mut self.was_polled, true) && self.future.core.is_inherited() {
             return Poll::Ready(Err(inherited()));
         }

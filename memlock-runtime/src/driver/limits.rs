@@ -1,15 +1,15 @@
-//! How long a call may take: the end of its waiting, and the end of its asking.
+//! [`CallLimits`]: how long a call may wait for other holders, and how long it may ask the server.
 //!
-//! `wait` bounds the waiting for *other holders*. Asking the server has `exchange_timeout` of its own on top, connecting
-//! included: a server that needs 20 ms for an answer is no less healthy because its caller does not want to wait. So a call
-//! that began at `b` has two ends:
+//! `wait` limits the waiting for *other holders*. On top of it, the exchanges with the server have `exchange_timeout`, connecting
+//! included: a server that takes 20 ms to answer is no less healthy because its caller does not want to wait. So a call that began at
+//! `b` has two ends:
 //!
-//! | end | when | what is over then |
+//! | end of | at | from then on |
 //! |---|---|---|
-//! | of waiting | `b + wait` | a lock that another holds is busy; nothing pauses beyond it |
-//! | of asking | `b + wait + exchange_timeout` | no exchange lasts beyond it, however many the call makes: for several keys, on a new connection, to renew or to give back what it acquired |
+//! | waiting | `b + wait` | the call does not pause, and a lock that another caller holds is busy |
+//! | asking | `b + wait + exchange_timeout` | no exchange of the call goes on, for whichever key or connection, also to renew or release what it acquired |
 //!
-//! A call without `wait` has neither. Each of its exchanges still has its own limit, and two that fail in a row end it.
+//! A call without `wait` has neither end. Each of its exchanges still has its own limit, and two failures in a row end the call.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::protocol::lease::Now;
 /// How long the exchanges of a call may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExchangeLimit {
-    /// Each of them.
+    /// The limit of each of them.
     each: Duration,
-    /// When all are over, on the monotonic clock. `None`: they have no common end.
+    /// Their common end, on the monotonic clock. `None`: they have none.
     ends: Option<Duration>,
 }
 
 impl ExchangeLimit {
-    /// Exchanges that have no common end: of a release after the body, and of what goes on in the background.
+    /// Exchanges without a common end: those of a release after the body, and of the background.
     pub(crate) fn each(exchange_timeout: Duration) -> ExchangeLimit {
         ExchangeLimit {
             each: exchange_timeout,
@@ -33,17 +33,17 @@ impl ExchangeLimit {
         }
     }
 
-    /// How long an exchange may take that begins at `now`. The clock is read only where that matters.
+    /// Returns how long an exchange may take that begins at `now`. Calls `now` only if there is a common end.
     pub(crate) fn left(self, now: impl FnOnce() -> Now) -> Duration {
         self.until_end(now).map_or(self.each, |left| self.each.min(left))
     }
 
-    /// How long it is until all are over. `None`: they have no common end.
+    /// Returns the time until the common end. `None`: there is none.
     pub(crate) fn until_end(self, now: impl FnOnce() -> Now) -> Option<Duration> {
         self.ends.map(|ends| ends.saturating_sub(now().instant))
     }
 
-    /// How long it is until `more` than all are over.
+    /// Returns the time until `more` after the common end.
     pub(crate) fn until_after_end(self, more: Duration, now: Now) -> Duration {
         self.ends.map_or(Duration::MAX, |ends| {
             ends.saturating_add(more).saturating_sub(now.instant)
@@ -51,13 +51,13 @@ impl ExchangeLimit {
     }
 }
 
-/// The two ends of a call: see the module's head.
+/// The two ends of a call: see the top of this file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallLimits {
     pub(crate) began: Now,
-    /// How long to wait for other holders; `None`: for ever.
+    /// How long to wait for other holders. `None`: for ever.
     pub(crate) wait: Option<Duration>,
-    /// How long the server may be asked.
+    /// How long to ask the server.
     pub(crate) asking: ExchangeLimit,
 }
 
@@ -74,7 +74,7 @@ impl CallLimits {
         }
     }
 
-    /// One attempt within the same call, which waits for no other holder. Asking ends with the call.
+    /// The limits of one attempt of the same call, which waits for no other holder. The end of asking stays.
     pub(crate) fn without_waiting(self) -> CallLimits {
         CallLimits {
             wait: Some(Duration::ZERO),
@@ -82,17 +82,18 @@ impl CallLimits {
         }
     }
 
+    /// Returns how long the call has waited at `now`.
     pub(crate) fn waited(&self, now: Now) -> Duration {
         now.instant.saturating_sub(self.began.instant)
     }
 
-    /// How long it may wait yet for other holders.
+    /// Returns how much longer it may wait for other holders.
     pub(crate) fn left_to_wait(&self, now: Now) -> Duration {
         self.wait
             .map_or(Duration::MAX, |wait| wait.saturating_sub(self.waited(now)))
     }
 
-    /// Whether the time for asking is over.
+    /// Returns whether the time for asking is over.
     pub(crate) fn are_over(&self, now: Now) -> bool {
         self.asking.until_end(|| now).is_some_and(|left| left.is_zero())
     }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_has_time_of_its_own_beyond_the_wait() {
+    fn exchanges_have_their_own_time_after_the_wait() {
         let ms = Duration::from_millis;
         for (wait, now, left) in [
             (Some(0), 0, 300),

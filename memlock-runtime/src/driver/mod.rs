@@ -1,14 +1,13 @@
-//! The drivers: the loops that run the protocol's machines against a store, with the clocks and the randomness that the
-//! machines do not have.
+//! The drivers: loops that run the machines of the protocol against a store, with clocks and random numbers.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `acquire` `renew` `release` | what is done with one lock, by threads and tasks alike |
-//! | `contender` | the head of a queue: what it makes of its machine's steps |
-//! | `waiting` `limits` | a caller that waits; the end of its waiting, and of its asking |
-//! | `exchange` `caller` | the leaves: where an exchange is made, and where time passes, for threads and for tasks |
-//! | `settle` | finding out what became of a write that got no reply |
-//! | `background_work` `chores` | what goes on although no caller waits for it |
+//! | `acquire` `renew` `release` | one lock acquired, renewed and released, for threads and tasks alike |
+//! | `contender` | the head of a queue: what each step of its machine means |
+//! | `waiting` `limits` | how long a caller waits for other holders, and for the server |
+//! | `exchange` `caller` | the leaves: where a thread or a task makes an exchange, and lets time pass |
+//! | `settle` | what became of a write that got no reply |
+//! | `background_work` `work_counter` | work that goes on although no caller waits for it |
 //! | `wake` | a UDP socket on which another process wakes the first in line when the lock is free |
 //! | `core` `known_server` | what all clones of one `Locks` share |
 //! | `inherited` | locks that a child was forked with |
@@ -16,7 +15,6 @@
 pub(crate) mod acquire;
 pub(crate) mod background_work;
 pub(crate) mod caller;
-pub(crate) mod chores;
 pub(crate) mod contender;
 pub(crate) mod core;
 mod exchange;
@@ -28,3 +26,4 @@ pub(crate) mod renew;
 pub(crate) mod settle;
 pub(crate) mod waiting;
 pub(crate) mod wake;
+pub(crate) mod work_counter;

@@ -14,37 +14,36 @@ use crate::protocol::lease::ttl_of;
 use crate::protocol::{Nonce, Pending, Released, Unanswered, WaitListView};
 use crate::queue::Cleanup;
 
-/// When it first looks again after something that could not be settled; doubled each time up to [`LONGEST_BACKOFF`].
+/// The pause after the first attempt that did not settle the write. It doubles each time up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
 /// A write must be settled within 100 ms after the server is back.
 const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The same where the server is there, and its answers contradict one another: asking it more often would not help.
+/// The longest pause if the server's answers contradict one another: asking it more often would not help.
 const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
 
-/// After how long it looks whether a place in line is kept for somebody who has not come back. Others wait for him in vain for
-/// that long at the most, once.
+/// How long after a process gave up waiting its place in line is kept. Other processes wait in vain for at most that long, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
 /// The longest pause between two looks for the item of a write with a late reply.
-const LONGEST_DISTANCE: Duration = Duration::from_secs(1);
+const LONGEST_LOOK_BACKOFF: Duration = Duration::from_secs(1);
 
-/// For how long it listens for a late reply. A server that has not answered by then is not going to.
+/// How long it waits for a late reply. A server that has not answered by then never will.
 const LONGEST_LISTENING: Duration = Duration::from_secs(10 * 60);
 
 impl Cleanup for Core {
     fn settle(self: Arc<Self>, item: &ItemName, nonce: Nonce, lease: Duration, pending: Option<Box<dyn Pending>>) {
-        let settle = Settle {
+        let write = UnsettledWrite {
             core: Arc::clone(&self),
             item: item.clone(),
             nonce,
             ttl: Duration::from_secs(ttl_of(lease).into()),
         };
-        spawn(&self, settle.run(pending));
+        spawn(&self, write.settle(pending));
     }
 
-    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<WaitListView>) {
+    fn leave_line(self: Arc<Self>, item: &ItemName, view: Box<WaitListView>) {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let limit = core.each_exchange();
@@ -53,7 +52,7 @@ impl Cleanup for Core {
                 Caller::Task,
                 Routed::by(&core, &item),
                 Duration::MAX,
-                standing,
+                view,
                 limit,
             )
             .await;
@@ -69,27 +68,28 @@ impl Cleanup for Core {
                     break overdue;
                 }
             };
-            if let Some(standing) = overdue {
-                core.leave_line(&item, standing);
+            if let Some(view) = overdue {
+                core.leave_line(&item, view);
             }
         });
     }
 }
 
-/// A write to be settled.
-struct Settle {
+/// A write that is not settled yet.
+struct UnsettledWrite {
     core: Arc<Core>,
     item: ItemName,
     nonce: Nonce,
-    /// How long an item lives that it makes.
+    /// How long the item lives that it stores.
     ttl: Duration,
 }
 
-impl Settle {
-    async fn run(self, mut pending: Option<Box<dyn Pending>>) {
+impl UnsettledWrite {
+    /// Settles the write. With `pending`, its outcome may still arrive there.
+    async fn settle(self, mut pending: Option<Box<dyn Pending>>) {
         let mut backoff = FIRST_BACKOFF;
         let mut longest_backoff = LONGEST_BACKOFF;
-        let mut distance = FIRST_BACKOFF;
+        let mut look_backoff = FIRST_BACKOFF;
         // Whether the write can no longer be executed.
         let mut is_over = false;
         let mut next_look = self.now();
@@ -98,8 +98,8 @@ impl Settle {
         loop {
             if let Some(open) = pending.take() {
                 match open.wait(Duration::ZERO) {
-                    // Whatever it said, reading tells the rest. The write is over now, but where the connection failed
-                    // or was one too many: then it may be executed yet, and no reply will come.
+                    // Whatever the answer is, reading finds the item. The write is over now, unless the connection failed or was
+                    // one too many: then the server may still execute it, and no reply will come.
                     Ok(answer) => {
                         is_over = answer.unanswered != Some(Unanswered::Late);
                         until = self.now() + self.ttl;
@@ -109,13 +109,13 @@ impl Settle {
             }
             if pending.is_none() || self.now() >= next_look {
                 match clean(&self.core, &self.item, self.nonce).await {
-                    // Seen and deleted: a write is executed once, so this one is settled, whatever is still to be heard.
+                    // Seen and deleted. A write is executed once, so it is settled, whether or not a reply is still to come.
                     Released::Released => return,
-                    // It may be executed yet. Meanwhile the connection may be silent for ever, and the server be well: so
-                    // it is not only listened for, but also looked for on another, at growing distances.
+                    // The server may still execute it. Its connection may stay silent for ever although the server is well, so this
+                    // also looks for the item on another connection, less and less often.
                     Released::Gone | Released::Failed(_) if pending.is_some() => {
-                        next_look = self.now() + distance;
-                        distance = (distance * 2).min(LONGEST_DISTANCE);
+                        next_look = self.now() + look_backoff;
+                        look_backoff = (look_backoff * 2).min(LONGEST_LOOK_BACKOFF);
                     }
                     Released::Gone if is_over => return,
                     Released::Gone => {
@@ -123,19 +123,19 @@ impl Settle {
                         is_over = true;
                         backoff = LONGEST_BACKOFF;
                     }
-                    // Each try is a handful of exchanges, which would go on as fast as the server answers until its item expires.
+                    // Each attempt makes several exchanges, as fast as the server answers, until the item expires.
                     Released::Failed(Unanswered::Contradicted) if longest_backoff < LONGEST_BACKOFF_IN_CIRCLES => {
                         longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;
                         tracing::warn!(
                             target: "memlock", lock = %self.item,
-                            "cleaning up after a lost reply is tried less often now: the server's answers contradict one another"
+                            "the server's answers contradict one another: cleaning up after a lost reply is attempted less often now"
                         );
                     }
                     Released::Failed(_) => {}
                 }
             }
             if self.now() > until {
-                tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; its lease ends it");
+                tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; the lock ends with its lease");
                 return;
             }
             self.core.clock.sleep_until(self.now() + backoff).await;
@@ -143,7 +143,7 @@ impl Settle {
         }
     }
 
-    /// On the monotonic clock.
+    /// The time on the monotonic clock.
     fn now(&self) -> Duration {
         self.core.now().instant
     }

@@ -13,22 +13,22 @@ use crate::protocol::Spec;
 use crate::protocol::lease::Now;
 use crate::queue::{Place, Seen};
 
-/// How long a caller that is not the first in line leaves it to the first to step in behind a holder whose lease is over.
-const FOR_THE_FIRST: Duration = Duration::from_millis(20);
+/// How long a caller that is not the first in the queue leaves it to the first to step in after a lease has ended.
+const STEP_IN_GRACE: Duration = Duration::from_millis(20);
 
 /// How much longer than its own limit a caller waits in the queue for the answer to the head: both may have begun at the same moment,
 /// with the same limits.
-const FOR_THE_HEAD: Duration = Duration::from_millis(20);
+const ANSWER_GRACE: Duration = Duration::from_millis(20);
 
 /// Why an acquisition of one lock of several stopped.
 pub(crate) enum Stopped {
-    /// This lock cannot be had.
+    /// This lock could not be acquired.
     Failed(Error),
-    /// A lock that was acquired before it was lost meanwhile: all must be acquired again.
+    /// A lock that the call already held was lost meanwhile, so all must be acquired again.
     CompanionLost,
 }
 
-/// A lock that was acquired before the one that is waited for was lost meanwhile.
+/// A lock was lost while its holder waited for another.
 #[derive(Debug)]
 pub(crate) struct CompanionLost;
 
@@ -37,11 +37,11 @@ pub(crate) type KeepingAlive<'a> = Pin<Box<dyn Future<Output = Result<Duration, 
 
 /// The locks that a caller holds while it waits for another.
 pub(crate) trait KeepAlive: Sync {
-    /// Keeps it alive, with exchanges within `limit`, and returns for how long that is good. `None` where there is nothing.
+    /// Keeps the locks alive, with exchanges within `limit`, and returns how long that lasts. `None`: there are none.
     fn keep_alive(&self, caller: Caller, limit: ExchangeLimit) -> Option<KeepingAlive<'_>>;
 }
 
-/// A caller that waits.
+/// A caller that waits for a lock.
 pub(crate) struct Waiting<'a> {
     core: &'a Core,
     caller: Caller,
@@ -71,16 +71,16 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// How long `place`, which has just been looked at, can rest from `now` until it has to look again, unless it is woken before.
+    /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. An error: its time is over.
     pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
         let Seen { is_first, leased_until } = place.seen();
         if is_first && leased_until.is_some_and(|until| now.instant >= until) {
-            // It steps in, however short its wait is.
+            // It steps in, even if its own time is over.
             return Ok(Duration::ZERO);
         }
         let mut left = self.limits.left_to_wait(now);
         if left.is_zero() {
-            // In this order: when the turn comes in between, it is news.
+            // In this order, so that a turn that comes in between counts as a notification.
             let outlook = place.outlook();
             if place.is_notified() {
                 return Ok(Duration::ZERO);
@@ -91,23 +91,22 @@ impl<'a> Waiting<'a> {
                 left = self.limits.asking.left(|| now);
             }
             if left.is_zero() && outlook.is_open && outlook.trouble.is_none() {
-                left = self.limits.asking.until_after_end(FOR_THE_HEAD, now);
+                left = self.limits.asking.until_after_end(ANSWER_GRACE, now);
             }
             if left.is_zero() {
-                return Err(self.too_late(outlook.trouble, now));
+                return Err(too_late(self.spec, outlook.trouble, self.limits.waited(now)));
             }
         }
         if let Some(until) = leased_until {
-            // A place that is not the first finds nothing to do then, and looks again a little later.
-            let least = if is_first { Duration::ZERO } else { FOR_THE_FIRST };
+            // Only the first place can step in then. The others look a little later.
+            let least = if is_first { Duration::ZERO } else { STEP_IN_GRACE };
             left = left.min(until.saturating_sub(now.instant).max(least));
         }
         place.announce_sleep(now.instant.saturating_add(left));
         Ok(left)
     }
 
-    /// Returns `length`, or less where something is due before it has passed since `now`: a warning that the wait is getting long,
-    /// or the renewal of companions, which this keeps alive.
+    /// Keeps the companions alive, and warns if the wait has become long. Returns `length`, or less if either is due again sooner.
     pub(crate) async fn until_due(&mut self, length: Duration, now: Now) -> Result<Duration, Stopped> {
         let length = self.until_warning(length, now);
         let Some(keeping) = self.companions.keep_alive(self.caller, self.limits.asking) else {
@@ -117,15 +116,15 @@ impl<'a> Waiting<'a> {
         Ok(length.min(kept))
     }
 
-    /// Warns when the wait has become long by `now`. Returns `length`, or less where a warning is due before that.
+    /// Warns if the wait has become long by `now`. Returns `length`, or less if the warning is due sooner.
     fn until_warning(&mut self, length: Duration, now: Now) -> Duration {
-        let waited = self.waited(now);
+        let waited = self.limits.waited(now);
         let patience = self.spec.timeout;
         if waited >= patience && !self.has_warned {
             self.has_warned = true;
             tracing::warn!(
                 target: "memlock", lock = %self.spec.item, waiter = %self.spec.label, ?waited,
-                "still waiting for the lock, for longer than its timeout; set `wait` to give up instead"
+                "still waiting for the lock, for longer than its timeout; use `wait` to give up instead"
             );
         }
         if self.has_warned {
@@ -138,22 +137,16 @@ impl<'a> Waiting<'a> {
     pub(crate) fn core(&self) -> &'a Core {
         self.core
     }
-
-    pub(crate) fn waited(&self, now: Now) -> Duration {
-        self.limits.waited(now)
-    }
-
-    /// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not be asked.
-    ///
-    /// Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has answered.
-    pub(crate) fn too_late(&self, trouble: Option<Error>, now: Now) -> Stopped {
-        let holder = || Some("another caller in this process".to_owned());
-        let busy = || busy(&self.spec.item, holder(), self.waited(now));
-        Stopped::Failed(trouble.unwrap_or_else(busy))
-    }
 }
 
-pub(crate) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
+/// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not be asked.
+/// Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has answered.
+pub(super) fn too_late(spec: &Spec, trouble: Option<Error>, waited: Duration) -> Stopped {
+    let holder = || Some("another caller in this process".to_owned());
+    Stopped::Failed(trouble.unwrap_or_else(|| busy(&spec.item, holder(), waited)))
+}
+
+pub(super) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
     Error::Busy {
         key: item.as_str().to_owned(),
         holder,

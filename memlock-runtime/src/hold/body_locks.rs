@@ -3,16 +3,15 @@
 use super::held_set::HeldSet;
 use super::lease::Lease;
 use super::reservation::Retry;
-use crate::system::on_thread;
 
-/// The locks of a body. Dropping them releases the body's own.
+/// The locks of a body. Dropping them releases the locks that are the body's own.
 #[derive(Debug)]
 pub(crate) enum BodyLocks {
     /// None: it runs unlocked.
     None,
-    /// Those of a function around it, or of its transaction, which outlast it.
+    /// The locks of a function around it, or of its transaction, which outlast it.
     Lent(Lease),
-    /// Its own, and where they are kept for a retry after a conflict. `None`: they are not.
+    /// Its own locks, and how they are reserved for a retry after a conflict. `None`: they are not.
     Own(HeldSet, Option<Retry>),
 }
 
@@ -25,13 +24,13 @@ impl BodyLocks {
         }
     }
 
-    /// Whether the body releases them at its end.
+    /// Whether the locks end with the body.
     pub(crate) fn are_own(&self) -> bool {
         matches!(self, BodyLocks::Own(..))
     }
 
-    /// Ends the body's own locks: releases them, or after a conflict reserves them for its caller's retry. A dropped future releases
-    /// those that it has not reserved.
+    /// Ends the body's own locks: releases them, or after a conflict reserves them for the caller's retry. If the future is dropped,
+    /// the locks that are not reserved yet are released.
     pub(crate) async fn end(self, is_conflict: bool) {
         match self {
             BodyLocks::Own(held, Some(retry)) if is_conflict => held.reserve(&retry).await,
@@ -40,16 +39,11 @@ impl BodyLocks {
         }
     }
 
-    /// The same on a thread, which waits.
-    pub(crate) fn end_here(self, is_conflict: bool) {
-        on_thread::block_on(self.end(is_conflict));
-    }
-
-    /// The same without waiting. What can be done at once is done when this returns.
+    /// As [`end`](Self::end), but without waiting. Everything that needs no waiting is done when this returns.
     pub(crate) fn end_in_background(self, is_conflict: bool) {
         match self {
             BodyLocks::Own(held, Some(retry)) if is_conflict => held.reserve_in_background(retry),
-            // A task's locks are released in the background when they are dropped.
+            // The background releases the dropped locks of a task.
             locks => drop(locks),
         }
     }

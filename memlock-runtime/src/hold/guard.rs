@@ -1,4 +1,4 @@
-//! Guards: held locks without an attribute, released when they are dropped.
+//! [`Guard`] and [`AsyncGuard`]: held locks without an attribute, which are released when the guard is dropped.
 
 use std::ops::Deref;
 
@@ -7,8 +7,8 @@ use super::lease::Lease;
 
 /// A held lock, released when this is dropped. Made by [`Locks::lock`](crate::Locks::lock).
 ///
-/// It may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function calls:
-/// a thread that holds one and asks for the same lock again waits for itself, until its own lease is over.
+/// A guard may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function calls: a thread
+/// that holds a guard and asks for the same lock again waits for itself, until its own lease is over.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct Guard {
@@ -20,10 +20,10 @@ impl Guard {
         Guard { held }
     }
 
-    /// Releases the lock now. A failure is logged, and the background cleans up after it.
+    /// Releases the lock now. If that fails, memlock logs a warning, and tries again in the background.
     pub fn release(self) {}
 
-    /// The lease, to keep.
+    /// Returns the lease. It may be kept for longer than the guard.
     pub fn lease(&self) -> Lease {
         self.held.lease().clone()
     }
@@ -39,8 +39,8 @@ impl Deref for Guard {
 
 /// A held lock of an asynchronous caller. Made by [`LockRequest::acquire_async`](crate::LockRequest::acquire_async).
 ///
-/// Dropping it releases the lock in the background, soon; [`release`](Self::release) waits until that is done. Otherwise it
-/// is a [`Guard`].
+/// If this is dropped, the background releases the lock soon; [`release`](Self::release) waits until the lock is released. Otherwise
+/// this is like a [`Guard`].
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct AsyncGuard {
@@ -52,16 +52,16 @@ impl AsyncGuard {
         AsyncGuard { held }
     }
 
-    /// Releases the lock, and waits for that. A failure is logged, and the background cleans up after it.
+    /// Releases the lock, and waits for that. If that fails, memlock logs a warning, and tries again in the background.
     ///
     /// # Cancellation
     ///
-    /// The lock is released in any case.
+    /// The lock is released even if the future is dropped.
     pub async fn release(self) {
         self.held.release().await;
     }
 
-    /// The lease, to keep.
+    /// Returns the lease. It may be kept for longer than the guard.
     pub fn lease(&self) -> Lease {
         self.held.lease().clone()
     }

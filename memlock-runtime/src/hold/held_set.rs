@@ -1,4 +1,4 @@
-//! [`HeldSet`]: the locks of one call, one or several, acquired in order while those before are kept alive.
+//! [`HeldSet`]: the locks of one call. They are acquired in order, and kept alive while the call waits for the next one.
 
 use std::mem;
 use std::pin::pin;
@@ -21,17 +21,18 @@ use crate::protocol::Spec;
 use crate::protocol::lease::Now;
 use crate::system::on_thread;
 
-/// Held locks. Dropping them releases them: on this thread, or in the background for a task.
+/// The held locks of one call. Dropping this releases them: on this thread, or for a task in the background.
 #[derive(Debug)]
 pub(crate) struct HeldSet {
     lease: Lease,
     caller: Caller,
-    /// The limit of a call that is not over yet. `None`: each exchange has its own.
+    /// The limit of a call that is under way. `None`: each release has the limit of one exchange.
     limit: Option<ExchangeLimit>,
 }
 
 impl HeldSet {
-    /// An empty set. Until the call has [all its locks](Self::acquired), dropping the set releases them within `limit`.
+    /// An empty set, for a call that begins. Until the call has [all its locks](Self::acquired), dropping the set releases them within
+    /// `limit`.
     pub(crate) fn new(caller: Caller, limit: ExchangeLimit) -> HeldSet {
         HeldSet {
             lease: Lease::new([]),
@@ -40,7 +41,7 @@ impl HeldSet {
         }
     }
 
-    /// Locks of a call that is over, in the order in which they were acquired.
+    /// The locks of a call that has all of them, in the order in which they were acquired.
     pub(crate) fn of(locks: impl IntoIterator<Item = Arc<HeldLock>>, caller: Caller) -> HeldSet {
         HeldSet {
             lease: Lease::new(locks),
@@ -49,8 +50,8 @@ impl HeldSet {
         }
     }
 
-    /// Acquires one more lock within `limits`, from `now` on, while the others are kept alive. Keeps it alive from then on as
-    /// `renew` says.
+    /// Acquires one more lock within `limits`, from `now` on, and keeps the others alive meanwhile. Afterwards `renew` says how long it is
+    /// kept alive.
     pub(crate) async fn acquire(
         &mut self,
         core: &Arc<Core>,
@@ -58,29 +59,27 @@ impl HeldSet {
         limits: CallLimits,
         now: Now,
         renew: Option<RenewPolicy>,
-    ) -> Result<&Arc<HeldLock>, Stopped> {
-        let earlier = self.lease.locks();
-        let companions = Companions(earlier);
-        let (grant, turn) = acquire_grant(core, self.caller, &spec, limits, now, &companions).await?;
-        let held = HeldLock::new(core, spec, grant, turn);
-        let number = earlier.len();
-        self.add(held, renew);
-        let (earlier, latest) = self.lease.locks().split_at(number);
-        // Time has passed while this one was waited for.
-        for aged in earlier {
-            let kept = aged.keep_at_least_half(self.caller, limits.asking).await;
-            kept.map_err(|_| Stopped::CompanionLost)?;
+    ) -> Result<(), Stopped> {
+        let caller = self.caller;
+        let earlier = Companions(self.lease.locks());
+        let (grant, turn) = acquire_grant(core, caller, &spec, limits, now, &earlier).await?;
+        let number = self.lease.locks().len();
+        self.add(HeldLock::new(core, spec, grant, turn), renew);
+        // They have aged while the call waited for this one.
+        let earlier = Companions(&self.lease.locks()[..number]);
+        match earlier.keep_at_least_half(caller, limits.asking).await {
+            Ok(_) => Ok(()),
+            Err(CompanionLost) => Err(Stopped::CompanionLost),
         }
-        Ok(&latest[0])
     }
 
-    /// Adds a lock that was claimed from a reservation. Keeps it alive from then on as `renew` says.
+    /// Adds a lock that was claimed from a reservation. Afterwards `renew` says how long it is kept alive.
     pub(crate) fn add(&mut self, held: Arc<HeldLock>, renew: Option<RenewPolicy>) {
         keep_alive(&held, renew);
         self.lease.push(held);
     }
 
-    /// The call has all its locks: from now on each release has the limit of one exchange.
+    /// Ends the call, which has all its locks. From now on each release has the limit of one exchange.
     pub(crate) fn acquired(mut self) -> Result<HeldSet, Error> {
         if self.lease.locks().is_empty() {
             return Err(Error::config("no key to lock was given"));
@@ -93,21 +92,20 @@ impl HeldSet {
         &self.lease
     }
 
-    /// Releases the locks, the last one first, as guards on a stack are. The background releases those that are left when the future
-    /// is dropped.
+    /// Releases the locks, the last one first, like guards on a stack. If the future is dropped, the background releases the rest.
     pub(crate) async fn release(mut self) {
         let (caller, limit) = (self.caller, self.limit);
         self.lease.release(caller, limit).await;
     }
 
-    /// Reserves the locks for a retry of the caller. A dropped future releases those that it has not reserved.
+    /// Reserves the locks for a retry of the caller. If the future is dropped, the locks that are not reserved yet are released.
     ///
-    /// The reservations are there when this returns, so that a retry that comes at once finds them.
+    /// The reservations are there when this returns, so that an immediate retry finds them.
     pub(crate) async fn reserve(self, retry: &Retry) {
         self.reserve_within(retry, None).await;
     }
 
-    /// The same within the limit of a call that goes on.
+    /// As [`reserve`](Self::reserve), but within the limit of a call that is still under way.
     pub(crate) async fn reserve_within(mut self, retry: &Retry, limit: Option<ExchangeLimit>) {
         self.lease.give_up();
         while let Some(held) = self.lease.locks().first() {
@@ -118,7 +116,7 @@ impl HeldSet {
         }
     }
 
-    /// The same without waiting. What can be done at once is done when this returns.
+    /// As [`reserve`](Self::reserve), but without waiting. Everything that needs no waiting is done when this returns.
     pub(crate) fn reserve_in_background(self, retry: Retry) {
         let Some(core) = self.lease.locks().first().map(|held| Arc::clone(held.core())) else {
             return;
@@ -126,7 +124,7 @@ impl HeldSet {
         background_work::begin(&core, async move { self.reserve(&retry).await });
     }
 
-    /// Takes the locks out. Dropping this set then releases nothing.
+    /// Takes the locks out, so that dropping this set releases nothing.
     pub(crate) fn take(&mut self) -> Lease {
         mem::replace(&mut self.lease, Lease::new([]))
     }
@@ -149,24 +147,25 @@ impl Drop for HeldSet {
     }
 }
 
-/// Locks that a caller holds while it waits for another.
+/// The locks that a caller holds while it waits for another one.
 struct Companions<'a>(&'a [Arc<HeldLock>]);
 
 impl KeepAlive for Companions<'_> {
     fn keep_alive(&self, caller: Caller, limit: ExchangeLimit) -> Option<KeepingAlive<'_>> {
-        let Companions(companions) = self;
-        (!companions.is_empty()).then(|| {
-            Box::pin(async move {
-                let mut kept = Duration::MAX;
-                for companion in *companions {
-                    companion
-                        .keep_at_least_half(caller, limit)
-                        .await
-                        .map_err(|_| CompanionLost)?;
-                    kept = kept.min(companion.until_half());
-                }
-                Ok(kept)
-            }) as KeepingAlive<'_>
-        })
+        (!self.0.is_empty()).then(|| Box::pin(self.keep_at_least_half(caller, limit)) as KeepingAlive<'_>)
+    }
+}
+
+impl Companions<'_> {
+    /// Renews each lock of which less than half of the timeout is left. Returns how long that lasts.
+    async fn keep_at_least_half(&self, caller: Caller, limit: ExchangeLimit) -> Result<Duration, CompanionLost> {
+        let mut lasts = Duration::MAX;
+        for companion in self.0 {
+            let kept = companion.keep_at_least_half(caller, limit).await;
+            kept.map_err(|_| CompanionLost)?;
+            // The next renewal then still has a quarter of the timeout to succeed in.
+            lasts = lasts.min(companion.spec().timeout / 4);
+        }
+        Ok(lasts)
     }
 }

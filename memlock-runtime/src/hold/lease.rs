@@ -1,4 +1,4 @@
-//! [`Lease`]: how held locks fare, for their holder to ask.
+//! [`Lease`]: the leases of held locks, as their holder sees them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::error::Error;
 use crate::protocol::token::Token;
 use crate::system::on_thread;
 
-/// The lease of a held lock, or of several that were acquired at once: how long it lasts, and its fencing token.
+/// The lease of a held lock, or of several locks of one call: how long it lasts, and its fencing token.
 ///
-/// Cheap to clone, and good to keep: it outlives the lock, and then says that it is over.
+/// It is cheap to clone. It may outlive the lock, and then reports that it is over.
 #[derive(Debug, Clone)]
 pub struct Lease {
-    /// In the order of their names on the server. At least one, in a lease that its user sees.
+    /// In the order of their names on the server. A lease that its user sees has at least one.
     locks: SmallVec<[Arc<HeldLock>; 1]>,
 }
 
@@ -40,45 +40,45 @@ impl Lease {
         self.locks.remove(0);
     }
 
-    /// The fencing token; of several locks, that of the first by name (see [`tokens`](Self::tokens)).
+    /// Returns the fencing token. For several locks, it is the token of the first by name (see [`tokens`](Self::tokens)).
     ///
-    /// A resource that refuses tokens lower than the highest it has seen is never written by a stale holder.
+    /// A stale holder cannot write to a resource that refuses tokens lower than the highest it has seen.
     pub fn token(&self) -> Token {
         self.locks[0].token()
     }
 
-    /// Each lock's name, whole and as it is, and its fencing token. On the server a name of more than 200 bytes is shortened. It
-    /// has no control characters, but a key that users choose may put characters in it that turn the direction of a text around.
+    /// Returns the name of each lock, unabridged and unescaped, and its fencing token. On the server, a name of more than 200 bytes is
+    /// shortened. The name has no control characters, but a key that users choose may put characters in it that change the direction of
+    /// a text.
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.locks
             .iter()
-            .map(|hold| (hold.spec().item.whole().to_owned(), hold.token()))
+            .map(|held| (held.spec().item.whole().to_owned(), held.token()))
     }
 
-    /// Whether the holder may still rely on it. Once `false`, it stays `false`.
+    /// Returns whether the holder may still rely on the lease. Once this is `false`, it stays `false`.
     ///
-    /// It says what is known here and costs no round trip. The answer may be out of date as soon as it is given: a
-    /// process may be stopped between asking and acting, which only a [`token`](Self::token) guards against.
+    /// This is what the process knows, and costs no round trip. The answer may be out of date as soon as it is given: the process may be
+    /// stopped between asking and acting. Only a [`token`](Self::token) guards against that.
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()
     }
 
-    /// How much of it is left; of several, the least. Zero when it is over.
+    /// Returns how much of the lease is left. For several locks, it is the shortest. Zero if the lease is over.
     pub fn remaining(&self) -> Duration {
-        self.locks.iter().map(|hold| hold.remaining()).min().unwrap_or_default()
+        self.locks.iter().map(|held| held.remaining()).min().unwrap_or_default()
     }
 
-    /// Extends it to its whole timeout from now, in one round trip (a lock).
+    /// Extends the lease to the whole timeout from now, in one round trip for each lock.
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] when it is over; [`Error::Unavailable`] when the server could not be asked, and the lease stands
-    /// as it was.
+    /// [`Error::Lost`] if the lease is over. [`Error::Unavailable`] if the server could not be asked; the lease stays as it was.
     pub fn renew(&self) -> Result<(), Error> {
         on_thread::block_on(self.renew_all(Caller::Thread))
     }
 
-    /// The same, without blocking the thread: for asynchronous bodies.
+    /// As [`renew`](Self::renew), but without blocking the thread: for async bodies.
     ///
     /// # Errors
     ///
@@ -86,40 +86,38 @@ impl Lease {
     ///
     /// # Cancellation
     ///
-    /// A renewal that is under way when the future is dropped goes on.
+    /// If the future is dropped, a renewal that is under way goes on.
     pub async fn renew_async(&self) -> Result<(), Error> {
         self.renew_all(Caller::Task).await
     }
 
     async fn renew_all(&self, caller: Caller) -> Result<(), Error> {
+        // Checked once: a task's renewal ends with an error in a child that is forked meanwhile.
+        self.locks[0].core().check_process()?;
         for held in &self.locks {
             held.renew(caller, held.core().each_exchange()).await?;
         }
         Ok(())
     }
 
-    /// An error once the lease is over, for a long body to stop with: `memlock::current().unwrap().check()?`.
+    /// Returns an error once the lease is over, so that a long body can stop: `memlock::current().unwrap().check()?`.
     ///
-    /// It is over when it was lost, and also when it was released: its guard was dropped, its body has returned or was dropped,
-    /// its transaction has ended. So a task that a body has spawned, and that has outlived the body, learns that it runs
-    /// unlocked.
+    /// The lease is over if it was lost, or released: the guard was dropped, the body has returned or was dropped, or the transaction has
+    /// ended. So a task that a body has spawned, and that outlives the body, learns that it runs unlocked.
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`], with the reason: how the lease was lost, or that it has been released.
+    /// [`Error::Lost`], with the reason: how the lease was lost, or that the lock has been released.
     pub fn check(&self) -> Result<(), Error> {
-        match self.locks.iter().find_map(|hold| hold.lost()) {
-            Some(lost) => Err(lost),
-            None => Ok(()),
-        }
+        self.locks.iter().try_for_each(|held| held.check())
     }
 
-    /// Marks all locks as given up, before their releases follow each other.
+    /// Gives all locks up at once, before they are released one by one.
     pub(super) fn give_up(&self) {
         self.locks.iter().for_each(|held| held.give_up());
     }
 
-    /// Releases all, the last one first. Without `limit` each exchange has its own.
+    /// Releases all locks, the last one first. Without `limit`, each release has the limit of one exchange.
     pub(super) async fn release(&mut self, caller: Caller, limit: Option<ExchangeLimit>) {
         self.give_up();
         while let Some(held) = self.locks.last() {

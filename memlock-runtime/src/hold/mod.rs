@@ -25,39 +25,39 @@ use crate::protocol::{Grant, LeaseState, Loss, Spec, Status};
 use crate::queue::Turn;
 use crate::system::background;
 
-/// A lock that was granted. Shared between its guard, the leases taken from it, and the background.
+/// A granted lock. Its guard, the leases from it, and the background share it.
 pub(crate) struct HeldLock {
     core: Arc<Core>,
     spec: Spec,
     token: Token,
-    /// Whether it is a reservation: kept for a retry, and no body runs under it.
+    /// Whether it is a reservation: no body runs under it.
     is_reservation: bool,
-    /// Whether its holder is done with it. The release may still have to wait for a renewal.
+    /// Whether its holder is done with it. Its release may still wait for a renewal.
     is_given_up: AtomicBool,
     state: Mutex<HeldLockState>,
-    /// Held while a renewal or the release is under way, so that they follow each other; never while reading `state`.
+    /// Locked during a renewal and during the release, so that they do not overlap.
     exchanging: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct HeldLockState {
-    holding: LeaseState,
+    lease: LeaseState,
     turn: Option<Turn>,
-    /// Why it was lost before it was released, if it was. [`Status::Released`] does not tell.
+    /// Why the lease was lost before the release, if it was. [`Status::Released`] does not say.
     lost: Option<Loss>,
-    /// Why the last renewal failed, unless one has succeeded since.
-    trouble: Option<Source>,
-    /// The background task that renews the lock, or waits for the end of a reservation. It ends with the lock, so that a lock with a
-    /// long timeout leaves nothing behind when it is released.
-    meanwhile: Option<background::Task>,
+    /// Why the last renewal failed. `None`: it succeeded.
+    renewal_error: Option<Source>,
+    /// The background task that renews the lock, or waits for the end of a reservation. It ends with the lock, so a lock with a long
+    /// timeout leaves nothing behind after its release.
+    background_task: Option<background::Task>,
 }
 
-const RAN_OUT: &str = "it ran out; give it a longer `timeout`, or `renew` it";
+const RAN_OUT: &str = "it ran out: use a longer `timeout`, or `renew`";
 const RELEASED: &str = "it has been released";
-const TAKEN: &str = "its item on the server is gone or another's";
+const TAKEN: &str = "its item on the server is gone, or belongs to another holder";
 
 impl HeldLock {
-    /// A lock that the server granted, or that was handed over with the turn.
+    /// A lock that the server has just granted, or that was handed over with the turn.
     #[inline]
     pub(crate) fn new(core: &Arc<Core>, spec: Spec, grant: Grant, turn: Option<Turn>) -> Arc<HeldLock> {
         Counters::count(&core.counters.acquired);
@@ -74,11 +74,11 @@ impl HeldLock {
             is_reservation,
             is_given_up: AtomicBool::new(false),
             state: Mutex::new(HeldLockState {
-                holding: LeaseState::new(grant),
+                lease: LeaseState::new(grant),
                 turn,
                 lost: None,
-                trouble: None,
-                meanwhile: None,
+                renewal_error: None,
+                background_task: None,
             }),
             exchanging: tokio::sync::Mutex::new(()),
         })
@@ -96,9 +96,7 @@ impl HeldLock {
         self.token
     }
 
-    /// From now on a kept lease says that it was released.
-    ///
-    /// The release waits behind a renewal that is under way; the body is done before that.
+    /// From now on the leases from this lock report that it was released, even while its release waits for a renewal.
     pub(crate) fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Release);
     }
@@ -107,14 +105,14 @@ impl HeldLock {
         self.is_given_up.load(Ordering::Acquire)
     }
 
-    /// Runs `task` in the background, as long as the lock is held.
-    pub(crate) fn run_meanwhile(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Runs `task` in the background while the lock is held.
+    pub(crate) fn run_while_held(&self, task: impl Future<Output = ()> + Send + 'static) {
         match background::spawn_owned(task) {
             Ok(task) => {
                 let mut state = self.state();
-                // Otherwise another thread has released it, and nothing would end the task.
-                if state.holding.last_status() == Status::Held {
-                    state.meanwhile = Some(task);
+                // Otherwise another thread has released it, and the dropped task ends here.
+                if state.lease.last_status() == Status::Held {
+                    state.background_task = Some(task);
                 }
             }
             Err(error) => tracing::error!(
@@ -123,38 +121,36 @@ impl HeldLock {
         }
     }
 
-    /// How much of the lease is left; zero once it is lost or released.
+    /// Returns how much of the lease is left. Zero once it is lost or released, and in a child that was forked with it.
     pub(crate) fn remaining(&self) -> Duration {
         if self.is_given_up() || self.core.is_inherited() {
             return Duration::ZERO;
         }
         let now = self.core().now();
-        self.state().holding.remaining(now)
+        self.state().lease.remaining(now)
     }
 
     pub(crate) fn is_released(&self) -> bool {
-        self.is_given_up() || self.state().holding.last_status() == Status::Released
+        self.is_given_up() || self.state().lease.last_status() == Status::Released
     }
 
-    /// Returns the error that says how the lease was lost, or that it was released. `None`: it is held.
-    pub(crate) fn lost(&self) -> Option<Error> {
-        if let Err(inherited) = self.core.check_process() {
-            return Some(inherited);
-        }
+    /// Returns an error if the lease was lost or released, and in a child that was forked with it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.core.check_process()?;
         let now = self.core().now();
         let mut state = self.state();
-        match state.holding.status(now) {
-            Status::Held if !self.is_given_up() => None,
-            over => Some(self.not_held(over, &state)),
+        match state.lease.status(now) {
+            Status::Held if !self.is_given_up() => Ok(()),
+            over => Err(self.not_held(over, &state)),
         }
     }
 
-    /// Keeps other exchanges about this lock from beginning. `None`: one is under way, and `limit` ended before it did.
+    /// Waits until no exchange about this lock is under way, and keeps others from beginning. `None`: `limit` ended first.
     async fn exchange_alone(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         if let Ok(alone) = self.exchanging.try_lock() {
             return Some(alone);
         }
-        // A renewal in the background has a limit of its own, and may have just begun.
+        // A renewal in the background has its own limit, which may end later.
         match limit.until_end(|| self.core().now()) {
             Some(left) => caller.lock_within(&self.exchanging, left).await,
             None => Some(self.exchanging.lock().await),
@@ -166,30 +162,29 @@ impl HeldLock {
         self.exchanging.try_lock().is_err()
     }
 
-    /// The error of using a lock that is `over`.
+    /// The error of using a lock whose lease is `over`.
     fn not_held(&self, over: Status, state: &HeldLockState) -> Error {
         let loss = match over {
             Status::Lost(loss) => Some(loss),
             Status::Held | Status::Released => state.lost,
         };
         match loss {
-            Some(loss) => self.lost_because(loss, state.trouble.as_ref()),
+            Some(loss) => {
+                let error = state.renewal_error.as_ref();
+                let source = error.filter(|_| loss == Loss::RanOut).map(Arc::clone);
+                Error::lost(self.spec.item.as_str(), self.describe(loss, error), source)
+            }
             None => Error::lost(self.spec.item.as_str(), RELEASED, None),
         }
     }
 
-    fn lost_because(&self, loss: Loss, trouble: Option<&Source>) -> Error {
-        let source = trouble.filter(|_| loss == Loss::RanOut).map(Arc::clone);
-        Error::lost(self.spec.item.as_str(), self.reason(loss, trouble), source)
-    }
-
-    /// Why it was lost, for people. `trouble` is why its last renewal failed.
-    fn reason(&self, loss: Loss, trouble: Option<&Source>) -> Cow<'static, str> {
-        match (loss, trouble) {
+    /// Describes to people why the lease was lost. `renewal_error` is why its last renewal failed.
+    fn describe(&self, loss: Loss, renewal_error: Option<&Source>) -> Cow<'static, str> {
+        match (loss, renewal_error) {
             (Loss::RanOut, None) => RAN_OUT.into(),
-            (Loss::RanOut, Some(trouble)) => {
+            (Loss::RanOut, Some(error)) => {
                 let server = self.core().store.server_name(self.spec.server);
-                format!("it could not be renewed: memcached server {server} is unavailable: {trouble}").into()
+                format!("it could not be renewed: memcached server {server} is unavailable: {error}").into()
             }
             (Loss::Taken, _) => TAKEN.into(),
         }
@@ -213,12 +208,12 @@ impl fmt::Debug for HeldLock {
 impl Drop for HeldLock {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Nearly always it is released, and that is known without a clock or a lock.
-        if state.holding.last_status() == Status::Released {
+        // The usual case, which needs neither a clock nor a lock.
+        if state.lease.last_status() == Status::Released {
             return;
         }
         if self.core.is_inherited() {
-            // The lock, and the place in the queue, are the parent's.
+            // The lock and the turn belong to the parent.
             mem::forget(state.turn.take());
         } else {
             self.release_dropped();
@@ -233,25 +228,25 @@ mod tests {
     use crate::system::on_thread;
 
     #[test]
-    fn a_lease_is_over_before_its_release_has_waited_for_a_renewal() {
+    fn a_lease_is_over_while_its_release_still_waits_for_a_renewal() {
         let (locks, _server) = Locks::in_memory();
         let guard = on_thread::block_on(locks.lock("k").acquire_async()).expect("it is free");
         let lease = guard.lease();
-        let [hold] = lease.locks() else { panic!("one lock") };
-        let renewing = hold.exchanging.try_lock().expect("nothing is under way");
+        let [held] = lease.locks() else { panic!("one lock") };
+        let renewing = held.exchanging.try_lock().expect("nothing is under way");
         drop(guard);
         assert!(locks.lock("k").try_acquire().is_err(), "it is not released yet");
         assert!(!lease.is_valid() && lease.remaining().is_zero());
         let error = lease.check().expect_err("its holder is done");
         assert!(error.is_lost() && error.to_string().contains(RELEASED), "{error}");
-        assert!(hold.is_released(), "nobody enters it again");
+        assert!(held.is_released(), "no inner function enters it again");
         drop(renewing);
         assert!(locks.flush(Duration::from_secs(60)));
         assert!(locks.lock("k").try_acquire().is_ok());
     }
 
     #[test]
-    fn what_holders_show_of_themselves_is_short() {
+    fn debug_output_of_guards_is_short_and_escaped() {
         let (locks, _server) = Locks::in_memory();
         let key = format!("\u{1b}\u{202e}{}", "x".repeat(40_000));
         let request = locks.lock(key.as_str());

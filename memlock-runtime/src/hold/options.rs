@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, OnUnavailable};
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
-/// How to acquire, hold and reserve a lock, as its user says.
+/// How to acquire, hold and reserve a lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LockOptions {
     /// The annotated function, `module::path::function`, for labels and messages; empty where there is none.
@@ -16,9 +16,9 @@ pub(crate) struct LockOptions {
     pub(crate) interval: Option<Duration>,
     /// How long to wait for other holders. `None`: for ever.
     pub(crate) wait: Option<Duration>,
-    /// How long the lease is kept alive. `None`: it is not.
+    /// How long the lease is kept alive. `None`: it is not renewed.
     pub(crate) renew: Option<RenewPolicy>,
-    /// What to do when the server cannot be asked. `None`: the default of the `Locks`, else what suits the return type.
+    /// What to do if the server cannot be asked. `None`: the default of the `Locks`, or else of the return type.
     pub(crate) on_unavailable: Option<OnUnavailable>,
     /// How long a `zlock` stays reserved after a conflict.
     pub(crate) reserve: Duration,
@@ -29,12 +29,12 @@ pub(crate) struct LockOptions {
 pub(crate) enum RenewPolicy {
     /// Until the body is done.
     Always,
-    /// Until the body is done, at most this long after the lock was acquired.
-    For(Duration),
+    /// Until the body is done, but at most this long after the lock was acquired.
+    AtMost(Duration),
 }
 
-/// How long a `zlock` stays reserved after a conflict, unless it says otherwise: as long as a transaction takes to be rolled
-/// back and started again on a busy machine. It costs others nothing once the retry has come.
+/// How long a `zlock` stays reserved after a conflict by default: as long as a busy machine takes to roll a transaction back and start
+/// it again. Other callers do not wait for the rest of it once the retry has come.
 pub(crate) const RESERVE: Duration = Duration::from_secs(1);
 
 impl LockOptions {
@@ -51,7 +51,11 @@ impl LockOptions {
         }
     }
 
-    /// Refuses durations that cannot be meant.
+    /// Checks the durations.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a `timeout` or `interval` that is zero, or too long.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (option, length) in [("timeout", self.timeout), ("interval", self.interval)] {
             if let Some(length) = length {
@@ -62,15 +66,13 @@ impl LockOptions {
     }
 }
 
-/// A duration that is neither nothing nor too much.
+/// Returns `duration`, or an error that names `what` if it is zero, or longer than `most`.
 pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<Duration, Error> {
     if duration.is_zero() {
-        return Err(Error::config(format!("`{what}` is zero: give it a positive duration")));
+        return Err(Error::config(format!("`{what}` is zero: use a positive duration")));
     }
     if duration > most {
-        return Err(Error::config(format!(
-            "`{what}` is {duration:?}, and may be at most {most:?}"
-        )));
+        return Err(Error::config(format!("`{what}` is {duration:?}: use at most {most:?}")));
     }
     Ok(duration)
 }

@@ -17,17 +17,17 @@ use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::system::background;
 
-/// The longest name and key together, in bytes as they are stored: far beyond what keys have, and well within what a
-/// server stores in an item.
+/// The longest name and key together, in bytes as they are stored: far longer than keys are, and well within what a server stores in an
+/// item.
 const LONGEST_NAME: usize = 50_000;
 
-/// How often several keys are acquired from the beginning, when the first were lost before the last was there.
+/// How often a call acquires its locks from the beginning, if it loses the first before it has the last.
 const ROUNDS: usize = 3;
 
-/// Why it is given up after that.
-const AGED: &str = "acquiring all keys took longer than their `timeout`; give them a longer one";
+/// Why the call gives up after that.
+const AGED: &str = "acquiring all keys took longer than their `timeout`: use a longer one";
 
-/// A call that has begun: what it asks for, and within which limits.
+/// A call that has begun: how it asks for locks, and within which limits.
 #[derive(Clone, Copy)]
 pub(crate) struct LockCall<'a> {
     pub(crate) locks: &'a Locks,
@@ -37,26 +37,26 @@ pub(crate) struct LockCall<'a> {
 }
 
 impl<'a> LockCall<'a> {
-    /// Begins to acquire `items`.
+    /// Begins a call for `items`. The caller has checked that these locks are this process's own.
     pub(crate) fn begin(
         locks: &'a Locks,
         caller: Caller,
         options: &'a LockOptions,
         items: &[ItemName],
     ) -> Result<LockCall<'a>, Error> {
-        locks.core().check_open()?;
+        locks.core().check_not_shut_down()?;
         if options.renew.is_some() {
-            // Now, while nothing is held: a lease that nobody can renew would end in the middle of its body.
+            // Before anything is held: without that thread, the lease would end in the middle of the body.
             background::handle().map_err(|error| {
                 Error::config(format!(
-                    "`renew` needs a background thread, and none could be started: {error}"
+                    "`renew` needs a background thread, but none could be started: {error}"
                 ))
             })?;
         }
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(
-                "the key `{item}…` is too long to lock: with its name it comes to {} bytes, and may have {LONGEST_NAME}",
+                "the key `{item}…` is too long: with its name it has {} bytes, and at most {LONGEST_NAME} are allowed",
                 item.full().map_or(0, |full| full.len()),
             )));
         }
@@ -72,14 +72,14 @@ impl<'a> LockCall<'a> {
         self.locks.core()
     }
 
-    /// Acquires all of `items`, or none. They come in the order of their names and without repetition, and are taken in it, so
-    /// two callers cannot wait for each other. What it has acquired when it fails is released, within the same call's limits.
+    /// Acquires all of `items`, or none. They must be in the order of their names, each once. All callers acquire them in that order, so
+    /// no two wait for each other. If this fails, it releases what it has acquired, within the limits of the call.
     pub(crate) fn acquire_all<'b>(&'b self, items: &'b [ItemName]) -> impl Future<Output = Result<HeldSet, Error>> {
-        // A call that begins here spares itself a look at the clocks.
+        // The call has just begun, so its clocks need not be read again.
         self.acquire_all_from(items, self.limits.began)
     }
 
-    /// The same at `now`, where something was tried before within the same call.
+    /// As [`acquire_all`](Self::acquire_all), at `now`, after an earlier attempt of the same call.
     pub(crate) async fn acquire_all_from(&self, items: &[ItemName], mut now: Now) -> Result<HeldSet, Error> {
         for _ in 0..ROUNDS {
             let mut held = HeldSet::new(self.caller, self.limits.asking);
@@ -96,10 +96,10 @@ impl<'a> LockCall<'a> {
             }
             match stopped {
                 None => return held.acquired(),
-                Some(Stopped::Failed(error)) => return Err(self.failed(error)),
+                Some(Stopped::Failed(error)) => return Err(self.count_error(error)),
                 Some(Stopped::CompanionLost) => drop(held),
             }
-            // In a child that was forked meanwhile all of them are.
+            // They are also "lost" in a child that was forked meanwhile.
             self.core().check_process()?;
             now = self.core().now();
             if self.limits.are_over(now) {
@@ -110,15 +110,15 @@ impl<'a> LockCall<'a> {
         Err(Error::lost(key, AGED, None))
     }
 
-    /// Counts an error of acquiring.
-    pub(crate) fn failed(&self, error: Error) -> Error {
+    /// Counts an error of acquiring, and returns it.
+    pub(crate) fn count_error(&self, error: Error) -> Error {
         if error.is_unavailable() {
             Counters::count(&self.core().counters.unavailable);
         }
         error
     }
 
-    /// With other options, within the same call.
+    /// The same call with other options.
     pub(crate) fn with<'b>(&self, options: &'b LockOptions) -> LockCall<'b>
     where
         'a: 'b,
@@ -126,7 +126,7 @@ impl<'a> LockCall<'a> {
         LockCall { options, ..*self }
     }
 
-    /// One attempt within the same call, which waits for no other holder.
+    /// One attempt of the same call, which waits for no other holder.
     pub(crate) fn without_waiting(&self) -> LockCall<'a> {
         LockCall {
             limits: self.limits.without_waiting(),
@@ -149,7 +149,7 @@ impl<'a> LockCall<'a> {
 }
 
 impl Locks {
-    /// The ends of a call that begins now.
+    /// The limits of a call that begins now.
     pub(crate) fn limits(&self, options: &LockOptions) -> CallLimits {
         CallLimits::new(self.core().now(), options.wait, self.core().exchange_limit)
     }

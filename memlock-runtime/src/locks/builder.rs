@@ -1,4 +1,4 @@
-//! Settings: from the environment and from code, checked when they are made. A wrong one is an error that names it.
+//! [`Builder`]: the settings of locks, from code and from the environment. [`Builder::build`] checks them.
 
 use std::env::VarError;
 use std::fmt;
@@ -20,33 +20,33 @@ use crate::system::process::PerProcess;
 use crate::system::random;
 use crate::text::shown::Shown;
 
-/// The variables that name the servers; the second is the one of the Python package that memlock descends from.
+/// The variables that name the servers. The second is that of the Python package from which memlock descends.
 const VARIABLES: [&str; 2] = ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS"];
 
-/// The variable that says where waiters can be woken.
+/// The variable with the address at which other processes wake this one.
 const WAKE_VARIABLE: &str = "MEMLOCK_WAKE";
 
-/// The server when nothing names one.
+/// The server if nothing names one.
 const DEFAULT_SERVERS: &str = "127.0.0.1:11211";
 
-/// How long one exchange may take, connecting included: a hundred times what a local network needs, three round trips (two to
-/// connect, one to ask) to a server 100 ms away, and one packet that was lost, which is sent again after 200 ms. It is also what a
-/// call that waits for nobody may take, so it is short enough that a caller learns soon of a server that is down.
+/// The limit of one exchange, connecting included. It is a hundred times what a local network needs. It suffices for three round trips
+/// (two to connect, one to ask) to a server 100 ms away, and for one lost packet, which is sent again after 200 ms. It also limits a
+/// call with `wait = 0`, so it is short enough that a caller soon learns that a server is down.
 const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The lifetime of a lock, as in the original.
+/// The lifetime of a lock, as in the Python package.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest pause between two looks, as in the original.
+/// The longest pause between two looks, as in the Python package.
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The longest prefix of item names: they must leave room for names and keys within memcached's 250 bytes.
+/// The longest prefix of item names. It leaves room for names and keys within memcached's 250 bytes.
 const LONGEST_PREFIX: usize = 32;
 
-/// The longest label: it goes into every item.
+/// The longest label, which is part of every item.
 const LONGEST_LABEL: usize = 200;
 
-/// Settings for [`Locks`]. Nothing is contacted before the first lock is asked for.
+/// The settings of [`Locks`]. No server is contacted before a lock is asked for.
 ///
 /// ```
 /// # fn main() -> Result<(), memlock_runtime::Error> {
@@ -83,75 +83,76 @@ impl Builder {
         }
     }
 
-    /// The servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or `memory:`
-    /// alone for a store inside this `Locks`, which excludes only the threads that share it.
+    /// Sets the servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or `memory:` alone for a
+    /// store inside this `Locks`, which excludes only the threads that share it.
     ///
-    /// All processes that exclude each other must use the same list, in the same spelling (the order is free): each
-    /// key is kept by one server of the list. Without this, the environment's: `MEMLOCK_SERVERS`, else
-    /// `MEMCACHEDLOCK_SERVERS`, else `127.0.0.1:11211`.
+    /// All processes that exclude each other must use the same list, in the same spelling (the order is free), since one server of the
+    /// list keeps each key. The default is `MEMLOCK_SERVERS` from the environment, else `MEMCACHEDLOCK_SERVERS`, else
+    /// `127.0.0.1:11211`.
     ///
-    /// An entry with a user and a password is refused for now; no error and no `Debug` output repeats them.
+    /// An entry with a user and a password is refused for now. No error and no `Debug` output shows them.
     pub fn servers(mut self, servers: impl Into<String>) -> Builder {
         self.servers = Some(ServerList::new(servers));
         self
     }
 
-    /// The first part of item names on the server, `memlock` by default: letters, digits, `.`, `_` and `-`, at most 32.
-    /// Those with different prefixes do not exclude each other.
+    /// Sets the first part of item names on the server, `memlock` by default: at most 32 letters, digits, `.`, `_` and `-`. Locks with
+    /// different prefixes do not exclude each other.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Builder {
         self.prefix = prefix.into();
         self
     }
 
-    /// The lifetime of locks that do not say otherwise; 30 s by default.
+    /// Sets the lifetime of locks that have no `timeout` of their own. The default is 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Builder {
         self.timeout = timeout;
         self
     }
 
-    /// The longest pause between two looks at a held lock by the process that is next, where nothing else is said; 50 ms by
-    /// default. Processes that stand in line behind it look up to four times as seldom.
+    /// Sets the longest pause between two looks at a held lock by the process that is next, for locks that have no `interval` of their
+    /// own. The default is 50 ms. Processes in line behind it look up to four times less often.
     pub fn interval(mut self, interval: Duration) -> Builder {
         self.interval = interval;
         self
     }
 
-    /// The longest that one exchange with a server may take, connecting included; 300 ms by default. A server that does
-    /// not answer within it is asked once more on a new connection, and then counts as unavailable.
+    /// Sets the limit of one exchange with a server, connecting included. The default is 300 ms. A server that does not answer within it
+    /// is asked once more on a new connection, and then counts as unavailable.
     ///
-    /// A call that has a `wait` ends within `wait` and this together: `wait` is for other holders, this is for the server. So a call
-    /// with `wait = 0` asks once. Set it higher where the server is more than 100 ms away: connecting takes two round trips, and
+    /// A call with a `wait` ends within `wait` and this limit together: `wait` is for other holders, and this is for the server. So a
+    /// call with `wait = 0` asks once. Use a higher limit if the server is more than 100 ms away: connecting takes two round trips, and
     /// asking one or two.
     pub fn exchange_timeout(mut self, limit: Duration) -> Builder {
         self.exchange_timeout = limit;
         self
     }
 
-    /// The name of this process in the items that it holds, for people who look for a holder. By default `host/pid`; empty
-    /// to tell nothing.
+    /// Sets the name of this process in the items that it holds, for people who look for a holder. The default is `host/pid`. An empty
+    /// label reveals nothing.
     pub fn holder_label(mut self, label: impl Into<String>) -> Builder {
         self.label = Some(label.into());
         self
     }
 
-    /// What annotated functions do when the server cannot be asked and they do not say otherwise. Without this, those
-    /// that can report the error do, and the others run unlocked.
+    /// Sets what annotated functions without an `on_unavailable` of their own do if the server cannot be asked. By default, functions
+    /// that can report the error do, and others run unlocked.
     pub fn on_unavailable(mut self, policy: OnUnavailable) -> Builder {
         self.on_unavailable = Some(policy);
         self
     }
 
-    /// Waiters of this process can be woken when a lock becomes free: the process that releases it sends a UDP datagram to the
-    /// first in line. `address` is this machine's, at which the others reach it; port 0 stands for any that is free. Without
-    /// this, the environment's `MEMLOCK_WAKE`; and without that, waiters only poll.
+    /// Lets other processes wake the waiters of this process: a process that releases a lock sends a UDP datagram to the first in line.
+    /// `address` is the address at which other processes reach this machine; port 0 stands for any free port. The default is
+    /// `MEMLOCK_WAKE` from the environment. Without both, waiters only poll.
     ///
-    /// It is worth it where locks go from process to process all the time: the next is in sooner, and asks the server less.
-    /// A datagram is a hint: one that is lost costs the time until the next look. It is understood only with a secret that
-    /// stands on the memcached server, so that one who cannot read there wakes nobody. All processes are to set it: only they
-    /// send datagrams, too. Addresses on loopback, or of one network segment, are called only by processes whose own is one.
+    /// This is worth it if locks often go from process to process: the next process gets the lock sooner, and asks the server less often.
+    /// A datagram is a hint: if it is lost, the waiter finds out at its next look. A datagram must carry a secret from the memcached
+    /// server, so only processes that can read there wake others. Set this in all processes, since only processes with an address send
+    /// datagrams. Only processes with a loopback address send datagrams to loopback addresses, and likewise for addresses of one network
+    /// segment.
     ///
-    /// The addresses stand on the memcached server, too, where others may write. So an address that does not answer (to a number
-    /// that a datagram carries) gets no more than 100 datagrams a second of these locks, together with all others that do not.
+    /// The addresses are stored on the memcached server, too, where others may write. So these locks send at most 100 datagrams a second
+    /// to all addresses together that do not answer (with a number that a datagram carries).
     pub fn wake(mut self, address: SocketAddr) -> Builder {
         self.wake = Some(address);
         self
@@ -161,7 +162,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`], naming the setting (or variable) and the part of it that is wrong.
+    /// [`Error::Config`], which names the setting (or variable) and the part of it that is wrong.
     pub fn build(mut self) -> Result<Locks, Error> {
         let timeout = checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
         let interval = checked("interval", self.interval, LONGEST_TIMEOUT)?;
@@ -169,13 +170,13 @@ impl Builder {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX || !self.prefix.bytes().all(is_plain) {
             return Err(Error::config(format!(
-                "prefix `{}` is not usable: give 1 to {LONGEST_PREFIX} letters, digits, `.`, `_` or `-`",
+                "prefix `{}` is not usable: use 1 to {LONGEST_PREFIX} letters, digits, `.`, `_` or `-`",
                 Shown::new(&self.prefix)
             )));
         }
         if self.label.as_ref().is_some_and(|label| label.len() > LONGEST_LABEL) {
             return Err(Error::config(format!(
-                "`holder_label` is too long: give at most {LONGEST_LABEL} bytes"
+                "`holder_label` is too long: use at most {LONGEST_LABEL} bytes"
             )));
         }
         let (origin, servers) = match self.servers.take() {
@@ -190,7 +191,7 @@ impl Builder {
         ))
     }
 
-    /// The same settings over a server in memory, on a clock that can be moved.
+    /// Locks with these settings on a server in memory, and on a clock that tests move.
     pub(crate) fn in_memory(self) -> (Locks, Arc<Clock>, Arc<Memory>) {
         let clock: Arc<Clock> = Arc::default();
         let memory = Arc::new(Memory::on(Arc::clone(&clock)));
@@ -233,14 +234,14 @@ fn wake_socket(address: Option<SocketAddr>) -> Result<Option<WakeSocket>, Error>
         (None, Err(VarError::NotUnicode(_))) => return Err(not_unicode(WAKE_VARIABLE)),
         (None, Ok(text)) => text.parse().map_err(|_| {
             Error::config(format!(
-                "{WAKE_VARIABLE}: `{}` is no address: give this machine's, as others reach it, such as `10.0.0.7:0`",
+                "{WAKE_VARIABLE}: `{}` is not an address: use this machine's, as others reach it, such as `10.0.0.7:0`",
                 Shown::new(&text)
             ))
         })?,
     };
     if !is_host(address.ip()) {
         return Err(Error::config(format!(
-            "`wake`: nobody can be called at {address}: give this machine's address, as others reach it"
+            "`wake`: {address} is not the address of a machine: use this machine's, as others reach it"
         )));
     }
     let wake_socket = WakeSocket::open(address, random::secret()?, (random::secret()?, random::secret()?));
@@ -252,7 +253,7 @@ fn not_unicode(variable: &str) -> Error {
     Error::config(format!("the environment variable {variable} is not UTF-8 text"))
 }
 
-/// The servers, and the variable that names them.
+/// Returns the variable that names the servers, and the servers.
 fn servers_from_environment() -> Result<(String, ServerList), Error> {
     for variable in VARIABLES {
         match std::env::var(variable) {
@@ -264,7 +265,7 @@ fn servers_from_environment() -> Result<(String, ServerList), Error> {
     Ok(("default servers".to_owned(), ServerList::new(DEFAULT_SERVERS)))
 }
 
-/// The store on the servers that `origin` named.
+/// Makes the store on the servers of `list`, which `origin` named.
 fn store(origin: &str, list: &ServerList, prefix: &str) -> Result<Box<dyn Store>, Error> {
     match list.parse() {
         Ok(Listed::InProcess) => Ok(Box::new(Memory::new())),
@@ -284,27 +285,29 @@ fn host_and_process() -> String {
 /// The process-wide locks.
 pub(crate) static DEFAULT: PerProcess<Locks> = PerProcess::new();
 
-/// Installs the process-wide locks, which annotated functions use that name no others. Without it the first of them
-/// builds the locks from the environment.
+/// Installs the process-wide locks, for annotated functions that name no others. Without this, the first call of such a function builds
+/// them from the environment.
 ///
-/// A child that was forked finds those of its parent, which it cannot use, until it calls this itself.
+/// A forked child finds the locks of its parent, which it cannot use. It must call this itself.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] when they are already there: it was called twice in this process, or after the first use.
+/// [`Error::Config`] if this process already has process-wide locks: this was called before, or after their first use.
 pub fn init(locks: Locks) -> Result<(), Error> {
     DEFAULT.here().set(locks).map_err(|_| {
-        Error::config("init() came too late: the process-wide locks are already in use; call it first thing in main()")
+        Error::config(
+            "`init` was called too late: the process-wide locks are already in use; call it at the start of `main`",
+        )
     })
 }
 
 impl Locks {
-    /// Settings to build from.
+    /// Returns a builder with the default settings.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// The locks that the environment describes: see [`Builder::servers`].
+    /// Builds locks with the settings of the environment: see [`Builder::servers`].
     ///
     /// # Errors
     ///
@@ -313,10 +316,9 @@ impl Locks {
         Builder::new().build()
     }
 
-    /// The process-wide ones.
+    /// Returns the process-wide locks.
     pub(crate) fn process_wide() -> Result<&'static Locks, Error> {
-        // A parent's count, too: whether it built them with the settings of this environment is not known. Using them says that they
-        // are a parent's.
+        // Also a parent's, which fail when they are used: locks from this environment might differ from those that the parent installed.
         match DEFAULT.latest() {
             Some(locks) => Ok(locks),
             None => DEFAULT.here().get_or_try_init(Locks::from_env),
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_named() {
+    fn errors_name_the_setting_that_is_wrong() {
         let builder = || Builder::new().servers("memory:");
         for (message, parts) in [
             (message(builder().timeout(Duration::ZERO)), ["`timeout`", "zero"]),
@@ -353,7 +355,7 @@ mod tests {
                 ["`wake`", "224.0.0.1:7"],
             ),
             (
-                // A documentation address: no machine has it.
+                // An address for documentation, which no machine has.
                 message(builder().wake(SocketAddr::from(([192, 0, 2, 1], 0)))),
                 ["`wake`", "no socket at 192.0.2.1"],
             ),
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_and_no_debug_output_repeats_a_password() {
+    fn no_error_and_no_debug_output_shows_a_password() {
         for list in [
             "user:secret@cache:1",
             "memcache://user:secret@cache:1",
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_settings_hold_is_shown_escaped_and_short() {
+    fn errors_and_debug_output_show_settings_escaped_and_short() {
         let evil = format!("a\u{1b}[2J\r\u{202e}{}", "x".repeat(60_000));
         let builder = |servers: &str| Builder::new().servers(servers);
         let strange = builder(&evil).prefix(&*evil).holder_label(&*evil);
@@ -443,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_contacted_by_building() {
+    fn building_contacts_no_server() {
         assert!(
             Builder::new()
                 .servers("203.0.113.1:11211, unix:/nowhere")

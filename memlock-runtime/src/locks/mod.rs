@@ -1,4 +1,4 @@
-//! `Locks`: one list of servers, the defaults that go with it, and locks without attributes.
+//! [`Locks`]: one list of servers, the defaults for its locks, and locks without attributes.
 
 pub(crate) mod acquire;
 pub(crate) mod builder;
@@ -19,7 +19,7 @@ use crate::error::OnUnavailable;
 use crate::hold::reservation::{Reservations, Retry};
 use crate::system::on_thread;
 
-/// Locks on one list of servers. Cheap to clone; clones share connections and queues.
+/// Locks on one list of servers. They are cheap to clone, and clones share connections and queues.
 ///
 /// ```
 /// # fn main() -> Result<(), memlock_runtime::Error> {
@@ -47,19 +47,19 @@ pub(crate) struct Settings {
     pub(crate) on_unavailable: Option<OnUnavailable>,
 }
 
-/// What has happened so far to the locks of one [`Locks`], in numbers that only rise.
+/// Counts of what has happened so far to the locks of one [`Locks`]. They only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Locks acquired, re-entries not counted.
+    /// Locks that were acquired, without re-entries.
     pub acquired: u64,
     /// Bodies that ran without their lock because memcached could not be asked.
     pub soft_runs: u64,
-    /// Leases that ended before their holders did.
+    /// Leases that ended before their holders were done.
     pub lost: u64,
-    /// Errors that said [`Error::Unavailable`](crate::Error::Unavailable).
+    /// Errors of the kind [`Error::Unavailable`](crate::Error::Unavailable).
     pub unavailable: u64,
-    /// Calls of a `zlock` that found their lock held by another, counted when they did.
+    /// Times that a call of a `zlock` found its lock held by another caller.
     pub conflicts: u64,
 }
 
@@ -72,7 +72,7 @@ impl Locks {
         }
     }
 
-    /// The same settings over another core.
+    /// Locks with the same settings on another core.
     pub(crate) fn on(&self, core: Arc<Core>) -> Locks {
         Locks {
             core,
@@ -81,14 +81,13 @@ impl Locks {
         }
     }
 
-    /// Waits until all that goes on in the background is done: releases of guards and futures that were dropped, and
-    /// cleaning up after lost replies. Waits for up to `limit`, and returns whether all is done. What a process leaves undone when it
-    /// exits ends with the leases.
+    /// Waits up to `limit` for the work in the background, and returns whether it is done: the releases of dropped guards and futures,
+    /// and cleaning up after lost replies. Locks that a process leaves behind when it exits end with their leases.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # let (locks, _) = memlock_runtime::Locks::in_memory();
-    /// // Last thing in main():
+    /// // At the end of `main`:
     /// if !locks.flush(Duration::from_secs(1)) {
     ///     eprintln!("some locks are left to the end of their leases");
     /// }
@@ -99,17 +98,12 @@ impl Locks {
 
     /// [`flush`](Self::flush) without blocking the thread.
     pub async fn flush_async(&self, limit: Duration) -> bool {
-        // A forked child does none of its parent's background work, so it has nothing to wait for.
-        if self.core.is_inherited() {
-            return true;
-        }
-        let waiting = Box::pin(self.core.chores.wait(limit));
-        here(&self.core, waiting).await.unwrap_or(true)
+        self.core.is_inherited() || self.wait_for_background_work(limit).await
     }
 
-    /// Ends the use of these locks, and of their clones: from now on nothing is acquired any more
-    /// ([`Error::Config`](crate::Error::Config) says why), then as [`flush`](Self::flush). Locks that are held go on being held, renewed and
-    /// released; what is reserved for a retry is released at once.
+    /// Shuts these locks and their clones down: from now on acquiring fails with [`Error::Config`](crate::Error::Config). Locks that are
+    /// held stay held, and are renewed and released as before. Locks that are reserved for a retry are released at once. Then this waits
+    /// as [`flush`](Self::flush) does.
     pub fn shutdown(&self, limit: Duration) -> bool {
         on_thread::block_on(self.shutdown_async(limit))
     }
@@ -117,13 +111,20 @@ impl Locks {
     /// [`shutdown`](Self::shutdown) without blocking the thread.
     pub async fn shutdown_async(&self, limit: Duration) -> bool {
         self.core.is_shut_down.store(true, Ordering::Release);
-        if !self.core.is_inherited() {
-            self.reservations.abandon();
+        if self.core.is_inherited() {
+            return true;
         }
-        self.flush_async(limit).await
+        self.reservations.abandon();
+        self.wait_for_background_work(limit).await
     }
 
-    /// What has happened so far.
+    /// Returns whether the work is done. A forked child does none of its parent's work, so it has nothing to wait for.
+    async fn wait_for_background_work(&self, limit: Duration) -> bool {
+        let waiting = Box::pin(self.core.background_work.wait_until_done(limit));
+        here(&self.core, waiting).await.unwrap_or(true)
+    }
+
+    /// Returns what has happened so far.
     pub fn counts(&self) -> Counts {
         let counters = &self.core.counters;
         Counts {
@@ -139,7 +140,7 @@ impl Locks {
         &self.core
     }
 
-    /// The locks that are kept for a retry.
+    /// The locks that are reserved for a retry.
     pub(crate) fn reservations(&self) -> &Arc<Reservations> {
         &self.reservations
     }

@@ -1,7 +1,7 @@
-//! What to do when a lock cannot be had: return the error, run the body without the lock, or panic.
+//! The failure policy: whether a call that cannot acquire its lock returns the error, runs the body without the lock, or panics.
 
 use super::Locks;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::core::{Core, Counters};
 use crate::error::{Error, OnUnavailable};
 
@@ -10,32 +10,26 @@ use crate::error::{Error, OnUnavailable};
 pub(crate) enum Reporting {
     /// `Result<_, E>` with `E: From<Error>`, or a function with `otherwise`.
     Yes,
-    /// Anything else: when memcached cannot be asked the body runs unlocked; mistakes in the program panic.
+    /// Anything else: if memcached cannot be asked, the body runs unlocked. Mistakes in the program panic.
     No,
 }
 
-/// The failure policy of a call.
+/// Returns the failure policy of a call.
 pub(crate) fn policy(
     locks: &Locks,
-    kind: Kind,
+    kind: LockKind,
     on_unavailable: Option<OnUnavailable>,
     reporting: Reporting,
 ) -> OnUnavailable {
     let by_type = match (kind, reporting) {
-        // A database that detects conflicts itself is behind it.
-        (Kind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
-        (Kind::Lock | Kind::Rlock, Reporting::Yes) => OnUnavailable::Error,
+        // The database behind a `zlock` detects conflicts itself.
+        (LockKind::Zlock, _) | (_, Reporting::No) => OnUnavailable::Unlocked,
+        (LockKind::Lock | LockKind::Rlock, Reporting::Yes) => OnUnavailable::Error,
     };
     on_unavailable.or(locks.settings().on_unavailable).unwrap_or(by_type)
 }
 
-/// Applies the failure policy of a function that can report.
-#[track_caller]
-pub(crate) fn soften(core: &Core, function: &str, policy: OnUnavailable, error: Error) -> Result<(), Error> {
-    fall_back(core, function, policy, Reporting::Yes, error)
-}
-
-/// Applies the failure policy to an error of acquiring. `Ok`: run the body without the lock.
+/// Applies the failure policy to an error of acquiring. `Ok`: the body runs without the lock.
 #[track_caller]
 pub(crate) fn fall_back(
     core: &Core,

@@ -1,4 +1,4 @@
-//! A lock without an attribute, on its way to a guard.
+//! [`LockRequest`]: how to ask for a lock without an attribute.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::key::{IntoKey, ItemName, Key};
 use crate::system::on_thread;
 use crate::system::worker::warn_if_blocking_tasks;
 
-/// The namespace of locks that are asked for without one.
+/// The namespace of a lock without a name.
 const UNNAMED: &str = "lock";
 
-/// A lock that is being asked for without an attribute. Made by [`Locks::lock`].
+/// A request for a lock, without an attribute. Made by [`Locks::lock`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing is locked before `acquire`"]
 pub struct LockRequest<'a> {
@@ -38,54 +38,53 @@ impl<'a> LockRequest<'a> {
         }
     }
 
-    /// The namespace of the key, `lock` by default. An annotated function's is its path, or its `name` option.
+    /// Sets the namespace of the key, `lock` by default. The namespace of an annotated function is its path, or its `name` option.
     pub fn name(mut self, name: &'a str) -> LockRequest<'a> {
         self.name = name;
         self
     }
 
-    /// The lifetime of the lock: how long it may be held, and a dead holder blocks others.
+    /// Sets the lifetime of the lock: how long it may be held, and for how long a dead holder blocks others.
     pub fn timeout(mut self, timeout: Duration) -> LockRequest<'a> {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
-    /// to four times as seldom.
+    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it look up to four
+    /// times less often.
     pub fn interval(mut self, interval: Duration) -> LockRequest<'a> {
         self.options.interval = Some(interval);
         self
     }
 
-    /// How long to wait while others hold the lock; for ever by default, and zero tries once.
+    /// Sets how long to wait while others hold the lock. By default, for ever. Zero tries once.
     ///
-    /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: asking the server, connecting
-    /// included, has that time of its own on top.
+    /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: the exchanges with the server,
+    /// connecting included, have `exchange_timeout` on top of `wait`.
     pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
         self.options.wait = Some(wait);
         self
     }
 
-    /// Keeps extending the lease in the background until the guard is dropped.
+    /// Extends the lease in the background until the guard is dropped.
     pub fn renew(mut self) -> LockRequest<'a> {
         self.options.renew = Some(RenewPolicy::Always);
         self
     }
 
-    /// Acquires the lock, blocking this thread meanwhile.
+    /// Acquires the lock, and blocks this thread until then.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when the wait was over first, [`Error::Unavailable`] when the server could not be asked,
-    /// [`Error::Reentered`] when an annotated function that is running on this thread holds it, and [`Error::Config`]
-    /// for a wrong setting, or a key that asks for no lock.
+    /// [`Error::Busy`] if the wait was over first. [`Error::Unavailable`] if the server could not be asked. [`Error::Reentered`] if an
+    /// annotated function that is running here holds the lock. [`Error::Config`] for a wrong setting, or a key that is `None` or
+    /// [`DontLock`](crate::DontLock).
     pub fn acquire(self) -> Result<Guard, Error> {
         warn_if_blocking_tasks(self.options.function);
         on_thread::block_on(pin!(self.acquire_by(Caller::Thread))).map(Guard::new)
     }
 
-    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first
-    /// polled.
+    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first polled.
     ///
     /// # Errors
     ///
@@ -93,12 +92,12 @@ impl<'a> LockRequest<'a> {
     ///
     /// # Cancellation
     ///
-    /// The future may be dropped at any time. A lock that was or will be acquired for it is released in the background.
+    /// The future may be dropped at any time. The background then releases a lock that was, or will be, acquired for it.
     pub async fn acquire_async(self) -> Result<AsyncGuard, Error> {
         self.acquire_by(Caller::Task).await.map(AsyncGuard::new)
     }
 
-    /// Tries once to acquire the lock, without blocking the thread: as [`try_acquire`](Self::try_acquire).
+    /// As [`try_acquire`](Self::try_acquire), but without blocking the thread.
     ///
     /// # Errors
     ///
@@ -113,22 +112,23 @@ impl<'a> LockRequest<'a> {
 
     async fn acquire_by(self, caller: Caller) -> Result<HeldSet, Error> {
         self.options.check()?;
+        // Once is enough: a wait in a child that is forked meanwhile ends with an error.
+        self.locks.core().check_process()?;
         let items = [self.item()?];
         LockCall::begin(self.locks, caller, &self.options, &items)?
             .acquire_all(&items)
             .await
     }
 
-    /// The lock's name on the server.
+    /// Returns the name of the lock on the server, unless this call tree holds the lock.
     fn item(&self) -> Result<ItemName, Error> {
         let Some(key) = self.key.text() else {
             return Err(Error::config(
-                "the key is `None` or `DontLock`, so no lock is taken: a guard needs one",
+                "the key is `None` or `DontLock`, so there is no lock to acquire: use another key",
             ));
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
         if current::find(current::here().as_ref(), self.locks.core(), &item).is_some() {
-            self.locks.core().check_process()?;
             return Err(Error::Reentered {
                 key: item.as_str().to_owned(),
             });
@@ -136,20 +136,20 @@ impl<'a> LockRequest<'a> {
         Ok(item)
     }
 
-    /// Tries once to acquire the lock: it waits for no other holder, and for the server's answer for
-    /// [`exchange_timeout`](crate::Builder::exchange_timeout) at the most. Where another caller of this process is asking for the
-    /// same lock, that one's answer is waited for.
+    /// Tries once to acquire the lock. This waits for no other holder, and up to
+    /// [`exchange_timeout`](crate::Builder::exchange_timeout) for the server. If another caller of this process is already asking for the
+    /// same lock, it waits for the answer to that caller.
     ///
     /// # Errors
     ///
-    /// As [`acquire`](Self::acquire); [`Error::Busy`] when another holds it, as soon as that is known.
+    /// As [`acquire`](Self::acquire). [`Error::Busy`] as soon as it is known that another caller holds the lock.
     pub fn try_acquire(self) -> Result<Guard, Error> {
         self.wait(Duration::ZERO).acquire()
     }
 }
 
 impl Locks {
-    /// Asks for the lock on `key`; nothing happens before [`acquire`](LockRequest::acquire).
+    /// Returns a request for the lock on `key`. Nothing happens before [`acquire`](LockRequest::acquire).
     pub fn lock(&self, key: impl IntoKey) -> LockRequest<'_> {
         LockRequest::new(self, key.into_key())
     }

@@ -1,4 +1,4 @@
-//! Locks for the tests of those who use memlock: a server in memory, with a clock to move and faults to switch on.
+//! [`TestServer`]: a server in memory for the tests of programs that use memlock, with a clock to move and faults to switch on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,9 @@ use crate::store::memory::Memory;
 use crate::system::clock::Clock;
 
 impl Locks {
-    /// Locks in this process's memory, and the server behind them in the hand of a test.
+    /// Returns locks in the memory of this process, and the server behind them, for a test to control.
     ///
-    /// Time passes as usual, and moves when the test [moves it](TestServer::advance): leases age, waiters notice, and
-    /// nobody has to sleep.
+    /// Time passes as usual, and also when the test [moves it](TestServer::advance): leases age and waiters notice, without sleeping.
     ///
     /// ```
     /// use std::time::Duration;
@@ -45,7 +44,7 @@ impl Locks {
     }
 }
 
-/// The server behind [`Locks::in_memory`], in the hand of a test.
+/// The server behind [`Locks::in_memory`], for a test to control.
 #[derive(Debug, Clone)]
 pub struct TestServer {
     locks: Locks,
@@ -54,32 +53,32 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Lets time pass at once, for the locks and the server, and wakes those who wait for it. Clocks do not go back.
+    /// Moves the clock of the locks and the server forward at once, and wakes all that wait for it.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
 
-    /// Other locks on the same server and the same clock, as another process would have them: it knows nothing of what
-    /// the first one's threads do, but by asking the server.
+    /// Returns other locks on the same server and the same clock, as another process would have them: they know of the first locks only
+    /// what the server knows.
     pub fn other_process(&self) -> Locks {
         let limit = self.locks.core().exchange_limit;
         let core = Core::on(Arc::clone(&self.clock), Box::new(Arc::clone(&self.memory)), limit);
         self.locks.on(core)
     }
 
-    /// Switches the server off or on: while it is off, no request reaches it. It keeps its items and its clock.
+    /// Switches the server off or on. While it is off, no request reaches it. It keeps its items and its clock.
     pub fn set_down(&self, is_down: bool) {
         self.memory.set_down(is_down);
     }
 
-    /// From now on each exchange takes `delay`, on the clock of the locks: nobody really waits. Beyond 300 ms, the time
-    /// that an exchange has, it is executed, and its reply comes too late.
+    /// Makes each exchange take `delay` from now on, on the clock of the locks, without really waiting. An exchange that takes longer than
+    /// 300 ms, its limit, is executed, but its reply comes too late.
     pub fn set_delay(&self, delay: Duration) {
         self.memory.set_delay(delay);
     }
 
-    /// The server loses the lock on `key` in the namespace `name` (an annotated function's is its path, or its `name`
-    /// option), as memcached does when it is short of memory. A key that asks for no lock has none to lose.
+    /// Makes the server lose the lock on `key` in the namespace `name` (for an annotated function, its path or its `name` option), as
+    /// memcached does when it is short of memory. A key that is `None` has no effect.
     pub fn evict(&self, name: &str, key: impl IntoKey) {
         if let Some(key) = key.into_key().text() {
             let item = ItemName::of_lock(&self.locks.settings().prefix, name, key);
@@ -87,8 +86,8 @@ impl TestServer {
         }
     }
 
-    /// How many callers of the first locks, in threads and tasks, stand in line for the lock on `key` in the namespace
-    /// `name`. Whoever holds it is not counted, nor who is next and asks the server.
+    /// Returns how many callers of the first locks, threads and tasks, wait in the queue for the lock on `key` in the namespace `name`.
+    /// The holder does not count, nor does the caller that is next and asks the server.
     pub fn waiting(&self, name: &str, key: impl IntoKey) -> usize {
         let key = key.into_key();
         let item = key
@@ -97,7 +96,7 @@ impl TestServer {
         item.map_or(0, |item| self.locks.core().queues.waiting(&item))
     }
 
-    /// The server is restarted: it has forgotten all locks. Leases that were granted before go on being believed in.
+    /// Restarts the server, which forgets all locks. Holders still rely on the leases that were granted before.
     pub fn restart(&self) {
         self.memory.restart();
     }
@@ -108,13 +107,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moving_the_clock_ends_leases_and_wakes_those_who_wait_for_that() {
+    fn moving_the_clock_ends_leases_and_wakes_their_waiters() {
         let (locks, server) = Locks::in_memory();
         let hour = Duration::from_secs(3600);
         let stuck = locks.lock("k").timeout(hour).acquire().expect("it is free");
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| locks.lock("k").timeout(hour).acquire().map(|guard| guard.token()));
-            // However far the waiter has come: it is in line, or will find the lease over when it is.
+            // The waiter is in the queue by now, or finds the lease over when it is.
             server.advance(hour * 2);
             let token = waiter.join().expect("no panic").expect("its turn");
             assert!(token > stuck.token());
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn who_tries_now_and_then_inherits_a_dead_holders_lock_after_its_lease() {
+    fn repeated_attempts_take_over_from_a_dead_holder_after_its_lease() {
         let (locks, server) = Locks::in_memory();
         let minute = Duration::from_secs(60);
         let dead = server.other_process();
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn renewals_follow_the_clock() {
+    fn renewals_follow_a_moved_clock() {
         let (locks, server) = Locks::in_memory();
         let minute = Duration::from_secs(60);
         let kept = locks.lock("k").timeout(minute).renew().acquire().expect("it is free");
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_off_is_unavailable_and_comes_back_with_its_items() {
+    fn a_server_that_was_off_comes_back_with_its_items() {
         let (locks, server) = Locks::in_memory();
         let held = locks.lock("k").acquire().expect("it is free");
         server.set_down(true);
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_comes_too_late_is_unavailable_and_leaves_nothing_behind() {
+    fn an_exchange_with_a_late_reply_is_unavailable_and_leaves_no_lock_behind() {
         let (locks, server) = Locks::in_memory();
         server.set_delay(Duration::from_secs(1));
         assert!(locks.lock("k").acquire().is_err_and(|error| error.is_unavailable()));

@@ -2,13 +2,13 @@
 //!
 //! # Why no transaction waits for ever
 //!
-//! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another returns a conflict
-//! at once, and the closure rolls its database transaction back. Then the scope gives up all that it holds, and takes every
-//! lock that it has met so far, in one order for all transactions, before the next attempt. So nobody waits inside an open
-//! database transaction, and a transaction that waits for a lock holds only locks that come before it: no two can wait for each other.
+//! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another caller returns a conflict at once,
+//! and the closure rolls its database transaction back. Before the next attempt, the transaction releases all its locks, and acquires
+//! every lock that its functions have asked for so far, in one order for all transactions. So no caller waits inside an open database
+//! transaction, and a transaction that waits for a lock holds only locks that come before it: no two can wait for each other.
 //!
-//! That is so of what the transaction takes. A lock of a function around it is held while the transaction waits, as with any two
-//! locks of which one is taken inside the other.
+//! This holds for the locks of the transaction. A lock of a function around the transaction stays held while the transaction waits, as
+//! with any two locks of which one is acquired inside the other.
 
 pub(crate) mod zlock;
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::call_tree as current;
-use crate::call_tree::scope::{Met, Scope};
+use crate::call_tree::scope::{Scope, ScopeLock};
 use crate::call_tree::{Frame, InFrame};
 use crate::driver::caller::Caller;
 use crate::driver::limits::CallLimits;
@@ -27,28 +27,29 @@ use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::held_set::HeldSet;
-use crate::locks::policy::soften;
+use crate::locks::policy::{Reporting, fall_back};
 use crate::protocol::Pause;
 use crate::system::{clock, on_thread};
 
 /// How often a transaction is attempted, unless it says otherwise.
 const ATTEMPTS: u32 = 5;
 
-/// The window of the pause after the first conflict that was not about a lock. It doubles with each attempt.
+/// The longest pause after the first conflict that was not about a lock. It doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
-/// It grows no further.
+/// The longest pause after any attempt.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
-/// How often the locks of a transaction are taken from the beginning, when the first were lost before the last was there.
+/// How often a transaction acquires its locks from the beginning, if it loses the first before it has the last.
 const ROUNDS: u32 = 3;
 
-/// A transaction to be [run](Transaction::run): a closure that is run again after a conflict.
+/// A transaction, which [runs](Transaction::run) a closure, and runs it again after a conflict.
 ///
 /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) in it is held until the closure has returned, so let the
-/// closure commit. It never waits: where another holds its lock it returns the conflict, the closure is to return it, too (with
-/// `?`), and the transaction takes all locks that it has met so far before it runs the closure again. What the closure has done
-/// by then is to be undone: it runs in a database transaction that is rolled back when it is dropped.
+/// closure commit. It never waits: if another caller holds its lock, it returns a conflict. The closure must return the conflict, too
+/// (with `?`). The transaction then acquires all locks that its functions have asked for so far, and runs the closure again. An attempt
+/// that ends in a conflict must leave nothing behind: let the closure work in a database transaction that is rolled back when it is
+/// dropped.
 ///
 /// Run it outside of other locks. A lock that is held around it stays held while it waits between two attempts, and two callers
 /// that do so in opposite order wait for each other until a lease is over.
@@ -68,8 +69,8 @@ const ROUNDS: u32 = 3;
 /// # Ok(()) }
 /// ```
 ///
-/// A transaction in a transaction joins it: its closure is run once, with the outer one's attempt, and a conflict goes on to
-/// the outer one.
+/// A transaction inside another joins it: its closure runs once, with the number of the outer attempt, and the outer transaction
+/// handles a conflict.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is run before `run`"]
 pub struct Transaction<C = ByTrait> {
@@ -77,7 +78,7 @@ pub struct Transaction<C = ByTrait> {
     conflict: C,
 }
 
-/// A transaction, to be attempted five times at the most. See [`Transaction`].
+/// Returns a transaction that makes up to five attempts. See [`Transaction`].
 pub fn transaction() -> Transaction {
     Transaction {
         attempts: ATTEMPTS,
@@ -85,11 +86,11 @@ pub fn transaction() -> Transaction {
     }
 }
 
-/// Conflicts are told by the error's [`Conflict`] implementation.
+/// Recognises conflicts by the error's [`Conflict`] implementation.
 #[derive(Debug, Clone, Copy)]
 pub struct ByTrait;
 
-/// Conflicts are told by a function: see [`Transaction::conflict`].
+/// Recognises conflicts by a function: see [`Transaction::conflict`].
 #[derive(Clone, Copy)]
 pub struct ByFunction<F>(F);
 
@@ -99,9 +100,9 @@ impl<F> fmt::Debug for ByFunction<F> {
     }
 }
 
-/// Tells which values of `E` are conflicts.
+/// Recognises which values of `E` are conflicts.
 pub trait Recognise<E> {
-    /// Whether this one is.
+    /// Returns whether `error` is a conflict.
     fn is_conflict(&self, error: &E) -> bool;
 }
 
@@ -118,7 +119,7 @@ impl<E, F: Fn(&E) -> bool> Recognise<E> for ByFunction<F> {
 }
 
 impl Transaction {
-    /// Says by `is_conflict` which errors are conflicts, instead of by the error's [`Conflict`] implementation.
+    /// Recognises conflicts by `is_conflict`, instead of by the error's [`Conflict`] implementation.
     pub fn conflict<E, F: Fn(&E) -> bool>(self, is_conflict: F) -> Transaction<ByFunction<F>> {
         Transaction {
             attempts: self.attempts,
@@ -128,52 +129,46 @@ impl Transaction {
 }
 
 impl<C> Transaction<C> {
-    /// How often the closure is run at the most, the first time included; zero counts as one.
+    /// Sets how often the closure runs at most, the first time included. Zero counts as one.
     pub fn attempts(mut self, attempts: u32) -> Transaction<C> {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// Runs `body`, and again after a conflict. It is given the number of the attempt, from 1.
+    /// Runs `body` with the number of the attempt, from 1. Runs it again after a conflict.
     ///
-    /// The thread waits between attempts, for locks or for a moment of up to 64 ms, and never inside of one.
+    /// Between attempts, but never inside one, the thread waits for locks, or for up to 64 ms.
     ///
     /// # Errors
     ///
-    /// What `body` returns, if that is no conflict. [`Error::GaveUp`] with the last conflict below it, when the last attempt met
-    /// one. [`Error::Busy`] and [`Error::Unavailable`] when a lock could not be taken between two attempts, as the `wait` and
-    /// `on_unavailable` of the function say that met it.
+    /// An error of `body` that is not a conflict. [`Error::GaveUp`], with the last conflict as its source, if the last attempt ends in
+    /// a conflict. [`Error::Busy`] and [`Error::Unavailable`] if a lock cannot be acquired between two attempts: the `wait` and
+    /// `on_unavailable` of the function that asked for the lock apply.
     ///
     /// # Panics
     ///
-    /// Where `body` does; its locks are released. And as `on_unavailable = panic` says.
+    /// If `body` panics; the locks are released. Also as `on_unavailable = panic` says.
     pub fn run<T, E>(self, mut body: impl FnMut(u32) -> Result<T, E>) -> Result<T, E>
     where
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
     {
-        let outer = current::here();
-        if let Some(scope) = current::transaction(outer.as_ref()) {
-            return body(scope.attempt());
+        if let Some(attempt) = outer_attempt() {
+            return body(attempt);
         }
-        let mut running = Running::new(Caller::Thread);
-        let frame = Frame::of_transaction(outer, &running.scope);
+        let mut running = Running::new(self, Caller::Thread);
         loop {
-            let attempt = running.scope.begin_attempt();
-            let entered = current::enter(Arc::clone(&frame));
-            let returned = body(attempt);
-            drop(entered);
-            if let Some(ended) = self.ended(&running, attempt, returned) {
-                return ended;
+            let returned = running.run_attempt(&mut body);
+            if let Some(result) = on_thread::block_on(running.end_attempt(returned)) {
+                return result;
             }
-            on_thread::block_on(running.before_next()).map_err(E::from)?;
         }
     }
 
-    /// The same without blocking the thread, under any executor: `run_async(async |attempt| …)`.
+    /// As [`run`](Self::run), but without blocking the thread, under any executor: `run_async(async |attempt| …)`.
     ///
-    /// The future is `Send` where the closure and its futures are. (Hence no `AsyncFnMut`, whose futures may borrow from it:
-    /// what a closure changes in each attempt it keeps in a cell.)
+    /// The future is `Send` if the closure and its futures are. (So the closure is not an `AsyncFnMut`, whose futures may borrow from
+    /// it: a closure keeps what it changes in each attempt in a cell.)
     ///
     /// # Errors
     ///
@@ -185,135 +180,156 @@ impl<C> Transaction<C> {
     ///
     /// # Cancellation
     ///
-    /// The future may be dropped at any time: `body`'s future is dropped, and then the locks are released in the background.
+    /// The future may be dropped at any time. The future of `body` is dropped first, then the background releases the locks.
     pub async fn run_async<T, E, F>(self, mut body: impl FnMut(u32) -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
     {
-        let outer = current::here();
-        if let Some(scope) = current::transaction(outer.as_ref()) {
-            return body(scope.attempt()).await;
+        if let Some(attempt) = outer_attempt() {
+            return body(attempt).await;
         }
-        let mut running = Running::new(Caller::Task);
-        let frame = Frame::of_transaction(outer, &running.scope);
+        let mut running = Running::new(self, Caller::Task);
         loop {
-            let attempt = running.scope.begin_attempt();
-            let returned = InFrame::new(Some(Arc::clone(&frame)), body(attempt)).await;
-            if let Some(ended) = self.ended(&running, attempt, returned) {
-                running.release_all().await;
-                return ended;
+            let returned = running.begin_attempt(&mut body).await;
+            if let Some(result) = running.end_attempt(returned).await {
+                return result;
             }
-            running.before_next().await.map_err(E::from)?;
+        }
+    }
+}
+
+/// The number of the attempt of the transaction around this one, if there is one.
+fn outer_attempt() -> Option<u32> {
+    current::transaction(current::here().as_ref()).map(|scope| scope.attempt())
+}
+
+/// A transaction that is running. Dropping it releases its locks.
+struct Running<C> {
+    transaction: Transaction<C>,
+    caller: Caller,
+    scope: Arc<Scope>,
+    frame: Arc<Frame>,
+    began: Instant,
+}
+
+impl<C> Running<C> {
+    fn new(transaction: Transaction<C>, caller: Caller) -> Running<C> {
+        let scope = Arc::new(Scope::new());
+        Running {
+            transaction,
+            caller,
+            frame: Frame::of_transaction(current::here(), &scope),
+            scope,
+            began: clock::instant(),
         }
     }
 
-    /// What the transaction returns, unless it is to be attempted again.
-    fn ended<T, E>(&self, running: &Running, attempt: u32, returned: Result<T, E>) -> Option<Result<T, E>>
+    /// Runs one attempt on this thread.
+    fn run_attempt<R>(&self, body: impl FnOnce(u32) -> R) -> R {
+        let attempt = self.scope.begin_attempt();
+        let _entered = current::enter(Arc::clone(&self.frame));
+        body(attempt)
+    }
+
+    /// Begins one attempt of a task.
+    fn begin_attempt<F: Future>(&self, body: impl FnOnce(u32) -> F) -> InFrame<F> {
+        InFrame::new(Some(Arc::clone(&self.frame)), body(self.scope.begin_attempt()))
+    }
+
+    /// Ends an attempt: releases the locks and returns the result of the transaction, or prepares the next attempt and returns `None`.
+    async fn end_attempt<T, E>(&mut self, returned: Result<T, E>) -> Option<Result<T, E>>
     where
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
     {
-        match returned {
-            Err(error) if self.conflict.is_conflict(&error) => {
-                if attempt < self.attempts {
-                    return None;
+        let attempts = self.scope.attempt();
+        let result = match returned {
+            Err(error) if self.transaction.conflict.is_conflict(&error) => {
+                if attempts < self.transaction.attempts {
+                    drop(error);
+                    return self.hold_all_locks().await.err().map(|error| Err(E::from(error)));
                 }
                 let source: Box<dyn StdError + Send + Sync> = error.into();
-                Some(Err(E::from(running.gave_up(attempt, Source::from(source)))))
+                let lasted = clock::instant().saturating_duration_since(self.began);
+                Err(E::from(Error::gave_up(attempts, lasted, Source::from(source))))
             }
-            returned => Some(returned),
-        }
-    }
-}
-
-/// A transaction that is running. Dropping it releases its locks.
-struct Running {
-    scope: Arc<Scope>,
-    began: Instant,
-    caller: Caller,
-}
-
-impl Running {
-    fn new(caller: Caller) -> Running {
-        Running {
-            scope: Arc::new(Scope::new()),
-            began: clock::instant(),
-            caller,
-        }
+            returned => returned,
+        };
+        self.release_all().await;
+        Some(result)
     }
 
-    fn gave_up(&self, attempts: u32, source: Source) -> Error {
-        Error::gave_up(attempts, clock::instant().saturating_duration_since(self.began), source)
-    }
-
-    /// Sees to it that all locks that were met are held, before the next attempt.
-    async fn before_next(&mut self) -> Result<(), Error> {
-        let met = self.scope.all();
-        if self.keeps(&met).await {
-            // It was the database's conflict, with somebody who does not take these locks: give that a moment. They are held
-            // meanwhile, with half of their timeout to come at the least.
-            self.caller.pause(self.pause(&met)).await;
+    /// Keeps, or acquires, all locks that the functions have asked for, before the next attempt.
+    async fn hold_all_locks(&mut self) -> Result<(), Error> {
+        let locks = self.scope.locks();
+        if self.keep_alive(&locks).await {
+            // The conflict was in the database, with a transaction that does not take these locks: wait for it a moment. The locks
+            // stay held, with at least half of their timeout left.
+            self.caller.pause(self.pause_window(&locks)).await;
             return Ok(());
         }
         for _ in 0..ROUNDS {
             self.release_all().await;
-            if self.takes(&met).await? {
+            if self.acquire(&locks).await? {
                 return Ok(());
             }
         }
-        // They are lost as fast as they are taken. The functions try again themselves.
+        // The locks are lost as fast as they are acquired. In the next attempt the functions try again themselves.
         Ok(())
     }
 
-    /// Whether all that was met is held, and lasts.
-    async fn keeps(&self, met: &[Met]) -> bool {
-        for lock in met {
-            let Some(hold) = lock.held() else { return false };
-            if hold
-                .keep_at_least_half(self.caller, lock.core.each_exchange())
-                .await
-                .is_err()
-            {
+    /// Extends the leases of `locks` that are half over. Returns whether all locks are held.
+    async fn keep_alive(&self, locks: &[ScopeLock]) -> bool {
+        for lock in locks {
+            let Some(held) = lock.valid() else { return false };
+            let kept = held.keep_at_least_half(self.caller, lock.core.each_exchange());
+            if kept.await.is_err() {
                 return false;
             }
         }
         true
     }
 
-    /// Takes all that was met, in order. `false`: the first were lost before the last was there.
-    async fn takes(&self, met: &[Met]) -> Result<bool, Error> {
+    /// Acquires `locks` in order. Returns `false` if the first were lost before the last was acquired.
+    async fn acquire(&self, locks: &[ScopeLock]) -> Result<bool, Error> {
         let mut held = HeldSet::of([], self.caller);
-        let mut taken = Vec::new();
-        for lock in met {
-            lock.core.check_open()?;
+        let mut acquired = Vec::new();
+        for lock in locks {
+            // The wait before this may have ended in a child that was forked meanwhile.
+            lock.core.check_process()?;
+            lock.core.check_not_shut_down()?;
             let now = lock.core.now();
-            // Each lock is waited for as the function says that met it: between two attempts there is no call that has an end.
+            // The `wait` of the function that asked for it counts from here: no call is under way between two attempts.
             let limits = CallLimits::new(now, lock.spec.wait, lock.core.exchange_limit);
-            let acquired = held.acquire(&lock.core, lock.spec.clone(), limits, now, lock.options.renew);
-            match acquired.await {
-                Ok(_) => taken.push(lock),
+            let acquiring = held.acquire(&lock.core, lock.spec.clone(), limits, now, lock.options.renew);
+            match acquiring.await {
+                Ok(()) => acquired.push(lock),
                 Err(Stopped::CompanionLost) => {
                     held.release().await;
                     return Ok(false);
                 }
-                Err(Stopped::Failed(error)) => soften(&lock.core, lock.options.function, lock.policy, error)?,
+                Err(Stopped::Failed(error)) => {
+                    let function = lock.options.function;
+                    fall_back(&lock.core, function, lock.policy, Reporting::Yes, error)?;
+                }
             }
         }
-        for (lock, hold) in taken.into_iter().zip(held.take().locks()) {
-            self.scope.meet(Met {
-                hold: Some(Arc::clone(hold)),
+        for (lock, held) in acquired.into_iter().zip(held.take().locks()) {
+            self.scope.record(ScopeLock {
+                held: Some(Arc::clone(held)),
                 ..lock.clone()
             });
         }
         Ok(true)
     }
 
-    /// A window that doubles with each attempt, and stays below the time for which a lock would be reserved.
-    fn pause(&self, met: &[Met]) -> Pause {
+    /// The window of the pause after a database's conflict: it doubles with each attempt, and stays below the time for which a lock
+    /// would be reserved.
+    fn pause_window(&self, locks: &[ScopeLock]) -> Pause {
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
-        let reserve = met.iter().map(|lock| lock.options.reserve / 2).min();
+        let reserve = locks.iter().map(|lock| lock.options.reserve / 2).min();
         Pause {
             from: Duration::ZERO,
             to: doubled.min(LONGEST_PAUSE).min(reserve.unwrap_or(LONGEST_PAUSE)),
@@ -325,7 +341,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl<C> Drop for Running<C> {
     fn drop(&mut self) {
         drop(self.scope.take_held(self.caller));
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::call_tree as current;
 use crate::call_tree::Frame;
-use crate::call_tree::scope::{Met, Scope};
+use crate::call_tree::scope::{Scope, ScopeLock};
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
 use crate::driver::core::Counters;
@@ -31,23 +31,23 @@ use crate::hold::options::LockOptions;
 use crate::key::ItemName;
 use crate::locks::acquire::LockCall;
 
-/// One call of a `zlock`.
+/// A call of a `zlock`.
 pub(crate) struct Zlock<'a> {
     pub(crate) call: LockCall<'a>,
     /// In the order of their names, each once.
     pub(crate) items: &'a [ItemName],
-    /// What to do when the server cannot be asked.
+    /// What to do if the server cannot be asked.
     pub(crate) policy: OnUnavailable,
-    /// The body that called.
+    /// The frame of the body that called.
     pub(crate) outer: Option<&'a Arc<Frame>>,
 }
 
-/// Another holds the lock; its label, where that is known.
-struct ByAnother(Option<String>);
+/// Another caller holds the lock. Its label, if that is known.
+struct OtherHolder(Option<String>);
 
 impl Zlock<'_> {
-    /// Acquires the locks, in the transaction that the caller is in, or alone. What a dropped future has acquired alone is released
-    /// in the background.
+    /// Acquires the locks, as a part of the caller's transaction if there is one. If the future is dropped, the background releases what
+    /// it has acquired outside of a transaction.
     pub(crate) async fn acquire(&self) -> Result<BodyLocks, Error> {
         match current::transaction(self.outer) {
             Some(scope) => self.acquire_in(&scope).await,
@@ -59,18 +59,20 @@ impl Zlock<'_> {
         let mut held = HeldSet::new(self.call.caller, self.call.limits.asking);
         let retry = self.call.locks.retry(self.call.options.reserve);
         for item in self.items {
-            let Err(ByAnother(holder)) = self.try_one(&mut held, item).await? else {
+            let Err(OtherHolder(holder)) = self.try_one(&mut held, item).await? else {
                 continue;
             };
-            // Nothing is held while it waits.
+            // It must not hold the others while it waits.
             held.release().await;
-            let for_a_retry = LockOptions {
+            // A release does not report that this process was forked meanwhile.
+            self.call.core().check_process()?;
+            let for_retry = LockOptions {
                 timeout: Some(self.call.options.reserve),
                 renew: None,
                 ..*self.call.options
             };
             let now = self.call.core().now();
-            let kept = self.call.with(&for_a_retry).acquire_all_from(self.items, now).await?;
+            let kept = self.call.with(&for_retry).acquire_all_from(self.items, now).await?;
             kept.reserve_within(&retry, Some(self.call.limits.asking)).await;
             let waited = self.call.limits.waited(self.call.core().now());
             return Err(conflict(self.items.first(), holder, waited));
@@ -81,29 +83,29 @@ impl Zlock<'_> {
     async fn acquire_in(&self, scope: &Scope) -> Result<BodyLocks, Error> {
         let mut locks = Vec::new();
         for (place, item) in self.items.iter().enumerate() {
-            // The transaction holds it already, or a function in which it runs.
+            // The transaction already holds it, or a function around the transaction does.
             if let Some(found) = current::find(self.outer, self.call.core(), item) {
-                locks.push(found.hold);
+                locks.push(found.held);
                 continue;
             }
             let mut held = HeldSet::new(self.call.caller, self.call.limits.asking);
-            if let Err(ByAnother(holder)) = self.try_one(&mut held, item).await? {
-                // The transaction takes it, and those that were not reached, before its next attempt.
+            if let Err(OtherHolder(holder)) = self.try_one(&mut held, item).await? {
+                // The transaction acquires this lock and the ones after it before its next attempt.
                 for missing in &self.items[place..] {
-                    self.meet(scope, missing, None);
+                    self.record(scope, missing, None);
                 }
                 return Err(conflict(Some(item), holder, Duration::ZERO));
             }
             for lock in held.take().locks() {
-                self.meet(scope, item, Some(lock));
+                self.record(scope, item, Some(lock));
                 locks.push(Arc::clone(lock));
             }
         }
         Ok(BodyLocks::Lent(Lease::new(locks)))
     }
 
-    /// Adds the lock on `item` to `held`: the one that is reserved for this caller, or one that is free. Waits for no other holder.
-    async fn try_one(&self, held: &mut HeldSet, item: &ItemName) -> Result<Result<(), ByAnother>, Error> {
+    /// Adds the lock on `item` to `held`, if it is reserved for this caller, or free. Waits for no other holder.
+    async fn try_one(&self, held: &mut HeldSet, item: &ItemName) -> Result<Result<(), OtherHolder>, Error> {
         let once = self.call.without_waiting();
         let renew = self.call.options.renew;
         if let Some(claimed) = claim(&once, item).await? {
@@ -111,29 +113,27 @@ impl Zlock<'_> {
             return Ok(Ok(()));
         }
         let now = once.core().now();
-        match held
-            .acquire(once.core(), once.spec(item), once.limits, now, renew)
-            .await
-        {
-            Ok(_) => Ok(Ok(())),
+        let acquiring = held.acquire(once.core(), once.spec(item), once.limits, now, renew);
+        match acquiring.await {
+            Ok(()) => Ok(Ok(())),
             Err(Stopped::Failed(Error::Busy { holder, .. })) => {
                 Counters::count(&once.core().counters.conflicts);
-                Ok(Err(ByAnother(holder)))
+                Ok(Err(OtherHolder(holder)))
             }
-            Err(Stopped::Failed(error)) => Err(once.failed(error)),
-            // Another has taken one of the first.
-            Err(Stopped::CompanionLost) => Ok(Err(ByAnother(None))),
+            Err(Stopped::Failed(error)) => Err(once.count_error(error)),
+            // Another caller has acquired one of the earlier locks.
+            Err(Stopped::CompanionLost) => Ok(Err(OtherHolder(None))),
         }
     }
 
-    /// Tells the transaction of a lock; where it is held, the transaction holds it from now on.
-    fn meet(&self, scope: &Scope, item: &ItemName, hold: Option<&Arc<HeldLock>>) {
-        let lost = scope.meet(Met {
+    /// Records a lock in the transaction, which holds `held` from now on.
+    fn record(&self, scope: &Scope, item: &ItemName, held: Option<&Arc<HeldLock>>) {
+        let lost = scope.record(ScopeLock {
             core: Arc::clone(self.call.core()),
             spec: self.call.spec(item),
             options: *self.call.options,
             policy: self.policy,
-            hold: hold.map(Arc::clone),
+            held: held.map(Arc::clone),
         });
         if let Some(lost) = lost {
             lost.release_in_background();
@@ -146,8 +146,8 @@ fn conflict(item: Option<&ItemName>, holder: Option<String>, waited: Duration) -
     Error::conflict(key, holder, waited)
 }
 
-/// The reservation of `item`, if there is one for the caller. A task's claim that is under way when the future is dropped goes on,
-/// and what it gets is released.
+/// Claims the reservation of `item`, if there is one for the caller. If a task's future is dropped, the claim goes on, and then
+/// releases the lock.
 async fn claim(call: &LockCall<'_>, item: &ItemName) -> Result<Option<Arc<HeldLock>>, Error> {
     let reservations = call.locks.reservations();
     if !reservations.is_reserved(item, call.caller) {
@@ -160,7 +160,7 @@ async fn claim(call: &LockCall<'_>, item: &ItemName) -> Result<Option<Arc<HeldLo
             let reservations = Arc::clone(reservations);
             let claim = background_work::finish(call.core(), async move {
                 let claimed = reservations.claim(Caller::Task, &spec, limit).await;
-                // Released where nobody waits for it any more.
+                // A set releases its lock if it is dropped, since its task no longer waits for it.
                 Ok(HeldSet::of(claimed, Caller::Task))
             });
             Ok(claim.await?.take().locks().first().map(Arc::clone))

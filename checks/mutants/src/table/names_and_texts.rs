@@ -36,8 +36,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S9",
         decision: "A lease that is kept after its holder is done reports that it is over.",
         file: "hold/mod.rs",
-        from: "Status::Held if !self.is_given_up() => None,",
-        to: "Status::Held | Status::Released => None,",
+        from: "Status::Held if !self.is_given_up() => Ok(()),",
+        to: "Status::Held | Status::Released => Ok(()),",
         suites: &[attributes("kept_leases")],
     },
     Mutant {

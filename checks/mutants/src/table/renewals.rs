@@ -18,8 +18,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         decision: "What renews a lock ends when the lock is released.",
         file: "hold/release.rs",
-        from: "self.meanwhile = None;",
-        to: "std::mem::forget(self.meanwhile.take());",
+        from: "self.background_task = None;",
+        to: "std::mem::forget(self.background_task.take());",
         suites: &[background("a_renewal_ends")],
     },
     Mutant {

@@ -37,9 +37,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         decision: "All transactions take their locks in one order.",
         file: "call_tree/scope.rs",
-        from: "met.insert(place, lock);",
+        from: "locks.insert(place, lock);",
         to: "let _ = place;
-                met.push(lock);",
+                locks.push(lock);",
         suites: &[zlock("transactions::while_it_waits")],
     },
     Mutant {
@@ -56,9 +56,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z2",
         decision: "A closure that has returned `Ok` is not run again.",
         file: "transaction/mod.rs",
-        from: "returned => Some(returned),",
-        to: "Ok(_) if attempt == 1 => None,
-            returned => Some(returned),",
+        from: "returned => returned,",
+        to: "Ok(_) if attempts == 1 => return None,
+            returned => returned,",
         suites: &[zlock("transactions::locks_are_held")],
     },
 ];

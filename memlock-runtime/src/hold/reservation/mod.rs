@@ -1,10 +1,10 @@
-//! Reservations: locks that are kept for a retry. Their holder's database met a conflict. The holder comes back with fresh data in a
-//! moment, and goes before all others.
+//! Reservations: after a conflict in its database, a caller retries with fresh data. Until then its lock is reserved, so that the retry
+//! goes before all others.
 //!
-//! A reservation is a held lock of its own, in nobody's hands. It ends when its owner claims it, when the owner's thread ends, or
-//! when its time is over. It is then released at once, so that the lease in the item matters only if the process dies.
+//! A reservation is a held lock of its own, under which no body runs. It ends when its owner claims it, when the owner's thread ends, or
+//! when its time is over. It is then released at once, so the lease in the item matters only if the process dies.
 
-mod kept;
+mod reserved_lock;
 #[cfg(test)]
 mod tests;
 
@@ -27,13 +27,13 @@ use crate::protocol::Spec;
 pub(crate) enum Owner {
     /// A synchronous caller's thread.
     Thread(ThreadId),
-    /// The next caller in this process: an asynchronous caller comes back on any thread, maybe in another task. If another caller
-    /// comes first, with data from before the conflict, its database detects that.
+    /// The next asynchronous caller in this process, since a task may come back on any thread, or as another task. If a caller with data
+    /// from before the conflict comes first, its database detects that.
     Process,
 }
 
 impl Owner {
-    /// The caller that is asking here.
+    /// The owner of a reservation that `caller` makes here.
     pub(crate) fn of(caller: Caller) -> Owner {
         match caller {
             Caller::Thread => Owner::Thread(thread::current().id()),
@@ -42,7 +42,7 @@ impl Owner {
     }
 }
 
-/// The reservations of one `Locks`. There is one for a key at the most, since there is one turn.
+/// The reservations of one `Locks`: at most one for each key, since there is one turn.
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
     by_item: Mutex<HashMap<ItemName, Reservation>>,
@@ -50,7 +50,7 @@ pub(crate) struct Reservations {
 
 #[derive(Debug)]
 struct Reservation {
-    hold: Arc<HeldLock>,
+    lock: Arc<HeldLock>,
     owner: Owner,
 }
 
@@ -59,134 +59,129 @@ impl Reservations {
         self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts in `hold`, for `owner`. The caller must release what is returned: a reservation that was there before and has lost its
-    /// turn, or `hold` itself once these locks are shut down.
-    fn put(&self, hold: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
+    /// Adds `lock`, for `owner`. The caller must release the lock that is returned: an older reservation, which has lost its turn, or
+    /// `lock` itself if these locks are shut down.
+    fn add(&self, lock: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
-        // Under the lock: `shutdown` sets the flag before it takes out all reservations.
-        if hold.core().is_shut_down.load(Ordering::Acquire) {
-            return Some(Arc::clone(hold));
+        // While `by_item` is locked: `shutdown` sets the flag before it takes all reservations out.
+        if lock.core().is_shut_down.load(Ordering::Acquire) {
+            return Some(Arc::clone(lock));
         }
         let reservation = Reservation {
-            hold: Arc::clone(hold),
+            lock: Arc::clone(lock),
             owner,
         };
-        let replaced = by_item.insert(hold.spec().item.clone(), reservation);
-        replaced.map(|replaced| replaced.hold)
+        let replaced = by_item.insert(lock.spec().item.clone(), reservation);
+        replaced.map(|replaced| replaced.lock)
     }
 
     /// Takes out the reservation of `item`, if `claimant` may claim it.
     fn take(&self, item: &ItemName, claimant: Owner) -> Option<Arc<HeldLock>> {
-        let mut by_item = self.by_item();
-        let owner = by_item.get(item)?.owner;
-        if owner != Owner::Process && owner != claimant {
-            return None;
-        }
-        by_item.remove(item).map(|reservation| reservation.hold)
+        self.take_if(item, |reservation| reservation.is_for(claimant))
     }
 
-    /// Takes out the reservation that is `hold`. Returns whether it was still there.
-    fn remove(&self, hold: &Arc<HeldLock>) -> bool {
+    /// Takes out the reservation of `item`, if `condition` holds of it.
+    fn take_if(&self, item: &ItemName, condition: impl FnOnce(&Reservation) -> bool) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
-        let item = &hold.spec().item;
-        let is_there = by_item
-            .get(item)
-            .is_some_and(|reservation| Arc::ptr_eq(&reservation.hold, hold));
-        if is_there {
-            by_item.remove(item);
-        }
-        is_there
+        condition(by_item.get(item)?)
+            .then(|| by_item.remove(item))?
+            .map(|reservation| reservation.lock)
     }
 
-    /// Ends all, at once.
+    /// Ends all reservations at once.
     pub(crate) fn abandon(&self) {
         let all = std::mem::take(&mut *self.by_item());
         for reservation in all.into_values() {
-            reservation.hold.release_in_background();
+            reservation.lock.release_in_background();
         }
     }
 
-    /// Reserves the lock of `hold` for a retry of its caller, for `length` from now. Whatever becomes of it, `hold` is released.
+    /// Reserves `held` for a retry of `caller`, for `length` from now. In any case `held` itself is released.
     ///
-    /// The reservation is there when this returns, so that a retry that comes at once finds it. What the server has to be told
-    /// goes on in the background. It waits only while a renewal is under way, or, within `limit`, for a release where there is
-    /// nothing to reserve.
-    /// A thread's reservation must be made on that thread. A dropped future may have left `hold` as it was.
+    /// The reservation is there when this returns, so that an immediate retry finds it. The background tells the server. This waits
+    /// only for a renewal that is under way, and for a release if there is nothing to reserve, both within `limit`. A thread's
+    /// reservation must be made on that thread. If the future is dropped, `held` may be as it was.
     pub(crate) async fn reserve(
         self: &Arc<Reservations>,
-        hold: &Arc<HeldLock>,
+        held: &Arc<HeldLock>,
         caller: Caller,
         length: Duration,
         limit: ExchangeLimit,
     ) {
         let owner = Owner::of(caller);
-        let Some(hold) = hold.reserve(caller, length, limit).await else {
+        let Some(reserved) = held.reserve(caller, length, limit).await else {
             return;
         };
-        let core = Arc::clone(hold.core());
-        if let Some(over) = self.put(&hold, owner) {
-            over.release_in_background();
+        let core = Arc::clone(reserved.core());
+        if let Some(unwanted) = self.add(&reserved, owner) {
+            unwanted.release_in_background();
         }
         if let Owner::Thread(_) = owner {
-            self.end_with_this_thread(&hold);
+            self.end_with_this_thread(&reserved);
         }
-        self.end_in_time(&hold);
-        background_work::begin(&core, async move { hold.shorten().await });
+        self.end_in_time(&reserved);
+        background_work::begin(&core, async move { reserved.shorten().await });
     }
 
-    /// The lock that was reserved for a retry of `claimant`, for a caller that asks for it as `spec` says, within `limit`. `None`:
-    /// there is no such reservation, it is over, or the server could not be asked. Must not be dropped before its end.
+    /// Claims the lock that is reserved for `caller`, which asks for `spec`, within `limit`. `None`: there is no such reservation, it is
+    /// over, or the server could not be asked. The future must not be dropped before its end.
     pub(crate) async fn claim(&self, caller: Caller, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         let reserved = self.take(&spec.item, Owner::of(caller))?;
         let claimed = reserved.claim(caller, spec, limit).await;
         if claimed.is_none() && !reserved.is_released() {
-            // Its call has no time left for that.
+            // The call has no time left to release it.
             reserved.release_in_background();
         }
         claimed
     }
 
-    /// Whether `caller` could claim a reservation of `item`.
+    /// Returns whether `caller` can claim a reservation of `item`.
     pub(crate) fn is_reserved(&self, item: &ItemName, caller: Caller) -> bool {
         let claimant = Owner::of(caller);
-        let by_item = self.by_item();
-        by_item
+        self.by_item()
             .get(item)
-            .is_some_and(|reservation| reservation.owner == Owner::Process || reservation.owner == claimant)
+            .is_some_and(|reservation| reservation.is_for(claimant))
     }
 
-    /// Releases `hold` when its lease is over, if it has not been claimed.
-    fn end_in_time(self: &Arc<Reservations>, hold: &Arc<HeldLock>) {
-        let clock = Arc::clone(&hold.core().clock);
-        let due = clock.now().instant + hold.remaining();
-        // Until then they are there, also when the last `Locks` is dropped.
-        let (reservations, reserved) = (Arc::clone(self), Arc::downgrade(hold));
-        hold.run_meanwhile(async move {
+    /// Releases `reserved` when its lease is over, unless it has been claimed.
+    fn end_in_time(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
+        let clock = Arc::clone(&reserved.core().clock);
+        let due = clock.now().instant + reserved.remaining();
+        // The task keeps the reservations, even if the last `Locks` is dropped meanwhile.
+        let (reservations, lock) = (Arc::clone(self), Arc::downgrade(reserved));
+        reserved.run_while_held(async move {
             clock.sleep_until(due).await;
-            reservations.abandon_one(&reserved);
+            reservations.abandon_one(&lock);
         });
     }
 
-    fn end_with_this_thread(self: &Arc<Reservations>, hold: &Arc<HeldLock>) {
-        // On a thread that is already ending, the reservation ends with its time.
-        let _ = MINE.try_with(|mine| {
-            let Mine(mine) = &mut *mine.borrow_mut();
-            mine.retain(|(_, hold)| hold.strong_count() > 0);
-            mine.push((Arc::downgrade(self), Arc::downgrade(hold)));
+    /// Releases `reserved` when this thread ends, unless it has been claimed.
+    fn end_with_this_thread(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
+        // On a thread that is already ending, the reservation ends in time.
+        let _ = OF_THIS_THREAD.try_with(|of_thread| {
+            let OfThread(locks) = &mut *of_thread.borrow_mut();
+            locks.retain(|(_, lock)| lock.strong_count() > 0);
+            locks.push((Arc::downgrade(self), Arc::downgrade(reserved)));
         });
     }
 
-    fn abandon_one(&self, hold: &Weak<HeldLock>) {
-        if let Some(hold) = hold.upgrade()
-            && !hold.core().is_inherited()
-            && self.remove(&hold)
+    fn abandon_one(&self, lock: &Weak<HeldLock>) {
+        if let Some(lock) = lock.upgrade()
+            && !lock.core().is_inherited()
+            && let Some(lock) = self.take_if(&lock.spec().item, |reservation| Arc::ptr_eq(&reservation.lock, &lock))
         {
-            hold.release_in_background();
+            lock.release_in_background();
         }
     }
 }
 
-/// Where locks are kept for a retry after a conflict, and for how long.
+impl Reservation {
+    fn is_for(&self, claimant: Owner) -> bool {
+        self.owner == Owner::Process || self.owner == claimant
+    }
+}
+
+/// Where and for how long locks are reserved for a retry after a conflict.
 #[derive(Debug, Clone)]
 pub(crate) struct Retry {
     pub(crate) reservations: Arc<Reservations>,
@@ -194,18 +189,18 @@ pub(crate) struct Retry {
 }
 
 thread_local! {
-    /// The reservations of this thread.
-    static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
+    /// The locks that are reserved for this thread.
+    static OF_THIS_THREAD: RefCell<OfThread> = const { RefCell::new(OfThread(Vec::new())) };
 }
 
-/// Abandons what is reserved for a thread, when that ends.
-struct Mine(Vec<(Weak<Reservations>, Weak<HeldLock>)>);
+/// The locks that are reserved for one thread. They are released when the thread ends.
+struct OfThread(Vec<(Weak<Reservations>, Weak<HeldLock>)>);
 
-impl Drop for Mine {
+impl Drop for OfThread {
     fn drop(&mut self) {
-        for (reservations, hold) in &self.0 {
+        for (reservations, lock) in &self.0 {
             if let Some(reservations) = reservations.upgrade() {
-                reservations.abandon_one(hold);
+                reservations.abandon_one(lock);
             }
         }
     }

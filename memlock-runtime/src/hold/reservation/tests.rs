@@ -1,4 +1,4 @@
-//! Reservations that come at a bad moment.
+//! Reservations during a renewal, and their end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::attribute::call_guard::AwaitRelease;
 use crate::attribute::enter::FunctionCall;
-use crate::attribute::held::AwaitRelease;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::conflict::Told;
@@ -27,7 +27,7 @@ use crate::store::{Exchange, Ready, Store};
 use crate::system::clock::Clock;
 use crate::system::on_thread;
 
-/// A server on which renewals wait at a gate, while that is shut.
+/// A server on which renewals wait while a gate is shut.
 #[derive(Debug)]
 struct Gated {
     memory: Arc<Memory>,
@@ -56,7 +56,7 @@ impl Store for Gated {
         self.memory.exchange(server, item, batch, only_on, limit)
     }
 
-    /// The gate is for threads. What goes on in the background passes by.
+    /// The gate is only for threads, and not for the background.
     fn begin(
         &self,
         server: usize,
@@ -88,7 +88,7 @@ struct Stage {
     gate: Arc<Gate>,
 }
 
-/// The clock stands: nothing ends by itself.
+/// The clock stands, so nothing ends by itself.
 fn stage() -> Stage {
     let clock = Arc::new(Clock::standing());
     let memory = Arc::new(Memory::on(Arc::clone(&clock)));
@@ -110,7 +110,14 @@ fn stage() -> Stage {
 impl Stage {
     fn call(&self) -> FunctionCall {
         let keys = ["k".into_key()];
-        FunctionCall::new(Some(&self.locks), Kind::Zlock, "reserved", LockOptions::of("f"), &keys).expect("locks")
+        FunctionCall::new(
+            Some(&self.locks),
+            LockKind::Zlock,
+            "reserved",
+            LockOptions::of("f"),
+            &keys,
+        )
+        .expect("locks")
     }
 
     fn is_reserved(&self, caller: Caller) -> bool {
@@ -122,8 +129,8 @@ impl Stage {
         self.others.lock("k").name("reserved").try_acquire().is_ok()
     }
 
-    /// A thread renews `lease`, and waits at the gate when this returns.
-    fn renews<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, lease: crate::Lease) {
+    /// Renews `lease` on another thread, which waits at the gate when this returns.
+    fn renew_elsewhere<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>, lease: crate::Lease) {
         self.gate.is_shut.store(true, Ordering::SeqCst);
         scope.spawn(move || lease.renew().expect("it is held"));
         wait_until("the renewal to be under way", || {
@@ -137,25 +144,25 @@ impl Stage {
 }
 
 #[test]
-fn a_reservation_that_nobody_claims_is_released_when_it_is_over() {
+fn an_unclaimed_reservation_is_released_when_it_is_over() {
     let stage = stage();
     let held = stage.call().enter(Reporting::Yes).expect("it is free");
     held.end(true);
     stage.clock.advance(Duration::from_millis(999));
     assert!(!stage.is_free());
     stage.clock.advance(Duration::from_millis(1));
-    // The clock stands, so nobody can have watched its lease to the end.
+    // The clock stands, so no waiter can have watched the lease to its end.
     wait_until("it to be released", || stage.is_free());
 }
 
 #[test]
-fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
+fn a_thread_reserves_its_lock_after_a_renewal_under_way() {
     let stage = stage();
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             let held = stage.call().enter(Reporting::Yes).expect("it is free");
-            stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
+            stage.renew_elsewhere(scope, crate::call_tree::current().expect("it runs locked"));
             ends.store(true, Ordering::SeqCst);
             held.end(true);
             assert!(stage.is_reserved(Caller::Thread), "a retry that comes at once finds it");
@@ -167,12 +174,12 @@ fn a_thread_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation()
     wait_until("it to end with its thread", || stage.is_free());
 }
 
-/// A task's body that ended in a conflict while its lease was being renewed: `then` gets the future, which waits for that.
-fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
+/// Ends a task's body in a conflict while its lease is being renewed, and calls `then` with the future, which waits for the renewal.
+fn with_waiting_reservation(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
     thread::scope(|scope| {
         let held = on_thread::block_on(stage.call().enter_async(Reporting::Yes)).expect("it is free");
         let body = async {
-            stage.renews(scope, crate::call_tree::current().expect("it runs locked"));
+            stage.renew_elsewhere(scope, crate::call_tree::current().expect("it runs locked"));
             Err::<(), ()>(())
         };
         let mut run = Box::pin(held.run_zlock(AwaitRelease, Told(|(): &()| true), body));
@@ -183,9 +190,9 @@ fn while_its_reservation_waits(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Futu
 }
 
 #[test]
-fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
+fn a_task_reserves_its_lock_after_a_renewal_under_way() {
     let stage = stage();
-    while_its_reservation_waits(&stage, |run| {
+    with_waiting_reservation(&stage, |run| {
         stage.open();
         assert_eq!(on_thread::block_on(run), Err(()));
         assert!(stage.is_reserved(Caller::Task));
@@ -196,9 +203,9 @@ fn a_task_waits_for_a_renewal_that_is_under_way_and_then_has_its_reservation() {
 }
 
 #[test]
-fn a_task_that_is_dropped_while_its_reservation_waits_leaves_nothing_behind() {
+fn dropping_a_task_whose_reservation_waits_releases_its_lock() {
     let stage = stage();
-    while_its_reservation_waits(&stage, |run| {
+    with_waiting_reservation(&stage, |run| {
         drop(run);
         stage.open();
     });

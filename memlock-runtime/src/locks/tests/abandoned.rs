@@ -1,4 +1,4 @@
-//! Futures that are dropped while their exchange is under way. What it does to the server is found out, and undone.
+//! Futures that are dropped during an exchange. The background finds out what the exchange did on the server, and undoes it.
 
 use std::task::Waker;
 
@@ -7,23 +7,23 @@ use crate::system::on_thread::block_on;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What becomes of an exchange that is not heard of as long as somebody waits for it.
+/// What happens to an exchange without a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unheard {
-    /// It is executed, and its reply comes when nobody waits any more.
+enum NoReply {
+    /// The server executes it, and its reply comes after the future is dropped.
     Executed,
-    /// Its connection is cut before it arrives.
+    /// Its connection is cut before the request arrives.
     Cut,
-    /// Its connection fails, and it is executed right after somebody has looked for it.
+    /// Its connection fails, and the server executes it right after the next read.
     Failed,
 }
 
-/// [`Memory`], which tasks hear nothing of for a while.
+/// [`Memory`] that does not reply to tasks for a while.
 #[derive(Debug, Default)]
 struct Slow {
     memory: Memory,
-    unheard: Mutex<Option<Unheard>>,
-    /// What is executed after the next look.
+    no_reply: Mutex<Option<NoReply>>,
+    /// The requests that are executed after the next read.
     delayed: Mutex<Option<Batch>>,
 }
 
@@ -53,20 +53,20 @@ impl Store for Slow {
         only_on: Option<Instance>,
         limit: Duration,
     ) -> Box<dyn Exchange> {
-        let answer = match *self.unheard.lock().expect("no panic") {
-            Some(Unheard::Cut) => Exchanged {
+        let answer = match *self.no_reply.lock().expect("no panic") {
+            Some(NoReply::Cut) => Exchanged {
                 pending: None,
                 ..failed(Unanswered::Cut, "it is closed")
             },
-            Some(Unheard::Failed) => {
+            Some(NoReply::Failed) => {
                 if batch.iter().any(Request::writes) {
                     *self.delayed.lock().expect("no panic") = Some(batch.clone());
                 }
                 failed(Unanswered::Late, "the network failed")
             }
-            Some(Unheard::Executed) | None => self.exchange(server, item, &batch, only_on, limit),
+            Some(NoReply::Executed) | None => self.exchange(server, item, &batch, only_on, limit),
         };
-        match *self.unheard.lock().expect("no panic") {
+        match *self.no_reply.lock().expect("no panic") {
             None => Box::new(Ready::new(answer)),
             Some(_) => Box::new(Late {
                 answer,
@@ -88,7 +88,7 @@ impl Store for Slow {
     }
 }
 
-/// An exchange whose outcome comes only when nobody waits for it any more.
+/// An exchange whose outcome comes only after the future is dropped.
 #[derive(Debug)]
 struct Late {
     answer: Exchanged,
@@ -119,24 +119,27 @@ fn two_on(store: &Arc<Slow>) -> [Locks; 2] {
     })
 }
 
-/// Polls `begun` once, while nothing is heard of what it asks, and drops it.
-fn abandon(store: &Slow, unheard: Unheard, begun: impl Future) {
-    *store.unheard.lock().expect("no panic") = Some(unheard);
+/// Polls `begun` once, while the server does not reply, and drops it.
+fn abandon(store: &Slow, no_reply: NoReply, begun: impl Future) {
+    *store.no_reply.lock().expect("no panic") = Some(no_reply);
     let mut begun = Box::pin(begun);
     let polled = begun.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert!(polled.is_pending(), "it was to be dropped under way");
-    *store.unheard.lock().expect("no panic") = None;
+    assert!(polled.is_pending(), "it must be dropped under way");
+    *store.no_reply.lock().expect("no panic") = None;
     drop(begun);
 }
 
 #[test]
-fn what_a_dropped_acquisition_may_have_stored_is_deleted() {
+fn the_item_of_a_dropped_acquisition_is_deleted() {
     let store = Arc::new(Slow::default());
     let [locks, others] = two_on(&store);
-    for unheard in [Unheard::Executed, Unheard::Cut, Unheard::Failed] {
-        abandon(&store, unheard, locks.lock("k").acquire_async());
+    for no_reply in [NoReply::Executed, NoReply::Cut, NoReply::Failed] {
+        abandon(&store, no_reply, locks.lock("k").acquire_async());
         assert!(locks.flush(PATIENCE));
-        assert!(others.lock("k").try_acquire().is_ok(), "{unheard:?}: an orphan is left");
+        assert!(
+            others.lock("k").try_acquire().is_ok(),
+            "{no_reply:?}: an orphan is left"
+        );
     }
 }
 
@@ -144,25 +147,25 @@ fn what_a_dropped_acquisition_may_have_stored_is_deleted() {
 fn a_dropped_release_goes_on() {
     let store = Arc::new(Slow::default());
     let [locks, others] = two_on(&store);
-    for unheard in [Unheard::Executed, Unheard::Cut] {
+    for no_reply in [NoReply::Executed, NoReply::Cut] {
         let guard = block_on(locks.lock("k").acquire_async()).expect("it is free");
-        abandon(&store, unheard, guard.release());
+        abandon(&store, no_reply, guard.release());
         assert!(locks.flush(PATIENCE));
         assert!(
             others.lock("k").try_acquire().is_ok(),
-            "{unheard:?}: it was not released"
+            "{no_reply:?}: it was not released"
         );
     }
 }
 
 #[test]
-fn a_lease_of_a_task_counts_from_the_request_however_long_it_stood_in_line() {
+fn the_lease_of_a_task_counts_from_the_request_and_not_from_joining_the_queue() {
     let stage = counted();
     let first = stage.hold(LEASE);
     let mut waiting = Box::pin(stage.locks.lock("k").timeout(LEASE).acquire_async());
     let nobody = &mut Context::from_waker(Waker::noop());
     assert!(waiting.as_mut().poll(nobody).is_pending());
-    // The slice is over: it goes back to the server.
+    // After its slice, the lock goes back to the server.
     stage.clock.advance(LEASE * 3 / 4);
     drop(first);
     let second = block_on(waiting).expect("it is next");

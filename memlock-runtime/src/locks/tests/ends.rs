@@ -1,11 +1,11 @@
-//! The ends of a call, to the millisecond: on a clock that stands, and that only exchanges move, whatever the machine does.
+//! The two ends of a call, to the millisecond: on a clock that only exchanges move, so that a busy machine does not matter.
 //!
-//! The promise: a call ends within `wait` + `exchange_timeout` + 50 ms, in every fault. And a server that answers in time is not
-//! called unavailable, however short the wait.
+//! The promise: a call ends within `wait` + `exchange_timeout` + 50 ms, in every fault. And a server that answers in time is never
+//! unavailable, however short the wait is.
 
 use super::*;
 use crate::attribute::enter::FunctionCall;
-use crate::call_tree::Kind;
+use crate::call_tree::lock_kind::LockKind;
 use crate::driver::caller::Caller;
 use crate::driver::limits::{CallLimits, ExchangeLimit};
 use crate::error::{Error, OnUnavailable};
@@ -16,7 +16,7 @@ use crate::locks::policy::Reporting;
 
 const LIMIT: Duration = ms(300);
 
-/// What a call may take beyond its `wait` and `exchange_timeout`.
+/// How much longer a call may take than its `wait` and `exchange_timeout` together.
 const MARGIN: Duration = ms(50);
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,36 +25,36 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// What is wrong with a server.
+/// A server's condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ill {
-    Well,
-    /// It answers after so long.
+enum Fault {
+    None,
+    /// It answers after this long.
     Slow(Duration),
     Hangs,
     Refuses,
-    /// It has just started, and needs 20 ms to say so.
+    /// It has just started, and takes 20 ms to answer so.
     Young,
 }
 
-/// A server in memory that is ill, and moves the clock by what its callers wait for it.
+/// A server in memory with a fault. It moves the clock by the time that its callers wait for it.
 #[derive(Debug)]
 struct Server {
     memory: Memory,
     clock: Arc<Clock>,
-    /// After so many more exchanges.
+    /// The fault begins after this many more exchanges.
     well_for: AtomicUsize,
-    ill: Mutex<Ill>,
+    fault: Mutex<Fault>,
 }
 
 impl Server {
-    fn falls_ill(&self, ill: Ill, after: usize) {
+    fn fail_with(&self, fault: Fault, after: usize) {
         self.well_for.store(after, Ordering::SeqCst);
-        *self.ill.lock().expect("no panic") = ill;
+        *self.fault.lock().expect("no panic") = fault;
     }
 
     fn answers(&self, item: &ItemName, batch: &[Request], only_on: Option<Instance>, limit: Duration) -> Exchanged {
-        // What is cleaned up in the background keeps no caller waiting.
+        // No caller waits for cleaning up in the background.
         let is_renewal = batch.iter().any(|request| matches!(request, Request::Replace { .. }));
         let is_waited_for = thread::current().name() != Some("memlock") || is_renewal;
         let passes = |time| {
@@ -68,27 +68,27 @@ impl Server {
                 .well_for
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
                 .is_ok();
-        let ill = if is_well {
-            Ill::Well
+        let fault = if is_well {
+            Fault::None
         } else {
-            *self.ill.lock().expect("no panic")
+            *self.fault.lock().expect("no panic")
         };
-        if limit.is_zero() && !matches!(ill, Ill::Well | Ill::Refuses) {
+        if limit.is_zero() && !matches!(fault, Fault::None | Fault::Refuses) {
             return not_sent("there is no time for it");
         }
-        match ill {
-            Ill::Well => self.memory.exchange(0, item, batch, only_on, limit),
-            Ill::Slow(delay) => {
+        match fault {
+            Fault::None => self.memory.exchange(0, item, batch, only_on, limit),
+            Fault::Slow(delay) => {
                 passes(delay.min(limit));
                 let answer = self.memory.exchange(0, item, batch, only_on, limit);
                 if delay <= limit { answer } else { hung() }
             }
-            Ill::Hangs => {
+            Fault::Hangs => {
                 passes(limit);
                 hung()
             }
-            Ill::Refuses => not_sent("it refuses"),
-            Ill::Young => {
+            Fault::Refuses => not_sent("it refuses"),
+            Fault::Young => {
                 passes(limit.min(ms(20)));
                 failed(Unanswered::TooYoung, "it is young")
             }
@@ -96,11 +96,11 @@ impl Server {
     }
 }
 
-/// The same server for one process.
+/// The same server, as the store of one process.
 #[derive(Debug, Clone)]
-struct Way(Arc<Server>);
+struct ProcessStore(Arc<Server>);
 
-impl Store for Way {
+impl Store for ProcessStore {
     fn exchange(
         &self,
         _: usize,
@@ -143,7 +143,7 @@ impl Store for Way {
     }
 }
 
-/// An exchange that takes its time once somebody waits for it.
+/// An exchange that takes time once a caller waits for it.
 #[derive(Debug)]
 struct Begun {
     server: Arc<Server>,
@@ -182,14 +182,18 @@ fn world() -> World {
         memory: Memory::on(Arc::clone(&clock)),
         clock: Arc::clone(&clock),
         well_for: AtomicUsize::new(0),
-        ill: Mutex::new(Ill::Well),
+        fault: Mutex::new(Fault::None),
     });
     let process = || {
         let locks = Builder::new().servers("memory:").build().expect("a server list");
-        locks.on(Core::on(Arc::clone(&clock), Box::new(Way(Arc::clone(&server))), LIMIT))
+        locks.on(Core::on(
+            Arc::clone(&clock),
+            Box::new(ProcessStore(Arc::clone(&server))),
+            LIMIT,
+        ))
     };
     let (locks, other) = (process(), process());
-    // The first grant of a server makes the clock item, and is given back.
+    // The first grant of a server creates the clock item, and is released.
     drop(other.lock("first").acquire().expect("it is free"));
     World {
         locks,
@@ -200,41 +204,41 @@ fn world() -> World {
 }
 
 impl World {
-    /// How long it takes on the clock.
+    /// Runs `what`, and returns how long it took on the clock.
     fn timed<T>(&self, what: impl FnOnce() -> T) -> (T, Duration) {
         let began = self.clock.now();
         let came = what();
         (came, self.clock.now().since(began))
     }
 
-    fn holds(locks: &Locks, key: &str) -> Guard {
+    fn hold(locks: &Locks, key: &str) -> Guard {
         let request = locks.lock(key).name(NAME).timeout(TIMEOUT);
         request.acquire().expect("it is free")
     }
 
-    /// `key` is reserved for the retry of `owner`.
-    fn reserves(&self, key: &str, caller: Caller) {
-        let guard = World::holds(&self.locks, key);
+    /// Reserves `key` for a retry of `caller`.
+    fn reserve(&self, key: &str, caller: Caller) {
+        let guard = World::hold(&self.locks, key);
         let held = HeldSet::of(guard.locks().iter().map(Arc::clone), caller);
         block_on(held.reserve(&self.locks.retry(TIMEOUT / 3)));
         drop(guard);
-        wait_until("the server to be told", || self.locks.core().chores.are_done());
+        wait_until("the server to be told", || self.locks.core().background_work.is_done());
     }
 }
 
 impl Drop for World {
-    /// What is cleaned up in the background comes to its end.
+    /// Lets the cleaning up in the background come to its end.
     fn drop(&mut self) {
-        self.server.falls_ill(Ill::Well, 0);
+        self.server.fail_with(Fault::None, 0);
         self.clock.advance(Duration::from_secs(3600));
     }
 }
 
 const NAME: &str = "ends";
 
-/// What is called for, and how things stand.
+/// A call, and the state of its locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum Case {
     Free,
     HeldByAnother,
     ThreeFree,
@@ -248,39 +252,45 @@ enum What {
     FourZlocksTheLastHeld,
 }
 
-const ALL: [What; 11] = [
-    What::Free,
-    What::HeldByAnother,
-    What::ThreeFree,
-    What::ThreeTheLastHeld,
-    What::EnteredAgain,
-    What::ThreeEnteredAgain,
-    What::ZlockFree,
-    What::ZlockHeld,
-    What::ZlockReserved,
-    What::FourZlocksReserved,
-    What::FourZlocksTheLastHeld,
+const ALL: [Case; 11] = [
+    Case::Free,
+    Case::HeldByAnother,
+    Case::ThreeFree,
+    Case::ThreeTheLastHeld,
+    Case::EnteredAgain,
+    Case::ThreeEnteredAgain,
+    Case::ZlockFree,
+    Case::ZlockHeld,
+    Case::ZlockReserved,
+    Case::FourZlocksReserved,
+    Case::FourZlocksTheLastHeld,
 ];
 
-impl What {
-    fn kind(self) -> Kind {
+impl Case {
+    fn kind(self) -> LockKind {
         match self {
-            What::Free | What::HeldByAnother | What::ThreeFree | What::ThreeTheLastHeld => Kind::Lock,
-            What::EnteredAgain | What::ThreeEnteredAgain => Kind::Rlock,
-            _ => Kind::Zlock,
+            Case::Free | Case::HeldByAnother | Case::ThreeFree | Case::ThreeTheLastHeld => LockKind::Lock,
+            Case::EnteredAgain | Case::ThreeEnteredAgain => LockKind::Rlock,
+            _ => LockKind::Zlock,
         }
     }
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            What::ThreeFree | What::ThreeTheLastHeld | What::ThreeEnteredAgain => &["a", "b", "c"],
-            What::FourZlocksReserved | What::FourZlocksTheLastHeld => &["a", "b", "c", "d"],
+            Case::ThreeFree | Case::ThreeTheLastHeld | Case::ThreeEnteredAgain => &["a", "b", "c"],
+            Case::FourZlocksReserved | Case::FourZlocksTheLastHeld => &["a", "b", "c", "d"],
             _ => &["a"],
         }
     }
 
-    /// Calls it while the server is `ill`, `after` so many exchanges, by a thread or by a task.
-    fn call(self, world: &World, wait: Duration, ill: (Ill, usize), is_task: bool) -> (Result<(), Error>, Duration) {
+    /// Makes the call from a thread or a task. The server has the `fault` from the given number of exchanges on.
+    fn call(
+        self,
+        world: &World,
+        wait: Duration,
+        fault: (Fault, usize),
+        is_task: bool,
+    ) -> (Result<(), Error>, Duration) {
         let options = LockOptions {
             timeout: Some(TIMEOUT),
             interval: Some(ms(1)),
@@ -291,19 +301,19 @@ impl What {
         let keys: Vec<Key> = self.keys().iter().map(IntoKey::into_key).collect();
         let call = || FunctionCall::new(Some(&world.locks), self.kind(), NAME, options, &keys).expect("locks");
         let held = self.keys().last().filter(|_| self.is_held());
-        let _held = held.map(|key| World::holds(&world.other, key));
-        if let What::ZlockReserved | What::FourZlocksReserved = self {
+        let _held = held.map(|key| World::hold(&world.other, key));
+        if let Case::ZlockReserved | Case::FourZlocksReserved = self {
             let caller = if is_task { Caller::Task } else { Caller::Thread };
-            self.keys().iter().for_each(|key| world.reserves(key, caller));
+            self.keys().iter().for_each(|key| world.reserve(key, caller));
         }
-        let _outer = (self.kind() == Kind::Rlock).then(|| {
+        let _outer = (self.kind() == LockKind::Rlock).then(|| {
             let outer = call().enter(Reporting::Yes).expect("it is free");
             world.clock.advance(TIMEOUT * 2 / 3);
             outer
         });
-        world.server.falls_ill(ill.0, ill.1);
+        world.server.fail_with(fault.0, fault.1);
         world.timed(|| {
-            let is_well_again = || world.server.falls_ill(Ill::Well, 0);
+            let is_well_again = || world.server.fail_with(Fault::None, 0);
             if is_task {
                 let held = block_on(call().enter_async(Reporting::Yes))?;
                 is_well_again();
@@ -321,36 +331,36 @@ impl What {
     fn is_held(self) -> bool {
         matches!(
             self,
-            What::HeldByAnother | What::ThreeTheLastHeld | What::ZlockHeld | What::FourZlocksTheLastHeld
+            Case::HeldByAnother | Case::ThreeTheLastHeld | Case::ZlockHeld | Case::FourZlocksTheLastHeld
         )
     }
 }
 
 #[test]
-fn a_call_ends_with_its_wait_and_one_exchange_in_every_fault() {
-    const ILL: [Ill; 7] = [
-        Ill::Hangs,
-        Ill::Slow(ms(18)),
-        Ill::Slow(ms(200)),
-        Ill::Slow(ms(299)),
-        Ill::Slow(ms(301)),
-        Ill::Refuses,
-        Ill::Young,
+fn a_call_ends_within_wait_and_exchange_timeout_in_every_fault() {
+    const FAULTS: [Fault; 7] = [
+        Fault::Hangs,
+        Fault::Slow(ms(18)),
+        Fault::Slow(ms(200)),
+        Fault::Slow(ms(299)),
+        Fault::Slow(ms(301)),
+        Fault::Refuses,
+        Fault::Young,
     ];
     for what in ALL {
-        for ill in ILL {
-            // One that hangs does so at any of a call's exchanges. One that is young is really waited for between two looks.
-            let (after, waits) = match ill {
-                Ill::Hangs => (6, &[0, 20, 1000][..]),
-                Ill::Young => (1, &[0, 20][..]),
+        for fault in FAULTS {
+            // A server may begin to hang at any exchange of a call. Between two looks at a young server, the call really waits.
+            let (after, waits) = match fault {
+                Fault::Hangs => (6, &[0, 20, 1000][..]),
+                Fault::Young => (1, &[0, 20][..]),
                 _ => (2, &[0, 20, 400][..]),
             };
             for after in 0..after {
                 for wait in waits.iter().copied().map(ms) {
                     for is_task in [false, true] {
-                        let (result, took) = what.call(&world(), wait, (ill, after), is_task);
+                        let (result, took) = what.call(&world(), wait, (fault, after), is_task);
                         let result = result.map_err(|error| error.to_string());
-                        let case = format!("{what:?}, {ill:?} after {after}, task: {is_task}: {result:?}");
+                        let case = format!("{what:?}, {fault:?} after {after}, task: {is_task}: {result:?}");
                         assert!(took <= wait + LIMIT + MARGIN, "{case}: {took:?} for a wait of {wait:?}");
                     }
                 }
@@ -364,11 +374,11 @@ fn a_server_that_answers_in_time_is_not_unavailable_however_short_the_wait() {
     for delay in [18, 140, 280].map(ms) {
         for is_task in [false, true] {
             for wait in [0, 20].map(ms) {
-                for what in [What::Free, What::ZlockFree, What::ZlockReserved, What::EnteredAgain] {
-                    let (result, _) = what.call(&world(), wait, (Ill::Slow(delay), 0), is_task);
+                for what in [Case::Free, Case::ZlockFree, Case::ZlockReserved, Case::EnteredAgain] {
+                    let (result, _) = what.call(&world(), wait, (Fault::Slow(delay), 0), is_task);
                     assert!(result.is_ok(), "{what:?}, {delay:?}, task: {is_task}: {result:?}");
                 }
-                let (result, _) = What::HeldByAnother.call(&world(), wait, (Ill::Slow(delay), 0), is_task);
+                let (result, _) = Case::HeldByAnother.call(&world(), wait, (Fault::Slow(delay), 0), is_task);
                 assert!(
                     result.as_ref().is_err_and(Error::is_busy),
                     "{delay:?}, task: {is_task}: {result:?}: it said that another holds it"
@@ -379,12 +389,12 @@ fn a_server_that_answers_in_time_is_not_unavailable_however_short_the_wait() {
 }
 
 #[test]
-fn a_server_that_hangs_is_unavailable_and_no_lock_busy_because_of_it() {
+fn a_server_that_hangs_is_unavailable_and_its_lock_is_not_busy() {
     for is_task in [false, true] {
-        // The last look, right at the end of the wait, has as much time as any. What the looks before it said is no excuse.
+        // The last look, at the very end of the wait, has as much time as any. So what earlier looks found does not count.
         for after in 0..6 {
             for wait in [0, 20].map(ms) {
-                let (result, _) = What::HeldByAnother.call(&world(), wait, (Ill::Hangs, after), is_task);
+                let (result, _) = Case::HeldByAnother.call(&world(), wait, (Fault::Hangs, after), is_task);
                 let is_told = wait.is_zero() && after >= 2;
                 assert_eq!(
                     result.as_ref().is_err_and(Error::is_unavailable),
@@ -396,7 +406,7 @@ fn a_server_that_hangs_is_unavailable_and_no_lock_busy_because_of_it() {
     }
 }
 
-/// A server whose answer waits until the test says so, or until the clock has been moved to its limit.
+/// A server whose answers wait until the test opens a gate, or moves the clock to their limit.
 #[derive(Debug)]
 struct Gated {
     memory: Memory,
@@ -407,7 +417,7 @@ struct Gated {
 #[derive(Debug, Default)]
 struct Gate {
     is_shut: AtomicBool,
-    /// How many stand before it.
+    /// The number of exchanges that wait.
     standing: AtomicUsize,
 }
 
@@ -427,7 +437,7 @@ impl Store for Gated {
         let is_over = || self.clock.now().instant >= until;
         let is_shut = || self.gate.is_shut.load(Ordering::SeqCst);
         if thread::current().name() == Some("memlock") && is_shut() {
-            return not_sent("what is cleaned up is not of interest");
+            return not_sent("cleaning up does not matter here");
         }
         self.gate.standing.fetch_add(1, Ordering::SeqCst);
         wait_until("the gate to open, or the limit to be over", || !is_shut() || is_over());
@@ -452,7 +462,7 @@ impl Store for Gated {
     }
 }
 
-/// One process, and a gate before its server.
+/// One process, and a gate in front of its server.
 struct BeforeGate {
     locks: Locks,
     clock: Arc<Clock>,
@@ -473,11 +483,11 @@ fn before_gate(limit: Duration) -> BeforeGate {
 }
 
 impl BeforeGate {
-    fn shut(&self, is_shut: bool) {
+    fn set_shut(&self, is_shut: bool) {
         self.gate.is_shut.store(is_shut, Ordering::SeqCst);
     }
 
-    fn tries(&self, is_task: bool) -> Result<(), Error> {
+    fn try_once(&self, is_task: bool) -> Result<(), Error> {
         if is_task {
             block_on(self.locks.lock("k").try_acquire_async()).map(drop)
         } else {
@@ -485,8 +495,8 @@ impl BeforeGate {
         }
     }
 
-    /// Callers that wait for the answer that the head has not got.
-    fn waits_for_curious(&self, callers: usize) {
+    /// Waits until the head asks the server, and `callers` wait for its answer.
+    fn wait_for_curious(&self, callers: usize) {
         let item = ItemName::of_lock("memlock", "lock", "k");
         wait_until("the head to ask", || self.gate.standing.load(Ordering::SeqCst) == 1);
         wait_until("the others to stand behind it", || {
@@ -495,18 +505,18 @@ impl BeforeGate {
     }
 }
 
-/// It is woken by the answer, of which `queue/tests.rs` says more: an exchange may take an hour here.
+/// An exchange may take an hour here, so the answer must wake the others. `queue/tests.rs` tests this further.
 #[test]
-fn who_tries_once_behind_one_that_is_asking_is_told_busy_when_that_one_is_granted_the_lock() {
+fn one_attempt_behind_a_head_that_is_granted_the_lock_is_busy() {
     for is_task in [false, true] {
         let stage = before_gate(Duration::from_secs(3600));
-        stage.shut(true);
+        stage.set_shut(true);
         thread::scope(|scope| {
             let head = scope.spawn(|| stage.locks.lock("k").acquire());
             wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
-            let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.tries(is_task))).collect();
-            stage.waits_for_curious(3);
-            stage.shut(false);
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
+            stage.wait_for_curious(3);
+            stage.set_shut(false);
             let granted = head.join().expect("no panic").expect("it is free");
             for other in others {
                 let error = other.join().expect("no panic").expect_err("the head has it");
@@ -517,13 +527,13 @@ fn who_tries_once_behind_one_that_is_asking_is_told_busy_when_that_one_is_grante
     }
 }
 
-/// The others have the same end as the head, and not its answer.
+/// The others end when the head does, without its answer.
 #[test]
-fn who_tries_once_behind_one_that_asks_a_hung_server_is_told_unavailable() {
+fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
     for is_task in [false, true] {
         for wait in [Some(Duration::ZERO), None] {
             let stage = before_gate(LIMIT);
-            stage.shut(true);
+            stage.set_shut(true);
             let began = stage.clock.now();
             thread::scope(|scope| {
                 let head = scope.spawn(|| {
@@ -534,9 +544,9 @@ fn who_tries_once_behind_one_that_asks_a_hung_server_is_told_unavailable() {
                     }
                 });
                 wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
-                let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.tries(is_task))).collect();
-                stage.waits_for_curious(3);
-                // Their time is over, as the head's is, at the same moment.
+                let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
+                stage.wait_for_curious(3);
+                // Their time is over at the same moment as the head's.
                 stage.clock.advance(LIMIT);
                 for other in others {
                     let error = other.join().expect("no panic").expect_err("it hangs");
@@ -550,21 +560,21 @@ fn who_tries_once_behind_one_that_asks_a_hung_server_is_told_unavailable() {
                 let error = head.join().expect("no panic").expect_err("it hangs");
                 assert!(error.is_unavailable(), "{error}");
             });
-            stage.shut(false);
+            stage.set_shut(false);
         }
     }
 }
 
-/// The head is a future that nobody polls: that says nothing of the server.
+/// The head is a future that is not polled, which says nothing about the server.
 #[test]
-fn who_tries_once_behind_one_that_does_not_move_is_told_busy_at_the_end() {
+fn one_attempt_behind_a_head_that_does_nothing_is_busy_at_its_end() {
     let stage = before_gate(LIMIT);
     let item = ItemName::of_lock("memlock", "lock", "k");
     let waker = || std::task::Waker::noop().clone();
-    // It has its turn, and does nothing with it.
+    // It has its turn, but does nothing.
     let _turn = stage.locks.core().queues.join(&item, LEASE, false, waker);
     thread::scope(|scope| {
-        let other = scope.spawn(|| stage.tries(false));
+        let other = scope.spawn(|| stage.try_once(false));
         wait_until("it to stand in line", || stage.locks.core().queues.curious(&item) == 1);
         wait_until("its time to be over", || {
             stage.clock.advance(ms(1));
@@ -575,12 +585,12 @@ fn who_tries_once_behind_one_that_does_not_move_is_told_busy_at_the_end() {
     });
 }
 
-/// The server answers each of them, and each in time. Those whose turn did not come in time learn what it said to the others.
+/// The server answers each caller in time. Callers whose turn does not come in time return what the server answered to the others.
 #[test]
-fn who_tries_once_behind_many_that_are_told_busy_is_told_busy() {
+fn one_attempt_behind_many_busy_ones_is_busy() {
     let world = world();
-    let _held = World::holds(&world.other, "k");
-    world.server.falls_ill(Ill::Slow(ms(18)), 0);
+    let _held = World::hold(&world.other, "k");
+    world.server.fail_with(Fault::Slow(ms(18)), 0);
     let errors = thread::scope(|scope| {
         let call = || world.locks.lock("k").name(NAME).try_acquire().expect_err("it is held");
         let callers: Vec<_> = (0..40).map(|_| scope.spawn(call)).collect();
@@ -593,9 +603,9 @@ fn who_tries_once_behind_many_that_are_told_busy_is_told_busy() {
 }
 
 #[test]
-fn who_tries_once_behind_one_that_waits_for_a_young_server_is_told_that() {
+fn one_attempt_behind_a_head_whose_server_is_young_is_unavailable() {
     let world = world();
-    world.server.falls_ill(Ill::Young, 0);
+    world.server.fail_with(Fault::Young, 0);
     thread::scope(|scope| {
         let waiter = scope.spawn(|| world.locks.lock("k").name(NAME).acquire().map(drop));
         wait_until("the other to have asked", || {
@@ -606,14 +616,14 @@ fn who_tries_once_behind_one_that_waits_for_a_young_server_is_told_that() {
         let error = result.expect_err("it grants nothing");
         assert!(error.is_unavailable() && error.to_string().contains("young"), "{error}");
         assert!(took <= LIMIT + MARGIN);
-        world.server.falls_ill(Ill::Well, 0);
+        world.server.fail_with(Fault::None, 0);
         waiter.join().expect("no panic").expect("the server is old enough now");
     });
 }
 
-/// A renewal in the background hangs for as long as it likes.
+/// The exchange is a renewal in the background, which hangs for ever.
 #[test]
-fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_its_own_call() {
+fn a_call_ends_in_time_although_an_exchange_about_its_lock_hangs() {
     #[derive(Debug)]
     struct Hangs(Memory);
 
@@ -673,13 +683,13 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
     };
     let held = ["re-entry", "claim", "release"].map(|key| {
         let guard = locks.lock(key).timeout(TIMEOUT).acquire().expect("it is free");
-        let hold = Arc::clone(&guard.locks()[0]);
-        let mut renewal = Box::pin(async move { hold.renew(Caller::Task, ExchangeLimit::each(ms(30))).await });
+        let held = Arc::clone(&guard.locks()[0]);
+        let mut renewal = Box::pin(async move { held.renew(Caller::Task, ExchangeLimit::each(ms(30))).await });
         let nobody = &mut Context::from_waker(std::task::Waker::noop());
         assert!(renewal.as_mut().poll(nobody).is_pending());
-        let hold = Arc::clone(&guard.locks()[0]);
-        wait_until("the renewal to be under way", || hold.is_exchanging());
-        (guard, hold, renewal)
+        let held = Arc::clone(&guard.locks()[0]);
+        wait_until("the renewal to be under way", || held.is_exchanging());
+        (guard, held, renewal)
     });
     clock.advance(TIMEOUT * 2 / 3);
     let calls = thread::spawn(move || {
@@ -692,7 +702,7 @@ fn who_needs_a_lock_about_which_an_exchange_hangs_gets_an_answer_at_the_end_of_i
             assert!(block_on(claim.claim(caller, claim.spec(), limit())).is_none());
             block_on(release.release(caller, limit()));
         }
-        // Their drops would wait for it.
+        // Dropping them would wait for the renewals.
         std::mem::forget(held);
     });
     wait_until("all to have their answers", || calls.is_finished());

@@ -1,9 +1,9 @@
-//! One grant for all who wait in this process: handed over from each to the next, without the server.
+//! Handing over: one grant serves the waiters of this process one after the other, without the server.
 
 use super::*;
 
 #[test]
-fn one_grant_serves_all_who_wait_in_the_order_in_which_they_came() {
+fn one_grant_serves_all_waiters_in_order() {
     let stage = counted();
     let held = stage.hold(LEASE);
     let first = held.token();
@@ -39,7 +39,7 @@ fn one_grant_serves_all_who_wait_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn the_slice_ends_what_one_grant_serves() {
+fn a_lock_is_not_handed_over_after_the_slice_of_its_grant() {
     let stage = counted();
     let first = stage.hold(LEASE);
     let first_token = first.token();
@@ -63,7 +63,7 @@ fn the_slice_ends_what_one_grant_serves() {
 }
 
 #[test]
-fn after_256_holders_it_goes_back_to_the_server() {
+fn a_lock_goes_back_to_the_server_after_256_holders() {
     let stage = counted();
     let mut held = stage.hold(LEASE);
     let mut holders = 1;
@@ -84,7 +84,7 @@ fn after_256_holders_it_goes_back_to_the_server() {
 }
 
 #[test]
-fn each_has_its_own_timeout_and_no_more_than_the_grant_covers() {
+fn each_holder_has_its_own_timeout_within_the_grant() {
     let stage = counted();
     let short = stage.hold(LEASE / 10);
     let long = stage.next(LEASE, || drop(short));
@@ -95,7 +95,7 @@ fn each_has_its_own_timeout_and_no_more_than_the_grant_covers() {
     let late = stage.next(LEASE / 2, || {
         stage.clock.advance(LEASE / 10);
         assert!(!short.is_valid());
-        // The other has stepped in by itself, and is refused as long as the lease in the item lasts, the longest one's.
+        // The other has stepped in, but the server refuses it until the longest lease, that in the item, is over.
         assert_eq!(stage.sent()[1], 0);
         drop(short);
     });
@@ -132,11 +132,11 @@ fn a_renewed_lock_is_handed_over_with_its_renewals() {
 }
 
 #[test]
-fn a_lease_counts_from_the_request_however_long_its_holder_stood_in_line() {
+fn a_lease_counts_from_the_request_and_not_from_joining_the_queue() {
     let stage = counted();
     let first = stage.hold(LEASE);
     let second = stage.next(LEASE, || {
-        // The slice is over: it goes back to the server.
+        // After its slice, the lock goes back to the server.
         stage.clock.advance(LEASE * 3 / 4);
         drop(first);
     });
@@ -145,7 +145,7 @@ fn a_lease_counts_from_the_request_however_long_its_holder_stood_in_line() {
 }
 
 #[test]
-fn what_is_doubtful_goes_back_to_the_server() {
+fn a_doubtful_lock_goes_back_to_the_server() {
     let stage = counted();
     // A renewal without a reply.
     let first = stage.hold(LEASE);
@@ -155,7 +155,7 @@ fn what_is_doubtful_goes_back_to_the_server() {
     stage.sent();
     let second = stage.next(LEASE, || drop(first));
     assert_eq!(stage.sent(), [1, 1, 0]);
-    // A lease that is known to be lost.
+    // A lease that was found lost.
     stage.memory.evict(&Counted::item());
     second.renew().expect_err("it was evicted");
     stage.sent();
@@ -166,7 +166,7 @@ fn what_is_doubtful_goes_back_to_the_server() {
 }
 
 #[test]
-fn a_holder_that_panics_hands_over_as_any_other() {
+fn a_holder_that_panics_hands_the_lock_over() {
     let stage = counted();
     let next = thread::scope(|scope| {
         let holder = scope.spawn(|| {
@@ -184,7 +184,7 @@ fn a_holder_that_panics_hands_over_as_any_other() {
 }
 
 #[test]
-fn a_thread_that_hangs_after_a_hand_over_is_taken_over_from_when_the_grant_ends() {
+fn a_waiter_takes_over_from_a_hanging_thread_when_the_grant_ends() {
     let stage = counted();
     let first = stage.hold(LEASE);
     let hanging = stage.next(LEASE, || drop(first));
@@ -199,7 +199,7 @@ fn a_thread_that_hangs_after_a_hand_over_is_taken_over_from_when_the_grant_ends(
 }
 
 #[test]
-fn who_tries_once_steps_in_for_a_thread_that_hangs_past_its_lease() {
+fn one_attempt_takes_over_from_a_thread_that_hangs_past_its_lease() {
     let stage = counted();
     let hanging = stage.hold(LEASE);
     let try_once = || stage.locks.lock("k").timeout(LEASE).try_acquire();
@@ -209,9 +209,9 @@ fn who_tries_once_steps_in_for_a_thread_that_hangs_past_its_lease() {
     assert!(heir.token() > hanging.token());
 }
 
-/// On a machine that stood still all the wait is over when it goes on. A store that takes no time is asked all the same.
+/// When a machine that stood still goes on, the whole wait is over. A store that takes no time is still asked.
 #[test]
-fn who_has_no_time_left_steps_in_where_asking_takes_none() {
+fn a_waiter_without_time_left_takes_over_after_the_lease() {
     let stage = counted();
     let stuck = stage.hold(LEASE);
     let heir = thread::scope(|scope| {
@@ -223,11 +223,11 @@ fn who_has_no_time_left_steps_in_where_asking_takes_none() {
     assert!(heir.token() > stuck.token());
 }
 
-/// The lease that it extends counts from the request, and so does the time to the next one.
+/// The extended lease counts from the request, and so does the time to the next renewal.
 #[test]
-fn a_renewal_that_was_held_up_does_not_put_off_the_next_one() {
+fn a_slow_renewal_does_not_delay_the_next_one() {
     let stage = counted();
-    // A third of it is over when the reply comes.
+    // A third of the lease is over when the reply comes.
     let lease = EXCHANGE * 3;
     let held = stage.locks.lock("k").timeout(lease).renew().acquire();
     let held = held.expect("it is free");
@@ -238,15 +238,15 @@ fn a_renewal_that_was_held_up_does_not_put_off_the_next_one() {
         let renews = |request: &&Request| matches!(request, Request::Replace { .. });
         batches.iter().flatten().filter(renews).count()
     };
-    // The clock stands but for the replies.
+    // Only the replies move the clock.
     wait_until("one renewal after another", || renewals() >= 3);
     assert!(held.is_valid());
     stage.memory.set_delay(Duration::ZERO);
 }
 
-/// At each moment: some find their wait over just when they are handed the lock.
+/// Waits of many lengths, so that some end just when the lock is handed over.
 #[test]
-fn waiters_that_give_up_take_no_lock_with_them() {
+fn waiters_that_give_up_leave_the_lock_free() {
     let stage = counted_on(Clock::default());
     let inside = AtomicUsize::new(0);
     let had = AtomicUsize::new(0);

@@ -1,11 +1,11 @@
-//! Locks of `memory:`, on which nothing waits.
+//! Locks of `memory:`, whose exchanges take no time.
 
 use std::pin::pin;
 use std::task::Waker;
 
 use super::*;
 
-/// What a future gives that waits for nothing.
+/// The output of a future that must not wait.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -14,7 +14,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_lease_that_was_kept_says_that_its_lock_was_released() {
+fn a_kept_lease_reports_that_its_lock_was_released() {
     let (locks, _) = Locks::in_memory();
     let guard = locks.lock("x").acquire().expect("it is free");
     let kept = guard.lease();

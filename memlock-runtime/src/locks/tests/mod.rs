@@ -1,11 +1,11 @@
-//! The drivers against stores that misbehave in ways that a real server shows only by chance.
+//! The drivers with stores that misbehave in ways that a real server shows only by chance.
 
 mod abandoned;
-mod calling;
-mod circles;
+mod contradictions;
 mod ends;
 mod handing_over;
 mod in_memory;
+mod waking;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,23 +31,23 @@ use crate::system::background::Timer;
 use crate::system::clock::Clock;
 use crate::system::on_thread::block_on;
 
-/// Whether it was made in the background, and the limit, of each exchange that hung.
+/// For each exchange that hung: whether the background made it, and its limit.
 type Limits = Arc<Mutex<Vec<(bool, Duration)>>>;
 
-/// How much time the exchanges of callers were given together.
+/// The limits of all exchanges of callers together.
 fn given_to_callers(limits: &Limits) -> Duration {
     let limits = limits.lock().expect("no panic");
     limits
         .iter()
-        .filter(|(is_agent, _)| !is_agent)
+        .filter(|(is_background, _)| !is_background)
         .map(|(_, limit)| *limit)
         .sum()
 }
 
 const EXCHANGE: Duration = Duration::from_millis(120);
 
-/// Two servers. The first is [`Memory`]. The second takes all the time that an exchange has, and answers nothing, while
-/// it `hangs`; else it is `Memory`, too.
+/// Two servers. The first is [`Memory`], and so is the second, except that it takes the whole limit of an exchange and does not answer
+/// while it `hangs`.
 #[derive(Debug)]
 struct Moody {
     sound: Memory,
@@ -91,8 +91,8 @@ impl Store for Moody {
         if server == 0 || !self.hangs.load(Ordering::SeqCst) || limit.is_zero() {
             return Box::new(Ready::new(self.exchange(server, item, &batch, only_on, limit)));
         }
-        let is_agent = thread::current().name() == Some("memlock");
-        self.limits.lock().expect("no panic").push((is_agent, limit));
+        let is_background = thread::current().name() == Some("memlock");
+        self.limits.lock().expect("no panic").push((is_background, limit));
         Box::new(Hanging(Timer::after(limit)))
     }
 
@@ -128,7 +128,7 @@ fn failed(unanswered: Unanswered, why: &str) -> Exchanged {
     }
 }
 
-/// An exchange that takes all the time that it has, on nobody's thread.
+/// An exchange that takes its whole limit, without blocking a thread.
 #[derive(Debug)]
 struct Hanging(Timer);
 
@@ -142,7 +142,7 @@ impl Exchange for Hanging {
     }
 }
 
-/// An exchange that never comes to an end. Hearing so takes no time here.
+/// An exchange that never ends. Asking takes no time.
 #[derive(Debug)]
 struct Never;
 
@@ -186,14 +186,14 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn all_exchanges_of_a_call_share_its_wait() {
-    // Not measured by the clock on the wall, which a busy machine stretches, but by the time that was given out.
+    // Measured by the limits of the exchanges, since a busy machine would stretch the real time.
     for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
         let Stage { locks, hangs, limits } = stage();
         hangs.store(true, Ordering::SeqCst);
         let error = locks.lock("moody").wait(wait).acquire().expect_err("it hangs");
         assert!(error.is_unavailable(), "{error}");
         let given = given_to_callers(&limits);
-        // To the millisecond: in `ends`.
+        // `ends` tests this to the millisecond.
         assert!(given <= wait + EXCHANGE, "{given:?} for a wait of {wait:?}");
         assert!(
             given >= EXCHANGE,
@@ -204,7 +204,7 @@ fn all_exchanges_of_a_call_share_its_wait() {
 }
 
 #[test]
-fn both_tries_of_a_zlock_share_its_wait() {
+fn both_attempts_of_a_zlock_share_its_wait() {
     let items = [ItemName::of_lock("memlock", "zlock", "moody")];
     for wait in [0, 20, 50, 100, 1000].map(Duration::from_millis) {
         let Stage { locks, hangs, limits } = stage();
@@ -228,7 +228,7 @@ fn both_tries_of_a_zlock_share_its_wait() {
 }
 
 #[test]
-fn what_is_begun_here_is_begun_in_a_task_that_has_used_up_its_turn() {
+fn background_work_begins_at_once_in_a_task_without_budget() {
     let Stage { locks, .. } = stage();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -252,7 +252,7 @@ fn what_is_begun_here_is_begun_in_a_task_that_has_used_up_its_turn() {
 }
 
 #[test]
-fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() {
+fn releasing_the_first_of_several_keys_stays_within_the_wait() {
     let Stage { locks, hangs, limits } = stage();
     let options = LockOptions {
         wait: Some(Duration::ZERO),
@@ -265,7 +265,7 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
         let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
         block_on(call.acquire_all(&items))
     };
-    // The first hangs at once; what would have been acquired before it is nothing. Then with the last held.
+    // First with a server that hangs from the first lock on, then with the last lock held.
     let error = acquire_all().expect_err("it hangs");
     assert!(error.is_unavailable());
     let given = given_to_callers(&limits);
@@ -284,22 +284,22 @@ fn giving_back_the_first_of_several_keys_takes_no_longer_than_the_wait_either() 
 }
 
 #[test]
-fn who_enters_again_is_told_when_the_lease_ended_during_its_renewal() {
+fn a_re_entry_fails_if_the_lease_ends_during_its_renewal() {
     let Stage { locks, hangs, .. } = stage();
     let guard = locks.lock("moody").timeout(EXCHANGE).acquire().expect("it is free");
-    let hold = &guard.locks()[0];
-    wait_until("half of the lease to be over", || hold.remaining() < EXCHANGE / 2);
+    let held = &guard.locks()[0];
+    wait_until("half of the lease to be over", || held.remaining() < EXCHANGE / 2);
     hangs.store(true, Ordering::SeqCst);
-    // It takes as long as the whole lease, and then fails.
+    // The renewal takes as long as the whole lease, and then fails.
     let entered =
-        block_on(hold.keep_at_least_half(Caller::Thread, crate::driver::limits::ExchangeLimit::each(EXCHANGE)));
+        block_on(held.keep_at_least_half(Caller::Thread, crate::driver::limits::ExchangeLimit::each(EXCHANGE)));
     assert!(entered.is_err_and(|error| error.is_lost()));
 }
 
 #[test]
-fn a_server_that_hangs_holds_up_no_renewal_on_another() {
+fn a_server_that_hangs_delays_no_renewal_on_another() {
     let clock = Arc::new(Clock::standing());
-    // It hangs for an hour: no renewal comes through that waits behind it.
+    // It hangs for an hour, so a renewal that waits behind it is too late.
     let Stage { locks, hangs, limits } = stage_on(&clock, Duration::from_secs(3600));
     let kept = locks.lock("sound").timeout(LEASE).renew().acquire();
     let kept = kept.expect("it is free");
@@ -313,7 +313,7 @@ fn a_server_that_hangs_holds_up_no_renewal_on_another() {
 }
 
 #[test]
-fn a_panic_in_the_background_ends_one_task_and_no_more() {
+fn a_panic_in_the_background_ends_only_its_task() {
     /// Panics at the first renewal.
     #[derive(Debug)]
     struct Panics(Memory, AtomicBool);
@@ -366,7 +366,7 @@ fn a_panic_in_the_background_ends_one_task_and_no_more() {
     });
 }
 
-/// [`Memory`] that cannot be reached while it is `down`, and counts what did not reach it.
+/// [`Memory`] that cannot be reached while it is `down`, and counts the exchanges that did not reach it.
 #[derive(Debug)]
 struct Fickle {
     memory: Memory,
@@ -406,7 +406,7 @@ impl Store for Fickle {
 }
 
 #[test]
-fn a_release_that_found_no_server_is_tried_until_there_is_one() {
+fn a_failed_release_is_attempted_until_the_server_is_back() {
     let (down, missed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let store = Fickle {
         memory: Memory::new(),
@@ -419,7 +419,7 @@ fn a_release_that_found_no_server_is_tried_until_there_is_one() {
     let guard = locks.lock("k").acquire().expect("it is free");
     down.store(true, Ordering::SeqCst);
     drop(guard);
-    // The release itself, and then attempts to make up for it: one that fails is not the last.
+    // The release itself, and then at least two more attempts.
     wait_until("the release to be tried again and again", || {
         missed.load(Ordering::SeqCst) >= 3
     });
@@ -428,7 +428,7 @@ fn a_release_that_found_no_server_is_tried_until_there_is_one() {
 }
 
 #[test]
-fn a_renewal_after_one_that_failed_has_a_higher_number() {
+fn a_renewal_after_a_failed_one_has_a_higher_number() {
     let (down, batches) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<_>>>::default());
     let store = Fickle {
         memory: Memory::new(),
@@ -455,7 +455,7 @@ fn a_renewal_after_one_that_failed_has_a_higher_number() {
 }
 
 #[test]
-fn locks_are_gone_soon_after_their_last_user() {
+fn locks_are_dropped_with_their_last_guard() {
     let Stage { locks, .. } = stage();
     let core = Arc::downgrade(locks.core());
     let guard = locks.lock("sound").acquire().expect("it is free");
@@ -465,7 +465,7 @@ fn locks_are_gone_soon_after_their_last_user() {
     assert!(core.upgrade().is_none());
 }
 
-/// Locks on a store that counts its requests, on a clock that can be moved.
+/// Locks on a store that records its requests, and on a clock that tests move.
 struct Counted {
     locks: Locks,
     clock: Arc<Clock>,
@@ -530,7 +530,7 @@ fn counted_on(clock: Clock) -> Counted {
         memory,
         batches,
     };
-    // The first grant of a server makes the clock item, and is given back.
+    // The first grant of a server creates the clock item, and is released.
     drop(stage.hold(LEASE));
     stage.sent();
     stage
@@ -547,7 +547,7 @@ impl Counted {
             .expect("it is to be had")
     }
 
-    /// Another thread comes to wait behind whoever holds it, and `then` happens; what it holds in the end.
+    /// Lets another thread wait behind the holder, calls `then`, and returns the lock that the other thread gets.
     fn next(&self, timeout: Duration, then: impl FnOnce()) -> Guard {
         let waiting = self.waiting();
         thread::scope(|scope| {
@@ -562,7 +562,7 @@ impl Counted {
         self.locks.core().queues.waiting(&Counted::item())
     }
 
-    /// How many requests of a kind were sent since the last time.
+    /// Returns the number of requests of each kind since the last time.
     fn sent(&self) -> [usize; 3] {
         let batches = std::mem::take(&mut *self.batches.lock().expect("no panic"));
         let count = |is: fn(&&Request) -> bool| batches.iter().flatten().filter(is).count();
@@ -586,7 +586,7 @@ fn another_instances_clock_is_another_clock() {
     };
     let instance = |pid| Instance { start: 1, pid };
     let server = crate::driver::known_server::KnownServer::default();
-    // A clock that is far ahead of the next one's.
+    // A clock far ahead of the next one.
     server.read_clock(instance(1), 50_000, at(100), at(100));
     let best = server.read_clock(instance(2), 20_000, at(101), at(101));
     let alone = crate::driver::known_server::KnownServer::default().read_clock(instance(2), 20_000, at(101), at(101));

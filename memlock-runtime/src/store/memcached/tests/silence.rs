@@ -401,7 +401,7 @@ fn tasks_leave_few_writes_to_be_settled_on_a_server_that_only_greets() {
         .expect("nothing is wrong with it");
     // After this the server is known to evict, so that a lock is stored without a read before.
     drop(on_thread::block_on(locks.lock("first").acquire_async()).expect("it answers"));
-    wait_until("it to be released", || locks.core().chores.are_done());
+    wait_until("it to be released", || locks.core().background_work.is_done());
     server.shared.silent.store(usize::MAX, Ordering::SeqCst);
     thread::scope(|scope| {
         for task in 0..TASKS {
@@ -414,7 +414,7 @@ fn tasks_leave_few_writes_to_be_settled_on_a_server_that_only_greets() {
             });
         }
     });
-    let unsettled = locks.core().chores.count();
+    let unsettled = locks.core().background_work.count();
     println!("{unsettled} to be settled");
     // One for each caller that was under way when the server became silent, and then one at a time.
     assert!((1..=TASKS * ROUNDS / 2).contains(&unsettled), "{unsettled}");

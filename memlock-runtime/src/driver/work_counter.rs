@@ -1,4 +1,4 @@
-//! How much is still to be done in the background.
+//! [`WorkCounter`]: how much work the background still has to do.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,50 +7,44 @@ use tokio::sync::Notify;
 
 use crate::system::background::{Timer, either};
 
-/// What is still to be released or settled, for those who want to wait for it.
+/// Counts the releases and the settling that the background still has to do, and wakes callers that wait for the end.
 #[derive(Debug, Default)]
-pub(crate) struct Chores {
+pub(crate) struct WorkCounter {
     count: AtomicUsize,
     done: Notify,
 }
 
-impl Chores {
-    /// Whether nothing is left to do.
-    pub(crate) fn are_done(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 0
+impl WorkCounter {
+    pub(crate) fn is_done(&self) -> bool {
+        self.count() == 0
     }
 
-    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Waits until nothing is left to do, for up to `limit`. Whether that is so.
-    pub(crate) async fn wait(&self, limit: Duration) -> bool {
+    /// Waits until all work is done, for up to `limit`. Returns whether it is.
+    pub(crate) async fn wait_until_done(&self, limit: Duration) -> bool {
         let all_done = async {
             loop {
                 let mut done = std::pin::pin!(self.done.notified());
-                // Before the count is looked at, so that the last one's end is not missed.
+                // Before the count is read, so that the end of the last work is not missed.
                 done.as_mut().enable();
-                if self.are_done() {
+                if self.is_done() {
                     return;
                 }
                 done.await;
             }
         };
         either(all_done, Timer::after(limit)).await;
-        self.are_done()
+        self.is_done()
     }
-}
 
-impl Chores {
-    /// Counts one more.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin_one(&self) {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// One is done.
-    pub(super) fn end(&self) {
+    pub(super) fn end_one(&self) {
         if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.done.notify_waiters();
         }

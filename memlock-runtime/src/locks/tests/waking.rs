@@ -1,4 +1,4 @@
-//! Whom a release calls.
+//! Which process a release wakes.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::task::Waker;
@@ -13,7 +13,7 @@ fn wake_socket(secret: u64) -> WakeSocket {
     WakeSocket::open(any, secret, (secret, secret)).expect("a socket")
 }
 
-/// The wait list of `item`, and its CAS.
+/// Reads the wait list of `item`, and its CAS.
 fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
     let answer = memory.exchange(0, item, &[Request::ReadLine], None, EXCHANGE);
     match answer.replies.first() {
@@ -39,7 +39,7 @@ fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
 }
 
 #[test]
-fn a_release_calls_one_process_although_another_is_the_next_by_then() {
+fn a_release_wakes_only_one_process_even_if_another_is_next_by_then() {
     let clock = Arc::new(Clock::standing());
     let memory = Arc::new(Memory::on(Arc::clone(&clock)));
     let base = Builder::new().servers("memory:").build().expect("a server list");
@@ -50,39 +50,39 @@ fn a_release_calls_one_process_although_another_is_the_next_by_then() {
     let locks = base.on(Arc::clone(&core));
 
     let [item, first, last] = ["k", "first", "last"].map(|key| ItemName::of_lock("memlock", "lock", key));
-    let called = [1, 2].map(|secret| Arc::new(wake_socket(secret)));
-    let listening = called
+    let woken = [1, 2].map(|secret| Arc::new(wake_socket(secret)));
+    let listening = woken
         .each_ref()
         .map(|wake_socket| wake_socket.listen(&item, Waker::noop().clone()));
-    let listening_last = called
+    let listening_last = woken
         .each_ref()
         .map(|wake_socket| wake_socket.listen(&last, Waker::noop().clone()));
-    // Both have answered before, so that neither is spared for being unknown.
-    let ring = |wake_socket: &WakeSocket, item| {
+    // Both have answered before, so neither is left out for being unknown.
+    let wake = |wake_socket: &WakeSocket, item| {
         let releaser = core.wake_socket.as_ref().expect("it has one");
         releaser.wake(wake_socket.target(), item, core.now().instant)
     };
-    for wake_socket in &called {
+    for wake_socket in &woken {
         clock.advance(Duration::from_secs(1));
-        assert!(ring(wake_socket, &first));
-        wait_until("its answer", || ring(wake_socket, &first));
+        assert!(wake(wake_socket, &first));
+        wait_until("its answer", || wake(wake_socket, &first));
     }
 
     let held = others.lock("k").acquire().expect("it is free");
     let guard = thread::scope(|scope| {
         let waiter = scope.spawn(|| locks.lock("k").acquire());
         wait_until("the waiter to stand in line", || line(&memory, &item).is_some());
-        write_behind_the_first(&memory, &item, called[0].target());
+        write_behind_the_first(&memory, &item, woken[0].target());
         drop(held);
         waiter.join().expect("no panic").expect("its turn")
     });
-    write_behind_the_first(&memory, &item, called[1].target());
+    write_behind_the_first(&memory, &item, woken[1].target());
     drop(guard);
 
-    // Datagrams come in the order in which they were sent: when these have, that of the release has.
-    for (wake_socket, listening) in called.iter().zip(&listening_last) {
-        assert!(ring(wake_socket, &last));
-        wait_until("the last call", || listening.was_woken());
+    // Datagrams arrive in the order in which they were sent, so after these the one of the release has arrived.
+    for (wake_socket, listening) in woken.iter().zip(&listening_last) {
+        assert!(wake(wake_socket, &last));
+        wait_until("the last wake-up", || listening.was_woken());
     }
     assert_eq!(listening.each_ref().map(WakeListener::was_woken), [true, false]);
 }

@@ -1,4 +1,4 @@
-//! A server whose answers contradict one another, on a clock that is moved.
+//! A server whose answers contradict one another, on a clock that the test moves.
 
 use super::*;
 use crate::driver::caller::Caller;
@@ -6,12 +6,12 @@ use crate::hold::options::LockOptions;
 use crate::locks::acquire::LockCall;
 use crate::protocol::Reply;
 
-/// [`Memory`], which deletes nothing, and says that the CAS is another, whichever is named: as memcached did before 1.6.13.
+/// [`Memory`] that deletes nothing, and replies that the CAS differs, whichever it is: as memcached did before 1.6.13.
 #[derive(Debug)]
 struct Undeleting {
     memory: Memory,
     clock: Arc<Clock>,
-    /// When it was asked to delete something.
+    /// When it got each delete request.
     asked: Arc<Mutex<Vec<Duration>>>,
 }
 
@@ -50,7 +50,7 @@ fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
     let clock = Arc::new(Clock::standing());
     let asked = Arc::<Mutex<Vec<Duration>>>::default();
     let memory = Memory::on(Arc::clone(&clock));
-    // With its clock item, or the first grant would be given back.
+    // It needs its clock item, or the first grant would be released.
     memory.exchange(0, &Counted::item(), &[Request::CreateClock], None, EXCHANGE);
     let store = Undeleting {
         memory,
@@ -64,13 +64,13 @@ fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the background thread is to have its turn")]
-fn what_cannot_be_deleted_is_tried_less_and_less_often() {
+fn a_delete_without_effect_is_attempted_less_and_less_often() {
     let (locks, clock, asked) = undeleting();
     let began = clock.now().instant;
     let guard = locks.lock("k").timeout(LEASE).acquire().expect("it is free");
     drop(guard);
     let count = || asked.lock().expect("no panic").len();
-    // Until its item has expired. In each step the background has the time for a try, if it wants one.
+    // Until the item has expired. Each step gives the background time for an attempt, if one is due.
     for _ in 0..150 {
         let before = count();
         clock.advance(Duration::from_millis(100));
@@ -84,7 +84,7 @@ fn what_cannot_be_deleted_is_tried_less_and_less_often() {
     let asked = asked.lock().expect("no panic");
     let of_second = |second: u64| asked.iter().filter(|at| (**at - began).as_secs() == second).count();
     let tries: Vec<usize> = (0..15).map(of_second).collect();
-    // Five deletes a try; with pauses of 50 ms all along there would be a hundred in each second.
+    // Five deletes for each attempt. Constant pauses of 50 ms would make a hundred each second.
     assert!(tries[5..].iter().sum::<usize>() <= 5 * 4, "{tries:?}");
     assert!(!tries.is_empty());
 }

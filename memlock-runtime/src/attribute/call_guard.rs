@@ -12,53 +12,65 @@ use crate::call_tree::{Entered, Frame, InFrame};
 use crate::error::Error;
 use crate::error::conflict::{Classify, NoConflict};
 use crate::hold::body_locks::BodyLocks;
+use crate::system::on_thread;
 
-/// What an annotated function holds while its body runs. Releases on drop.
+/// The locks of an annotated function while its body runs. Dropping this releases them.
 #[derive(Debug)]
 #[must_use]
-pub struct Held {
-    // Dropped in this order: the body's frame ends before its locks do.
+pub struct CallGuard {
+    // Dropped in this order: the frame of the body ends before its locks do.
     entered: Entered,
     locks: BodyLocks,
 }
 
-impl Held {
-    pub(crate) fn new(entered: Entered, locks: BodyLocks) -> Held {
-        Held { entered, locks }
+impl CallGuard {
+    pub(crate) fn new(entered: Entered, locks: BodyLocks) -> CallGuard {
+        CallGuard { entered, locks }
     }
 
-    /// The error to return in place of a success, when the lease did not last for the whole body (`on_lost = error`).
-    pub fn lost(&self) -> Option<Error> {
-        self.entered.frame().lost()
+    /// Runs the body. Returns an error in place of a success, if the lease did not last for the whole body (`on_lost = error`).
+    pub(super) fn run_and_check<R>(self, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
+        let returned = body();
+        match self.entered.frame().lost() {
+            Some(lost) if succeeded(&returned) => Err(lost),
+            _ => Ok(returned),
+        }
     }
 
-    /// The body is done. After a conflict its locks are kept for its caller's retry.
+    /// Ends the locks after the body: reserves them for the caller's retry after a conflict, else releases them.
     pub(crate) fn end(self, is_conflict: bool) {
-        let Held { entered, locks } = self;
+        let CallGuard { entered, locks } = self;
         drop(entered);
-        locks.end_here(is_conflict);
+        on_thread::block_on(locks.end(is_conflict));
     }
 }
 
-/// What an annotated asynchronous function holds while its body runs. Releases in the background when it is dropped.
+/// Runs the body of a `zlock`. After a conflict, as `conflict` decides, reserves the locks for the caller's retry.
+pub fn run_zlock<R>(guard: CallGuard, conflict: &impl Classify<R>, body: impl FnOnce() -> R) -> R {
+    let returned = body();
+    guard.end(conflict.is_conflict(&returned));
+    returned
+}
+
+/// The locks of an annotated async function while its body runs. If this is dropped, the background releases them.
 #[derive(Debug)]
 #[must_use]
-pub struct AsyncHeld {
+pub struct AsyncCallGuard {
     frame: Arc<Frame>,
     locks: BodyLocks,
 }
 
-impl AsyncHeld {
-    pub(crate) fn new(frame: Arc<Frame>, locks: BodyLocks) -> AsyncHeld {
-        AsyncHeld { frame, locks }
+impl AsyncCallGuard {
+    pub(crate) fn new((frame, locks): (Arc<Frame>, BodyLocks)) -> AsyncCallGuard {
+        AsyncCallGuard { frame, locks }
     }
 
-    /// Runs the body, and releases.
+    /// Runs the body, and releases the locks.
     pub fn run<F: Future, E: AfterBody<F::Output>>(self, ending: E, body: F) -> Run<F, E, NoConflict> {
         self.run_zlock(ending, NoConflict, body)
     }
 
-    /// The same; and after a conflict, of which `conflict` knows, the locks are kept for the caller's retry.
+    /// As [`run`](Self::run). After a conflict, as `conflict` decides, it reserves the locks for the caller's retry.
     pub fn run_zlock<F, E, C>(self, _: E, conflict: C, body: F) -> Run<F, E, C>
     where
         F: Future,
@@ -67,21 +79,21 @@ impl AsyncHeld {
     {
         Run {
             body: InFrame::new(Some(Arc::clone(&self.frame)), body),
-            held: Some(self),
+            guard: Some(self),
             conflict,
             release: None,
             kept: E::Kept::default(),
         }
     }
 
-    /// The same; and the error, when the lease did not last for the whole body (`on_lost = error`).
+    /// As [`run`](Self::run). Also returns an error, if the lease did not last for the whole body (`on_lost = error`).
     pub fn run_and_check<F: Future>(
         self,
         ending: impl AfterBody<(F::Output, Option<Error>)>,
         body: F,
     ) -> impl Future<Output = (F::Output, Option<Error>)> {
         let frame = Arc::clone(&self.frame);
-        // Looked at before the release, which ends the lease.
+        // Before the release, which ends the lease.
         let checked = async move {
             let output = body.await;
             (output, frame.lost())
@@ -90,27 +102,27 @@ impl AsyncHeld {
     }
 }
 
-/// The release, or the reservation, of what a body held. One type for all bodies, and on the heap: it begins when the body is
-/// over, which would carry it along.
+/// The release, or the reservation, of a body's locks. It has one type for all bodies, and is on the heap: the function's future would
+/// keep space for it while the body runs.
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Whether the release is waited for, after a body that returns an `R`.
+/// Whether the function waits for the release, after a body that returns an `R`.
 pub trait AfterBody<R> {
-    /// What the future keeps of the body's output meanwhile.
+    /// What the future keeps of the body's output during the release.
     type Kept: Default;
 
-    /// The output comes back where the release is not waited for.
+    /// Keeps the output, or returns it if the function does not wait for the release.
     fn keep(kept: &mut Self::Kept, output: R) -> Option<R>;
 
-    /// What was kept.
-    fn kept(kept: &mut Self::Kept) -> Option<R>;
+    /// Takes out the output that was kept.
+    fn take(kept: &mut Self::Kept) -> Option<R>;
 }
 
-/// The release is waited for.
+/// The function waits for the release.
 #[derive(Debug, Clone, Copy)]
 pub struct AwaitRelease;
 
-/// The release is begun, and ends in the background: for outputs that are not `Send`, with which the future would not be.
+/// The release begins, and goes on in the background: for outputs that are not `Send`, which would make the future not `Send`.
 #[derive(Debug, Clone, Copy)]
 pub struct DetachRelease;
 
@@ -122,7 +134,7 @@ impl<R> AfterBody<R> for AwaitRelease {
         None
     }
 
-    fn kept(kept: &mut Option<R>) -> Option<R> {
+    fn take(kept: &mut Option<R>) -> Option<R> {
         kept.take()
     }
 }
@@ -134,18 +146,19 @@ impl<R> AfterBody<R> for DetachRelease {
         Some(output)
     }
 
-    fn kept((): &mut ()) -> Option<R> {
+    fn take((): &mut ()) -> Option<R> {
         None
     }
 }
 
 pin_project! {
-    /// A body under its locks. Dropping it drops the body, and then releases in the background.
+    /// A body under its locks. Dropping this drops the body, then the background releases the locks.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct Run<F: Future, E: AfterBody<F::Output>, C> {
         #[pin]
         body: InFrame<F>,
-        held: Option<AsyncHeld>,
+        // `None` once the body is done.
+        guard: Option<AsyncCallGuard>,
         conflict: C,
         // The release, or the reservation, once the body is done.
         release: Option<Closing>,
@@ -158,19 +171,19 @@ impl<F: Future, E: AfterBody<F::Output>, C: Classify<F::Output>> Future for Run<
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        if let Some(held) = this.held.take() {
+        if let Some(guard) = this.guard.take() {
             let Poll::Ready(output) = this.body.as_mut().poll(context) else {
-                *this.held = Some(held);
+                *this.guard = Some(guard);
                 return Poll::Pending;
             };
-            if !held.locks.are_own() {
+            if !guard.locks.are_own() {
                 return Poll::Ready(output);
             }
             let is_conflict = this.conflict.is_conflict(&output);
             match E::keep(this.kept, output) {
-                None => *this.release = Some(Box::pin(held.locks.end(is_conflict))),
+                None => *this.release = Some(Box::pin(guard.locks.end(is_conflict))),
                 Some(output) => {
-                    held.locks.end_in_background(is_conflict);
+                    guard.locks.end_in_background(is_conflict);
                     return Poll::Ready(output);
                 }
             }
@@ -179,12 +192,14 @@ impl<F: Future, E: AfterBody<F::Output>, C: Classify<F::Output>> Future for Run<
             std::task::ready!(release.as_mut().poll(context));
         }
         *this.release = None;
-        E::kept(this.kept).map_or(Poll::Pending, Poll::Ready)
+        E::take(this.kept).map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl<F: Future, E: AfterBody<F::Output>, C> fmt::Debug for Run<F, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
