@@ -101,7 +101,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return exchange(smallvec![Request::CreateClock], None);
         }
         if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {
-            return self.conclude(now, grant);
+            return self.grant_or_give_back(now, grant);
         }
         self.state = AcquireState::Verifying { grant: Box::new(grant) };
         self.spend_credit();
@@ -120,7 +120,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             && lock_of(&self.spec().item, content).is_some_and(|record| record.nonce == grant.nonce)
         {
             grant.cas = *cas;
-            return self.conclude(now, grant);
+            return self.grant_or_give_back(now, grant);
         }
         // Once the item is seen to be gone the store is settled: it has happened, and that happens once.
         if !matches!(answered.reply(0), Some(Reply::Missing | Reply::Item { .. })) {
@@ -130,7 +130,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Ends with the grant, or gives it back: a holder that is let in with little time left only loses its lease.
-    pub(super) fn conclude(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
+    pub(super) fn grant_or_give_back(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
         if self.has_enough_left(&grant, now) {
             return self.end(Outcome::Granted(grant));
         }
