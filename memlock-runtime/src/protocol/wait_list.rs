@@ -22,8 +22,7 @@ use super::machine::Pause;
 use super::messages::{Cas, Instance, Member, Nonce, Reply, Request, WaitList, WakeTarget};
 use super::wake_history::WakeHistory;
 
-/// The first in line pauses for this fraction of the time since it saw the present holder. So no hand-over takes more
-/// than this fraction of the time that the holder took.
+/// The first in line pauses for this fraction of the holder's time so far, which is the most that a hand-over adds.
 const PAUSE_FRACTION_OF_FIRST: u32 = 12;
 
 /// The shortest pause of the first in line: what a system takes to let a thread sleep and to wake it.
@@ -43,23 +42,19 @@ const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
 /// The same where they are woken: they need not notice that they are the first now.
 const SHORTEST_PAUSE_OF_WOKEN: Duration = Duration::from_millis(4);
 
-/// The longest pause of the other members, in intervals. With it, four waiting processes together look at most 40 times
-/// a second.
+/// The longest pause of the other members, in intervals. Four of them together look at most 40 times a second.
 const LONGEST_PAUSE: u32 = 4;
 
-/// The same where they are woken. With it, four waiting processes together look less than 40 times a second, the looks
-/// of the first second included.
+/// The same where they are woken. Four of them look less than 40 times a second, those of the first second included.
 const LONGEST_PAUSE_OF_WOKEN: u32 = 5;
 
 /// The shortest time for which a free lock is left to the first in line, which may have to wait for a processor.
 const SHORTEST_GRACE: Duration = Duration::from_millis(3);
 
-/// The grace is this fraction of the time for which the last holder held the lock. It is longer than the pause of the
-/// first in line.
+/// The grace is this fraction of the last holder's time. It is longer than the pause of the first in line.
 const GRACE_FRACTION: u32 = 8;
 
-/// The number of intervals after which a process that was passed is removed. A living process has looked by then, and
-/// no longer counts as passed.
+/// After so many intervals a passed process is removed. A living one has looked by then, and counts as passed no more.
 const INTERVALS_UNTIL_DEAD: u32 = 6;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. Where the
@@ -69,19 +64,16 @@ pub(super) const LONGEST_TURN: Duration = Duration::from_micros(500);
 /// A process that asks again within this time after its release is expected to do so the next time, too.
 const SOON: Duration = Duration::from_millis(1);
 
-/// The TTL of a list, in seconds. It ends a forgotten list: all its members have died, or gave up while the server
-/// could not be asked.
+/// The TTL of a list, in seconds: for one whose members all died, or gave up while the server could not be asked.
 const TTL: u32 = 300;
 
-/// What a process knows of the wait list for one lock, and of the lock's holder. It belongs to the process's queue for
-/// the key.
+/// What a process knows of one lock's wait list and holder. It belongs to the process's queue for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WaitListView {
     me: Member,
     /// The list as this process last read or wrote it.
     line: WaitList,
-    /// The instance where it was read, and its CAS there (`None`: there was no list). Without this proof the list
-    /// cannot be changed.
+    /// The instance where it was read, and its CAS there (`None`: no list). Without this it cannot be changed.
     proof: Option<(Instance, Option<Cas>)>,
     /// This process was added by a write whose outcome is not known.
     may_have_joined: bool,
@@ -168,8 +160,8 @@ impl WaitListView {
         self.may_have_joined || self.is_waiting()
     }
 
-    /// Whether this process is in the list although none of its callers waits. If it does not come back soon it must
-    /// leave.
+    /// Whether this process is in the list although none of its callers waits. It must leave if it does not come back
+    /// soon.
     pub fn is_place_kept(&self) -> bool {
         self.is_place_kept
     }
@@ -205,15 +197,13 @@ impl WaitListView {
         self.line.0.iter().any(|member| *member != self.me)
     }
 
-    /// Where to wake the next process once this one has released the lock. `None`: there is no next one, or it cannot
-    /// be woken.
+    /// Where to wake the next process after this one's release. `None`: there is none, or it cannot be woken.
     pub fn to_wake(&self) -> Option<WakeTarget> {
         let next = self.line.0.iter().find(|member| **member != self.me)?;
         next.wake
     }
 
-    /// The processes that go before this one. The holder is not among them: it has had its turn, although it may still
-    /// be in the list.
+    /// The processes that go before this one. The holder has had its turn, although it may still be in the list.
     fn ahead(&self) -> impl Iterator<Item = u64> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
         let others = self.line.0.iter().take_while(|member| **member != self.me);
@@ -227,8 +217,7 @@ impl WaitListView {
         self.is_in_line() && self.ahead().next().is_none()
     }
 
-    /// Records a wake-up: the process that has released the lock says that this one is the next. Returns how long the
-    /// wake-up must not count yet.
+    /// Records a wake-up: by its sender, this process is the next. Returns how long it must not count yet.
     pub(super) fn record_wake(&mut self, now: Now) -> Duration {
         self.wakes.record_wake(now)
     }
@@ -282,8 +271,7 @@ impl WaitListView {
         }
     }
 
-    /// Records that the lock was seen to be free, and the list was read. Returns whether this process must still leave
-    /// the lock to another.
+    /// Records that the lock was seen to be free, and the list was read. Returns whether to leave the lock to another.
     pub(super) fn must_stand_back(&mut self, interval: Duration, now: Now) -> bool {
         let Some(first) = self.ahead().next() else { return false };
         let since = match self.left_to {
@@ -357,8 +345,7 @@ impl WaitListView {
         }
     }
 
-    /// Appends this process to the list: returns the request, and the only instance that may receive it. `None`: it
-    /// cannot be appended.
+    /// Appends this process to the list: a request for this instance only. `None`: it cannot be appended.
     pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
         let mut line = self.others(interval, now);
@@ -373,8 +360,9 @@ impl WaitListView {
         Some((store, instance))
     }
 
-    /// Gives way to the others while this process releases the lock: returns the request, and the only instance that
-    /// may receive it. `None`: there is nothing to do, or nothing is known.
+    /// Gives way to the others while this process releases the lock: a request for this instance only. A process that
+    /// is expected back before its next turn moves to the end, which saves joining again; any other process leaves.
+    /// `None`: there is nothing to do, or nothing is known.
     ///
     /// A process that is expected back before its next turn moves to the end of the list, which saves joining again.
     /// Any other process leaves.
@@ -388,14 +376,13 @@ impl WaitListView {
         self.write(line)
     }
 
-    /// Removes this process from the list: returns the request, and the only instance that may receive it. `None`:
-    /// there is nothing to do, or nothing is known.
+    /// Removes this process: a request for this instance only. `None`: there is nothing to do, or nothing is known.
     pub(super) fn leave(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let line = self.others(interval, now);
         self.write(line)
     }
 
-    /// Stores `line`, or deletes the list's item where `line` is empty. `None`: nothing would change, or nothing is known.
+    /// Stores `line`, or deletes an empty one. `None`: nothing would change, or nothing is known.
     fn write(&mut self, line: WaitList) -> Option<(Request, Instance)> {
         let (instance, cas) = self.cas()?;
         if line == self.line {
@@ -417,8 +404,8 @@ impl WaitListView {
         Some((instance, cas?))
     }
 
-    /// Records the reply to the request that [gives way](Self::give_way). If another process changed the list first,
-    /// this one is still in it.
+    /// Records the reply to what [gives way](Self::give_way). If another write came first, this process is still in the
+    /// list.
     pub(super) fn record_give_way(&mut self, reply: Option<&Reply>) {
         if !self.record_write(reply) {
             self.is_place_kept = false;

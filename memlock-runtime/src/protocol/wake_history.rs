@@ -1,18 +1,18 @@
 //! The wake-ups that a waiting process has received, and how far it trusts them.
 //!
-//! A process that releases the lock wakes the next one in the wait list. A wake-up is a hint: it comes late, twice, from strangers,
-//! or not at all.
+//! A process that releases the lock wakes the next one in the wait list. A wake-up is a hint: it comes late, twice,
+//! from strangers, or not at all.
 
 use std::time::Duration;
 
 use super::lease::Now;
 
-/// The shortest time from a wake-up that was in vain to the next one that counts. A process that can read the wait list can wake
-/// its members as often as it likes.
+/// The shortest time from a wake-up that was in vain to the next one that counts. A process that can read the wait list
+/// can wake its members as often as it likes.
 const SHORTEST_GAP: Duration = Duration::from_millis(1);
 
-/// After so many turns in a row without a wake-up a process assumes that wake-ups do not arrive, at other processes either. A few
-/// such turns prove nothing, since a process sometimes looks by itself before its wake-up arrives.
+/// After so many turns in a row without a wake-up a process assumes that wake-ups do not arrive, at other processes
+/// either. A few such turns prove nothing, since a process sometimes looks by itself before its wake-up arrives.
 const MOST_TURNS_WITHOUT_WAKE: u8 = 4;
 
 /// See the module's head.

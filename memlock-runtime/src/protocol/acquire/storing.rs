@@ -182,7 +182,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         })
     }
 
-    /// The same as [`handle_failed_exchange`](Self::handle_failed_exchange), for a write: a few writes without a reply are too many.
+    /// The same as [`handle_failed_exchange`](Self::handle_failed_exchange), for a write: a few writes without a reply
+    /// are too many.
     pub(super) fn handle_lost_write(
         &mut self,
         now: Now,
