@@ -79,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "(self.watch, None)",
         suites: &[
             QUEUE,
-            model(HANDOVER, "who_leaves_the_line"),
+            model(HANDOVER, "leaving_the_queue_passes_on"),
             interleaved("a_grant_without_a_taker"),
         ],
     },

@@ -29,7 +29,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "protocol/wait_list.rs",
         from: "now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)",
         to: "now.instant.saturating_sub(since) >= Duration::MAX",
-        suites: &[line("the_dead_who_stand_in_line")],
+        suites: &[line("dead_processes_in_line")],
     },
     Mutant {
         name: "nobody-leaves-the-line",
@@ -47,7 +47,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "protocol/wait_list.rs",
         from: "let longest = (held / fraction).clamp(shortest, interval.max(shortest));",
         to: "let longest = if self.me.wake.is_some() { interval } else { (held / fraction).max(shortest) };",
-        suites: &[line("lost_calls")],
+        suites: &[line("lost_wake_ups")],
     },
     Mutant {
         name: "anybody-wakes",
