@@ -172,8 +172,8 @@ impl WaitListView {
     }
 
     fn is_back_soon(&self, now: Now) -> bool {
-        let since = self.released.map(|released| now.instant.saturating_sub(released));
-        since.is_some_and(|since| since < SOON)
+        self.released
+            .is_some_and(|released| now.instant.saturating_sub(released) < SOON)
     }
 
     /// Records that a caller in this process asks for the lock.
@@ -324,10 +324,7 @@ impl WaitListView {
                 (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST)
             };
             let longest = (held / fraction).clamp(shortest, interval.max(shortest));
-            return Pause {
-                from: longest * 7 / 8,
-                to: longest,
-            };
+            return pause_up_to(longest);
         }
         let (fraction, shortest, intervals) = if is_woken {
             (1, SHORTEST_PAUSE_OF_WOKEN, LONGEST_PAUSE_OF_WOKEN)
@@ -339,10 +336,7 @@ impl WaitListView {
         if let Some((_, left)) = self.left_to {
             longest = longest.min(self.grace(interval).saturating_sub(since(left)));
         }
-        Pause {
-            from: longest * 7 / 8,
-            to: longest,
-        }
+        pause_up_to(longest)
     }
 
     /// Appends this process to the list: a request for this instance only. `None`: it cannot be appended.
@@ -448,4 +442,9 @@ impl WaitListView {
         let stays = |member: &&Member| **member != self.me && !is_dead(member);
         WaitList(self.line.0.iter().filter(stays).copied().collect())
     }
+}
+
+fn pause_up_to(longest: Duration) -> Pause {
+    let from = longest * 7 / 8;
+    Pause { from, to: longest }
 }
