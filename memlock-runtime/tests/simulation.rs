@@ -1,11 +1,13 @@
-//! The protocol's machines in a simulated world: virtual time, a server whose clock ticks in whole seconds and now and
-//! then stands still, a network that delays, loses, and may execute a request long after its sender
-//! has given up on it, and holders that are stopped. Seeded, so every run can be had again:
-//! `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
+//! The protocol's machines in a simulated world. Time is virtual. The server's clock ticks in whole seconds and stands
+//! still now and then. The network delays and loses requests, and may execute a request long after its sender has given
+//! up on it. Holders are stopped. Every run has a seed, and can be repeated: `MEMLOCK_SEED=… cargo test -p
+//! memlock-runtime --test simulation`.
 //!
-//! What is checked at every event: at most one holder believes in the lock (S1), and tokens strictly rise (S2). Each contender is a
-//! process: now and then its lock is handed over inside it, to somebody with another timeout, or reserved for a while, and then
-//! claimed by the one for whom it was reserved, or not. All stand in line for it. What that is worth is tested elsewhere; here it may do no harm.
+//! Every event is followed by two checks: at most one holder believes in the lock (S1), and tokens strictly rise (S2).
+//!
+//! Each contender is a process. Now and then its lock is handed over inside it, to a caller with another timeout. Or it
+//! is reserved for a while, and then claimed by the caller for which it was reserved, or not. All contenders use the
+//! wait list. Other tests show what the list is good for; here it must do no harm.
 
 #![allow(clippy::unchecked_time_subtraction, reason = "a test may panic")]
 
@@ -61,7 +63,7 @@ enum Event {
     Draw { exchange: usize, index: usize },
     /// One command of an exchange reaches the server.
     Execute { exchange: usize, index: usize },
-    /// The contender hears of its exchange, or stops waiting for it.
+    /// The contender receives the outcome of its exchange, or stops waiting for it.
     Hear { contender: usize, exchange: usize },
     /// A pause, a body or a stop is over.
     Wake { contender: usize, round: u64 },
@@ -76,16 +78,16 @@ struct Exchange {
     instance: Option<Instance>,
     only_on: Option<Instance>,
     lost_reply: bool,
-    /// The CAS that a store has drawn whose data has not come yet.
+    /// The CAS that a store has drawn whose data has not arrived yet.
     drawn: Option<Cas>,
 }
 
 enum Doing {
     Resting,
     Acquiring(Acquire),
-    LeaseState(Grant),
+    Holding(Grant),
     Renewing(Renew),
-    /// The lease is being made a short one, for a retry.
+    /// The lease is being shortened, for a retry.
     Reserving(Renew),
     Reserved(Grant),
     /// The retry has come.
@@ -96,21 +98,22 @@ enum Doing {
 
 struct Contender {
     doing: Doing,
-    /// The timeout of whoever in this process holds, or is to hold, the lock.
+    /// The timeout of the caller in this process that holds the lock, or asks for it.
     timeout: Duration,
     round: u64,
     clock: ServerClock,
     clock_of: Option<Instance>,
     watch: Option<Watch>,
-    standing: Option<Box<WaitListView>>,
-    /// Whose outcome is not known: cleaned up before the next attempt, as the keeper does.
+    wait_list: Option<Box<WaitListView>>,
+    /// The nonces of writes with an unknown outcome. They are cleaned up before the next attempt, as the background
+    /// does.
     leftovers: Vec<Nonce>,
     cleaning: Option<Nonce>,
     believes: Option<Grant>,
 }
 
 struct World {
-    dice: fastrand::Rng,
+    random: fastrand::Rng,
     weather: Weather,
     now: Duration,
     events: BinaryHeap<Reverse<(Duration, u64, Event)>>,
@@ -118,9 +121,9 @@ struct World {
     items: Items,
     item: ItemName,
     lease: Duration,
-    /// The server stands still until then; its clock, too.
+    /// Until when the server stands still, and its clock, too.
     stopped_until: Duration,
-    /// The second that its workers see: it follows the real one late.
+    /// The second that its workers see. It follows the real one late.
     second: u64,
     last_tick: Duration,
     exchanges: Vec<Exchange>,
@@ -132,13 +135,13 @@ struct World {
     outcomes: HashMap<&'static str, u64>,
 }
 
-/// The contender as it stands in line.
-fn entry(contender: usize) -> Member {
+/// The contender as a member of the wait list.
+fn member(contender: usize) -> Member {
     let process = contender as u64 + 1;
     Member { process, wake: None }
 }
 
-/// Whether it is a store of the lock: its line may come before its data.
+/// Whether it is a store of the lock: its line may arrive before its data.
 fn has_data(request: &Request) -> bool {
     matches!(request, Request::Add { .. } | Request::Replace { .. })
 }
@@ -151,7 +154,7 @@ impl World {
     fn new(seed: u64, weather: Weather, lease: Duration) -> World {
         let item = ItemName::of_lock("memlock", "simulation", "x");
         let mut world = World {
-            dice: fastrand::Rng::with_seed(seed),
+            random: fastrand::Rng::with_seed(seed),
             weather,
             now: Duration::from_secs(1000),
             events: BinaryHeap::new(),
@@ -178,7 +181,7 @@ impl World {
                 clock: ServerClock::default(),
                 clock_of: None,
                 watch: None,
-                standing: None,
+                wait_list: None,
                 leftovers: Vec::new(),
                 cleaning: None,
                 believes: None,
@@ -193,11 +196,11 @@ impl World {
     }
 
     fn chance(&mut self, per_mille: u32) -> bool {
-        self.dice.u32(0..1000) < per_mille
+        self.random.u32(0..1000) < per_mille
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
-        Duration::from_micros(self.dice.u64(range.start * 1000..range.end * 1000))
+        Duration::from_micros(self.random.u64(range.start * 1000..range.end * 1000))
     }
 
     fn schedule(&mut self, when: Duration, event: Event) {
@@ -212,7 +215,7 @@ impl World {
 
     fn fresh(&mut self, contender: usize) -> Nonce {
         self.nonces += 1;
-        Nonce(u128::from(entry(contender).process) << 64 | self.nonces)
+        Nonce(u128::from(member(contender).process) << 64 | self.nonces)
     }
 
     fn spec(&self, contender: usize) -> Spec {
@@ -227,7 +230,8 @@ impl World {
         }
     }
 
-    /// The second that the server's workers see: a timer ticks once a second, up to 0.1 s late, never while stopped.
+    /// Updates the second that the server's workers see. A timer ticks once a second, up to 0.1 s late, and never while
+    /// the server is stopped.
     fn tick(&mut self) {
         let resumed = self.stopped_until.max(self.last_tick);
         while self.now >= resumed.max(self.last_tick) + Duration::from_secs(1) {
@@ -287,7 +291,7 @@ impl World {
             self.schedule(when, Event::Execute { exchange, index });
             return;
         }
-        // After a stop the workers run before the timer does: on a clock that stood still.
+        // After a stop the workers run before the timer does, on a clock that stood still.
         let just_resumed = self.now < self.stopped_until + Duration::from_millis(5);
         if !just_resumed {
             self.tick();
@@ -298,7 +302,7 @@ impl World {
         let instance = self.items.instance();
         let pinned = self.exchanges[exchange].instance.get_or_insert(instance);
         if *pinned != instance || self.exchanges[exchange].only_on.is_some_and(|only| only != instance) {
-            // The connection led to a server that is no more.
+            // The connection led to a server that is gone.
             return;
         }
         let exchange = &mut self.exchanges[exchange];
@@ -321,7 +325,7 @@ impl World {
         }
         for index in 0..batch.len() {
             // The commands of one batch keep their order, but others come in between.
-            when += Duration::from_micros(self.dice.u64(1..300));
+            when += Duration::from_micros(self.random.u64(1..300));
             if has_data(&batch[index]) && !lost_request && self.chance(self.weather.data_late) {
                 self.schedule(when, Event::Draw { exchange, index });
                 when += self.millis(1..60);
@@ -345,7 +349,7 @@ impl World {
         } else {
             when + self.millis(0..2)
         };
-        // The process may be stopped between the reply and the moment at which it reads it.
+        // The process may be stopped between the reply's arrival and reading it.
         let stopped = if self.chance(self.weather.heard_late) {
             self.millis(100..20_000)
         } else {
@@ -405,15 +409,15 @@ impl World {
                 self.contenders[contender].doing = if let Some(nonce) = release {
                     Doing::Releasing(Release::of_nonce(self.item.clone(), nonce))
                 } else {
-                    let standing = self.contenders[contender].standing.take();
+                    let wait_list = self.contenders[contender].wait_list.take();
                     let machine = Acquire::new(self.spec(contender), watch, false);
-                    Doing::Acquiring(machine.in_line(entry(contender), standing))
+                    Doing::Acquiring(machine.in_line(member(contender), wait_list))
                 };
                 self.step(contender, Input::Start);
             }
-            // To another thread of this process, which may have come with another timeout.
-            Doing::LeaseState(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
-                let timeout = self.lease / self.dice.u32(1..4);
+            // Hands over to another caller of this process, which may have another timeout.
+            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
+                let timeout = self.lease / self.random.u32(1..4);
                 if !grant.may_be_handed_over(timeout, at(self.now)) {
                     return self.hold(contender, grant);
                 }
@@ -424,8 +428,8 @@ impl World {
                     Handed::Spent(grant) => panic!("it was handed over at once: {grant:?}"),
                 }
             }
-            Doing::LeaseState(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
-                let timeout = self.lease / self.dice.u32(1..8);
+            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
+                let timeout = self.lease / self.random.u32(1..8);
                 self.contenders[contender].timeout = timeout;
                 let grant = grant.reserve(timeout, at(self.now));
                 self.contenders[contender].believes = Some(grant.clone());
@@ -433,23 +437,23 @@ impl World {
                 self.step(contender, Input::Start);
             }
             Doing::Reserved(grant) => {
-                self.contenders[contender].timeout = self.lease / self.dice.u32(1..4);
+                self.contenders[contender].timeout = self.lease / self.random.u32(1..4);
                 self.contenders[contender].doing = if self.chance(700) {
                     Doing::Claiming(Renew::new(self.spec(contender), grant))
                 } else if self.chance(800) {
                     return self.release(contender, &grant);
                 } else {
-                    // Its process ends: what is reserved is left to its end.
+                    // Its process ends, and the reservation runs out.
                     self.contenders[contender].believes = None;
                     return self.rest(contender, "abandoned");
                 };
                 self.step(contender, Input::Start);
             }
-            Doing::LeaseState(grant) if self.chance(300) => {
+            Doing::Holding(grant) if self.chance(300) => {
                 self.contenders[contender].doing = Doing::Renewing(Renew::new(self.spec(contender), grant));
                 self.step(contender, Input::Start);
             }
-            Doing::LeaseState(grant) => self.release(contender, &grant),
+            Doing::Holding(grant) => self.release(contender, &grant),
             doing => {
                 self.contenders[contender].doing = doing;
                 self.step(contender, Input::Woke);
@@ -469,7 +473,7 @@ impl World {
                     return self.go_on(contender, output);
                 };
                 self.contenders[contender].leftovers.extend(machine.outstanding());
-                self.contenders[contender].standing = machine.take_standing();
+                self.contenders[contender].wait_list = machine.take_standing();
                 match outcome {
                     Outcome::Granted(grant) => self.granted(contender, grant),
                     Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
@@ -511,7 +515,7 @@ impl World {
                         None => self.release(contender, &grant),
                     }
                 }
-                // It may be there yet.
+                // The item may still be there.
                 Output::Done(Renewed::Failed(grant, _)) => self.release(contender, &grant),
                 Output::Done(Renewed::Lost | Renewed::RanOut) => {
                     self.contenders[contender].believes = None;
@@ -539,16 +543,16 @@ impl World {
             },
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
-                    let standing = machine.into_standing();
-                    self.contenders[contender].standing = Some(standing).filter(|standing| standing.has_others());
-                    self.rest(contender, "left the line");
+                    let wait_list = machine.into_standing();
+                    self.contenders[contender].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
+                    self.rest(contender, "left the list");
                 }
                 output => {
                     self.contenders[contender].doing = Doing::Leaving(machine);
                     self.go_on(contender, output);
                 }
             },
-            Doing::Resting | Doing::LeaseState(_) | Doing::Reserved(_) => panic!("nobody to step"),
+            Doing::Resting | Doing::Holding(_) | Doing::Reserved(_) => panic!("nobody to step"),
         }
     }
 
@@ -556,10 +560,10 @@ impl World {
         match output {
             Output::Exchange { batch, only_on } => self.send(contender, batch, only_on),
             Output::Pause(pause) => {
-                let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
+                let length = pause.from + (pause.to - pause.from).mul_f64(self.random.f64());
                 self.wake_in(contender, length);
             }
-            Output::Done(outcome) => panic!("{outcome:?} was to be seen to"),
+            Output::Done(outcome) => panic!("not handled: {outcome:?}"),
         }
     }
 
@@ -575,14 +579,14 @@ impl World {
         self.believe(contender, grant);
     }
 
-    /// To another holder of the same process, under the same grant.
+    /// Passes the lock to another holder in the same process, under the same grant.
     fn passed_on(&mut self, contender: usize, how: &'static str, before: Token, grant: Grant) {
         *self.outcomes.entry(how).or_default() += 1;
         if !self.may_have_two_holders() {
             return self.granted(contender, grant);
         }
-        // The server has forgotten who holds it, and may have granted it anew. A holder under the old grant then has a
-        // lower token, and the resource refuses it.
+        // The server has forgotten the holder, and may have granted the lock anew. A holder under the old grant then
+        // has a lower token, and the resource refuses it.
         assert!(before < grant.token, "S2 within one grant");
         self.believe(contender, grant);
     }
@@ -593,13 +597,14 @@ impl World {
     }
 
     fn hold(&mut self, contender: usize, grant: Grant) {
-        self.contenders[contender].doing = Doing::LeaseState(grant);
+        self.contenders[contender].doing = Doing::Holding(grant);
         let mut body = self.millis(0..20);
         if self.chance(self.weather.holder_stopped) {
             body += self.millis(100..5000);
         }
         if self.chance(self.weather.server_stopped) && self.now >= self.stopped_until {
-            // A process that has never read the clock is safe just after stops of up to 3.5 s; one that has, after any.
+            // A process that has never read the clock is safe just after stops of up to 3.5 s. One that has read it is
+            // safe after any stop.
             let longest = if self.now < Duration::from_secs(1010) {
                 3_400
             } else {
@@ -613,24 +618,24 @@ impl World {
 
     fn release(&mut self, contender: usize, grant: &Grant) {
         self.contenders[contender].believes = None;
-        let standing = self.contenders[contender].standing.take();
-        let standing = standing.or_else(|| Some(Box::new(WaitListView::new(entry(contender)))));
+        let wait_list = self.contenders[contender].wait_list.take();
+        let wait_list = wait_list.or_else(|| Some(Box::new(WaitListView::new(member(contender)))));
         let interval = self.spec(contender).interval;
         let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
-        self.contenders[contender].doing = Doing::Releasing(machine.looking(standing, interval));
+        self.contenders[contender].doing = Doing::Releasing(machine.looking(wait_list, interval));
         self.step(contender, Input::Start);
     }
 
-    fn released(&mut self, contender: usize, standing: Option<Box<WaitListView>>) {
-        match standing {
-            Some(standing) if standing.is_to_leave() => {
+    fn released(&mut self, contender: usize, wait_list: Option<Box<WaitListView>>) {
+        match wait_list {
+            Some(wait_list) if wait_list.is_to_leave() => {
                 let interval = self.spec(contender).interval;
-                let leave = Leave::new(interval, standing);
+                let leave = Leave::new(interval, wait_list);
                 self.contenders[contender].doing = Doing::Leaving(leave);
                 self.step(contender, Input::Start);
             }
-            standing => {
-                self.contenders[contender].standing = standing.filter(|standing| standing.has_others());
+            wait_list => {
+                self.contenders[contender].wait_list = wait_list.filter(|wait_list| wait_list.has_others());
                 self.rest(contender, "released");
             }
         }
@@ -640,7 +645,7 @@ impl World {
         let longest = self.contenders[contender].timeout * 3 / 2;
         self.contenders[contender].doing = Doing::Reserved(grant);
         self.contenders[contender].round += 1;
-        let pause = longest.mul_f64(self.dice.f64().powi(3));
+        let pause = longest.mul_f64(self.random.f64().powi(3));
         self.wake_in(contender, pause);
     }
 
@@ -652,7 +657,7 @@ impl World {
         self.wake_in(contender, pause);
     }
 
-    /// The server's losing its state is outside the assumptions, until the leases from before it have ended.
+    /// A server that loses its state is outside the assumptions, until the leases from before it have ended.
     fn may_have_two_holders(&self) -> bool {
         self.state_was_lost_at
             .is_some_and(|lost| self.now < lost + 2 * self.lease)
@@ -673,7 +678,7 @@ impl World {
     }
 }
 
-/// Runs many seeds, and returns how many grants there were.
+/// Runs many seeds. Returns how many grants there were.
 fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
     let seeds = match std::env::var("MEMLOCK_SEED") {
         Ok(seed) => {
@@ -692,9 +697,9 @@ fn simulate(weather: Weather, lease: Duration, runs: u64) -> u64 {
         let number = |outcome| world.outcomes.get(outcome).copied().unwrap_or_default();
         handed_over += number("handed over");
         claimed += number("claimed");
-        left += number("left the line");
+        left += number("left the list");
     }
-    assert!(left > grants / 20, "{left} of {grants} had stood in line");
+    assert!(left > grants / 20, "{left} of {grants} had left the wait list");
     assert!(handed_over > grants / 20, "{handed_over} of {grants} were hand-overs");
     assert!(
         claimed > grants / 40,

@@ -1,4 +1,4 @@
-//! What can happen next, and what it changes: the model as the checker sees it.
+//! The events that can happen next, and what they change: the model as the checker sees it.
 
 use std::time::Duration;
 
@@ -27,25 +27,25 @@ pub enum Action {
     Release(usize),
     /// A holder keeps the lock for its retry.
     Reserve(usize),
-    /// It begins to tell the server that the lease is a short one now.
+    /// A contender with a reservation begins to tell the server that the lease is a short one now.
     Tell(usize),
-    /// The retry has come, and begins to claim what was reserved for it.
+    /// The retry has come, and begins to claim the reservation.
     Claim(usize),
-    /// Nobody comes: what was reserved is released.
+    /// No retry comes, and the reservation is released.
     Abandon(usize),
-    /// The process ends in which it was reserved.
+    /// The process ends that reserved the lock.
     Die(usize),
-    /// One who waits in its process's queue looks whether its turn has come.
+    /// A contender that waits in its process's queue looks whether its turn has come.
     Progress(usize),
-    /// One who waits there leaves.
+    /// A contender that waits there leaves.
     Leave(usize),
     /// The keeper of a process begins to clean up.
     Clean(usize),
     /// The server executes the next command of an exchange.
     Execute(usize, Lane),
-    /// All replies of an exchange are heard.
+    /// A contender receives all replies of an exchange.
     Hear(usize, Lane),
-    /// Nobody waits for an exchange any more; what is left of it may be executed later, or never.
+    /// A contender stops waiting for an exchange. The rest of it may be executed later, or never.
     Lose(usize, Lane),
     /// An exchange turns out not to have been sent.
     Unsent(usize, Lane),
@@ -57,7 +57,7 @@ pub enum Action {
     ExecuteStray(usize),
     /// Time passes.
     Advance {
-        /// How much.
+        /// The length of the step.
         step: Duration,
         /// How many seconds the server's clock stays behind.
         late: u64,
@@ -128,7 +128,7 @@ impl Model for Protocol {
             Action::Progress(index) => world.progress(index, tools),
             Action::Leave(index) => {
                 world.left.leaves -= 1;
-                world.leave_line(index, tools);
+                world.leave_queue(index, tools);
             }
             Action::Clean(index) => world.clean(index, tools),
             Action::Execute(index, lane) => self.execute(&mut world, index, lane),
@@ -195,30 +195,28 @@ impl Model for Protocol {
             Property::always("S4: no grant without a reply that proves it", |_, world: &World| {
                 world.watched.broken != Some(Promise::NoGrantWithoutProof)
             }),
-            Property::always(
-                "S5: whose deadline has not passed, his item is there",
-                |_, world: &World| {
-                    let (holder, excused) = (world.watched.holder, &world.watched.excused);
-                    world
-                        .believers()
-                        .all(|(_, nonce)| holder == Some(nonce) || excused.contains(&nonce))
-                },
-            ),
+            Property::always("S5: until a deadline passes, its item is there", |_, world: &World| {
+                let (holder, excused) = (world.watched.holder, &world.watched.excused);
+                world
+                    .believers()
+                    .all(|(_, nonce)| holder == Some(nonce) || excused.contains(&nonce))
+            }),
             Property::always(
                 "S5: no deadline is beyond the end of its grant, or the server's expiry",
                 |_, world: &World| world.watched.broken != Some(Promise::NoDeadlineBeyondTheEnd),
             ),
-            Property::always("whose turn was taken away hands nothing over", |_, world: &World| {
-                world.watched.broken != Some(Promise::OneTurn)
-            }),
             Property::always(
-                "who enters again has the lease that he had, and gives it up once",
+                "a contender that lost its turn hands nothing over",
+                |_, world: &World| world.watched.broken != Some(Promise::OneTurn),
+            ),
+            Property::always(
+                "a holder that enters again has the same lease, and gives it up once",
                 |_, world: &World| world.watched.broken != Some(Promise::OneHold),
             ),
             Property::always("L3: nothing is left behind", |_, world: &World| {
                 world.watched.broken != Some(Promise::NothingLeftBehind)
             }),
-            Property::always("no machine ends as none may here", |_, world: &World| {
+            Property::always("no machine ends in an impossible way", |_, world: &World| {
                 world.watched.broken != Some(Promise::NoSurprise)
             }),
         ]
@@ -241,7 +239,7 @@ impl Protocol {
             }
             let is_in_vain = place > 0 && !matches!(exchange.replies[place - 1], Reply::Stored(_));
             let reply = match request {
-                // Nobody looks at it, and which numbers are left out is no difference between states.
+                // Its reply is not used, and the numbers that are left out must not make states differ.
                 Request::RaiseCounter if is_in_vain => Reply::Raised(Cas::MIN),
                 _ => world.execute(sender, request, exchange.drawn.take(), &self.tally),
             };
@@ -269,16 +267,16 @@ impl Protocol {
         }
     }
 
-    /// What the one who checks notes after each transition.
+    /// Updates, after each transition, what only the checker sees.
     fn look(&self, world: &mut World, action: Action) {
         world.contenders.iter_mut().for_each(Contender::retire);
         let before = world.watched.holder;
         let held = world.ask_for_holder();
         world.watched.holder = held.map(|(nonce, _)| nonce);
         world.watched.lease = held.map(|(_, lease)| lease);
-        world.retire_lines(&self.bounds);
+        world.retire_queues(&self.bounds);
         world.check_expiry(&self.bounds);
-        // Where a write may be executed after everyone has given it up, the server is left to remove its item.
+        // Where a write may be executed after everyone has given it up, its item is left to expire.
         if self.bounds.keeper && self.bounds.lost == 0 && self.bounds.repeated == 0 {
             world.check_for_orphans();
         }
@@ -310,8 +308,8 @@ impl Protocol {
                     actions.push(Action::Leave(index));
                 }
             }
-            (Doing::LeaseState(holding), None) => {
-                let is_held = holding.last_status() == Status::Held;
+            (Doing::Holding(lease), None) => {
+                let is_held = lease.last_status() == Status::Held;
                 if contender.depth > 0 {
                     actions.push(Action::Exit(index));
                 } else {

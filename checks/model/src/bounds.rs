@@ -9,57 +9,60 @@ use std::time::Duration;
     reason = "each is a switch of its own, and a test names those that it turns"
 )]
 pub struct Bounds {
-    /// What the model is about.
+    /// The model's name, for its report.
     pub name: &'static str,
     /// How often each contender may ask for the lock. There are as many contenders as numbers.
     pub attempts: Vec<u8>,
-    /// How many steps of time must be over before each asks for the first time; those not named may at once.
+    /// How many steps of time must be over before each contender asks for the first time. Those without an entry may
+    /// ask at once.
     pub begins_after: Vec<usize>,
-    /// How often each may renew it, over all its grants; those not named never.
+    /// How often each may renew the lock, over all its grants. Those without an entry: never.
     pub renewals: Vec<u8>,
-    /// Which process each contender is a thread of; those not named have one of their own.
+    /// The process that each contender is a thread of. Those without an entry have one of their own.
     pub processes: Vec<usize>,
-    /// How often each may enter again while it holds the lock, over all its grants; those not named never.
+    /// How often each may enter again while it holds the lock, over all its grants. Those without an entry: never.
     pub reentries: Vec<u8>,
-    /// How often each may reserve the lock for a retry instead of giving it up, over all its grants; those not named never.
+    /// How often each may reserve the lock for a retry instead of giving it up, over all its grants. Those without an
+    /// entry: never.
     pub reserves: Vec<u8>,
-    /// For how long it is reserved.
+    /// For how long the lock is reserved.
     pub reserve: Duration,
-    /// For how long the retry asks for it; as long as its contender, where that is not said.
+    /// For how long the retry asks for it. `None`: as long as its contender did.
     pub claims_for: Option<Duration>,
-    /// How often a process may end in which one contender alone has reserved the lock.
+    /// How often a process may end whose only contender has reserved the lock.
     pub deaths: u8,
-    /// How often each grant has been handed over, and come back, when it is heard of.
+    /// How often each grant has been handed over, and come back, by the time that its contender has it.
     pub handed_over_before: u32,
-    /// How often one who waits for its turn may leave instead.
+    /// How often a contender that waits for its turn may leave instead.
     pub leaves: u8,
-    /// How long a grant is believed in.
+    /// How long a holder may believe in a grant.
     pub lease: Duration,
-    /// The same for some of the contenders, in place of that; those not named have that.
+    /// The same for some of the contenders. Those without an entry have `lease`.
     pub timeouts: Vec<Duration>,
-    /// By how much time jumps, one step after another; then it ends.
+    /// The steps by which time jumps, one after another. After the last, time ends.
     pub steps: Vec<Duration>,
-    /// By how many parts in a million each contender's clock is fast; those not named are right.
+    /// By how many parts in a million each contender's clock is fast. Those without an entry are right.
     pub skew: Vec<i32>,
-    /// Whether the commands of a batch are executed at once. That other commands come in between is for other models.
+    /// Whether the commands of a batch are executed at once. Other models have other commands in between.
     pub whole_batches: bool,
-    /// Whether a store's data may come later than its line, whose CAS is drawn when it is parsed.
+    /// Whether a store's data may arrive later than its line, whose CAS is drawn when it is parsed.
     pub late_data: bool,
-    /// Replies that do not come, whether what was asked is executed before, later or never.
+    /// How many replies may get lost, whether the request is executed before, later or never.
     pub lost: u8,
     /// Whether only renewals are lost.
     pub loses_only_renewals: bool,
-    /// Exchanges of which nothing is sent.
+    /// How many exchanges may not be sent.
     pub unsent: u8,
-    /// Exchanges that are executed twice.
+    /// How many exchanges may be executed twice.
     pub repeated: u8,
     /// Whether the keeper cleans up after writes without a reply, beside whatever its process does.
     pub keeper: bool,
-    /// How often the server may be stopped. Its clock stands still, and goes on some commands after the server does.
+    /// How often the server may be stopped. Its clock stands still, and goes on some commands later than the server.
     pub stops: u8,
     /// Whether the server's clock may be a tick late.
     pub late_ticks: bool,
-    /// How old the second is that the server's clock shows in the beginning: less than two seconds, if nothing is amiss.
+    /// How old the second is that the server's clock shows in the beginning. On a healthy server, less than two
+    /// seconds.
     pub first_second_is_old: Duration,
     /// Whether each process has read the server's clock when the model begins.
     pub has_baseline: bool,
@@ -71,14 +74,14 @@ pub struct Bounds {
     pub restarts: u8,
     /// How often the clock item may be lost.
     pub clock_losses: u8,
-    /// How often a live item's CAS may change by itself.
+    /// How often the CAS of a live item may change by itself.
     pub renumberings: u8,
-    /// Breaks the rule that nothing is granted by a server that has just started, to show that the model notices.
+    /// Breaks the rule that a server that has just started grants nothing, to show that the model notices.
     pub serves_when_young: bool,
 }
 
 impl Bounds {
-    /// Two contenders who ask once each, in a world where nothing goes wrong and no time passes.
+    /// Two contenders that ask once each. Nothing goes wrong, and no time passes.
     pub fn calm(name: &'static str) -> Bounds {
         Bounds {
             name,
@@ -117,7 +120,7 @@ impl Bounds {
         }
     }
 
-    /// Which process `contender` is a thread of. Those that are alone in theirs come after all that are named.
+    /// The process that `contender` is a thread of. Contenders with a process of their own come after all the others.
     pub(crate) fn process(&self, contender: usize) -> usize {
         let named = self.processes.iter().max().map_or(0, |last| last + 1);
         let alone = || named + contender - self.processes.len();

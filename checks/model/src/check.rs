@@ -11,12 +11,12 @@ use crate::actions::Protocol;
 use crate::outcomes::{Reached, Tally};
 use crate::{Action, Bounds};
 
-/// How a promise is broken.
+/// A way to break a promise.
 #[derive(Debug)]
 pub struct Counterexample {
-    /// Which one.
+    /// The promise.
     pub promise: &'static str,
-    /// A way to break it. With several threads, not always the shortest.
+    /// The steps that break it. With several threads, not always the fewest.
     pub actions: Vec<Action>,
 }
 
@@ -24,7 +24,7 @@ pub struct Counterexample {
 ///
 /// # Panics
 ///
-/// Where a promise is broken, with a way there; where something of `reached` never came about.
+/// If a promise is broken, with a way there; or if one of `reached` was never reached.
 pub fn exhaust(bounds: Bounds, reached: &[Reached]) {
     let name = bounds.name;
     println!("{bounds:?}");
@@ -44,7 +44,7 @@ pub fn exhaust(bounds: Bounds, reached: &[Reached]) {
     }
 }
 
-/// Looks for a state that breaks a promise, to show that a model can.
+/// Looks for a state that breaks a promise, to show that the model can find one.
 pub fn find_counterexample(bounds: Bounds) -> Option<Counterexample> {
     println!("{bounds:?}");
     run(bounds, HasDiscoveries::AnyFailures).0
@@ -66,7 +66,8 @@ fn run(bounds: Bounds, until: HasDiscoveries) -> (Option<Counterexample>, Arc<Ta
         .finish_when(until)
         .spawn_bfs()
         .join();
-    // Several may have been found by the time that the threads stop: the one with the shortest way is the cause of the rest.
+    // Several may have been found by the time that the threads stop. The one with the shortest way is the cause of the
+    // others.
     let found = checker
         .discoveries()
         .into_iter()

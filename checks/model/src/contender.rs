@@ -14,16 +14,16 @@ use crate::world::{
     spec, written,
 };
 
-/// Which of a process's threads.
+/// A thread of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// The one that wants the lock.
+    /// The thread that wants the lock.
     Own,
     /// The keeper, which cleans up.
     Keeper,
 }
 
-/// What a transition is made with.
+/// The tools of a transition.
 #[derive(Clone, Copy)]
 pub(crate) struct Tools<'a> {
     pub(crate) bounds: &'a Bounds,
@@ -41,7 +41,7 @@ impl World {
     /// Begins to ask the server.
     pub(crate) fn acquire(&mut self, index: usize, tools: Tools<'_>) {
         let contender = &mut self.contenders[index];
-        // Since when it waits decides only how long its pauses are, and here a pause may end at any time.
+        // When its wait began decides only the length of its pauses, and here a pause may end at any time.
         let machine =
             Acquire::new(spec(tools.bounds, index), contender.watch, false).waiting_since(local(Duration::ZERO, 0));
         contender.doing = Doing::Acquiring(machine);
@@ -53,15 +53,15 @@ impl World {
         self.begin_renewal(index, Purpose::Keep, tools);
     }
 
-    /// Enters again, after a renewal if that is asked for.
+    /// Enters again, after a renewal if little of the lease is left.
     pub(crate) fn enter(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         contender.reentries -= 1;
-        let Doing::LeaseState(holding) = &mut contender.doing else {
+        let Doing::Holding(lease) = &mut contender.doing else {
             return;
         };
-        if holding.has_half(tools.bounds.timeout(index), now) {
+        if lease.has_half(tools.bounds.timeout(index), now) {
             tools.tally.count(Reached::Reentry);
             self.entered(index, tools);
         } else {
@@ -69,30 +69,31 @@ impl World {
         }
     }
 
-    /// The inner body begins: under the lease that is there, and no other.
+    /// Begins the inner body, under the lease that is there, and no other.
     fn entered(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         contender.depth += 1;
         let proof = contender.proof;
-        let Doing::LeaseState(holding) = &mut contender.doing else {
+        let Doing::Holding(lease) = &mut contender.doing else {
             return self.require(false, Promise::OneHold);
         };
-        let grant = holding.grant();
+        let grant = lease.grant();
         let is_the_same = Some(grant.nonce) == proof;
-        // Renewed or not, no more than its own timeout is left, and no more than was there, if it was not renewed.
+        // Renewed or not, no more than the contender's own timeout is left. Without a renewal, no more is left than
+        // before.
         let belief = contender.belief.map(|(_, deadline)| deadline.remaining(now));
-        let is_covered = belief.is_some_and(|left| holding.remaining(now) <= left);
+        let is_covered = belief.is_some_and(|left| lease.remaining(now) <= left);
         self.require(is_the_same && is_covered, Promise::OneHold);
     }
 
     fn begin_renewal(&mut self, index: usize, purpose: Purpose, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        let Doing::LeaseState(holding) = &mut contender.doing else {
+        let Doing::Holding(lease) = &mut contender.doing else {
             return;
         };
-        if holding.status(now) != Status::Held {
+        if lease.status(now) != Status::Held {
             contender.belief = None;
             tools.tally.count(match purpose {
                 Purpose::Keep => Reached::RanOut,
@@ -101,24 +102,24 @@ impl World {
             });
             return;
         }
-        let machine = Renew::new(spec(tools.bounds, index), holding.grant().clone());
-        contender.doing = Doing::Renewing(machine, holding.clone(), purpose);
+        let machine = Renew::new(spec(tools.bounds, index), lease.grant().clone());
+        contender.doing = Doing::Renewing(machine, lease.clone(), purpose);
         self.step(index, Input::Start, None, tools);
     }
 
-    /// Gives the hold up: to the next in line, else to the server.
+    /// Gives the lease up: to the next in line, else to the server.
     pub(crate) fn release(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
         let believed = contender.belief.take();
-        let Doing::LeaseState(holding) = &mut contender.doing else {
+        let Doing::Holding(lease) = &mut contender.doing else {
             return;
         };
-        let (end, grant) = (holding.end(now), holding.grant().clone());
-        let is_ended_once = end.is_some() && holding.end(now).is_none();
+        let (end, grant) = (lease.end(now), lease.grant().clone());
+        let is_ended_once = end.is_some() && lease.end(now).is_none();
         let is_in_doubt = contender.is_in_doubt;
-        // By what the lease says now, whoever still has it.
-        let believes_on = believed.filter(|_| !holding.remaining(now).is_zero());
+        // The belief lasts as long as the lease itself says, whatever the release did.
+        let believes_on = believed.filter(|_| !lease.remaining(now).is_zero());
         self.require(is_ended_once, Promise::OneHold);
         match end {
             Some(End::HandOver) if self.hand_over(index, &grant, now, tools) => {
@@ -149,7 +150,7 @@ impl World {
         self.step_keeper(index, Input::Start, tools);
     }
 
-    /// Ends an exchange: its replies are heard, and `unanswered` says why there are no more of them.
+    /// Ends an exchange: the contender receives its replies, and `unanswered` says why there are no more of them.
     pub(crate) fn hear(&mut self, index: usize, lane: Lane, unanswered: Option<Unanswered>, tools: Tools<'_>) {
         let sender = self.sender(index, lane);
         let Some(mut exchange) = self.exchange(index, lane).take() else {
@@ -158,7 +159,7 @@ impl World {
         let next = exchange.replies.len();
         let is_lost = matches!(unanswered, Some(Unanswered::Late));
         if is_lost {
-            // The last reply at least is lost, executed or not.
+            // At least the last reply is lost, whether or not the command was executed.
             exchange.replies.truncate(exchange.batch.len() - 1);
             self.stray(sender, &exchange, next);
         }
@@ -178,7 +179,7 @@ impl World {
         }
     }
 
-    /// Leaves `exchange` on the network, to be executed from `next` on, if there is anything in it that matters.
+    /// Leaves `exchange` on the network, to be executed from `next` on, if anything in it matters.
     pub(crate) fn stray(&mut self, sender: Sender, exchange: &Exchange, next: usize) {
         let is_gone = exchange.run != self.server.run;
         let Some(next) = next_write(&exchange.batch, next).filter(|_| !is_gone) else {
@@ -201,7 +202,8 @@ impl World {
         let machine = match (lane, &contender.doing) {
             (Lane::Keeper, _) => Machine::Release(contender.leftovers.first().copied().unwrap_or(Nonce(0))),
             (Lane::Own, Doing::Releasing(_, nonce, _)) => Machine::Release(*nonce),
-            // Whose lease is renewed is what it believed in last: the belief may have ended meanwhile.
+            // The lease that is renewed is the one that the contender believed in last. Its belief may have ended
+            // meanwhile.
             (Lane::Own, Doing::Renewing(..)) => Machine::Renew(contender.proof.unwrap_or(Nonce(0))),
             (Lane::Own, _) => Machine::Acquire,
         };
@@ -230,7 +232,7 @@ impl World {
                 self.contenders[index].proof = told.or(self.contenders[index].proof);
                 let unanswered = unanswered_store(heard, &input);
                 let output = machine.step(now, fresh, input);
-                machine.forget_circles();
+                machine.reset_credit();
                 self.contenders[index].watch = machine.watch();
                 let is_remembered = unanswered.is_none_or(|nonce| machine.outstanding().contains(&nonce));
                 self.require(is_remembered, Promise::NothingLeftBehind);
@@ -244,13 +246,13 @@ impl World {
                     Output::Pause(_) => self.contenders[index].doing = Doing::Acquiring(machine),
                 }
             }
-            Doing::Renewing(mut machine, holding, purpose) => match machine.step(now, input) {
-                Output::Done(renewed) => self.renewed(index, renewed, holding, purpose, tools),
+            Doing::Renewing(mut machine, lease, purpose) => match machine.step(now, input) {
+                Output::Done(renewed) => self.renewed(index, renewed, lease, purpose, tools),
                 Output::Exchange { batch, only_on } => {
                     if heard.is_some() && written(&batch).is_some() {
                         tools.tally.count(Reached::CasReadAnew);
                     }
-                    self.contenders[index].doing = Doing::Renewing(machine, holding, purpose);
+                    self.contenders[index].doing = Doing::Renewing(machine, lease, purpose);
                     self.send(index, Lane::Own, batch, only_on, tools);
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
@@ -273,7 +275,7 @@ impl World {
                 }
                 Output::Pause(_) => self.require(false, Promise::NoSurprise),
             },
-            Doing::Resting | Doing::Waiting | Doing::LeaseState(_) | Doing::Reserved(_) => {
+            Doing::Resting | Doing::Waiting | Doing::Holding(_) | Doing::Reserved(_) => {
                 self.require(false, Promise::NoSurprise);
             }
         }
@@ -353,11 +355,11 @@ impl World {
         self.hold(index, LeaseState::new(grant), tools);
     }
 
-    fn renewed(&mut self, index: usize, renewed: Renewed, mut holding: LeaseState, purpose: Purpose, tools: Tools<'_>) {
+    fn renewed(&mut self, index: usize, renewed: Renewed, mut lease: LeaseState, purpose: Purpose, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
-        let before = holding.grant().token;
-        let extended = holding.renewed(renewed);
-        let (grant, is_same) = (holding.grant().clone(), holding.grant().token == before);
+        let before = lease.grant().token;
+        let extended = lease.renewed(renewed);
+        let (grant, is_same) = (lease.grant().clone(), lease.grant().token == before);
         self.require(is_same, Promise::TokensRise);
         match extended {
             Extended::Yes => {
@@ -369,22 +371,18 @@ impl World {
             Extended::Failed(_) => {}
             Extended::Over(Status::Lost(Loss::Taken)) => {
                 tools.tally.count(Reached::Loss);
-                // From now on it knows, and nothing excuses it any more.
+                // From now on the contender knows, and nothing excuses it any more.
                 self.watched.excused.retain(|nonce| *nonce != grant.nonce);
             }
             Extended::Over(_) => tools.tally.count(Reached::RanOut),
         }
         if let Purpose::Tell | Purpose::Claim = purpose {
             let is_renewed = extended == Extended::Yes;
-            return self.reservation_renewed(index, holding, purpose, is_renewed, tools);
+            return self.reservation_renewed(index, lease, purpose, is_renewed, tools);
         }
         let enters = purpose == Purpose::Enter && !matches!(extended, Extended::Over(_));
-        let status = if enters {
-            holding.status(now)
-        } else {
-            holding.last_status()
-        };
-        self.hold(index, holding, tools);
+        let status = if enters { lease.status(now) } else { lease.last_status() };
+        self.hold(index, lease, tools);
         match (purpose, status) {
             (Purpose::Keep | Purpose::Tell | Purpose::Claim, _) => {}
             (Purpose::Enter, Status::Held) => {
@@ -395,24 +393,24 @@ impl World {
         }
     }
 
-    /// It holds the lock, or has lost it and is still to give it up.
-    pub(crate) fn hold(&mut self, index: usize, holding: LeaseState, tools: Tools<'_>) {
-        self.believe(index, &holding, tools);
-        self.contenders[index].doing = Doing::LeaseState(holding);
+    /// The contender holds the lock, or has lost it and must still give it up.
+    pub(crate) fn hold(&mut self, index: usize, lease: LeaseState, tools: Tools<'_>) {
+        self.believe(index, &lease, tools);
+        self.contenders[index].doing = Doing::Holding(lease);
     }
 
-    /// It believes in `holding` as long as that says.
-    pub(crate) fn believe(&mut self, index: usize, holding: &LeaseState, tools: Tools<'_>) {
+    /// The contender believes in `lease` for as long as `lease` says.
+    pub(crate) fn believe(&mut self, index: usize, lease: &LeaseState, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
-        let grant = holding.grant();
+        let grant = lease.grant();
         let (left, most) = (grant.deadline.remaining(now), grant.end.remaining(now));
-        let believes = holding.last_status() == Status::Held && !left.is_zero();
+        let believes = lease.last_status() == Status::Held && !left.is_zero();
         let contender = &mut self.contenders[index];
         contender.belief = believes.then_some((grant.nonce, grant.deadline));
         self.require(left <= most, Promise::NoDeadlineBeyondTheEnd);
     }
 
-    /// It is done, and passes its turn on.
+    /// The contender is done, and passes its turn on.
     pub(crate) fn done(&mut self, index: usize, tools: Tools<'_>) {
         self.pass_on(index, tools);
         self.rest(index);
@@ -429,7 +427,7 @@ impl World {
         self.forget_stored_by(index);
     }
 
-    /// Puts a batch on its way, or answers at once that it was not sent.
+    /// Sends a batch, or answers at once that it was not sent.
     fn send(&mut self, index: usize, lane: Lane, batch: Batch, only_on: Option<Instance>, tools: Tools<'_>) {
         let instance = self.server.items.instance();
         let sent = local(self.now, skew(tools.bounds, index));
@@ -443,7 +441,8 @@ impl World {
         } else {
             None
         };
-        // A nonce that was not sent is as good as a fresh one, and a contender may try without end.
+        // A nonce that was not sent is as good as a fresh one. Otherwise a contender that tries again and again would
+        // use up nonces without end.
         let fresh = nonce(index, self.contenders[index].nonces_used);
         let uses_fresh = unanswered.is_none() && written(&batch).is_some_and(|(_, nonce)| nonce == fresh);
         self.contenders[index].nonces_used += u8::from(uses_fresh);
@@ -467,7 +466,7 @@ impl World {
             .holder
             .is_some_and(|holder| holder.0 >> 8 != index as u128 + 1);
         let would_match = batch.iter().any(|request| {
-            // On a copy: it is not sent.
+            // On a copy, since the batch is not sent.
             let reply = self.server.items.clone().apply(self.server.second, &ITEM, request);
             matches!(
                 (request, reply),
@@ -481,7 +480,7 @@ impl World {
 }
 
 impl Contender {
-    /// Notes what an exchange tells of the server, as the driver does, and puts the answer together.
+    /// Records what an exchange shows of the server, as the driver does, and makes its outcome.
     fn answered(
         &mut self,
         instance: Option<Instance>,
@@ -496,7 +495,7 @@ impl Contender {
                 self.clock_of = instance;
                 self.clock = ServerClock::default();
             }
-            // Where the server's clock is never late, what it says shortens no lease, and would only make states differ.
+            // Where the server's clock is never late, its readings shorten no lease, and would only make states differ.
             let may_be_late = bounds.stops > 0 || bounds.late_ticks;
             if let (true, Some(Reply::Clock(second))) = (may_be_late, exchange.replies.first()) {
                 self.clock.observe(*second, exchange.sent, now);
@@ -513,7 +512,7 @@ impl Contender {
         }
     }
 
-    /// Forgets what no longer matters, once it will do nothing any more.
+    /// Forgets what no longer matters, once the contender is finished.
     pub(crate) fn retire(&mut self) {
         let is_idle = matches!(self.doing, Doing::Resting) && self.cleaning.is_none();
         if is_idle && self.attempts == 0 && self.leftovers.is_empty() {
@@ -522,7 +521,7 @@ impl Contender {
         }
     }
 
-    /// A write under `nonce` has no reply: the keeper is to see to it.
+    /// Leaves a write under `nonce`, which has no reply, to the keeper.
     pub(crate) fn leave(&mut self, nonce: Nonce, bounds: &Bounds) {
         if bounds.keeper && !self.leftovers.contains(&nonce) {
             self.leftovers.push(nonce);
@@ -539,11 +538,11 @@ fn told_of_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     }
 }
 
-/// The nonce that was written, where nobody knows whether it was stored.
+/// The nonce that was written, where it is not known whether it was stored.
 fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     let (place, nonce) = written(heard?)?;
     match input {
-        // What was stored, and not numbered, is no grant, and has to be cleared away all the same.
+        // A store without the counter's reply is not a grant, and has to be cleared away all the same.
         Input::Exchanged(answered)
             if matches!(answered.replies.get(place), None | Some(Reply::Stored(_)))
                 && answered.replies.get(place + 1).is_none() =>
@@ -555,7 +554,7 @@ fn unanswered_store(heard: Option<&Batch>, input: &Input) -> Option<Nonce> {
     }
 }
 
-/// Notes why a contender deletes an item before it has the lock.
+/// Counts why a contender deletes or reads an item before it has the lock.
 fn note(batch: &Batch, heard: Option<&Batch>, was_stored: bool, tally: &Tally) {
     let has_read = heard.is_some_and(|heard| heard.iter().any(|request| matches!(request, Request::Read)));
     match batch.first() {
@@ -566,7 +565,7 @@ fn note(batch: &Batch, heard: Option<&Batch>, was_stored: bool, tally: &Tally) {
     }
 }
 
-/// The place of the first write from `from` on.
+/// The index of the first write from `from` on.
 pub(crate) fn next_write(batch: &Batch, from: usize) -> Option<usize> {
     (from..batch.len()).find(|&place| batch[place].writes())
 }

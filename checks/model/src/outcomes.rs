@@ -1,16 +1,16 @@
-//! What has come about in a run of the checker, counted by transitions. A model in which nothing happens keeps every
-//! promise, so each names what has to be reached. The counts are no part of any state.
+//! The outcomes that a run of the checker has reached, counted by transitions. A model in which nothing happens keeps
+//! every promise, so each model names the outcomes that it must reach. The counts are not part of any state.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Something worth reaching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// A contender heard that it has the lock.
+    /// A contender learned that it has the lock.
     Grant,
-    /// One took over an item whose lease had been watched out, and heard of it.
+    /// A contender took over an item whose lease had been watched out, and learned of it.
     TakeOver,
-    /// A grant was heard of so late that it was given back.
+    /// A contender learned of its grant so late that it gave the grant back.
     TooLate,
     /// A grant was verified, since its number was not its item's neighbour.
     Verification,
@@ -28,9 +28,9 @@ pub enum Reached {
     NothingToRelease,
     /// The keeper deleted what a write without a reply had left behind.
     Cleaned,
-    /// A contender found its own item there, from a write without a reply, and began to clear it away.
+    /// A contender found its own item, from a write without a reply, and began to clear it away.
     FoundOwnLeftover,
-    /// A store was executed that nobody waited for any more.
+    /// A store was executed after its sender had given up on it.
     LateStore,
     /// A contender gave up on a server that did not answer.
     GaveUp,
@@ -44,19 +44,19 @@ pub enum Reached {
     OtherInstance,
     /// A batch was not sent, because the server had just started.
     TooYoung,
-    /// An item was there under the very CAS that a batch of an earlier instance named, and was another's.
+    /// A batch of an earlier instance named a CAS, and another's item was there under that very CAS.
     SameCasOnAnotherInstance,
     /// A grant was handed over in memory, and taken.
     HandOver,
-    /// What was handed over was too little by the time its taker came, and was given back.
+    /// Too little of a grant that was handed over was left when its taker came, and it was given back.
     Spent,
-    /// One in line stepped in for a holder, or a taker, that was stopped.
+    /// A waiting contender stepped in for a holder, or a taker, that was stopped.
     StepIn,
-    /// A taker came when another had stepped in.
+    /// A taker came after another contender had stepped in.
     TooLateForTheTurn,
-    /// One who was to take a grant left, and it went on to the next.
+    /// A contender left to which a grant was handed over, and the grant passed to the next.
     PassedOn,
-    /// A holder's turn had been taken away when it was done.
+    /// A holder was done after its turn had been taken away.
     TurnTakenAway,
     /// A renewal without a reply kept a lock from being handed over.
     DoubtfulRelease,
@@ -68,17 +68,17 @@ pub enum Reached {
     NoReentry,
     /// A holder kept the lock for its retry.
     Reservation,
-    /// The server was told that a lease is a short one now.
+    /// The server was told that the lease is a short one now.
     Told,
     /// A retry got the lock that was reserved for it.
     Claim,
-    /// A retry came too late for it, or could not prove that it has it.
+    /// A retry came too late for its reservation, or could not prove that it has the lock.
     NoClaim,
-    /// The process of a reservation ended.
+    /// A process with a reservation ended.
     Death,
 }
 
-/// All of them, in the order of their declaration.
+/// All outcomes, in the order of their declaration.
 const ALL: [Reached; 35] = [
     Reached::Grant,
     Reached::TakeOver,
@@ -117,7 +117,7 @@ const ALL: [Reached; 35] = [
     Reached::Death,
 ];
 
-/// How often each was reached.
+/// How often each outcome was reached.
 #[derive(Debug)]
 pub(crate) struct Tally([AtomicU64; ALL.len()]);
 
@@ -136,7 +136,7 @@ impl Tally {
         self.0[reached as usize].load(Ordering::Relaxed)
     }
 
-    /// What was reached at all, and how often.
+    /// The outcomes that were reached, and how often.
     pub(crate) fn counted(&self) -> impl Iterator<Item = (Reached, u64)> {
         let counted = |reached| (reached, self.of(reached));
         ALL.into_iter().map(counted).filter(|(_, count)| *count > 0)

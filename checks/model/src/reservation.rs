@@ -1,38 +1,38 @@
-//! A contender that keeps the lock for its retry instead of giving it up, and what becomes of that.
+//! A contender that keeps the lock for its retry instead of giving it up.
 //!
-//! Between the two nobody runs under it. All the same it counts as believed in, until its time is over: that nobody else is let
-//! in meanwhile is what it is for.
+//! Between the two runs no body runs under the lock. The contender still counts as a believer until the reservation
+//! ends, since a reservation exists to keep others out meanwhile.
 
 use memlock_runtime::__internals::{End, Input, LeaseState, Renew, Status};
 
 use crate::contender::Tools;
 use crate::outcomes::Reached;
-use crate::world::{Doing, Line, Promise, Purpose, World, local, skew, spec_for};
+use crate::world::{Doing, Promise, Purpose, Queue, World, local, skew, spec_for};
 
 impl World {
-    /// A holder ends, and the lock is kept for its retry where a release would hand it over or give it back.
+    /// A holder ends, and keeps the lock for its retry where a release would hand it over or give it back.
     pub(crate) fn reserve(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
-        let Doing::LeaseState(holding) = &mut contender.doing else {
+        let Doing::Holding(lease) = &mut contender.doing else {
             return;
         };
         contender.reserves -= 1;
-        // Only what could be handed over is kept; of the rest a release makes what is right.
-        if holding.clone().end(now) != Some(End::HandOver) {
+        // Only a lease that could be handed over is kept. A release does the right thing with any other.
+        if lease.clone().end(now) != Some(End::HandOver) {
             return self.release(index, tools);
         }
-        let grant = holding.grant().clone().reserve(tools.bounds.reserve, now);
+        let grant = lease.grant().clone().reserve(tools.bounds.reserve, now);
         contender.is_untold = grant.lease > tools.bounds.reserve;
         self.leased(index, &grant, tools);
         tools.tally.count(Reached::Reservation);
         self.keep(index, LeaseState::new(grant), tools);
     }
 
-    /// What is reserved is as `holding` says.
-    fn keep(&mut self, index: usize, holding: LeaseState, tools: Tools<'_>) {
-        self.believe(index, &holding, tools);
-        self.contenders[index].doing = Doing::Reserved(holding);
+    /// The reservation is as `lease` says.
+    fn keep(&mut self, index: usize, lease: LeaseState, tools: Tools<'_>) {
+        self.believe(index, &lease, tools);
+        self.contenders[index].doing = Doing::Reserved(lease);
     }
 
     pub(crate) fn tell(&mut self, index: usize, tools: Tools<'_>) {
@@ -41,7 +41,7 @@ impl World {
         self.renew_reservation(
             index,
             Purpose::Tell,
-            |holding| Renew::shorten(short, holding.grant().clone()),
+            |lease| Renew::shorten(short, lease.grant().clone()),
             tools,
         );
     }
@@ -52,7 +52,7 @@ impl World {
         self.renew_reservation(
             index,
             Purpose::Claim,
-            |holding| Renew::new(retry, holding.grant().clone()),
+            |lease| Renew::new(retry, lease.grant().clone()),
             tools,
         );
     }
@@ -65,23 +65,23 @@ impl World {
         tools: Tools<'_>,
     ) {
         let now = local(self.now, skew(tools.bounds, index));
-        let Doing::Reserved(holding) = &mut self.contenders[index].doing else {
+        let Doing::Reserved(lease) = &mut self.contenders[index].doing else {
             return;
         };
-        if holding.status(now) != Status::Held {
-            let holding = holding.clone();
-            return self.reservation_renewed(index, holding, purpose, false, tools);
+        if lease.status(now) != Status::Held {
+            let lease = lease.clone();
+            return self.reservation_renewed(index, lease, purpose, false, tools);
         }
-        let machine = machine(holding);
-        self.contenders[index].doing = Doing::Renewing(machine, holding.clone(), purpose);
+        let machine = machine(lease);
+        self.contenders[index].doing = Doing::Renewing(machine, lease.clone(), purpose);
         self.step(index, Input::Start, None, tools);
     }
 
-    /// The renewal of what is reserved is over; `holding` has taken note of it.
+    /// The renewal of the reservation is over, and `lease` has recorded it.
     pub(crate) fn reservation_renewed(
         &mut self,
         index: usize,
-        mut holding: LeaseState,
+        mut lease: LeaseState,
         purpose: Purpose,
         is_renewed: bool,
         tools: Tools<'_>,
@@ -90,25 +90,25 @@ impl World {
             if is_renewed {
                 tools.tally.count(Reached::Told);
             }
-            return self.keep(index, holding, tools);
+            return self.keep(index, lease, tools);
         }
         let now = local(self.now, skew(tools.bounds, index));
-        let claimed = holding.grant().clone().claim(tools.bounds.claims_for(index), now);
+        let claimed = lease.grant().clone().claim(tools.bounds.claims_for(index), now);
         if let Some(claimed) = claimed.filter(|_| is_renewed) {
             tools.tally.count(Reached::Claim);
-            self.require(holding.end(now).is_some(), Promise::OneHold);
+            self.require(lease.end(now).is_some(), Promise::OneHold);
             return self.holds_next(index, claimed, tools);
         }
         tools.tally.count(Reached::NoClaim);
-        self.hold(index, holding, tools);
+        self.hold(index, lease, tools);
         self.release(index, tools);
     }
 
-    /// Nobody comes for it.
+    /// No retry comes, and the lock is released.
     pub(crate) fn abandon(&mut self, index: usize, tools: Tools<'_>) {
-        if let Doing::Reserved(holding) = &self.contenders[index].doing {
-            let holding = holding.clone();
-            self.hold(index, holding, tools);
+        if let Doing::Reserved(lease) = &self.contenders[index].doing {
+            let lease = lease.clone();
+            self.hold(index, lease, tools);
             self.release(index, tools);
         }
     }
@@ -117,7 +117,7 @@ impl World {
     pub(crate) fn die(&mut self, index: usize, tools: Tools<'_>) {
         self.left.deaths -= 1;
         tools.tally.count(Reached::Death);
-        self.lines[tools.bounds.process(index)] = Line::default();
+        self.queues[tools.bounds.process(index)] = Queue::default();
         self.rest(index);
         let contender = &mut self.contenders[index];
         (contender.attempts, contender.cleaning, contender.watch) = (0, None, None);

@@ -1,5 +1,5 @@
-//! The server's side of a transition: commands, one by one, its clock, and what befalls it. What a command does is
-//! [`Items::apply`](memlock_runtime::__internals::Items::apply)'s; here it is only watched.
+//! The server's side of a transition: commands, one by one, its clock, and its accidents.
+//! [`Items::apply`](memlock_runtime::__internals::Items::apply) executes a command; this module only watches it.
 
 use memlock_runtime::__internals::{Cas, Instance, Nonce, Reply, Request, YOUNGEST_SERVER};
 
@@ -7,7 +7,7 @@ use crate::outcomes::{Reached, Tally};
 use crate::world::{FIRST_UPTIME, ITEM, Machine, Promise, Sender, World};
 
 impl World {
-    /// Executes one command, and notes whom it concerns.
+    /// Executes one command, and records what that means for the promises.
     pub(crate) fn execute(&mut self, sender: Sender, request: &Request, drawn: Option<Cas>, tally: &Tally) -> Reply {
         let holder = self.watched.holder;
         let second = self.server.second;
@@ -27,7 +27,7 @@ impl World {
             (Request::Delete { .. }, Reply::Deleted) => {
                 let is_own = match sender.machine {
                     Machine::Release(nonce) | Machine::Renew(nonce) => holder == Some(nonce),
-                    // Of its own attempts, and not one that it has been granted.
+                    // An item of its own attempts, and not one that it has been granted.
                     Machine::Acquire => holder.is_some_and(|holder| {
                         holder.0 >> 8 == sender.contender as u128 + 1
                             && self.believers().all(|(_, believed)| believed != holder)
@@ -45,12 +45,12 @@ impl World {
             tally.count(Reached::LateStore);
             return;
         }
-        // Of an earlier store of the same machine no grant can come any more.
+        // An earlier store of the same machine can no longer become a grant.
         self.forget_stored_by(sender.contender);
         self.watched.stored.push((nonce, None));
     }
 
-    /// Forgets what `contender` has stored and not been granted.
+    /// Forgets the stores of `contender` that were not granted.
     pub(crate) fn forget_stored_by(&mut self, contender: usize) {
         let is_its = |nonce: Nonce| nonce.0 >> 8 == contender as u128 + 1;
         self.watched
@@ -59,13 +59,13 @@ impl World {
         self.forget_old_tokens();
     }
 
-    /// Of the grants that precede every store whose grant is still to be heard of, only the last one's token matters.
+    /// Among the grants before every store that may still become one, only the last one's token matters.
     pub(crate) fn forget_old_tokens(&mut self) {
         let stored = &mut self.watched.stored;
         let settled = stored.iter().take_while(|(_, token)| token.is_some()).count();
         stored.drain(..settled.saturating_sub(1));
         if let (false, Some((nonce @ Nonce(1..), Some(_)))) = (self.has_next_holders, stored.first_mut()) {
-            // Whose it was does not matter.
+            // It does not matter whose it was.
             *nonce = Nonce(0);
         }
     }
@@ -80,12 +80,12 @@ impl World {
         self.server.second.saturating_sub(self.server.items.instance().start) < YOUNGEST_SERVER
     }
 
-    /// The server's clock ticks, unless the server is stopped; `late` is how many seconds it stays behind.
+    /// The server's clock ticks, unless the server is stopped. `late` is how many seconds it stays behind.
     pub(crate) fn tick(&mut self, late: u64) {
         if !self.server.is_stopped {
             self.server.second = self.server.second.max(self.true_second() - late);
         }
-        // Expired items are dropped at the next request: now, so that equal states are equal.
+        // The server drops expired items at the next request. Here it does so now, so that equal states are equal.
         self.server.items.apply(self.server.second, &ITEM, &Request::ReadClock);
     }
 
@@ -96,7 +96,7 @@ impl World {
 
     pub(crate) fn restart(&mut self) {
         self.excuse();
-        // In a container every process that serves has the same id.
+        // In a container every server process has the same id.
         let pid = self.server.items.instance().pid;
         let start = self.true_second() - FIRST_UPTIME;
         self.server.run += 1;
@@ -104,11 +104,12 @@ impl World {
         self.server.second = self.true_second();
         self.server.is_stopped = false;
         self.server.items.apply(self.server.second, &ITEM, &Request::ReadClock);
-        // Their connections ended with the server.
+        // The connections of stray exchanges ended with the server.
         self.strays.clear();
     }
 
-    /// The one whose item goes down with the server's state may still believe in it: that is what is not promised.
+    /// A holder whose item is lost with the server's state may still believe in it: the protocol does not promise
+    /// otherwise.
     fn excuse(&mut self) {
         self.watched.excused.extend(self.watched.holder);
     }

@@ -1,7 +1,7 @@
-//! What a state of the model consists of: one server, its contenders, and what is on its way between them. Plain data.
+//! A state of the model: one server, its contenders, and the exchanges on their way between them. Plain data.
 //!
-//! States that differ in nothing that matters are made equal, so that there are fewer: nonces are numbered by contender and
-//! use instead of by the order of events, and what was stored is remembered only as long as a grant may come of it.
+//! States without a difference that matters are made equal, so that there are fewer. Nonces are numbered by contender
+//! and use instead of by the order of events. A store is remembered only as long as a grant may come of it.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) const FIRST_UPTIME: u64 = 2;
 /// How long the first instance had run at the beginning.
 const AGE: u64 = 1000;
 
-/// Where every process's own clock stands at the beginning. Not at zero, which no clock would show.
+/// What every process's own clock shows at the beginning. Not zero, which no real clock would show.
 const ORIGIN: Duration = Duration::from_secs(1000);
 
 /// A state.
@@ -35,10 +35,10 @@ pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) contenders: Vec<Contender>,
     /// The queue of each process for the lock.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) queues: Vec<Queue>,
     /// Whether one grant may have several holders, one after the other.
     pub(crate) has_next_holders: bool,
-    /// Exchanges that nobody waits for any more (or that were repeated), and that may yet be executed.
+    /// Exchanges that were repeated, or that nobody waits for any more, and that may yet be executed.
     pub(crate) strays: Vec<Stray>,
     /// What may still go wrong.
     pub(crate) left: Left,
@@ -48,7 +48,7 @@ pub(crate) struct World {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Server {
     pub(crate) items: Items,
-    /// How often it has been restarted. Only the one who checks can see it: two instances may look the same.
+    /// How often it has been restarted. Only the checker sees this: two instances may look the same.
     pub(crate) run: u8,
     /// The second that its workers go by.
     pub(crate) second: u64,
@@ -60,60 +60,60 @@ pub(crate) struct Server {
 pub(crate) struct Contender {
     pub(crate) doing: Doing,
     pub(crate) exchange: Option<Exchange>,
-    /// The keeper at work on the first of `leftovers`.
+    /// The keeper's work on the first of `leftovers`.
     pub(crate) cleaning: Option<(Release, Option<Exchange>)>,
     /// The nonces of writes without a reply.
     pub(crate) leftovers: Vec<Nonce>,
     pub(crate) watch: Option<Watch>,
-    /// The number of the turn that it has, or had when that was taken away.
+    /// The number of the turn that it has, or had before the turn was taken away.
     pub(crate) turn: u64,
     /// The number of the turn that it was given while it waited.
     pub(crate) given: u64,
     pub(crate) clock: ServerClock,
     pub(crate) clock_of: Option<Instance>,
-    /// What it believes in.
+    /// The grant that it believes in, and until when.
     pub(crate) belief: Option<(Nonce, Deadline)>,
-    /// The nonce of the last store that it was told of: what a grant has to rest on.
+    /// The nonce of the last store that was confirmed to it. A grant must rest on that store.
     pub(crate) proof: Option<Nonce>,
     pub(crate) nonces_used: u8,
     pub(crate) attempts: u8,
     pub(crate) renewals: u8,
     pub(crate) reentries: u8,
     pub(crate) reserves: u8,
-    /// How many bodies run under its hold beside the outermost.
+    /// How many bodies run under its lease beside the outermost.
     pub(crate) depth: u8,
     /// Whether its last renewal has had no reply.
     pub(crate) is_in_doubt: bool,
-    /// Whether the server is still to be told that the lease is a short one now.
+    /// Whether the server must still be told that the lease is a short one now.
     pub(crate) is_untold: bool,
 }
 
-/// A process's queue for the lock: what is shared between its threads, changed by one of them at a time.
+/// A process's queue for the lock: shared between its threads, and changed by one of them at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Line {
-    /// There are none while nobody has the turn.
+pub(crate) struct Queue {
+    /// The turns. `None` while nobody has one.
     pub(crate) turns: Option<TurnState>,
-    /// Who waits, the first first.
+    /// The waiting contenders, in order.
     pub(crate) waiting: Vec<usize>,
     /// The last number of a turn.
     pub(crate) numbers: u64,
     /// What is known of the holder while there is no queue.
     pub(crate) watch: Option<Watch>,
-    /// Whose turn it is, as only the one who checks knows for certain.
+    /// The contender that has the turn, as only the checker knows for certain.
     pub(crate) whose: Option<usize>,
 }
 
-/// What the thread is at.
+/// What the thread is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each state")]
 pub(crate) enum Doing {
     Resting,
     Acquiring(Acquire),
-    /// It stands in its process's queue.
+    /// It waits in its process's queue.
     Waiting,
-    LeaseState(LeaseState),
+    Holding(LeaseState),
     Renewing(Renew, LeaseState, Purpose),
-    /// It has reserved the lock, and is to start again.
+    /// It has reserved the lock, and will start again.
     Reserved(LeaseState),
     Releasing(Release, Nonce, Then),
 }
@@ -124,9 +124,9 @@ pub(crate) enum Purpose {
     Keep,
     /// To enter again.
     Enter,
-    /// To tell the server how long it is reserved.
+    /// To tell the server how long the lock is reserved.
     Tell,
-    /// To claim what was reserved.
+    /// To claim the reservation.
     Claim,
 }
 
@@ -134,7 +134,7 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Then {
     Rest,
-    /// What was handed over was spent: ask the server, in the same turn.
+    /// Too little of the grant that was handed over was left: ask the server, in the same turn.
     Acquire,
 }
 
@@ -144,11 +144,11 @@ pub(crate) struct Exchange {
     pub(crate) batch: Batch,
     /// The instance that the connection leads to, as it calls itself.
     pub(crate) instance: Instance,
-    /// Which run of the server that really is.
+    /// The run of the server that it really leads to.
     pub(crate) run: u8,
     pub(crate) sent: Now,
     pub(crate) replies: Replies,
-    /// The CAS that the next command has drawn, a store whose data has not come yet.
+    /// The CAS that the next command has drawn: a store whose data has not arrived yet.
     pub(crate) drawn: Option<Cas>,
 }
 
@@ -159,7 +159,7 @@ pub(crate) struct Stray {
     pub(crate) next: usize,
 }
 
-/// Who sent an exchange: the contender, what kind of machine it was, and under which nonce it works.
+/// The sender of an exchange: the contender, the kind of its machine, and the nonce under which the machine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Sender {
     pub(crate) contender: usize,
@@ -167,7 +167,7 @@ pub(crate) struct Sender {
     pub(crate) is_stray: bool,
 }
 
-/// The kind of a machine, and whose item it may touch.
+/// The kind of a machine, and the nonce of the item that it may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Machine {
     Acquire,
@@ -189,22 +189,22 @@ pub(crate) struct Left {
     pub(crate) deaths: u8,
 }
 
-/// What only the one who checks can see.
+/// What only the checker sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Watched {
-    /// Whose the item is now.
+    /// The nonce in the item now.
     pub(crate) holder: Option<Nonce>,
-    /// The lease that the item tells.
+    /// The lease that the item says.
     pub(crate) lease: Option<Duration>,
-    /// What has been stored under a new nonce, in the server's order, and the token where that was granted.
+    /// The nonces that have been stored anew, in the server's order, each with its token if it was granted.
     pub(crate) stored: Vec<(Nonce, Option<Token>)>,
-    /// Whose items were there when the server lost its state.
+    /// The nonces of the items that were there when the server lost its state.
     pub(crate) excused: Vec<Nonce>,
     /// The promise that the last transition broke.
     pub(crate) broken: Option<Promise>,
 }
 
-/// The promises that are checked where something happens, and not on what stands.
+/// The promises that are checked when something happens. The others are checked in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Promise {
     TokensRise,
@@ -212,13 +212,13 @@ pub(crate) enum Promise {
     NoGrantWithoutProof,
     /// No holder's deadline is beyond the end of the grant, or the server's expiry.
     NoDeadlineBeyondTheEnd,
-    /// Whose turn was taken away hands nothing over, and takes nothing.
+    /// A contender that has lost its turn hands nothing over, and takes nothing.
     OneTurn,
-    /// Who enters again has a lease, and the one that he had; and it is given up once.
+    /// A holder that enters again has a lease, and the same as before; it gives the lease up once.
     OneHold,
-    /// An item is there of which nobody knows that it is his.
+    /// No item is there that no contender knows to be its own.
     NothingLeftBehind,
-    /// A machine ended as none may in such a world.
+    /// No machine ends in a way that is impossible in such a world.
     NoSurprise,
 }
 
@@ -232,7 +232,7 @@ impl World {
         if bounds.has_clock_item {
             items.apply(BEGINNING, &ITEM, &Request::CreateClock);
         }
-        // So that it has seen this second, as it has in every later state.
+        // So that the server has seen this second, as it has in every later state.
         items.apply(BEGINNING, &ITEM, &Request::ReadClock);
         let contender = |index| {
             let mut clock = ServerClock::default();
@@ -272,7 +272,7 @@ impl World {
                 is_stopped: false,
             },
             contenders: (0..bounds.attempts.len()).map(contender).collect(),
-            lines: vec![Line::default(); bounds.process_count()],
+            queues: vec![Queue::default(); bounds.process_count()],
             has_next_holders: !bounds.reserves.is_empty() || bounds.process_count() < bounds.attempts.len(),
             strays: Vec::new(),
             left: Left {
@@ -296,7 +296,7 @@ impl World {
         BEGINNING + self.now.as_secs()
     }
 
-    /// Whose the item is, and which lease it tells, by the server's own account.
+    /// The nonce in the item, and the lease that it says, by the server's own account.
     pub(crate) fn ask_for_holder(&mut self) -> Option<(Nonce, Duration)> {
         match self.server.items.apply(self.server.second, &ITEM, &Request::Read) {
             Reply::Item { content, .. } => match *content {
@@ -307,27 +307,27 @@ impl World {
         }
     }
 
-    /// Who believes in the lock, by index.
+    /// The contenders that believe in the lock, by index, each with its grant's nonce.
     pub(crate) fn believers(&self) -> impl Iterator<Item = (usize, Nonce)> {
         let belief = |(index, contender): (usize, &Contender)| Some((index, contender.belief?.0));
         self.contenders.iter().enumerate().filter_map(belief)
     }
 }
 
-/// Its item.
+/// The lock's item.
 pub(crate) static ITEM: LazyLock<ItemName> = LazyLock::new(|| ItemName::of_lock("memlock", "model", "x"));
 
-/// The same, for one who keeps it.
+/// The same, owned.
 pub(crate) fn item() -> ItemName {
     ITEM.clone()
 }
 
-/// The lock that they all want, as `contender` asks for it.
+/// The lock that all contenders want, as `contender` asks for it.
 pub(crate) fn spec(bounds: &Bounds, contender: usize) -> Spec {
     spec_for(bounds.timeout(contender))
 }
 
-/// The same, for this long.
+/// The same, for this timeout.
 pub(crate) fn spec_for(timeout: Duration) -> Spec {
     Spec {
         server: 0,
@@ -355,12 +355,12 @@ pub(crate) fn local(now: Duration, skew: i32) -> Now {
     Now { instant, wall: instant }
 }
 
-/// The nonce of the `used`th attempt of `contender`, both from 0.
+/// The nonce of the `used`th attempt of `contender`, both counted from 0.
 pub(crate) fn nonce(contender: usize, used: u8) -> Nonce {
     Nonce(((contender as u128 + 1) << 8) | u128::from(used))
 }
 
-/// The nonce under which a batch creates an item or takes it over, and that request's place.
+/// The nonce under which a batch creates an item or takes it over, and that request's index.
 pub(crate) fn written(batch: &Batch) -> Option<(usize, Nonce)> {
     batch.iter().enumerate().find_map(|(index, request)| match request {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some((index, record.nonce)),

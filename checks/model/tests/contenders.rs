@@ -1,5 +1,5 @@
-//! Contenders whose exchanges are lost, late and repeated, with their commands in every order. No time passes: how long
-//! anything takes does not matter to these.
+//! Contenders whose exchanges are lost, late and repeated, with their commands in every order. No time passes: these
+//! tests do not depend on how long anything takes.
 
 use memlock_model::{Bounds, Reached, exhaust};
 

@@ -8,7 +8,7 @@ use memlock_model::{Bounds, Reached, exhaust};
 fn an_item_stored_by_a_clock_that_stood_still_is_not_believed_in() {
     let bounds = Bounds {
         lease: Duration::from_secs(2),
-        // Longer than the TTL of such a lease: what is stored by the old second is gone with the next tick.
+        // Longer than the TTL of such a lease: an item that is stored by the old second is gone with the next tick.
         steps: vec![Duration::from_secs(12)],
         stops: 1,
         ..Bounds::calm("a stop longer than the TTL")
@@ -26,8 +26,8 @@ fn an_item_stored_by_a_clock_that_stood_still_is_not_believed_in() {
 fn a_clock_that_ticked_late_before_the_stop_shortens_the_margin_and_no_more() {
     let bounds = Bounds {
         lease: Duration::from_secs(2),
-        // All that a reading can be wrong by. What is stored after the first step has little left to live: half of a lease
-        // that is believed in, which is over before the item is.
+        // The largest possible error of a reading. An item that is stored after the first step has little left to live.
+        // Half of a lease is believed in, and that is over before the item is.
         first_second_is_old: Duration::from_millis(1900),
         steps: vec![Duration::from_millis(7800), Duration::from_millis(1500)],
         stops: 1,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use memlock_model::{Bounds, Reached, exhaust};
 
-/// Of a lease of one second, whose slice is 50 ms: the first step is within the slice. After the second the first holder's
-/// own lease is over, and that of one to whom it was handed over in between is not; after the third all are.
+/// Steps for a lease of one second, whose slice is 50 ms. The first step stays within the slice. After the second step
+/// the first holder's lease is over, and the lease of a holder that took the lock over in between is not. After the
+/// third all leases are over.
 const WITHIN_THE_SLICE: [Duration; 3] = [
     Duration::from_millis(40),
     Duration::from_millis(965),
@@ -43,7 +44,7 @@ fn a_lock_that_goes_round_is_not_taken_over_before_its_last_holders_lease_is_ove
 #[test]
 fn what_is_handed_over_is_kept_until_its_taker_comes_and_no_longer() {
     let bounds = Bounds {
-        // Most of what was handed over is gone when the taker comes, and then all of it.
+        // Most of the grant that was handed over is gone when the taker comes, and then all of it.
         steps: vec![Duration::from_millis(600), Duration::from_millis(500)],
         keeper: true,
         ..two_and_one("a taker that comes late")
@@ -56,7 +57,7 @@ fn holders_that_ask_for_less_or_more_hand_over_within_one_grant() {
     let bounds = Bounds {
         timeouts: vec![Duration::from_secs(1), Duration::from_millis(400)],
         renewals: vec![0, 1],
-        // The one with the short lease renews the other's grant, once his own is nearly over.
+        // The contender with the short lease renews the other's grant, once its own lease is nearly over.
         steps: vec![Duration::from_millis(350), Duration::from_millis(670)],
         ..two_and_one("different timeouts")
     };
@@ -85,8 +86,8 @@ fn a_turn_that_was_taken_away_within_the_slice_hands_nothing_over() {
             Duration::from_secs(1),
         ],
         renewals: vec![0, 1],
-        // The short lease is renewed after the first, and the reply heard after its old deadline, when another has stepped
-        // in: it may be believed in, and the turn is gone.
+        // The short lease is renewed after the first step. The reply arrives after the lease's old deadline, when
+        // another contender has stepped in: the lease may be believed in, and the turn is gone.
         steps: vec![Duration::from_millis(6); 2],
         whole_batches: true,
         keeper: true,
@@ -142,7 +143,7 @@ fn renewals_on_both_sides_of_a_hand_over_start_the_watch_again() {
 fn a_turn_goes_on_without_a_holder_or_a_taker_that_is_stopped() {
     let bounds = Bounds {
         renewals: vec![1],
-        // A renewal that is heard of after the old deadline, and before the new one.
+        // The reply to a renewal arrives after the old deadline, and before the new one.
         steps: vec![Duration::from_millis(500), Duration::from_millis(510)],
         whole_batches: true,
         keeper: true,
@@ -159,12 +160,12 @@ fn a_turn_goes_on_without_a_holder_or_a_taker_that_is_stopped() {
 }
 
 #[test]
-fn who_leaves_the_line_passes_on_what_was_handed_over_to_him() {
+fn leaving_the_queue_passes_on_a_grant_that_was_handed_over() {
     let bounds = Bounds {
         attempts: vec![2, 1, 1],
         leaves: 2,
         keeper: true,
-        ..three("leaving the line")
+        ..three("leaving the queue")
     };
     exhaust(bounds, &[Reached::HandOver, Reached::PassedOn, Reached::Cleaned]);
 }
@@ -205,7 +206,7 @@ fn after_256_holders_the_lock_goes_back_to_the_server() {
     let bounds = Bounds {
         attempts: vec![3, 2],
         processes: vec![0, 0],
-        // One more is allowed.
+        // One more hand-over is allowed.
         handed_over_before: 254,
         whole_batches: true,
         ..Bounds::calm("more holders than a grant has tokens")

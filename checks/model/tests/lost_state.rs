@@ -47,7 +47,7 @@ fn a_cas_from_before_a_restart_releases_and_renews_nothing_after_it() {
     let bounds = Bounds {
         renewals: vec![1],
         lease: Duration::from_secs(4),
-        // The new instance grants after two.
+        // The new instance grants after two seconds.
         steps: vec![Duration::from_secs(2)],
         restarts: 1,
         // Both instances then give the same numbers: one to the clock item, the next to the lock.
@@ -69,7 +69,7 @@ fn a_cas_read_before_a_restart_takes_nothing_over_after_it() {
     let bounds = Bounds {
         attempts: vec![2, 1],
         lease: Duration::from_secs(2),
-        // One step ends the watch and the new server's youth.
+        // One step ends the watch, and the new server's youth.
         steps: vec![Duration::from_millis(2200)],
         restarts: 1,
         has_clock_item: false,
@@ -109,7 +109,7 @@ fn without_the_rule_on_young_servers_the_model_breaks_a_promise() {
         serves_when_young: true,
         ..restarted_twice()
     };
-    // A token falls, or a CAS is used on an instance that looks like the one that gave it: whichever is met with first.
+    // A token falls, or a CAS is used on an instance that looks like the one that gave it, whichever comes first.
     let found = find_counterexample(bounds).expect("a broken promise");
     let is_expected = ["S1", "S2", "S3", "S5"]
         .iter()

@@ -5,10 +5,10 @@ use std::time::Duration;
 use memlock_model::{Bounds, Reached, exhaust};
 
 #[test]
-fn who_enters_again_has_no_longer_than_the_lease_that_is_there() {
+fn entering_again_does_not_extend_the_lease() {
     let bounds = Bounds {
         reentries: vec![1],
-        // Less than half of the lease is left after the first, and nothing after the second.
+        // Less than half of the lease is left after the first step, and nothing after the second.
         steps: vec![Duration::from_millis(600), Duration::from_millis(460)],
         lost: 1,
         whole_batches: true,
@@ -39,7 +39,7 @@ fn a_lock_that_was_handed_over_is_entered_again_and_handed_on() {
 }
 
 #[test]
-fn a_flush_is_noticed_by_who_renews_to_enter_again() {
+fn renewing_to_enter_again_notices_a_flush() {
     let bounds = Bounds {
         reentries: vec![1],
         steps: vec![Duration::from_millis(600)],

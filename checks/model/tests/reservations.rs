@@ -1,11 +1,11 @@
-//! Locks that are kept for a retry: told to the server as a short lease, claimed, given up, or left behind by a process that
-//! ends.
+//! Locks that are kept for a retry: told to the server as a short lease, claimed, given up, or left behind by a process
+//! that ends.
 
 use std::time::Duration;
 
 use memlock_model::{Bounds, Reached, exhaust};
 
-/// Two contenders, of which the first reserves once.
+/// Two contenders. The first reserves once.
 fn reserved_once(name: &'static str) -> Bounds {
     Bounds {
         reserves: vec![1],
@@ -18,7 +18,7 @@ fn reserved_once(name: &'static str) -> Bounds {
 #[test]
 fn nobody_is_let_in_while_a_lock_is_reserved_and_everybody_after() {
     let bounds = Bounds {
-        // A reservation is over after the first, a lease that was not cut short after the second.
+        // A reservation is over after the first step, and a lease that was not cut short after the second.
         steps: [301, 760].map(Duration::from_millis).to_vec(),
         deaths: 1,
         ..reserved_once("a reservation beside a watcher")
@@ -90,7 +90,8 @@ fn a_claim_for_less_than_the_first_holder_had_moves_no_expiry_back() {
         lease: Duration::from_secs(10),
         reserve: Duration::from_millis(900),
         claims_for: Some(Duration::from_millis(200)),
-        // The server stands still during the first; what its old second dates by a short TTL is gone with the next tick.
+        // The server stands still during the first step. A short TTL that is dated by its old second is over with the
+        // next tick.
         steps: vec![Duration::from_secs(9), Duration::from_millis(500)],
         stops: 1,
         ..reserved_once("a claim for less, by a clock that stood still")
@@ -124,7 +125,7 @@ fn a_server_that_loses_a_reservation_lets_others_in_with_higher_tokens() {
 fn after_256_holders_a_reservation_goes_back_to_the_server() {
     let bounds = Bounds {
         reserves: vec![2],
-        // One more is allowed.
+        // One more holder is allowed.
         handed_over_before: 254,
         keeper: true,
         ..reserved_once("more claims than a grant has tokens")

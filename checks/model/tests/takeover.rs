@@ -1,10 +1,10 @@
-//! A take-over racing what its target may still do: a renewal, a release, an expiry with a third's add.
+//! A take-over that races its target's next event: a renewal, a release, an expiry with a third contender's add.
 
 use std::time::Duration;
 
 use memlock_model::{Bounds, Reached, exhaust};
 
-/// Of a lease of one second: after one step it is believed in, after two it has been watched out.
+/// A step for a lease of one second. After one step the lease is believed in, after two it has been watched out.
 const MOST_OF_A_LEASE: Duration = Duration::from_millis(700);
 
 fn watched(name: &'static str) -> Bounds {
@@ -44,7 +44,7 @@ fn a_take_over_meets_a_renewal_that_is_executed_late() {
 #[test]
 fn a_watcher_sees_each_renewal_also_after_one_without_a_reply() {
     let bounds = Bounds {
-        // The second, so that a number written twice would deceive the watcher.
+        // Two renewals, so that a number written twice would deceive the watcher.
         renewals: vec![2],
         lost: 1,
         loses_only_renewals: true,
@@ -63,11 +63,11 @@ fn a_take_over_meets_a_renumbered_item() {
 }
 
 #[test]
-fn a_take_over_races_an_expiry_and_a_thirds_add() {
+fn a_take_over_races_an_expiry_and_another_add() {
     let bounds = Bounds {
         attempts: vec![1, 1, 1],
         begins_after: vec![0, 0, 2],
-        // Past the watch, and then past the TTL, with what was begun between the two still on its way.
+        // Past the watch, and then past the TTL, with the exchanges from between the two still on their way.
         steps: vec![Duration::from_millis(9_500), Duration::from_secs(1)],
         whole_batches: true,
         ..Bounds::calm("expiry and a third")
@@ -81,8 +81,8 @@ fn clocks_that_run_apart_by_a_thousandth_are_allowed_for() {
         attempts: vec![1, 1, 1],
         processes: vec![0, 0],
         renewals: Vec::new(),
-        // At the end of the slice; between the ends of the lease in the item by the fast clock and by the slow one, so that
-        // who was handed the lock still believes; and past them all.
+        // At the end of the slice; then between the ends of the lease in the item by the fast clock and by the slow
+        // one, so that a holder that took the lock over still believes; then past all of them.
         steps: vec![
             Duration::from_micros(49_900),
             Duration::from_micros(1_000_100),

@@ -1,4 +1,4 @@
-//! A proof of having been granted a lock, and what may become of it inside the process.
+//! [`Grant`]: the proof that a lock was granted, and its way from holder to holder inside the process.
 
 use std::time::Duration;
 
@@ -7,62 +7,63 @@ use super::messages::{Cas, Instance, Nonce};
 use super::spec::Spec;
 use super::token::Token;
 
-/// A proof of having been granted the lock.
+/// A proof that the lock was granted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grant {
-    /// Whose it is.
+    /// The grant's identity.
     pub nonce: Nonce,
-    /// Who granted it.
+    /// The instance that granted it.
     pub instance: Instance,
-    /// The item's CAS, within that instance.
+    /// The item's CAS on that instance.
     pub cas: Cas,
     /// Until when its present holder may believe in it.
     pub deadline: Deadline,
-    /// Until when any holder may, to whom it is handed over inside the process. No holder's deadline is beyond it.
+    /// Until when any holder may believe in it to which it is handed over inside the process. No holder's deadline is
+    /// beyond this.
     pub end: Deadline,
-    /// The length of the lease that the item tells. It does not shrink while the grant lasts, whoever renews it, but in a
-    /// reservation.
+    /// The length of the lease that the item says. It does not shrink while the grant lasts, whichever holder renews
+    /// it, except in a reservation.
     pub lease: Duration,
-    /// The TTL that goes with it, in seconds. It never shrinks while the grant lasts: so the server's expiry only moves forward,
-    /// and a deadline that was believed in before a renewal holds after it.
+    /// The TTL that goes with it, in seconds. It never shrinks while the grant lasts. So the server's expiry only moves
+    /// forward, and a deadline from before a renewal still holds after it.
     pub ttl: u32,
-    /// When it is to go back to the server instead of to the next in this process, on the monotonic clock.
+    /// From when on it goes back to the server instead of to the next holder in this process, on the monotonic clock.
     pub slice_ends: Duration,
-    /// The fencing token, which a renewal does not change, and a hand-over raises.
+    /// The fencing token. A renewal keeps it, and a hand-over raises it.
     pub token: Token,
     /// How many renewals have been attempted.
     pub renewals: u32,
 }
 
-/// What a server has said of a store, and of the counter that was raised behind it.
+/// The server's numbers for a store, and for the counter that was raised behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stored {
     pub(super) instance: Instance,
     /// The item's CAS.
     pub(super) cas: Cas,
-    /// The counter's.
+    /// The counter's CAS.
     pub(super) raised: Cas,
 }
 
 impl Stored {
-    /// Whether the numbers alone show that nothing else was stored on the server between the two: they are neighbours. The
-    /// item's was drawn when it was stored, or before.
+    /// Whether the numbers alone show that nothing else was stored on the server between the two: they are neighbours.
+    /// The item's number was drawn when the item was stored, or before.
     pub(super) fn is_undisturbed(self) -> bool {
         self.cas.get().checked_add(1) == Some(self.raised.get())
     }
 }
 
-/// What becomes of a grant that was handed over.
+/// The result of taking over a grant that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Handed {
-    /// The next holder's.
+    /// The grant, which is the next holder's now.
     Over(Grant),
-    /// Too little of it is left. It is nobody's now, and is to be released.
+    /// Too little of it is left. It is nobody's now, and must be released.
     Spent(Grant),
 }
 
 impl Handed {
-    /// The grant, whatever becomes of it.
+    /// The grant in either case.
     pub fn into_grant(self) -> Grant {
         match self {
             Handed::Over(grant) | Handed::Spent(grant) => grant,
@@ -71,17 +72,17 @@ impl Handed {
 }
 
 impl Grant {
-    /// The grant of what was stored under `nonce` for `spec`, where `stored` proves it, and the lease may be believed in
-    /// until `end`. `None`: the server's numbers make no token.
+    /// The grant of the item that was stored under `nonce` for `spec`. `stored` proves it, and the lease may be
+    /// believed in until `end`. `None`: the server's numbers make no token.
     pub(super) fn of_stored(
         spec: &Spec,
-        term: LeaseLengths,
+        lengths: LeaseLengths,
         nonce: Nonce,
         stored: Stored,
         end: Deadline,
     ) -> Option<Grant> {
         let Stored { instance, cas, raised } = stored;
-        // Raised after the store, it cannot have the lower number.
+        // The counter was raised after the store, so its number cannot be the lower one.
         let raised = Some(raised).filter(|raised| *raised > cas)?;
         let sent = end.sent();
         Some(Grant {
@@ -90,45 +91,45 @@ impl Grant {
             cas,
             deadline: end.of_holder(sent, spec.timeout),
             end,
-            lease: term.lease,
-            ttl: term.ttl,
-            slice_ends: sent.instant + term.slice,
+            lease: lengths.lease,
+            ttl: lengths.ttl,
+            slice_ends: sent.instant + lengths.slice,
             token: Token::of_grant(instance, raised, 0)?,
             renewals: 0,
         })
     }
 
-    /// Whether its holder may hand it over, instead of releasing it, to one who asks for `timeout`.
+    /// Whether its holder may hand it over, instead of releasing it, to a caller that asks for `timeout`.
     pub fn may_be_handed_over(&self, timeout: Duration, now: Now) -> bool {
         now.instant < self.slice_ends && self.end.remaining(now) >= timeout && self.token.next().is_some()
     }
 
-    /// Keeps it for a retry, for `length` from now at the most. From here on nobody believes in more: so an item that tells
-    /// the shorter lease may be taken over after it, whether or not this process hears that it was written.
+    /// Keeps it for a retry, for at most `length` from now. From here on nobody believes in more. So an item that says
+    /// the shorter lease may be taken over after it, whether or not this process learns that it was written.
     #[must_use]
     pub fn reserve(self, length: Duration, now: Now) -> Grant {
         let deadline = self.deadline.of_holder(now, length);
         Grant {
             deadline,
             end: deadline,
-            // It is kept for one caller, and passed on to no other in this process.
+            // It is kept for one caller, and handed over to no other in this process.
             slice_ends: now.instant,
             ..self
         }
     }
 
-    /// Makes it, once it was renewed for `timeout`, that of the caller for whom it was reserved: another holder, with a higher
-    /// token. `None`, and it is to be released: the proof came so late that the lease is half over, as with any grant, or
-    /// there is no higher token.
+    /// Gives the grant, once it was renewed for `timeout`, to the caller for which it was reserved: another holder,
+    /// with a higher token. `None`: it must be released, because the proof came so late that the lease is half over, as
+    /// with any grant, or because there is no higher token.
     pub fn claim(self, timeout: Duration, now: Now) -> Option<Grant> {
         let token = self.token.next()?;
         (self.deadline.remaining(now) >= timeout / 2).then_some(Grant { token, ..self })
     }
 
-    /// Takes it over from a holder that believes in it no more, for one who asks for `timeout` and begins now.
+    /// Takes it over from a holder that believes in it no more, for a caller that asks for `timeout` and begins now.
     ///
-    /// It may have lain about since it was handed over, while its taker was not running. As with a grant that comes late
-    /// from the server: a holder that is let in with little time left only loses its lease.
+    /// The grant may have waited since it was handed over, while its taker was not running. As with a grant that
+    /// arrives late from the server, a holder that is let in with little time left only loses its lease.
     #[must_use]
     pub fn hand_over(self, timeout: Duration, now: Now) -> Handed {
         let deadline = self.end.of_holder(now, timeout);

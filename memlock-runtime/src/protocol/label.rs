@@ -1,12 +1,12 @@
-//! Who holds a lock, for people: it stands in the lock's item, and in errors and warnings.
+//! [`Label`]: the holder's name for people to read, in the lock's item, in errors and in warnings.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::text::shown::Shown;
 
-/// Host and process of a holder, and its function, which are put together only where somebody reads them. Empty where that is
-/// switched off.
+/// Host and process of a holder, and its function. They are joined only where somebody reads them. Empty where labels
+/// are switched off.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Label {
     process: Arc<str>,
@@ -14,7 +14,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// `function` in `process`. A process that does not tell its name does not tell its functions either.
+    /// `function` in `process`. A process without a name does not name its functions either.
     pub(crate) fn new(process: &Arc<str>, function: &'static str) -> Label {
         Label {
             process: Arc::clone(process),
@@ -22,13 +22,13 @@ impl Label {
         }
     }
 
-    /// The texts that make it up, to be written one after the other.
+    /// The texts that make up the label, in order.
     pub(crate) fn parts(&self) -> [&str; 3] {
         let space = if self.function.is_empty() { "" } else { " " };
         [&self.process, space, self.function]
     }
 
-    /// Whether it says nothing.
+    /// Whether the label is empty.
     pub fn is_empty(&self) -> bool {
         self.process.is_empty()
     }
@@ -44,7 +44,7 @@ impl<T: Into<Arc<str>>> From<T> for Label {
 }
 
 impl fmt::Display for Label {
-    /// Another process wrote it, so it is escaped and short.
+    /// Another process may have written it, so it is escaped and shortened.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [process, space, function] = self.parts();
         fmt::Display::fmt(&Shown::new(format_args!("{process}{space}{function}")), f)

@@ -1,53 +1,57 @@
-//! Time, and how long a holder may believe in its lease. Arithmetic only: clocks are read elsewhere and passed in.
+//! Time, and how long a holder may believe in its lease. Arithmetic only: the driver reads the clocks, and passes in
+//! what they show.
 //!
-//! Two clocks are passed because each lies in its own way. The monotonic one stands still while a machine is suspended;
-//! the wall clock can be set. A *deadline* counts by whichever has run further, so either lie can only end a lease
-//! early. A *watch* (see [`super`]) counts by the monotonic one alone, which can only end it late.
+//! There are two clocks, because each can be wrong in its own way. The monotonic clock stands still while a machine is
+//! suspended; the wall clock can be set. A *deadline* counts by whichever has run further, so either error can only end
+//! a lease early. A *watch* (see [`super`]) counts by the monotonic clock alone, whose error can only end the watch
+//! late.
 
 use std::time::Duration;
 
-/// How far apart the *rates* of any two clocks may be: one part in this many, of which real ones need a tenth. An
-/// assumption of the protocol, printed in its documentation.
+/// How far apart the *rates* of any two clocks may be: one part in this many. Real clocks need a tenth of it. This is
+/// an assumption of the protocol, which its documentation states.
 const DRIFT: u32 = 1000;
 
-/// What covers the delays inside the server between its clock's tick and the command that reads it: at most 97 ms were
-/// measured under a flood of connections.
+/// Covers the delays inside the server between its clock's tick and the command that reads it. At most 97 ms were
+/// measured, under a flood of connections.
 const TICK_DELAY: Duration = Duration::from_millis(150);
 
-/// A TTL of T seconds lives no less than T - 2: the server's clock is up to a second old, and cut to whole seconds.
+/// An item with a TTL of T seconds lives no less than T - 2: the server's clock is up to a second old, and cut to whole
+/// seconds.
 const TTL_GRAIN: Duration = Duration::from_secs(2);
 
-/// What the TTL has beyond the lease: [`TTL_GRAIN`], [`TICK_DELAY`], and room for the lag of a stalled server's clock,
-/// so that a fresh process that has no older reading to compare with is safe just after a stall of up to 3.5 s.
+/// How much longer than the lease the TTL is, in seconds: [`TTL_GRAIN`], [`TICK_DELAY`], and room for the lag of a
+/// stalled server's clock. So a fresh process, which has no older reading to compare with, is safe just after a stall
+/// of up to 3.5 s.
 const TTL_RESERVE: u32 = 8;
 
-/// The longest time for which a lock may be asked: memcached takes a TTL of over 30 days for a date.
+/// The longest timeout of a lock: memcached takes a TTL of over 30 days for a date.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(29 * 24 * 3600);
 
 /// For how long a process may hand a lock from one of its threads to the next before it goes back to the server.
 ///
-/// While it does, other processes wait; and a dead holder's lock is taken over that much later, since the lease in the item
-/// has to cover the last of these holders. A slice of 50 ms is some twenty times what going back costs at a round trip of a
-/// millisecond, so a longer one would gain next to nothing; and it is no more than the default `interval`, at which others
-/// look anyway.
+/// While it does, other processes wait. A dead holder's lock is taken over that much later, too, since the lease in the
+/// item has to cover the last of these holders. A slice of 50 ms is some twenty times what going back to the server
+/// costs at a round trip of a millisecond, so a longer one would gain next to nothing. It is no more than the default
+/// `interval`, at which other processes look anyway.
 const LONGEST_SLICE: Duration = Duration::from_millis(50);
 
 /// The slice is no more than this fraction of a short timeout.
 const SLICE_FRACTION: u32 = 8;
 
-/// How much longer than a holder's own timeout the lease in the item is, for those who get the lock from it inside the
-/// process.
+/// How much longer the lease in the item is than its holder's timeout, for those that take the lock over from it inside
+/// the process.
 fn slice_of(timeout: Duration) -> Duration {
     LONGEST_SLICE.min(timeout / SLICE_FRACTION)
 }
 
-/// What a lock is asked for with, by the `timeout` of who asks.
+/// The durations derived from a caller's `timeout`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeaseLengths {
-    /// In which it may be handed on inside the process.
+    /// For how long the lock may be handed over inside the process.
     pub(crate) slice: Duration,
-    /// The lease as the item tells it: the timeout, and the slice, since the last who gets it so is to have his whole timeout,
-    /// too. Whoever watches the item waits for them all.
+    /// The lease that goes into the item: the timeout, and the slice, since the last holder to take the lock over has
+    /// its whole timeout, too. A process that watches the item waits for all of them.
     pub(crate) lease: Duration,
     /// The TTL, in seconds.
     pub(crate) ttl: u32,
@@ -65,8 +69,8 @@ impl LeaseLengths {
     }
 }
 
-/// The expiry of the clock item, in Unix seconds: the largest that memcached takes. It answers `t`, the seconds left,
-/// so the server's clock stands at this number less `t`.
+/// The expiry of the clock item, in Unix seconds: the largest that memcached takes. A meta get answers `t`, the seconds
+/// left, so the server's clock shows this number less `t`.
 pub const CLOCK_ITEM_EXPIRY: u64 = 2_147_483_647;
 
 /// A moment on both of a process's clocks.
@@ -79,7 +83,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// How long ago `earlier` was, at the most: by the clock that has run further.
+    /// The longest time that may have passed since `earlier`: by the clock that has run further.
     pub fn since(self, earlier: Now) -> Duration {
         let instant = self.instant.saturating_sub(earlier.instant);
         let wall = self.wall.saturating_sub(earlier.wall);
@@ -95,12 +99,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a lease of `lease`, whose request left at `sent` with `ttl` seconds on the wire.
+    /// The deadline of a lease of length `lease`, whose request left at `sent` with a TTL of `ttl` seconds.
     ///
-    /// It is the earliest of three: `lease` from before the request left; the shortest life that such a TTL can have;
-    /// and, where the same batch read the server's clock *before* the write and an older reading tells how far that
-    /// clock lags, the expiry by that clock. The third catches a server that was stopped: it dates an item by a clock
-    /// that stood still, and the item expires as much too early as the stop was long.
+    /// It is the earliest of three moments:
+    ///
+    /// * `lease` from before the request left;
+    /// * the shortest life that such a TTL can have;
+    /// * the expiry by the server's clock, where the same batch read that clock *before* the write and an older reading
+    ///   tells how far the clock lags. This one catches a server that was stopped: it dates an item by a clock that
+    ///   stood still, and the item expires as much too early as the stop was long.
     pub(crate) fn of_grant(
         sent: Now,
         lease: Duration,
@@ -120,9 +127,11 @@ impl Deadline {
         Deadline { sent, length }
     }
 
-    /// The deadline of one holder among those of a grant: its own `timeout` from `began`, and never beyond this one, which
-    /// is the grant's. Whoever believes in the result at some time could believe in this one then, too, whatever either
-    /// clock did since: the two spans that the wall clock (or the monotonic one) has run add up to no less than the whole.
+    /// The deadline of one holder under a grant, whose own deadline this is: the holder's `timeout` from `began`, and
+    /// never beyond the grant's.
+    ///
+    /// Whenever the result has not passed, the grant's deadline has not passed either, whatever either clock did since:
+    /// the two spans that the wall clock (or the monotonic one) has run add up to no less than the whole.
     pub(crate) fn of_holder(self, began: Now, timeout: Duration) -> Deadline {
         Deadline {
             sent: began,
@@ -130,7 +139,7 @@ impl Deadline {
         }
     }
 
-    /// This one or `other`: whichever has more left at `now`.
+    /// This deadline or `other`, whichever has more left at `now`.
     pub(crate) fn or_later(self, other: Deadline, now: Now) -> Deadline {
         if other.remaining(now) > self.remaining(now) {
             other
@@ -139,45 +148,45 @@ impl Deadline {
         }
     }
 
-    /// How much is left; zero when it has passed.
+    /// How much is left. Zero: the deadline has passed.
     pub fn remaining(self, now: Now) -> Duration {
         self.length.saturating_sub(now.since(self.sent))
     }
 
-    /// Whether the holder must no longer believe in its lease.
+    /// Whether the deadline has passed: its holder must not believe in the lease any more.
     pub fn has_passed(self, now: Now) -> bool {
         self.remaining(now).is_zero()
     }
 
-    /// When it passes at the latest, on the monotonic clock.
+    /// When the deadline passes at the latest, on the monotonic clock.
     pub fn ends(self) -> Duration {
         self.sent.instant + self.length
     }
 
-    /// What it counts from: when the request left, or when the lock was handed over.
+    /// The moment that it counts from: when the request left, or when the lock was handed over.
     pub fn sent(self) -> Now {
         self.sent
     }
 
-    /// The whole time it grants from then.
+    /// The whole time that it grants from then on.
     pub fn length(self) -> Duration {
         self.length
     }
 }
 
-/// Seconds to tell the server for a lease: it must outlive every belief in the lease, and is otherwise only the garbage
-/// collector (a watching waiter takes over as soon as the lease has run out). The drift is added because at a lease of
-/// days a thousandth of it is more than the fixed reserve.
+/// The TTL for a lease, in seconds. The item must outlive every belief in the lease. Beyond that the TTL only removes
+/// what nobody needs, since a watching waiter takes over as soon as the lease has run out. The drift is added because
+/// at a lease of days a thousandth of it is more than the fixed reserve.
 pub(crate) fn ttl_of(lease: Duration) -> u32 {
     let whole = watch_of(lease);
     let seconds = whole.as_secs() + u64::from(whole.subsec_nanos() > 0);
-    // At most 29 days, checked where it is set.
+    // At most 29 days: `LONGEST_TIMEOUT` is checked where a timeout is set.
     let seconds = u32::try_from(seconds).unwrap_or(u32::MAX - TTL_RESERVE);
     seconds + TTL_RESERVE
 }
 
-/// How long a waiter must have watched an unchanged lease before it may take the lock over: its length by the waiter's
-/// clock, when the two clocks may each be off by half of what [`DRIFT`] allows two of them together, twice over.
+/// How long a waiter must have watched an unchanged lease before it may take the lock over: the lease's length by the
+/// waiter's clock, and twice what [`DRIFT`] allows the two clocks together, of which each may be off by half.
 pub(crate) fn watch_of(lease: Duration) -> Duration {
     lease + lease * 2 / DRIFT
 }
@@ -185,18 +194,19 @@ pub(crate) fn watch_of(lease: Duration) -> Duration {
 /// One reading of a server's clock against the process's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reading {
-    /// The server's second less the instant at which it was *asked* for, in nanoseconds: the furthest that the server's
-    /// clock can have been ahead of the process's, but for the two seconds of [`TTL_GRAIN`], if it did not lag then. A
-    /// clock that lags makes it smaller, so the largest of several is nearest to the truth.
+    /// The server's second less the instant at which it was *asked* for, in nanoseconds. If the server's clock did not
+    /// lag then, it was ahead of the process's clock by no more than this, but for the two seconds of [`TTL_GRAIN`]. A
+    /// clock that lags makes the number smaller, so the largest of several is nearest to the truth.
     ahead: i64,
-    /// When it was received, in nanoseconds on the monotonic clock.
+    /// When the reading was received, in nanoseconds on the monotonic clock.
     received: i64,
 }
 
 impl Reading {
     fn aged(self, now: i64) -> Reading {
-        // The server's clock may run slower than ours: without this, drift alone would look like a lagging server, and
-        // an old reading would end up refusing every short lease. The TTL's reserve covers the opposite drift.
+        // The server's clock may run slower than this process's. Without this correction drift alone would look like a
+        // lagging server, and an old reading would end up refusing every short lease. The TTL's reserve covers the
+        // opposite drift.
         let drift = (now - self.received).max(0) / i64::from(DRIFT);
         Reading {
             ahead: self.ahead.saturating_sub(drift),
@@ -205,12 +215,13 @@ impl Reading {
     }
 }
 
-/// A reading counts for one to two of these. The best one kept for ever would, as the two clocks drift apart, either come
-/// to refuse every short lease or no longer notice a lag, depending on which of them runs faster.
+/// A reading counts for one to two of these windows. Kept for ever, the best reading would become useless as the two
+/// clocks drift apart: depending on which of them runs faster, it would refuse every short lease, or no longer notice a
+/// lag.
 const READING_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// A reading that took longer than this proves little, and would make every lease that much shorter: it counts only while
-/// there is no other.
+/// A reading that took longer than this proves little, and would make every lease that much shorter. It counts only
+/// while there is no other.
 const SLOW_READING: Duration = Duration::from_secs(1);
 
 /// The best readings of the clock of one instance in the last 10 minutes.
@@ -222,7 +233,7 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// Takes note of a clock reading that was asked for at `sent` and received at `received`.
+    /// Records a clock reading that was asked for at `sent` and received at `received`.
     pub fn observe(&mut self, server_second: u64, sent: Now, received: Now) {
         let now = received.instant;
         if now.saturating_sub(self.window_began) >= READING_WINDOW {
@@ -249,7 +260,7 @@ impl ServerClock {
     }
 }
 
-/// The reading by which the server's clock may be further ahead at `now`: by it, an item's expiry may be nearer.
+/// The reading by which the server's clock may be further ahead at `now`. By that one an item's expiry may be nearer.
 fn better(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
     match (one, other) {
         (Some(one), Some(other)) if one.aged(now).ahead >= other.aged(now).ahead => Some(one),
@@ -257,7 +268,7 @@ fn better(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Read
     }
 }
 
-/// Up to 292 years: a Unix time until 2262, and far more than any length that counts here.
+/// Holds up to 292 years: a Unix time until 2262, and far more than any length that counts here.
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -359,7 +370,7 @@ mod tests {
     fn a_lagging_server_clock_ends_the_deadline_as_much_earlier() {
         let mut clock = ServerClock::default();
         clock.observe(SERVER, at(0.0), at(0.0));
-        // The server stood still for 7 s: ten seconds later its clock says only three more.
+        // The server stood still for 7 s: ten seconds later its clock shows only three more.
         let deadline = Deadline::of_grant(
             at(10.0),
             Duration::from_secs(5),
@@ -425,8 +436,8 @@ mod tests {
 
     #[test]
     fn a_stale_reading_never_outranks_a_fresh_one_that_was_slow_to_arrive() {
-        // Asked for at 0 and answered at once, but heard of only at 0.9: it still bounds the clock by when it was asked
-        // for. A later one, from a clock that has stood still since, must not replace it.
+        // Asked for at 0 and answered at once, but received only at 0.9: it still bounds the clock by when it was asked
+        // for. A later reading, from a clock that has stood still since, must not replace it.
         let mut clock = ServerClock::default();
         clock.observe(SERVER, at(0.0), at(0.9));
         let before = clock.best(at(0.9)).expect("a reading");

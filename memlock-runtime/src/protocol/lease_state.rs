@@ -1,7 +1,7 @@
-//! One hold on a lock, from the grant until it is given up: how long its holder believes in it, and what becomes of it.
+//! [`LeaseState`]: one holder's lease, from the grant until the holder gives it up.
 //!
-//! It is what decides in the driver's `HeldLock`, without its clock and its locks. Whoever drives it asks it before each use of
-//! the grant, and tells it what renewals came to.
+//! It makes the decisions of a `HeldLock`, which adds the clock and the synchronization. The `HeldLock` asks it before
+//! each use of the grant, and records in it what renewals came to.
 
 use std::time::Duration;
 
@@ -19,36 +19,36 @@ pub enum Loss {
     Taken,
 }
 
-/// How a hold fares.
+/// The status of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It may be believed in.
+    /// Its holder may believe in it.
     Held,
-    /// Once lost, always lost: a caller may already have acted on it.
+    /// Lost, for good: a caller may already have acted on the loss.
     Lost(Loss),
-    /// It was given up.
+    /// The holder has given it up.
     Released,
 }
 
-/// What a renewal came to for its hold.
+/// The result of a renewal for its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Extended {
     /// The lease was extended.
     Yes,
-    /// Nothing was learned, and the old deadline stands.
+    /// Nothing was learned. The old deadline stands.
     Failed(Unanswered),
-    /// It is not held any more, whatever the renewal came to.
+    /// The lease is not held any more, whatever the renewal came to.
     Over(Status),
 }
 
-/// What is to become of a hold that was ended.
+/// What must happen to a lease that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// It may be handed over in this process, if that is possible; else it is to be released.
+    /// Hand it over in this process, if that is possible, else release it.
     HandOver,
-    /// It is to be released, and was lost before that for this reason, if it was.
+    /// Release it. It may have been lost before, for this reason.
     Release(Option<Loss>),
-    /// Its item is not its own any more: there is nothing to be done.
+    /// Do nothing: the item is not this grant's any more.
     Forget,
 }
 
@@ -57,12 +57,12 @@ pub enum End {
 pub struct LeaseState {
     grant: Grant,
     status: Status,
-    /// Whether the last renewal got no reply: it may be executed yet, so the grant is not handed over.
+    /// Whether the last renewal got no reply. It may still be executed, so the grant is not handed over.
     is_renewal_open: bool,
 }
 
 impl LeaseState {
-    /// A lock that was granted by the server, or handed over.
+    /// The lease of a lock that was granted by the server, or handed over.
     pub fn new(grant: Grant) -> LeaseState {
         LeaseState {
             grant,
@@ -76,12 +76,12 @@ impl LeaseState {
         &self.grant
     }
 
-    /// How it fared when it was last asked about.
+    /// The status when it was last asked for.
     pub fn last_status(&self) -> Status {
         self.status
     }
 
-    /// How it fares: notices that the deadline has passed.
+    /// The status at `now`. This notices that the deadline has passed.
     pub fn status(&mut self, now: Now) -> Status {
         if self.status == Status::Held && self.grant.deadline.has_passed(now) {
             self.status = Status::Lost(Loss::RanOut);
@@ -89,7 +89,7 @@ impl LeaseState {
         self.status
     }
 
-    /// How much of the lease is left; zero once it is lost or released.
+    /// How much of the lease is left. Zero once it is lost or released.
     pub fn remaining(&mut self, now: Now) -> Duration {
         match self.status(now) {
             Status::Held => self.grant.deadline.remaining(now),
@@ -97,16 +97,16 @@ impl LeaseState {
         }
     }
 
-    /// Whether as much is left as one who enters again, or waits for another lock meanwhile, is to find. Otherwise it is to
-    /// be renewed first; a failure of that is none as long as the lease lasts.
+    /// Whether half of `timeout` is left: enough for a caller that enters again, or that waits for another lock
+    /// meanwhile. With less, the lease is renewed first. If that fails the caller goes on as long as the lease lasts.
     pub fn has_half(&mut self, timeout: Duration, now: Now) -> bool {
         self.remaining(now) >= timeout / 2
     }
 
-    /// Takes note of what a renewal of [`grant`](Self::grant) came to.
+    /// Records the outcome of a renewal of [`grant`](Self::grant).
     pub fn renewed(&mut self, renewed: Renewed) -> Extended {
         if self.status != Status::Held {
-            // Somebody has been told meanwhile that it is lost (or it was released), and acts on that.
+            // A caller has learned meanwhile that the lease is lost or released, and acts on that.
             return Extended::Over(self.status);
         }
         match renewed {
@@ -118,7 +118,7 @@ impl LeaseState {
             Renewed::Lost => self.lose(Loss::Taken),
             Renewed::RanOut => self.lose(Loss::RanOut),
             Renewed::Failed(grant, unanswered) => {
-                // The number of attempts has risen, and the CAS may have been read anew: both must be kept.
+                // The number of attempts has risen, and the CAS may have been read anew. Both must be kept.
                 self.grant = grant;
                 self.is_renewal_open = true;
                 Extended::Failed(unanswered)
@@ -131,12 +131,12 @@ impl LeaseState {
         Extended::Over(self.status)
     }
 
-    /// Whether it is held at `now`, and nothing is under way that could still change what the server has.
+    /// Whether it is held at `now`, and no request is under way that could still change the item.
     pub fn may_be_handed_over(&mut self, now: Now) -> bool {
         self.status(now) == Status::Held && !self.is_renewal_open
     }
 
-    /// Gives it up. `None` when it was given up before.
+    /// Gives the lease up. Returns `None` if it was given up before.
     pub fn end(&mut self, now: Now) -> Option<End> {
         let may_be_handed_over = self.may_be_handed_over(now);
         match std::mem::replace(&mut self.status, Status::Released) {

@@ -1,7 +1,7 @@
-//! Leaving the line for a lock: compare-and-set without this process's entry.
+//! Leaving the wait list for a lock: compare-and-set without this process.
 //!
-//! Who moves it: who has released the lock, and whoever cleans up after the last in a process that gave up waiting. It is
-//! only a courtesy: an entry that is left behind costs the others a little time, until one of them takes it out.
+//! A process leaves after it has released the lock, and when the last of its callers has given up waiting. Leaving is
+//! only a courtesy: a member that is left behind costs the others a little time, until one of them removes it.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use super::machine::{Input, Output};
 use super::messages::Request;
 use super::wait_list::WaitListView;
 
-/// How often the line is read again before it gives up. Where processes wake each other the line changes thousands of times a
-/// second, and every other write comes too late; an entry that is left costs the others a pause of its own.
+/// How often the machine reads the list again before it gives up. Where processes wake each other the list changes
+/// thousands of times a second, and every other write comes too late. A member that is left behind costs the others one
+/// of its pauses.
 const READS: u8 = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum LeaveState {
     Ready,
-    /// `[read line]` is out.
+    /// `[read list]` is out.
     Reading,
-    /// `[store line]` or `[delete line]` is out.
+    /// `[store list]` or `[delete list]` is out.
     Writing,
     Done,
 }
@@ -30,25 +31,25 @@ enum LeaveState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leave {
     interval: Duration,
-    standing: Box<WaitListView>,
+    wait_list: Box<WaitListView>,
     state: LeaveState,
     reads: u8,
 }
 
 impl Leave {
-    /// Takes the process that stands there out of the line.
-    pub fn new(interval: Duration, standing: Box<WaitListView>) -> Leave {
+    /// Removes the process that has this view of the list.
+    pub fn new(interval: Duration, wait_list: Box<WaitListView>) -> Leave {
         Leave {
             interval,
-            standing,
+            wait_list,
             state: LeaveState::Ready,
             reads: 0,
         }
     }
 
-    /// What is known of the line now.
+    /// Returns what is known of the wait list now.
     pub fn into_standing(self) -> Box<WaitListView> {
-        self.standing
+        self.wait_list
     }
 
     /// Makes the next move.
@@ -56,12 +57,12 @@ impl Leave {
         match (self.state, input) {
             (LeaveState::Ready, Input::Start) => self.write(now),
             (LeaveState::Reading, Input::Exchanged(answered))
-                if self.standing.read(answered.reply(0), answered.instance) && self.standing.is_in_line() =>
+                if self.wait_list.record_list(answered.reply(0), answered.instance) && self.wait_list.is_in_line() =>
             {
                 self.write(now)
             }
             (LeaveState::Writing, Input::Exchanged(answered))
-                if !self.standing.wrote(answered.reply(0)) && answered.reply(0).is_some() =>
+                if !self.wait_list.record_write(answered.reply(0)) && answered.reply(0).is_some() =>
             {
                 self.read()
             }
@@ -70,7 +71,7 @@ impl Leave {
     }
 
     fn write(&mut self, now: Now) -> Output<()> {
-        let Some((request, instance)) = self.standing.leave(self.interval, now) else {
+        let Some((request, instance)) = self.wait_list.leave(self.interval, now) else {
             return self.read();
         };
         self.state = LeaveState::Writing;
@@ -94,7 +95,7 @@ impl Leave {
 
     fn end(&mut self) -> Output<()> {
         self.state = LeaveState::Done;
-        self.standing.forget_place();
+        self.wait_list.forget_membership();
         Output::Done(())
     }
 }

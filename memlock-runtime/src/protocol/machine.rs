@@ -1,4 +1,4 @@
-//! What all machines have in common: what they are told, and what they ask for.
+//! What all machines have in common: their inputs, their outputs, and the outcome of an exchange.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswer
 use crate::error::Source;
 use crate::key::ItemName;
 
-/// How often an item that changes under a machine's hands is read again before it gives up for now.
+/// How often a machine reads an item again that keeps changing, before it gives up for now.
 pub(super) const RETRIES: u8 = 4;
 
-/// What a machine wants done next.
+/// What a machine asks its driver to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(
     clippy::large_enum_variant,
     reason = "one is moved per exchange; a box would cost more than the move"
 )]
 pub enum Output<T> {
-    /// Send these on one connection, and step with what came of it.
+    /// Send these requests on one connection, and step with the outcome.
     Exchange {
         /// The requests.
         batch: Batch,
-        /// The only instance they are meant for.
+        /// The only instance that may receive them. `None`: any.
         only_on: Option<Instance>,
     },
     /// Let time pass, and step with [`Input::Woke`].
     Pause(Pause),
-    /// It is over.
+    /// The machine has ended, with this.
     Done(T),
 }
 
-/// A window to draw the length of a pause from, evenly.
+/// A window from which the length of a pause is drawn, evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// At least this long.
@@ -40,7 +40,7 @@ pub struct Pause {
     pub to: Duration,
 }
 
-/// What happened.
+/// What has happened since a machine's last move.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -49,41 +49,45 @@ pub struct Pause {
 pub enum Input {
     /// Begin.
     Start,
-    /// The exchange asked for is over.
+    /// The exchange that the machine asked for is over.
     Exchanged(Exchanged),
-    /// The pause asked for is over.
+    /// The pause that the machine asked for is over.
     Woke,
 }
 
-/// What came of an exchange: from the store that made it, through the driver, to the machine that asked for it. The replies are
-/// those of the first requests, in order; there are fewer than requests exactly when something is [`unanswered`](Self::unanswered).
+/// The outcome of an exchange. The store makes it, the driver completes it, and the machine that asked for the exchange
+/// reads it.
+///
+/// The replies answer the first requests, in order. There are fewer replies than requests exactly when something is
+/// [`unanswered`](Self::unanswered).
 #[derive(Debug, Default)]
 pub struct Exchanged {
     /// The instance at the other end of the connection. `None`: no server was reached.
     pub instance: Option<Instance>,
     /// The replies, in the order of the requests.
     pub replies: Replies,
-    /// What is known of the requests without a reply. `None`: there are none.
+    /// What is known of the requests without a reply. `None`: every request has one.
     pub unanswered: Option<Unanswered>,
-    /// Why they have no reply, for people.
+    /// The cause of that, for people to read.
     pub source: Option<Source>,
-    /// After [`Unanswered::Late`]: the connection on which the missing replies may still come. `None`: it is not kept.
+    /// After [`Unanswered::Late`]: the connection on which the missing replies may still arrive. `None`: it was not
+    /// kept.
     pub pending: Option<Box<dyn Pending>>,
-    /// When the first byte could have left. The driver fills it in.
+    /// When the first byte may have left, at the earliest. The driver fills it in.
     pub sent: Now,
-    /// When the replies came, if the driver has read the clocks for them.
+    /// When the replies arrived, where the driver has read the clocks for them.
     pub received: Option<Now>,
-    /// The best reading of this server's clock, if this exchange has read it, too. The driver fills it in.
+    /// The best reading of this server's clock, this exchange's own included. The driver fills it in.
     pub best: Option<Reading>,
 }
 
-/// An exchange with late replies. A request cannot be recalled: the only safe thing is to go on listening, so that whatever it did
-/// can be undone. Dropping this closes the connection.
+/// An exchange with late replies. A request cannot be recalled. The safe way is to keep listening until its outcome is
+/// known, and then to undo it. Dropping this closes the connection.
 pub trait Pending: Send + fmt::Debug {
-    /// Listens for up to `limit`. With a limit of zero it looks what has come, and does not block.
+    /// Listens for up to `limit`. With a limit of zero it takes what has arrived, and does not block.
     ///
-    /// `Ok` has all of the outcome that can be learned: with [`Unanswered::Late`] nothing more will be heard of the exchange, and it
-    /// may be executed yet. `Err` gives this back to try again.
+    /// `Ok` is all of the outcome that can be learned: with [`Unanswered::Late`] nothing more will arrive, and the
+    /// exchange may yet be executed. `Err` gives this back for another try.
     fn wait(self: Box<Self>, limit: Duration) -> Result<Exchanged, Box<dyn Pending>>;
 }
 
@@ -92,12 +96,12 @@ impl Exchanged {
         self.replies.get(index)
     }
 
-    /// What is known of the request without a reply. A store that says nothing at all is taken at its worst.
+    /// What is known of the request without a reply. A store that says nothing gets the worst case: late.
     pub(super) fn why_unanswered(&self) -> Unanswered {
         self.unanswered.unwrap_or(Unanswered::Late)
     }
 
-    /// Until when a lease of this length may be believed in that was written with this proof.
+    /// The deadline of a lease of length `lease`, written with `ttl`, where this exchange is the proof.
     pub(super) fn end_of(&self, lease: Duration, ttl: u32) -> Deadline {
         Deadline::of_grant(self.sent, lease, ttl, self.server_second(), self.best)
     }
@@ -111,7 +115,8 @@ impl Exchanged {
     }
 }
 
-/// The lock in an item, if the item is this lock's: a name shortened by hash is compared in full.
+/// The lock in an item, if the item is this lock's. Where the item's name is shortened by a hash, the full names are
+/// compared.
 pub(super) fn lock_of<'a>(item: &ItemName, content: &'a Content) -> Option<&'a Record> {
     match content {
         Content::Lock(record) if record.full_name.as_ref() == item.full() => Some(record),

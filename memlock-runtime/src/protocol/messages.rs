@@ -1,4 +1,4 @@
-//! What a machine asks of a server, and what it is answered: requests, replies, items. Plain data.
+//! What a machine asks of a server, and what the server replies: requests, replies, items. Plain data.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ pub struct Instance {
 pub struct Nonce(pub u128);
 
 impl Nonce {
-    /// The process whose attempt it is, or was when it was drawn: its upper half. For hints only.
+    /// The process that drew the nonce: its upper half. For hints only.
     pub fn process(self) -> u64 {
         let upper = self.0 >> 64;
-        // Its lower half is gone.
+        // The shift has removed the lower half, so this never fails.
         u64::try_from(upper).unwrap_or_default()
     }
 }
@@ -43,67 +43,67 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// What the item of a held lock says.
+/// The content of a held lock's item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// Whose grant it is.
+    /// The grant's identity.
     pub nonce: Nonce,
-    /// How long the grant may be believed in, from before it was asked for: what a watching waiter waits out.
+    /// How long the grant may be believed in, counted from before it was asked for. A watching waiter waits as long.
     pub lease: Duration,
-    /// How many times a renewal has been *attempted*. The same number is never written twice under one nonce.
+    /// How many renewals have been *attempted*. The same number is never written twice under one nonce.
     pub renewal: u32,
-    /// Who the holder is, for people.
+    /// The holder, for people to read.
     pub label: Label,
-    /// The whole name of the lock, where the item's own is shortened.
+    /// The full name of the lock, where the item's own name is shortened.
     pub full_name: Option<Arc<str>>,
 }
 
-/// What stands in a lock's item.
+/// What a lock's item may contain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content {
     /// A grant.
     Lock(Record),
-    /// Something that this version cannot read. It is never taken over or deleted, only waited out.
+    /// Something that this version cannot read. It is waited out, never taken over or deleted.
     Foreign,
 }
 
-/// One process in line for a lock. All that it says is a hint: nobody holds anything because of it.
+/// One process that waits for a lock. It is a hint: nobody holds anything because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// The process: the upper half of its [nonces](Nonce::process).
+    /// The process, which is the upper half of its [nonces](Nonce::process).
     pub process: u64,
-    /// How to tell it that the lock has become free, where it wants to be told.
+    /// Where another process wakes it when the lock has become free. `None`: it cannot be woken.
     pub wake: Option<WakeTarget>,
 }
 
-/// Where a process in line can be told that the lock has become free.
+/// Where a waiting process can be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WakeTarget {
-    /// Of its UDP socket.
+    /// The address of its UDP socket.
     pub address: SocketAddr,
-    /// What tells a call from a stranger's datagram. Whoever can read the server can read it.
+    /// Tells a wake-up from a stranger's datagram. Every process that can read the server can read it.
     pub secret: Secret<u64>,
 }
 
-/// Who stands in line for a lock, the first first.
+/// The processes that wait for a lock, in order: the first one goes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct WaitList(pub Vec<Member>);
 
 impl WaitList {
-    /// How many may stand in it. Those beyond wait without: so many processes are seldom on one key.
+    /// The most members that it may have. Further processes wait without a place; so many are seldom on one key.
     pub const LONGEST: usize = 64;
 }
 
-/// One command about one lock: whose item it is goes with the batch. Its reply is named behind it.
+/// One command about one lock. The lock's item is named by the batch. Each variant names its replies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Read the server's clock: [`Reply::Clock`], or [`Reply::Missing`] where the clock item is not there.
+    /// Read the server's clock: [`Reply::Clock`], or [`Reply::Missing`] where there is no clock item.
     ReadClock,
     /// Create the clock item: [`Reply::Stored`] or [`Reply::NotStored`].
     CreateClock,
     /// Store if nothing is there: [`Reply::Stored`] or [`Reply::NotStored`].
     Add {
-        /// What it is to say.
+        /// The content to store.
         record: Record,
         /// Seconds until the server forgets it.
         ttl: u32,
@@ -111,15 +111,15 @@ pub enum Request {
     /// Store if the item still has this CAS: [`Reply::Stored`], [`Reply::Exists`] (another CAS) or
     /// [`Reply::Missing`]. Never creates.
     Replace {
-        /// What it is to say.
+        /// The content to store.
         record: Record,
         /// Seconds until the server forgets it.
         ttl: u32,
         /// The CAS it must have.
         cas: Cas,
     },
-    /// Raise the server's counter, which is created where it is missing: [`Reply::Raised`]. It has no data block, so the server
-    /// executes it as a whole at its place in the batch.
+    /// Raise the server's counter, which is created where it is missing: [`Reply::Raised`]. The command has no data
+    /// block, so the server executes it as a whole, at its place in the batch.
     RaiseCounter,
     /// Delete if the item still has this CAS: [`Reply::Deleted`], [`Reply::Exists`] or [`Reply::Missing`].
     Delete {
@@ -128,28 +128,28 @@ pub enum Request {
     },
     /// Read: [`Reply::Item`] or [`Reply::Missing`].
     Read,
-    /// Read who stands in line for the lock: [`Reply::WaitList`] or [`Reply::Missing`]. The line's item is beside the lock's, on
-    /// the same server.
+    /// Read the wait list: [`Reply::WaitList`] or [`Reply::Missing`]. Its item is beside the lock's, on the same
+    /// server.
     ReadLine,
-    /// Store who stands in line: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
+    /// Store the wait list: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
     StoreLine {
-        /// Who is to stand in line.
+        /// The list to store.
         line: WaitList,
         /// Seconds until the server forgets it.
         ttl: u32,
-        /// The CAS that the line must have; `None`: there must be none.
+        /// The CAS that the list must have. `None`: there must be no list.
         cas: Option<Cas>,
     },
-    /// Delete the line if it still has this CAS: as [`Delete`](Self::Delete).
+    /// Delete the wait list if it still has this CAS: as [`Delete`](Self::Delete).
     DeleteLine {
-        /// The CAS that the line must have.
+        /// The CAS that the list must have.
         cas: Cas,
     },
 }
 
 impl Request {
-    /// Whether it may change what is known of locks. Losing the reply to such a request leaves an outcome to be settled. How
-    /// often the counter was raised matters to nobody.
+    /// Whether it may change a lock, a wait list or the clock item. Without its reply, the outcome of such a request
+    /// has to be settled. The counter does not count: nothing depends on how often it was raised.
     pub fn writes(&self) -> bool {
         !matches!(
             self,
@@ -158,16 +158,17 @@ impl Request {
     }
 }
 
-/// A parsed, checked answer to one [`Request`]. Anything else that a server says is a fault.
+/// A parsed, checked answer to one [`Request`]. Anything else that a server sends is a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The server's clock, in Unix seconds.
     Clock(u64),
     /// Stored, under this CAS.
     Stored(Cas),
-    /// The counter was raised, and this is its CAS now: above that of every item which the server had stored before.
+    /// The counter was raised. This is its CAS now, which is above that of every item that the server had stored
+    /// before.
     Raised(Cas),
-    /// Not stored: something is there.
+    /// Not stored: an item is there already.
     NotStored,
     /// Another CAS: the item was changed since (or renumbered by the server).
     Exists,
@@ -177,20 +178,20 @@ pub enum Reply {
     Deleted,
     /// The item and its CAS.
     Item {
-        /// What it says. Boxed, so that the replies that come with every lock stay small.
+        /// The content. Boxed, so that the replies to every lock's batch stay small.
         content: Box<Content>,
         /// Its CAS.
         cas: Cas,
     },
-    /// Who stands in line, and the CAS of that item.
+    /// The wait list, and the CAS of its item.
     WaitList {
-        /// The first in line first. Nobody, where the item cannot be read.
+        /// The members. None, where the item cannot be read.
         line: WaitList,
         /// Its CAS.
         cas: Cas,
     },
-    /// The server said in so many words that it did not do this (out of memory, for one). Beware: a *refused store*
-    /// may have deleted the item that was there, as memcached does on running out of memory.
+    /// The server said explicitly that it did not do this (out of memory, for one). A *refused store* may still have
+    /// deleted the item that was there, as memcached does when it runs out of memory.
     Refused(Refusal),
 }
 
@@ -217,16 +218,17 @@ impl std::error::Error for Refusal {}
 pub enum Unanswered {
     /// Nothing was sent: none of them was or will be executed.
     NotSent,
-    /// Nothing was sent, because the connection leads to another instance than the one the batch was meant for.
+    /// Nothing was sent, because the connection leads to another instance than the batch was meant for.
     OtherInstance,
     /// Nothing was sent: the server started less than [`YOUNGEST_SERVER`] ago, and nothing is granted so early.
     TooYoung,
-    /// They were sent. Each may or may not have been executed; none will be from now on (the server closed).
+    /// They were sent. Each may or may not have been executed; none will be from now on, since the server has closed
+    /// the connection.
     Cut,
-    /// They were sent. Each may or may not have been executed, or may yet be.
+    /// They were sent. Each may have been executed, may yet be, or never will.
     Late,
-    /// There are none: all were answered, and the answers contradict one another, so that nothing comes of asking again. No store
-    /// says so; a machine ends with it.
+    /// All were answered, and the answers contradict one another, so asking again is useless. No store reports this; a
+    /// machine ends with it.
     Contradicted,
 }
 
@@ -237,11 +239,13 @@ impl Unanswered {
     }
 }
 
-/// The uptime, in seconds as `stats` reports it (it begins at 2), below which a server is not used: 38 of 40 instant
-/// restarts shared a start second with their predecessor, and two instances that grant must not, or their tokens could.
+/// The uptime in seconds, as `stats` reports it (it begins at 2), below which a server is not used. 38 of 40 instant
+/// restarts shared a start second with their predecessor. Two instances that grant must not share one, or their tokens
+/// might collide.
 pub const YOUNGEST_SERVER: u64 = 4;
 
-/// The requests of one exchange: one to four. What grants a lock has three, and a fourth only for a process in line.
+/// The requests of one exchange, one to four. A granting batch has three, and a fourth only for a process in the wait
+/// list.
 pub type Batch = SmallVec<[Request; 3]>;
 
 /// The replies of one exchange.

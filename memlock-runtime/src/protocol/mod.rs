@@ -1,46 +1,47 @@
-//! The protocol: four state machines that wait for nothing, read no clock, draw nothing at random and know no socket.
+//! The protocol: four state machines. They wait for nothing, read no clock, draw nothing at random and know no socket.
 //!
 //! # Theory of operation
 //!
-//! A lock is an item on a memcached server. Whoever *adds* it holds the lock; the item says whose it is (a fresh random
-//! nonce), and for how long its holder believes in it (the lease). The holder's own deadline is never later than the
-//! lease counted from before its request left, so everyone else, counting the same length from when they first *saw*
-//! the item, ends later. Three machines follow from that, and a fourth for courtesy:
+//! A lock is an item on a memcached server. The process that *adds* the item holds the lock. The item says whose it is
+//! (a fresh random nonce), and for how long its holder believes in it (the lease). The holder's own deadline is never
+//! later than the lease counted from before its request left. Every other process counts the same length from when it
+//! first *saw* the item, and so ends later. Three machines follow from that, and a fourth for courtesy:
 //!
 //! | machine | moves by | ends in |
 //! |---|---|---|
-//! | [`Acquire`] | `[clock, add, raise counter]`, and once refused: `read`, pause, `read`, …, then the same again or a take-over; in line, `read line` or `store line` along with them | a [`Grant`], or why not |
+//! | [`Acquire`] | `[clock, add, raise counter]`, and once refused: `read`, pause, `read`, …, then the same again or a take-over; a waiting process also reads and stores the wait list | a [`Grant`], or why not |
 //! | [`Renew`] | `[clock, compare-and-set]` | a later deadline (of a *reservation*: a shorter lease in the item), `Lost`, or `Failed` (nothing learned; the old deadline stands) |
-//! | [`Release`] | `compare-and-delete`, and sometimes `read line` or `store line` with it | `Released`, `Gone` (not ours any more), or `Failed` (to be tried again) |
-//! | [`Leave`] | `read line`, `compare-and-set line` | nothing that anyone depends on |
+//! | [`Release`] | `compare-and-delete`, and sometimes `read list` or `store list` with it | `Released`, `Gone` (the item was gone, or another grant's), or `Failed` (to be tried again) |
+//! | [`Leave`] | `read list`, `compare-and-set list` | nothing that anyone depends on |
 //!
-//! All take `step(now, input) -> Output` and say what to do next: make an exchange, pause, or stop. They are
+//! All take `step(now, input) -> Output`, which says what to do next: make an exchange, pause, or stop. They are
 //! `Clone + Eq + Hash`, so the same machines run in production, in a simulator and under a model checker.
 //!
 //! Rules that hold in all of them:
 //!
-//! * No reply is no success. A write without a reply is remembered by its nonce until reading the item has shown what
-//!   became of it; it is never counted as done and never forgotten.
-//! * Every cycle ends or pauses, whatever the server says: [`Release`], [`Renew`] and [`Leave`] read a few times and end; for
-//!   [`Acquire`] see its file.
-//! * The fencing token is the CAS of the server's counter, raised in the granting batch behind the store. Why it rises stands in
-//!   `acquire.rs`.
-//! * A CAS is used only on the instance that gave it (`only_on`): it restarts at 1 with the server. On another
-//!   instance the item is read first, its nonce compared, and the CAS just read is used there.
-//! * Another CAS is no proof of loss: servers before 1.6.24 renumber live items. Read, and compare the nonce.
-//! * The lease in the item is longer than its holder's `timeout`, by a slice. While that lasts the lock may be handed over
-//!   inside the process, without the server's knowing: each holder has a higher token and a deadline of its own, and no
-//!   deadline is beyond the end of the lease in the item, which is all that anyone else goes by.
-//! * A lease in the item gets shorter only in a reservation, and only after its holder has stopped believing in more; the TTL
-//!   that goes with it does not.
-//! * Who goes first among those who wait is told by another item, the [line](WaitListView). It is a hint: nothing is believed
-//!   because of it, and where it is lost or wrong it costs time and nothing else.
+//! * A request without a reply has not succeeded. A write without a reply is remembered by its nonce until reading the
+//!   item has shown what became of it. It is never counted as done and never forgotten.
+//! * Every cycle ends or pauses, whatever the server says. [`Release`], [`Renew`] and [`Leave`] read a few times and
+//!   end; `acquire/mod.rs` shows it for [`Acquire`].
+//! * The fencing token is the CAS of the server's counter, which the granting batch raises behind the store.
+//!   `acquire/mod.rs` says why it rises.
+//! * A CAS is used only on the instance that gave it (`only_on`), since CAS restarts at 1 with the server. On another
+//!   instance a machine reads the item first, compares the nonce, and uses the CAS that it has just read.
+//! * Another CAS does not prove a loss: servers before 1.6.24 renumber live items. The machine reads the item and
+//!   compares the nonce.
+//! * The lease in the item is longer than its holder's `timeout`, by a slice. During the slice the lock may be handed
+//!   over inside the process, without the server's knowledge. Each holder has a higher token and a deadline of its own.
+//!   No deadline is beyond the end of the lease in the item, and other processes go by that lease alone.
+//! * A lease in the item gets shorter only in a reservation, and only after its holder has stopped believing in more.
+//!   The TTL that goes with it never gets shorter.
+//! * Another item, the [wait list](WaitListView), says which waiting process goes first. It is a hint: nobody believes
+//!   in a lock because of it, and a lost or wrong list costs time and nothing else.
 //! * A contender that was refused never stores blindly. memcached deletes the item under a store that it refuses for
-//!   lack of memory, even under an `add`; a waiter therefore reads until the item is gone, and only then adds. To be told by
-//!   who deletes it is as good, for one `add`: whoever can tell it so can read the server, and delete the item himself.
+//!   lack of memory, even under an `add`. A waiter therefore reads until the item is gone, and only then adds. A
+//!   wake-up from the process that deletes the item is as good as that read, for one `add`: a process that can send one
+//!   can read the server, and so could delete the item itself.
 
 mod acquire;
-mod calls;
 mod grant;
 pub(crate) mod label;
 pub(crate) mod lease;
@@ -56,6 +57,7 @@ mod tests;
 pub(crate) mod token;
 mod turn_state;
 mod wait_list;
+mod wake_history;
 mod watch;
 
 pub use self::acquire::{Acquire, Outcome};

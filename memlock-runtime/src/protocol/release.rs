@@ -1,6 +1,7 @@
-//! Releasing a lock: compare-and-delete. It deletes nothing but the item of its own nonce.
+//! Releasing a lock: compare-and-delete. It deletes only the item of its own nonce.
 //!
-//! Who moves it: the holder when it is done, and whoever cleans up after a write without a reply.
+//! A holder that is done releases its grant this way, and the background deletes what a write without a reply left
+//! behind.
 //!
 //! ```text
 //!  Start ── CAS known, deadline ahead ► Deleting ── deleted, missing ► Released
@@ -17,24 +18,24 @@ use super::grant::Grant;
 use super::lease::Now;
 use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
 use super::messages::{Batch, Cas, Instance, Nonce, Reply, Request, Unanswered, WakeTarget};
-use super::wait_list::{TURN, WaitListView};
+use super::wait_list::{LONGEST_TURN, WaitListView};
 use crate::key::ItemName;
 
-/// How it ended.
+/// How a release ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Released {
-    /// The item was ours and is no more.
+    /// The item was this grant's, and is gone now.
     Released,
-    /// The item was not ours (any more).
+    /// The item was gone, or another grant's.
     Gone,
-    /// Nothing was learned. The item may still be there, and is to be released again.
+    /// Nothing was learned. The item may still be there, so the release must be tried again.
     Failed(Unanswered),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum ReleaseState {
     Ready,
-    /// `[compare-and-delete]` is out, or `[compare-and-delete, read line]`, or `[store line, compare-and-delete]`.
+    /// `[compare-and-delete]` is out, or `[compare-and-delete, read list]`, or `[store list, compare-and-delete]`.
     Deleting,
     /// `[read]` is out.
     Reading,
@@ -49,16 +50,17 @@ pub struct Release<I = ItemName> {
     known: Option<(Instance, Cas)>,
     state: ReleaseState,
     reads: u8,
-    /// Give way to the others in line, or look who stands there, along with the deletion.
-    standing: Option<Box<WaitListView>>,
-    /// The longest pause of those who stand there: see [`Spec`](super::spec::Spec).
+    /// What is known of the wait list: the release gives way to the others there, or reads the list, along with the
+    /// deletion. `None`: neither.
+    wait_list: Option<Box<WaitListView>>,
+    /// The longest pause of the waiting processes: see [`Spec`](super::spec::Spec).
     interval: Duration,
-    /// Whether the line is written, and not read.
+    /// Whether the wait list is written along with the deletion, and not read.
     is_giving_way: bool,
 }
 
 impl<I: Borrow<ItemName>> Release<I> {
-    /// Releases `grant`. After its deadline the item may be another's, so it is read first.
+    /// Releases `grant`. After its deadline the item may be another's, so the machine reads it first.
     pub fn of_grant(item: I, grant: &Grant, now: Now) -> Release<I> {
         let known = (!grant.deadline.has_passed(now)).then_some((grant.instance, grant.cas));
         Release {
@@ -67,7 +69,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
     }
 
-    /// Deletes whatever a write under `nonce` left behind.
+    /// Deletes what a write under `nonce` left behind, if anything.
     pub fn of_nonce(item: I, nonce: Nonce) -> Release<I> {
         Release {
             item,
@@ -75,31 +77,31 @@ impl<I: Borrow<ItemName>> Release<I> {
             known: None,
             state: ReleaseState::Ready,
             reads: 0,
-            standing: None,
+            wait_list: None,
             interval: Duration::ZERO,
             is_giving_way: false,
         }
     }
 
-    /// A release that looks who stands in line, or leaves it.
+    /// The same release, which also reads the wait list or leaves it.
     #[must_use]
-    pub fn looking(mut self, standing: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
-        self.standing = standing;
+    pub fn looking(mut self, wait_list: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
+        self.wait_list = wait_list;
         self.interval = interval;
         self
     }
 
-    /// What is known of the line now.
+    /// Takes what is known of the wait list now.
     pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
-        self.standing.take()
+        self.wait_list.take()
     }
 
-    /// Whom to call before the first exchange: by the time that he asks for the lock, it will have been deleted. Nobody, where
-    /// it is read first.
+    /// Where to wake the next process before the first exchange: by the time that it asks for the lock, the item will
+    /// have been deleted. `None` where the item is read first.
     pub fn to_wake(&self) -> Option<WakeTarget> {
         let is_deleted_first = self.known.is_some();
-        let standing = self.standing.as_ref().filter(|_| is_deleted_first)?;
-        standing.is_in_line().then(|| standing.to_wake()).flatten()
+        let wait_list = self.wait_list.as_ref().filter(|_| is_deleted_first)?;
+        wait_list.is_in_line().then(|| wait_list.to_wake()).flatten()
     }
 
     fn item(&self) -> &ItemName {
@@ -119,7 +121,7 @@ impl<I: Borrow<ItemName>> Release<I> {
             },
 
             (ReleaseState::Deleting, Input::Exchanged(answered)) => {
-                self.heard_of_line(now, answered);
+                self.record_list(now, answered);
                 match answered.reply(usize::from(self.is_giving_way)) {
                     Some(Reply::Deleted) => self.end(Released::Released),
                     Some(Reply::Missing) => self.end(Released::Gone),
@@ -145,13 +147,14 @@ impl<I: Borrow<ItemName>> Release<I> {
     fn delete(&mut self, now: Now, instance: Instance, cas: Cas) -> Output<Released> {
         self.state = ReleaseState::Deleting;
         let mut batch: Batch = smallvec![Request::Delete { cas }];
-        if let Some(standing) = &mut self.standing {
-            // What was read when the lock was granted tells whom to call, and mostly holds still.
-            let giving_way = standing.give_way(self.interval, now);
+        if let Some(wait_list) = &mut self.wait_list {
+            // The list that was read when the lock was granted tells which process is next, and mostly still holds.
+            let giving_way = wait_list.give_way(self.interval, now);
             let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
             self.is_giving_way = giving_way.is_some();
             match giving_way {
-                // First, so that whoever adds the lock after its deletion reads the line without this process.
+                // The list comes first, so that a process that adds the lock after the deletion reads a list without
+                // this process.
                 Some((store, _)) => batch.insert(0, store),
                 None => batch.push(Request::ReadLine),
             }
@@ -162,15 +165,15 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
     }
 
-    /// Takes note of the reply that came with that to the deletion.
-    fn heard_of_line(&mut self, now: Now, answered: &Exchanged) {
-        let Some(standing) = &mut self.standing else { return };
+    /// Records the reply about the wait list that came with the reply to the deletion.
+    fn record_list(&mut self, now: Now, answered: &Exchanged) {
+        let Some(wait_list) = &mut self.wait_list else { return };
         if self.is_giving_way {
-            standing.gave_way(answered.reply(0));
+            wait_list.record_give_way(answered.reply(0));
         } else {
-            standing.read(answered.reply(1), answered.instance);
+            wait_list.record_list(answered.reply(1), answered.instance);
         }
-        standing.released(now);
+        wait_list.record_release(now);
     }
 
     fn read(&mut self) -> Output<Released> {
@@ -195,12 +198,15 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 }
 
-/// Whether who releases a lock that it was granted at `granted` looks who stands in line: who stands there itself, to leave
-/// it, and who knows of others when its turn is over. Who knows of nobody mostly looks in vain, so that it must not cost
-/// anything: it does when it held the lock for long, else once in a while (`looked`: when somebody last did).
-pub fn should_read_wait_list(standing: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
-    match standing {
-        Some(standing) => standing.is_to_leave() || !standing.may_go_on(now),
-        None => now.instant.saturating_sub(granted.min(looked)) >= TURN,
+/// Returns whether a release of a lock that was `granted` then should read the wait list. `looked` is when a release in
+/// this process last did.
+///
+/// A process that is in the list reads it to leave, and one that knows of others reads it once its turn is over. A
+/// process that knows of no others mostly reads in vain, so the read must cost next to nothing: it reads after it has
+/// held the lock for long, else once in a while.
+pub fn should_read_wait_list(wait_list: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
+    match wait_list {
+        Some(wait_list) => wait_list.is_to_leave() || !wait_list.may_take_again(now),
+        None => now.instant.saturating_sub(granted.min(looked)) >= LONGEST_TURN,
     }
 }

@@ -1,8 +1,8 @@
 //! Renewing a lease: compare-and-set of the same grant with a higher renewal number. It never creates.
 //!
-//! Who moves it: whoever keeps the lease alive, or makes a short one of it, a *reservation*. Invariant: the renewal number rises
-//! with every *attempt*, so a watcher that has seen a number never sees it again with another meaning, whatever became of the
-//! replies.
+//! A renewal keeps a lease alive, or makes it a short one: a *reservation*. Invariant: the renewal number rises with
+//! every *attempt*. So a watcher that has seen a number never sees it again with another meaning, whatever became of
+//! the replies.
 //!
 //! ```text
 //!  Start ► Writing ── stored ► Renewed          (item gone or another's ► Lost, deadline passed ► RanOut)
@@ -18,25 +18,25 @@ use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
 use super::messages::{Record, Reply, Request, Unanswered};
 use super::spec::Spec;
 
-/// How it ended. Each carries the grant as it now stands; in `Failed` its number of attempts has risen.
+/// How a renewal ended, and the grant as it now stands. In `Failed` its number of attempts has risen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Renewed {
-    /// It is written down.
+    /// The renewal is in the item.
     Renewed(Grant),
     /// The lease is over: the item is gone or another's.
     Lost,
-    /// The lease is over: its deadline passed before it could be extended. The item may still be ours.
+    /// The lease is over: its deadline passed before it could be extended. The item may still be this grant's.
     RanOut,
-    /// Nothing was learned: the old deadline stands, and it may be tried again.
+    /// Nothing was learned. The old deadline stands, and the renewal may be tried again.
     Failed(Grant, Unanswered),
 }
 
-/// What the item is to tell afterwards.
+/// What the item says afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Aim {
-    /// The lease that the spec asks for, from now, or a longer one that it tells already.
+    /// The lease that the spec asks for, from now, or the longer one that it says already.
     Extend,
-    /// The timeout that the spec asks for, and no more: whoever watches it waits no longer. The grant was
+    /// Only the timeout that the spec asks for, so that watchers wait no longer. The grant was
     /// [reserved](Grant::reserve) before, so nobody believes in more than that.
     Shorten,
 }
@@ -67,8 +67,8 @@ impl Renew {
         Renew::aimed(Aim::Extend, spec, grant)
     }
 
-    /// Writes down that `grant` lasts for the timeout of `spec` only, for which it was [reserved](Grant::reserve). Its deadline
-    /// stays as it is.
+    /// Writes into the item that `grant` lasts only for the timeout of `spec`, for which it was
+    /// [reserved](Grant::reserve). Its deadline stays as it is.
     pub fn shorten(spec: Spec, grant: Grant) -> Renew {
         Renew::aimed(Aim::Shorten, spec, grant)
     }
@@ -134,20 +134,21 @@ impl Renew {
         self.state = RenewState::Writing;
         self.grant.renewals += 1;
         let lease = match self.aim {
-            // The grant may have been made for a longer timeout than its present holder's. Its lease does not get shorter: what
-            // was believed before holds whatever becomes of this.
+            // The grant may have been made for a longer timeout than its present holder's. Its lease does not get
+            // shorter: an earlier deadline stays true whatever becomes of this renewal.
             Aim::Extend => {
                 self.grant.lease = self.grant.lease.max(self.spec.lease());
                 self.grant.lease
             }
-            // Until it is known to be stored, whoever watches for this process's own waiters counts on the longer one.
+            // The grant keeps the longer lease until the shorter one is known to be stored: this process's own waiters
+            // watch by it.
             Aim::Shorten => self.spec.timeout,
         };
         self.grant.ttl = self.grant.ttl.max(ttl_of(lease));
         let record = Record {
             lease,
             renewal: self.grant.renewals,
-            ..self.spec.record(self.grant.nonce, self.spec.term())
+            ..self.spec.record(self.grant.nonce, self.spec.lengths())
         };
         let replace = Request::Replace {
             record,

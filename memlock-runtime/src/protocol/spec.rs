@@ -1,4 +1,4 @@
-//! What is to be locked, by whom, and how long.
+//! [`Spec`]: what a caller asks for.
 
 use std::time::Duration;
 
@@ -7,38 +7,41 @@ use super::lease::LeaseLengths;
 use super::messages::{Nonce, Record};
 use crate::key::ItemName;
 
-/// What is to be locked, by whom, and how long.
+/// A lock that a caller asks for, and the times that go with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Spec {
     /// The lock's item.
     pub item: ItemName,
-    /// The place in the list of the server that keeps it.
+    /// The index of the server that keeps the item, in the list of servers.
     pub server: usize,
-    /// Who asks, for people.
+    /// The caller, for people to read.
     pub label: Label,
-    /// How long a grant is to be believed in.
+    /// How long a holder may believe in a grant.
     pub timeout: Duration,
-    /// The longest pause between two looks at a held lock by the process that is next. Those that stand in line behind it look up
-    /// to four times as seldom.
+    /// The longest pause between two looks at a held lock by the process that is next. The processes behind it look up
+    /// to four times less often.
     pub interval: Duration,
-    /// How long to wait for other holders; `None` for ever. How long the server may take to answer is the driver's affair.
+    /// How long to wait for other holders; `None`: for ever. How long the server may take to answer is up to the
+    /// driver.
     pub wait: Option<Duration>,
 }
 
 impl Spec {
-    pub(super) fn term(&self) -> LeaseLengths {
+    /// The lengths that follow from the timeout.
+    pub(super) fn lengths(&self) -> LeaseLengths {
         LeaseLengths::of(self.timeout)
     }
 
-    /// The lease as the item tells it.
+    /// The lease that goes into the item.
     pub(crate) fn lease(&self) -> Duration {
-        self.term().lease
+        self.lengths().lease
     }
 
-    pub(super) fn record(&self, nonce: Nonce, term: LeaseLengths) -> Record {
+    /// The content of an item that is granted under `nonce`.
+    pub(super) fn record(&self, nonce: Nonce, lengths: LeaseLengths) -> Record {
         Record {
             nonce,
-            lease: term.lease,
+            lease: lengths.lease,
             renewal: 0,
             label: self.label.clone(),
             full_name: self.item.full().cloned(),

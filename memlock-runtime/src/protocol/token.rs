@@ -7,25 +7,28 @@ use super::messages::{Cas, Instance};
 /// 2026-01-01T00:00:00Z in Unix seconds: tokens count from here, so that they fit a signed 64-bit column until 2094.
 const EPOCH: u64 = 1_767_225_600;
 
-/// A fencing token. Give it to the resource that the lock protects, and let that refuse any token lower than the
-/// highest it has seen: then a holder that was stopped past its lease can do no harm.
+/// A fencing token. Give it to the resource that the lock protects, and let the resource refuse any token lower than
+/// the highest that it has seen. Then a holder that was stopped past its lease can do no harm.
 ///
-/// Tokens of one key strictly rise from grant to grant, across releases, expiry, flushes and restarts of the server,
-/// as long as the server's wall clock is not set back across a restart. Tokens of different keys, or under different
-/// lists of servers, do not compare. They fit a signed 64-bit integer until 2094.
+/// Tokens of one key strictly rise from grant to grant, across releases, expiry, flushes and restarts of the server, as
+/// long as the server's wall clock is not set back across a restart. Tokens of different keys, or under different lists
+/// of servers, cannot be compared. They fit a signed 64-bit integer until 2094.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(u64);
 
 impl Token {
     /// `((start - 2026-01-01) << 32) + (cas << 8) + sequence`.
     ///
-    /// The start second of the instance comes first because CAS restarts at 1 with the server. `cas` is that of the server's
-    /// counter, which each granting batch raises behind its store, so a grant's is above all earlier grants' (see
-    /// `protocol/acquire/`; that of the item is not: it may have been drawn before the item was stored). `sequence` numbers
-    /// hand-overs under one grant. The
-    /// parts are *added*: a CAS that has outgrown its 24 bits spills into the seconds that the server has run
-    /// meanwhile. `None` where the server claims a start before 2026 or a number that overflows, which is no proof of
-    /// anything.
+    /// The start second of the instance comes first, because CAS restarts at 1 with the server.
+    ///
+    /// `cas` is that of the server's counter. Each granting batch raises the counter behind its store, so a grant's
+    /// number is above all earlier grants' (see `protocol/acquire/`). The CAS of the item will not do: it may have been
+    /// drawn before the item was stored.
+    ///
+    /// `sequence` numbers hand-overs under one grant.
+    ///
+    /// The parts are *added*: a CAS that has outgrown its 24 bits spills into the seconds that the server has run
+    /// meanwhile. `None` where the server claims a start before 2026 or a number that overflows, which proves nothing.
     pub(crate) fn of_grant(instance: Instance, cas: Cas, sequence: u8) -> Option<Token> {
         let start = instance.start.checked_sub(EPOCH).filter(|start| *start < 1 << 31)?;
         let stores = cas.get().checked_mul(1 << 8)?;
@@ -33,8 +36,8 @@ impl Token {
         (token < 1 << 63).then_some(Token(token))
     }
 
-    /// The token of the next holder under the same grant, in the same process. `None` after 256 of them: the next number
-    /// is that of another grant.
+    /// The token of the next holder under the same grant, in the same process. `None` after 256 of them: the next
+    /// number belongs to another grant.
     pub(crate) fn next(self) -> Option<Token> {
         // The rest of the token is a multiple of 256, so the last byte is the number of the hand-over.
         let is_last = self.0.trailing_ones() >= u8::BITS;

@@ -17,91 +17,88 @@
 use std::mem;
 use std::time::Duration;
 
-use super::calls::Calls;
 use super::lease::Now;
 use super::machine::Pause;
 use super::messages::{Cas, Instance, Member, Nonce, Reply, Request, WaitList, WakeTarget};
+use super::wake_history::WakeHistory;
 
-/// The first in line pauses for this fraction of the time since it saw the present holder, so that no hand-over takes more
-/// than this fraction of what the holder took.
+/// The first in line pauses for this fraction of the holder's time so far, which is the most that a hand-over adds.
 const PAUSE_FRACTION_OF_FIRST: u32 = 12;
 
-/// The shortest pause of the first in line: what a system takes to let a thread sleep and wake up.
+/// The shortest pause of the first in line: what a system takes to let a thread sleep and to wake it.
 const SHORTEST_OF_FIRST: Duration = Duration::from_micros(100);
 
-/// The others only have to notice that the holder is another, and that they may be the first now: as long as that one holds it,
-/// too.
+/// The other members pause for this fraction. They only have to notice that the holder is another one, and that they
+/// may be the first now, while that holder holds the lock.
 const PAUSE_FRACTION: u32 = 2;
 
-/// The same for the first where it is called when its turn comes. It looks all the same: calls are lost, and who held the lock
-/// for a moment only makes none.
-const PAUSE_FRACTION_OF_CALLED: u32 = 2;
+/// The first in line pauses for this fraction where it is woken when its turn comes. It looks all the same: wake-ups
+/// get lost, and a process that held the lock for only a moment wakes nobody.
+const PAUSE_FRACTION_OF_WOKEN: u32 = 2;
 
-/// The shortest pause of the others.
+/// The shortest pause of the other members.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
 
-/// The same for those that are called. They need not notice that they are the first now.
-const SHORTEST_PAUSE_OF_CALLED: Duration = Duration::from_millis(4);
+/// The same where they are woken: they need not notice that they are the first now.
+const SHORTEST_PAUSE_OF_WOKEN: Duration = Duration::from_millis(4);
 
-/// The longest pause of the others, in intervals: with it four processes together look 40 times a second at the most.
+/// The longest pause of the other members, in intervals. Four of them together look at most 40 times a second.
 const LONGEST_PAUSE: u32 = 4;
 
-/// The same for those that are called: with it four processes together look less than 40 times a second, what they look in the
-/// first second included.
-const LONGEST_PAUSE_OF_CALLED: u32 = 5;
+/// The same where they are woken. Four of them look less than 40 times a second, those of the first second included.
+const LONGEST_PAUSE_OF_WOKEN: u32 = 5;
 
-/// The least time for which a free lock is left to the first in line: it may have to wait for a processor.
+/// The shortest time for which a free lock is left to the first in line, which may have to wait for a processor.
 const SHORTEST_GRACE: Duration = Duration::from_millis(3);
 
-/// The grace is this fraction of the holder's time. It is more than the first's pause.
+/// The grace is this fraction of the last holder's time. It is longer than the pause of the first in line.
 const GRACE_FRACTION: u32 = 8;
 
-/// After how many intervals one who has been passed is taken out of the line. Anyone alive has looked by then, and is not
-/// passed.
+/// After so many intervals a passed process is removed. A living one has looked by then, and counts as passed no more.
 const INTERVALS_UNTIL_DEAD: u32 = 6;
 
-/// For how long a process may take the lock again and again, although others wait, before it stands back. A hand-over to
-/// another process costs some ten times what it costs to take it again, where the other is not called.
-pub(super) const TURN: Duration = Duration::from_micros(500);
+/// For how long a process may take the lock again and again, although others wait, before it stands back. Where the
+/// other process is not woken, a hand-over to it costs some ten times what taking the lock again costs.
+pub(super) const LONGEST_TURN: Duration = Duration::from_micros(500);
 
-/// Who comes back within this time after it has released the lock is expected to do so the next time, too.
+/// A process that asks again within this time after its release is expected to do so the next time, too.
 const SOON: Duration = Duration::from_millis(1);
 
-/// How long a forgotten line lives: of processes that have died, or all given up while the server could not be asked.
+/// The TTL of a list, in seconds: for one whose members all died, or gave up while the server could not be asked.
 const TTL: u32 = 300;
 
-/// What a process knows of the line for one lock, and of who holds it. It belongs to the process's queue for the key.
+/// What a process knows of one lock's wait list and holder. It belongs to the process's queue for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WaitListView {
     me: Member,
-    /// As it was last read, or written.
+    /// The list as this process last read or wrote it.
     line: WaitList,
-    /// The instance where it was read, and its CAS there; `None` where there was no line. What is not known cannot be changed.
+    /// The instance where it was read, and its CAS there (`None`: no list). Without this it cannot be changed.
     proof: Option<(Instance, Option<Cas>)>,
-    /// An entry was written, and nothing is known of it.
+    /// This process was added by a write whose outcome is not known.
     may_have_joined: bool,
     /// When this process last released the lock.
     released: Option<Duration>,
-    /// Whether it came back soon after that.
-    comes_back: bool,
-    /// It stands in line although it does not wait, because it is expected back.
+    /// Whether it asked again soon after that.
+    came_back_soon: bool,
+    /// This process is in the list although it does not wait, because it is expected back.
     is_place_kept: bool,
-    /// Whether who has released the lock says that this process is the next.
-    calls: Calls,
-    /// Under which nonce the lock was last seen to be held, and since when its process is known to have it.
+    /// The wake-ups that this process has received.
+    wakes: WakeHistory,
+    /// The nonce under which the lock was last seen to be held, and since when its process is known to hold it.
     holder: Option<(Nonce, Duration)>,
-    /// For how long the last holder held it, as far as that was seen.
+    /// For how long the last holder held the lock, as far as this process saw.
     last_hold: Duration,
-    /// For whom the free lock is left alone, and since when.
+    /// The process to which this one leaves the free lock, and since when.
     left_to: Option<(u64, Duration)>,
-    /// Who was in line and did not come when it was first passed.
+    /// A process in the list that did not come, and when it was first passed.
     passed: Option<(u64, Duration)>,
-    /// Since when this process may take the lock, again and again.
+    /// When this process's turn began. For a while it may take the lock again and again.
     turn_began: Option<Duration>,
 }
 
 impl WaitListView {
-    /// `me` knows nothing of the line.
+    /// The view of the process `me`, which knows nothing of the list yet.
     pub fn new(me: Member) -> WaitListView {
         WaitListView {
             me,
@@ -109,9 +106,9 @@ impl WaitListView {
             proof: None,
             may_have_joined: false,
             released: None,
-            comes_back: false,
+            came_back_soon: false,
             is_place_kept: false,
-            calls: Calls::default(),
+            wakes: WakeHistory::default(),
             holder: None,
             last_hold: Duration::ZERO,
             left_to: None,
@@ -120,7 +117,7 @@ impl WaitListView {
         }
     }
 
-    /// A place is kept for it, which has just released the lock. For tests.
+    /// The same view where a place is kept for its process, which has just released the lock. For tests.
     #[must_use]
     pub fn place_kept(self, now: Now) -> WaitListView {
         WaitListView {
@@ -130,7 +127,7 @@ impl WaitListView {
         }
     }
 
-    /// `me` has seen `line`. For tests.
+    /// The view of the process `me`, which has seen `line`. For tests.
     pub fn with_line(me: Member, line: WaitList) -> WaitListView {
         WaitListView {
             line,
@@ -138,8 +135,8 @@ impl WaitListView {
         }
     }
 
-    /// Takes note of a reply to [`Request::ReadLine`]. Returns whether it is one.
-    pub(super) fn read(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
+    /// Records a reply to [`Request::ReadLine`]. Returns whether it is one.
+    pub(super) fn record_list(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
         let (line, cas) = match reply {
             Some(Reply::WaitList { line, cas }) => (line.clone(), Some(*cas)),
             Some(Reply::Missing) => (WaitList::default(), None),
@@ -148,27 +145,28 @@ impl WaitListView {
         self.proof = instance.map(|instance| (instance, cas));
         self.line = line;
         self.may_have_joined = false;
-        // Who was passed once, and has had its turn since, is alive.
+        // A process that was passed once, and has had its turn since, is alive.
         self.passed = self.passed.filter(|(passed, _)| self.ahead().next() == Some(*passed));
         true
     }
 
-    /// Whether this process stands in it.
+    /// Whether this process is in the list.
     pub fn is_in_line(&self) -> bool {
         self.line.0.contains(&self.me)
     }
 
-    /// Whether there is an entry to be taken out when nobody in this process waits any more.
+    /// Whether this process must leave the list once none of its callers waits any more.
     pub fn is_to_leave(&self) -> bool {
-        self.may_have_joined || self.waits_in_line()
+        self.may_have_joined || self.is_waiting()
     }
 
-    /// Whether it stands in line although nobody in this process waits. Who does not come back soon is to leave.
+    /// Whether this process is in the list although none of its callers waits. It must leave if it does not come back
+    /// soon.
     pub fn is_place_kept(&self) -> bool {
         self.is_place_kept
     }
 
-    /// Whether it was expected back by now.
+    /// Whether this process should have come back by now.
     pub fn is_overdue(&self, now: Now) -> bool {
         !self.is_back_soon(now)
     }
@@ -178,101 +176,103 @@ impl WaitListView {
         since.is_some_and(|since| since < SOON)
     }
 
-    /// Somebody in this process asks for the lock.
-    pub(super) fn came_back(&mut self, now: Now) {
-        self.comes_back = self.is_back_soon(now);
+    /// Records that a caller in this process asks for the lock.
+    pub(super) fn record_return(&mut self, now: Now) {
+        self.came_back_soon = self.is_back_soon(now);
     }
 
-    /// Its turn is over, and it waits for the others'. Returns whether a place in line was kept for that.
-    pub(super) fn turn_is_over(&mut self) -> bool {
+    /// Ends this process's turn; it waits for the others' turns. Returns whether a place was kept for that.
+    pub(super) fn end_turn(&mut self) -> bool {
         self.turn_began = None;
         mem::take(&mut self.is_place_kept) && self.is_in_line()
     }
 
-    /// Whether it stands in line, and waits.
-    pub(super) fn waits_in_line(&self) -> bool {
+    /// Whether this process is in the list, and waits.
+    pub(super) fn is_waiting(&self) -> bool {
         self.is_in_line() && !self.is_place_kept
     }
 
-    /// Whether others are in line.
+    /// Whether other processes are in the list.
     pub fn has_others(&self) -> bool {
-        self.line.0.iter().any(|entry| *entry != self.me)
+        self.line.0.iter().any(|member| *member != self.me)
     }
 
-    /// The process to be told that the lock is free, once this one has released it, if it wants to be told.
+    /// Where to wake the next process after this one's release. `None`: there is none, or it cannot be woken.
     pub fn to_wake(&self) -> Option<WakeTarget> {
-        let next = self.line.0.iter().find(|entry| **entry != self.me)?;
+        let next = self.line.0.iter().find(|member| **member != self.me)?;
         next.wake
     }
 
-    /// Who is to go before this process. The holder has had its turn, although it may not have left the line yet.
+    /// The processes that go before this one. The holder has had its turn, although it may still be in the list.
     fn ahead(&self) -> impl Iterator<Item = u64> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
-        let others = self.line.0.iter().take_while(|entry| **entry != self.me);
+        let others = self.line.0.iter().take_while(|member| **member != self.me);
         others
-            .map(|entry| entry.process)
+            .map(|member| member.process)
             .filter(move |process| Some(*process) != holder)
     }
 
-    /// Whether this process is the next.
+    /// Whether this process is in the list, and is the next.
     pub(super) fn is_first(&self) -> bool {
         self.is_in_line() && self.ahead().next().is_none()
     }
 
-    /// Whoever has released the lock says that this process is the next. Returns how long it is to wait before it heeds that.
-    pub(super) fn called(&mut self, now: Now) -> Duration {
-        self.calls.heard(now)
+    /// Records a wake-up: by its sender, this process is the next. Returns how long it must not count yet.
+    pub(super) fn record_wake(&mut self, now: Now) -> Duration {
+        self.wakes.record_wake(now)
     }
 
-    /// Whether it may believe without a look that the lock is free.
-    pub(super) fn is_surely_called(&self) -> bool {
-        self.calls.is_surely_called()
+    /// Whether a wake-up is proof enough that the lock is free, without a look.
+    pub(super) fn may_trust_wake(&self) -> bool {
+        self.wakes.is_reliable()
     }
 
-    /// Whether the lock, which is free, is this process's to take, as far as that is known without reading the line again.
+    /// Whether this process may take the free lock, as far as that is known without reading the list again.
     pub(super) fn is_its_turn(&self) -> bool {
-        self.calls.is_woken() || self.is_first()
+        self.wakes.is_woken() || self.is_first()
     }
 
-    /// Whether it may take the lock although others wait: its turn has just begun. Where the next can be called, a hand-over
-    /// costs little more than taking it again, and a turn is one grant.
-    pub fn may_go_on(&self, now: Now) -> bool {
-        let began = self.turn_began.filter(|_| !self.is_next_called());
-        began.is_some_and(|began| now.instant.saturating_sub(began) < TURN)
+    /// Whether this process may take the lock although others wait, because its turn has just begun. Where the next
+    /// process can be woken a turn is one grant: a hand-over then costs little more than taking the lock again.
+    pub fn may_take_again(&self, now: Now) -> bool {
+        let began = self.turn_began.filter(|_| !self.can_wake_next());
+        began.is_some_and(|began| now.instant.saturating_sub(began) < LONGEST_TURN)
     }
 
-    /// Whether the next hears, as far as is known, that it is his turn.
-    fn is_next_called(&self) -> bool {
-        self.calls.do_arrive() && self.to_wake().is_some()
+    /// Whether the next process can be woken, as far as is known.
+    fn can_wake_next(&self) -> bool {
+        self.wakes.are_arriving() && self.to_wake().is_some()
     }
 
-    /// The lock was seen to be held under `nonce`. Returns whether that is another's turn.
-    pub(super) fn saw_holder(&mut self, nonce: Nonce, now: Now) -> bool {
+    /// Records that the lock was seen to be held under `nonce`. Returns whether that is another process's turn.
+    pub(super) fn record_holder(&mut self, nonce: Nonce, now: Now) -> bool {
         self.left_to = None;
         let is_same_turn = |(before, since): (Nonce, Duration)| {
-            // A process that takes it again and again has one turn. Who looks seldom may see it in two of them.
-            let may_be_same = now.instant.saturating_sub(since) < 2 * TURN;
+            // A process that takes the lock again and again has one turn. A process that looks seldom may see another
+            // one in two of its turns, so only a short time counts as one.
+            let may_be_same = now.instant.saturating_sub(since) < 2 * LONGEST_TURN;
             before == nonce || before.process() == nonce.process() && may_be_same
         };
         let is_same = self.holder.is_some_and(is_same_turn);
-        self.calls.saw_holder(is_same, now);
+        self.wakes.record_holder(is_same, now);
         if is_same {
             return false;
         }
-        self.holder_left(now);
+        self.record_hold_end(now);
         self.holder = Some((nonce, now.instant));
         self.passed = self.passed.filter(|(passed, _)| *passed != nonce.process());
         true
     }
 
-    fn holder_left(&mut self, now: Now) {
+    /// Records how long the last holder held the lock, which it holds no more.
+    fn record_hold_end(&mut self, now: Now) {
         if let Some((_, since)) = self.holder {
             self.last_hold = now.instant.saturating_sub(since);
         }
     }
 
-    /// The lock was seen to be free, and the line was read. Returns whether it is still to be left to somebody else.
-    pub(super) fn stands_back(&mut self, interval: Duration, now: Now) -> bool {
+    /// Records that the lock was seen to be free, and the list was read. Returns whether to leave the lock to another.
+    pub(super) fn must_stand_back(&mut self, interval: Duration, now: Now) -> bool {
         let Some(first) = self.ahead().next() else { return false };
         let since = match self.left_to {
             Some((process, since)) if process == first => since,
@@ -290,36 +290,36 @@ impl WaitListView {
         false
     }
 
-    /// For how long a free lock is left to those in line before this process: to each in its turn, so that the next takes it
-    /// where the first does not come, and not who happens to look.
+    /// For how long this process leaves a free lock to those before it: to each of them in its turn. So where the first
+    /// does not come the next one takes the lock, and not the process that happens to look.
     fn grace(&self, interval: Duration) -> Duration {
         let longest = interval.saturating_add(SHORTEST_GRACE);
         let each = (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest);
         each.saturating_mul(u32::try_from(self.ahead().count()).unwrap_or(u32::MAX))
     }
 
-    /// The lock was granted to this process.
-    pub(super) fn granted(&mut self, nonce: Nonce, now: Now) {
+    /// Records that the lock was granted to this process.
+    pub(super) fn record_grant(&mut self, nonce: Nonce, now: Now) {
         self.turn_began.get_or_insert(now.instant);
-        self.calls.granted(self.is_in_line());
+        self.wakes.record_grant(self.is_in_line());
         self.left_to = None;
         self.holder = Some((nonce, now.instant));
     }
 
-    /// This process has released the lock.
-    pub(super) fn released(&mut self, now: Now) {
-        self.holder_left(now);
+    /// Records that this process has released the lock.
+    pub(super) fn record_release(&mut self, now: Now) {
+        self.record_hold_end(now);
         self.released = Some(now.instant);
     }
 
-    /// The window of the next pause of one who stands in line.
-    pub(super) fn pause(&self, interval: Duration, now: Now) -> Pause {
+    /// The next pause of this process, which is in the list.
+    pub(super) fn next_pause(&self, interval: Duration, now: Now) -> Pause {
         let since = |since: Duration| now.instant.saturating_sub(since);
         let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
-        let is_woken = self.me.wake.is_some() && self.calls.do_arrive();
+        let is_woken = self.me.wake.is_some() && self.wakes.are_arriving();
         if self.is_first() {
             let (fraction, shortest) = if is_woken {
-                (PAUSE_FRACTION_OF_CALLED, SHORTEST_PAUSE)
+                (PAUSE_FRACTION_OF_WOKEN, SHORTEST_PAUSE)
             } else {
                 (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST)
             };
@@ -330,7 +330,7 @@ impl WaitListView {
             };
         }
         let (fraction, shortest, intervals) = if is_woken {
-            (1, SHORTEST_PAUSE_OF_CALLED, LONGEST_PAUSE_OF_CALLED)
+            (1, SHORTEST_PAUSE_OF_WOKEN, LONGEST_PAUSE_OF_WOKEN)
         } else {
             (PAUSE_FRACTION, SHORTEST_PAUSE, LONGEST_PAUSE)
         };
@@ -345,10 +345,10 @@ impl WaitListView {
         }
     }
 
-    /// What puts this process at the end of the line. `None`: it cannot stand there. `only_on` the instance beside it.
+    /// Appends this process to the list: a request for this instance only. `None`: it cannot be appended.
     pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
-        let mut line = self.without_me(interval, now);
+        let mut line = self.others(interval, now);
         if line.0.len() >= WaitList::LONGEST {
             return None;
         }
@@ -360,25 +360,30 @@ impl WaitListView {
         Some((store, instance))
     }
 
-    /// What this process does about its place as it releases the lock: it goes to the end of the line where it is expected back
-    /// before it is called, which saves it joining again, else it leaves. `None`: there is nothing to be done, or nothing known.
+    /// Gives way to the others while this process releases the lock: a request for this instance only. A process that
+    /// is expected back before its next turn moves to the end, which saves joining again; any other process leaves.
+    /// `None`: there is nothing to do, or nothing is known.
+    ///
+    /// A process that is expected back before its next turn moves to the end of the list, which saves joining again.
+    /// Any other process leaves.
     pub(super) fn give_way(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let mut line = self.without_me(interval, now);
-        let is_expected_back = self.comes_back && self.is_next_called();
+        let mut line = self.others(interval, now);
+        let is_expected_back = self.came_back_soon && self.can_wake_next();
         if self.is_in_line() && is_expected_back && !line.0.is_empty() && self.cas().is_some() {
             line.0.push(self.me);
             self.is_place_kept = true;
         }
-        self.change(line)
+        self.write(line)
     }
 
-    /// What takes it out of the line again. `None`: there is nothing to be done, or nothing known.
+    /// Removes this process: a request for this instance only. `None`: there is nothing to do, or nothing is known.
     pub(super) fn leave(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let line = self.without_me(interval, now);
-        self.change(line)
+        let line = self.others(interval, now);
+        self.write(line)
     }
 
-    fn change(&mut self, line: WaitList) -> Option<(Request, Instance)> {
+    /// Stores `line`, or deletes an empty one. `None`: nothing would change, or nothing is known.
+    fn write(&mut self, line: WaitList) -> Option<(Request, Instance)> {
         let (instance, cas) = self.cas()?;
         if line == self.line {
             return None;
@@ -393,29 +398,30 @@ impl WaitListView {
         Some((request, instance))
     }
 
-    /// Where there is a line to be changed, and its CAS there.
+    /// The instance that has the list, and the list's CAS there.
     fn cas(&self) -> Option<(Instance, Cas)> {
         let (instance, cas) = self.proof?;
         Some((instance, cas?))
     }
 
-    /// Takes note of a reply to what [gives way](Self::give_way). Where somebody else was quicker the entry is still there.
-    pub(super) fn gave_way(&mut self, reply: Option<&Reply>) {
-        if !self.wrote(reply) {
+    /// Records the reply to what [gives way](Self::give_way). If another write came first, this process is still in the
+    /// list.
+    pub(super) fn record_give_way(&mut self, reply: Option<&Reply>) {
+        if !self.record_write(reply) {
             self.is_place_kept = false;
             self.may_have_joined = true;
         }
     }
 
-    /// Takes note of a reply to what changes the line. Returns whether it was changed.
-    pub(super) fn wrote(&mut self, reply: Option<&Reply>) -> bool {
+    /// Records the reply to a request that changes the list. Returns whether it was changed.
+    pub(super) fn record_write(&mut self, reply: Option<&Reply>) -> bool {
         let instance = self.proof.take().map(|(instance, _)| instance);
         let cas = match reply {
             Some(Reply::Stored(cas)) => Some(*cas),
             Some(Reply::Deleted) => None,
             _ => {
-                // Somebody else was quicker, or nothing is known: it is to be read again.
-                self.line.0.retain(|entry| *entry != self.me);
+                // Another process changed the list first, or nothing is known. The list must be read again.
+                self.line.0.retain(|member| *member != self.me);
                 self.may_have_joined &= reply.is_none();
                 return false;
             }
@@ -425,21 +431,21 @@ impl WaitListView {
         true
     }
 
-    /// Nothing more is done about an entry that may be left.
-    pub(super) fn forget_place(&mut self) {
-        self.line.0.retain(|entry| *entry != self.me);
+    /// Gives up a place that may be left in the list.
+    pub(super) fn forget_membership(&mut self) {
+        self.line.0.retain(|member| *member != self.me);
         self.may_have_joined = false;
     }
 
-    /// The line without this process, and without one who did not come.
-    fn without_me(&self, interval: Duration, now: Now) -> WaitList {
-        let is_dead = |entry: &Member| {
+    /// The list without this process, and without a process that was passed and has not come.
+    fn others(&self, interval: Duration, now: Now) -> WaitList {
+        let is_dead = |member: &Member| {
             self.passed.is_some_and(|(process, since)| {
-                process == entry.process
+                process == member.process
                     && now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)
             })
         };
-        let stays = |entry: &&Member| **entry != self.me && !is_dead(entry);
+        let stays = |member: &&Member| **member != self.me && !is_dead(member);
         WaitList(self.line.0.iter().filter(stays).copied().collect())
     }
 }

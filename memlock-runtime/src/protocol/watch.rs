@@ -1,9 +1,9 @@
 //! Watching a held lock, to take it over when its holder has died.
 //!
-//! The holder counts its lease from before its request was *sent*; a watcher counts the same length, and a little for
-//! the drift between their clocks, from when it *received* the first sight of it. Seen is after granted is after sent,
-//! so when the watch is over the holder has stopped believing: no clocks are compared, only rates. Any renewal shows as
-//! another renewal number and starts the watch again.
+//! The holder counts its lease from before its request was *sent*. A watcher counts the same length, and a little for
+//! the drift between their clocks, from when it *received* the first sight of the item. The sight comes after the
+//! grant, and the grant after the sending, so when the watch is over the holder has stopped believing. No clocks are
+//! compared, only rates. A renewal shows as another renewal number, and starts the watch again.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use super::grant::Grant;
 use super::lease::{Now, watch_of};
 use super::messages::{Nonce, Record};
 
-/// A lease that is being watched. It belongs to the process's queue for the key, and goes from waiter to waiter.
+/// A lease that is being watched. It belongs to the process's queue for the key, and passes from waiter to waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Watch {
     nonce: Nonce,
     renewal: u32,
     lease: Duration,
-    /// On the monotonic clock alone: the wall clock could be set forward and end the watch before the lease.
+    /// On the monotonic clock alone: a wall clock that is set forward would end the watch before the lease.
     since: Duration,
 }
 
 impl Watch {
-    /// Goes on watching if `record` is what was seen before, else starts again. `received` is when the reading arrived.
+    /// Goes on watching if `record` is what was seen before, else starts again. `received` is when the reply arrived.
     pub(crate) fn observe(watch: Option<Watch>, record: &Record, received: Now) -> Watch {
         let (nonce, renewal, lease) = (record.nonce, record.renewal, record.lease);
         match watch {
@@ -36,7 +36,8 @@ impl Watch {
         }
     }
 
-    /// The watch of a process over its own grant, whoever in it holds it, or renewal, whose proof was received at `received`.
+    /// The watch of a process over its own grant, whichever of its callers holds it. `received` is when the proof of
+    /// the grant or of its last renewal arrived.
     pub fn of_own(grant: &Grant, received: Now) -> Watch {
         Watch {
             nonce: grant.nonce,
@@ -46,12 +47,12 @@ impl Watch {
         }
     }
 
-    /// Whether it is the watch of this grant.
+    /// Whether this is the watch of the grant under `nonce`.
     pub(crate) fn is_of(self, nonce: Nonce) -> bool {
         self.nonce == nonce
     }
 
-    /// How long until the lock may be taken over; zero when it may.
+    /// How long until the lock may be taken over. Zero: now.
     pub(crate) fn left(self, now: Now) -> Duration {
         watch_of(self.lease).saturating_sub(now.instant.saturating_sub(self.since))
     }

@@ -1,5 +1,6 @@
-//! Processes on one lock, on virtual time: each acquires it, holds it for a while, releases it, and comes back. All that
-//! takes time is an exchange, a pause and a body, so what they cost one another can be read off to the microsecond.
+//! Processes on one lock, on virtual time: each acquires it, holds it for a while, releases it, and comes back. Only
+//! exchanges, wake-ups, pauses and bodies take time, so the cost that they cause one another can be read off to the
+//! microsecond.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,10 +18,10 @@ const START: u64 = 1_800_000_000;
 /// What an exchange takes on loopback.
 const EXCHANGE: Duration = Duration::from_micros(30);
 
-/// What a datagram takes, and waking up because of it.
-const CALL: Duration = Duration::from_micros(50);
+/// What a wake-up takes: a datagram, and the process that wakes up because of it.
+const WAKE_UP: Duration = Duration::from_micros(50);
 
-/// After how long a process is taken out of the line that was expected back.
+/// After how long a process leaves the list that was expected back.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
@@ -32,16 +33,16 @@ pub(crate) struct Habit {
     pub(crate) begins: Duration,
     /// For how long it holds the lock.
     pub(crate) body: Duration,
-    /// What it does between releasing the lock and asking again; `None`: it does not come back.
+    /// How long it waits from releasing the lock to asking again; `None`: it does not come back.
     pub(crate) rest: Option<Duration>,
     /// From when on it does not come back.
     pub(crate) ends: Duration,
-    /// When it is killed, wherever it is.
+    /// When it is killed, whatever it is doing.
     pub(crate) dies: Duration,
-    /// From when to when it does not run.
+    /// From when to when it is stopped.
     pub(crate) stopped: (Duration, Duration),
-    /// Whether it can be told that the lock is free.
-    pub(crate) is_woken: bool,
+    /// Whether other processes can wake it.
+    pub(crate) can_be_woken: bool,
 }
 
 impl Habit {
@@ -54,12 +55,12 @@ impl Habit {
             ends: Duration::MAX,
             dies: Duration::MAX,
             stopped: (Duration::ZERO, Duration::ZERO),
-            is_woken: false,
+            can_be_woken: false,
         }
     }
 }
 
-/// From asking to having the lock.
+/// One use of the lock, from asking to leaving.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Visit {
     pub(crate) who: usize,
@@ -71,7 +72,7 @@ pub(crate) struct Visit {
 enum Doing {
     Nothing,
     Acquiring(Box<Acquire>),
-    LeaseState(Box<Grant>),
+    Holding(Box<Grant>),
     Releasing(Box<Release>),
     Leaving(Box<Leave>),
 }
@@ -80,7 +81,7 @@ struct Process {
     habit: Habit,
     me: Member,
     doing: Doing,
-    standing: Option<Box<WaitListView>>,
+    wait_list: Option<Box<WaitListView>>,
     watch: Option<Watch>,
     clock: ServerClock,
     looked: Duration,
@@ -88,14 +89,14 @@ struct Process {
     entered: Duration,
     /// The event that ends its pause.
     pause: Option<usize>,
-    /// Whom it has called about its release.
-    called: Option<WakeTarget>,
-    /// Whether it was called, and has not heeded that.
+    /// The process that it has woken about its release.
+    woken: Option<WakeTarget>,
+    /// Whether it was woken, and has not looked since.
     was_woken: bool,
 }
 
-/// How that process is called. Nothing is sent anywhere.
-fn call(who: usize) -> WakeTarget {
+/// Where process `who` is woken. Nothing is sent anywhere.
+fn wake_target(who: usize) -> WakeTarget {
     WakeTarget {
         address: SocketAddr::from(([127, 0, 0, 1], 1)),
         secret: Secret::new(who as u64),
@@ -105,11 +106,11 @@ fn call(who: usize) -> WakeTarget {
 enum Event {
     Input(Input),
     Exchange(Batch),
-    /// A datagram has come, and ended a pause.
-    Called,
+    /// A wake-up has arrived, and ended a pause.
+    Woken,
     Release,
     Ask,
-    /// It may not have come back to the place that was kept for it.
+    /// The process may not have come back to the place that was kept for it.
     MayBeOverdue,
 }
 
@@ -117,16 +118,16 @@ pub(crate) struct Crowd {
     pub(crate) now: Duration,
     pub(crate) items: Items,
     item: ItemName,
-    dice: fastrand::Rng,
+    random: fastrand::Rng,
     nonces: u64,
     processes: Vec<Process>,
     due: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     events: Vec<Option<Event>>,
     pub(crate) visits: Vec<Visit>,
-    /// When each command reached the server, and whose it was.
+    /// When each command reached the server, and the process that sent it.
     pub(crate) commands: Vec<(Duration, usize)>,
-    /// Whether the network loses each datagram.
-    pub(crate) are_calls_lost: bool,
+    /// Whether the network loses every wake-up.
+    pub(crate) are_wake_ups_lost: bool,
 }
 
 impl Crowd {
@@ -138,31 +139,31 @@ impl Crowd {
             now: Duration::ZERO,
             items,
             item,
-            dice: fastrand::Rng::with_seed(1),
+            random: fastrand::Rng::with_seed(1),
             nonces: 0,
             processes: Vec::new(),
             due: BinaryHeap::new(),
             events: Vec::new(),
             visits: Vec::new(),
             commands: Vec::new(),
-            are_calls_lost: false,
+            are_wake_ups_lost: false,
         };
         for (who, habit) in habits.iter().enumerate() {
             crowd.processes.push(Process {
                 habit: *habit,
                 me: Member {
                     process: who as u64 + 1,
-                    wake: habit.is_woken.then(|| call(who)),
+                    wake: habit.can_be_woken.then(|| wake_target(who)),
                 },
                 doing: Doing::Nothing,
-                standing: None,
+                wait_list: None,
                 watch: None,
                 clock: ServerClock::default(),
                 looked: Duration::ZERO,
                 asked: Duration::ZERO,
                 entered: Duration::ZERO,
                 pause: None,
-                called: None,
+                woken: None,
                 was_woken: false,
             });
             crowd.after(habit.begins, who, Event::Ask);
@@ -191,11 +192,11 @@ impl Crowd {
         self.now = end;
     }
 
-    /// Who stands in line.
+    /// The processes in the wait list.
     pub(crate) fn line(&mut self) -> Vec<usize> {
         let second = self.second();
         match self.items.apply(second, &self.item, &Request::ReadLine) {
-            Reply::WaitList { line, .. } => line.0.iter().map(|entry| self.index_of(*entry)).collect(),
+            Reply::WaitList { line, .. } => line.0.iter().map(|member| self.index_of(*member)).collect(),
             _ => Vec::new(),
         }
     }
@@ -207,7 +208,7 @@ impl Crowd {
         inside.as_secs_f64() / (self.now - from).as_secs_f64()
     }
 
-    /// How often each got the lock since `from`.
+    /// How often each process got the lock since `from`.
     pub(crate) fn shares(&self, from: Duration) -> Vec<usize> {
         let of = |me: usize| {
             let mine = |visit: &&Visit| visit.who == me && visit.entered >= from;
@@ -216,8 +217,8 @@ impl Crowd {
         (0..self.processes.len()).map(of).collect()
     }
 
-    fn index_of(&self, entry: Member) -> usize {
-        let is_its = |process: &Process| process.me == entry;
+    fn index_of(&self, member: Member) -> usize {
+        let is_its = |process: &Process| process.me == member;
         self.processes.iter().position(is_its).expect("one of these")
     }
 
@@ -242,7 +243,7 @@ impl Crowd {
             Event::MayBeOverdue => self.leave_if_overdue(who),
             Event::Release => self.release(who),
             Event::Input(input) => self.step(who, input),
-            Event::Called => {
+            Event::Woken => {
                 let now = self.at();
                 if let Doing::Acquiring(machine) = &mut self.processes[who].doing {
                     let length = machine.called(now, false);
@@ -284,7 +285,7 @@ impl Crowd {
         let now = self.now;
         let process = &mut self.processes[who];
         process.asked = now;
-        let machine = Acquire::new(spec, process.watch, false).in_line(process.me, process.standing.take());
+        let machine = Acquire::new(spec, process.watch, false).in_line(process.me, process.wait_list.take());
         process.doing = Doing::Acquiring(Box::new(machine));
         self.step(who, Input::Start);
     }
@@ -292,7 +293,7 @@ impl Crowd {
     fn release(&mut self, who: usize) {
         let now = self.at();
         let process = &mut self.processes[who];
-        let Doing::LeaseState(grant) = std::mem::replace(&mut process.doing, Doing::Nothing) else {
+        let Doing::Holding(grant) = std::mem::replace(&mut process.doing, Doing::Nothing) else {
             panic!("it holds the lock");
         };
         self.visits.push(Visit {
@@ -301,21 +302,21 @@ impl Crowd {
             entered: process.entered,
             left: self.now,
         });
-        let mut looking = None;
+        let mut view = None;
         if should_read_wait_list(
-            process.standing.as_deref(),
+            process.wait_list.as_deref(),
             grant.end.sent().instant,
             process.looked,
             now,
         ) {
             process.looked = now.instant;
-            looking = process
-                .standing
+            view = process
+                .wait_list
                 .take()
                 .or_else(|| Some(Box::new(WaitListView::new(process.me))));
         }
-        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(looking, INTERVAL);
-        process.called = None;
+        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(view, INTERVAL);
+        process.woken = None;
         process.was_woken = false;
         let to_wake = machine.to_wake();
         process.doing = Doing::Releasing(Box::new(machine));
@@ -332,9 +333,9 @@ impl Crowd {
             Doing::Acquiring(mut machine) => match machine.step(now, fresh, input) {
                 Output::Done(Outcome::Granted(grant)) => {
                     let (entered, process) = (self.now, &mut self.processes[who]);
-                    process.standing = machine.take_standing();
+                    process.wait_list = machine.take_standing();
                     process.entered = entered;
-                    process.doing = Doing::LeaseState(Box::new(grant));
+                    process.doing = Doing::Holding(Box::new(grant));
                     let body = process.habit.body;
                     self.after(body, who, Event::Release);
                 }
@@ -353,9 +354,9 @@ impl Crowd {
             },
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
-                    let standing = machine.into_standing();
-                    self.wake_next(who, standing.to_wake());
-                    self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
+                    let wait_list = machine.into_standing();
+                    self.wake_next(who, wait_list.to_wake());
+                    self.processes[who].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                     self.rest(who);
                 }
                 output => {
@@ -363,7 +364,7 @@ impl Crowd {
                     self.go_on(who, output);
                 }
             },
-            Doing::Nothing | Doing::LeaseState(_) => panic!("nothing to step"),
+            Doing::Nothing | Doing::Holding(_) => panic!("nothing to step"),
         }
     }
 
@@ -371,39 +372,39 @@ impl Crowd {
         match output {
             Output::Exchange { batch, .. } => self.after(EXCHANGE / 2, who, Event::Exchange(batch)),
             Output::Pause(_) if std::mem::take(&mut self.processes[who].was_woken) => {
-                self.after(Duration::ZERO, who, Event::Called);
+                self.after(Duration::ZERO, who, Event::Woken);
             }
             Output::Pause(pause) => {
-                let length = pause.from + (pause.to - pause.from).mul_f64(self.dice.f64());
+                let length = pause.from + (pause.to - pause.from).mul_f64(self.random.f64());
                 self.processes[who].pause = Some(self.events.len());
                 self.after(length, who, Event::Input(Input::Woke));
             }
-            Output::Done(outcome) => panic!("{outcome:?} was to be seen to"),
+            Output::Done(outcome) => panic!("not handled: {outcome:?}"),
         }
     }
 
-    fn released(&mut self, who: usize, standing: Option<Box<WaitListView>>) {
-        self.wake_next(who, standing.as_ref().and_then(|standing| standing.to_wake()));
-        match standing {
-            Some(standing) if standing.is_to_leave() => {
-                let leave = Leave::new(INTERVAL, standing);
+    fn released(&mut self, who: usize, wait_list: Option<Box<WaitListView>>) {
+        self.wake_next(who, wait_list.as_ref().and_then(|wait_list| wait_list.to_wake()));
+        match wait_list {
+            Some(wait_list) if wait_list.is_to_leave() => {
+                let leave = Leave::new(INTERVAL, wait_list);
                 self.processes[who].doing = Doing::Leaving(Box::new(leave));
                 self.step(who, Input::Start);
             }
-            Some(standing) => {
-                self.processes[who].standing = Some(standing).filter(|standing| standing.has_others());
+            Some(wait_list) => {
+                self.processes[who].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                 self.rest(who);
             }
             None => self.rest(who),
         }
     }
 
-    /// Unless that one has been called.
+    /// Wakes the next process, unless it has been woken about this release.
     fn wake_next(&mut self, who: usize, next: Option<WakeTarget>) {
-        let called = &mut self.processes[who].called;
-        if let Some(next) = next.filter(|next| Some(*next) != *called) {
-            *called = Some(next);
-            self.call(usize::try_from(*next.secret.expose()).expect("one of these"));
+        let woken = &mut self.processes[who].woken;
+        if let Some(next) = next.filter(|next| Some(*next) != *woken) {
+            *woken = Some(next);
+            self.wake(usize::try_from(*next.secret.expose()).expect("one of these"));
         }
     }
 
@@ -413,22 +414,22 @@ impl Crowd {
         if !matches!(process.doing, Doing::Nothing) {
             return;
         }
-        let is_overdue = |standing: &mut Box<WaitListView>| standing.is_place_kept() && standing.is_overdue(now);
-        if let Some(standing) = process.standing.take_if(is_overdue) {
-            let leave = Leave::new(INTERVAL, standing);
+        let is_overdue = |wait_list: &mut Box<WaitListView>| wait_list.is_place_kept() && wait_list.is_overdue(now);
+        if let Some(wait_list) = process.wait_list.take_if(is_overdue) {
+            let leave = Leave::new(INTERVAL, wait_list);
             process.doing = Doing::Leaving(Box::new(leave));
             self.step(who, Input::Start);
         }
     }
 
-    /// Tells one that waits, or is about to, that the lock is free.
-    pub(crate) fn call(&mut self, who: usize) {
+    /// Wakes a process that waits, or is about to.
+    pub(crate) fn wake(&mut self, who: usize) {
         let process = &mut self.processes[who];
-        if self.are_calls_lost {
+        if self.are_wake_ups_lost {
             return;
         }
         if process.pause.is_some_and(|pause| self.events[pause].take().is_some()) {
-            self.after(CALL, who, Event::Called);
+            self.after(WAKE_UP, who, Event::Woken);
         } else {
             process.was_woken = true;
         }
@@ -437,9 +438,9 @@ impl Crowd {
     fn rest(&mut self, who: usize) {
         let process = &self.processes[who];
         let is_place_kept = process
-            .standing
+            .wait_list
             .as_ref()
-            .is_some_and(|standing| standing.is_place_kept());
+            .is_some_and(|wait_list| wait_list.is_place_kept());
         match process.habit.rest.filter(|_| self.now < process.habit.ends) {
             Some(rest) => self.after(rest, who, Event::Ask),
             None if is_place_kept => self.after(PLACE_KEPT, who, Event::MayBeOverdue),

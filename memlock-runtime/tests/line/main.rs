@@ -1,4 +1,4 @@
-//! Processes that wait for one lock: whether all get their turns, and what that costs, on virtual time.
+//! Processes that wait for one lock, on virtual time: all get their turns, and waiting costs little.
 //!
 //! | in | what |
 //! |---|---|
@@ -15,7 +15,7 @@ use crowd::{Crowd, Habit, INTERVAL, Visit};
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// 1 when all have the same share, 1/n when one has all.
+/// Jain's index: 1 when all have the same share, 1/n when one has everything.
 fn jain(shares: &[usize]) -> f64 {
     let shares: Vec<f64> = shares
         .iter()
@@ -31,10 +31,10 @@ fn longest_wait(visits: &[Visit], since: Duration) -> Duration {
         .iter()
         .filter(|visit| visit.asked >= since)
         .map(|visit| visit.entered - visit.asked);
-    waits.max().expect("somebody got it")
+    waits.max().expect("somebody got the lock")
 }
 
-/// In the second after the first one there were more visits than `least`, and nobody waited long.
+/// Asserts that the second after the first one had more than `least` visits, and that nobody waited long.
 #[track_caller]
 fn assert_quick(crowd: &Crowd, least: usize) {
     let visits = crowd.visits.iter().filter(|visit| visit.entered >= SECOND).count();
@@ -79,7 +79,7 @@ fn short_sections_are_not_slowed_down_to_one_a_hand_over() {
 }
 
 #[test]
-fn whoever_waits_for_a_long_time_costs_little() {
+fn a_long_wait_costs_few_looks() {
     let holder = Habit {
         rest: None,
         ..Habit::busy(60 * SECOND)
@@ -101,31 +101,32 @@ fn whoever_waits_for_a_long_time_costs_little() {
 }
 
 #[test]
-fn whoever_waits_for_a_call_costs_little_from_the_beginning() {
+fn waiters_that_can_be_woken_cost_few_looks_from_the_beginning() {
     let holder = Habit {
         rest: None,
         ..Habit::busy(60 * SECOND)
     };
     let waiter = Habit {
         begins: MS,
-        ..called(5 * MS)
+        ..wakeable(5 * MS)
     };
     let mut crowd = Crowd::new(&[holder, waiter, waiter, waiter, waiter]);
     crowd.run_until(10 * SECOND);
     let looks = crowd.commands.len();
-    // Each of the five tries once, with a clock, an add and a counter.
+    // Each of the five processes tries once, with a clock, an add and a counter.
     assert!(looks <= 410, "{looks} commands in ten seconds of four waiters");
 }
 
 #[test]
-fn the_dead_who_stand_in_line_cost_a_moment_and_are_taken_out() {
+fn dead_processes_in_line_cost_a_moment_and_are_removed() {
     let dying = Habit {
         dies: 2 * SECOND + 12 * MS,
         ..Habit::busy(5 * MS)
     };
     let mut crowd = Crowd::new(&[Habit::busy(5 * MS), Habit::busy(5 * MS), Habit::busy(5 * MS), dying]);
     crowd.run_until(2 * SECOND);
-    // It is to die in line, and not while it holds the lock: who does stands there, too, and is the first.
+    // The process must die while it waits. A process that dies while it holds the lock is in the list, too, as the
+    // first.
     crowd.run_until(2 * SECOND + 13 * MS);
     assert!(crowd.line()[1..].contains(&3), "{:?}", crowd.line());
     crowd.run_until(5 * SECOND);
@@ -136,7 +137,7 @@ fn the_dead_who_stand_in_line_cost_a_moment_and_are_taken_out() {
 }
 
 #[test]
-fn who_was_slow_once_is_not_taken_for_dead() {
+fn a_process_that_was_slow_once_is_not_taken_for_dead() {
     let slow = Habit {
         stopped: (SECOND, SECOND + 30 * MS),
         ..Habit::busy(5 * MS)
@@ -149,24 +150,21 @@ fn who_was_slow_once_is_not_taken_for_dead() {
         .filter(|visit| visit.entered >= SECOND && visit.who != 3)
         .count();
     assert!(passed >= 6, "it was not waited for: {passed}");
-    // Long enough for one who passed it to take it for dead.
+    // Long enough for a process that passed it to take it for dead.
     crowd.run_until(2 * SECOND);
-    let stands_there = |millisecond| {
+    let is_in_line = |millisecond| {
         crowd.run_until(2 * SECOND + millisecond * MS);
         crowd.line().contains(&3)
     };
-    // It stands there, but for the moments between leaving and joining.
-    let stood = (0..1_000)
-        .map(stands_there)
-        .filter(|stands_there| *stands_there)
-        .count();
+    // It is in the list, except for the moments between leaving and joining.
+    let stood = (0..1_000).map(is_in_line).filter(|is_in_line| *is_in_line).count();
     assert!(stood > 980, "it stood in line for {stood} ms of a second");
     let longest = longest_wait(&crowd.visits, SECOND + 100 * MS);
     assert!(longest < 25 * MS, "somebody waited {longest:?}");
 }
 
 #[test]
-fn nobody_is_left_in_line_who_does_not_wait() {
+fn nobody_is_left_in_line_without_waiting() {
     let once = |begins: u32| Habit {
         begins: begins * MS,
         rest: None,
@@ -184,16 +182,16 @@ fn nobody_is_left_in_line_who_does_not_wait() {
 }
 
 #[test]
-fn who_is_alone_pays_nothing_for_the_line() {
+fn a_process_alone_pays_nothing_for_the_wait_list() {
     let mut crowd = Crowd::new(&[Habit::busy(Duration::ZERO)]);
     crowd.run_until(SECOND);
-    // Four commands each, and a look at the line each half a millisecond.
+    // Four commands for each visit, and a look at the list each half a millisecond.
     assert!(crowd.commands.len() <= 4 * crowd.visits.len() + 2_100);
     assert!(crowd.line().is_empty());
 }
 
 #[test]
-fn a_lost_line_costs_one_turn() {
+fn a_lost_wait_list_costs_one_turn() {
     let mut crowd = Crowd::new(&[Habit::busy(5 * MS); 4]);
     for second in 1..20 {
         crowd.run_until(second * SECOND / 2);
@@ -204,12 +202,8 @@ fn a_lost_line_costs_one_turn() {
 }
 
 #[test]
-fn who_is_called_is_in_at_once_and_looks_less() {
-    let called = Habit {
-        is_woken: true,
-        ..Habit::busy(5 * MS)
-    };
-    let mut crowd = Crowd::new(&[called; 4]);
+fn woken_processes_enter_at_once_and_look_less() {
+    let mut crowd = Crowd::new(&[wakeable(5 * MS); 4]);
     crowd.run_until(4 * SECOND);
     let shares = crowd.shares(SECOND);
     assert!(jain(&shares) > 0.999, "{shares:?}");
@@ -219,49 +213,49 @@ fn who_is_called_is_in_at_once_and_looks_less() {
     assert!(each < 25, "{each} commands for each turn");
 }
 
-/// Comes back at once, for ever, and can be called.
-fn called(body: Duration) -> Habit {
+/// Comes back at once, for ever, and can be woken.
+fn wakeable(body: Duration) -> Habit {
     Habit {
-        is_woken: true,
+        can_be_woken: true,
         ..Habit::busy(body)
     }
 }
 
 #[test]
-fn those_who_are_called_hand_over_short_sections_each_time() {
-    let mut crowd = Crowd::new(&[called(Duration::ZERO); 4]);
+fn processes_that_can_be_woken_hand_over_short_sections_each_time() {
+    let mut crowd = Crowd::new(&[wakeable(Duration::ZERO); 4]);
     crowd.run_until(2 * SECOND);
     let visits = || crowd.visits.iter().filter(|visit| visit.entered >= SECOND);
     let handovers = visits()
         .zip(visits().skip(1))
         .filter(|(one, next)| one.who != next.who)
         .count();
-    // A call takes 50 µs, and an `add` 30: the release, which takes another 30, is under way meanwhile.
+    // A wake-up takes 50 µs, and an `add` 30. The release takes another 30, and is under way meanwhile.
     assert!(handovers > 10_000, "{handovers} hand-overs a second");
     let shares = crowd.shares(SECOND);
     assert!(jain(&shares) > 0.999, "{shares:?}");
     let longest = longest_wait(&crowd.visits, SECOND);
     assert!(longest < MS, "somebody waited {longest:?}");
-    // Clock, add, counter, line; line, delete; and some looks.
+    // Clock, add, counter, list; list, delete; and some looks.
     let ten = 10 * crowd.commands.len() / crowd.visits.len();
     assert!(ten < 65, "{ten} commands for each ten turns");
 }
 
 #[test]
-fn short_sections_are_not_slowed_down_by_calls_that_are_lost() {
-    let mut crowd = Crowd::new(&[called(Duration::ZERO); 4]);
-    crowd.are_calls_lost = true;
+fn short_sections_are_not_slowed_down_by_lost_wake_ups() {
+    let mut crowd = Crowd::new(&[wakeable(Duration::ZERO); 4]);
+    crowd.are_wake_ups_lost = true;
     crowd.run_until(2 * SECOND);
     assert_quick(&crowd, 5_000);
 }
 
 #[test]
-fn who_is_expected_back_and_does_not_come_leaves_the_line() {
+fn a_process_that_does_not_come_back_leaves_the_line() {
     let leaves = Habit {
         ends: SECOND,
-        ..called(Duration::ZERO)
+        ..wakeable(Duration::ZERO)
     };
-    let mut crowd = Crowd::new(&[called(Duration::ZERO), called(Duration::ZERO), leaves, leaves]);
+    let mut crowd = Crowd::new(&[wakeable(Duration::ZERO), wakeable(Duration::ZERO), leaves, leaves]);
     crowd.run_until(SECOND + 30 * MS);
     let line = crowd.line();
     assert!(line.iter().all(|who| *who < 2), "{line:?}");
@@ -273,20 +267,20 @@ fn who_is_expected_back_and_does_not_come_leaves_the_line() {
 }
 
 #[test]
-fn calls_in_vain_are_heeded_now_and_then() {
+fn wake_ups_in_vain_cause_a_look_now_and_then() {
     let holder = Habit {
         rest: None,
         ..Habit::busy(60 * SECOND)
     };
     let waiter = Habit {
         begins: MS,
-        ..called(5 * MS)
+        ..wakeable(5 * MS)
     };
     let mut crowd = Crowd::new(&[holder, waiter]);
     crowd.run_until(SECOND);
     let before = crowd.commands.len();
     for tenth in 1..=10_000 {
-        crowd.call(1);
+        crowd.wake(1);
         crowd.run_until(SECOND + tenth * MS / 10);
     }
     // A look each millisecond.
@@ -295,13 +289,13 @@ fn calls_in_vain_are_heeded_now_and_then() {
 }
 
 #[test]
-fn lost_calls_cost_time_and_nothing_else() {
-    let mut crowd = Crowd::new(&[called(5 * MS); 4]);
-    crowd.are_calls_lost = true;
+fn lost_wake_ups_cost_time_and_nothing_else() {
+    let mut crowd = Crowd::new(&[wakeable(5 * MS); 4]);
+    crowd.are_wake_ups_lost = true;
     crowd.run_until(4 * SECOND);
     let shares = crowd.shares(SECOND);
     assert!(jain(&shares) > 0.9, "{shares:?}");
     let efficiency = crowd.efficiency(SECOND);
-    // As without calls, once it is noticed that none arrive.
+    // As fast as without wake-ups, once the processes have noticed that none arrive.
     assert!(efficiency > 0.93, "the lock was held {efficiency:.3} of the time");
 }

@@ -9,9 +9,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1 S5",
         decision: "A deadline counts from before the request left.",
         file: "protocol/acquire/storing.rs",
-        from: "let end = answered.end_of(term.lease, term.ttl);",
+        from: "let end = answered.end_of(lengths.lease, lengths.ttl);",
         to: "use crate::protocol::lease::Deadline;
-        let end = Deadline::of_grant(now, term.lease, term.ttl, answered.server_second(), answered.best);",
+        let end = Deadline::of_grant(now, lengths.lease, lengths.ttl, answered.server_second(), answered.best);",
         suites: &[PROTOCOL, MODEL_ROUND, simulation("holders_that_are_stopped")],
     },
     Mutant {

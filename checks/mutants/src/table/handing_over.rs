@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S1",
         decision: "The lease in the item covers the slice, in which the lock may go to holders after the first.",
         file: "protocol/spec.rs",
-        from: "lease: term.lease,",
+        from: "lease: lengths.lease,",
         to: "lease: self.timeout,",
         suites: &[PROTOCOL, MODEL_ROUND, simulation("holders_that_are_stopped")],
     },

@@ -9,8 +9,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L6",
         decision: "Turns come in the order of joining.",
         file: "queue/of_key.rs",
-        from: "self.waiting.pop_front()",
-        to: "self.waiting.pop_back()",
+        from: "let first = self.line.pop_front();",
+        to: "let first = self.line.pop_back();",
         suites: &[QUEUE, interleaved("a_crowd_is_served")],
     },
     Mutant {

@@ -9,28 +9,30 @@ use crate::protocol::messages::Unanswered;
 use crate::protocol::spec::Spec;
 
 impl<S: Borrow<Spec>> Acquire<S> {
-    /// Whether it may make one more exchange now. Otherwise it is to [rest](Self::rest).
-    pub(super) fn may_ask(&mut self) -> bool {
+    /// Takes the credit for one more exchange. Returns whether there was any; otherwise the contender must
+    /// [rest](Self::rest).
+    pub(super) fn take_credit(&mut self) -> bool {
         let may = self.credit > 0;
-        self.must_ask();
+        self.spend_credit();
         may
     }
 
-    /// It makes one more exchange, whatever is left: one that follows from another, and does not lead back by itself.
-    pub(super) fn must_ask(&mut self) {
+    /// Spends the credit for one more exchange, whatever is left: the exchange follows from another one, and does not
+    /// lead back by itself.
+    pub(super) fn spend_credit(&mut self) {
         self.credit = self.credit.saturating_sub(1);
     }
 
-    /// Nothing comes of asking: see the module's head.
+    /// Pauses for want of credit, or ends if the wait is over: see the module's head.
     pub(super) fn rest(&mut self, now: Now) -> Output<Outcome> {
         if self.wait_is_over(now) {
-            // As far as is known another holds it.
+            // As far as is known, another holds the lock.
             if self.watch.is_some() {
-                return self.busy();
+                return self.end_busy();
             }
             return self.end(Outcome::Unreachable(Unanswered::Contradicted));
         }
-        self.goes_in_circles = true;
+        self.is_slowed_down = true;
         self.credit = self.credit.saturating_add(ROUND);
         self.state = AcquireState::Pausing { then_look: true };
         let longest = self.longest_pause(now).saturating_mul(ROUND.unsigned_abs().into());
@@ -41,15 +43,15 @@ impl<S: Borrow<Spec>> Acquire<S> {
         })
     }
 
-    /// An exchange failed: once more on a new connection, then give up.
-    pub(super) fn unreachable(
+    /// Handles an exchange that failed: tries once more on a new connection (`again`), then gives up.
+    pub(super) fn handle_failed_exchange(
         &mut self,
         now: Now,
         answered: &Exchanged,
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
         match answered.why_unanswered() {
-            // The server lives; it is only too young. This is a wait like any other.
+            // The server is alive, and only too young. This is a wait like any other.
             Unanswered::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Unanswered::TooYoung)),
             Unanswered::TooYoung => {
                 self.failures = 0;

@@ -1,8 +1,9 @@
-//! Acquiring a lock: one blind attempt, then reading until it is free or its holder's lease has been watched out.
+//! Acquiring a lock: one blind attempt, then reads until the lock is free or its holder's lease has been watched out.
 //!
-//! Who moves it: the driver of the contender at the head of its process's queue for the key.
-//! Invariant: every nonce that has been sent in a write whose outcome is not known stands in `outstanding`, and no
-//! grant is reported without a `Stored` reply of its own.
+//! The caller at the head of its process's queue for the key runs this machine.
+//!
+//! Invariants: every nonce that was sent in a write with an unknown outcome is in `outstanding`. No grant is reported
+//! without a `Stored` reply of its own.
 //!
 //! ```text
 //!            ┌── no item ──┐            (re-read after an unknown outcome, a lost race, another instance)
@@ -23,9 +24,9 @@
 //!
 //! # Why it ends, or asks seldom
 //!
-//! Each arrow that leads back costs an exchange, and most of them no pause: another was quicker, an item is another by now, an
-//! instance is another, a write had no reply. Each is right as long as it is chance, and a server that errs or lies could have it
-//! followed for ever, as fast as it answers:
+//! Each arrow that leads back costs an exchange, and most of them no pause: another contender was faster, an item or an
+//! instance has changed, a write had no reply. Each is right as long as it is chance. A server that errs or lies could
+//! make a contender follow them for ever, as fast as it answers:
 //!
 //! | cycle | the server says |
 //! |---|---|
@@ -34,29 +35,37 @@
 //! | Looking, Clearing, Adding | our own; deleted; no answer to the add or to the counter |
 //! | Looking, `TakingOver` | unchanged; another CAS, or another instance |
 //! | Looking, `TakingOver`, Adding | unchanged; not there; there |
-//! | Looking, Looking at the line | held; no line |
-//! | Looking, Joining | held; another line, or another instance |
+//! | Looking, Looking at the wait list | held; no wait list |
+//! | Looking, Joining | held; another wait list, or another instance |
 //! | Adding, `GivingBack` | stored, with little left or without a clock: [`SHORT_GRANTS`] times, and once |
 //!
-//! So each exchange that may lead back takes one of [`CREDIT`], a pause gives one back, and another holder gives all, since waiting
-//! for others is what a contender is for. Where none is left the machine *goes in circles*: it ends where its wait is over, else it
-//! pauses for as long as a waiter would between [`ROUND`] looks, and may make as many exchanges after that. So it asks no more often
-//! than a waiter. And [`LOST_WRITES`] writes without a reply are no chance, whatever was read in between.
+//! So each exchange that may lead back takes one of [`CREDIT`]. A pause gives one back. Another holder gives all of
+//! them back, since waiting for others is what a contender is for.
+//!
+//! A contender without credit ends if its wait is over. Otherwise it *slows down*: it pauses for as long as a waiter
+//! would between [`ROUND`] looks, and may make as many exchanges after that. So it asks no more often than a waiter.
+//! And [`LOST_WRITES`] writes without a reply are not chance, whatever was read in between.
 //!
 //! # Why tokens rise
 //!
-//! The token of a grant is the CAS of the server's counter, which the granting batch raises *after* its store. The CAS of the
-//! item itself will not do: memcached draws it since 1.6.27 when it has parsed the line of the store, and stores when the data has
-//! come. Meanwhile others may be granted the lock and release it, and the later grant would have the lower token. A command
-//! without a data block draws when it is executed.
+//! The token of a grant is the CAS of the server's counter, which the granting batch raises *after* its store. The CAS
+//! of the item itself will not do. Since 1.6.27 memcached draws it when it has parsed the line of the store, and stores
+//! when the data has come. Meanwhile others may be granted the lock and release it, and the later grant would have the
+//! lower token. A command without a data block draws its number when it is executed.
 //!
-//! Let one grant's item be stored, and then another's for the same key, on one instance. The item of the first is gone by then. Where
-//! the first was raised before that, its token is the lower: the other raises after its own store. Otherwise the first lost its
-//! item between its own two commands, which a server need not execute together: it was flushed, evicted or deleted, or taken over
-//! after its lease, while the second command was late. Then the other's store, its raise and the first's raise have followed each
-//! other, so that the number of the first's raise is *not* the neighbour of its item's. Such a grant is verified: it reads its item
-//! after it has raised, and stands only if that is still there. A nonce is stored once, so its item was there all the time, and
-//! nobody else's was. No clock, no eviction and no flush matters to this.
+//! Let one grant's item be stored, and then another's for the same key, on one instance. The item of the first is gone
+//! by then. There are two cases.
+//!
+//! * The first grant's counter was raised before that. Its token is the lower, since the other raises after its own
+//!   store.
+//! * The first grant lost its item between its own two commands, which a server need not execute together: it was
+//!   flushed, evicted or deleted, or taken over after its lease, while the second command was late. Then the other's
+//!   store, the other's raise and the first's raise have followed each other, so that the number of the first's raise
+//!   is *not* the neighbour of its item's. Such a grant is verified: its contender reads the item after the raise, and
+//!   the grant stands only if the item is still there. A nonce is stored once, so the item was there all the time, and
+//!   no other grant's was.
+//!
+//! No clock, no eviction and no flush matters to this.
 
 mod credit;
 mod storing;
@@ -76,53 +85,55 @@ use crate::protocol::spec::Spec;
 use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
-/// The shortest pause between two looks: a look costs about this much on the far side of a local network.
+/// The shortest pause between two looks. On the far side of a local network a look costs about as much.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
 
-/// A waiter pauses for this fraction of the time it has already waited: short sections are handed over fast, long ones
-/// cost few looks, and no pause ever adds more than this fraction to a wait.
+/// A waiter pauses for this fraction of the time that it has already waited. So short sections are handed over fast,
+/// long ones cost few looks, and no pause adds more than this fraction to a wait.
 const PAUSE_FRACTION: u32 = 8;
 
 /// The pause before asking a server again that is too young to grant anything.
 const YOUNG_SERVER_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many exchanges in a row may fail: the one that noticed, and one on a new connection.
+/// How many exchanges in a row may fail: one that finds the connection dead, and one on a new connection.
 const FAILURES: u8 = 2;
 
-/// How long a waiter goes without a reading of the server's clock. Readings count for five minutes at least.
+/// How long a waiter goes without a reading of the server's clock. Readings count for at least five minutes.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often in a row a contender looks again at once after another was quicker. The first attempt is one of them.
+/// How often in a row a contender looks again at once after another was faster. The first attempt is one of them.
 const LOST_RACES: u8 = 2;
 
-/// How many exchanges a contender may make without a pause, or another holder in between: more than it takes to be unlucky at once
-/// with other contenders, its place in line, and a server that was restarted.
+/// How many exchanges a contender may make without a pause or another holder in between. That is more than it takes to
+/// be unlucky at once with other contenders, the wait list, and a server that was restarted.
 const CREDIT: i8 = 16;
 
-/// How many it may make after a pause that it made because it went in circles: enough to look, to clear away what is its own or to
-/// read the line, and to add.
+/// How many exchanges it may make after a pause that it made for want of credit: enough to look, to clear away an item
+/// of its own or to read the wait list, and to add.
 const ROUND: i8 = 4;
 
-/// How many writes without a reply it makes before it gives up, although the server answers what is read in between.
+/// How many writes without a reply a contender makes before it gives up, although the server answers the reads in
+/// between.
 const LOST_WRITES: u8 = 4;
 
-/// How often in a row a contender tries again at once to put itself in line, after others were quicker.
-const LOST_PLACES: u8 = 3;
+/// How often in a row a contender tries again at once to read the wait list or to join it, after others have changed it
+/// first.
+const LIST_ATTEMPTS: u8 = 3;
 
-/// How many grants in a row may come back with too little of their lease left.
+/// How many grants in a row may arrive with too little of their lease left.
 const SHORT_GRANTS: u8 = 3;
 
-/// How it ended.
+/// How an attempt to acquire a lock ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The lock is held.
     Granted(Grant),
-    /// The wait is over, and another holds it.
+    /// The wait is over, and another holds the lock.
     Busy {
-        /// Who, where that is known.
+        /// The holder, where that is known.
         holder: Option<Label>,
     },
-    /// The server said no.
+    /// The server refused the store or the read.
     Refused(Refusal),
     /// The server could not be asked.
     Unreachable(Unanswered),
@@ -130,7 +141,7 @@ pub enum Outcome {
     TooSlow,
     /// The server's numbers make no fencing token: its clock is wrong.
     Untrustworthy,
-    /// The server said no to what the fencing token is made from.
+    /// The server refused to raise the counter that the fencing token is made from.
     NoToken(Refusal),
 }
 
@@ -138,36 +149,39 @@ pub enum Outcome {
 enum AcquireState {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add, raise]` is out, or `[clock, add, raise, read line]`.
+    /// `[clock, add, raise]` is out, or `[clock, add, raise, read list]`.
     Adding { nonce: Nonce },
-    /// `[read]` is out, or `[clock, read]`, or `[read, read line]`, or `[read, store line]`.
-    Looking { along: Along },
-    /// `[store line]` is out.
+    /// `[read]` is out, or `[clock, read]`, or `[read, read list]`, or `[read, store list]`.
+    Looking { kind: LookKind },
+    /// `[store list]` is out.
     Joining,
     /// `[clock, compare-and-set, raise]` is out, on an item whose lease has been watched out.
     TakingOver { nonce: Nonce },
-    /// `[create clock]` is out; the grant is ours, and stands on the TTL alone. Boxed, since it happens once in a server's life.
+    /// `[create clock]` is out. The contender has a grant that stands on the TTL alone. Boxed, since it happens once in
+    /// a server's life.
     MakingClock { grant: Box<Grant> },
     /// `[read]` is out, which shows whether the grant still had its item when the counter was raised.
     Verifying { grant: Box<Grant> },
-    /// `[compare-and-delete]` of a grant that came too late is out, or of one without a token.
+    /// `[compare-and-delete]` is out, of a grant that came too late or has no token.
     GivingBack { nonce: Nonce, no_token: Option<Refusal> },
-    /// `[compare-and-delete]` of an item that an attempt without a reply left behind is out.
+    /// `[compare-and-delete]` is out, of an item that an attempt without a reply left behind.
     Clearing { nonce: Nonce },
-    /// Waiting for time to pass; then look, or, where nothing is known of the item, try.
+    /// Waiting for a pause to end. Then the contender looks, or adds where it knows nothing of the item.
     Pausing { then_look: bool },
     /// Over.
     Done,
 }
 
-/// What is read along with the lock.
+/// What goes along with a look at the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Along {
-    Nothing,
-    Clock,
-    WaitList,
-    /// Nothing: it is written.
-    Joining,
+enum LookKind {
+    LockOnly,
+    /// The clock is read, before the lock.
+    WithClock,
+    /// The wait list is read, after the lock.
+    WithList,
+    /// The wait list is stored with this process in it, after the read of the lock.
+    WithJoin,
 }
 
 /// The machine. See the module's head. `S` is the spec, or a reference to it.
@@ -176,19 +190,19 @@ enum Along {
 pub struct Acquire<S = Spec> {
     spec: S,
     state: AcquireState,
-    /// Begin by looking, because the server may refuse for lack of memory: see the rule on blind stores.
+    /// Begin with a look, because the server may refuse for lack of memory: see the rule on blind stores.
     look_first: bool,
     started: Option<Now>,
     watch: Option<Watch>,
-    /// This process as it stands in line; `None`: it does not.
+    /// This process as a member of the wait list. `None`: it does not join.
     me: Option<Member>,
-    /// What is known of the line; `None`: it has not been asked for.
-    standing: Option<Box<WaitListView>>,
-    /// Whether it has paused before, beside others with whom it may stand in line.
+    /// What is known of the wait list. `None`: nothing.
+    wait_list: Option<Box<WaitListView>>,
+    /// Whether it has paused before. Only noted where it may join the wait list.
     has_paused: bool,
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Label>,
-    /// Whether the server's last word on the item was that it is there, and another's.
+    /// Whether, by the server's last word, the item is there and another's.
     is_held: bool,
     has_looked: bool,
     /// When the server's clock was last asked for.
@@ -196,17 +210,19 @@ pub struct Acquire<S = Spec> {
     failures: u8,
     short_grants: u8,
     lost_races: u8,
-    lost_places: u8,
+    list_attempts: u8,
     lost_writes: u8,
-    /// How many exchanges it may make before it is to pause. Below zero after some that [had to be made](Self::must_ask).
+    /// How many exchanges it may make before it must pause. Below zero after some that [could not
+    /// wait](Self::spend_credit).
     credit: i8,
-    goes_in_circles: bool,
+    /// Whether its credit has run out before.
+    is_slowed_down: bool,
     has_made_clock: bool,
 }
 
 impl<S: Borrow<Spec>> Acquire<S> {
-    /// A contender for `spec`. `watch` is what others of this process have seen; with `look_first` the first move is
-    /// to read.
+    /// A contender for `spec`. `watch` is what other callers of this process have seen. With `look_first` the first
+    /// move is a read.
     pub fn new(spec: S, watch: Option<Watch>, look_first: bool) -> Acquire<S> {
         Acquire {
             spec,
@@ -215,7 +231,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             started: None,
             watch,
             me: None,
-            standing: None,
+            wait_list: None,
             has_paused: false,
             outstanding: SmallVec::new(),
             holder: None,
@@ -225,41 +241,42 @@ impl<S: Borrow<Spec>> Acquire<S> {
             failures: 0,
             short_grants: 0,
             lost_races: 0,
-            lost_places: 0,
+            list_attempts: 0,
             lost_writes: 0,
             credit: CREDIT,
-            goes_in_circles: false,
+            is_slowed_down: false,
             has_made_clock: false,
         }
     }
 
-    /// A contender that has been waiting since `started`.
+    /// The same contender, which has been waiting since `started`.
     #[must_use]
     pub fn waiting_since(mut self, started: Now) -> Acquire<S> {
         self.started = Some(started);
         self
     }
 
-    /// A contender of the process `me`, which stands in line with other processes. `standing` is what is known of them.
+    /// The same contender, which joins the wait list as `me`. `wait_list` is what its process knows of the list.
     #[must_use]
-    pub fn in_line(mut self, me: Member, standing: Option<Box<WaitListView>>) -> Acquire<S> {
+    pub fn in_line(mut self, me: Member, wait_list: Option<Box<WaitListView>>) -> Acquire<S> {
         self.me = Some(me);
-        self.standing = standing;
+        self.wait_list = wait_list;
         self
     }
 
-    /// Who has released the lock says that this contender is the next, whatever it knows of the line. Returns how long it is
-    /// to wait before it heeds that. With `look_first` it reads before it stores all the same.
+    /// Records a wake-up: the process that has released the lock says that this contender is the next, whatever the
+    /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
+    /// contender still reads before it stores.
     pub fn called(&mut self, now: Now, look_first: bool) -> Duration {
         self.look_first = look_first;
-        self.standing
+        self.wait_list
             .as_mut()
-            .map_or(Duration::ZERO, |standing| standing.called(now))
+            .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
     }
 
-    /// What is known of the line, for the release or the next contender of this process.
+    /// Takes what is known of the wait list, for the release or the next contender of this process.
     pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
-        self.standing.take()
+        self.wait_list.take()
     }
 
     /// What has been seen of the present holder, for the next contender of this process.
@@ -267,23 +284,23 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.watch
     }
 
-    /// Forgets how many exchanges were made. For the model, in which a pause may end at once, so that nothing depends on it, and
-    /// which would have a state for each number.
-    pub fn forget_circles(&mut self) {
-        (self.credit, self.lost_writes, self.goes_in_circles) = (CREDIT, 0, false);
+    /// Forgets how many exchanges were made. For the model: there a pause may end at once, so nothing depends on the
+    /// number, and each number would be another state.
+    pub fn reset_credit(&mut self) {
+        (self.credit, self.lost_writes, self.is_slowed_down) = (CREDIT, 0, false);
     }
 
-    /// Whether nothing has come of asking again and again, so that it asks less often now.
+    /// Whether the contender has slowed down, because asking again and again led nowhere.
     pub fn goes_in_circles(&self) -> bool {
-        self.goes_in_circles
+        self.is_slowed_down
     }
 
-    /// Whether the server's last word to this contender was that another holds the lock.
+    /// Whether, by the server's last word to this contender, another holds the lock.
     pub fn is_held(&self) -> bool {
         self.is_held
     }
 
-    /// Who does, where that is known.
+    /// The holder, where that is known.
     pub fn holder(&self) -> Option<&Label> {
         self.holder.as_ref()
     }
@@ -292,12 +309,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.spec.borrow()
     }
 
-    /// The nonces of writes whose outcome is not known. They must be resolved, whatever the outcome.
+    /// The nonces of writes with an unknown outcome. They must be settled, however the attempt ends.
     pub fn outstanding(&self) -> &[Nonce] {
         &self.outstanding
     }
 
-    /// Makes the next move. `fresh` is a nonce that has never been used; it is drawn for each step and used in some.
+    /// Makes the next move. `fresh` is a nonce that has never been used. The driver draws one for each step; some steps
+    /// use it.
     #[allow(
         clippy::needless_pass_by_value,
         reason = "an input moves a machine once, and is used up"
@@ -308,39 +326,42 @@ impl<S: Borrow<Spec>> Acquire<S> {
             (AcquireState::Ready, Input::Start) => self.start(now, fresh),
 
             (AcquireState::Adding { nonce }, Input::Exchanged(answered)) => {
-                self.asked_clock(answered);
-                self.read_line(answered, 3);
+                self.record_clock_reply(answered);
+                self.record_list(answered, 3);
                 match answered.reply(1) {
-                    Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
+                    Some(Reply::Stored(cas)) => self.handle_stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {
                         self.failures = 0;
                         self.is_held = true;
-                        self.lost_race(now)
+                        self.handle_lost_race(now)
                     }
                     Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
                     // Any other reply to an add is no proof of anything.
-                    _ => self.unanswered_write(now, fresh, nonce, answered),
+                    _ => self.handle_unanswered_write(now, fresh, nonce, answered),
                 }
             }
 
             (AcquireState::TakingOver { nonce }, Input::Exchanged(answered)) => match answered.reply(1) {
-                Some(Reply::Stored(cas)) => self.stored(now, nonce, *cas, answered),
-                // Renewed, released and taken again, or renumbered by the server: only reading tells.
-                Some(Reply::Exists) => self.lost_race(now),
+                Some(Reply::Stored(cas)) => self.handle_stored(now, nonce, *cas, answered),
+                // The item was renewed, released and taken again, or renumbered by the server. Only a read tells which.
+                Some(Reply::Exists) => self.handle_lost_race(now),
                 Some(Reply::Missing) => self.add(now, fresh),
                 Some(Reply::Refused(refusal)) => self.end(Outcome::Refused(refusal.clone())),
-                _ => self.unanswered_write(now, fresh, nonce, answered),
+                _ => self.handle_unanswered_write(now, fresh, nonce, answered),
             },
 
-            (AcquireState::Looking { along }, Input::Exchanged(answered)) => self.looked(now, fresh, along, answered),
-
-            (AcquireState::Verifying { grant }, Input::Exchanged(answered)) => {
-                self.verified(now, fresh, *grant, answered)
+            (AcquireState::Looking { kind }, Input::Exchanged(answered)) => {
+                self.handle_look(now, fresh, kind, answered)
             }
 
-            (AcquireState::Joining, Input::Exchanged(answered)) => self.joined(now, answered),
+            (AcquireState::Verifying { grant }, Input::Exchanged(answered)) => {
+                self.handle_verified(now, fresh, *grant, answered)
+            }
 
-            // Whatever came of it, what is given back is asked for again, now with a clock to read.
+            (AcquireState::Joining, Input::Exchanged(answered)) => self.handle_join(now, answered),
+
+            // The grant is given back whether or not the clock item was created, and asked for again with a clock to
+            // read.
             (AcquireState::MakingClock { grant }, Input::Exchanged(_)) => self.give_back(&grant),
 
             (AcquireState::GivingBack { nonce, no_token }, Input::Exchanged(answered)) => {
@@ -357,23 +378,23 @@ impl<S: Borrow<Spec>> Acquire<S> {
             }
 
             (AcquireState::Clearing { nonce }, Input::Exchanged(answered)) => {
-                // An add is executed once, and it was seen: once its item is gone it is settled.
+                // An add is executed once, and its item was seen. Once the item is gone the add is settled.
                 if let Some(Reply::Deleted | Reply::Missing) = answered.reply(0) {
                     self.outstanding.retain(|outstanding| *outstanding != nonce);
                     self.add(now, fresh)
                 } else if answered.reply(0).is_some() {
                     self.look(now)
                 } else {
-                    self.unreachable(now, answered, |acquire| acquire.look(now))
+                    self.handle_failed_exchange(now, answered, |acquire| acquire.look(now))
                 }
             }
 
             (AcquireState::Pausing { then_look }, Input::Woke) => {
-                // Whoever calls has deleted the item, which is as good as having read that it is gone.
+                // The process that wakes this one has deleted the item, which is as good as a read that finds it gone.
                 let is_woken = self
-                    .standing
+                    .wait_list
                     .as_ref()
-                    .is_some_and(|standing| standing.is_surely_called());
+                    .is_some_and(|wait_list| wait_list.may_trust_wake());
                 if then_look && (self.look_first || !is_woken) {
                     self.look(now)
                 } else {
@@ -381,8 +402,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
             }
 
-            // An input that the state did not ask for moves nothing: the driver that sends one is broken, and a lock is
-            // not granted to it.
+            // An input that the state did not ask for moves nothing: the driver that sends one is broken, and gets no
+            // lock.
             (_, Input::Start | Input::Exchanged(_) | Input::Woke) => {
                 self.end(Outcome::Unreachable(Unanswered::NotSent))
             }
@@ -391,10 +412,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     fn start(&mut self, now: Now, fresh: Nonce) -> Output<Outcome> {
         self.started.get_or_insert(now);
-        if let Some(standing) = &mut self.standing {
-            standing.came_back(now);
-            // Who remembers that others waited when this process released the lock does not go before them.
-            if !standing.may_go_on(now) {
+        if let Some(wait_list) = &mut self.wait_list {
+            wait_list.record_return(now);
+            // Others waited when this process released the lock, so it does not go before them.
+            if !wait_list.may_take_again(now) {
                 return self.stand_back(now);
             }
         }
@@ -405,12 +426,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
     }
 
-    fn seen(&mut self) {
+    /// Records that the server has answered a look.
+    fn record_look(&mut self) {
         self.failures = 0;
         self.has_looked = true;
     }
 
-    fn busy(&mut self) -> Output<Outcome> {
+    fn end_busy(&mut self) -> Output<Outcome> {
         let holder = self.holder.clone();
         self.end(Outcome::Busy { holder })
     }

@@ -1,10 +1,10 @@
-//! Writing the item of a lock, what the server said of that, and giving back what is no grant.
+//! Writing the item of a lock, the server's replies to that, and giving back what is not a grant.
 
 use std::borrow::Borrow;
 
 use smallvec::smallvec;
 
-use super::{Acquire, AcquireState, Along, LOST_WRITES, Outcome, exchange};
+use super::{Acquire, AcquireState, LOST_WRITES, LookKind, Outcome, exchange};
 use crate::protocol::grant::{Grant, Stored};
 use crate::protocol::lease::Now;
 use crate::protocol::machine::{Exchanged, Output, lock_of};
@@ -12,14 +12,15 @@ use crate::protocol::messages::{Batch, Cas, Instance, Nonce, Refusal, Reply, Req
 use crate::protocol::spec::Spec;
 
 impl<S: Borrow<Spec>> Acquire<S> {
+    /// Adds the item under `nonce`.
     pub(super) fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
-        if !self.may_ask() {
+        if !self.take_credit() {
             return self.rest(now);
         }
         self.state = AcquireState::Adding { nonce };
         self.clock_asked = Some(now.instant);
-        let term = self.spec().term();
-        let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
+        let lengths = self.spec().lengths();
+        let (record, ttl) = (self.spec().record(nonce, lengths), lengths.ttl);
         // The clock is read *before* the write: a tick between the two then understates the expiry. Read after it, a
         // late tick overstated the expiry by 2 s.
         let mut batch: Batch = smallvec![
@@ -28,21 +29,23 @@ impl<S: Borrow<Spec>> Acquire<S> {
             // Behind the store: see the module's head.
             Request::RaiseCounter
         ];
-        if self.standing.as_ref().is_some_and(|standing| standing.waits_in_line()) {
-            // Who has its turn is to leave the line, and to call the next: with this it can, as it releases the lock.
+        if self.wait_list.as_ref().is_some_and(|wait_list| wait_list.is_waiting()) {
+            // A process that has its turn must leave the list, and wake the next. With this read it can do both as it
+            // releases the lock.
             batch.push(Request::ReadLine);
         }
         exchange(batch, None)
     }
 
+    /// Replaces an item whose lease has been watched out.
     pub(super) fn take_over(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
-        if !self.may_ask() {
+        if !self.take_credit() {
             return self.rest(now);
         }
         self.state = AcquireState::TakingOver { nonce };
-        let term = self.spec().term();
-        let (record, ttl) = (self.spec().record(nonce, term), term.ttl);
-        // Only where the CAS was read: on a restarted server the same number may be a stranger's.
+        let lengths = self.spec().lengths();
+        let (record, ttl) = (self.spec().record(nonce, lengths), lengths.ttl);
+        // Only where the CAS was read: after a restart the same number may be a stranger's.
         exchange(
             smallvec![
                 Request::ReadClock,
@@ -53,58 +56,60 @@ impl<S: Borrow<Spec>> Acquire<S> {
         )
     }
 
+    /// Deletes the item that an attempt without a reply left behind under `nonce`.
     pub(super) fn clear(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
-        if !self.may_ask() {
+        if !self.take_credit() {
             return self.rest(now);
         }
         self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// The server has stored our record: a grant, if there is a token for it, and enough of it is left.
-    pub(super) fn stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Exchanged) -> Output<Outcome> {
+    /// Handles a store: it is a grant, if there is a token for it and enough of it is left.
+    pub(super) fn handle_stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Exchanged) -> Output<Outcome> {
         self.watch = None;
         let (instance, raised) = match (answered.instance, answered.reply(2)) {
             (Some(instance), Some(Reply::Raised(raised))) => (instance, *raised),
-            // A token from anywhere else might be lower than that of an earlier grant, so it is none.
+            // A token from anywhere else might be lower than that of an earlier grant, so this is not a grant.
             (Some(instance), Some(Reply::Refused(refusal))) => {
                 return self.delete_own(nonce, cas, instance, Some(refusal.clone()));
             }
-            // Whether a token is as it should be is not known, and so it is an attempt without a reply, whatever is known of its item.
+            // Whether the counter was raised behind the store is not known. So this is an attempt without a reply,
+            // whatever is known of its item.
             _ => {
                 self.outstanding.push(nonce);
-                return self.lost_write(now, answered, |acquire| acquire.look(now));
+                return self.handle_lost_write(now, answered, |acquire| acquire.look(now));
             }
         };
         self.failures = 0;
-        let term = self.spec().term();
-        let end = answered.end_of(term.lease, term.ttl);
+        let lengths = self.spec().lengths();
+        let end = answered.end_of(lengths.lease, lengths.ttl);
         let stored = Stored { instance, cas, raised };
-        let Some(grant) = Grant::of_stored(self.spec(), term, nonce, stored, end) else {
+        let Some(grant) = Grant::of_stored(self.spec(), lengths, nonce, stored, end) else {
             self.outstanding.push(nonce);
             return self.end(Outcome::Untrustworthy);
         };
-        if let Some(standing) = &mut self.standing {
-            standing.granted(nonce, now);
+        if let Some(wait_list) = &mut self.wait_list {
+            wait_list.record_grant(nonce, now);
         }
         if answered.reply(0) == Some(&Reply::Missing) && !self.has_made_clock {
-            // A server whose clock stood still dates the item by it, and nothing shows that without the clock item: the
-            // grant would stand on the TTL alone. If it is missing again it has to.
+            // A server whose clock stood still dates the item by it. Only the clock item shows that, and without it the
+            // grant would stand on the TTL alone. If the clock item is missing a second time, it has to.
             self.has_made_clock = true;
             self.state = AcquireState::MakingClock { grant: Box::new(grant) };
-            self.must_ask();
+            self.spend_credit();
             return exchange(smallvec![Request::CreateClock], None);
         }
         if stored.is_undisturbed() || !self.has_enough_left(&grant, now) {
-            return self.check(now, grant);
+            return self.grant_or_give_back(now, grant);
         }
         self.state = AcquireState::Verifying { grant: Box::new(grant) };
-        self.must_ask();
+        self.spend_credit();
         exchange(smallvec![Request::Read], Some(instance))
     }
 
-    /// Whether the item of `grant` was still there after the counter had been raised.
-    pub(super) fn verified(
+    /// Handles the read that shows whether the item of `grant` was still there after the counter had been raised.
+    pub(super) fn handle_verified(
         &mut self,
         now: Now,
         fresh: Nonce,
@@ -115,17 +120,17 @@ impl<S: Borrow<Spec>> Acquire<S> {
             && lock_of(&self.spec().item, content).is_some_and(|record| record.nonce == grant.nonce)
         {
             grant.cas = *cas;
-            return self.check(now, grant);
+            return self.grant_or_give_back(now, grant);
         }
-        // Once it is seen not to be there it is settled: it was stored, and that happens once.
+        // Once the item is seen to be gone the store is settled: it has happened, and that happens once.
         if !matches!(answered.reply(0), Some(Reply::Missing | Reply::Item { .. })) {
             self.outstanding.push(grant.nonce);
         }
-        self.looked(now, fresh, Along::Nothing, answered)
+        self.handle_look(now, fresh, LookKind::LockOnly, answered)
     }
 
-    /// Hands the grant out, or back: a holder that is let in with little time left only loses its lease.
-    pub(super) fn check(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
+    /// Ends with the grant, or gives it back: a holder that is let in with little time left only loses its lease.
+    pub(super) fn grant_or_give_back(&mut self, now: Now, grant: Grant) -> Output<Outcome> {
         if self.has_enough_left(&grant, now) {
             return self.end(Outcome::Granted(grant));
         }
@@ -133,15 +138,17 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.give_back(&grant)
     }
 
+    /// Whether half of the timeout is left.
     pub(super) fn has_enough_left(&self, grant: &Grant, now: Now) -> bool {
         grant.deadline.remaining(now) >= self.spec().timeout / 2
     }
 
+    /// Deletes the item of a grant, and then asks again.
     pub(super) fn give_back(&mut self, grant: &Grant) -> Output<Outcome> {
         self.delete_own(grant.nonce, grant.cas, grant.instance, None)
     }
 
-    /// Deletes what was stored under `nonce`, and then asks again, or ends with `no_token`.
+    /// Deletes the item that was stored under `nonce`, and then asks again, or ends with `no_token`.
     pub(super) fn delete_own(
         &mut self,
         nonce: Nonce,
@@ -150,12 +157,12 @@ impl<S: Borrow<Spec>> Acquire<S> {
         no_token: Option<Refusal>,
     ) -> Output<Outcome> {
         self.state = AcquireState::GivingBack { nonce, no_token };
-        self.must_ask();
+        self.spend_credit();
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// A write got no reply that proves anything.
-    pub(super) fn unanswered_write(
+    /// Handles a write that got no reply, or one that proves nothing.
+    pub(super) fn handle_unanswered_write(
         &mut self,
         now: Now,
         fresh: Nonce,
@@ -164,9 +171,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
     ) -> Output<Outcome> {
         if answered.why_unanswered().is_ambiguous() {
             self.outstanding.push(nonce);
-            return self.lost_write(now, answered, |acquire| acquire.look(now));
+            return self.handle_lost_write(now, answered, |acquire| acquire.look(now));
         }
-        self.lost_write(now, answered, |acquire| {
+        self.handle_lost_write(now, answered, |acquire| {
             if acquire.has_looked {
                 acquire.look(now)
             } else {
@@ -175,8 +182,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         })
     }
 
-    /// The same as [`unreachable`](Self::unreachable), for a write.
-    pub(super) fn lost_write(
+    /// The same as [`handle_failed_exchange`](Self::handle_failed_exchange), for a write: a few writes without a reply
+    /// are too many.
+    pub(super) fn handle_lost_write(
         &mut self,
         now: Now,
         answered: &Exchanged,
@@ -191,6 +199,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
             }
             Unanswered::TooYoung | Unanswered::OtherInstance | Unanswered::Contradicted => {}
         }
-        self.unreachable(now, answered, again)
+        self.handle_failed_exchange(now, answered, again)
     }
 }

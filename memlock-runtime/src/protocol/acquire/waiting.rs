@@ -1,4 +1,4 @@
-//! Looking at a lock that another holds, standing in line for it, and pausing.
+//! Looking at a lock that another holds, joining the wait list for it, and pausing.
 
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use smallvec::smallvec;
 
 use super::{
-    Acquire, AcquireState, Along, CLOCK_INTERVAL, CREDIT, LOST_PLACES, LOST_RACES, Outcome, PAUSE_FRACTION,
+    Acquire, AcquireState, CLOCK_INTERVAL, CREDIT, LIST_ATTEMPTS, LOST_RACES, LookKind, Outcome, PAUSE_FRACTION,
     SHORTEST_PAUSE, exchange,
 };
 use crate::protocol::lease::Now;
@@ -17,24 +17,30 @@ use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 impl<S: Borrow<Spec>> Acquire<S> {
+    /// Lets those go first that are known to wait.
     pub(super) fn stand_back(&mut self, now: Now) -> Output<Outcome> {
-        let has_place = self.standing.as_mut().is_some_and(|standing| standing.turn_is_over());
+        let has_place = self.wait_list.as_mut().is_some_and(|wait_list| wait_list.end_turn());
         if has_place && !self.wait_is_over(now) {
-            // Nothing is to be learned before the others have had their turns.
+            // There is nothing to learn before the others have had their turns.
             return self.pause(now);
         }
         self.look_and_join(now)
     }
 
+    /// Reads the lock's item.
     pub(super) fn look(&mut self, now: Now) -> Output<Outcome> {
-        if !self.may_ask() {
+        if !self.take_credit() {
             return self.rest(now);
         }
         // The clock is read along now and then, so that a waiter knows how it ran when its turn comes.
         let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
-        let along = if with_clock { Along::Clock } else { Along::Nothing };
-        self.state = AcquireState::Looking { along };
+        let kind = if with_clock {
+            LookKind::WithClock
+        } else {
+            LookKind::LockOnly
+        };
+        self.state = AcquireState::Looking { kind };
         if !with_clock {
             return exchange(smallvec![Request::Read], None);
         }
@@ -42,156 +48,172 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::ReadClock, Request::Read], None)
     }
 
-    /// The clock was asked for. Where there was none to be read it is asked for again: whoever waits while the server stands still
-    /// would not notice that without a reading from before.
-    pub(super) fn asked_clock(&mut self, answered: &Exchanged) {
+    /// Records whether the clock was read. If there was none it is asked for again: without an earlier reading a waiter
+    /// would not notice that the server stood still while it waited.
+    pub(super) fn record_clock_reply(&mut self, answered: &Exchanged) {
         if answered.server_second().is_none() {
             self.clock_asked = None;
         }
     }
 
-    pub(super) fn look_at_line(&mut self, now: Now) -> Output<Outcome> {
+    /// Reads the lock's item and the wait list.
+    pub(super) fn look_with_list(&mut self, now: Now) -> Output<Outcome> {
         if self.me.is_none() {
             return self.look(now);
         }
-        if !self.may_ask() {
+        if !self.take_credit() {
             return self.rest(now);
         }
-        self.state = AcquireState::Looking { along: Along::WaitList };
+        self.state = AcquireState::Looking {
+            kind: LookKind::WithList,
+        };
         exchange(smallvec![Request::Read, Request::ReadLine], None)
     }
 
-    /// Stands back behind those who are known to wait: goes to the end of the line without reading it again, if nobody has
-    /// changed it since.
+    /// Stands back behind the processes that are known to wait. It joins the list without reading it again, which works
+    /// if nobody has changed it since.
     pub(super) fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
-        let is_to_join = |standing: &&mut Box<WaitListView>| standing.has_others() && !standing.is_in_line();
+        let must_join = |wait_list: &&mut Box<WaitListView>| wait_list.has_others() && !wait_list.is_in_line();
         let interval = self.spec().interval;
-        let standing = self.standing.as_mut().filter(is_to_join);
-        let joining = standing.and_then(|standing| standing.join(interval, now));
+        let wait_list = self.wait_list.as_mut().filter(must_join);
+        let joining = wait_list.and_then(|wait_list| wait_list.join(interval, now));
         let Some((store, instance)) = joining else {
-            return self.look_at_line(now);
+            return self.look_with_list(now);
         };
-        self.must_ask();
-        self.state = AcquireState::Looking { along: Along::Joining };
+        self.spend_credit();
+        self.state = AcquireState::Looking {
+            kind: LookKind::WithJoin,
+        };
         exchange(smallvec![Request::Read, store], Some(instance))
     }
 
-    /// Takes note of who stands in line, if the reply at `index` tells that. Whether it does.
-    pub(super) fn read_line(&mut self, answered: &Exchanged, index: usize) -> bool {
+    /// Records the wait list, if the reply at `index` has it. Returns whether it has.
+    pub(super) fn record_list(&mut self, answered: &Exchanged, index: usize) -> bool {
         let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
             return false;
         };
-        let standing = self.standing.get_or_insert_with(|| Box::new(WaitListView::new(me)));
-        standing.read(Some(reply), answered.instance)
+        let wait_list = self.wait_list.get_or_insert_with(|| Box::new(WaitListView::new(me)));
+        wait_list.record_list(Some(reply), answered.instance)
     }
 
-    /// Takes note of the reply at `index` to what joins the line. Whether it has joined.
-    pub(super) fn wrote_line(&mut self, answered: &Exchanged, index: usize) -> bool {
+    /// Records the reply at `index` to a write that joins the wait list. Returns whether this process has joined.
+    pub(super) fn record_list_write(&mut self, answered: &Exchanged, index: usize) -> bool {
         let reply = answered.reply(index);
-        self.standing.as_mut().is_some_and(|standing| standing.wrote(reply))
+        self.wait_list
+            .as_mut()
+            .is_some_and(|wait_list| wait_list.record_write(reply))
     }
 
-    /// Nobody holds it. Whoever knows of others that were there before leaves it to them for a moment.
-    pub(super) fn free(&mut self, now: Now, fresh: Nonce, has_line: bool) -> Output<Outcome> {
-        // Nobody goes without a lock that is free.
+    /// Handles a free lock. A contender that knows of others before it leaves the lock to them for a moment.
+    pub(super) fn handle_free(&mut self, now: Now, fresh: Nonce, has_line: bool) -> Output<Outcome> {
+        // A contender whose wait is over does not go without a lock that is free.
         if self.wait_is_over(now) {
             return self.add(now, fresh);
         }
         let interval = self.spec().interval;
-        let Some(standing) = &mut self.standing else {
+        let Some(wait_list) = &mut self.wait_list else {
             return self.add(now, fresh);
         };
-        if standing.is_its_turn() {
+        if wait_list.is_its_turn() {
             return self.add(now, fresh);
         }
-        if !has_line && self.lost_places <= LOST_PLACES {
-            self.lost_places += 1;
-            return self.look_at_line(now);
+        if !has_line && self.list_attempts <= LIST_ATTEMPTS {
+            self.list_attempts += 1;
+            return self.look_with_list(now);
         }
-        if !standing.stands_back(interval, now) {
+        if !wait_list.must_stand_back(interval, now) {
             return self.add(now, fresh);
         }
         self.join_or_pause(now)
     }
 
-    /// Another process holds it, or another caller of this one from whom its lease took the turn.
-    pub(super) fn held(&mut self, now: Now, holder: Nonce, has_line: bool) -> Output<Outcome> {
+    /// Handles a lock that another process holds, or a caller of this process that has lost its turn with its lease.
+    pub(super) fn handle_held(&mut self, now: Now, holder: Nonce, has_line: bool) -> Output<Outcome> {
         if self.wait_is_over(now) {
-            return self.busy();
+            return self.end_busy();
         }
-        // A section that is over at the second look is not worth a place in line.
-        let is_to_join = self.has_paused || self.me.is_some() && self.standing.is_some();
-        let is_known = match &mut self.standing {
-            // When the holder changes, so does the line.
-            Some(standing) => !standing.saw_holder(holder, now) && standing.is_in_line(),
+        // A section that is over at the second look is not worth a place in the list.
+        let may_join = self.has_paused || self.me.is_some() && self.wait_list.is_some();
+        let is_known = match &mut self.wait_list {
+            // When the holder changes, so does the list.
+            Some(wait_list) => !wait_list.record_holder(holder, now) && wait_list.is_in_line(),
             None => false,
         };
-        if !is_to_join || is_known && !has_line {
+        if !may_join || is_known && !has_line {
             return self.pause(now);
         }
         if has_line {
             return self.join_or_pause(now);
         }
-        // A server may refuse to tell the line.
-        if self.lost_places > LOST_PLACES {
+        // The server may refuse to read the list.
+        if self.list_attempts > LIST_ATTEMPTS {
             return self.pause(now);
         }
-        self.lost_places += 1;
-        self.look_at_line(now)
+        self.list_attempts += 1;
+        self.look_with_list(now)
     }
 
-    /// Whatever came of it: without a place in line it waits as well, only not as fast.
-    pub(super) fn joined(&mut self, now: Now, answered: &Exchanged) -> Output<Outcome> {
+    /// Handles the reply to a write that joins the list. A contender without a place waits as well, only less fast.
+    pub(super) fn handle_join(&mut self, now: Now, answered: &Exchanged) -> Output<Outcome> {
         let reply = answered.reply(0);
-        let has_joined = self.wrote_line(answered, 0);
-        self.lost_places += 1;
+        let has_joined = self.record_list_write(answered, 0);
+        self.list_attempts += 1;
         if reply.is_none() {
-            self.unreachable(now, answered, |acquire| acquire.look(now))
-        } else if has_joined || self.lost_places > LOST_PLACES {
-            self.lost_places = 0;
+            self.handle_failed_exchange(now, answered, |acquire| acquire.look(now))
+        } else if has_joined || self.list_attempts > LIST_ATTEMPTS {
+            self.list_attempts = 0;
             self.pause(now)
         } else {
-            self.look_at_line(now)
+            self.look_with_list(now)
         }
     }
 
-    /// The line has just been read.
+    /// Joins the list, which has just been read, or pauses where this process is in it.
     pub(super) fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
         if self.credit <= 0 {
             return self.rest(now);
         }
         let interval = self.spec().interval;
-        let standing = self.standing.as_mut().filter(|standing| !standing.is_in_line());
-        let joining = standing.and_then(|standing| standing.join(interval, now));
+        let wait_list = self.wait_list.as_mut().filter(|wait_list| !wait_list.is_in_line());
+        let joining = wait_list.and_then(|wait_list| wait_list.join(interval, now));
         let Some((store, instance)) = joining else {
-            self.lost_places = 0;
+            self.list_attempts = 0;
             return self.pause(now);
         };
-        self.must_ask();
+        self.spend_credit();
         self.state = AcquireState::Joining;
         exchange(smallvec![store], Some(instance))
     }
 
-    /// What a look has shown.
-    pub(super) fn looked(&mut self, now: Now, fresh: Nonce, along: Along, answered: &Exchanged) -> Output<Outcome> {
-        let has_line = match along {
-            Along::Nothing => false,
-            Along::Clock => {
-                self.asked_clock(answered);
+    /// Handles what a look has shown.
+    pub(super) fn handle_look(
+        &mut self,
+        now: Now,
+        fresh: Nonce,
+        kind: LookKind,
+        answered: &Exchanged,
+    ) -> Output<Outcome> {
+        let has_line = match kind {
+            LookKind::LockOnly => false,
+            LookKind::WithClock => {
+                self.record_clock_reply(answered);
                 false
             }
-            Along::WaitList => self.read_line(answered, 1),
-            Along::Joining => self.wrote_line(answered, 1),
+            LookKind::WithList => self.record_list(answered, 1),
+            LookKind::WithJoin => self.record_list_write(answered, 1),
         };
-        match (answered.reply(usize::from(along == Along::Clock)), answered.instance) {
+        match (
+            answered.reply(usize::from(kind == LookKind::WithClock)),
+            answered.instance,
+        ) {
             (Some(Reply::Missing), _) => {
-                self.seen();
+                self.record_look();
                 self.is_held = false;
                 self.watch = None;
-                self.free(now, fresh, has_line)
+                self.handle_free(now, fresh, has_line)
             }
             (Some(Reply::Item { content, cas }), Some(instance)) => {
-                self.seen();
+                self.record_look();
                 self.is_held = true;
                 let Some(record) = lock_of(&self.spec().item, content) else {
                     self.watch = None;
@@ -210,18 +232,19 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 if watch.left(now).is_zero() {
                     self.take_over(now, fresh, *cas, instance)
                 } else {
-                    self.held(now, record.nonce, has_line)
+                    self.handle_held(now, record.nonce, has_line)
                 }
             }
             (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
-            _ => self.unreachable(now, answered, |acquire| acquire.look(now)),
+            _ => self.handle_failed_exchange(now, answered, |acquire| acquire.look(now)),
         }
     }
 
-    /// Another was quicker. Once or twice that is chance, and worth a look at once; then others are many, and it waits.
-    pub(super) fn lost_race(&mut self, now: Now) -> Output<Outcome> {
+    /// Handles an add or a take-over for which another was faster. Once or twice that is chance, and worth a look at
+    /// once. After that the contenders are many, and this one waits.
+    pub(super) fn handle_lost_race(&mut self, now: Now) -> Output<Outcome> {
         if self.has_looked && self.wait_is_over(now) {
-            return self.busy();
+            return self.end_busy();
         }
         self.lost_races += 1;
         if self.lost_races <= LOST_RACES {
@@ -230,17 +253,17 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.pause(now)
     }
 
-    /// Another holds it: give up, or look again later.
+    /// Another holds the lock: ends if the wait is over, else pauses before the next look.
     pub(super) fn pause(&mut self, now: Now) -> Output<Outcome> {
         if self.wait_is_over(now) {
-            return self.busy();
+            return self.end_busy();
         }
         self.lost_races = 0;
-        // Only who may stand in line has a use for it, and the model has fewer states without.
+        // Only a contender that may join the list uses it, and without it the model has fewer states.
         self.has_paused = self.me.is_some();
         self.state = AcquireState::Pausing { then_look: true };
-        let window = match &self.standing {
-            Some(standing) if standing.is_in_line() => standing.pause(self.spec().interval, now),
+        let window = match &self.wait_list {
+            Some(wait_list) if wait_list.is_in_line() => wait_list.next_pause(self.spec().interval, now),
             _ => {
                 let longest = self.longest_pause(now);
                 let from = longest / 2;
@@ -259,7 +282,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         })
     }
 
-    /// The longest pause of one that waits outside of the line.
+    /// The longest pause of a contender that is not in the list.
     pub(super) fn longest_pause(&self, now: Now) -> Duration {
         (self.waited(now) / PAUSE_FRACTION).clamp(SHORTEST_PAUSE, self.spec().interval.max(SHORTEST_PAUSE))
     }
@@ -270,11 +293,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
         left.unwrap_or(Duration::MAX)
     }
 
+    /// How long the contender has waited.
     pub(super) fn waited(&self, now: Now) -> Duration {
         self.started
             .map_or(Duration::ZERO, |started| now.instant.saturating_sub(started.instant))
     }
 
+    /// Whether the contender has waited as long as it may.
     pub(super) fn wait_is_over(&self, now: Now) -> bool {
         self.spec().wait.is_some_and(|wait| self.waited(now) >= wait)
     }

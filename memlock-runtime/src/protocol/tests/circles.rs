@@ -1,5 +1,5 @@
-//! Servers whose answers lead nowhere, for ever. On virtual time, on which an exchange takes none: what is not paused for would never
-//! end.
+//! Servers whose answers contradict one another, for ever. On virtual time, where an exchange takes none: a loop
+//! without a pause would never end.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use crate::protocol::{Leave, WaitListView};
 
 const SECONDS: u64 = 20;
 
-/// What it may make before it has noticed: its credit, and what follows from the last of that.
+/// How many exchanges a contender may make before it has noticed: its credit, and what follows from the last of that.
 const AT_ONCE: u32 = 16 + 2;
 
-/// What a server says to a batch, by what was last written: the replies, and what is known of the rest.
+/// The reply of a server to each request, by the last written nonce, or why there is none.
 type Hostile = fn(&Request, Nonce) -> Result<Reply, Unanswered>;
 
 fn cas(number: u64) -> Cas {
     Cas::new(number).expect("not zero")
 }
 
-/// The timeout of everybody here: short, so that the watch over another's lease is soon over.
+/// The timeout of all contenders here. It is short, so that the watch over another's lease is soon over.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// The same of a lease that is held.
+/// The timeout of a lease that is held all the time.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn held_by(nonce: Nonce) -> Reply {
@@ -32,12 +32,12 @@ fn held_by(nonce: Nonce) -> Reply {
 fn held_for(timeout: Duration, nonce: Nonce) -> Reply {
     let spec = Spec { timeout, ..spec() };
     Reply::Item {
-        content: Box::new(Content::Lock(spec.record(nonce, spec.term()))),
+        content: Box::new(Content::Lock(spec.record(nonce, spec.lengths()))),
         cas: cas(5),
     }
 }
 
-/// How many exchanges a contender made in each second until it ended, and how that was.
+/// How many exchanges a contender made in each second until it ended, and how it ended.
 #[derive(Debug)]
 struct Course {
     exchanges: BTreeMap<u64, u32>,
@@ -111,7 +111,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
     course
 }
 
-/// Replies that are as they should be where a case says nothing else.
+/// The usual reply, where a case does not say otherwise.
 fn usual(request: &Request) -> Reply {
     match request {
         Request::ReadClock => Reply::Clock(START),
@@ -126,7 +126,7 @@ fn usual(request: &Request) -> Reply {
 
 const OTHER: Nonce = Nonce(77 << 64);
 
-/// Each cycle of the table in the machine's head, and whether it stands in line.
+/// Each cycle of the table in the machine's head, and whether the contender joins the wait list.
 const CYCLES: &[(&str, bool, Hostile)] = &[
     ("nothing there; there", false, |request, _| {
         Ok(match request {
@@ -229,7 +229,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
             other => usual(other),
         })
     }),
-    ("held; another instance's line", true, |request, _| match request {
+    ("held; another instance's list", true, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
         Request::StoreLine { .. } => Err(Unanswered::OtherInstance),
         Request::Read => Ok(held_for(LONG, OTHER)),
@@ -245,7 +245,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("too young", false, |_, _| Err(Unanswered::TooYoung)),
 ];
 
-/// How often a contender asks that waits for a lock which is held.
+/// How often a contender asks while another holds the lock.
 fn of_a_waiter() -> BTreeMap<u64, u32> {
     let held = run(spec(), false, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
@@ -257,7 +257,7 @@ fn of_a_waiter() -> BTreeMap<u64, u32> {
 }
 
 #[test]
-fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
+fn a_contender_with_contradictory_answers_asks_no_more_often_than_a_waiter() {
     let spec = Spec {
         timeout: SHORT,
         ..spec()
@@ -268,7 +268,7 @@ fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
         let (mut made, mut by_a_waiter) = (0, 0);
         for (second, exchanges) in &course.exchanges {
             (made, by_a_waiter) = (made + exchanges, by_a_waiter + waiter[second]);
-            // A round more, since rounds begin at other times than looks.
+            // One round more, since rounds begin at other times than looks.
             let most = by_a_waiter + AT_ONCE + 8;
             assert!(
                 made <= most,
@@ -277,10 +277,10 @@ fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
         }
         let is_unreachable = matches!(course.ended, Some(Outcome::Unreachable(_)));
         assert!(course.ended.is_none() || is_unreachable, "{name}: {course:?}");
-        // Writes that are never answered are no chance, whatever else is.
+        // Writes that are never answered are not chance, whatever else is.
         let is_unanswered = name.contains("no answer") || name.contains("cannot be sent");
         assert_eq!(is_unreachable, is_unanswered, "{name}: {course:?}");
-        // Where there is a pause after each look anyway there is nothing to be noticed.
+        // Where each look is followed by a pause anyway there is nothing to notice.
         let is_a_wait = *name == "too young" || name.starts_with("held");
         assert!(
             course.has_noticed || is_unreachable || is_a_wait,
@@ -290,7 +290,7 @@ fn answers_that_lead_nowhere_are_asked_for_no_more_often_than_a_waiter_asks() {
 }
 
 #[test]
-fn answers_that_lead_nowhere_end_with_the_wait() {
+fn a_contender_with_contradictory_answers_ends_with_its_wait() {
     for (name, in_line, server) in CYCLES {
         for wait in [0, 1, 700, 3000].map(Duration::from_millis) {
             let spec = Spec {
@@ -310,7 +310,7 @@ fn answers_that_lead_nowhere_end_with_the_wait() {
     }
 }
 
-/// Runs a machine that never pauses on a server that says the same for ever.
+/// Runs a machine that never pauses against a server that always answers alike.
 fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Request) -> Reply) -> (u32, T) {
     let now = World::new().at();
     let (mut input, mut exchanges) = (Input::Start, 0);
@@ -349,7 +349,7 @@ fn own_and_another_cas(request: &Request) -> Reply {
 }
 
 #[test]
-fn a_release_a_renewal_and_a_departure_end_although_another_cas_is_always_there() {
+fn releasing_renewing_and_leaving_end_although_the_cas_always_differs() {
     let grant = World::new().granted();
     assert_eq!(grant.nonce, Nonce(1));
     let mut machine = Release::of_grant(item(), &grant, World::new().at());
@@ -366,8 +366,8 @@ fn a_release_a_renewal_and_a_departure_end_although_another_cas_is_always_there(
     assert!(made <= 9, "{made}");
 
     let me = Member { process: 9, wake: None };
-    let standing = Box::new(WaitListView::with_line(me, WaitList(vec![me])));
-    let mut machine = Leave::new(spec().interval, standing);
+    let wait_list = Box::new(WaitListView::with_line(me, WaitList(vec![me])));
+    let mut machine = Leave::new(spec().interval, wait_list);
     let (made, ()) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
     assert!(made <= 41, "{made}");
 }

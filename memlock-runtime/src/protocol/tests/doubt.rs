@@ -1,4 +1,4 @@
-//! Acquiring where something is amiss: no reply, a server that is slow, full, young or another one, items that are not ours.
+//! Acquiring where something is wrong: no reply, a slow, full, young or restarted server, items of others.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn an_add_without_a_reply_is_never_forgotten() {
         assert_ne!(
             grant.nonce,
             Nonce(1),
-            "whoever cleans up after the lost attempt would delete the lock"
+            "cleaning up after the lost attempt would delete the lock"
         );
         let mut world = World::new().fated(&[Fate::Executed(unanswered), Fate::Swallowed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
@@ -62,7 +62,7 @@ fn a_take_over_without_a_reply_is_never_a_grant() {
     assert!(waiter.outstanding().is_empty());
 }
 
-/// For a driver that has no time to ask again: it is not the server that kept its caller from the lock.
+/// A driver that has no time to ask again needs this: then it was not the server that kept its caller from the lock.
 #[test]
 fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
     let mut world = World::new();
@@ -120,7 +120,7 @@ fn a_server_too_young_is_waited_for_like_a_held_lock() {
 
 #[test]
 fn a_grant_that_comes_with_too_little_left_is_given_back() {
-    // The server stood still for 19 s of its clock's time: its items expire that much too early.
+    // The server stood still for 19 s of its clock's time, so its items expire that much too early.
     let mut world = World::new();
     world.granted();
     world.lag = 19;
@@ -144,7 +144,8 @@ fn a_grant_that_comes_with_too_little_left_is_given_back() {
 
 #[test]
 fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
-    // The server's clock lags, so that each of three grants comes with too little left. One of them is not given back.
+    // The server's clock lags, so that each of three grants arrives with too little left. One of them is not given
+    // back.
     let lagging = || {
         let mut world = World::new();
         let grant = world.granted();
@@ -168,7 +169,7 @@ fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
 }
 
 #[test]
-fn no_grant_stands_on_a_clock_that_could_not_be_read_if_it_can_be_made() {
+fn a_grant_without_a_readable_clock_is_given_back_once_the_clock_is_made() {
     // The clock item is lost while the server's clock lags by more than the TTL's reserve: only a reading shows it.
     let mut world = World::new();
     world.granted_after_release();
@@ -219,8 +220,8 @@ fn a_clock_that_is_lost_again_and_again_costs_no_grant() {
 }
 
 #[test]
-fn losing_one_race_after_another_is_no_reason_to_run_faster() {
-    // Whenever the waiter looks, the lock is free; whenever it stores, another was quicker.
+fn a_contender_that_loses_every_race_pauses() {
+    // Whenever the waiter looks, the lock is free. Whenever it stores, another was faster.
     let mut world = World::new();
     let mut waiter = Acquire::new(spec(), None, false);
     let mut input = Input::Start;
@@ -246,7 +247,7 @@ fn losing_one_race_after_another_is_no_reason_to_run_faster() {
 }
 
 #[test]
-fn a_refused_store_ends_with_the_servers_words() {
+fn a_refused_store_reports_the_servers_words() {
     let mut world = World::new();
     world.items.set_out_of_memory(true);
     let (outcome, _) = world.acquire(spec());
@@ -254,7 +255,7 @@ fn a_refused_store_ends_with_the_servers_words() {
 }
 
 #[test]
-fn something_unreadable_is_waited_out_and_never_taken_over_or_deleted() {
+fn an_unreadable_item_is_waited_out_and_never_taken_over_or_deleted() {
     let mut world = World::new();
     world.items.store_foreign(world.second(), &item(), 20);
     let (outcome, _) = world.acquire(spec());
@@ -292,7 +293,7 @@ fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
 }
 
 #[test]
-fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
+fn deletes_of_a_contenders_own_items_go_only_to_the_instance_that_stored_them() {
     // A grant without a clock to read, which is given back, and an attempt without a reply, which is cleared away.
     for fate in [Fate::Fine, Fate::Executed(Unanswered::Cut)] {
         let mut world = World::new().fated(&[fate]);
@@ -324,7 +325,7 @@ fn what_a_contender_takes_back_is_meant_only_for_the_instance_that_stored_it() {
 
 #[test]
 fn an_item_with_another_full_name_is_another_lock_whatever_its_hash() {
-    // Names too long for memcached are shortened with a hash. Here that of another lock is the same.
+    // Names too long for memcached are shortened with a hash. Here the hash of another lock is the same.
     let long = |key: &str| ItemName::of_lock("memlock", "protocol", &key.repeat(300));
     let spec = Spec {
         item: long("x"),
@@ -335,7 +336,7 @@ fn an_item_with_another_full_name_is_another_lock_whatever_its_hash() {
     world.item = spec.item.clone();
     let record = Record {
         full_name: long("y").full().cloned(),
-        ..spec.record(Nonce(77), spec.term())
+        ..spec.record(Nonce(77), spec.lengths())
     };
     let others = Request::Add { record, ttl: 100 };
     world.items.apply(world.second(), &spec.item, &others);

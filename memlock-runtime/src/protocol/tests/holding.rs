@@ -1,4 +1,4 @@
-//! What is held: its token, its renewals, its release.
+//! A held lock: its token, its renewals, its release.
 
 use super::*;
 
@@ -41,7 +41,7 @@ fn a_renewal_extends_the_deadline_and_keeps_the_token() {
 }
 
 #[test]
-fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
+fn the_lease_in_the_item_covers_every_holder_that_takes_the_lock_over() {
     let mut world = World::new();
     let mut grant = world.granted();
     let written = |world: &World| match &world.sent.last().expect("it was sent").0[1] {
@@ -50,7 +50,7 @@ fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
     };
     let (lease, ttl) = written(&world);
     assert_eq!(lease, TIMEOUT + Duration::from_millis(50));
-    // From hand to hand until the slice is over. Nobody's deadline is beyond what the item tells.
+    // From holder to holder until the slice is over. No deadline is beyond the lease in the item.
     let mut hands = 0;
     while grant.may_be_handed_over(TIMEOUT, world.at()) {
         let token = grant.token;
@@ -65,7 +65,7 @@ fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
         world.now += Duration::from_millis(4);
     }
     assert_eq!(hands, 13, "in 50 ms");
-    // A holder with a shorter timeout renews for itself, and takes nothing from what the item tells.
+    // A holder with a shorter timeout renews for itself, and shortens nothing in the item.
     let short = Spec {
         timeout: TIMEOUT / 10,
         ..spec()
@@ -85,7 +85,7 @@ fn the_lease_in_the_item_covers_whoever_it_is_handed_over_to() {
     assert_eq!(written(&world), (lease, ttl));
     assert!(grant.deadline.remaining(world.at()) <= short.timeout);
     assert!(grant.end.remaining(world.at()) > TIMEOUT);
-    // A waiter of another process takes over from whoever holds it by then, once the whole lease is over.
+    // A waiter of another process takes the lock over from the last holder, once the whole lease is over.
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
     assert!(waiter.watch().expect("it is held").left(world.at()) > TIMEOUT);
@@ -156,7 +156,7 @@ fn a_lease_that_has_ended_is_not_brought_back_to_life() {
 }
 
 #[test]
-fn another_cas_is_no_loss_the_server_may_have_renumbered_the_item() {
+fn an_item_that_the_server_renumbered_is_not_lost() {
     let mut world = World::new();
     let grant = world.granted();
     world.items.renumber(&item());
@@ -190,7 +190,7 @@ fn a_release_after_the_deadline_looks_first() {
 }
 
 #[test]
-fn a_release_without_a_reply_says_so_and_can_be_done_again() {
+fn a_release_without_a_reply_fails_and_can_be_tried_again() {
     for fate in [
         Fate::Executed(Unanswered::Cut),
         Fate::Swallowed(Unanswered::Late),

@@ -1,11 +1,11 @@
-//! Leaving the line.
+//! Leaving the wait list.
 
 use super::*;
 use crate::protocol::{Leave, WaitListView};
 
-/// Where processes wake each other the line changes all the time.
+/// Where processes wake each other the list changes all the time.
 #[test]
-fn who_leaves_the_line_does_so_however_often_others_are_quicker() {
+fn leaving_succeeds_however_often_others_change_the_list_first() {
     let mut world = World::new();
     let [me, other] = [5, 6].map(|process| Member { process, wake: None });
     let put = |world: &mut World, line: Vec<Member>| {
@@ -23,10 +23,10 @@ fn who_leaves_the_line_does_so_however_often_others_are_quicker() {
         spec().interval,
         Box::new(WaitListView::with_line(me, WaitList(vec![me]))),
     );
-    let (mut input, mut quicker) = (Input::Start, 12);
+    let (mut input, mut changes) = (Input::Start, 12);
     while let Output::Exchange { batch, only_on } = machine.step(world.at(), input) {
-        if batch.iter().any(Request::writes) && quicker > 0 {
-            quicker -= 1;
+        if batch.iter().any(Request::writes) && changes > 0 {
+            changes -= 1;
             put(&mut world, vec![other, me]);
         }
         input = Input::Exchanged(world.exchange(&batch, only_on));
@@ -36,5 +36,5 @@ fn who_leaves_the_line_does_so_however_often_others_are_quicker() {
         matches!(&left, Reply::WaitList { line, .. } if line.0 == [other]),
         "{left:?}"
     );
-    assert_eq!(quicker, 0);
+    assert_eq!(changes, 0);
 }

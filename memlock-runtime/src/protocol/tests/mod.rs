@@ -42,7 +42,7 @@ enum Fate {
 /// A server, a contender's clocks, and what was sent.
 struct World {
     items: Items,
-    /// Which lock its contenders are after.
+    /// The lock that its contenders want.
     item: ItemName,
     now: Duration,
     lag: u64,
@@ -211,7 +211,7 @@ impl World {
         self.release(machine)
     }
 
-    /// Whose the item is.
+    /// The nonce in the item.
     fn holder(&mut self) -> Option<Nonce> {
         self.record().map(|record| record.nonce)
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
+fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
     const RESERVE: Duration = Duration::from_secs(1);
     let reserving = || Spec {
         timeout: RESERVE,
@@ -51,7 +51,7 @@ fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
         assert_eq!((record.nonce, record.renewal), (reserved.nonce, u32::from(is_written)));
         assert_eq!(record.lease, if is_written { RESERVE } else { spec().lease() });
 
-        // Nobody comes for it. The other takes it over when it is over, and not before.
+        // Nobody claims it. The other process takes it over when it is over, and not before.
         assert_eq!(
             world.run(&mut waiter, Input::Woke, 1),
             None,
@@ -72,7 +72,7 @@ fn a_reservation_lasts_exactly_as_long_as_it_is_written_down_for() {
 }
 
 #[test]
-fn a_reservation_is_passed_on_to_nobody_although_its_slice_is_not_over() {
+fn a_reservation_is_not_handed_over_although_its_slice_is_not_over() {
     let mut world = World::new();
     let (grant, short) = (world.granted(), Duration::from_millis(1));
     assert!(grant.may_be_handed_over(short, world.at()));
@@ -81,7 +81,7 @@ fn a_reservation_is_passed_on_to_nobody_although_its_slice_is_not_over() {
 }
 
 #[test]
-fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
+fn a_claimed_reservation_has_a_whole_timeout_and_a_higher_token() {
     let mut world = World::new();
     let grant = world.granted();
     let reserved = grant.clone().reserve(Duration::from_secs(1), world.at());
@@ -102,12 +102,12 @@ fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
     assert_eq!(claim.deadline.ends(), claimed.instant + TIMEOUT);
     assert_eq!(world.record().map(|record| record.lease), Some(spec().lease()));
 
-    // The proof was heard of when half of the lease was over: another may be let in soon.
+    // The proof arrived when half of the lease was over: another may be let in soon.
     let mut late = claimed;
     late.instant += TIMEOUT / 2 + Duration::from_millis(1);
     assert_eq!(renewed.claim(TIMEOUT, late), None);
 
-    // Too late is too late, although the item is there yet.
+    // A renewal after the deadline fails, although the item is still there.
     let reserved = claim.reserve(Duration::from_secs(1), world.at());
     world.now += Duration::from_secs(1);
     assert_eq!(world.renew(&reserved), Renewed::RanOut);
@@ -117,7 +117,7 @@ fn who_claims_a_reservation_has_a_whole_timeout_and_a_higher_token() {
 fn a_claim_for_less_moves_no_expiry_back() {
     let mut world = World::new();
     let grant = world.granted();
-    // The server stands still while the body runs, and goes on by the clock that stood.
+    // The server stands still while the body runs, and goes on by the clock that stood still.
     let body = Duration::from_secs(9);
     world.now += body;
     world.lag = body.as_secs();
@@ -127,7 +127,7 @@ fn a_claim_for_less_moves_no_expiry_back() {
     let Renewed::Renewed(reserved) = world.run_renew(&mut Renew::shorten(of(length), reserved)) else {
         panic!("it was there");
     };
-    // The retry asks for little, for which a TTL would do that is over as soon as the clock is right again.
+    // The retry asks for little time. A TTL that would do for that is over as soon as the clock is right again.
     let little = Duration::from_millis(200);
     let Renewed::Renewed(renewed) = world.run_renew(&mut Renew::new(of(little), reserved)) else {
         panic!("it was reserved");

@@ -12,7 +12,7 @@ fn started(world: &mut World) -> (Acquire, Batch) {
     (contender, batch)
 }
 
-/// What `replies` to the exchange come to.
+/// The exchange with these `replies`.
 fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, unanswered: Option<Unanswered>) -> Input {
     Input::Exchanged(Exchanged {
         instance: Some(world.items.instance()),
@@ -28,7 +28,8 @@ fn answered(world: &World, replies: impl IntoIterator<Item = Reply>, unanswered:
 fn tokens_rise_where_the_items_number_is_drawn_before_its_data_has_come() {
     let mut world = World::new();
     let (mut slow, batch) = started(&mut world);
-    // The server has parsed the line of its add, and waits for the data. Meanwhile another is granted the lock and releases it.
+    // The server has parsed the line of its add, and waits for the data. Meanwhile another contender is granted the
+    // lock and releases it.
     let drawn = world.items.draw();
     let quick = world.granted();
     assert_eq!(world.release_grant(&quick), Released::Released);
@@ -37,8 +38,8 @@ fn tokens_rise_where_the_items_number_is_drawn_before_its_data_has_come() {
         .iter()
         .map(|request| world.items.apply_drawn(second, &item(), request, Some(drawn)))
         .collect();
-    let told = answered(&world, replies, None);
-    let Some(Outcome::Granted(grant)) = world.run(&mut slow, told, 0) else {
+    let heard = answered(&world, replies, None);
+    let Some(Outcome::Granted(grant)) = world.run(&mut slow, heard, 0) else {
         panic!("it was stored")
     };
     assert!(grant.cas < quick.cas, "the trap is set");
@@ -67,7 +68,7 @@ fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
         [Request::ReadClock, Request::Replace { .. }, Request::RaiseCounter]
     ));
     let drawn = world.items.draw();
-    // Others' grants of the server, of whatever key.
+    // Another key's grant on the same server.
     let other = ItemName::of_lock("memlock", "protocol", "y");
     world.items.apply(world.second(), &other, &Request::RaiseCounter);
     let second = world.second();
@@ -75,8 +76,8 @@ fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
         .iter()
         .map(|request| world.items.apply_drawn(second, &item(), request, Some(drawn)))
         .collect();
-    let told = answered(&world, replies, None);
-    let Some(Outcome::Granted(taken)) = world.run(&mut waiter, told, 0) else {
+    let heard = answered(&world, replies, None);
+    let Some(Outcome::Granted(taken)) = world.run(&mut waiter, heard, 0) else {
         panic!("it was stored")
     };
     dead.token = dead.token.next().expect("a hand-over's");
@@ -88,7 +89,7 @@ fn a_take_over_has_a_higher_token_although_its_number_is_drawn_early() {
 }
 
 #[test]
-fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
+fn an_item_lost_before_its_token_is_made_gives_no_grant() {
     let mut world = World::new();
     let (mut slow, batch) = started(&mut world);
     let second = world.second();
@@ -96,13 +97,13 @@ fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
         .iter()
         .map(|request| world.items.apply(second, &item(), request))
         .collect();
-    // Between its commands the item is lost, and another is granted the lock.
+    // Between its commands the item is lost, and another contender is granted the lock.
     world.items.evict(&item());
     let other = world.granted();
     replies.push(world.items.apply(second, &item(), &batch[2]));
-    let told = answered(&world, replies, None);
+    let heard = answered(&world, replies, None);
     assert_eq!(
-        world.run(&mut slow, told, 0),
+        world.run(&mut slow, heard, 0),
         None,
         "it was stored first, and would have the higher token"
     );
@@ -117,7 +118,7 @@ fn a_grant_that_lost_its_item_before_its_token_was_made_is_none() {
 }
 
 #[test]
-fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
+fn a_grant_between_other_stores_is_verified_and_stands() {
     for fate in [
         Fate::Fine,
         Fate::Swallowed(Unanswered::Late),
@@ -133,9 +134,9 @@ fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
             .collect();
         world.items.apply(second, &other, &Request::RaiseCounter);
         replies.push(world.items.apply(second, &item(), &batch[2]));
-        let told = answered(&world, replies, None);
+        let heard = answered(&world, replies, None);
         world.fates = vec![fate];
-        let outcome = world.run(&mut contender, told, 0);
+        let outcome = world.run(&mut contender, heard, 0);
         let Some(Outcome::Granted(grant)) = outcome else {
             panic!("{outcome:?}")
         };
@@ -148,7 +149,7 @@ fn a_grant_beside_which_others_were_stored_is_verified_and_stands() {
 }
 
 #[test]
-fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
+fn a_lock_without_a_token_is_given_back_and_the_refusal_is_reported() {
     let words = || Refusal("CLIENT_ERROR cannot increment or decrement non-numeric value".into());
     for fate in [Fate::Fine, Fate::Swallowed(Unanswered::Late)] {
         let mut world = World::new();
@@ -159,11 +160,11 @@ fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
             .map(|request| world.items.apply(second, &item(), request))
             .collect();
         replies.push(Reply::Refused(words()));
-        let told = answered(&world, replies, None);
+        let heard = answered(&world, replies, None);
         world.fates = vec![fate];
-        assert_eq!(world.run(&mut contender, told, 0), Some(Outcome::NoToken(words())));
+        assert_eq!(world.run(&mut contender, heard, 0), Some(Outcome::NoToken(words())));
         assert!(matches!(world.sent[..], [(ref batch, Some(_))] if matches!(batch[..], [Request::Delete { .. }])));
-        // What could not be given back is not forgotten.
+        // A grant that could not be given back is not forgotten.
         let left: Vec<Nonce> = world.holder().into_iter().collect();
         assert_eq!(contender.outstanding(), left);
         assert_eq!(left.is_empty(), matches!(fate, Fate::Fine));
@@ -171,7 +172,7 @@ fn a_lock_without_a_number_is_given_back_and_the_servers_words_are_told() {
 }
 
 #[test]
-fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
+fn a_lock_without_the_counters_reply_is_no_grant_and_is_cleared_away() {
     for unanswered in [
         Some(Unanswered::Cut),
         Some(Unanswered::Late),
@@ -186,8 +187,8 @@ fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
             .map(|request| world.items.apply(second, &item(), request))
             .collect();
         replies.truncate(2);
-        let told = answered(&world, replies, unanswered);
-        let outcome = world.run(&mut contender, told, 0);
+        let heard = answered(&world, replies, unanswered);
+        let outcome = world.run(&mut contender, heard, 0);
         let Some(Outcome::Granted(grant)) = outcome else {
             panic!("{unanswered:?}: {outcome:?}")
         };
@@ -202,18 +203,18 @@ fn a_lock_whose_number_did_not_come_is_no_grant_and_is_cleared_away() {
 }
 
 #[test]
-fn numbers_that_fall_are_not_trusted() {
+fn a_counter_not_above_the_items_cas_is_not_trusted() {
     let cas = |number| Cas::new(number).expect("not zero");
     for raised in [1, 6, 7] {
         let mut world = World::new();
         let (mut contender, _) = started(&mut world);
         let second = Reply::Clock(world.second());
-        let told = answered(
+        let heard = answered(
             &world,
             [second, Reply::Stored(cas(7)), Reply::Raised(cas(raised))],
             None,
         );
-        assert_eq!(world.run(&mut contender, told, 0), Some(Outcome::Untrustworthy));
+        assert_eq!(world.run(&mut contender, heard, 0), Some(Outcome::Untrustworthy));
         assert_eq!(contender.outstanding(), [Nonce(1)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Getting a free lock, and waiting for a held one: in line, called, or for a dead holder's lease to be over.
+//! Getting a free lock, and waiting for a held one: in line, woken, or until a dead holder's lease is over.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
     assert_eq!(world.stores(), before, "on a server short of memory not even that");
 }
 
-/// A contender that waits in line, and can be called.
+/// A contender that waits in line, and can be woken.
 fn in_line(world: &mut World) -> Acquire {
     let me = Member {
         process: 7,
@@ -52,7 +52,7 @@ fn in_line(world: &mut World) -> Acquire {
 }
 
 #[test]
-fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
+fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     let mut world = World::new();
     let first = world.granted();
     let mut waiter = in_line(&mut world);
@@ -84,7 +84,7 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
     assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
     assert_eq!(world.stores(), before, "a store that is refused would free the lock");
 
-    // He who calls knows the line better than one who read it when he joined.
+    // The process that sends a wake-up knows the list better than one that read it when it joined.
     let mut world = World::new();
     let first = world.granted();
     let store = Request::StoreLine {
@@ -101,7 +101,7 @@ fn who_is_called_adds_at_once_unless_the_server_is_short_of_memory() {
 }
 
 #[test]
-fn who_is_called_in_vain_stores_once_and_then_only_looks() {
+fn a_waiter_woken_in_vain_stores_once_and_then_only_looks() {
     let mut world = World::new();
     world.granted();
     let mut waiter = in_line(&mut world);
@@ -119,7 +119,7 @@ fn a_waiter_that_found_no_clock_asks_for_it_again() {
     world.granted();
     world.sent.clear();
     let mut waiter = Acquire::new(spec(), None, false);
-    // As if it had come before the clock was made.
+    // As if the contender had come before the clock was made.
     let fresh = world.fresh();
     assert!(matches!(
         waiter.step(world.at(), fresh, Input::Start),
@@ -230,7 +230,7 @@ fn a_renewed_lease_is_not_taken_over() {
 }
 
 #[test]
-fn waiting_ends_with_busy_and_says_who_holds_the_lock() {
+fn a_wait_that_is_over_ends_busy_and_names_the_holder() {
     let mut world = World::new();
     world.granted();
     let (outcome, _) = world.acquire(impatient());

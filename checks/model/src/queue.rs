@@ -1,7 +1,8 @@
 //! A process's queue for the lock, and handing over in it.
 //!
-//! Whose turn it is, what it may do with it, and what becomes of a grant on its way are the real [`TurnState`]'; who stands in
-//! line is a list here. Each of these is one step, as it is in the library, where the queue's lock makes it one.
+//! The real [`TurnState`] decides whose turn it is, what its caller may do with it, and what becomes of a grant on its
+//! way. The callers in line are a list here. Each function here is one step, as it is in the library, where the queue's
+//! lock makes it one.
 
 use memlock_runtime::__internals::{Grant, Handed, LeaseState, Now, Taken, TurnState, TurnStatus, Watch};
 
@@ -11,65 +12,65 @@ use crate::outcomes::Reached;
 use crate::world::{Doing, Promise, Then, World, item, local, skew};
 
 impl World {
-    /// Joins the queue. `true`: nobody was there, and it is its turn.
+    /// Joins the queue. Returns whether the queue was empty, so that it is this contender's turn.
     pub(crate) fn join(&mut self, index: usize, bounds: &Bounds) -> bool {
-        let line = &mut self.lines[bounds.process(index)];
+        let queue = &mut self.queues[bounds.process(index)];
         let contender = &mut self.contenders[index];
-        if line.turns.is_some() {
-            line.waiting.push(index);
+        if queue.turns.is_some() {
+            queue.waiting.push(index);
             contender.doing = Doing::Waiting;
             return false;
         }
-        line.numbers += 1;
-        line.turns = Some(TurnState::begun(line.numbers));
-        line.whose = Some(index);
-        contender.turn = line.numbers;
-        contender.watch = line.watch.take();
+        queue.numbers += 1;
+        queue.turns = Some(TurnState::begun(queue.numbers));
+        queue.whose = Some(index);
+        contender.turn = queue.numbers;
+        contender.watch = queue.watch.take();
         true
     }
 
-    /// Whether one who waits would find something out.
+    /// Whether a waiting contender would learn anything by looking.
     pub(crate) fn is_notified(&self, index: usize, bounds: &Bounds) -> bool {
         let now = local(self.now, skew(bounds, index));
-        let line = &self.lines[bounds.process(index)];
-        let is_first = line.waiting.first() == Some(&index);
+        let queue = &self.queues[bounds.process(index)];
+        let is_first = queue.waiting.first() == Some(&index);
         let given = self.contenders[index].given;
-        match &line.turns {
+        match &queue.turns {
             Some(turns) => turns.claim(given, is_first, now) != TurnStatus::Wait,
             None => given != TurnState::NONE,
         }
     }
 
-    /// One who waits looks whether its turn has come.
+    /// A waiting contender looks whether its turn has come.
     pub(crate) fn progress(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
-        let line = &mut self.lines[tools.bounds.process(index)];
+        let queue = &mut self.queues[tools.bounds.process(index)];
         let contender = &mut self.contenders[index];
-        let is_first = line.waiting.first() == Some(&index);
-        if line.turns.is_none() {
-            // Whoever stepped in has left since: it is the head again.
-            line.whose = Some(index);
+        let is_first = queue.waiting.first() == Some(&index);
+        if queue.turns.is_none() {
+            // The contender that stepped in has left since, so this one is the head again.
+            queue.whose = Some(index);
         }
-        let turns = line.turns.get_or_insert_with(|| TurnState::begun(contender.given));
+        let turns = queue.turns.get_or_insert_with(|| TurnState::begun(contender.given));
         match turns.claim(contender.given, is_first, now) {
             TurnStatus::Wait => return,
             TurnStatus::TooLate => {
                 tools.tally.count(Reached::TooLateForTheTurn);
                 contender.given = TurnState::NONE;
-                line.waiting.insert(0, index);
+                queue.waiting.insert(0, index);
                 return;
             }
             TurnStatus::StepIn => {
                 tools.tally.count(Reached::StepIn);
-                line.numbers += 1;
-                turns.next(line.numbers);
-                line.waiting.remove(0);
-                line.whose = Some(index);
+                queue.numbers += 1;
+                turns.next(queue.numbers);
+                queue.waiting.remove(0);
+                queue.whose = Some(index);
             }
             TurnStatus::Mine => {}
         }
         let Taken { number, watch, handed } = turns.take(tools.bounds.timeout(index), now);
-        let is_its_turn = line.whose == Some(index);
+        let is_its_turn = queue.whose == Some(index);
         (contender.turn, contender.given, contender.watch) = (number, TurnState::NONE, watch);
         self.require(is_its_turn, Promise::OneTurn);
         match handed {
@@ -82,18 +83,18 @@ impl World {
         }
     }
 
-    /// It holds what was handed over to it.
+    /// The contender holds the grant that was handed over to it.
     fn taken(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
         tools.tally.count(Reached::HandOver);
         self.holds_next(index, grant, tools);
     }
 
-    /// It is the next holder under the same grant.
+    /// The contender is the next holder under the same grant.
     pub(crate) fn holds_next(&mut self, index: usize, grant: Grant, tools: Tools<'_>) {
         let is_excused = self.watched.excused.contains(&grant.nonce);
         let stored = &mut self.watched.stored;
-        // Whatever was granted before, by whomever, has a lower token. Only the grant of a server that has lost its state
-        // since may come after one of another's, which the resource is to prefer.
+        // Every earlier grant has a lower token. There is one exception: the grant of a server that has lost its state
+        // since may come after another contender's grant, which the resource then prefers.
         let tokens = stored.iter().filter_map(|(_, token)| *token);
         let rises = tokens.max().is_none_or(|highest| highest < grant.token);
         let own = stored.iter_mut().find(|(nonce, _)| *nonce == grant.nonce);
@@ -102,7 +103,7 @@ impl World {
         if let Some((_, token)) = own {
             *token = Some(grant.token);
         }
-        // And in the order of the stores nothing excuses anything: each grant's tokens are below the next one's.
+        // And in the order of the stores there is no exception: each grant's tokens are below the next one's.
         let tokens: Vec<_> = stored.iter().filter_map(|(_, token)| *token).collect();
         let is_sorted = tokens.is_sorted_by(|before, after| before < after);
         let is_kept = rises_under_its_grant && is_sorted && (is_excused || (is_known && rises));
@@ -113,45 +114,45 @@ impl World {
 
     /// A holder that believes no more hands `grant` over, if it may.
     pub(crate) fn hand_over(&mut self, index: usize, grant: &Grant, now: Now, tools: Tools<'_>) -> bool {
-        let line = &mut self.lines[tools.bounds.process(index)];
+        let queue = &mut self.queues[tools.bounds.process(index)];
         let number = self.contenders[index].turn;
-        let is_its_turn = line.whose == Some(index);
+        let is_its_turn = queue.whose == Some(index);
         if !is_its_turn {
             tools.tally.count(Reached::TurnTakenAway);
         }
-        let (Some(turns), Some(&first)) = (&mut line.turns, line.waiting.first()) else {
+        let (Some(turns), Some(&first)) = (&mut queue.turns, queue.waiting.first()) else {
             return false;
         };
         let timeout = tools.bounds.timeout(first);
         if !turns.hand_over(number, grant, timeout, now) {
             return false;
         }
-        turns.next(line.numbers + 1);
+        turns.next(queue.numbers + 1);
         turns.leased(now.instant + timeout);
         self.give_turn(tools.bounds.process(index));
         self.require(is_its_turn, Promise::OneTurn);
         true
     }
 
-    /// The first in line has the turn that has just begun.
+    /// Gives the turn that has just begun to the first in line.
     fn give_turn(&mut self, process: usize) {
-        let line = &mut self.lines[process];
-        let first = line.waiting.remove(0);
-        line.numbers += 1;
-        line.whose = Some(first);
-        self.contenders[first].given = line.numbers;
+        let queue = &mut self.queues[process];
+        let first = queue.waiting.remove(0);
+        queue.numbers += 1;
+        queue.whose = Some(first);
+        self.contenders[first].given = queue.numbers;
     }
 
-    /// A lease was granted in its turn, or extended.
+    /// Records that a lease was granted or extended in the contender's turn.
     pub(crate) fn leased(&mut self, index: usize, grant: &Grant, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let number = self.contenders[index].turn;
-        if let Some(turns) = &mut self.lines[tools.bounds.process(index)].turns {
+        if let Some(turns) = &mut self.queues[tools.bounds.process(index)].turns {
             turns.granted(number, grant.deadline.ends(), Watch::of_own(grant, now));
         }
     }
 
-    /// It is done without handing over.
+    /// The contender is done, and passes its turn on without a grant.
     pub(crate) fn pass_on(&mut self, index: usize, tools: Tools<'_>) {
         let contender = &mut self.contenders[index];
         let (number, watch) = (contender.turn, contender.watch.take());
@@ -160,21 +161,21 @@ impl World {
 
     fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut TurnState), tools: Tools<'_>) {
         let process = tools.bounds.process(index);
-        let line = &mut self.lines[process];
-        let is_its_turn = line.whose == Some(index);
-        let Some(turns) = line.turns.as_mut().filter(|turns| turns.is_present(number)) else {
+        let queue = &mut self.queues[process];
+        let is_its_turn = queue.whose == Some(index);
+        let Some(turns) = queue.turns.as_mut().filter(|turns| turns.is_present(number)) else {
             return;
         };
         leave(turns);
-        if line.waiting.is_empty() {
+        if queue.waiting.is_empty() {
             let (watch, orphan) = turns.take_remains();
-            (line.turns, line.watch, line.whose) = (None, watch, None);
+            (queue.turns, queue.watch, queue.whose) = (None, watch, None);
             if let Some(grant) = orphan {
                 self.contenders[index].leave(grant.nonce, tools.bounds);
             }
         } else {
             let until = turns.handed().map(|grant| grant.end.ends());
-            turns.next(line.numbers + 1);
+            turns.next(queue.numbers + 1);
             if let Some(until) = until {
                 tools.tally.count(Reached::PassedOn);
                 turns.leased(until);
@@ -184,11 +185,11 @@ impl World {
         self.require(is_its_turn, Promise::OneTurn);
     }
 
-    /// One who waits leaves; the turn that it was given meanwhile is passed on with what came with it.
-    pub(crate) fn leave_line(&mut self, index: usize, tools: Tools<'_>) {
+    /// A waiting contender leaves. A turn that it was given meanwhile is passed on with the grant that came with it.
+    pub(crate) fn leave_queue(&mut self, index: usize, tools: Tools<'_>) {
         let given = std::mem::take(&mut self.contenders[index].given);
         if given == TurnState::NONE {
-            self.lines[tools.bounds.process(index)]
+            self.queues[tools.bounds.process(index)]
                 .waiting
                 .retain(|other| *other != index);
         } else {
@@ -197,39 +198,40 @@ impl World {
         self.rest(index);
     }
 
-    /// The head could not reach the server: nor can those behind it.
+    /// The head could not reach the server, so the contenders behind it cannot either.
     pub(crate) fn dismiss(&mut self, index: usize, bounds: &Bounds) {
-        let line = &mut self.lines[bounds.process(index)];
+        let queue = &mut self.queues[bounds.process(index)];
         let number = self.contenders[index].turn;
-        if line.turns.as_ref().is_some_and(|turns| turns.is_present(number)) {
-            (line.turns, line.whose) = (None, None);
-            for waiter in std::mem::take(&mut line.waiting) {
+        if queue.turns.as_ref().is_some_and(|turns| turns.is_present(number)) {
+            (queue.turns, queue.whose) = (None, None);
+            for waiter in std::mem::take(&mut queue.waiting) {
                 self.rest(waiter);
             }
         }
     }
 
-    /// Forgets the numbers of turns where nobody has one any more.
-    pub(crate) fn retire_lines(&mut self, bounds: &Bounds) {
-        for (process, line) in self.lines.iter_mut().enumerate() {
+    /// Forgets the numbers of turns where no contender has a turn any more.
+    pub(crate) fn retire_queues(&mut self, bounds: &Bounds) {
+        for (process, queue) in self.queues.iter_mut().enumerate() {
             let mut threads = self.contenders.iter().enumerate();
             let is_over = |turn: u64| turn == TurnState::NONE;
             let is_idle = |(index, contender): (usize, &crate::world::Contender)| {
                 bounds.process(index) != process || (is_over(contender.turn) && is_over(contender.given))
             };
-            if line.turns.is_none() && threads.all(is_idle) {
-                line.numbers = 0;
+            if queue.turns.is_none() && threads.all(is_idle) {
+                queue.numbers = 0;
                 let is_retired =
                     |index: usize| bounds.process(index) != process || self.contenders[index].attempts == 0;
                 if (0..self.contenders.len()).all(is_retired) {
-                    line.watch = None;
+                    queue.watch = None;
                 }
             }
         }
     }
 
-    /// Whose deadline has not passed when the item expires, and be the server's clock right at once, believes too long; and
-    /// so does who believes for longer than one would watch the item who saw it now for the first time.
+    /// Checks that every belief ends before the item does. A contender believes too long if its deadline has not passed
+    /// when the item expires, were the server's clock right at once. It also believes too long if it believes for
+    /// longer than a contender would watch that sees the item now for the first time.
     pub(crate) fn check_expiry(&mut self, bounds: &Bounds) {
         let (Some(second), Some(lease)) = (self.server.items.expiry(&item()), self.watched.lease) else {
             return;
@@ -249,25 +251,25 @@ impl World {
         self.require(has_passed, Promise::NoDeadlineBeyondTheEnd);
     }
 
-    /// Somebody knows of the item that is there, and is going to release it.
+    /// Checks that some contender knows of the item on the server, and is going to release it.
     pub(crate) fn check_for_orphans(&mut self) {
         let Some(nonce) = self.watched.holder else { return };
         let knows = |(index, contender): (usize, &crate::world::Contender)| {
             let is_at_work = match &contender.doing {
                 Doing::Resting | Doing::Waiting => false,
                 Doing::Acquiring(_) => nonce.0 >> 8 == index as u128 + 1,
-                Doing::LeaseState(holding) | Doing::Reserved(holding) | Doing::Renewing(_, holding, _) => {
-                    holding.grant().nonce == nonce
+                Doing::Holding(lease) | Doing::Reserved(lease) | Doing::Renewing(_, lease, _) => {
+                    lease.grant().nonce == nonce
                 }
                 Doing::Releasing(_, released, _) => *released == nonce,
             };
             is_at_work || contender.leftovers.contains(&nonce)
         };
-        let lies_in_line = self.lines.iter().any(|line| {
-            let handed = line.turns.as_ref().and_then(TurnState::handed);
+        let is_handed_over = self.queues.iter().any(|queue| {
+            let handed = queue.turns.as_ref().and_then(TurnState::handed);
             handed.is_some_and(|grant| grant.nonce == nonce)
         });
-        let is_known = lies_in_line || self.contenders.iter().enumerate().any(knows);
+        let is_known = is_handed_over || self.contenders.iter().enumerate().any(knows);
         self.require(is_known, Promise::NothingLeftBehind);
     }
 }
