@@ -28,7 +28,8 @@ impl CallGuard {
         CallGuard { entered, locks }
     }
 
-    /// Runs the body. Returns an error in place of a success, if the lease did not last for the whole body (`on_lost = error`).
+    /// Runs the body. Returns an error in place of a success, if the lease did not last for the whole body
+    /// (`on_lost = error`).
     pub(super) fn run_and_check<R>(self, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
         let returned = body();
         match self.entered.frame().lost() {
@@ -102,8 +103,8 @@ impl AsyncCallGuard {
     }
 }
 
-/// The release, or the reservation, of a body's locks. It has one type for all bodies, and is on the heap: the function's future would
-/// keep space for it while the body runs.
+/// The release, or the reservation, of a body's locks. It has one type for all bodies, and is on the heap: the
+/// function's future would keep space for it while the body runs.
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether the function waits for the release, after a body that returns an `R`.
@@ -122,7 +123,8 @@ pub trait AfterBody<R> {
 #[derive(Debug, Clone, Copy)]
 pub struct AwaitRelease;
 
-/// The release begins, and goes on in the background: for outputs that are not `Send`, which would make the future not `Send`.
+/// The release begins, and goes on in the background: for outputs that are not `Send`, which would make the future not
+/// `Send`.
 #[derive(Debug, Clone, Copy)]
 pub struct DetachRelease;
 

@@ -65,8 +65,8 @@ impl FunctionCall {
 
     /// Acquires the locks on the caller's thread, and begins the body.
     ///
-    /// Applies the failure policy: the function must return an error that is left. With [`Reporting::No`] this never returns
-    /// [`Error::Unavailable`]; the errors that are left are mistakes in the program.
+    /// Applies the failure policy: the function must return an error that is left. With [`Reporting::No`] this never
+    /// returns [`Error::Unavailable`]; the errors that are left are mistakes in the program.
     #[track_caller]
     pub(crate) fn enter(self, reporting: Reporting) -> Result<CallGuard, Error> {
         if !self.items.is_empty() {

@@ -1,7 +1,7 @@
 //! [`Entering`]: a call of an async function. Its future acquires the locks, then runs the body.
 //!
-//! That future stores the body once. An `async fn` would store it twice, as its argument and as the future that it awaits, and so
-//! double the future of every locked function.
+//! That future stores the body once. An `async fn` would store it twice, as its argument and as the future that it
+//! awaits, and so double the future of every locked function.
 
 use std::fmt;
 use std::future::Future;
@@ -212,8 +212,8 @@ impl<P> Entering<P> {
     }
 }
 
-/// Acquires the locks. The future has one type for all bodies, so it is compiled once. It is on the heap, since it is large: the
-/// function's future would keep its space while the body runs.
+/// Acquires the locks. The future has one type for all bodies, so it is compiled once. It is on the heap, since it is
+/// large: the function's future would keep its space while the body runs.
 fn acquire(
     prepared: Result<FunctionCall, Error>,
     reporting: Reporting,

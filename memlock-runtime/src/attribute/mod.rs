@@ -1,8 +1,8 @@
 //! All that an expansion may name. Not for people: it changes with the attributes, in any release.
 //!
-//! An expansion first writes down the options of its attribute ([`Options`]), then the keys ([`IntoKey`], [`KeyFn`] and the `keyN`
-//! helpers). [`Return`] then enters the lock as the return type of the function allows. Methods that are found by probing types begin
-//! with `__memlock_`, so that no trait of the user has a method of the same name.
+//! An expansion first writes down the options of its attribute ([`Options`]), then the keys ([`IntoKey`], [`KeyFn`] and
+//! the `keyN` helpers). [`Return`] then enters the lock as the return type of the function allows. Methods that are
+//! found by probing types begin with `__memlock_`, so that no trait of the user has a method of the same name.
 //!
 //! Nothing here allocates unless something is wrong, except the futures with which an async function waits.
 pub(crate) mod call_guard;

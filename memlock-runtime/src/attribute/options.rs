@@ -71,8 +71,8 @@ impl<'a> Options<'a> {
         self
     }
 
-    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it look up to
-    /// four times less often.
+    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it
+    /// look up to four times less often.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
         self.lock.interval = self.above_zero("interval", length);
         self

@@ -1,12 +1,12 @@
 //! The call tree: one frame for each annotated body that is running, with the locks that it holds.
 //!
-//! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current frame of
-//! its thread. A synchronous body's frame is current from the beginning of the body to its end. An asynchronous body's frame
-//! *replaces* the current one for each poll of the body. So the frame goes with the body from thread to thread, and other futures
-//! that the executor polls in between do not see it.
+//! A *frame* says under which lease a body runs, and which body called it. While a body runs, its frame is the current
+//! frame of its thread. A synchronous body's frame is current from the beginning of the body to its end. An
+//! asynchronous body's frame *replaces* the current one for each poll of the body. So the frame goes with the body from
+//! thread to thread, and other futures that the executor polls in between do not see it.
 //!
-//! Each current frame is stored with the tokio task in which it became current. It does not count in another task: a synchronous
-//! body may block on an executor that polls other tasks on the same thread.
+//! Each current frame is stored with the tokio task in which it became current. It does not count in another task: a
+//! synchronous body may block on an executor that polls other tasks on the same thread.
 
 pub(crate) mod lock_kind;
 pub(crate) mod scope;
@@ -31,8 +31,8 @@ use crate::hold::lease::Lease;
 use crate::key::ItemName;
 
 thread_local! {
-    // Never dropped: a thread's other locals may call annotated functions when they are dropped. Nothing leaks, since each body
-    // removes its own frame.
+    // Never dropped: a thread's other locals may call annotated functions when they are dropped. Nothing leaks, since
+    // each body removes its own frame.
     static CURRENT: ManuallyDrop<RefCell<Current>> =
         const { ManuallyDrop::new(RefCell::new(Current { frame: None, task: None })) };
 }
@@ -180,8 +180,8 @@ pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     })
 }
 
-/// Returns the lease of the innermost annotated function that is running here, in this call tree. Returns `None` if that function
-/// runs unlocked, and outside of annotated functions.
+/// Returns the lease of the innermost annotated function that is running here, in this call tree. Returns `None` if
+/// that function runs unlocked, and outside of annotated functions.
 ///
 /// ```
 /// # fn publish(_token: u64) {}
@@ -276,11 +276,11 @@ impl<F> fmt::Debug for InFrame<F> {
     }
 }
 
-/// A call tree: the annotated functions that are running here, each called by the one before. Together they are one holder, which
-/// can enter an [`rlock`](https://docs.rs/memlock/latest/memlock/attr.rlock.html) again.
+/// A call tree: the annotated functions that are running here, each called by the one before. Together they are one
+/// holder, which can enter an [`rlock`](https://docs.rs/memlock/latest/memlock/attr.rlock.html) again.
 ///
-/// A thread or a task that a body starts is *not* part of the body's call tree, because it may outlive the body. If the body waits
-/// for it, the body can make it part of its call tree:
+/// A thread or a task that a body starts is *not* part of the body's call tree, because it may outlive the body. If the
+/// body waits for it, the body can make it part of its call tree:
 ///
 /// ```
 /// # fn work() {}
@@ -290,7 +290,8 @@ impl<F> fmt::Debug for InFrame<F> {
 /// });
 /// ```
 ///
-/// Both are then the same holder, and may be inside at the same time: the program has to exclude them from each other itself.
+/// Both are then the same holder, and may be inside at the same time: the program has to exclude them from each other
+/// itself.
 #[derive(Debug, Clone)]
 pub struct CallTree {
     frame: Option<Arc<Frame>>,

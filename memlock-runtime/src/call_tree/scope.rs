@@ -33,8 +33,8 @@ pub(crate) struct ScopeLock {
 }
 
 impl ScopeLock {
-    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile, so no two wait for each other. Locks
-    /// of one name on two lists of servers are ordered by their server.
+    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile, so no two wait for each
+    /// other. Locks of one name on two lists of servers are ordered by their server.
     fn order(&self) -> (&ItemName, &str) {
         (&self.spec.item, self.core.store.server_name(self.spec.server))
     }
@@ -70,8 +70,8 @@ impl Scope {
         locks.iter().find(is_it)?.valid().cloned()
     }
 
-    /// Records `lock`, held or not. A lock that is held already stays held. The caller must release the lock that is returned: one
-    /// that was held before.
+    /// Records `lock`, held or not. A lock that is held already stays held. The caller must release the lock that is
+    /// returned: one that was held before.
     pub(crate) fn record(&self, lock: ScopeLock) -> Option<Arc<HeldLock>> {
         let mut locks = self.lock();
         match locks.binary_search_by(|other| other.order().cmp(&lock.order())) {

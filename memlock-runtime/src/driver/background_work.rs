@@ -1,4 +1,5 @@
-//! Work that goes on although no caller waits for it: releases of dropped guards and futures, and the settling of writes.
+//! Work that goes on although no caller waits for it: releases of dropped guards and futures, and the settling of
+//! writes.
 //!
 //! Each piece of work is a task of its own, so a server that hangs delays only the work for that server.
 

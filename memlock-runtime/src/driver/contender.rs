@@ -1,5 +1,5 @@
-//! [`Contender`]: the head of a queue, which runs the machine against the server. It records what each step means for the caller and
-//! for those behind it. It makes no exchange and lets no time pass.
+//! [`Contender`]: the head of a queue, which runs the machine against the server. It records what each step means for
+//! the caller and for those behind it. It makes no exchange and lets no time pass.
 
 use std::mem;
 use std::sync::Arc;
@@ -81,12 +81,13 @@ impl<'a> Contender<'a> {
         if self.machine.goes_in_circles() && !self.has_warned {
             self.has_warned = true;
             let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
-            tracing::warn!(target: "memlock", lock = %item, server, "{CONTRADICTS}; the lock is asked for less often now");
+            tracing::warn!(target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}");
         }
         output
     }
 
-    /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake `waker`.
+    /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake
+    /// `waker`.
     pub(crate) fn listen_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
         if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
             self.listen(waker);
@@ -159,8 +160,8 @@ impl<'a> Contender<'a> {
 
     /// Returns whether an exchange that had `limit`, and failed at `now`, failed because its call was over.
     ///
-    /// Half of an exchange's time or more is a fair chance. (Only the first exchange of a call has all of it, to the microsecond.)
-    /// An exchange that had less, and failed before its limit, was refused.
+    /// Half of an exchange's time or more is a fair chance. (Only the first exchange of a call has all of it, to the
+    /// microsecond.) An exchange that had less, and failed before its limit, was refused.
     fn had_no_time(&self, limit: Duration, now: Now) -> bool {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
     }
@@ -196,8 +197,8 @@ impl<'a> Contender<'a> {
                 (busy(item, holder, waited), false)
             }
             Outcome::Refused(refusal) => (unavailable_because(self.core, self.spec, Arc::new(refusal)), true),
-            // The server answered whenever it had time to, and said that another caller holds the lock. So the lock is busy: a function
-            // that runs unlocked if the server cannot be asked must not run beside that holder.
+            // The server answered whenever it had time to, and said that another caller holds the lock. So the lock is
+            // busy: a function that runs unlocked if the server cannot be asked must not run beside that holder.
             Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.machine.is_held() => {
                 let holder = self.machine.holder().map(ToString::to_string);
                 (busy(item, holder, waited), false)
@@ -227,9 +228,11 @@ impl<'a> Contender<'a> {
 }
 
 impl Drop for Contender<'_> {
-    /// However it ends, and even by a panic: settles the writes without a reply, and leaves what it has learned in the turn.
+    /// However it ends, and even by a panic: settles the writes without a reply, and leaves what it has learned in the
+    /// turn.
     fn drop(&mut self) {
-        // It still has its turn, so it was dropped before its end. In a child that was forked meanwhile, all this is the parent's.
+        // It still has its turn, so it was dropped before its end. In a child that was forked meanwhile, all this is
+        // the parent's.
         if self.turn.is_some() && self.core.is_inherited() {
             mem::forget(self.turn.take());
             mem::forget(self.listening.take());
@@ -267,8 +270,9 @@ const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to hav
 /// The server granted a lock, but no fencing token.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "it gives no fencing token: it refused to raise its counter. It may be out of memory, or an item with the name of the counter \
-     (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is created again"
+    "it gives no fencing token: it refused to raise its counter. It may be out of memory, or an item with the name of \
+     the counter (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is created \
+     again"
 )]
 struct NoToken(#[source] Refusal);
 

@@ -1,5 +1,5 @@
-//! Inherited locks: those that a process had when it forked a child. The parent goes on using them. The child makes no exchange with
-//! them, hands no lock over, and waits for no thread, since it does not have the parent's threads.
+//! Inherited locks: those that a process had when it forked a child. The parent goes on using them. The child makes no
+//! exchange with them, hands no lock over, and waits for no thread, since it does not have the parent's threads.
 
 use std::future::Future;
 use std::mem;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use super::core::Core;
 use crate::error::Error;
 
-const INHERITED: &str = "these locks were built before the process forked, and belong to its parent: build new ones after the \
-                         fork (`memlock::init` in the child installs new process-wide ones)";
+const INHERITED: &str = "these locks were built before the process forked, and belong to its parent: build new ones \
+                         after the fork (`memlock::init` in the child installs new process-wide ones)";
 
 impl Core {
     /// Whether a parent of this process made these locks. It costs a system call.
@@ -20,9 +20,9 @@ impl Core {
 
     /// Returns an error in a child that was forked with these locks.
     ///
-    /// A call checks this once, before it uses anything that is shared with other threads: another thread of the parent may have held
-    /// a mutex at the fork. From then on a thread need not look, since a fork copies only the thread that forks. A task need only look
-    /// after it has waited: [`here`] does.
+    /// A call checks this once, before it uses anything that is shared with other threads: another thread of the parent
+    /// may have held a mutex at the fork. From then on a thread need not look, since a fork copies only the thread that
+    /// forks. A task need only look after it has waited: [`here`] does.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
@@ -33,8 +33,8 @@ pub(crate) fn inherited() -> Error {
     Error::config(INHERITED)
 }
 
-/// A value that belongs to the process that made it. A child that was forked meanwhile does not drop the value: it is shared with other
-/// threads of the parent, which may have been using it at the fork.
+/// A value that belongs to the process that made it. A child that was forked meanwhile does not drop the value: it is
+/// shared with other threads of the parent, which may have been using it at the fork.
 #[derive(Debug)]
 pub(crate) struct OfThisProcess<'a, T> {
     core: &'a Core,
@@ -59,8 +59,8 @@ impl<T> Drop for OfThisProcess<'_, T> {
     }
 }
 
-/// Waits for `future` in the process that polls it first. In a child that is forked meanwhile nothing would ever wake it, so there the
-/// output is an error.
+/// Waits for `future` in the process that polls it first. In a child that is forked meanwhile nothing would ever wake
+/// it, so there the output is an error.
 pub(crate) fn here<F: Future + Unpin>(core: &Core, future: F) -> Here<'_, F> {
     Here {
         future: OfThisProcess::new(core, future),

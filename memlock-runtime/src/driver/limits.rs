@@ -1,15 +1,16 @@
 //! [`CallLimits`]: how long a call may wait for other holders, and how long it may ask the server.
 //!
-//! `wait` limits the waiting for *other holders*. On top of it, the exchanges with the server have `exchange_timeout`, connecting
-//! included: a server that takes 20 ms to answer is no less healthy because its caller does not want to wait. So a call that began at
-//! `b` has two ends:
+//! `wait` limits the waiting for *other holders*. On top of it, the exchanges with the server have `exchange_timeout`,
+//! connecting included: a server that takes 20 ms to answer is no less healthy because its caller does not want to
+//! wait. So a call that began at `b` has two ends:
 //!
 //! | end of | at | from then on |
 //! |---|---|---|
 //! | waiting | `b + wait` | the call does not pause, and a lock that another caller holds is busy |
 //! | asking | `b + wait + exchange_timeout` | no exchange of the call goes on, for whichever key or connection, also to renew or release what it acquired |
 //!
-//! A call without `wait` has neither end. Each of its exchanges still has its own limit, and two failures in a row end the call.
+//! A call without `wait` has neither end. Each of its exchanges still has its own limit, and two failures in a row end
+//! the call.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Settling: a write got no reply, or its caller has gone. The server may have executed it, or may yet, and would leave a lock that
-//! nobody holds. A request cannot be recalled, so the background goes on listening, and deletes what the write left behind.
+//! Settling: a write got no reply, or its caller has gone. The server may have executed it, or may yet, and would leave
+//! a lock that nobody holds. A request cannot be recalled, so the background goes on listening, and deletes what the
+//! write left behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest pause if the server's answers contradict one another: asking it more often would not help.
 const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
 
-/// How long after a process gave up waiting its place in line is kept. Other processes wait in vain for at most that long, once.
+/// How long after a process gave up waiting its place in line is kept. Other processes wait in vain for at most that
+/// long, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
 /// The longest pause between two looks for the item of a write with a late reply.
@@ -98,8 +100,8 @@ impl UnsettledWrite {
         loop {
             if let Some(open) = pending.take() {
                 match open.wait(Duration::ZERO) {
-                    // Whatever the answer is, reading finds the item. The write is over now, unless the connection failed or was
-                    // one too many: then the server may still execute it, and no reply will come.
+                    // Whatever the answer is, reading finds the item. The write is over now, unless the connection
+                    // failed or was one too many: then the server may still execute it, and no reply will come.
                     Ok(answer) => {
                         is_over = answer.unanswered != Some(Unanswered::Late);
                         until = self.now() + self.ttl;
@@ -109,10 +111,11 @@ impl UnsettledWrite {
             }
             if pending.is_none() || self.now() >= next_look {
                 match clean(&self.core, &self.item, self.nonce).await {
-                    // Seen and deleted. A write is executed once, so it is settled, whether or not a reply is still to come.
+                    // Seen and deleted. A write is executed once, so it is settled, whether or not a reply is still to
+                    // come.
                     Released::Released => return,
-                    // The server may still execute it. Its connection may stay silent for ever although the server is well, so this
-                    // also looks for the item on another connection, less and less often.
+                    // The server may still execute it. Its connection may stay silent for ever although the server is
+                    // well, so this also looks for the item on another connection, less and less often.
                     Released::Gone | Released::Failed(_) if pending.is_some() => {
                         next_look = self.now() + look_backoff;
                         look_backoff = (look_backoff * 2).min(LONGEST_LOOK_BACKOFF);
@@ -128,14 +131,17 @@ impl UnsettledWrite {
                         longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;
                         tracing::warn!(
                             target: "memlock", lock = %self.item,
-                            "the server's answers contradict one another: cleaning up after a lost reply is attempted less often now"
+                            "cleaning up after a lost reply less often now: the server's answers contradict one another"
                         );
                     }
                     Released::Failed(_) => {}
                 }
             }
             if self.now() > until {
-                tracing::warn!(target: "memlock", lock = %self.item, "gave up cleaning up after a lost reply; the lock ends with its lease");
+                tracing::warn!(
+                    target: "memlock", lock = %self.item,
+                    "gave up cleaning up after a lost reply; the lock ends with its lease"
+                );
                 return;
             }
             self.core.clock.sleep_until(self.now() + backoff).await;

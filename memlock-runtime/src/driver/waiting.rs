@@ -16,8 +16,8 @@ use crate::queue::{Place, Seen};
 /// How long a caller that is not the first in the queue leaves it to the first to step in after a lease has ended.
 const STEP_IN_GRACE: Duration = Duration::from_millis(20);
 
-/// How much longer than its own limit a caller waits in the queue for the answer to the head: both may have begun at the same moment,
-/// with the same limits.
+/// How much longer than its own limit a caller waits in the queue for the answer to the head: both may have begun at
+/// the same moment, with the same limits.
 const ANSWER_GRACE: Duration = Duration::from_millis(20);
 
 /// Why an acquisition of one lock of several stopped.
@@ -71,7 +71,8 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. An error: its time is over.
+    /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. An error: its time is
+    /// over.
     pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
         let Seen { is_first, leased_until } = place.seen();
         if is_first && leased_until.is_some_and(|until| now.instant >= until) {
@@ -86,8 +87,8 @@ impl<'a> Waiting<'a> {
                 return Ok(Duration::ZERO);
             }
             if outlook.is_open {
-                // No holder is known. The head is asking the server on behalf of all, or the holder is just releasing: that takes
-                // as long as an exchange, and is not waiting for a holder.
+                // No holder is known. The head is asking the server on behalf of all, or the holder is just releasing:
+                // that takes as long as an exchange, and is not waiting for a holder.
                 left = self.limits.asking.left(|| now);
             }
             if left.is_zero() && outlook.is_open && outlook.trouble.is_none() {
@@ -106,7 +107,8 @@ impl<'a> Waiting<'a> {
         Ok(left)
     }
 
-    /// Keeps the companions alive, and warns if the wait has become long. Returns `length`, or less if either is due again sooner.
+    /// Keeps the companions alive, and warns if the wait has become long. Returns `length`, or less if either is due
+    /// again sooner.
     pub(crate) async fn until_due(&mut self, length: Duration, now: Now) -> Result<Duration, Stopped> {
         let length = self.until_warning(length, now);
         let Some(keeping) = self.companions.keep_alive(self.caller, self.limits.asking) else {
@@ -139,8 +141,9 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not be asked.
-/// Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has answered.
+/// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not
+/// be asked. Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has
+/// answered.
 pub(super) fn too_late(spec: &Spec, trouble: Option<Error>, waited: Duration) -> Stopped {
     let holder = || Some("another caller in this process".to_owned());
     Stopped::Failed(trouble.unwrap_or_else(|| busy(&spec.item, holder(), waited)))

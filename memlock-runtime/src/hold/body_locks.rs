@@ -29,8 +29,8 @@ impl BodyLocks {
         matches!(self, BodyLocks::Own(..))
     }
 
-    /// Ends the body's own locks: releases them, or after a conflict reserves them for the caller's retry. If the future is dropped,
-    /// the locks that are not reserved yet are released.
+    /// Ends the body's own locks: releases them, or after a conflict reserves them for the caller's retry. If the
+    /// future is dropped, the locks that are not reserved yet are released.
     pub(crate) async fn end(self, is_conflict: bool) {
         match self {
             BodyLocks::Own(held, Some(retry)) if is_conflict => held.reserve(&retry).await,

@@ -7,8 +7,8 @@ use super::lease::Lease;
 
 /// A held lock, released when this is dropped. Made by [`Locks::lock`](crate::Locks::lock).
 ///
-/// A guard may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function calls: a thread
-/// that holds a guard and asks for the same lock again waits for itself, until its own lease is over.
+/// A guard may be sent to another thread and dropped there. It takes no part in re-entrancy, which follows function
+/// calls: a thread that holds a guard and asks for the same lock again waits for itself, until its own lease is over.
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct Guard {
@@ -39,8 +39,8 @@ impl Deref for Guard {
 
 /// A held lock of an asynchronous caller. Made by [`LockRequest::acquire_async`](crate::LockRequest::acquire_async).
 ///
-/// If this is dropped, the background releases the lock soon; [`release`](Self::release) waits until the lock is released. Otherwise
-/// this is like a [`Guard`].
+/// If this is dropped, the background releases the lock soon; [`release`](Self::release) waits until the lock is
+/// released. Otherwise this is like a [`Guard`].
 #[derive(Debug)]
 #[must_use = "the lock is released as soon as this is dropped"]
 pub struct AsyncGuard {

@@ -1,4 +1,5 @@
-//! [`HeldSet`]: the locks of one call. They are acquired in order, and kept alive while the call waits for the next one.
+//! [`HeldSet`]: the locks of one call. They are acquired in order, and kept alive while the call waits for the next
+//! one.
 
 use std::mem;
 use std::pin::pin;
@@ -31,8 +32,8 @@ pub(crate) struct HeldSet {
 }
 
 impl HeldSet {
-    /// An empty set, for a call that begins. Until the call has [all its locks](Self::acquired), dropping the set releases them within
-    /// `limit`.
+    /// An empty set, for a call that begins. Until the call has [all its locks](Self::acquired), dropping the set
+    /// releases them within `limit`.
     pub(crate) fn new(caller: Caller, limit: ExchangeLimit) -> HeldSet {
         HeldSet {
             lease: Lease::new([]),
@@ -50,8 +51,8 @@ impl HeldSet {
         }
     }
 
-    /// Acquires one more lock within `limits`, from `now` on, and keeps the others alive meanwhile. Afterwards `renew` says how long it is
-    /// kept alive.
+    /// Acquires one more lock within `limits`, from `now` on, and keeps the others alive meanwhile. Afterwards `renew`
+    /// says how long it is kept alive.
     pub(crate) async fn acquire(
         &mut self,
         core: &Arc<Core>,
@@ -92,13 +93,15 @@ impl HeldSet {
         &self.lease
     }
 
-    /// Releases the locks, the last one first, like guards on a stack. If the future is dropped, the background releases the rest.
+    /// Releases the locks, the last one first, like guards on a stack. If the future is dropped, the background
+    /// releases the rest.
     pub(crate) async fn release(mut self) {
         let (caller, limit) = (self.caller, self.limit);
         self.lease.release(caller, limit).await;
     }
 
-    /// Reserves the locks for a retry of the caller. If the future is dropped, the locks that are not reserved yet are released.
+    /// Reserves the locks for a retry of the caller. If the future is dropped, the locks that are not reserved yet are
+    /// released.
     ///
     /// The reservations are there when this returns, so that an immediate retry finds them.
     pub(crate) async fn reserve(self, retry: &Retry) {

@@ -40,16 +40,17 @@ impl Lease {
         self.locks.remove(0);
     }
 
-    /// Returns the fencing token. For several locks, it is the token of the first by name (see [`tokens`](Self::tokens)).
+    /// Returns the fencing token. For several locks, it is the token of the first by name (see
+    /// [`tokens`](Self::tokens)).
     ///
     /// A stale holder cannot write to a resource that refuses tokens lower than the highest it has seen.
     pub fn token(&self) -> Token {
         self.locks[0].token()
     }
 
-    /// Returns the name of each lock, unabridged and unescaped, and its fencing token. On the server, a name of more than 200 bytes is
-    /// shortened. The name has no control characters, but a key that users choose may put characters in it that change the direction of
-    /// a text.
+    /// Returns the name of each lock, unabridged and unescaped, and its fencing token. On the server, a name of more
+    /// than 200 bytes is shortened. The name has no control characters, but a key that users choose may put characters
+    /// in it that change the direction of a text.
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.locks
             .iter()
@@ -58,8 +59,8 @@ impl Lease {
 
     /// Returns whether the holder may still rely on the lease. Once this is `false`, it stays `false`.
     ///
-    /// This is what the process knows, and costs no round trip. The answer may be out of date as soon as it is given: the process may be
-    /// stopped between asking and acting. Only a [`token`](Self::token) guards against that.
+    /// This is what the process knows, and costs no round trip. The answer may be out of date as soon as it is given:
+    /// the process may be stopped between asking and acting. Only a [`token`](Self::token) guards against that.
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()
     }
@@ -73,7 +74,8 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] if the lease is over. [`Error::Unavailable`] if the server could not be asked; the lease stays as it was.
+    /// [`Error::Lost`] if the lease is over. [`Error::Unavailable`] if the server could not be asked; the lease stays
+    /// as it was.
     pub fn renew(&self) -> Result<(), Error> {
         on_thread::block_on(self.renew_all(Caller::Thread))
     }
@@ -102,8 +104,9 @@ impl Lease {
 
     /// Returns an error once the lease is over, so that a long body can stop: `memlock::current().unwrap().check()?`.
     ///
-    /// The lease is over if it was lost, or released: the guard was dropped, the body has returned or was dropped, or the transaction has
-    /// ended. So a task that a body has spawned, and that outlives the body, learns that it runs unlocked.
+    /// The lease is over if it was lost, or released: the guard was dropped, the body has returned or was dropped, or
+    /// the transaction has ended. So a task that a body has spawned, and that outlives the body, learns that it runs
+    /// unlocked.
     ///
     /// # Errors
     ///

@@ -47,8 +47,8 @@ struct HeldLockState {
     lost: Option<Loss>,
     /// Why the last renewal failed. `None`: it succeeded.
     renewal_error: Option<Source>,
-    /// The background task that renews the lock, or waits for the end of a reservation. It ends with the lock, so a lock with a long
-    /// timeout leaves nothing behind after its release.
+    /// The background task that renews the lock, or waits for the end of a reservation. It ends with the lock, so a
+    /// lock with a long timeout leaves nothing behind after its release.
     background_task: Option<background::Task>,
 }
 
@@ -145,7 +145,8 @@ impl HeldLock {
         }
     }
 
-    /// Waits until no exchange about this lock is under way, and keeps others from beginning. `None`: `limit` ended first.
+    /// Waits until no exchange about this lock is under way, and keeps others from beginning. `None`: `limit` ended
+    /// first.
     async fn exchange_alone(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         if let Ok(alone) = self.exchanging.try_lock() {
             return Some(alone);

@@ -33,8 +33,8 @@ pub(crate) enum RenewPolicy {
     AtMost(Duration),
 }
 
-/// How long a `zlock` stays reserved after a conflict by default: as long as a busy machine takes to roll a transaction back and start
-/// it again. Other callers do not wait for the rest of it once the retry has come.
+/// How long a `zlock` stays reserved after a conflict by default: as long as a busy machine takes to roll a transaction
+/// back and start it again. Other callers do not wait for the rest of it once the retry has come.
 pub(crate) const RESERVE: Duration = Duration::from_secs(1);
 
 impl LockOptions {

@@ -17,9 +17,9 @@ use crate::protocol::{End, Grant, Loss, Released, Spec, WaitListView};
 use crate::queue::Turn;
 
 impl HeldLock {
-    /// Hands the lock over to the next caller in this process's queue, or else releases it on the server, within `limit`. Only the first
-    /// call has an effect. The background does what fails, or does not fit into `limit`. If the future is dropped after its first poll,
-    /// the release goes on.
+    /// Hands the lock over to the next caller in this process's queue, or else releases it on the server, within
+    /// `limit`. Only the first call has an effect. The background does what fails, or does not fit into `limit`. If the
+    /// future is dropped after its first poll, the release goes on.
     pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) {
         self.give_up();
         if self.core.is_inherited() {
@@ -60,7 +60,8 @@ impl HeldLock {
         self.hand_over(&mut ended).then_some(ended)
     }
 
-    /// Hands the lock over in this process, or warns that it was lost. Returns whether it has to be released on the server.
+    /// Hands the lock over in this process, or warns that it was lost. Returns whether it has to be released on the
+    /// server.
     pub(super) fn hand_over(&self, ended: &mut EndedLock) -> bool {
         let lost = match ended.end {
             End::HandOver => {
@@ -102,8 +103,8 @@ pub(super) async fn release_on_server(
     ended: &mut EndedLock,
     limit: ExchangeLimit,
 ) {
-    // Not passed on before the server knows: the next caller in this process would find the lock still held. Nor where the
-    // future is dropped in a child that was forked meanwhile.
+    // Not passed on before the server knows: the next caller in this process would find the lock still held. Nor where
+    // the future is dropped in a child that was forked meanwhile.
     let mut turn = OfThisProcess::new(core, ended.turn.take());
     let EndedLock {
         grant, wait_list, now, ..

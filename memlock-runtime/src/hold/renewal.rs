@@ -12,7 +12,8 @@ use crate::driver::renew::renew;
 use crate::error::{Error, Source};
 use crate::protocol::{Extended, Grant, Renew, Renewed, Status, Watch};
 
-/// Extends the lease of `held` whenever a third of it has passed, until the lock is released or lost, or the time of `renew` is over.
+/// Extends the lease of `held` whenever a third of it has passed, until the lock is released or lost, or the time of
+/// `renew` is over.
 pub(super) fn keep_alive(held: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
     let limit = match renew {
         None => return,
@@ -61,7 +62,8 @@ async fn renew_once(held: &Weak<HeldLock>) -> Option<bool> {
 }
 
 impl HeldLock {
-    /// Extends the lease to its full timeout from now, within `limit`. If a task's future is dropped, the renewal goes on.
+    /// Extends the lease to its full timeout from now, within `limit`. If a task's future is dropped, the renewal goes
+    /// on.
     pub(crate) async fn renew(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
         match caller {
             Caller::Thread => self.renew_to_end(caller, limit).await,
@@ -72,7 +74,8 @@ impl HeldLock {
         }
     }
 
-    /// As [`renew`](Self::renew). The future must not be dropped before its end, so that the number of the attempt is kept.
+    /// As [`renew`](Self::renew). The future must not be dropped before its end, so that the number of the attempt is
+    /// kept.
     async fn renew_to_end(&self, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
         let alone = self.exchange_alone(caller, limit).await;
         let _exchanging = alone.ok_or_else(|| self.still_exchanging())?;
@@ -136,7 +139,8 @@ impl HeldLock {
         }
     }
 
-    /// Renews the lock within `limit`, if less than half of its timeout is left. A failure is an error only if the lease has ended.
+    /// Renews the lock within `limit`, if less than half of its timeout is left. A failure is an error only if the
+    /// lease has ended.
     pub(crate) async fn keep_at_least_half(
         self: &Arc<HeldLock>,
         caller: Caller,

@@ -17,8 +17,8 @@ use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::system::background;
 
-/// The longest name and key together, in bytes as they are stored: far longer than keys are, and well within what a server stores in an
-/// item.
+/// The longest name and key together, in bytes as they are stored: far longer than keys are, and well within what a
+/// server stores in an item.
 const LONGEST_NAME: usize = 50_000;
 
 /// How often a call acquires its locks from the beginning, if it loses the first before it has the last.
@@ -72,8 +72,9 @@ impl<'a> LockCall<'a> {
         self.locks.core()
     }
 
-    /// Acquires all of `items`, or none. They must be in the order of their names, each once. All callers acquire them in that order, so
-    /// no two wait for each other. If this fails, it releases what it has acquired, within the limits of the call.
+    /// Acquires all of `items`, or none. They must be in the order of their names, each once. All callers acquire them
+    /// in that order, so no two wait for each other. If this fails, it releases what it has acquired, within the limits
+    /// of the call.
     pub(crate) fn acquire_all<'b>(&'b self, items: &'b [ItemName]) -> impl Future<Output = Result<HeldSet, Error>> {
         // The call has just begun, so its clocks need not be read again.
         self.acquire_all_from(items, self.limits.began)

@@ -29,9 +29,10 @@ const WAKE_VARIABLE: &str = "MEMLOCK_WAKE";
 /// The server if nothing names one.
 const DEFAULT_SERVERS: &str = "127.0.0.1:11211";
 
-/// The limit of one exchange, connecting included. It is a hundred times what a local network needs. It suffices for three round trips
-/// (two to connect, one to ask) to a server 100 ms away, and for one lost packet, which is sent again after 200 ms. It also limits a
-/// call with `wait = 0`, so it is short enough that a caller soon learns that a server is down.
+/// The limit of one exchange, connecting included. It is a hundred times what a local network needs. It suffices for
+/// three round trips (two to connect, one to ask) to a server 100 ms away, and for one lost packet, which is sent again
+/// after 200 ms. It also limits a call with `wait = 0`, so it is short enough that a caller soon learns that a server
+/// is down.
 const DEFAULT_EXCHANGE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The lifetime of a lock, as in the Python package.
@@ -83,12 +84,12 @@ impl Builder {
         }
     }
 
-    /// Sets the servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or `memory:` alone for a
-    /// store inside this `Locks`, which excludes only the threads that share it.
+    /// Sets the servers, separated by commas: `host:port` (port 11211 if left out), `unix:/path/to/socket`, or
+    /// `memory:` alone for a store inside this `Locks`, which excludes only the threads that share it.
     ///
-    /// All processes that exclude each other must use the same list, in the same spelling (the order is free), since one server of the
-    /// list keeps each key. The default is `MEMLOCK_SERVERS` from the environment, else `MEMCACHEDLOCK_SERVERS`, else
-    /// `127.0.0.1:11211`.
+    /// All processes that exclude each other must use the same list, in the same spelling (the order is free), since
+    /// one server of the list keeps each key. The default is `MEMLOCK_SERVERS` from the environment, else
+    /// `MEMCACHEDLOCK_SERVERS`, else `127.0.0.1:11211`.
     ///
     /// An entry with a user and a password is refused for now. No error and no `Debug` output shows them.
     pub fn servers(mut self, servers: impl Into<String>) -> Builder {
@@ -96,8 +97,8 @@ impl Builder {
         self
     }
 
-    /// Sets the first part of item names on the server, `memlock` by default: at most 32 letters, digits, `.`, `_` and `-`. Locks with
-    /// different prefixes do not exclude each other.
+    /// Sets the first part of item names on the server, `memlock` by default: at most 32 letters, digits, `.`, `_` and
+    /// `-`. Locks with different prefixes do not exclude each other.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Builder {
         self.prefix = prefix.into();
         self
@@ -109,50 +110,50 @@ impl Builder {
         self
     }
 
-    /// Sets the longest pause between two looks at a held lock by the process that is next, for locks that have no `interval` of their
-    /// own. The default is 50 ms. Processes in line behind it look up to four times less often.
+    /// Sets the longest pause between two looks at a held lock by the process that is next, for locks that have no
+    /// `interval` of their own. The default is 50 ms. Processes in line behind it look up to four times less often.
     pub fn interval(mut self, interval: Duration) -> Builder {
         self.interval = interval;
         self
     }
 
-    /// Sets the limit of one exchange with a server, connecting included. The default is 300 ms. A server that does not answer within it
-    /// is asked once more on a new connection, and then counts as unavailable.
+    /// Sets the limit of one exchange with a server, connecting included. The default is 300 ms. A server that does not
+    /// answer within it is asked once more on a new connection, and then counts as unavailable.
     ///
-    /// A call with a `wait` ends within `wait` and this limit together: `wait` is for other holders, and this is for the server. So a
-    /// call with `wait = 0` asks once. Use a higher limit if the server is more than 100 ms away: connecting takes two round trips, and
-    /// asking one or two.
+    /// A call with a `wait` ends within `wait` and this limit together: `wait` is for other holders, and this is for
+    /// the server. So a call with `wait = 0` asks once. Use a higher limit if the server is more than 100 ms away:
+    /// connecting takes two round trips, and asking one or two.
     pub fn exchange_timeout(mut self, limit: Duration) -> Builder {
         self.exchange_timeout = limit;
         self
     }
 
-    /// Sets the name of this process in the items that it holds, for people who look for a holder. The default is `host/pid`. An empty
-    /// label reveals nothing.
+    /// Sets the name of this process in the items that it holds, for people who look for a holder. The default is
+    /// `host/pid`. An empty label reveals nothing.
     pub fn holder_label(mut self, label: impl Into<String>) -> Builder {
         self.label = Some(label.into());
         self
     }
 
-    /// Sets what annotated functions without an `on_unavailable` of their own do if the server cannot be asked. By default, functions
-    /// that can report the error do, and others run unlocked.
+    /// Sets what annotated functions without an `on_unavailable` of their own do if the server cannot be asked. By
+    /// default, functions that can report the error do, and others run unlocked.
     pub fn on_unavailable(mut self, policy: OnUnavailable) -> Builder {
         self.on_unavailable = Some(policy);
         self
     }
 
-    /// Lets other processes wake the waiters of this process: a process that releases a lock sends a UDP datagram to the first in line.
-    /// `address` is the address at which other processes reach this machine; port 0 stands for any free port. The default is
-    /// `MEMLOCK_WAKE` from the environment. Without both, waiters only poll.
+    /// Lets other processes wake the waiters of this process: a process that releases a lock sends a UDP datagram to
+    /// the first in line. `address` is the address at which other processes reach this machine; port 0 stands for any
+    /// free port. The default is `MEMLOCK_WAKE` from the environment. Without both, waiters only poll.
     ///
-    /// This is worth it if locks often go from process to process: the next process gets the lock sooner, and asks the server less often.
-    /// A datagram is a hint: if it is lost, the waiter finds out at its next look. A datagram must carry a secret from the memcached
-    /// server, so only processes that can read there wake others. Set this in all processes, since only processes with an address send
-    /// datagrams. Only processes with a loopback address send datagrams to loopback addresses, and likewise for addresses of one network
-    /// segment.
+    /// This is worth it if locks often go from process to process: the next process gets the lock sooner, and asks the
+    /// server less often. A datagram is a hint: if it is lost, the waiter finds out at its next look. A datagram must
+    /// carry a secret from the memcached server, so only processes that can read there wake others. Set this in all
+    /// processes, since only processes with an address send datagrams. Only processes with a loopback address send
+    /// datagrams to loopback addresses, and likewise for addresses of one network segment.
     ///
-    /// The addresses are stored on the memcached server, too, where others may write. So these locks send at most 100 datagrams a second
-    /// to all addresses together that do not answer (with a number that a datagram carries).
+    /// The addresses are stored on the memcached server, too, where others may write. So these locks send at most 100
+    /// datagrams a second to all addresses together that do not answer (with a number that a datagram carries).
     pub fn wake(mut self, address: SocketAddr) -> Builder {
         self.wake = Some(address);
         self
@@ -285,8 +286,8 @@ fn host_and_process() -> String {
 /// The process-wide locks.
 pub(crate) static DEFAULT: PerProcess<Locks> = PerProcess::new();
 
-/// Installs the process-wide locks, for annotated functions that name no others. Without this, the first call of such a function builds
-/// them from the environment.
+/// Installs the process-wide locks, for annotated functions that name no others. Without this, the first call of such a
+/// function builds them from the environment.
 ///
 /// A forked child finds the locks of its parent, which it cannot use. It must call this itself.
 ///
@@ -318,7 +319,8 @@ impl Locks {
 
     /// Returns the process-wide locks.
     pub(crate) fn process_wide() -> Result<&'static Locks, Error> {
-        // Also a parent's, which fail when they are used: locks from this environment might differ from those that the parent installed.
+        // Also a parent's, which fail when they are used: locks from this environment might differ from those that the
+        // parent installed.
         match DEFAULT.latest() {
             Some(locks) => Ok(locks),
             None => DEFAULT.here().get_or_try_init(Locks::from_env),

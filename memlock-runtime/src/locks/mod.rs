@@ -81,8 +81,9 @@ impl Locks {
         }
     }
 
-    /// Waits up to `limit` for the work in the background, and returns whether it is done: the releases of dropped guards and futures,
-    /// and cleaning up after lost replies. Locks that a process leaves behind when it exits end with their leases.
+    /// Waits up to `limit` for the work in the background, and returns whether it is done: the releases of dropped
+    /// guards and futures, and cleaning up after lost replies. Locks that a process leaves behind when it exits end
+    /// with their leases.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -101,9 +102,9 @@ impl Locks {
         self.core.is_inherited() || self.wait_for_background_work(limit).await
     }
 
-    /// Shuts these locks and their clones down: from now on acquiring fails with [`Error::Config`](crate::Error::Config). Locks that are
-    /// held stay held, and are renewed and released as before. Locks that are reserved for a retry are released at once. Then this waits
-    /// as [`flush`](Self::flush) does.
+    /// Shuts these locks and their clones down: from now on acquiring fails with
+    /// [`Error::Config`](crate::Error::Config). Locks that are held stay held, and are renewed and released as before.
+    /// Locks that are reserved for a retry are released at once. Then this waits as [`flush`](Self::flush) does.
     pub fn shutdown(&self, limit: Duration) -> bool {
         on_thread::block_on(self.shutdown_async(limit))
     }

@@ -1,4 +1,5 @@
-//! The failure policy: whether a call that cannot acquire its lock returns the error, runs the body without the lock, or panics.
+//! The failure policy: whether a call that cannot acquire its lock returns the error, runs the body without the lock,
+//! or panics.
 
 use super::Locks;
 use crate::call_tree::lock_kind::LockKind;

@@ -38,7 +38,8 @@ impl<'a> LockRequest<'a> {
         }
     }
 
-    /// Sets the namespace of the key, `lock` by default. The namespace of an annotated function is its path, or its `name` option.
+    /// Sets the namespace of the key, `lock` by default. The namespace of an annotated function is its path, or its
+    /// `name` option.
     pub fn name(mut self, name: &'a str) -> LockRequest<'a> {
         self.name = name;
         self
@@ -50,8 +51,8 @@ impl<'a> LockRequest<'a> {
         self
     }
 
-    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it look up to four
-    /// times less often.
+    /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it
+    /// look up to four times less often.
     pub fn interval(mut self, interval: Duration) -> LockRequest<'a> {
         self.options.interval = Some(interval);
         self
@@ -59,8 +60,8 @@ impl<'a> LockRequest<'a> {
 
     /// Sets how long to wait while others hold the lock. By default, for ever. Zero tries once.
     ///
-    /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: the exchanges with the server,
-    /// connecting included, have `exchange_timeout` on top of `wait`.
+    /// The call ends within `wait` and [`exchange_timeout`](crate::Builder::exchange_timeout) together: the exchanges
+    /// with the server, connecting included, have `exchange_timeout` on top of `wait`.
     pub fn wait(mut self, wait: Duration) -> LockRequest<'a> {
         self.options.wait = Some(wait);
         self
@@ -76,15 +77,16 @@ impl<'a> LockRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] if the wait was over first. [`Error::Unavailable`] if the server could not be asked. [`Error::Reentered`] if an
-    /// annotated function that is running here holds the lock. [`Error::Config`] for a wrong setting, or a key that is `None` or
-    /// [`DontLock`](crate::DontLock).
+    /// [`Error::Busy`] if the wait was over first. [`Error::Unavailable`] if the server could not be asked.
+    /// [`Error::Reentered`] if an annotated function that is running here holds the lock. [`Error::Config`] for a wrong
+    /// setting, or a key that is `None` or [`DontLock`](crate::DontLock).
     pub fn acquire(self) -> Result<Guard, Error> {
         warn_if_blocking_tasks(self.options.function);
         on_thread::block_on(pin!(self.acquire_by(Caller::Thread))).map(Guard::new)
     }
 
-    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first polled.
+    /// Acquires the lock without blocking the thread, under any executor. Nothing happens before the future is first
+    /// polled.
     ///
     /// # Errors
     ///
@@ -92,7 +94,8 @@ impl<'a> LockRequest<'a> {
     ///
     /// # Cancellation
     ///
-    /// The future may be dropped at any time. The background then releases a lock that was, or will be, acquired for it.
+    /// The future may be dropped at any time. The background then releases a lock that was, or will be, acquired for
+    /// it.
     pub async fn acquire_async(self) -> Result<AsyncGuard, Error> {
         self.acquire_by(Caller::Task).await.map(AsyncGuard::new)
     }
@@ -137,8 +140,8 @@ impl<'a> LockRequest<'a> {
     }
 
     /// Tries once to acquire the lock. This waits for no other holder, and up to
-    /// [`exchange_timeout`](crate::Builder::exchange_timeout) for the server. If another caller of this process is already asking for the
-    /// same lock, it waits for the answer to that caller.
+    /// [`exchange_timeout`](crate::Builder::exchange_timeout) for the server. If another caller of this process is
+    /// already asking for the same lock, it waits for the answer to that caller.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! [`TestServer`]: a server in memory for the tests of programs that use memlock, with a clock to move and faults to switch on.
+//! [`TestServer`]: a server in memory for the tests of programs that use memlock, with a clock to move and faults to
+//! switch on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::system::clock::Clock;
 impl Locks {
     /// Returns locks in the memory of this process, and the server behind them, for a test to control.
     ///
-    /// Time passes as usual, and also when the test [moves it](TestServer::advance): leases age and waiters notice, without sleeping.
+    /// Time passes as usual, and also when the test [moves it](TestServer::advance): leases age and waiters notice,
+    /// without sleeping.
     ///
     /// ```
     /// use std::time::Duration;
@@ -58,8 +60,8 @@ impl TestServer {
         self.clock.advance(by);
     }
 
-    /// Returns other locks on the same server and the same clock, as another process would have them: they know of the first locks only
-    /// what the server knows.
+    /// Returns other locks on the same server and the same clock, as another process would have them: they know of the
+    /// first locks only what the server knows.
     pub fn other_process(&self) -> Locks {
         let limit = self.locks.core().exchange_limit;
         let core = Core::on(Arc::clone(&self.clock), Box::new(Arc::clone(&self.memory)), limit);
@@ -71,14 +73,14 @@ impl TestServer {
         self.memory.set_down(is_down);
     }
 
-    /// Makes each exchange take `delay` from now on, on the clock of the locks, without really waiting. An exchange that takes longer than
-    /// 300 ms, its limit, is executed, but its reply comes too late.
+    /// Makes each exchange take `delay` from now on, on the clock of the locks, without really waiting. An exchange
+    /// that takes longer than 300 ms, its limit, is executed, but its reply comes too late.
     pub fn set_delay(&self, delay: Duration) {
         self.memory.set_delay(delay);
     }
 
-    /// Makes the server lose the lock on `key` in the namespace `name` (for an annotated function, its path or its `name` option), as
-    /// memcached does when it is short of memory. A key that is `None` has no effect.
+    /// Makes the server lose the lock on `key` in the namespace `name` (for an annotated function, its path or its
+    /// `name` option), as memcached does when it is short of memory. A key that is `None` has no effect.
     pub fn evict(&self, name: &str, key: impl IntoKey) {
         if let Some(key) = key.into_key().text() {
             let item = ItemName::of_lock(&self.locks.settings().prefix, name, key);
@@ -86,8 +88,8 @@ impl TestServer {
         }
     }
 
-    /// Returns how many callers of the first locks, threads and tasks, wait in the queue for the lock on `key` in the namespace `name`.
-    /// The holder does not count, nor does the caller that is next and asks the server.
+    /// Returns how many callers of the first locks, threads and tasks, wait in the queue for the lock on `key` in the
+    /// namespace `name`. The holder does not count, nor does the caller that is next and asks the server.
     pub fn waiting(&self, name: &str, key: impl IntoKey) -> usize {
         let key = key.into_key();
         let item = key

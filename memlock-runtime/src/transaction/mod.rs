@@ -1,14 +1,16 @@
-//! Transactions: a closure that is run again after a conflict, and the locks that its functions hold until it has returned.
+//! Transactions: a closure that is run again after a conflict, and the locks that its functions hold until it has
+//! returned.
 //!
 //! # Why no transaction waits for ever
 //!
-//! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another caller returns a conflict at once,
-//! and the closure rolls its database transaction back. Before the next attempt, the transaction releases all its locks, and acquires
-//! every lock that its functions have asked for so far, in one order for all transactions. So no caller waits inside an open database
-//! transaction, and a transaction that waits for a lock holds only locks that come before it: no two can wait for each other.
+//! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another caller returns a
+//! conflict at once, and the closure rolls its database transaction back. Before the next attempt, the transaction
+//! releases all its locks, and acquires every lock that its functions have asked for so far, in one order for all
+//! transactions. So no caller waits inside an open database transaction, and a transaction that waits for a lock holds
+//! only locks that come before it: no two can wait for each other.
 //!
-//! This holds for the locks of the transaction. A lock of a function around the transaction stays held while the transaction waits, as
-//! with any two locks of which one is acquired inside the other.
+//! This holds for the locks of the transaction. A lock of a function around the transaction stays held while the
+//! transaction waits, as with any two locks of which one is acquired inside the other.
 
 pub(crate) mod zlock;
 
@@ -45,14 +47,14 @@ const ROUNDS: u32 = 3;
 
 /// A transaction, which [runs](Transaction::run) a closure, and runs it again after a conflict.
 ///
-/// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) in it is held until the closure has returned, so let the
-/// closure commit. It never waits: if another caller holds its lock, it returns a conflict. The closure must return the conflict, too
-/// (with `?`). The transaction then acquires all locks that its functions have asked for so far, and runs the closure again. An attempt
-/// that ends in a conflict must leave nothing behind: let the closure work in a database transaction that is rolled back when it is
-/// dropped.
+/// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) in it is held until the closure has returned, so
+/// let the closure commit. It never waits: if another caller holds its lock, it returns a conflict. The closure must
+/// return the conflict, too (with `?`). The transaction then acquires all locks that its functions have asked for so
+/// far, and runs the closure again. An attempt that ends in a conflict must leave nothing behind: let the closure work
+/// in a database transaction that is rolled back when it is dropped.
 ///
-/// Run it outside of other locks. A lock that is held around it stays held while it waits between two attempts, and two callers
-/// that do so in opposite order wait for each other until a lease is over.
+/// Run it outside of other locks. A lock that is held around it stays held while it waits between two attempts, and two
+/// callers that do so in opposite order wait for each other until a lease is over.
 ///
 /// ```
 /// # use memlock_runtime as memlock;
@@ -69,8 +71,8 @@ const ROUNDS: u32 = 3;
 /// # Ok(()) }
 /// ```
 ///
-/// A transaction inside another joins it: its closure runs once, with the number of the outer attempt, and the outer transaction
-/// handles a conflict.
+/// A transaction inside another joins it: its closure runs once, with the number of the outer attempt, and the outer
+/// transaction handles a conflict.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is run before `run`"]
 pub struct Transaction<C = ByTrait> {
@@ -141,9 +143,9 @@ impl<C> Transaction<C> {
     ///
     /// # Errors
     ///
-    /// An error of `body` that is not a conflict. [`Error::GaveUp`], with the last conflict as its source, if the last attempt ends in
-    /// a conflict. [`Error::Busy`] and [`Error::Unavailable`] if a lock cannot be acquired between two attempts: the `wait` and
-    /// `on_unavailable` of the function that asked for the lock apply.
+    /// An error of `body` that is not a conflict. [`Error::GaveUp`], with the last conflict as its source, if the last
+    /// attempt ends in a conflict. [`Error::Busy`] and [`Error::Unavailable`] if a lock cannot be acquired between two
+    /// attempts: the `wait` and `on_unavailable` of the function that asked for the lock apply.
     ///
     /// # Panics
     ///
@@ -167,8 +169,8 @@ impl<C> Transaction<C> {
 
     /// As [`run`](Self::run), but without blocking the thread, under any executor: `run_async(async |attempt| …)`.
     ///
-    /// The future is `Send` if the closure and its futures are. (So the closure is not an `AsyncFnMut`, whose futures may borrow from
-    /// it: a closure keeps what it changes in each attempt in a cell.)
+    /// The future is `Send` if the closure and its futures are. (So the closure is not an `AsyncFnMut`, whose futures
+    /// may borrow from it: a closure keeps what it changes in each attempt in a cell.)
     ///
     /// # Errors
     ///
@@ -180,7 +182,8 @@ impl<C> Transaction<C> {
     ///
     /// # Cancellation
     ///
-    /// The future may be dropped at any time. The future of `body` is dropped first, then the background releases the locks.
+    /// The future may be dropped at any time. The future of `body` is dropped first, then the background releases the
+    /// locks.
     pub async fn run_async<T, E, F>(self, mut body: impl FnMut(u32) -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -238,7 +241,8 @@ impl<C> Running<C> {
         InFrame::new(Some(Arc::clone(&self.frame)), body(self.scope.begin_attempt()))
     }
 
-    /// Ends an attempt: releases the locks and returns the result of the transaction, or prepares the next attempt and returns `None`.
+    /// Ends an attempt: releases the locks and returns the result of the transaction, or prepares the next attempt and
+    /// returns `None`.
     async fn end_attempt<T, E>(&mut self, returned: Result<T, E>) -> Option<Result<T, E>>
     where
         C: Recognise<E>,
@@ -265,8 +269,8 @@ impl<C> Running<C> {
     async fn hold_all_locks(&mut self) -> Result<(), Error> {
         let locks = self.scope.locks();
         if self.keep_alive(&locks).await {
-            // The conflict was in the database, with a transaction that does not take these locks: wait for it a moment. The locks
-            // stay held, with at least half of their timeout left.
+            // The conflict was in the database, with a transaction that does not take these locks: wait for it a
+            // moment. The locks stay held, with at least half of their timeout left.
             self.caller.pause(self.pause_window(&locks)).await;
             return Ok(());
         }
@@ -325,8 +329,8 @@ impl<C> Running<C> {
         Ok(true)
     }
 
-    /// The window of the pause after a database's conflict: it doubles with each attempt, and stays below the time for which a lock
-    /// would be reserved.
+    /// The window of the pause after a database's conflict: it doubles with each attempt, and stays below the time for
+    /// which a lock would be reserved.
     fn pause_window(&self, locks: &[ScopeLock]) -> Pause {
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
         let reserve = locks.iter().map(|lock| lock.options.reserve / 2).min();

@@ -1,16 +1,16 @@
-//! `zlock`: the lock in front of a database that detects conflicts itself. Writers of one hot object wait before their expensive work
-//! instead of losing it at commit.
+//! `zlock`: the lock in front of a database that detects conflicts itself. Writers of one hot object wait before their
+//! expensive work instead of losing it at commit.
 //!
 //! Alone, it does three things that `lock` does not:
 //!
 //! 1. It takes the reservation from its caller's earlier conflict.
 //! 2. A body that ends in a conflict leaves its lock reserved for its caller's retry, for a moment.
-//! 3. Where another holds the lock, it does not run the body: what the caller has read of the database would be out of date by then.
-//!    It waits for the lock, reserves it, and returns a conflict. The caller starts again with fresh data, and finds the lock
-//!    reserved.
+//! 3. If another caller holds the lock, it does not run the body: what the caller has read of the database would be out
+//!    of date by then. It waits for the lock, reserves it, and returns a conflict. The caller starts again with fresh
+//!    data, and finds the lock reserved.
 //!
-//! In a transaction the lock belongs to the transaction, which holds it until its closure has returned. There it never waits:
-//! see [`super`].
+//! In a transaction the lock belongs to the transaction, which holds it until its closure has returned. There it never
+//! waits: see [`super`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +46,8 @@ pub(crate) struct Zlock<'a> {
 struct OtherHolder(Option<String>);
 
 impl Zlock<'_> {
-    /// Acquires the locks, as a part of the caller's transaction if there is one. If the future is dropped, the background releases what
-    /// it has acquired outside of a transaction.
+    /// Acquires the locks, as a part of the caller's transaction if there is one. If the future is dropped, the
+    /// background releases what it has acquired outside of a transaction.
     pub(crate) async fn acquire(&self) -> Result<BodyLocks, Error> {
         match current::transaction(self.outer) {
             Some(scope) => self.acquire_in(&scope).await,
@@ -146,8 +146,8 @@ fn conflict(item: Option<&ItemName>, holder: Option<String>, waited: Duration) -
     Error::conflict(key, holder, waited)
 }
 
-/// Claims the reservation of `item`, if there is one for the caller. If a task's future is dropped, the claim goes on, and then
-/// releases the lock.
+/// Claims the reservation of `item`, if there is one for the caller. If a task's future is dropped, the claim goes on,
+/// and then releases the lock.
 async fn claim(call: &LockCall<'_>, item: &ItemName) -> Result<Option<Arc<HeldLock>>, Error> {
     let reservations = call.locks.reservations();
     if !reservations.is_reserved(item, call.caller) {

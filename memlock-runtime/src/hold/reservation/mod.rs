@@ -1,8 +1,9 @@
-//! Reservations: after a conflict in its database, a caller retries with fresh data. Until then its lock is reserved, so that the retry
-//! goes before all others.
+//! Reservations: after a conflict in its database, a caller retries with fresh data. Until then its lock is reserved,
+//! so that the retry goes before all others.
 //!
-//! A reservation is a held lock of its own, under which no body runs. It ends when its owner claims it, when the owner's thread ends, or
-//! when its time is over. It is then released at once, so the lease in the item matters only if the process dies.
+//! A reservation is a held lock of its own, under which no body runs. It ends when its owner claims it, when the
+//! owner's thread ends, or when its time is over. It is then released at once, so the lease in the item matters only if
+//! the process dies.
 
 mod reserved_lock;
 #[cfg(test)]
@@ -27,8 +28,8 @@ use crate::protocol::Spec;
 pub(crate) enum Owner {
     /// A synchronous caller's thread.
     Thread(ThreadId),
-    /// The next asynchronous caller in this process, since a task may come back on any thread, or as another task. If a caller with data
-    /// from before the conflict comes first, its database detects that.
+    /// The next asynchronous caller in this process, since a task may come back on any thread, or as another task. If a
+    /// caller with data from before the conflict comes first, its database detects that.
     Process,
 }
 
@@ -59,8 +60,8 @@ impl Reservations {
         self.by_item.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds `lock`, for `owner`. The caller must release the lock that is returned: an older reservation, which has lost its turn, or
-    /// `lock` itself if these locks are shut down.
+    /// Adds `lock`, for `owner`. The caller must release the lock that is returned: an older reservation, which has
+    /// lost its turn, or `lock` itself if these locks are shut down.
     fn add(&self, lock: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
         // While `by_item` is locked: `shutdown` sets the flag before it takes all reservations out.
@@ -98,9 +99,10 @@ impl Reservations {
 
     /// Reserves `held` for a retry of `caller`, for `length` from now. In any case `held` itself is released.
     ///
-    /// The reservation is there when this returns, so that an immediate retry finds it. The background tells the server. This waits
-    /// only for a renewal that is under way, and for a release if there is nothing to reserve, both within `limit`. A thread's
-    /// reservation must be made on that thread. If the future is dropped, `held` may be as it was.
+    /// The reservation is there when this returns, so that an immediate retry finds it. The background tells the
+    /// server. This waits only for a renewal that is under way, and for a release if there is nothing to reserve, both
+    /// within `limit`. A thread's reservation must be made on that thread. If the future is dropped, `held` may be as
+    /// it was.
     pub(crate) async fn reserve(
         self: &Arc<Reservations>,
         held: &Arc<HeldLock>,
@@ -123,8 +125,8 @@ impl Reservations {
         background_work::begin(&core, async move { reserved.shorten().await });
     }
 
-    /// Claims the lock that is reserved for `caller`, which asks for `spec`, within `limit`. `None`: there is no such reservation, it is
-    /// over, or the server could not be asked. The future must not be dropped before its end.
+    /// Claims the lock that is reserved for `caller`, which asks for `spec`, within `limit`. `None`: there is no such
+    /// reservation, it is over, or the server could not be asked. The future must not be dropped before its end.
     pub(crate) async fn claim(&self, caller: Caller, spec: &Spec, limit: ExchangeLimit) -> Option<Arc<HeldLock>> {
         let reserved = self.take(&spec.item, Owner::of(caller))?;
         let claimed = reserved.claim(caller, spec, limit).await;

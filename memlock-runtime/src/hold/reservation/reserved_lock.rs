@@ -11,8 +11,9 @@ use crate::hold::release::{EndedLock, release_on_server};
 use crate::protocol::{End, Renew, Spec, Watch};
 
 impl HeldLock {
-    /// Makes a reservation of the lock, which lasts for `length` from now. It is a held lock of its own, and this one is released. `None`:
-    /// this one had ended before, or is only released. If the future is dropped, it has done nothing, or its release goes on.
+    /// Makes a reservation of the lock, which lasts for `length` from now. It is a held lock of its own, and this one
+    /// is released. `None`: this one had ended before, or is only released. If the future is dropped, it has done
+    /// nothing, or its release goes on.
     ///
     /// [`shorten`](Self::shorten) then tells the server.
     pub(crate) async fn reserve(
@@ -49,8 +50,8 @@ impl HeldLock {
         None
     }
 
-    /// Shortens the lease on the server to that of this reservation. If the server does not learn this and the process dies, others wait
-    /// for the longer lease.
+    /// Shortens the lease on the server to that of this reservation. If the server does not learn this and the process
+    /// dies, others wait for the longer lease.
     pub(crate) async fn shorten(&self) {
         let _exchanging = self.exchanging.lock().await;
         let Ok(grant) = self.grant_to_renew() else { return };
@@ -64,9 +65,9 @@ impl HeldLock {
         let _ = self.record_renewal(renewed, source);
     }
 
-    /// Makes this reservation the lock of a retry that asks for `spec`, within `limit`. `None`: the retry came too late, or the server
-    /// could not be asked. The reservation is then released, except if another exchange about it took the whole `limit`: the caller
-    /// must release it. The future must not be dropped before its end.
+    /// Makes this reservation the lock of a retry that asks for `spec`, within `limit`. `None`: the retry came too
+    /// late, or the server could not be asked. The reservation is then released, except if another exchange about it
+    /// took the whole `limit`: the caller must release it. The future must not be dropped before its end.
     pub(crate) async fn claim(
         self: &Arc<HeldLock>,
         caller: Caller,

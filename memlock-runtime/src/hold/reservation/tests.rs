@@ -174,7 +174,8 @@ fn a_thread_reserves_its_lock_after_a_renewal_under_way() {
     wait_until("it to end with its thread", || stage.is_free());
 }
 
-/// Ends a task's body in a conflict while its lease is being renewed, and calls `then` with the future, which waits for the renewal.
+/// Ends a task's body in a conflict while its lease is being renewed, and calls `then` with the future, which waits for
+/// the renewal.
 fn with_waiting_reservation(stage: &Stage, then: impl FnOnce(Pin<Box<dyn Future<Output = Result<(), ()>> + '_>>)) {
     thread::scope(|scope| {
         let held = on_thread::block_on(stage.call().enter_async(Reporting::Yes)).expect("it is free");

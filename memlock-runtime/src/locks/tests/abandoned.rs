@@ -1,4 +1,5 @@
-//! Futures that are dropped during an exchange. The background finds out what the exchange did on the server, and undoes it.
+//! Futures that are dropped during an exchange. The background finds out what the exchange did on the server, and
+//! undoes it.
 
 use std::task::Waker;
 

@@ -1,7 +1,8 @@
-//! The two ends of a call, to the millisecond: on a clock that only exchanges move, so that a busy machine does not matter.
+//! The two ends of a call, to the millisecond: on a clock that only exchanges move, so that a busy machine does not
+//! matter.
 //!
-//! The promise: a call ends within `wait` + `exchange_timeout` + 50 ms, in every fault. And a server that answers in time is never
-//! unavailable, however short the wait is.
+//! The promise: a call ends within `wait` + `exchange_timeout` + 50 ms, in every fault. And a server that answers in
+//! time is never unavailable, however short the wait is.
 
 use super::*;
 use crate::attribute::enter::FunctionCall;
@@ -349,7 +350,8 @@ fn a_call_ends_within_wait_and_exchange_timeout_in_every_fault() {
     ];
     for what in ALL {
         for fault in FAULTS {
-            // A server may begin to hang at any exchange of a call. Between two looks at a young server, the call really waits.
+            // A server may begin to hang at any exchange of a call. Between two looks at a young server, the call
+            // really waits.
             let (after, waits) = match fault {
                 Fault::Hangs => (6, &[0, 20, 1000][..]),
                 Fault::Young => (1, &[0, 20][..]),
@@ -391,7 +393,8 @@ fn a_server_that_answers_in_time_is_not_unavailable_however_short_the_wait() {
 #[test]
 fn a_server_that_hangs_is_unavailable_and_its_lock_is_not_busy() {
     for is_task in [false, true] {
-        // The last look, at the very end of the wait, has as much time as any. So what earlier looks found does not count.
+        // The last look, at the very end of the wait, has as much time as any. So what earlier looks found does not
+        // count.
         for after in 0..6 {
             for wait in [0, 20].map(ms) {
                 let (result, _) = Case::HeldByAnother.call(&world(), wait, (Fault::Hangs, after), is_task);
@@ -585,7 +588,8 @@ fn one_attempt_behind_a_head_that_does_nothing_is_busy_at_its_end() {
     });
 }
 
-/// The server answers each caller in time. Callers whose turn does not come in time return what the server answered to the others.
+/// The server answers each caller in time. Callers whose turn does not come in time return what the server answered to
+/// the others.
 #[test]
 fn one_attempt_behind_many_busy_ones_is_busy() {
     let world = world();

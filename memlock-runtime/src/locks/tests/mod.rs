@@ -46,8 +46,8 @@ fn given_to_callers(limits: &Limits) -> Duration {
 
 const EXCHANGE: Duration = Duration::from_millis(120);
 
-/// Two servers. The first is [`Memory`], and so is the second, except that it takes the whole limit of an exchange and does not answer
-/// while it `hangs`.
+/// Two servers. The first is [`Memory`], and so is the second, except that it takes the whole limit of an exchange and
+/// does not answer while it `hangs`.
 #[derive(Debug)]
 struct Moody {
     sound: Memory,

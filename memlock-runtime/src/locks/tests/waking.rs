@@ -24,7 +24,7 @@ fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
 
 /// Writes `next` behind the first process in line.
 fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
-    let (line, cas) = line(memory, item).expect("somebody stands in line");
+    let (line, cas) = line(memory, item).expect("a process waits in line");
     let other = Member {
         process: 1,
         wake: Some(next),
