@@ -22,7 +22,7 @@ pub(super) const SHORT_HOLD: Duration = Duration::from_micros(10);
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Queue {
-    pub(super) waiting: Waiters,
+    pub(super) waiting: WaitingLine,
     /// The present turn, and what comes with it.
     pub(super) turns: TurnState,
     /// What is known of other processes in line, from one turn to the next.
@@ -117,14 +117,14 @@ impl Queue {
 /// The waiters of one key, first come, first served. Each function but `iter` takes the same time however many wait, on average: a
 /// crowd that gives up at one moment must not hold the shard's lock for long.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(super) struct WaitingLine {
     /// The first of them has not left.
     line: VecDeque<Arc<Waiter>>,
     /// How many in the line have left it.
     left: usize,
 }
 
-impl Waiters {
+impl WaitingLine {
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
         self.line.front()
     }
@@ -175,7 +175,7 @@ impl Waiters {
     }
 }
 
-/// Waiters to wake once the shard's lock is released: a waker is foreign code.
+/// WaitingLine to wake once the shard's lock is released: a waker is foreign code.
 #[must_use]
 #[derive(Default)]
 pub(super) struct ToWake {

@@ -15,7 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                     let replies = [Reply::Missing, Reply::Stored(*cas), raised].into_iter().collect();
                     let (instance, sent) = (Some(instance), answered.sent);
                     let granted = Exchanged { instance, replies, sent, ..Exchanged::default() };
-                    return self.stored(now, record.nonce, *cas, &granted);",
+                    return self.handle_stored(now, record.nonce, *cas, &granted);",
         suites: &[PROTOCOL, MODEL_LOST_REPLIES],
     },
     Mutant {

@@ -41,7 +41,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
                     self.grant.renewals += 1;
                     let record = Record {
                         renewal: self.grant.renewals,
-                        ..self.spec.record(self.grant.nonce, self.spec.term())
+                        ..self.spec.record(self.grant.nonce, self.spec.lengths())
                     };
                     let add = Request::Add { record, ttl: self.grant.ttl };
                     Output::Exchange { batch: smallvec![Request::ReadClock, add], only_on: None }
