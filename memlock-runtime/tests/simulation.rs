@@ -411,7 +411,7 @@ impl World {
                 } else {
                     let wait_list = self.contenders[contender].wait_list.take();
                     let machine = Acquire::new(self.spec(contender), watch, false);
-                    Doing::Acquiring(machine.in_line(member(contender), wait_list))
+                    Doing::Acquiring(machine.with_wait_list(member(contender), wait_list))
                 };
                 self.step(contender, Input::Start);
             }
@@ -473,7 +473,7 @@ impl World {
                     return self.go_on(contender, output);
                 };
                 self.contenders[contender].leftovers.extend(machine.outstanding());
-                self.contenders[contender].wait_list = machine.take_standing();
+                self.contenders[contender].wait_list = machine.take_wait_list();
                 match outcome {
                     Outcome::Granted(grant) => self.granted(contender, grant),
                     Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
@@ -534,7 +534,7 @@ impl World {
                             .leftovers
                             .retain(|nonce| Some(*nonce) != cleaned);
                     }
-                    self.released(contender, machine.take_standing());
+                    self.released(contender, machine.take_wait_list());
                 }
                 output => {
                     self.contenders[contender].doing = Doing::Releasing(machine);
@@ -543,7 +543,7 @@ impl World {
             },
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
-                    let wait_list = machine.into_standing();
+                    let wait_list = machine.into_wait_list();
                     self.contenders[contender].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                     self.rest(contender, "left the list");
                 }
@@ -622,13 +622,13 @@ impl World {
         let wait_list = wait_list.or_else(|| Some(Box::new(WaitListView::new(member(contender)))));
         let interval = self.spec(contender).interval;
         let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
-        self.contenders[contender].doing = Doing::Releasing(machine.looking(wait_list, interval));
+        self.contenders[contender].doing = Doing::Releasing(machine.with_wait_list(wait_list, interval));
         self.step(contender, Input::Start);
     }
 
     fn released(&mut self, contender: usize, wait_list: Option<Box<WaitListView>>) {
         match wait_list {
-            Some(wait_list) if wait_list.is_to_leave() => {
+            Some(wait_list) if wait_list.must_leave() => {
                 let interval = self.spec(contender).interval;
                 let leave = Leave::new(interval, wait_list);
                 self.contenders[contender].doing = Doing::Leaving(leave);

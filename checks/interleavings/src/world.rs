@@ -98,7 +98,7 @@ impl World {
         let Joined::Head(mut turn) = joined else {
             panic!("a queue is left in which nobody has the turn");
         };
-        turn.standing.take()
+        turn.wait_list.take()
     }
 }
 

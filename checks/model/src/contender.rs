@@ -61,7 +61,7 @@ impl World {
         let Doing::Holding(lease) = &mut contender.doing else {
             return;
         };
-        if lease.has_half(tools.bounds.timeout(index), now) {
+        if lease.has_half_left(tools.bounds.timeout(index), now) {
             tools.tally.count(Reached::Reentry);
             self.entered(index, tools);
         } else {

@@ -39,8 +39,8 @@ pub(crate) async fn acquire_grant(
                 Some(Handed::Over(grant)) => return Ok((grant, Some(turn))),
                 Some(Handed::Spent(grant)) => {
                     // Boxed, since it is rare, and would double the future.
-                    let mut standing = None;
-                    let releasing = release(core, caller, spec, &grant, &mut standing, core.now(), limits.asking);
+                    let mut wait_list = None;
+                    let releasing = release(core, caller, spec, &grant, &mut wait_list, core.now(), limits.asking);
                     let released = Box::pin(releasing).await;
                     if let Released::Failed(_) = released {
                         core.check_process().map_err(Stopped::Failed)?;

@@ -63,7 +63,7 @@ impl<'a> Contender<'a> {
             spec,
             machine: Acquire::new(spec, turn.watch, look_first)
                 .waiting_since(limits.began)
-                .in_line(core.me, turn.standing.take()),
+                .with_wait_list(core.me, turn.wait_list.take()),
             settled: SmallVec::new(),
             turn: Some(turn),
             trouble: None,
@@ -78,7 +78,7 @@ impl<'a> Contender<'a> {
     /// Runs the machine to its next output.
     pub(crate) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
         let output = self.machine.step(now, self.core.identity.nonce(), input);
-        if self.machine.goes_in_circles() && !self.has_warned {
+        if self.machine.is_slowed_down() && !self.has_warned {
             self.has_warned = true;
             let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
             tracing::warn!(target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}");
@@ -89,7 +89,10 @@ impl<'a> Contender<'a> {
     /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake
     /// `waker`.
     pub(crate) fn listen_before(&mut self, batch: &Batch, waker: impl FnOnce() -> Waker) {
-        if batch.iter().any(|request| matches!(request, Request::StoreLine { .. })) {
+        if batch
+            .iter()
+            .any(|request| matches!(request, Request::StoreWaitList { .. }))
+        {
             self.listen(waker);
         }
     }
@@ -112,7 +115,7 @@ impl<'a> Contender<'a> {
             return Duration::ZERO;
         }
         let look_first = self.core.must_look_first(self.spec.server, now);
-        self.machine.called(now, look_first)
+        self.machine.record_wake(now, look_first)
     }
 
     /// Records the outcome of an exchange that ended at `now`, and had `written` a record (see [`written_nonce`]).
@@ -185,7 +188,7 @@ impl<'a> Contender<'a> {
             Outcome::Granted(grant) => {
                 let mut turn = self.turn.take();
                 if let Some(turn) = &mut turn {
-                    turn.standing = self.machine.take_standing();
+                    turn.wait_list = self.machine.take_wait_list();
                     // No other holder is left to watch.
                     turn.watch = None;
                     turn.leased(grant.deadline.ends(), Watch::of_own(&grant, now));
@@ -245,7 +248,7 @@ impl Drop for Contender<'_> {
         }
         if let Some(turn) = &mut self.turn {
             turn.watch = self.machine.watch();
-            turn.standing = self.machine.take_standing();
+            turn.wait_list = self.machine.take_wait_list();
         }
     }
 }

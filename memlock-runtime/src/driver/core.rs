@@ -155,7 +155,7 @@ impl Core {
     /// (`was_woken`). Returns whether it has woken one by now.
     pub(super) fn wake_next(&self, item: &ItemName, list: Option<&WaitListView>, was_woken: bool) -> bool {
         // One datagram for a release, even if the list has changed since: anybody could write members into it.
-        was_woken || self.wake_member(item, list.and_then(WaitListView::to_wake))
+        was_woken || self.wake_member(item, list.and_then(WaitListView::next_wake_target))
     }
 
     /// Wakes `next` at the beginning of a release of the lock in `item`, if the next member is known already. Returns whether it has.

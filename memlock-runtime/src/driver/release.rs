@@ -13,13 +13,13 @@ use crate::protocol::{Grant, Leave, Nonce, Release, Released, Spec, Unanswered, 
 use crate::queue::Cleanup as _;
 
 /// Releases `grant` at `now`, within `limit`. The background settles a release that fails, and one whose future is dropped. With
-/// `standing` this also reads the wait list, wakes the next process there, and lets it go first.
+/// `wait_list` this also reads the wait list, wakes the next process there, and lets it go first.
 pub(crate) async fn release(
     core: &Arc<Core>,
     caller: Caller,
     spec: &Spec,
     grant: &Grant,
-    standing: &mut Option<Box<WaitListView>>,
+    wait_list: &mut Option<Box<WaitListView>>,
     now: Now,
     limit: ExchangeLimit,
 ) -> Released {
@@ -28,8 +28,8 @@ pub(crate) async fn release(
         item: &spec.item,
         grant: Some(grant),
     };
-    let mut machine = Release::of_grant(&spec.item, grant, now).looking(standing.take(), spec.interval);
-    let was_woken = core.wake_early(&spec.item, machine.to_wake());
+    let mut machine = Release::of_grant(&spec.item, grant, now).with_wait_list(wait_list.take(), spec.interval);
+    let was_woken = core.wake_early(&spec.item, machine.next_wake_target());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
     let released = run(core, caller, spec.into(), limit, now, step, |exchanged| {
@@ -46,13 +46,13 @@ pub(crate) async fn release(
     if let Released::Failed(_) = released {
         Arc::clone(core).settle(&spec.item, grant.nonce, grant.lease, pending);
     }
-    *standing = machine.take_standing();
-    let was_woken = core.wake_next(&spec.item, standing.as_deref(), was_woken);
-    if let Some(leaving) = standing.take_if(|standing| standing.is_to_leave()) {
+    *wait_list = machine.take_wait_list();
+    let was_woken = core.wake_next(&spec.item, wait_list.as_deref(), was_woken);
+    if let Some(leaving) = wait_list.take_if(|wait_list| wait_list.must_leave()) {
         // Boxed, since it is rare, and would double the future.
         let leaving = Box::pin(leave(core, caller, spec.into(), spec.interval, leaving, limit));
-        *standing = Some(leaving.await);
-        core.wake_next(&spec.item, standing.as_deref(), was_woken);
+        *wait_list = Some(leaving.await);
+        core.wake_next(&spec.item, wait_list.as_deref(), was_woken);
     }
     released
 }
@@ -63,14 +63,14 @@ pub(super) async fn leave(
     caller: Caller,
     lock: Routed<'_>,
     interval: Duration,
-    standing: Box<WaitListView>,
+    wait_list: Box<WaitListView>,
     limit: ExchangeLimit,
 ) -> Box<WaitListView> {
-    let mut machine = Leave::new(interval, standing);
+    let mut machine = Leave::new(interval, wait_list);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
     run(core, caller, lock, limit, now, step, |_| now).await;
-    machine.into_standing()
+    machine.into_wait_list()
 }
 
 /// A lock whose release is under way.

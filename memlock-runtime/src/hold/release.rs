@@ -117,8 +117,8 @@ pub(super) async fn release_on_server(
         );
     }
     let turn = turn.value.take().flatten();
-    if let Some(mut turn) = turn.filter(|turn| turn.standing.is_none()) {
-        turn.standing = wait_list.take_if(|view| view.has_others());
+    if let Some(mut turn) = turn.filter(|turn| turn.wait_list.is_none()) {
+        turn.wait_list = wait_list.take_if(|view| view.has_others());
     }
 }
 

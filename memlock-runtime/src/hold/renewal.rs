@@ -147,8 +147,8 @@ impl HeldLock {
         limit: ExchangeLimit,
     ) -> Result<(), Error> {
         let now = self.core().now();
-        let has_half = self.state().lease.has_half(self.spec.timeout, now);
-        if has_half {
+        let has_half_left = self.state().lease.has_half_left(self.spec.timeout, now);
+        if has_half_left {
             return Ok(());
         }
         match self.renew(caller, limit).await {

@@ -99,7 +99,7 @@ impl LeaseState {
 
     /// Whether half of `timeout` is left: enough for a caller that enters again, or that waits for another lock
     /// meanwhile. With less, the lease is renewed first. If that fails the caller goes on as long as the lease lasts.
-    pub fn has_half(&mut self, timeout: Duration, now: Now) -> bool {
+    pub fn has_half_left(&mut self, timeout: Duration, now: Now) -> bool {
         self.remaining(now) >= timeout / 2
     }
 

@@ -48,7 +48,7 @@ impl Leave {
     }
 
     /// Returns what is known of the wait list now.
-    pub fn into_standing(self) -> Box<WaitListView> {
+    pub fn into_wait_list(self) -> Box<WaitListView> {
         self.wait_list
     }
 
@@ -88,7 +88,7 @@ impl Leave {
         }
         self.state = LeaveState::Reading;
         Output::Exchange {
-            batch: smallvec![Request::ReadLine],
+            batch: smallvec![Request::ReadWaitList],
             only_on: None,
         }
     }

@@ -130,9 +130,9 @@ pub enum Request {
     Read,
     /// Read the wait list: [`Reply::WaitList`] or [`Reply::Missing`]. Its item is beside the lock's, on the same
     /// server.
-    ReadLine,
+    ReadWaitList,
     /// Store the wait list: without a CAS as [`Add`](Self::Add), with one as [`Replace`](Self::Replace).
-    StoreLine {
+    StoreWaitList {
         /// The list to store.
         line: WaitList,
         /// Seconds until the server forgets it.
@@ -141,7 +141,7 @@ pub enum Request {
         cas: Option<Cas>,
     },
     /// Delete the wait list if it still has this CAS: as [`Delete`](Self::Delete).
-    DeleteLine {
+    DeleteWaitList {
         /// The CAS that the list must have.
         cas: Cas,
     },
@@ -153,7 +153,7 @@ impl Request {
     pub fn writes(&self) -> bool {
         !matches!(
             self,
-            Request::ReadClock | Request::RaiseCounter | Request::Read | Request::ReadLine
+            Request::ReadClock | Request::RaiseCounter | Request::Read | Request::ReadWaitList
         )
     }
 }

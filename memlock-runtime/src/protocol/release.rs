@@ -85,23 +85,23 @@ impl<I: Borrow<ItemName>> Release<I> {
 
     /// The same release, which also reads the wait list or leaves it.
     #[must_use]
-    pub fn looking(mut self, wait_list: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
+    pub fn with_wait_list(mut self, wait_list: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
         self.wait_list = wait_list;
         self.interval = interval;
         self
     }
 
     /// Takes what is known of the wait list now.
-    pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
+    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
         self.wait_list.take()
     }
 
     /// Where to wake the next process before the first exchange: by the time that it asks for the lock, the item will
     /// have been deleted. `None` where the item is read first.
-    pub fn to_wake(&self) -> Option<WakeTarget> {
+    pub fn next_wake_target(&self) -> Option<WakeTarget> {
         let is_deleted_first = self.known.is_some();
         let wait_list = self.wait_list.as_ref().filter(|_| is_deleted_first)?;
-        wait_list.is_in_line().then(|| wait_list.to_wake()).flatten()
+        wait_list.is_in_line().then(|| wait_list.next_wake_target()).flatten()
     }
 
     fn item(&self) -> &ItemName {
@@ -156,7 +156,7 @@ impl<I: Borrow<ItemName>> Release<I> {
                 // The list comes first, so that a process that adds the lock after the deletion reads a list without
                 // this process.
                 Some((store, _)) => batch.insert(0, store),
-                None => batch.push(Request::ReadLine),
+                None => batch.push(Request::ReadWaitList),
             }
         }
         Output::Exchange {
@@ -206,7 +206,7 @@ impl<I: Borrow<ItemName>> Release<I> {
 /// held the lock for long, else once in a while.
 pub fn should_read_wait_list(wait_list: Option<&WaitListView>, granted: Duration, looked: Duration, now: Now) -> bool {
     match wait_list {
-        Some(wait_list) => wait_list.is_to_leave() || !wait_list.may_take_again(now),
+        Some(wait_list) => wait_list.must_leave() || !wait_list.may_take_again(now),
         None => now.instant.saturating_sub(granted.min(looked)) >= LONGEST_TURN,
     }
 }

@@ -82,7 +82,7 @@ pub struct WaitListView {
     /// Whether it asked again soon after that.
     came_back_soon: bool,
     /// This process is in the list although it does not wait, because it is expected back.
-    is_place_kept: bool,
+    has_kept_place: bool,
     /// The wake-ups that this process has received.
     wakes: WakeHistory,
     /// The nonce under which the lock was last seen to be held, and since when its process is known to hold it.
@@ -107,7 +107,7 @@ impl WaitListView {
             may_have_joined: false,
             released: None,
             came_back_soon: false,
-            is_place_kept: false,
+            has_kept_place: false,
             wakes: WakeHistory::default(),
             holder: None,
             last_hold: Duration::ZERO,
@@ -119,23 +119,23 @@ impl WaitListView {
 
     /// The same view where a place is kept for its process, which has just released the lock. For tests.
     #[must_use]
-    pub fn place_kept(self, now: Now) -> WaitListView {
+    pub fn with_kept_place(self, now: Now) -> WaitListView {
         WaitListView {
             released: Some(now.instant),
-            is_place_kept: true,
+            has_kept_place: true,
             ..self
         }
     }
 
     /// The view of the process `me`, which has seen `line`. For tests.
-    pub fn with_line(me: Member, line: WaitList) -> WaitListView {
+    pub fn with_list(me: Member, line: WaitList) -> WaitListView {
         WaitListView {
             line,
             ..WaitListView::new(me)
         }
     }
 
-    /// Records a reply to [`Request::ReadLine`]. Returns whether it is one.
+    /// Records a reply to [`Request::ReadWaitList`]. Returns whether it is one.
     pub(super) fn record_list(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
         let (line, cas) = match reply {
             Some(Reply::WaitList { line, cas }) => (line.clone(), Some(*cas)),
@@ -156,14 +156,14 @@ impl WaitListView {
     }
 
     /// Whether this process must leave the list once none of its callers waits any more.
-    pub fn is_to_leave(&self) -> bool {
+    pub fn must_leave(&self) -> bool {
         self.may_have_joined || self.is_waiting()
     }
 
     /// Whether this process is in the list although none of its callers waits. It must leave if it does not come back
     /// soon.
-    pub fn is_place_kept(&self) -> bool {
-        self.is_place_kept
+    pub fn has_kept_place(&self) -> bool {
+        self.has_kept_place
     }
 
     /// Whether this process should have come back by now.
@@ -184,12 +184,12 @@ impl WaitListView {
     /// Ends this process's turn; it waits for the others' turns. Returns whether a place was kept for that.
     pub(super) fn end_turn(&mut self) -> bool {
         self.turn_began = None;
-        mem::take(&mut self.is_place_kept) && self.is_in_line()
+        mem::take(&mut self.has_kept_place) && self.is_in_line()
     }
 
     /// Whether this process is in the list, and waits.
     pub(super) fn is_waiting(&self) -> bool {
-        self.is_in_line() && !self.is_place_kept
+        self.is_in_line() && !self.has_kept_place
     }
 
     /// Whether other processes are in the list.
@@ -198,7 +198,7 @@ impl WaitListView {
     }
 
     /// Where to wake the next process after this one's release. `None`: there is none, or it cannot be woken.
-    pub fn to_wake(&self) -> Option<WakeTarget> {
+    pub fn next_wake_target(&self) -> Option<WakeTarget> {
         let next = self.line.0.iter().find(|member| **member != self.me)?;
         next.wake
     }
@@ -241,7 +241,7 @@ impl WaitListView {
 
     /// Whether the next process can be woken, as far as is known.
     fn can_wake_next(&self) -> bool {
-        self.wakes.are_arriving() && self.to_wake().is_some()
+        self.wakes.are_arriving() && self.next_wake_target().is_some()
     }
 
     /// Records that the lock was seen to be held under `nonce`. Returns whether that is another process's turn.
@@ -350,7 +350,7 @@ impl WaitListView {
         self.turn_began = None;
         self.may_have_joined = true;
         self.line = line.clone();
-        let store = Request::StoreLine { line, ttl: TTL, cas };
+        let store = Request::StoreWaitList { line, ttl: TTL, cas };
         Some((store, instance))
     }
 
@@ -365,7 +365,7 @@ impl WaitListView {
         let is_expected_back = self.came_back_soon && self.can_wake_next();
         if self.is_in_line() && is_expected_back && !line.0.is_empty() && self.cas().is_some() {
             line.0.push(self.me);
-            self.is_place_kept = true;
+            self.has_kept_place = true;
         }
         self.write(line)
     }
@@ -384,10 +384,10 @@ impl WaitListView {
         }
         self.line = line.clone();
         let request = if line.0.is_empty() {
-            Request::DeleteLine { cas }
+            Request::DeleteWaitList { cas }
         } else {
             let (ttl, cas) = (TTL, Some(cas));
-            Request::StoreLine { line, ttl, cas }
+            Request::StoreWaitList { line, ttl, cas }
         };
         Some((request, instance))
     }
@@ -402,7 +402,7 @@ impl WaitListView {
     /// list.
     pub(super) fn record_give_way(&mut self, reply: Option<&Reply>) {
         if !self.record_write(reply) {
-            self.is_place_kept = false;
+            self.has_kept_place = false;
             self.may_have_joined = true;
         }
     }

@@ -13,7 +13,7 @@ pub(crate) trait Cleanup: std::fmt::Debug + Send + Sync {
     fn settle(self: Arc<Self>, item: &ItemName, nonce: Nonce, lease: Duration, pending: Option<Box<dyn Pending>>);
 
     /// Removes this process soon from the line for the lock in `item`.
-    fn leave_line(self: Arc<Self>, item: &ItemName, standing: Box<WaitListView>);
+    fn leave_line(self: Arc<Self>, item: &ItemName, wait_list: Box<WaitListView>);
 
     /// Ensures that no place in the line for the lock in `item` is kept for long: asks for it soon
     /// ([`Queues::take_overdue_place`](super::Queues::take_overdue_place)), again and again until no place is kept any more.

@@ -30,22 +30,22 @@ impl Queues {
             return;
         }
         let (watch, untaken) = queue.turns.take_remains();
-        let standing = queue.standing.take();
+        let wait_list = queue.wait_list.take();
         shard.queues.remove(item);
         // A process in which no caller waits any more leaves the line.
-        let (leaving, standing) = match standing {
-            Some(standing) if standing.is_to_leave() => (Some(standing), None),
-            standing => (None, standing),
+        let (leaving, wait_list) = match wait_list {
+            Some(wait_list) if wait_list.must_leave() => (Some(wait_list), None),
+            wait_list => (None, wait_list),
         };
         let mut starts_expiry = false;
-        if watch.is_some() || standing.is_some() {
+        if watch.is_some() || wait_list.is_some() {
             if shard.remembered.len() >= MAX_REMEMBERED {
                 shard.remembered.clear();
             }
-            let is_place_kept = standing.as_ref().is_some_and(|standing| standing.is_place_kept());
-            shard.remembered.insert(item.clone(), Remembered { watch, standing });
+            let has_kept_place = wait_list.as_ref().is_some_and(|wait_list| wait_list.has_kept_place());
+            shard.remembered.insert(item.clone(), Remembered { watch, wait_list });
             // One task for all callers that come and go meanwhile: starting it costs as much as a hand-over.
-            starts_expiry = is_place_kept && shard.expiring_places.insert(item.clone());
+            starts_expiry = has_kept_place && shard.expiring_places.insert(item.clone());
         }
         drop(shard);
         if let (true, Some(cleanup)) = (starts_expiry, self.cleanup()) {
@@ -54,8 +54,8 @@ impl Queues {
         if let Some(grant) = untaken {
             self.release_untaken(item, &grant);
         }
-        if let Some(standing) = leaving {
-            self.leave_line(item, standing);
+        if let Some(wait_list) = leaving {
+            self.leave_line(item, wait_list);
         }
     }
 
@@ -83,10 +83,10 @@ impl Queues {
     pub(crate) fn take_overdue_place(&self, item: &ItemName, now: Now) -> Result<Option<Box<WaitListView>>, ()> {
         let mut shard = self.shard(item);
         let remembered = shard.remembered.get_mut(item);
-        let standing = remembered.map(|remembered| &mut remembered.standing);
-        let overdue = match standing {
-            Some(Some(kept)) if kept.is_place_kept() && !kept.is_overdue(now) => return Err(()),
-            Some(standing) => standing.take_if(|standing| standing.is_place_kept()),
+        let wait_list = remembered.map(|remembered| &mut remembered.wait_list);
+        let overdue = match wait_list {
+            Some(Some(kept)) if kept.has_kept_place() && !kept.is_overdue(now) => return Err(()),
+            Some(wait_list) => wait_list.take_if(|wait_list| wait_list.has_kept_place()),
             None => None,
         };
         shard.expiring_places.remove(item);
@@ -97,9 +97,9 @@ impl Queues {
         self.cleanup.get().and_then(Weak::upgrade)
     }
 
-    fn leave_line(&self, item: &ItemName, standing: Box<WaitListView>) {
+    fn leave_line(&self, item: &ItemName, wait_list: Box<WaitListView>) {
         if let Some(cleanup) = self.cleanup() {
-            cleanup.leave_line(item, standing);
+            cleanup.leave_line(item, wait_list);
         }
     }
 

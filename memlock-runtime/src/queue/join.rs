@@ -85,7 +85,7 @@ impl Queues {
             item: item.clone(),
             number,
             watch: remembered.watch,
-            standing: remembered.standing,
+            wait_list: remembered.wait_list,
             handed: None,
         }
     }

@@ -26,7 +26,7 @@ pub(super) struct Queue {
     /// The present turn, and what comes with it.
     pub(super) turns: TurnState,
     /// What is known of other processes in line, from one turn to the next.
-    pub(super) standing: Option<Box<WaitListView>>,
+    pub(super) wait_list: Option<Box<WaitListView>>,
     /// Whether the last holder was done within [`SHORT_HOLD`].
     pub(super) was_hold_short: bool,
     /// Whether the holder is done, and only the server does not know it yet.

@@ -78,10 +78,10 @@ impl Place {
         if given != TurnState::NONE && !shard.queues.contains_key(&self.item) {
             // This waiter came too late for its turn, and the waiter that stepped in has left since: this one is the
             // head again, and takes over what the other has left behind.
-            let Remembered { watch, standing } = shard.remembered.remove(&self.item).unwrap_or_default();
+            let Remembered { watch, wait_list } = shard.remembered.remove(&self.item).unwrap_or_default();
             let queue = Queue {
                 turns: TurnState::begun_after(given, watch),
-                standing,
+                wait_list,
                 ..Queue::default()
             };
             shard.queues.insert(self.item.clone(), queue);
@@ -107,10 +107,10 @@ impl Place {
             }
             let taken = queue.turns.take(waiter.timeout, now);
             let sleeper = queue.first_asleep_past_lease();
-            Some((taken, queue.standing.take(), sleeper))
+            Some((taken, queue.wait_list.take(), sleeper))
         });
         drop(shard);
-        let Some((taken, standing, sleeper)) = begun else {
+        let Some((taken, wait_list, sleeper)) = begun else {
             self.waiter = Some(waiter);
             return PlaceProgress::Place(self);
         };
@@ -121,7 +121,7 @@ impl Place {
             item: self.item.clone(),
             number,
             watch,
-            standing,
+            wait_list,
             handed: handed.map(Box::new),
         })
     }

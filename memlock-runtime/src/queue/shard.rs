@@ -27,7 +27,7 @@ pub(super) struct Shard {
 pub(super) struct Remembered {
     pub(super) watch: Option<Watch>,
     /// The wait list, if other processes stood in line when the lock was released.
-    pub(super) standing: Option<Box<WaitListView>>,
+    pub(super) wait_list: Option<Box<WaitListView>>,
 }
 
 /// How many queues that are gone a shard remembers. At the limit it forgets all of them: that costs the next contenders

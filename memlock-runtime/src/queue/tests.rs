@@ -526,12 +526,12 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
     let watch = Watch::of_own(&handed(&mut stepped_in), at(TIMEOUT));
     stepped_in.watch = Some(watch);
-    stepped_in.standing = Some(behind_others());
+    stepped_in.wait_list = Some(behind_others());
     drop(stepped_in);
     let mut turn = has_turn(absent, TIMEOUT, "nobody else is there");
     assert!(turn.take_handed().is_none());
     assert_eq!(turn.watch, Some(watch), "what the other has seen is forgotten");
-    assert!(turn.standing.take().is_some(), "others wait");
+    assert!(turn.wait_list.take().is_some(), "others wait");
     let (next, _) = behind(&queues);
     drop(turn);
     drop(has_turn(next, TIMEOUT, "the queue is sound"));
@@ -664,13 +664,13 @@ fn member(process: u64) -> Member {
 /// The view of process 1, which stands in line behind process 2.
 fn in_line() -> Box<WaitListView> {
     let (me, other) = (member(1), member(2));
-    Box::new(WaitListView::with_line(me, WaitList(vec![other, me])))
+    Box::new(WaitListView::with_list(me, WaitList(vec![other, me])))
 }
 
 /// The view of process 1 of a line in which only process 2 stands.
 fn behind_others() -> Box<WaitListView> {
     let (me, other) = (member(1), member(2));
-    Box::new(WaitListView::with_line(me, WaitList(vec![other])))
+    Box::new(WaitListView::with_list(me, WaitList(vec![other])))
 }
 
 #[test]
@@ -679,16 +679,16 @@ fn a_place_in_line_passes_to_the_next_waiter_of_the_process_and_the_last_leaves_
     let background = Background::of(&queues);
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
-    turn.standing = Some(in_line());
+    turn.wait_list = Some(in_line());
     drop(turn);
     assert_eq!(background.left.load(Ordering::SeqCst), 0, "somebody waits for it yet");
     let PlaceProgress::Turn(turn) = place.progress(at(Duration::from_secs(1))) else {
         panic!("its turn")
     };
-    assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_to_leave()));
+    assert!(turn.wait_list.as_ref().is_some_and(|wait_list| wait_list.must_leave()));
     drop(turn);
     assert_eq!(background.left.load(Ordering::SeqCst), 1);
-    assert!(head(&queues).standing.is_none());
+    assert!(head(&queues).wait_list.is_none());
 }
 
 #[test]
@@ -699,7 +699,7 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
     let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(at);
     for _ in 0..3 {
         let mut turn = head(&queues);
-        turn.standing = Some(Box::new(in_line().place_kept(at(start))));
+        turn.wait_list = Some(Box::new(in_line().with_kept_place(at(start))));
         drop(turn);
     }
     assert_eq!(background.left.load(Ordering::SeqCst), 0, "it stays");
@@ -710,7 +710,11 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
     );
     assert!(queues.take_overdue_place(&item(), soon).is_err(), "it may come yet");
     let turn = head(&queues);
-    assert!(turn.standing.as_ref().is_some_and(|standing| standing.is_place_kept()));
+    assert!(
+        turn.wait_list
+            .as_ref()
+            .is_some_and(|wait_list| wait_list.has_kept_place())
+    );
     assert!(
         queues
             .take_overdue_place(&item(), late)
@@ -724,8 +728,8 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
         "a background task looks after it again"
     );
     let overdue = queues.take_overdue_place(&item(), late).expect("it did not come back");
-    assert!(overdue.is_some_and(|standing| standing.is_in_line()));
-    assert!(head(&queues).standing.is_none());
+    assert!(overdue.is_some_and(|wait_list| wait_list.is_in_line()));
+    assert!(head(&queues).wait_list.is_none());
 }
 
 #[test]
@@ -733,20 +737,20 @@ fn a_place_in_line_passes_on_with_a_hand_over() {
     let queues = Queues::new();
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
-    turn.standing = Some(in_line());
+    turn.wait_list = Some(in_line());
     let now = at(Duration::from_millis(1));
     assert!(turn.hand_over(&grant(Duration::from_secs(60)), now).is_none());
     let PlaceProgress::Turn(turn) = place.progress(now) else {
         panic!("its turn")
     };
-    assert!(turn.standing.is_some(), "its release has to leave the line");
+    assert!(turn.wait_list.is_some(), "its release has to leave the line");
 }
 
 #[test]
 fn a_caller_that_comes_back_knows_that_other_processes_wait() {
     let queues = Queues::new();
     let mut turn = head(&queues);
-    turn.standing = Some(behind_others());
+    turn.wait_list = Some(behind_others());
     drop(turn);
-    assert!(head(&queues).standing.is_some());
+    assert!(head(&queues).wait_list.is_some());
 }

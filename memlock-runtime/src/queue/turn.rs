@@ -23,7 +23,7 @@ pub(crate) struct Turn {
     /// What is known of the present holder. The next head inherits it.
     pub(crate) watch: Option<Watch>,
     /// What is known of other processes in line. The next head inherits it, too.
-    pub(crate) standing: Option<Box<WaitListView>>,
+    pub(crate) wait_list: Option<Box<WaitListView>>,
     /// The grant that came with the turn, until it is taken. Boxed, so that turns without one stay small.
     pub(crate) handed: Option<Box<Handed>>,
 }
@@ -47,7 +47,7 @@ impl Turn {
                 return None;
             }
             queue.was_hold_short = now.since(grant.deadline.sent()) < SHORT_HOLD;
-            queue.standing = self.standing.take();
+            queue.wait_list = self.wait_list.take();
             queue.give_turn(numbers, Some(now.instant + timeout))
         });
         drop(shard);
@@ -66,12 +66,12 @@ impl Turn {
         // Two releases at once may both read the list, which costs one needless read.
         let last_look = self.queues.last_look(&self.item);
         last_look.store(nanos(now.instant), Ordering::Relaxed);
-        Some(self.standing.take().unwrap_or_else(|| Box::new(WaitListView::new(me))))
+        Some(self.wait_list.take().unwrap_or_else(|| Box::new(WaitListView::new(me))))
     }
 
     fn should_look(&self, granted: Duration, now: Now) -> bool {
         let last_look = self.queues.last_look(&self.item).load(Ordering::Relaxed);
-        should_read_wait_list(self.standing.as_deref(), granted, Duration::from_nanos(last_look), now)
+        should_read_wait_list(self.wait_list.as_deref(), granted, Duration::from_nanos(last_look), now)
     }
 
     /// Records that a lease was granted in this turn, or extended. The turn lasts at most until `until` on the
@@ -148,7 +148,7 @@ impl Drop for Turn {
         let passed = &mut untaken;
         self.queues.pass_on(&self.item, self.number, |queue| {
             queue.turns.leave(self.watch, passed.take());
-            queue.standing = self.standing.take();
+            queue.wait_list = self.wait_list.take();
         });
         if let Some(handed) = untaken {
             self.queues.release_untaken(&self.item, &handed.into_grant());

@@ -222,18 +222,18 @@ fn requests(rng: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
         },
         62..82 => Request::Delete { cas },
         82..90 => Request::Read,
-        90..92 => Request::StoreLine {
+        90..92 => Request::StoreWaitList {
             line: line.clone(),
             ttl: 600,
             cas: None,
         },
-        92..95 => Request::StoreLine {
+        92..95 => Request::StoreWaitList {
             line: line.clone(),
             ttl: 600,
             cas: Some(cas),
         },
-        95..97 => Request::DeleteLine { cas },
-        _ => Request::ReadLine,
+        95..97 => Request::DeleteWaitList { cas },
+        _ => Request::ReadWaitList,
     };
     (request(cas.ideal), request(cas.real))
 }

@@ -353,7 +353,11 @@ impl Run<'_> {
 fn may_take_a_cas(request: &Request) -> bool {
     !matches!(
         request,
-        Request::ReadClock | Request::Read | Request::ReadLine | Request::Delete { .. } | Request::DeleteLine { .. }
+        Request::ReadClock
+            | Request::Read
+            | Request::ReadWaitList
+            | Request::Delete { .. }
+            | Request::DeleteWaitList { .. }
     )
 }
 

@@ -195,7 +195,7 @@ impl Crowd {
     /// The processes in the wait list.
     pub(crate) fn line(&mut self) -> Vec<usize> {
         let second = self.second();
-        match self.items.apply(second, &self.item, &Request::ReadLine) {
+        match self.items.apply(second, &self.item, &Request::ReadWaitList) {
             Reply::WaitList { line, .. } => line.0.iter().map(|member| self.index_of(*member)).collect(),
             _ => Vec::new(),
         }
@@ -246,7 +246,7 @@ impl Crowd {
             Event::Woken => {
                 let now = self.at();
                 if let Doing::Acquiring(machine) = &mut self.processes[who].doing {
-                    let length = machine.called(now, false);
+                    let length = machine.record_wake(now, false);
                     self.after(length, who, Event::Input(Input::Woke));
                 }
             }
@@ -285,7 +285,7 @@ impl Crowd {
         let now = self.now;
         let process = &mut self.processes[who];
         process.asked = now;
-        let machine = Acquire::new(spec, process.watch, false).in_line(process.me, process.wait_list.take());
+        let machine = Acquire::new(spec, process.watch, false).with_wait_list(process.me, process.wait_list.take());
         process.doing = Doing::Acquiring(Box::new(machine));
         self.step(who, Input::Start);
     }
@@ -315,12 +315,12 @@ impl Crowd {
                 .take()
                 .or_else(|| Some(Box::new(WaitListView::new(process.me))));
         }
-        let machine = Release::of_grant(self.item.clone(), &grant, now).looking(view, INTERVAL);
+        let machine = Release::of_grant(self.item.clone(), &grant, now).with_wait_list(view, INTERVAL);
         process.woken = None;
         process.was_woken = false;
-        let to_wake = machine.to_wake();
+        let next_wake_target = machine.next_wake_target();
         process.doing = Doing::Releasing(Box::new(machine));
-        self.wake_next(who, to_wake);
+        self.wake_next(who, next_wake_target);
         self.step(who, Input::Start);
     }
 
@@ -333,7 +333,7 @@ impl Crowd {
             Doing::Acquiring(mut machine) => match machine.step(now, fresh, input) {
                 Output::Done(Outcome::Granted(grant)) => {
                     let (entered, process) = (self.now, &mut self.processes[who]);
-                    process.wait_list = machine.take_standing();
+                    process.wait_list = machine.take_wait_list();
                     process.entered = entered;
                     process.doing = Doing::Holding(Box::new(grant));
                     let body = process.habit.body;
@@ -346,7 +346,7 @@ impl Crowd {
                 }
             },
             Doing::Releasing(mut machine) => match machine.step(now, input) {
-                Output::Done(_) => self.released(who, machine.take_standing()),
+                Output::Done(_) => self.released(who, machine.take_wait_list()),
                 output => {
                     self.processes[who].doing = Doing::Releasing(machine);
                     self.go_on(who, output);
@@ -354,8 +354,8 @@ impl Crowd {
             },
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
-                    let wait_list = machine.into_standing();
-                    self.wake_next(who, wait_list.to_wake());
+                    let wait_list = machine.into_wait_list();
+                    self.wake_next(who, wait_list.next_wake_target());
                     self.processes[who].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                     self.rest(who);
                 }
@@ -384,9 +384,12 @@ impl Crowd {
     }
 
     fn released(&mut self, who: usize, wait_list: Option<Box<WaitListView>>) {
-        self.wake_next(who, wait_list.as_ref().and_then(|wait_list| wait_list.to_wake()));
+        self.wake_next(
+            who,
+            wait_list.as_ref().and_then(|wait_list| wait_list.next_wake_target()),
+        );
         match wait_list {
-            Some(wait_list) if wait_list.is_to_leave() => {
+            Some(wait_list) if wait_list.must_leave() => {
                 let leave = Leave::new(INTERVAL, wait_list);
                 self.processes[who].doing = Doing::Leaving(Box::new(leave));
                 self.step(who, Input::Start);
@@ -414,7 +417,7 @@ impl Crowd {
         if !matches!(process.doing, Doing::Nothing) {
             return;
         }
-        let is_overdue = |wait_list: &mut Box<WaitListView>| wait_list.is_place_kept() && wait_list.is_overdue(now);
+        let is_overdue = |wait_list: &mut Box<WaitListView>| wait_list.has_kept_place() && wait_list.is_overdue(now);
         if let Some(wait_list) = process.wait_list.take_if(is_overdue) {
             let leave = Leave::new(INTERVAL, wait_list);
             process.doing = Doing::Leaving(Box::new(leave));
@@ -437,13 +440,13 @@ impl Crowd {
 
     fn rest(&mut self, who: usize) {
         let process = &self.processes[who];
-        let is_place_kept = process
+        let has_kept_place = process
             .wait_list
             .as_ref()
-            .is_some_and(|wait_list| wait_list.is_place_kept());
+            .is_some_and(|wait_list| wait_list.has_kept_place());
         match process.habit.rest.filter(|_| self.now < process.habit.ends) {
             Some(rest) => self.after(rest, who, Event::Ask),
-            None if is_place_kept => self.after(PLACE_KEPT, who, Event::MayBeOverdue),
+            None if has_kept_place => self.after(PLACE_KEPT, who, Event::MayBeOverdue),
             None => {}
         }
     }

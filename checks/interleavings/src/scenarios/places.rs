@@ -16,7 +16,7 @@ pub fn a_kept_place_always_expires() {
     let threads = [
         world.spawn(|world| {
             let mut head = join(world).turn();
-            head.turn.standing.get_or_insert_with(kept);
+            head.turn.wait_list.get_or_insert_with(kept);
             head.leave();
         }),
         world.spawn(|world| join(world).turn().leave()),
@@ -45,7 +45,7 @@ pub fn a_kept_place_always_expires() {
 fn kept() -> Box<WaitListView> {
     let entry = |process| Member { process, wake: None };
     let line = WaitList(vec![entry(2), entry(1)]);
-    Box::new(WaitListView::with_line(entry(1), line).place_kept(Now::default()))
+    Box::new(WaitListView::with_list(entry(1), line).with_kept_place(Now::default()))
 }
 
 fn later() -> Now {

@@ -15,7 +15,7 @@ fn wake_socket(secret: u64) -> WakeSocket {
 
 /// Reads the wait list of `item`, and its CAS.
 fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
-    let answer = memory.exchange(0, item, &[Request::ReadLine], None, EXCHANGE);
+    let answer = memory.exchange(0, item, &[Request::ReadWaitList], None, EXCHANGE);
     match answer.replies.first() {
         Some(Reply::WaitList { line, cas }) => Some((line.clone(), *cas)),
         _ => None,
@@ -29,7 +29,7 @@ fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
         process: 1,
         wake: Some(next),
     };
-    let store = Request::StoreLine {
+    let store = Request::StoreWaitList {
         line: WaitList(vec![line.0[0], other]),
         ttl: 300,
         cas: Some(cas),

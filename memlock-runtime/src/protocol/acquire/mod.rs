@@ -258,7 +258,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// The same contender, which joins the wait list as `me`. `wait_list` is what its process knows of the list.
     #[must_use]
-    pub fn in_line(mut self, me: Member, wait_list: Option<Box<WaitListView>>) -> Acquire<S> {
+    pub fn with_wait_list(mut self, me: Member, wait_list: Option<Box<WaitListView>>) -> Acquire<S> {
         self.me = Some(me);
         self.wait_list = wait_list;
         self
@@ -267,7 +267,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// Records a wake-up: the process that has released the lock says that this contender is the next, whatever the
     /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
     /// contender still reads before it stores.
-    pub fn called(&mut self, now: Now, look_first: bool) -> Duration {
+    pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
         self.look_first = look_first;
         self.wait_list
             .as_mut()
@@ -275,7 +275,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Takes what is known of the wait list, for the release or the next contender of this process.
-    pub fn take_standing(&mut self) -> Option<Box<WaitListView>> {
+    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
         self.wait_list.take()
     }
 
@@ -291,7 +291,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Whether the contender has slowed down, because asking again and again led nowhere.
-    pub fn goes_in_circles(&self) -> bool {
+    pub fn is_slowed_down(&self) -> bool {
         self.is_slowed_down
     }
 

@@ -32,7 +32,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if self.wait_list.as_ref().is_some_and(|wait_list| wait_list.is_waiting()) {
             // A process that has its turn must leave the list, and wake the next. With this read it can do both as it
             // releases the lock.
-            batch.push(Request::ReadLine);
+            batch.push(Request::ReadWaitList);
         }
         exchange(batch, None)
     }

@@ -67,7 +67,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.state = AcquireState::Looking {
             kind: LookKind::WithList,
         };
-        exchange(smallvec![Request::Read, Request::ReadLine], None)
+        exchange(smallvec![Request::Read, Request::ReadWaitList], None)
     }
 
     /// Stands back behind the processes that are known to wait. It joins the list without reading it again, which works

@@ -51,7 +51,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
     let mut now = began;
     let mut machine = Acquire::new(spec, None, false);
     if in_line {
-        machine = machine.in_line(Member { process: 9, wake: None }, None);
+        machine = machine.with_wait_list(Member { process: 9, wake: None }, None);
     }
     let at = |now| Now {
         instant: now,
@@ -67,7 +67,7 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
     while now < began + Duration::from_secs(SECONDS) {
         nonces += 1;
         let output = machine.step(at(now), Nonce(nonces), input);
-        course.has_noticed |= machine.goes_in_circles();
+        course.has_noticed |= machine.is_slowed_down();
         match output {
             Output::Exchange { batch, .. } => {
                 let counted = course.exchanges.entry((now - began).as_secs()).or_default();
@@ -115,12 +115,12 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
 fn usual(request: &Request) -> Reply {
     match request {
         Request::ReadClock => Reply::Clock(START),
-        Request::CreateClock | Request::Add { .. } | Request::Replace { .. } | Request::StoreLine { .. } => {
+        Request::CreateClock | Request::Add { .. } | Request::Replace { .. } | Request::StoreWaitList { .. } => {
             Reply::Stored(cas(7))
         }
         Request::RaiseCounter => Reply::Raised(cas(8)),
-        Request::Delete { .. } | Request::DeleteLine { .. } => Reply::Deleted,
-        Request::Read | Request::ReadLine => Reply::Missing,
+        Request::Delete { .. } | Request::DeleteWaitList { .. } => Reply::Deleted,
+        Request::Read | Request::ReadWaitList => Reply::Missing,
     }
 }
 
@@ -218,20 +218,20 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
             Request::Read => held_for(LONG, OTHER),
-            Request::ReadLine => Reply::Refused(Refusal("SERVER_ERROR out of memory".into())),
+            Request::ReadWaitList => Reply::Refused(Refusal("SERVER_ERROR out of memory".into())),
             other => usual(other),
         })
     }),
     ("held; another line", true, |request, _| {
         Ok(match request {
-            Request::Add { .. } | Request::StoreLine { .. } => Reply::NotStored,
+            Request::Add { .. } | Request::StoreWaitList { .. } => Reply::NotStored,
             Request::Read => held_for(LONG, OTHER),
             other => usual(other),
         })
     }),
     ("held; another instance's list", true, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
-        Request::StoreLine { .. } => Err(Unanswered::OtherInstance),
+        Request::StoreWaitList { .. } => Err(Unanswered::OtherInstance),
         Request::Read => Ok(held_for(LONG, OTHER)),
         other => Ok(usual(other)),
     }),
@@ -337,10 +337,11 @@ fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Reque
 fn own_and_another_cas(request: &Request) -> Reply {
     match request {
         Request::Read => held_by(Nonce(1)),
-        Request::Replace { .. } | Request::Delete { .. } | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
-            Reply::Exists
-        }
-        Request::ReadLine => Reply::WaitList {
+        Request::Replace { .. }
+        | Request::Delete { .. }
+        | Request::StoreWaitList { .. }
+        | Request::DeleteWaitList { .. } => Reply::Exists,
+        Request::ReadWaitList => Reply::WaitList {
             line: WaitList(vec![Member { process: 9, wake: None }]),
             cas: cas(5),
         },
@@ -366,7 +367,7 @@ fn releasing_renewing_and_leaving_end_although_the_cas_always_differs() {
     assert!(made <= 9, "{made}");
 
     let me = Member { process: 9, wake: None };
-    let wait_list = Box::new(WaitListView::with_line(me, WaitList(vec![me])));
+    let wait_list = Box::new(WaitListView::with_list(me, WaitList(vec![me])));
     let mut machine = Leave::new(spec().interval, wait_list);
     let (made, ()) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
     assert!(made <= 41, "{made}");

@@ -9,19 +9,19 @@ fn leaving_succeeds_however_often_others_change_the_list_first() {
     let mut world = World::new();
     let [me, other] = [5, 6].map(|process| Member { process, wake: None });
     let put = |world: &mut World, line: Vec<Member>| {
-        let cas = match world.items.apply(world.second(), &item(), &Request::ReadLine) {
+        let cas = match world.items.apply(world.second(), &item(), &Request::ReadWaitList) {
             Reply::WaitList { cas, .. } => Some(cas),
             _ => None,
         };
         let (line, ttl) = (WaitList(line), 300);
         world
             .items
-            .apply(world.second(), &item(), &Request::StoreLine { line, ttl, cas });
+            .apply(world.second(), &item(), &Request::StoreWaitList { line, ttl, cas });
     };
     put(&mut world, vec![me]);
     let mut machine = Leave::new(
         spec().interval,
-        Box::new(WaitListView::with_line(me, WaitList(vec![me]))),
+        Box::new(WaitListView::with_list(me, WaitList(vec![me]))),
     );
     let (mut input, mut changes) = (Input::Start, 12);
     while let Output::Exchange { batch, only_on } = machine.step(world.at(), input) {
@@ -31,7 +31,7 @@ fn leaving_succeeds_however_often_others_change_the_list_first() {
         }
         input = Input::Exchanged(world.exchange(&batch, only_on));
     }
-    let left = world.items.apply(world.second(), &item(), &Request::ReadLine);
+    let left = world.items.apply(world.second(), &item(), &Request::ReadWaitList);
     assert!(
         matches!(&left, Reply::WaitList { line, .. } if line.0 == [other]),
         "{left:?}"

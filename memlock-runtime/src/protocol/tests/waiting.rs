@@ -45,7 +45,7 @@ fn in_line(world: &mut World) -> Acquire {
             secret: crate::text::secret::Secret::new(7),
         }),
     };
-    let mut waiter = Acquire::new(spec(), None, false).in_line(me, None);
+    let mut waiter = Acquire::new(spec(), None, false).with_wait_list(me, None);
     assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
     world.sent.clear();
     waiter
@@ -57,7 +57,7 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     let first = world.granted();
     let mut waiter = in_line(&mut world);
     assert_eq!(world.release_grant(&first), Released::Released);
-    assert_eq!(waiter.called(world.at(), false), Duration::ZERO);
+    assert_eq!(waiter.record_wake(world.at(), false), Duration::ZERO);
     let granted = world.run(&mut waiter, Input::Woke, 0);
     assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
     let [_, (batch, _)] = &world.sent[..] else {
@@ -70,7 +70,7 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
                 Request::ReadClock,
                 Request::Add { .. },
                 Request::RaiseCounter,
-                Request::ReadLine
+                Request::ReadWaitList
             ]
         ),
         "with the line, so that the release can leave it at once: {batch:?}"
@@ -80,14 +80,14 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     world.granted();
     let mut cautious = in_line(&mut world);
     let before = world.stores();
-    assert_eq!(cautious.called(world.at(), true), Duration::ZERO);
+    assert_eq!(cautious.record_wake(world.at(), true), Duration::ZERO);
     assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
     assert_eq!(world.stores(), before, "a store that is refused would free the lock");
 
     // The process that sends a wake-up knows the list better than one that read it when it joined.
     let mut world = World::new();
     let first = world.granted();
-    let store = Request::StoreLine {
+    let store = Request::StoreWaitList {
         line: WaitList(vec![Member { process: 6, wake: None }]),
         ttl: 300,
         cas: None,
@@ -95,7 +95,7 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     world.items.apply(world.second(), &item(), &store);
     let mut behind_another = in_line(&mut world);
     assert_eq!(world.release_grant(&first), Released::Released);
-    behind_another.called(world.at(), true);
+    behind_another.record_wake(world.at(), true);
     let granted = world.run(&mut behind_another, Input::Woke, 0);
     assert!(matches!(granted, Some(Outcome::Granted(_))), "{granted:?}");
 }
@@ -107,7 +107,7 @@ fn a_waiter_woken_in_vain_stores_once_and_then_only_looks() {
     let mut waiter = in_line(&mut world);
     let before = world.stores();
     for _ in 0..10 {
-        waiter.called(world.at(), false);
+        waiter.record_wake(world.at(), false);
         assert_eq!(world.run(&mut waiter, Input::Woke, 0), None);
     }
     assert_eq!(world.stores() - before, 1);

@@ -136,7 +136,7 @@ impl Items {
                     cas: held.cas,
                 },
             },
-            Request::ReadLine | Request::StoreLine { .. } | Request::DeleteLine { .. } => {
+            Request::ReadWaitList | Request::StoreWaitList { .. } | Request::DeleteWaitList { .. } => {
                 self.apply_to_line(second, item, request)
             }
         }
@@ -159,11 +159,11 @@ impl Items {
     /// Executes a request about a wait list, by the same rules.
     fn apply_to_line(&mut self, second: u64, item: &ItemName, request: &Request) -> Reply {
         match request {
-            Request::StoreLine { .. } if self.out_of_memory => {
+            Request::StoreWaitList { .. } if self.out_of_memory => {
                 self.lines.remove(item);
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::StoreLine { line, ttl, cas } => {
+            Request::StoreWaitList { line, ttl, cas } => {
                 match (self.lines.get(item), cas) {
                     (Some(_), None) => return Reply::NotStored,
                     (None, Some(_)) => return Reply::Missing,
@@ -179,7 +179,7 @@ impl Items {
                 self.lines.insert(item.clone(), stored);
                 Reply::Stored(cas)
             }
-            Request::DeleteLine { cas } => match self.lines.get(item) {
+            Request::DeleteWaitList { cas } => match self.lines.get(item) {
                 Some(there) if there.cas != *cas => Reply::Exists,
                 Some(_) => {
                     self.lines.remove(item);
@@ -187,7 +187,7 @@ impl Items {
                 }
                 None => Reply::Missing,
             },
-            Request::ReadLine => match self.lines.get(item) {
+            Request::ReadWaitList => match self.lines.get(item) {
                 Some(there) => Reply::WaitList {
                     line: there.line.clone(),
                     cas: there.cas,

@@ -329,7 +329,7 @@ mod tests {
             bytes.resize(bytes.len() + 70_000, b'\n');
             [bytes.as_slice(), end.as_bytes()].concat()
         };
-        for batch in [[Request::Read, Request::Read], [Request::ReadLine, Request::Read]] {
+        for batch in [[Request::Read, Request::Read], [Request::ReadWaitList, Request::Read]] {
             let (mut progress, mut input) = (Progress::default(), ReadBuffer::new());
             progress.start(&batch, 1, true);
             assert_eq!(feed(&mut progress, &mut input, &long("\r\n")), Step::Reading);
@@ -341,7 +341,7 @@ mod tests {
                 (Request::Read, Some(Reply::Item { content, cas: of_item })) => {
                     assert_eq!((&**content, *of_item), (&Content::Foreign, cas));
                 }
-                (Request::ReadLine, Some(Reply::WaitList { line, cas: of_line })) => {
+                (Request::ReadWaitList, Some(Reply::WaitList { line, cas: of_line })) => {
                     assert_eq!((line, *of_line), (&crate::protocol::WaitList::default(), cas));
                 }
                 (_, other) => panic!("{other:?}"),

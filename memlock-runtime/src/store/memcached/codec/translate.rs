@@ -37,11 +37,13 @@ impl ExpectedReply {
         match request {
             Request::ReadClock => ExpectedReply::Clock,
             Request::RaiseCounter => ExpectedReply::Raised,
-            Request::CreateClock | Request::Add { .. } | Request::StoreLine { cas: None, .. } => ExpectedReply::Added,
-            Request::Replace { .. } | Request::StoreLine { cas: Some(_), .. } => ExpectedReply::Replaced,
-            Request::Delete { .. } | Request::DeleteLine { .. } => ExpectedReply::Deleted,
+            Request::CreateClock | Request::Add { .. } | Request::StoreWaitList { cas: None, .. } => {
+                ExpectedReply::Added
+            }
+            Request::Replace { .. } | Request::StoreWaitList { cas: Some(_), .. } => ExpectedReply::Replaced,
+            Request::Delete { .. } | Request::DeleteWaitList { .. } => ExpectedReply::Deleted,
             Request::Read => ExpectedReply::Item,
-            Request::ReadLine => ExpectedReply::WaitList,
+            Request::ReadWaitList => ExpectedReply::WaitList,
         }
     }
 
@@ -113,8 +115,8 @@ fn command(request: &Request, names: Names<'_>, opaque: u64) -> Result<MetaComma
         ),
         Request::Delete { cas } => (delete(item.as_ref()), CommandFlags::default().number(b'C', cas.get())),
         Request::Read => (get(item.as_ref()), CommandFlags::of("v c")),
-        Request::ReadLine => (get(item.of_line().as_bytes()), CommandFlags::of("v c")),
-        Request::StoreLine { line, ttl, cas } => {
+        Request::ReadWaitList => (get(item.of_line().as_bytes()), CommandFlags::of("v c")),
+        Request::StoreWaitList { line, ttl, cas } => {
             let command = set(item.of_line().as_bytes(), wait_list::encode(line));
             let ttl = u64::from(*ttl);
             match cas {
@@ -122,7 +124,7 @@ fn command(request: &Request, names: Names<'_>, opaque: u64) -> Result<MetaComma
                 Some(cas) => (command, CommandFlags::of("c").number(b'T', ttl).number(b'C', cas.get())),
             }
         }
-        Request::DeleteLine { cas } => (
+        Request::DeleteWaitList { cas } => (
             delete(item.of_line().as_bytes()),
             CommandFlags::default().number(b'C', cas.get()),
         ),
@@ -381,7 +383,7 @@ mod tests {
         );
         assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
         assert_eq!(wire(&Request::Read), "mg memlock:f:k v c O7\r\n");
-        let store = |cas| Request::StoreLine {
+        let store = |cas| Request::StoreWaitList {
             line: WaitList(vec![Member {
                 process: 0xab,
                 wake: None,
@@ -398,9 +400,9 @@ mod tests {
             wire(&store(Some(cas(9)))),
             format!("ms memlock:f:k%line 18 c T300 C9 O7\r\n{line}\r\n")
         );
-        let delete = Request::DeleteLine { cas: cas(9) };
+        let delete = Request::DeleteWaitList { cas: cas(9) };
         assert_eq!(wire(&delete), "md memlock:f:k%line C9 O7\r\n");
-        assert_eq!(wire(&Request::ReadLine), "mg memlock:f:k%line v c O7\r\n");
+        assert_eq!(wire(&Request::ReadWaitList), "mg memlock:f:k%line v c O7\r\n");
     }
 
     #[test]
