@@ -175,7 +175,7 @@ impl WaitingLine {
     }
 }
 
-/// WaitingLine to wake once the shard's lock is released: a waker is foreign code.
+/// Waiters to wake once the shard's lock is released: a waker is foreign code.
 #[must_use]
 #[derive(Default)]
 pub(super) struct ToWake {
