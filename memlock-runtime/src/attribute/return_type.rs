@@ -4,9 +4,9 @@
 //! a ladder of types that `Deref` ties together; method resolution walks down and takes the first whose bounds hold:
 //!
 //! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock that is not to be had;
-//! 2. [`Mute`]: any other `Result` is refused, unless the attribute says what to do instead;
-//! 3. [`Lazy`]: a future that the attribute did not see is refused, for the lock would be gone before it runs;
-//! 4. [`Plain`]: anything else cannot report, and falls back.
+//! 2. [`NoFrom`]: any other `Result` is refused, unless the attribute says what to do instead;
+//! 3. [`IsFuture`]: a future that the attribute did not see is refused, for the lock would be gone before it runs;
+//! 4. [`Other`]: anything else cannot report, and falls back.
 //!
 //! A refusing step's method has a bound of its own that no type meets and whose diagnostic says what to do.
 #![allow(
@@ -69,15 +69,15 @@ pub(crate) use steps;
 
 steps! {
     /// The return type `R`, and the step of the results that can report.
-    Return => Mute;
+    Return => NoFrom;
     /// The step of the results that cannot report.
-    Mute => Lazy;
+    NoFrom => IsFuture;
     /// The step of the futures (of an async function: of those whose future gives another).
-    Lazy => Plain;
+    IsFuture => Other;
     /// The step of everything else.
-    Plain => Last;
+    Other => NotSend;
     /// The step of what may not be `Send`.
-    Last;
+    NotSend;
 }
 
 /// Stands for a return type that cannot be named: `impl Trait`, or `!`. Nothing is ever returned as one.
@@ -110,7 +110,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<T, E> Mute<Result<T, E>> {
+impl<T, E> NoFrom<Result<T, E>> {
     /// Refuses.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(
@@ -121,18 +121,18 @@ impl<T, E> Mute<Result<T, E>> {
     where
         E: MadeFromLockError,
     {
-        Plain(PhantomData).__memlock_enter(options, keys)
+        Other(PhantomData).__memlock_enter(options, keys)
     }
 }
 
-impl<R: Future> Lazy<R> {
+impl<R: Future> IsFuture<R> {
     /// Refuses.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R>
     where
         R: NotAFuture,
     {
-        Plain(PhantomData).__memlock_enter(options, keys)
+        Other(PhantomData).__memlock_enter(options, keys)
     }
 
     /// Refuses.
@@ -140,11 +140,11 @@ impl<R: Future> Lazy<R> {
     where
         R: NotAFuture,
     {
-        Plain::<R>(PhantomData).__memlock_try_enter(options, keys)
+        Other::<R>(PhantomData).__memlock_try_enter(options, keys)
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Enters, softly: without a server the body runs unlocked.
     ///
     /// # Panics
@@ -173,14 +173,14 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<T, E> Mute<Result<T, E>> {
+impl<T, E> NoFrom<Result<T, E>> {
     /// Refuses.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
     where
         E: MadeFromLockError,
     {
-        Plain::<E>(PhantomData).__memlock_enter_async(options, keys)
+        Other::<E>(PhantomData).__memlock_enter_async(options, keys)
     }
 
     /// Prepares to enter, for an expansion that knows what to do with a lock error.
@@ -193,14 +193,14 @@ impl<T, E> Mute<Result<T, E>> {
     }
 }
 
-impl<R: Future> Lazy<R> {
+impl<R: Future> IsFuture<R> {
     /// Refuses.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
     where
         R: GivesNoFuture,
     {
-        Plain::<R>(PhantomData).__memlock_enter_async(options, keys)
+        Other::<R>(PhantomData).__memlock_enter_async(options, keys)
     }
 
     /// Refuses.
@@ -208,11 +208,11 @@ impl<R: Future> Lazy<R> {
     where
         R: GivesNoFuture,
     {
-        Plain::<R>(PhantomData).__memlock_try_enter_async(options, keys)
+        Other::<R>(PhantomData).__memlock_try_enter_async(options, keys)
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Prepares to enter, softly: without a server the body runs unlocked.
     ///
     /// # Panics
@@ -241,14 +241,14 @@ impl<R> Plain<R> {
 
 // Whether an async function waits for its release.
 
-impl<R: Send> Plain<R> {
+impl<R: Send> Other<R> {
     /// What was returned may be kept meanwhile.
     pub fn __memlock_ending(self) -> AwaitRelease {
         AwaitRelease
     }
 }
 
-impl<R> Last<R> {
+impl<R> NotSend<R> {
     /// What was returned is no part of the future, which would not be `Send` with it.
     pub fn __memlock_ending(self) -> DetachRelease {
         DetachRelease
@@ -264,14 +264,14 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<R: Future> Lazy<R> {
+impl<R: Future> IsFuture<R> {
     /// Still a future.
     pub fn __memlock_soft(self) -> Self {
         self
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Like any type that cannot report.
     pub fn __memlock_soft(self) -> Self {
         self
@@ -297,7 +297,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Refuses.
     pub fn __memlock_wait(self) -> Self
     where
@@ -332,24 +332,24 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<T, E> Mute<Result<T, E>> {
+impl<T, E> NoFrom<Result<T, E>> {
     /// Refuses.
-    pub fn __memlock_zlock(self) -> Plain<Result<T, E>>
+    pub fn __memlock_zlock(self) -> Other<Result<T, E>>
     where
         E: MadeFromConflict,
     {
-        Plain(PhantomData)
+        Other(PhantomData)
     }
 }
 
-impl<R: Future> Lazy<R> {
+impl<R: Future> IsFuture<R> {
     /// Still a future.
     pub fn __memlock_zlock(self) -> Self {
         self
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Refuses.
     pub fn __memlock_zlock(self) -> Self
     where
@@ -359,21 +359,21 @@ impl<R> Plain<R> {
     }
 }
 
-impl<T, E> Mute<Result<T, E>> {
+impl<T, E> NoFrom<Result<T, E>> {
     /// The type as it is, where the expansion knows what to do with a lock error.
     pub fn __memlock_try_zlock(self) -> Self {
         self
     }
 }
 
-impl<R: Future> Lazy<R> {
+impl<R: Future> IsFuture<R> {
     /// Still a future.
     pub fn __memlock_try_zlock(self) -> Self {
         self
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Refuses.
     pub fn __memlock_try_zlock(self) -> Self
     where
@@ -395,7 +395,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Only for the type checker, behind a refusal.
     pub fn __memlock_run_zlock<C>(
         self,
@@ -419,14 +419,14 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Only for the type checker, behind a refusal.
     pub fn __memlock_run(self, _entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> R {
         body()
     }
 }
 
-impl<T, E> Mute<Result<T, E>> {
+impl<T, E> NoFrom<Result<T, E>> {
     /// Runs the body, for an expansion that knows what to do with a lock error.
     pub fn __memlock_try_run(
         self,
@@ -437,7 +437,7 @@ impl<T, E> Mute<Result<T, E>> {
     }
 }
 
-impl<R> Plain<R> {
+impl<R> Other<R> {
     /// Runs the body, for an expansion that knows what to do with a lock error.
     pub fn __memlock_try_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
         entered?.run_and_check(body, |_| true)
