@@ -8,7 +8,7 @@ use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswer
 use crate::error::Source;
 use crate::key::ItemName;
 
-/// How often a machine reads an item that keeps changing again, before it gives up for now.
+/// How often a machine rereads an item that keeps changing, before it gives up for now.
 pub(super) const RETRIES: u8 = 4;
 
 /// The next thing that a machine asks of its driver.

@@ -20,7 +20,7 @@
 //! Rules that hold in all of them:
 //!
 //! * A request without a reply has not succeeded. A write without a reply is remembered by its nonce until reading the
-//!   item has shown its outcome. Until then it counts neither as done nor as failed.
+//!   item has shown its outcome. It never counts as done, and is never forgotten.
 //! * Every cycle ends or pauses, whatever the server replies. [`Release`], [`Renew`] and [`Leave`] read a few times and
 //!   end; `acquire/mod.rs` shows it for [`Acquire`].
 //! * The fencing token is the CAS of the server's counter, which the granting batch raises behind the store.
