@@ -1,4 +1,4 @@
-//! [`Grant`]: the proof that a lock was granted, and its way from holder to holder inside the process.
+//! [`Grant`]: the proof that a lock was granted, and how it passes from holder to holder inside the process.
 
 use std::time::Duration;
 
@@ -16,18 +16,19 @@ pub struct Grant {
     pub instance: Instance,
     /// The item's CAS on that instance.
     pub cas: Cas,
-    /// Until when its present holder may believe in it.
+    /// The deadline of its present holder.
     pub deadline: Deadline,
-    /// Until when any holder may believe in it to which it is handed over inside the process. No holder's deadline is
+    /// The deadline for all holders together to which it is handed over inside the process. No holder's deadline is
     /// beyond this.
     pub end: Deadline,
-    /// The length of the lease that the item says. It does not shrink while the grant lasts, whichever holder renews
-    /// it, except in a reservation.
+    /// The length of the lease in the item. It does not shrink while the grant lasts, whichever holder renews it,
+    /// except in a reservation.
     pub lease: Duration,
     /// The TTL that goes with it, in seconds. It never shrinks while the grant lasts. So the server's expiry only moves
     /// forward, and a deadline from before a renewal still holds after it.
     pub ttl: u32,
-    /// From when on it goes back to the server instead of to the next holder in this process, on the monotonic clock.
+    /// The end of the slice, on the monotonic clock. From then on the lock goes back to the server instead of to the
+    /// next holder in this process.
     pub slice_ends: Duration,
     /// The fencing token. A renewal keeps it, and a hand-over raises it.
     pub token: Token,
@@ -46,8 +47,8 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Whether the numbers alone show that nothing else was stored on the server between the two: they are neighbours.
-    /// The item's number was drawn when the item was stored, or before.
+    /// Whether the two numbers are neighbours, which shows that the server stored nothing else between the two. The
+    /// item's number was drawn when the item was stored, or before.
     pub(super) fn is_undisturbed(self) -> bool {
         self.cas.get().checked_add(1) == Some(self.raised.get())
     }
@@ -56,14 +57,14 @@ impl Stored {
 /// The result of taking over a grant that was handed over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Handed {
-    /// The grant, which is the next holder's now.
+    /// The grant. It is the next holder's now.
     Over(Grant),
-    /// Too little of it is left. It is nobody's now, and must be released.
+    /// Too little of the lease is left, or there is no higher token. The grant has no holder now, and must be released.
     Spent(Grant),
 }
 
 impl Handed {
-    /// The grant in either case.
+    /// Returns the grant in either case.
     pub fn into_grant(self) -> Grant {
         match self {
             Handed::Over(grant) | Handed::Spent(grant) => grant,
@@ -72,8 +73,8 @@ impl Handed {
 }
 
 impl Grant {
-    /// The grant of the item that was stored under `nonce` for `spec`. `stored` proves it, and the lease may be
-    /// believed in until `end`. `None`: the server's numbers make no token.
+    /// Returns the grant of the item that was stored under `nonce` for `spec`. `stored` is the proof, and `end` is the
+    /// deadline of the lease. `None`: the server's numbers make no token.
     pub(super) fn of_stored(
         spec: &Spec,
         lengths: LeaseLengths,
@@ -99,37 +100,39 @@ impl Grant {
         })
     }
 
-    /// Whether its holder may hand it over, instead of releasing it, to a caller that asks for `timeout`.
+    /// Whether its holder may hand it over to a caller that asks for `timeout`, instead of releasing it.
     pub fn may_be_handed_over(&self, timeout: Duration, now: Now) -> bool {
         now.instant < self.slice_ends && self.end.remaining(now) >= timeout && self.token.next().is_some()
     }
 
-    /// Keeps it for a retry, for at most `length` from now. From here on nobody believes in more. So an item that says
-    /// the shorter lease may be taken over after it, whether or not this process learns that it was written.
+    /// Keeps the grant for a retry, for at most `length` from now. From here on nobody believes in more. So once the
+    /// item says the shorter lease it may be taken over after that lease, even if this process does not learn that the
+    /// item was written.
     #[must_use]
     pub fn reserve(self, length: Duration, now: Now) -> Grant {
         let deadline = self.deadline.of_holder(now, length);
         Grant {
             deadline,
             end: deadline,
-            // It is kept for one caller, and handed over to no other in this process.
+            // The grant is kept for one caller, and is not handed over to another one in this process.
             slice_ends: now.instant,
             ..self
         }
     }
 
-    /// Gives the grant, once it was renewed for `timeout`, to the caller for which it was reserved: another holder,
-    /// with a higher token. `None`: it must be released, because the proof came so late that the lease is half over, as
-    /// with any grant, or because there is no higher token.
+    /// Gives the grant to the caller for which it was reserved, after it was renewed for `timeout`. That caller is
+    /// another holder, with a higher token. `None`: the grant must be released. Either the proof came so late that, as
+    /// with any such grant, less than half of `timeout` is left, or there is no higher token.
     pub fn claim(self, timeout: Duration, now: Now) -> Option<Grant> {
         let token = self.token.next()?;
         (self.deadline.remaining(now) >= timeout / 2).then_some(Grant { token, ..self })
     }
 
-    /// Takes it over from a holder that believes in it no more, for a caller that asks for `timeout` and begins now.
+    /// Passes the grant from a holder that believes in it no longer to a caller that asks for `timeout` and begins now.
     ///
-    /// The grant may have waited since it was handed over, while its taker was not running. As with a grant that
-    /// arrives late from the server, a holder that is let in with little time left only loses its lease.
+    /// The grant may have waited since it was handed over, because that caller was not running. With too little time
+    /// left it is [spent](Handed::Spent): as with a grant that arrives late from the server, a holder that is let in
+    /// with little time left only loses its lease.
     #[must_use]
     pub fn hand_over(self, timeout: Duration, now: Now) -> Handed {
         let deadline = self.end.of_holder(now, timeout);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::text::shown::Shown;
 
-/// Host and process of a holder, and its function. They are joined only where somebody reads them. Empty where labels
-/// are switched off.
+/// The host and process of a holder, and its function. They are joined only when the label is displayed. Empty where
+/// labels are switched off.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Label {
     process: Arc<str>,
@@ -14,7 +14,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// `function` in `process`. A process without a name does not name its functions either.
+    /// Returns the label of `function` in `process`. If the process has no name, the function is left out, too.
     pub(crate) fn new(process: &Arc<str>, function: &'static str) -> Label {
         Label {
             process: Arc::clone(process),
@@ -22,7 +22,7 @@ impl Label {
         }
     }
 
-    /// The texts that make up the label, in order.
+    /// The parts of the label, in order.
     pub(crate) fn parts(&self) -> [&str; 3] {
         let space = if self.function.is_empty() { "" } else { " " };
         [&self.process, space, self.function]
@@ -44,7 +44,7 @@ impl<T: Into<Arc<str>>> From<T> for Label {
 }
 
 impl fmt::Display for Label {
-    /// Another process may have written it, so it is escaped and shortened.
+    /// Displays the label escaped and shortened, since another process may have written it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [process, space, function] = self.parts();
         fmt::Display::fmt(&Shown::new(format_args!("{process}{space}{function}")), f)
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_the_process_and_the_function_where_both_are_told() {
+    fn a_label_joins_the_process_and_the_function() {
         assert_eq!(Label::new(&"host:7".into(), "app::pay").to_string(), "host:7 app::pay");
         assert_eq!(Label::new(&"host:7".into(), "").to_string(), "host:7");
         assert_eq!(Label::new(&"".into(), "app::pay"), Label::default());

@@ -1,5 +1,5 @@
-//! Time, and how long a holder may believe in its lease. Arithmetic only: the driver reads the clocks, and passes in
-//! what they show.
+//! Time, and how long a holder may believe in its lease. This is arithmetic only: the driver reads the clocks, and
+//! passes in what they show.
 //!
 //! There are two clocks, because each can be wrong in its own way. The monotonic clock stands still while a machine is
 //! suspended; the wall clock can be set. A *deadline* counts by whichever has run further, so either error can only end
@@ -12,12 +12,12 @@ use std::time::Duration;
 /// an assumption of the protocol, which its documentation states.
 const DRIFT: u32 = 1000;
 
-/// Covers the delays inside the server between its clock's tick and the command that reads it. At most 97 ms were
-/// measured, under a flood of connections.
+/// An upper bound on the delay inside the server between its clock's tick and the command that reads the clock. The
+/// longest that was measured is 97 ms, under a flood of connections.
 const TICK_DELAY: Duration = Duration::from_millis(150);
 
-/// An item with a TTL of T seconds lives no less than T - 2: the server's clock is up to a second old, and cut to whole
-/// seconds.
+/// An item with a TTL of T seconds lives for at least T - 2: the server's clock is up to a second old, and is cut to
+/// whole seconds.
 const TTL_GRAIN: Duration = Duration::from_secs(2);
 
 /// How much longer than the lease the TTL is, in seconds: [`TTL_GRAIN`], [`TICK_DELAY`], and room for the lag of a
@@ -25,22 +25,22 @@ const TTL_GRAIN: Duration = Duration::from_secs(2);
 /// of up to 3.5 s.
 const TTL_RESERVE: u32 = 8;
 
-/// The longest timeout of a lock: memcached takes a TTL of over 30 days for a date.
+/// The longest timeout of a lock: memcached reads a TTL of over 30 days as a date.
 pub const LONGEST_TIMEOUT: Duration = Duration::from_secs(29 * 24 * 3600);
 
-/// For how long a process may hand a lock from one of its threads to the next before it goes back to the server.
+/// How long a process may hand a lock from one of its threads to the next before it goes back to the server.
 ///
-/// While it does, other processes wait. A dead holder's lock is taken over that much later, too, since the lease in the
+/// Meanwhile other processes wait. A dead holder's lock is taken over that much later, too, since the lease in the
 /// item has to cover the last of these holders. A slice of 50 ms is some twenty times what going back to the server
 /// costs at a round trip of a millisecond, so a longer one would gain next to nothing. It is no more than the default
 /// `interval`, at which other processes look anyway.
 const LONGEST_SLICE: Duration = Duration::from_millis(50);
 
-/// The slice is no more than this fraction of a short timeout.
+/// The slice of a short timeout is this fraction of it.
 const SLICE_FRACTION: u32 = 8;
 
-/// How much longer the lease in the item is than its holder's timeout, for those that take the lock over from it inside
-/// the process.
+/// How much longer the lease in the item is than its holder's timeout. The difference is for the holders to which the
+/// lock is handed over inside the process.
 fn slice_of(timeout: Duration) -> Duration {
     LONGEST_SLICE.min(timeout / SLICE_FRACTION)
 }
@@ -48,10 +48,10 @@ fn slice_of(timeout: Duration) -> Duration {
 /// The durations derived from a caller's `timeout`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LeaseLengths {
-    /// For how long the lock may be handed over inside the process.
+    /// How long the lock may be handed over inside the process.
     pub(crate) slice: Duration,
-    /// The lease that goes into the item: the timeout, and the slice, since the last holder to take the lock over has
-    /// its whole timeout, too. A process that watches the item waits for all of them.
+    /// The lease that goes into the item: the timeout and the slice, since the last holder in this process has its
+    /// whole timeout, too. A process that watches the item waits for all of them.
     pub(crate) lease: Duration,
     /// The TTL, in seconds.
     pub(crate) ttl: u32,
@@ -83,7 +83,7 @@ pub struct Now {
 }
 
 impl Now {
-    /// The longest time that may have passed since `earlier`: by the clock that has run further.
+    /// The longest time that can have passed since `earlier`: the time by the clock that has run further.
     pub fn since(self, earlier: Now) -> Duration {
         let instant = self.instant.saturating_sub(earlier.instant);
         let wall = self.wall.saturating_sub(earlier.wall);
@@ -99,15 +99,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a lease of length `lease`, whose request left at `sent` with a TTL of `ttl` seconds.
+    /// Returns the deadline of a lease of length `lease`. Its request left at `sent`, with a TTL of `ttl` seconds.
     ///
     /// It is the earliest of three moments:
     ///
     /// * `lease` from before the request left;
     /// * the shortest life that such a TTL can have;
     /// * the expiry by the server's clock, where the same batch read that clock *before* the write and an older reading
-    ///   tells how far the clock lags. This one catches a server that was stopped: it dates an item by a clock that
-    ///   stood still, and the item expires as much too early as the stop was long.
+    ///   tells how far the clock lags. This bound is for a server that was stopped: it dates an item by a clock that
+    ///   stood still, so the item expires too early by as long as the server was stopped.
     pub(crate) fn of_grant(
         sent: Now,
         lease: Duration,
@@ -127,7 +127,7 @@ impl Deadline {
         Deadline { sent, length }
     }
 
-    /// The deadline of one holder under a grant, whose own deadline this is: the holder's `timeout` from `began`, and
+    /// Returns the deadline of one holder under a grant with this deadline: the holder's `timeout` from `began`, and
     /// never beyond the grant's.
     ///
     /// Whenever the result has not passed, the grant's deadline has not passed either, whatever either clock did since:
@@ -148,7 +148,7 @@ impl Deadline {
         }
     }
 
-    /// How much is left. Zero: the deadline has passed.
+    /// The time that is left. Zero: the deadline has passed.
     pub fn remaining(self, now: Now) -> Duration {
         self.length.saturating_sub(now.since(self.sent))
     }
@@ -158,7 +158,7 @@ impl Deadline {
         self.remaining(now).is_zero()
     }
 
-    /// When the deadline passes at the latest, on the monotonic clock.
+    /// The moment when the deadline passes at the latest, on the monotonic clock.
     pub fn ends(self) -> Duration {
         self.sent.instant + self.length
     }
@@ -168,7 +168,7 @@ impl Deadline {
         self.sent
     }
 
-    /// The whole time that it grants from then on.
+    /// The length of the lease from that moment.
     pub fn length(self) -> Duration {
         self.length
     }
@@ -186,7 +186,7 @@ pub(crate) fn ttl_of(lease: Duration) -> u32 {
 }
 
 /// How long a waiter must have watched an unchanged lease before it may take the lock over: the lease's length by the
-/// waiter's clock, and twice what [`DRIFT`] allows the two clocks together, of which each may be off by half.
+/// waiter's clock, and twice the drift that [`DRIFT`] allows between two clocks, each of which may be off by half.
 pub(crate) fn watch_of(lease: Duration) -> Duration {
     lease + lease * 2 / DRIFT
 }
@@ -203,7 +203,8 @@ pub struct Reading {
 }
 
 impl Reading {
-    fn aged(self, now: i64) -> Reading {
+    /// The reading, lowered by the drift that is possible until `now`.
+    fn lower_for_age(self, now: i64) -> Reading {
         // The server's clock may run slower than this process's. Without this correction drift alone would look like a
         // lagging server, and an old reading would end up refusing every short lease. The TTL's reserve covers the
         // opposite drift.
@@ -215,13 +216,13 @@ impl Reading {
     }
 }
 
-/// A reading counts for one to two of these windows. Kept for ever, the best reading would become useless as the two
-/// clocks drift apart: depending on which of them runs faster, it would refuse every short lease, or no longer notice a
-/// lag.
+/// A reading counts for one to two of these windows. If the best reading were kept for ever, it would become useless as
+/// the two clocks drift apart: depending on which of them runs faster, every short lease would be refused, or a lag
+/// would no longer be noticed.
 const READING_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// A reading that took longer than this proves little, and would make every lease that much shorter. It counts only
-/// while there is no other.
+/// A reading that took longer than this proves little, and would shorten every lease by that time. It counts only while
+/// there is no other.
 const SLOW_READING: Duration = Duration::from_secs(1);
 
 /// The best readings of the clock of one instance in the last 10 minutes.
@@ -248,27 +249,28 @@ impl ServerClock {
             ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),
             received: nanos(now),
         };
-        self.current = better(self.current, Some(reading), nanos(now));
+        self.current = further_ahead(self.current, Some(reading), nanos(now));
     }
 
     /// The best reading, lowered for its age.
     pub fn best(&self, now: Now) -> Option<Reading> {
         let now = nanos(now.instant);
         let counts = |reading: &Reading| now - reading.received < nanos(2 * READING_WINDOW);
-        let best = better(self.previous.filter(counts), self.current.filter(counts), now);
-        best.map(|reading| reading.aged(now))
+        let best = further_ahead(self.previous.filter(counts), self.current.filter(counts), now);
+        best.map(|reading| reading.lower_for_age(now))
     }
 }
 
-/// The reading by which the server's clock may be further ahead at `now`. By that one an item's expiry may be nearer.
-fn better(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
+/// Returns the reading by which the server's clock may be further ahead at `now`. By that reading an item's expiry may
+/// be nearer.
+fn further_ahead(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
     match (one, other) {
-        (Some(one), Some(other)) if one.aged(now).ahead >= other.aged(now).ahead => Some(one),
+        (Some(one), Some(other)) if one.lower_for_age(now).ahead >= other.lower_for_age(now).ahead => Some(one),
         (one, other) => other.or(one),
     }
 }
 
-/// Holds up to 292 years: a Unix time until 2262, and far more than any length that counts here.
+/// An `i64` of nanoseconds holds up to 292 years: a Unix time until 2262, and far more than any length here.
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -311,7 +313,7 @@ mod tests {
         };
         assert!(
             deadline.has_passed(suspended),
-            "the wall clock tells of a suspended machine"
+            "the wall clock counts while the machine is suspended"
         );
         let set_back = Now {
             wall: Duration::ZERO,
@@ -350,7 +352,7 @@ mod tests {
         assert_eq!(
             own.remaining(at(3.0)),
             seconds(4),
-            "it counts from when its holder began"
+            "it counts from the moment when its holder began"
         );
     }
 
@@ -383,10 +385,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_dated_by_when_it_was_asked_for_however_late_its_reply() {
+    fn a_reading_counts_from_its_request_however_late_the_reply_is() {
         let mut clock = ServerClock::default();
         clock.observe(SERVER, at(0.0), at(0.9));
-        // The same stop of 7 s. Dated by its reply, the reading would hide 0.9 s of it.
+        // The same stop of 7 s. If the reading counted from its reply, it would hide 0.9 s of the stop.
         let deadline = Deadline::of_grant(
             at(10.0),
             Duration::from_secs(5),
@@ -430,14 +432,15 @@ mod tests {
         let best = clock.best(at(602.0)).expect("two readings");
         assert!(
             best.ahead <= nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)),
-            "the first is gone"
+            "the first reading no longer counts"
         );
     }
 
     #[test]
     fn a_stale_reading_never_outranks_a_fresh_one_that_was_slow_to_arrive() {
-        // Asked for at 0 and answered at once, but received only at 0.9: it still bounds the clock by when it was asked
-        // for. A later reading, from a clock that has stood still since, must not replace it.
+        // The first reading is asked for at 0 and answered at once, but received only at 0.9. It still bounds the clock
+        // by the time at which it was asked for. A later reading, of a clock that has stood still since, must not
+        // replace it.
         let mut clock = ServerClock::default();
         clock.observe(SERVER, at(0.0), at(0.9));
         let before = clock.best(at(0.9)).expect("a reading");
@@ -446,7 +449,7 @@ mod tests {
         clock.observe(SERVER + 30, at(20.0), at(30.0));
         assert!(
             clock.best(at(30.0)).is_some_and(|best| best.ahead <= before.ahead),
-            "one that took 10 s proves too little"
+            "a reading that took 10 s must not count"
         );
     }
 

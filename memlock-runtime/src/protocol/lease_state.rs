@@ -1,7 +1,7 @@
 //! [`LeaseState`]: one holder's lease, from the grant until the holder gives it up.
 //!
 //! It makes the decisions of a `HeldLock`, which adds the clock and the synchronization. The `HeldLock` asks it before
-//! each use of the grant, and records in it what renewals came to.
+//! each use of the grant, and records the outcomes of renewals in it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::renew::Renewed;
 pub enum Loss {
     /// Its deadline passed. The item may still be there.
     RanOut,
-    /// The item is gone or another's.
+    /// The item is gone, or another grant's.
     Taken,
 }
 
@@ -24,7 +24,7 @@ pub enum Loss {
 pub enum Status {
     /// Its holder may believe in it.
     Held,
-    /// Lost, for good: a caller may already have acted on the loss.
+    /// Lost. This is final, since a caller may already have acted on the loss.
     Lost(Loss),
     /// The holder has given it up.
     Released,
@@ -37,7 +37,7 @@ pub enum Extended {
     Yes,
     /// Nothing was learned. The old deadline stands.
     Failed(Unanswered),
-    /// The lease is not held any more, whatever the renewal came to.
+    /// The lease is not held any more, whatever the outcome of the renewal.
     Over(Status),
 }
 
@@ -46,7 +46,7 @@ pub enum Extended {
 pub enum End {
     /// Hand it over in this process, if that is possible, else release it.
     HandOver,
-    /// Release it. It may have been lost before, for this reason.
+    /// Release it. The reason is there if it was lost before.
     Release(Option<Loss>),
     /// Do nothing: the item is not this grant's any more.
     Forget,
@@ -57,12 +57,12 @@ pub enum End {
 pub struct LeaseState {
     grant: Grant,
     status: Status,
-    /// Whether the last renewal got no reply. It may still be executed, so the grant is not handed over.
+    /// Whether the last renewal got no reply. The server may still execute it, so the grant is not handed over.
     is_renewal_open: bool,
 }
 
 impl LeaseState {
-    /// The lease of a lock that was granted by the server, or handed over.
+    /// Returns the lease of a lock that was granted by the server, or handed over.
     pub fn new(grant: Grant) -> LeaseState {
         LeaseState {
             grant,
@@ -71,12 +71,12 @@ impl LeaseState {
         }
     }
 
-    /// The grant as it now stands, lost or not.
+    /// The grant as it stands now, lost or not.
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
 
-    /// The status when it was last asked for.
+    /// The last known status. This reads no clock, so the deadline may have passed since.
     pub fn last_status(&self) -> Status {
         self.status
     }
@@ -97,8 +97,8 @@ impl LeaseState {
         }
     }
 
-    /// Whether half of `timeout` is left: enough for a caller that enters again, or that waits for another lock
-    /// meanwhile. With less, the lease is renewed first. If that fails the caller goes on as long as the lease lasts.
+    /// Whether half of `timeout` is left. That is enough for a caller that enters again, or that waits for another lock
+    /// meanwhile. With less, the lease is renewed first; if that fails, the caller goes on as long as the lease lasts.
     pub fn has_half_left(&mut self, timeout: Duration, now: Now) -> bool {
         self.remaining(now) >= timeout / 2
     }
@@ -106,7 +106,7 @@ impl LeaseState {
     /// Records the outcome of a renewal of [`grant`](Self::grant).
     pub fn renewed(&mut self, renewed: Renewed) -> Extended {
         if self.status != Status::Held {
-            // A caller has learned meanwhile that the lease is lost or released, and acts on that.
+            // A caller may have learned meanwhile that the lease is lost or released, and act on that.
             return Extended::Over(self.status);
         }
         match renewed {
@@ -118,7 +118,7 @@ impl LeaseState {
             Renewed::Lost => self.lose(Loss::Taken),
             Renewed::RanOut => self.lose(Loss::RanOut),
             Renewed::Failed(grant, unanswered) => {
-                // The number of attempts has risen, and the CAS may have been read anew. Both must be kept.
+                // The renewal number has risen, and the CAS may have been read anew. Both must be kept.
                 self.grant = grant;
                 self.is_renewal_open = true;
                 Extended::Failed(unanswered)
@@ -131,7 +131,7 @@ impl LeaseState {
         Extended::Over(self.status)
     }
 
-    /// Whether it is held at `now`, and no request is under way that could still change the item.
+    /// Whether the lease is held at `now`, and no request is open that could still change the item.
     pub fn may_be_handed_over(&mut self, now: Now) -> bool {
         self.status(now) == Status::Held && !self.is_renewal_open
     }

@@ -1,4 +1,4 @@
-//! Leaving the wait list for a lock: compare-and-set without this process.
+//! Leaves the wait list for a lock by a compare-and-set that stores the list without this process.
 //!
 //! A process leaves after it has released the lock, and when the last of its callers has given up waiting. Leaving is
 //! only a courtesy: a member that is left behind costs the others a little time, until one of them removes it.
@@ -13,7 +13,7 @@ use super::messages::Request;
 use super::wait_list::WaitListView;
 
 /// How often the machine reads the list again before it gives up. Where processes wake each other the list changes
-/// thousands of times a second, and every other write comes too late. A member that is left behind costs the others one
+/// thousands of times a second, and half of the writes come too late. A member that is left behind costs the others one
 /// of its pauses.
 const READS: u8 = 20;
 
@@ -37,7 +37,7 @@ pub struct Leave {
 }
 
 impl Leave {
-    /// Removes the process that has this view of the list.
+    /// Returns a machine that removes the process with this view of the list.
     pub fn new(interval: Duration, wait_list: Box<WaitListView>) -> Leave {
         Leave {
             interval,

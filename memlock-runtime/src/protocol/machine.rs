@@ -1,4 +1,4 @@
-//! What all machines have in common: their inputs, their outputs, and the outcome of an exchange.
+//! The types that all machines share: their inputs, their outputs, and the outcome of an exchange.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswer
 use crate::error::Source;
 use crate::key::ItemName;
 
-/// How often a machine reads an item again that keeps changing, before it gives up for now.
+/// How often a machine rereads an item that keeps changing, before it gives up for now.
 pub(super) const RETRIES: u8 = 4;
 
-/// What a machine asks its driver to do next.
+/// The next thing that a machine asks of its driver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(
     clippy::large_enum_variant,
@@ -27,11 +27,11 @@ pub enum Output<T> {
     },
     /// Let time pass, and step with [`Input::Woke`].
     Pause(Pause),
-    /// The machine has ended, with this.
+    /// The machine has ended with this result.
     Done(T),
 }
 
-/// A window from which the length of a pause is drawn, evenly.
+/// A range from which the length of a pause is drawn, with a uniform distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// At least this long.
@@ -40,7 +40,7 @@ pub struct Pause {
     pub to: Duration,
 }
 
-/// What has happened since a machine's last move.
+/// The event since a machine's last move.
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
@@ -73,9 +73,9 @@ pub struct Exchanged {
     /// After [`Unanswered::Late`]: the connection on which the missing replies may still arrive. `None`: it was not
     /// kept.
     pub pending: Option<Box<dyn Pending>>,
-    /// When the first byte may have left, at the earliest. The driver fills it in.
+    /// The earliest moment at which the first byte may have left. The driver fills it in.
     pub sent: Now,
-    /// When the replies arrived, where the driver has read the clocks for them.
+    /// When the replies arrived, if the driver has read the clocks then.
     pub received: Option<Now>,
     /// The best reading of this server's clock, this exchange's own included. The driver fills it in.
     pub best: Option<Reading>,
@@ -96,12 +96,12 @@ impl Exchanged {
         self.replies.get(index)
     }
 
-    /// What is known of the request without a reply. A store that says nothing gets the worst case: late.
+    /// What is known of the request without a reply. If the store did not say, the worst case counts: late.
     pub(super) fn why_unanswered(&self) -> Unanswered {
         self.unanswered.unwrap_or(Unanswered::Late)
     }
 
-    /// The deadline of a lease of length `lease`, written with `ttl`, where this exchange is the proof.
+    /// Returns the deadline of a lease of length `lease` that this exchange has written with `ttl`.
     pub(super) fn end_of(&self, lease: Duration, ttl: u32) -> Deadline {
         Deadline::of_grant(self.sent, lease, ttl, self.server_second(), self.best)
     }
@@ -115,8 +115,8 @@ impl Exchanged {
     }
 }
 
-/// The lock in an item, if the item is this lock's. Where the item's name is shortened by a hash, the full names are
-/// compared.
+/// Returns the lock in `content`, if the item is that of the lock `item`. Where the item's name is shortened by a hash,
+/// the full names are compared.
 pub(super) fn lock_of<'a>(item: &ItemName, content: &'a Content) -> Option<&'a Record> {
     match content {
         Content::Lock(record) if record.full_name.as_ref() == item.full() => Some(record),

@@ -1,4 +1,4 @@
-//! What a machine asks of a server, and what the server replies: requests, replies, items. Plain data.
+//! The requests of the machines, the server's replies, and the contents of items. Plain data.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use super::label::Label;
 use crate::text::secret::Secret;
 use crate::text::shown::Shown;
 
-/// memcached's version number of an item: proof that it has not changed. Never zero, which memcached uses for "none".
+/// memcached's version number of an item. The same number proves that the item has not changed. It is never zero, which
+/// memcached uses for "none".
 pub type Cas = NonZeroU64;
 
-/// One run of a server process. A CAS means something only within the instance that gave it: it restarts at 1.
+/// One run of a server process. A CAS is meaningful only on the instance that gave it: in another one it restarts at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instance {
     /// When the server started, in Unix seconds by its own clock (`time - uptime`, constant for the process).
@@ -29,7 +30,7 @@ pub struct Instance {
 pub struct Nonce(pub u128);
 
 impl Nonce {
-    /// The process that drew the nonce: its upper half. For hints only.
+    /// The process that drew the nonce: the nonce's upper half. For hints only.
     pub fn process(self) -> u64 {
         let upper = self.0 >> 64;
         // The shift has removed the lower half, so this never fails.
@@ -48,7 +49,8 @@ impl fmt::Debug for Nonce {
 pub struct Record {
     /// The grant's identity.
     pub nonce: Nonce,
-    /// How long the grant may be believed in, counted from before it was asked for. A watching waiter waits as long.
+    /// How long a holder may believe in the grant, counted from before the request left. A watching waiter waits as
+    /// long.
     pub lease: Duration,
     /// How many renewals have been *attempted*. The same number is never written twice under one nonce.
     pub renewal: u32,
@@ -63,11 +65,12 @@ pub struct Record {
 pub enum Content {
     /// A grant.
     Lock(Record),
-    /// Something that this version cannot read. It is waited out, never taken over or deleted.
+    /// Something that this version cannot read. A contender waits until it is gone, and never takes it over or deletes
+    /// it.
     Foreign,
 }
 
-/// One process that waits for a lock. It is a hint: nobody holds anything because of it.
+/// One process that waits for a lock. This is a hint: nobody holds anything because of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Member {
     /// The process, which is the upper half of its [nonces](Nonce::process).
@@ -81,7 +84,7 @@ pub struct Member {
 pub struct WakeTarget {
     /// The address of its UDP socket.
     pub address: SocketAddr,
-    /// Tells a wake-up from a stranger's datagram. Every process that can read the server can read it.
+    /// Distinguishes a wake-up from a stranger's datagram. Every process that can read the server can read it.
     pub secret: Secret<u64>,
 }
 
@@ -90,11 +93,11 @@ pub struct WakeTarget {
 pub struct WaitList(pub Vec<Member>);
 
 impl WaitList {
-    /// The most members that it may have. Further processes wait without a place; so many are seldom on one key.
+    /// The most members that a list may have. Further processes wait without a place. So many seldom wait for one key.
     pub const LONGEST: usize = 64;
 }
 
-/// One command about one lock. The lock's item is named by the batch. Each variant names its replies.
+/// One command about one lock. The item's name is passed along with the batch. Each variant names its replies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Read the server's clock: [`Reply::Clock`], or [`Reply::Missing`] where there is no clock item.
@@ -148,8 +151,8 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether it may change a lock, a wait list or the clock item. Without its reply, the outcome of such a request
-    /// has to be settled. The counter does not count: nothing depends on how often it was raised.
+    /// Whether it may change a lock, a wait list or the clock item. If such a request gets no reply, its outcome must
+    /// be settled. The counter is left out, since nothing depends on how often it was raised.
     pub fn writes(&self) -> bool {
         !matches!(
             self,
@@ -158,7 +161,7 @@ impl Request {
     }
 }
 
-/// A parsed, checked answer to one [`Request`]. Anything else that a server sends is a fault.
+/// A parsed and checked answer to one [`Request`]. Anything else that a server sends is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The server's clock, in Unix seconds.
@@ -170,7 +173,7 @@ pub enum Reply {
     Raised(Cas),
     /// Not stored: an item is there already.
     NotStored,
-    /// Another CAS: the item was changed since (or renumbered by the server).
+    /// The item has another CAS: it was changed since, or the server renumbered it.
     Exists,
     /// No such item.
     Missing,
@@ -185,17 +188,17 @@ pub enum Reply {
     },
     /// The wait list, and the CAS of its item.
     WaitList {
-        /// The members. None, where the item cannot be read.
+        /// The members. The list is empty if the item's content cannot be read.
         line: WaitList,
         /// Its CAS.
         cas: Cas,
     },
-    /// The server said explicitly that it did not do this (out of memory, for one). A *refused store* may still have
-    /// deleted the item that was there, as memcached does when it runs out of memory.
+    /// The server said explicitly that it did not execute the request, for example because it is out of memory. A
+    /// *refused store* may still have deleted the item that was there, as memcached does when it runs out of memory.
     Refused(Refusal),
 }
 
-/// The server's own words for a refusal.
+/// A refusal, in the server's own words.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Refusal(pub Arc<str>);
 
@@ -227,8 +230,8 @@ pub enum Unanswered {
     Cut,
     /// They were sent. Each may have been executed, may yet be, or never will.
     Late,
-    /// All were answered, and the answers contradict one another, so asking again is useless. No store reports this; a
-    /// machine ends with it.
+    /// All were answered, and the answers contradict one another, so asking again is useless. A machine ends with this;
+    /// no store reports it.
     Contradicted,
 }
 

@@ -1,7 +1,7 @@
-//! Releasing a lock: compare-and-delete. It deletes only the item of its own nonce.
+//! Releases a lock by compare-and-delete. It deletes only an item with its own nonce.
 //!
-//! A holder that is done releases its grant this way, and the background deletes what a write without a reply left
-//! behind.
+//! A holder that is done releases its grant this way. The background work deletes the items that writes without a reply
+//! left behind.
 //!
 //! ```text
 //!  Start ── CAS known, deadline ahead ► Deleting ── deleted, missing ► Released
@@ -50,8 +50,8 @@ pub struct Release<I = ItemName> {
     known: Option<(Instance, Cas)>,
     state: ReleaseState,
     reads: u8,
-    /// What is known of the wait list: the release gives way to the others there, or reads the list, along with the
-    /// deletion. `None`: neither.
+    /// What is known of the wait list. Along with the deletion the release gives way to the others in the list, or
+    /// reads it. `None`: it does neither.
     wait_list: Option<Box<WaitListView>>,
     /// The longest pause of the waiting processes: see [`Spec`](super::spec::Spec).
     interval: Duration,
@@ -60,7 +60,8 @@ pub struct Release<I = ItemName> {
 }
 
 impl<I: Borrow<ItemName>> Release<I> {
-    /// Releases `grant`. After its deadline the item may be another's, so the machine reads it first.
+    /// Returns a machine that releases `grant`. After the grant's deadline the item may be another grant's, so the
+    /// machine reads it first.
     pub fn of_grant(item: I, grant: &Grant, now: Now) -> Release<I> {
         let known = (!grant.deadline.has_passed(now)).then_some((grant.instance, grant.cas));
         Release {
@@ -69,7 +70,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
     }
 
-    /// Deletes what a write under `nonce` left behind, if anything.
+    /// Returns a machine that deletes the item that a write under `nonce` left behind, if there is one.
     pub fn of_nonce(item: I, nonce: Nonce) -> Release<I> {
         Release {
             item,
@@ -83,7 +84,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         }
     }
 
-    /// The same release, which also reads the wait list or leaves it.
+    /// Lets the release read the wait list, too, or leave it.
     #[must_use]
     pub fn with_wait_list(mut self, wait_list: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
         self.wait_list = wait_list;
@@ -96,8 +97,8 @@ impl<I: Borrow<ItemName>> Release<I> {
         self.wait_list.take()
     }
 
-    /// Where to wake the next process before the first exchange: by the time that it asks for the lock, the item will
-    /// have been deleted. `None` where the item is read first.
+    /// Where to wake the next process, before the first exchange: by the time that process asks for the lock, the item
+    /// will have been deleted. `None` where the item is read first, or there is no process to wake.
     pub fn next_wake_target(&self) -> Option<WakeTarget> {
         let is_deleted_first = self.known.is_some();
         let wait_list = self.wait_list.as_ref().filter(|_| is_deleted_first)?;
@@ -148,7 +149,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         self.state = ReleaseState::Deleting;
         let mut batch: Batch = smallvec![Request::Delete { cas }];
         if let Some(wait_list) = &mut self.wait_list {
-            // The list that was read when the lock was granted tells which process is next, and mostly still holds.
+            // The list that was read when the lock was granted says which process is next, and is mostly still current.
             let giving_way = wait_list.give_way(self.interval, now);
             let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
             self.is_giving_way = giving_way.is_some();
@@ -198,8 +199,8 @@ impl<I: Borrow<ItemName>> Release<I> {
     }
 }
 
-/// Returns whether a release of a lock that was `granted` then should read the wait list. `looked` is when a release in
-/// this process last did.
+/// Returns whether the release of a lock that was granted at `granted` should read the wait list. `looked` is the last
+/// time when a release in this process did.
 ///
 /// A process that is in the list reads it to leave, and one that knows of others reads it once its turn is over. A
 /// process that knows of no others mostly reads in vain, so the read must cost next to nothing: it reads after it has

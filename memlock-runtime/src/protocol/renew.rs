@@ -1,8 +1,7 @@
-//! Renewing a lease: compare-and-set of the same grant with a higher renewal number. It never creates.
+//! Renews a lease by compare-and-set of the same grant with a higher renewal number. It never creates an item.
 //!
-//! A renewal keeps a lease alive, or makes it a short one: a *reservation*. Invariant: the renewal number rises with
-//! every *attempt*. So a watcher that has seen a number never sees it again with another meaning, whatever became of
-//! the replies.
+//! A renewal extends a lease, or shortens it to a *reservation*. Invariant: the renewal number rises with every
+//! *attempt*. So a watcher that has seen a number never sees it again with another meaning, even if replies were lost.
 //!
 //! ```text
 //!  Start ► Writing ── stored ► Renewed          (item gone or another's ► Lost, deadline passed ► RanOut)
@@ -18,7 +17,7 @@ use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
 use super::messages::{Record, Reply, Request, Unanswered};
 use super::spec::Spec;
 
-/// How a renewal ended, and the grant as it now stands. In `Failed` its number of attempts has risen.
+/// How a renewal ended, and the grant as it stands now. In `Failed` the grant's renewal number has risen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Renewed {
     /// The renewal is in the item.
@@ -31,13 +30,13 @@ pub enum Renewed {
     Failed(Grant, Unanswered),
 }
 
-/// What the item says afterwards.
+/// The lease that the item says after the renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Aim {
-    /// The lease that the spec asks for, from now, or the longer one that it says already.
+    /// The lease that the spec asks for, counted from now, or the longer one that the item says already.
     Extend,
-    /// Only the timeout that the spec asks for, so that watchers wait no longer. The grant was
-    /// [reserved](Grant::reserve) before, so nobody believes in more than that.
+    /// Only the timeout that the spec asks for, so that watchers wait no longer than that. The grant was
+    /// [reserved](Grant::reserve) before, so nobody believes in more.
     Shorten,
 }
 
@@ -62,18 +61,18 @@ pub struct Renew {
 }
 
 impl Renew {
-    /// Renews `grant` for `spec`.
+    /// Returns a machine that renews `grant` for `spec`.
     pub fn new(spec: Spec, grant: Grant) -> Renew {
-        Renew::aimed(Aim::Extend, spec, grant)
+        Renew::with_aim(Aim::Extend, spec, grant)
     }
 
-    /// Writes into the item that `grant` lasts only for the timeout of `spec`, for which it was
-    /// [reserved](Grant::reserve). Its deadline stays as it is.
+    /// Returns a machine that shortens the lease in the item to the timeout of `spec`, for which `grant` was
+    /// [reserved](Grant::reserve). The grant's deadline stays as it is.
     pub fn shorten(spec: Spec, grant: Grant) -> Renew {
-        Renew::aimed(Aim::Shorten, spec, grant)
+        Renew::with_aim(Aim::Shorten, spec, grant)
     }
 
-    fn aimed(aim: Aim, spec: Spec, grant: Grant) -> Renew {
+    fn with_aim(aim: Aim, spec: Spec, grant: Grant) -> Renew {
         Renew {
             spec,
             grant,
@@ -103,7 +102,7 @@ impl Renew {
                     self.end(Renewed::Renewed(self.grant.clone()))
                 }
                 (Some(Reply::Missing), _) => self.end(Renewed::Lost),
-                // A refused store may have deleted the item; another CAS may be the server's renumbering.
+                // A refused store may have deleted the item. A different CAS may come from the server's renumbering.
                 (Some(Reply::Exists | Reply::Refused(_)), _) => self.read(),
                 _ if answered.why_unanswered() == Unanswered::OtherInstance => self.read(),
                 _ => self.fail(answered),
@@ -127,7 +126,7 @@ impl Renew {
     }
 
     fn write(&mut self, now: Now) -> Output<Renewed> {
-        // A lease that its holder may already have given up is not brought back to life.
+        // The holder may already have given up a lease whose deadline has passed, so such a lease is not renewed.
         if self.grant.deadline.has_passed(now) {
             return self.end(Renewed::RanOut);
         }
@@ -135,13 +134,13 @@ impl Renew {
         self.grant.renewals += 1;
         let lease = match self.aim {
             // The grant may have been made for a longer timeout than its present holder's. Its lease does not get
-            // shorter: an earlier deadline stays true whatever becomes of this renewal.
+            // shorter, so that an earlier deadline stays true whatever the outcome of this renewal.
             Aim::Extend => {
                 self.grant.lease = self.grant.lease.max(self.spec.lease());
                 self.grant.lease
             }
-            // The grant keeps the longer lease until the shorter one is known to be stored: this process's own waiters
-            // watch by it.
+            // The grant keeps the longer lease until the shorter one is known to be stored, because the waiters of this
+            // process watch by it.
             Aim::Shorten => self.spec.timeout,
         };
         self.grant.ttl = self.grant.ttl.max(ttl_of(lease));
@@ -173,7 +172,8 @@ impl Renew {
         }
     }
 
-    /// Both the old and the new end are proofs, since the server's expiry only moves forward: the later one counts.
+    /// Extends the deadline and the end of the grant. Both the old and the new ones hold, since the server's expiry
+    /// only moves forward; the later one counts.
     fn extend(&mut self, now: Now, answered: &Exchanged) {
         let end = answered.end_of(self.grant.lease, ttl_of(self.grant.lease));
         let deadline = end.of_holder(answered.sent, self.spec.timeout);

@@ -1,4 +1,4 @@
-//! [`Spec`]: what a caller asks for.
+//! [`Spec`]: the lock that a caller asks for, and its times.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ pub struct Spec {
     pub item: ItemName,
     /// The index of the server that keeps the item, in the list of servers.
     pub server: usize,
-    /// The caller, for people to read.
+    /// The caller's label, for people to read.
     pub label: Label,
     /// How long a holder may believe in a grant.
     pub timeout: Duration,
     /// The longest pause between two looks at a held lock by the process that is next. The processes behind it look up
     /// to four times less often.
     pub interval: Duration,
-    /// How long to wait for other holders; `None`: for ever. How long the server may take to answer is up to the
-    /// driver.
+    /// How long to wait for other holders. `None`: without a limit. The driver decides how long the server may take to
+    /// answer.
     pub wait: Option<Duration>,
 }
 
 impl Spec {
-    /// The lengths that follow from the timeout.
+    /// The durations derived from the timeout.
     pub(super) fn lengths(&self) -> LeaseLengths {
         LeaseLengths::of(self.timeout)
     }
@@ -37,7 +37,7 @@ impl Spec {
         self.lengths().lease
     }
 
-    /// The content of an item that is granted under `nonce`.
+    /// Returns the content of an item that is stored under `nonce`.
     pub(super) fn record(&self, nonce: Nonce, lengths: LeaseLengths) -> Record {
         Record {
             nonce,

@@ -1,4 +1,4 @@
-//! The fencing token: a number that strictly rises from grant to grant of one key. Arithmetic only.
+//! The fencing token: a number that strictly rises from grant to grant of one key. This is arithmetic only.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ impl Token {
     /// The start second of the instance comes first, because CAS restarts at 1 with the server.
     ///
     /// `cas` is that of the server's counter. Each granting batch raises the counter behind its store, so a grant's
-    /// number is above all earlier grants' (see `protocol/acquire/`). The CAS of the item will not do: it may have been
-    /// drawn before the item was stored.
+    /// number is above all earlier grants' (see `protocol/acquire/`). The CAS of the item does not serve: it may have
+    /// been drawn before the item was stored.
     ///
-    /// `sequence` numbers hand-overs under one grant.
+    /// `sequence` is the number of hand-overs under one grant so far.
     ///
-    /// The parts are *added*: a CAS that has outgrown its 24 bits spills into the seconds that the server has run
-    /// meanwhile. `None` where the server claims a start before 2026 or a number that overflows, which proves nothing.
+    /// The parts are *added*, so that a CAS that has outgrown its 24 bits carries into the seconds that the server has
+    /// run meanwhile. `None`: the server claims a start before 2026, or a number that overflows, which proves nothing.
     pub(crate) fn of_grant(instance: Instance, cas: Cas, sequence: u8) -> Option<Token> {
         let start = instance.start.checked_sub(EPOCH).filter(|start| *start < 1 << 31)?;
         let stores = cas.get().checked_mul(1 << 8)?;
@@ -36,8 +36,8 @@ impl Token {
         (token < 1 << 63).then_some(Token(token))
     }
 
-    /// The token of the next holder under the same grant, in the same process. `None` after 256 of them: the next
-    /// number belongs to another grant.
+    /// Returns the token of the next holder under the same grant, in the same process. `None` after 256 holders: the
+    /// next number belongs to another grant.
     pub(crate) fn next(self) -> Option<Token> {
         // The rest of the token is a multiple of 256, so the last byte is the number of the hand-over.
         let is_last = self.0.trailing_ones() >= u8::BITS;
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lies_about_its_numbers_gets_no_token() {
+    fn implausible_server_numbers_make_no_token() {
         assert_eq!(token(EPOCH - 1, 1, 0), None);
         assert_eq!(token(EPOCH + (1 << 31), 1, 0), None);
         assert_eq!(token(EPOCH, u64::MAX, 0), None);

@@ -1,10 +1,10 @@
 //! [`TurnState`]: which caller of a process may ask for one lock, or holds it. The queue calls these functions under
-//! its lock. The queue knows the callers in line, and which of them to wake; this knows only the numbers of turns.
+//! its lock. The queue knows its waiting callers, and which of them to wake; `TurnState` knows only the numbers of
+//! turns.
 //!
-//! Turns are numbered, and one is present. A caller whose number is no longer present has lost its turn: its lease
-//! ended before it was done, or it did not come for the grant that was handed over to it. It hands nothing over, takes
-//! nothing, and passes nothing on. A grant on its way from one holder to the next is kept here, where nobody believes
-//! in it.
+//! Turns are numbered, and one is present. A caller with another number has lost its turn: its lease ended before it
+//! was done, or it did not come for the grant that was handed over to it. It hands nothing over, takes nothing, and
+//! passes nothing on. A grant on its way from one holder to the next is kept here, where nobody believes in it.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use super::watch::Watch;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TurnState {
     present: u64,
-    /// What is known of the present holder, for the next caller in line if the process is no longer sure of that
-    /// holder.
+    /// What is known of the present holder. The next caller in the queue watches by it if the process is no longer sure
+    /// of that holder.
     watch: Option<Watch>,
-    /// When the lease ends that was granted in this turn, or handed over with it, on the monotonic clock. `None` while
+    /// The end of the lease that was granted in this turn, or handed over with it, on the monotonic clock. `None` while
     /// there is none.
     leased_until: Option<Duration>,
-    /// The grant that was handed over with the present turn, until its taker comes for it. Nobody believes in it
+    /// The grant that was handed over with the present turn, until the turn's caller takes it. Nobody believes in it
     /// meanwhile. Boxed, so that queues without one stay small.
     handed: Option<Box<Grant>>,
 }
 
-/// What a caller in line learns about its turn.
+/// The state of the turn of one caller in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TurnStatus {
     /// The turn has not come yet.
     Wait,
-    /// The caller before it is stopped past its lease and loses the turn. The [next](TurnState::next) turn is this
-    /// caller's.
+    /// The caller before it has not finished by the end of its lease, and loses the turn. The [next](TurnState::next)
+    /// turn is this caller's.
     StepIn,
-    /// The turn came, and was taken away since.
+    /// The turn came, and the caller has lost it since.
     TooLate,
     /// The turn has come.
     Mine,
@@ -56,7 +56,7 @@ impl TurnState {
     /// The number of no turn.
     pub const NONE: u64 = 0;
 
-    /// The state in which turn `number` is present, and nothing is known.
+    /// Returns the state in which turn `number` is present, and nothing is known.
     pub fn begun(number: u64) -> TurnState {
         TurnState {
             present: number,
@@ -64,7 +64,7 @@ impl TurnState {
         }
     }
 
-    /// The same, where `watch` is what was seen of the holder before.
+    /// Returns the state in which turn `number` is present, and `watch` is what was seen of the holder before.
     pub fn begun_after(number: u64, watch: Option<Watch>) -> TurnState {
         TurnState {
             watch,
@@ -88,7 +88,7 @@ impl TurnState {
         self.leased_until = Some(until);
     }
 
-    /// When the lease in the present turn ends, on the monotonic clock.
+    /// The end of the lease in the present turn, on the monotonic clock.
     pub fn leased_until(&self) -> Option<Duration> {
         self.leased_until
     }
@@ -104,9 +104,10 @@ impl TurnState {
         is_present
     }
 
-    /// Hands `grant` over: the holder in turn `number` is done with it, and the first in line asks for `timeout`.
-    /// Returns whether the grant is kept here now. The [next](Self::next) turn must then begin, which is that of the
-    /// first in line; it must [come](Self::leased) within its timeout.
+    /// Hands `grant` over: the holder in turn `number` is done with it, and the first caller in the queue asks for
+    /// `timeout`. Returns whether the grant is kept here now. If so, the caller of this function must begin the
+    /// [next](Self::next) turn, which is that first caller's, and [record](Self::leased) that it lasts for `timeout`:
+    /// the first caller must take the grant within that time.
     pub fn hand_over(&mut self, number: u64, grant: &Grant, timeout: Duration, now: Now) -> bool {
         let is_handed = self.is_present(number) && grant.may_be_handed_over(timeout, now);
         if is_handed {
@@ -116,7 +117,7 @@ impl TurnState {
         is_handed
     }
 
-    /// The status of a caller in line that was given turn `given` ([`NONE`](Self::NONE): none yet).
+    /// The status of a caller in the queue that was given turn `given` ([`NONE`](Self::NONE): none yet).
     pub fn claim(&self, given: u64, is_first: bool, now: Now) -> TurnStatus {
         if given == TurnState::NONE {
             let is_over = self.leased_until.is_some_and(|until| now.instant >= until);
@@ -126,7 +127,7 @@ impl TurnState {
                 TurnStatus::Wait
             }
         } else if given != self.present {
-            // The caller that stepped in has the grant now, if there was one.
+            // The caller that stepped in has taken the grant, if there was one.
             TurnStatus::TooLate
         } else {
             TurnStatus::Mine
@@ -137,7 +138,8 @@ impl TurnState {
     pub fn take(&mut self, timeout: Duration, now: Now) -> Taken {
         let handed = self.handed.take().map(|grant| grant.hand_over(timeout, now));
         let watch = if let Some(Handed::Over(grant)) = &handed {
-            // The first in line steps in by `leased_until`, and watches by `watch`, which stays where it is.
+            // If this holder stops, the first caller in the queue steps in at `leased_until`. It needs the watch, so
+            // the watch stays.
             self.leased_until = Some(grant.deadline.ends());
             None
         } else {
@@ -151,8 +153,8 @@ impl TurnState {
         }
     }
 
-    /// Leaves the present turn. `watch` is what was seen of the holder in it. `untaken`, which was handed over with the
-    /// turn and not taken, passes to the next turn.
+    /// Leaves the present turn. `watch` is what was seen of the holder in it. `untaken` is a grant that was handed over
+    /// with the turn and not taken; it passes to the next turn.
     pub fn leave(&mut self, watch: Option<Watch>, untaken: Option<Handed>) {
         if !matches!(untaken, Some(Handed::Over(_))) {
             self.watch = watch;
@@ -160,12 +162,13 @@ impl TurnState {
         self.handed = untaken.map(|untaken| Box::new(untaken.into_grant()));
     }
 
-    /// The grant that waits here for its taker.
+    /// The grant that was handed over and not taken yet.
     pub fn handed(&self) -> Option<&Grant> {
         self.handed.as_deref()
     }
 
-    /// Takes what is left when nobody is in line any more: what was seen of the holder, and the grant that nobody took.
+    /// Takes what is left when no caller is in the queue any more: what was seen of the holder, and a grant that nobody
+    /// took.
     pub fn take_remains(&mut self) -> (Option<Watch>, Option<Grant>) {
         (self.watch, self.handed.take().map(|grant| *grant))
     }

@@ -1,18 +1,19 @@
 //! The wait list of a lock: which process goes first when the lock becomes free, and how often a waiting process looks.
 //!
-//! An item beside the lock's lists the processes that wait for the lock, in order. A process that finds the lock held appends
-//! itself by compare-and-set; the process that has released the lock removes itself. Only the first process looks often. A process
-//! that knows of others in line does not take a free lock. It stands in line itself, and *stands back* until the first has had its
-//! turn.
+//! An item beside the lock's lists the processes that wait for the lock, in order. A process that finds the lock held
+//! appends itself by compare-and-set; the process that has released the lock removes itself. Only the first process
+//! looks often. A process that knows of others in the list does not take a free lock. It joins the list itself, and
+//! *stands back* until the first has had its turn.
 //!
-//! A releasing process *wakes* the next one, if that can be woken; a hand-over then takes little longer than taking the lock again.
-//! So among processes that can be woken none has the lock twice before the others have had it. A process that comes back at once
-//! each time does not leave the line meanwhile: it has a *place kept* at the end. One write moves it there, beside the deletion that
-//! releases the lock.
+//! A releasing process *wakes* the next one, if that can be woken; a hand-over then takes little longer than taking the
+//! lock again. So among processes that can be woken none has the lock twice before the others have had it. A process
+//! that comes back at once each time stays in the list meanwhile: it has a *place kept* at the end. One write moves it
+//! there, beside the deletion that releases the lock.
 //!
-//! All of this is a hint, and nobody holds anything because of it: a process takes the lock by the same `add` as ever. Where the
-//! list is lost, or cannot be written, all poll as if there were none. A process that is in line and does not come (it died, or the
-//! network fails in between) is waited for during a short *grace*, then passed. The process that passed it removes it after a while.
+//! The list is a hint, and nobody holds anything because of it: a process takes the lock by the same `add` as ever.
+//! Where the list is lost or cannot be written, all poll as if there were none. A process that is in the list and does
+//! not come (it died, or the network fails in between) is waited for during a short *grace*, then passed. The process
+//! that passed it removes it after a while.
 
 use std::mem;
 use std::time::Duration;
@@ -22,39 +23,39 @@ use super::machine::Pause;
 use super::messages::{Cas, Instance, Member, Nonce, Reply, Request, WaitList, WakeTarget};
 use super::wake_history::WakeHistory;
 
-/// The first in line pauses for this fraction of the holder's time so far, which is the most that a hand-over adds.
+/// The first member pauses for this fraction of the holder's time so far, which is the most that a hand-over adds.
 const PAUSE_FRACTION_OF_FIRST: u32 = 12;
 
-/// The shortest pause of the first in line: what a system takes to let a thread sleep and to wake it.
-const SHORTEST_OF_FIRST: Duration = Duration::from_micros(100);
+/// The shortest pause of the first member: the time that a system takes to let a thread sleep and to wake it.
+const SHORTEST_PAUSE_OF_FIRST: Duration = Duration::from_micros(100);
 
-/// The other members pause for this fraction. They only have to notice that the holder is another one, and that they
-/// may be the first now, while that holder holds the lock.
+/// The other members pause for this fraction. While a holder has the lock they only need to notice that it is another
+/// one than before, and that they may be the first now.
 const PAUSE_FRACTION: u32 = 2;
 
-/// The first in line pauses for this fraction where it is woken when its turn comes. It looks all the same: wake-ups
-/// get lost, and a process that held the lock for only a moment wakes nobody.
+/// The first member pauses for this fraction where it is woken when its turn comes. It still looks, since wake-ups get
+/// lost, and a process that held the lock for only a moment wakes nobody.
 const PAUSE_FRACTION_OF_WOKEN: u32 = 2;
 
 /// The shortest pause of the other members.
 const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
 
-/// The same where they are woken: they need not notice that they are the first now.
+/// The shortest pause of the other members where they are woken: they need not notice that they are the first now.
 const SHORTEST_PAUSE_OF_WOKEN: Duration = Duration::from_millis(4);
 
 /// The longest pause of the other members, in intervals. Four of them together look at most 40 times a second.
 const LONGEST_PAUSE: u32 = 4;
 
-/// The same where they are woken. Four of them look less than 40 times a second, those of the first second included.
+/// The longest pause where they are woken. Four of them look less than 40 times a second, even in the first second.
 const LONGEST_PAUSE_OF_WOKEN: u32 = 5;
 
-/// The shortest time for which a free lock is left to the first in line, which may have to wait for a processor.
+/// The shortest time for which a free lock is left to the first member, which may have to wait for a processor.
 const SHORTEST_GRACE: Duration = Duration::from_millis(3);
 
 /// The grace is this fraction of the last holder's time. It is longer than the pause of the first in line.
 const GRACE_FRACTION: u32 = 8;
 
-/// After so many intervals a passed process is removed. A living one has looked by then, and counts as passed no more.
+/// After this many intervals a passed process is removed. A living one has looked by then, and is not passed any more.
 const INTERVALS_UNTIL_DEAD: u32 = 6;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. Where the
@@ -64,7 +65,7 @@ pub(super) const LONGEST_TURN: Duration = Duration::from_micros(500);
 /// A process that asks again within this time after its release is expected to do so the next time, too.
 const SOON: Duration = Duration::from_millis(1);
 
-/// The TTL of a list, in seconds: for one whose members all died, or gave up while the server could not be asked.
+/// The TTL of a list, in seconds. It removes a list if all members died, or gave up while the server was unreachable.
 const TTL: u32 = 300;
 
 /// What a process knows of one lock's wait list and holder. It belongs to the process's queue for the key.
@@ -72,37 +73,37 @@ const TTL: u32 = 300;
 pub struct WaitListView {
     me: Member,
     /// The list as this process last read or wrote it.
-    line: WaitList,
+    list: WaitList,
     /// The instance where it was read, and its CAS there (`None`: no list). Without this it cannot be changed.
     proof: Option<(Instance, Option<Cas>)>,
-    /// This process was added by a write whose outcome is not known.
+    /// Whether a write that added this process has an unknown outcome.
     may_have_joined: bool,
     /// When this process last released the lock.
     released: Option<Duration>,
     /// Whether it asked again soon after that.
     came_back_soon: bool,
-    /// This process is in the list although it does not wait, because it is expected back.
+    /// Whether this process is in the list although it does not wait, because it is expected back.
     has_kept_place: bool,
     /// The wake-ups that this process has received.
     wakes: WakeHistory,
-    /// The nonce under which the lock was last seen to be held, and since when its process is known to hold it.
+    /// The nonce under which the lock was last seen held, and since when its process is known to hold it.
     holder: Option<(Nonce, Duration)>,
-    /// For how long the last holder held the lock, as far as this process saw.
+    /// How long the last holder held the lock, as far as this process saw.
     last_hold: Duration,
     /// The process to which this one leaves the free lock, and since when.
     left_to: Option<(u64, Duration)>,
-    /// A process in the list that did not come, and when it was first passed.
+    /// A process in the list that did not take the free lock, and when it was first passed.
     passed: Option<(u64, Duration)>,
     /// When this process's turn began. For a while it may take the lock again and again.
     turn_began: Option<Duration>,
 }
 
 impl WaitListView {
-    /// The view of the process `me`, which knows nothing of the list yet.
+    /// Returns the view of the process `me`, which knows nothing of the list yet.
     pub fn new(me: Member) -> WaitListView {
         WaitListView {
             me,
-            line: WaitList::default(),
+            list: WaitList::default(),
             proof: None,
             may_have_joined: false,
             released: None,
@@ -117,7 +118,7 @@ impl WaitListView {
         }
     }
 
-    /// The same view where a place is kept for its process, which has just released the lock. For tests.
+    /// Keeps a place for its process, which has just released the lock. For tests.
     #[must_use]
     pub fn with_kept_place(self, now: Now) -> WaitListView {
         WaitListView {
@@ -127,23 +128,23 @@ impl WaitListView {
         }
     }
 
-    /// The view of the process `me`, which has seen `line`. For tests.
-    pub fn with_list(me: Member, line: WaitList) -> WaitListView {
+    /// Returns the view of the process `me`, which has seen `list`. For tests.
+    pub fn with_list(me: Member, list: WaitList) -> WaitListView {
         WaitListView {
-            line,
+            list,
             ..WaitListView::new(me)
         }
     }
 
     /// Records a reply to [`Request::ReadWaitList`]. Returns whether it is one.
     pub(super) fn record_list(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
-        let (line, cas) = match reply {
+        let (list, cas) = match reply {
             Some(Reply::WaitList { line, cas }) => (line.clone(), Some(*cas)),
             Some(Reply::Missing) => (WaitList::default(), None),
             _ => return false,
         };
         self.proof = instance.map(|instance| (instance, cas));
-        self.line = line;
+        self.list = list;
         self.may_have_joined = false;
         // A process that was passed once, and has had its turn since, is alive.
         self.passed = self.passed.filter(|(passed, _)| self.ahead().next() == Some(*passed));
@@ -152,7 +153,7 @@ impl WaitListView {
 
     /// Whether this process is in the list.
     pub fn is_in_line(&self) -> bool {
-        self.line.0.contains(&self.me)
+        self.list.0.contains(&self.me)
     }
 
     /// Whether this process must leave the list once none of its callers waits any more.
@@ -181,7 +182,7 @@ impl WaitListView {
         self.came_back_soon = self.is_back_soon(now);
     }
 
-    /// Ends this process's turn; it waits for the others' turns. Returns whether a place was kept for that.
+    /// Ends this process's turn: it waits until the others have had theirs. Returns whether a place was kept for that.
     pub(super) fn end_turn(&mut self) -> bool {
         self.turn_began = None;
         mem::take(&mut self.has_kept_place) && self.is_in_line()
@@ -194,35 +195,35 @@ impl WaitListView {
 
     /// Whether other processes are in the list.
     pub fn has_others(&self) -> bool {
-        self.line.0.iter().any(|member| *member != self.me)
+        self.list.0.iter().any(|member| *member != self.me)
     }
 
     /// Where to wake the next process after this one's release. `None`: there is none, or it cannot be woken.
     pub fn next_wake_target(&self) -> Option<WakeTarget> {
-        let next = self.line.0.iter().find(|member| **member != self.me)?;
+        let next = self.list.0.iter().find(|member| **member != self.me)?;
         next.wake
     }
 
     /// The processes that go before this one. The holder has had its turn, although it may still be in the list.
     fn ahead(&self) -> impl Iterator<Item = u64> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
-        let others = self.line.0.iter().take_while(|member| **member != self.me);
+        let others = self.list.0.iter().take_while(|member| **member != self.me);
         others
             .map(|member| member.process)
             .filter(move |process| Some(*process) != holder)
     }
 
-    /// Whether this process is in the list, and is the next.
+    /// Whether this process is in the list, and next.
     pub(super) fn is_first(&self) -> bool {
         self.is_in_line() && self.ahead().next().is_none()
     }
 
-    /// Records a wake-up: by its sender, this process is the next. Returns how long it must not count yet.
+    /// Records a wake-up, which says that this process is next. Returns how long it must not count yet.
     pub(super) fn record_wake(&mut self, now: Now) -> Duration {
         self.wakes.record_wake(now)
     }
 
-    /// Whether a wake-up is proof enough that the lock is free, without a look.
+    /// Whether a wake-up has arrived that makes a look at the lock needless before an add.
     pub(super) fn may_trust_wake(&self) -> bool {
         self.wakes.is_reliable()
     }
@@ -244,7 +245,7 @@ impl WaitListView {
         self.wakes.are_arriving() && self.next_wake_target().is_some()
     }
 
-    /// Records that the lock was seen to be held under `nonce`. Returns whether that is another process's turn.
+    /// Records that the lock was seen held under `nonce`. Returns whether this is another turn than was seen before.
     pub(super) fn record_holder(&mut self, nonce: Nonce, now: Now) -> bool {
         self.left_to = None;
         let is_same_turn = |(before, since): (Nonce, Duration)| {
@@ -264,14 +265,14 @@ impl WaitListView {
         true
     }
 
-    /// Records how long the last holder held the lock, which it holds no more.
+    /// Records how long the last holder held the lock, now that it has released or lost it.
     fn record_hold_end(&mut self, now: Now) {
         if let Some((_, since)) = self.holder {
             self.last_hold = now.instant.saturating_sub(since);
         }
     }
 
-    /// Records that the lock was seen to be free, and the list was read. Returns whether to leave the lock to another.
+    /// Records that the lock was seen free and the list was read. Returns whether to leave the lock to another process.
     pub(super) fn must_stand_back(&mut self, interval: Duration, now: Now) -> bool {
         let Some(first) = self.ahead().next() else { return false };
         let since = match self.left_to {
@@ -290,8 +291,8 @@ impl WaitListView {
         false
     }
 
-    /// For how long this process leaves a free lock to those before it: to each of them in its turn. So where the first
-    /// does not come the next one takes the lock, and not the process that happens to look.
+    /// How long this process leaves a free lock to those before it: one grace for each of them, in order. So if the
+    /// first does not take the lock the next one does, and not the process that happens to look.
     fn grace(&self, interval: Duration) -> Duration {
         let longest = interval.saturating_add(SHORTEST_GRACE);
         let each = (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest);
@@ -312,7 +313,7 @@ impl WaitListView {
         self.released = Some(now.instant);
     }
 
-    /// The next pause of this process, which is in the list.
+    /// Returns the next pause of this process, which is in the list.
     pub(super) fn next_pause(&self, interval: Duration, now: Now) -> Pause {
         let since = |since: Duration| now.instant.saturating_sub(since);
         let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
@@ -321,7 +322,7 @@ impl WaitListView {
             let (fraction, shortest) = if is_woken {
                 (PAUSE_FRACTION_OF_WOKEN, SHORTEST_PAUSE)
             } else {
-                (PAUSE_FRACTION_OF_FIRST, SHORTEST_OF_FIRST)
+                (PAUSE_FRACTION_OF_FIRST, SHORTEST_PAUSE_OF_FIRST)
             };
             let longest = (held / fraction).clamp(shortest, interval.max(shortest));
             return pause_up_to(longest);
@@ -339,67 +340,65 @@ impl WaitListView {
         pause_up_to(longest)
     }
 
-    /// Appends this process to the list: a request for this instance only. `None`: it cannot be appended.
+    /// Appends this process to the list: a request for this instance only. `None`: the list is unknown, or full.
     pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
-        let mut line = self.others(interval, now);
-        if line.0.len() >= WaitList::LONGEST {
+        let mut list = self.other_members(interval, now);
+        if list.0.len() >= WaitList::LONGEST {
             return None;
         }
-        line.0.push(self.me);
+        list.0.push(self.me);
         self.turn_began = None;
         self.may_have_joined = true;
-        self.line = line.clone();
-        let store = Request::StoreWaitList { line, ttl: TTL, cas };
+        self.list = list.clone();
+        let (line, ttl) = (list, TTL);
+        let store = Request::StoreWaitList { line, ttl, cas };
         Some((store, instance))
     }
 
-    /// Gives way to the others while this process releases the lock: a request for this instance only. A process that
-    /// is expected back before its next turn moves to the end, which saves joining again; any other process leaves.
-    /// `None`: there is nothing to do, or nothing is known.
-    ///
-    /// A process that is expected back before its next turn moves to the end of the list, which saves joining again.
-    /// Any other process leaves.
+    /// Gives way to the others while this process releases the lock: a request for this instance only. `None`: there is
+    /// nothing to do, or nothing is known. A process that is expected back before its next turn moves to the end of the
+    /// list, which saves joining again. Any other process leaves.
     pub(super) fn give_way(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let mut line = self.others(interval, now);
+        let mut list = self.other_members(interval, now);
         let is_expected_back = self.came_back_soon && self.can_wake_next();
-        if self.is_in_line() && is_expected_back && !line.0.is_empty() && self.cas().is_some() {
-            line.0.push(self.me);
+        if self.is_in_line() && is_expected_back && !list.0.is_empty() && self.list_cas().is_some() {
+            list.0.push(self.me);
             self.has_kept_place = true;
         }
-        self.write(line)
+        self.write(list)
     }
 
     /// Removes this process: a request for this instance only. `None`: there is nothing to do, or nothing is known.
     pub(super) fn leave(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let line = self.others(interval, now);
-        self.write(line)
+        let list = self.other_members(interval, now);
+        self.write(list)
     }
 
-    /// Stores `line`, or deletes an empty one. `None`: nothing would change, or nothing is known.
-    fn write(&mut self, line: WaitList) -> Option<(Request, Instance)> {
-        let (instance, cas) = self.cas()?;
-        if line == self.line {
+    /// Stores `list`, or deletes the item if `list` is empty. `None`: nothing would change, or nothing is known.
+    fn write(&mut self, list: WaitList) -> Option<(Request, Instance)> {
+        let (instance, cas) = self.list_cas()?;
+        if list == self.list {
             return None;
         }
-        self.line = line.clone();
-        let request = if line.0.is_empty() {
+        self.list = list.clone();
+        let request = if list.0.is_empty() {
             Request::DeleteWaitList { cas }
         } else {
             let (ttl, cas) = (TTL, Some(cas));
-            Request::StoreWaitList { line, ttl, cas }
+            Request::StoreWaitList { line: list, ttl, cas }
         };
         Some((request, instance))
     }
 
     /// The instance that has the list, and the list's CAS there.
-    fn cas(&self) -> Option<(Instance, Cas)> {
+    fn list_cas(&self) -> Option<(Instance, Cas)> {
         let (instance, cas) = self.proof?;
         Some((instance, cas?))
     }
 
-    /// Records the reply to what [gives way](Self::give_way). If another write came first, this process is still in the
-    /// list.
+    /// Records the reply to the request of [`give_way`](Self::give_way). If another write came first, this process is
+    /// still in the list.
     pub(super) fn record_give_way(&mut self, reply: Option<&Reply>) {
         if !self.record_write(reply) {
             self.has_kept_place = false;
@@ -415,7 +414,7 @@ impl WaitListView {
             Some(Reply::Deleted) => None,
             _ => {
                 // Another process changed the list first, or nothing is known. The list must be read again.
-                self.line.0.retain(|member| *member != self.me);
+                self.list.0.retain(|member| *member != self.me);
                 self.may_have_joined &= reply.is_none();
                 return false;
             }
@@ -425,14 +424,14 @@ impl WaitListView {
         true
     }
 
-    /// Gives up a place that may be left in the list.
+    /// Forgets that this process may still be in the list.
     pub(super) fn forget_membership(&mut self) {
-        self.line.0.retain(|member| *member != self.me);
+        self.list.0.retain(|member| *member != self.me);
         self.may_have_joined = false;
     }
 
-    /// The list without this process, and without a process that was passed and has not come.
-    fn others(&self, interval: Duration, now: Now) -> WaitList {
+    /// The list without this process, and without a process that was passed and has not taken the lock since.
+    fn other_members(&self, interval: Duration, now: Now) -> WaitList {
         let is_dead = |member: &Member| {
             self.passed.is_some_and(|(process, since)| {
                 process == member.process
@@ -440,7 +439,7 @@ impl WaitListView {
             })
         };
         let stays = |member: &&Member| **member != self.me && !is_dead(member);
-        WaitList(self.line.0.iter().filter(stays).copied().collect())
+        WaitList(self.list.0.iter().filter(stays).copied().collect())
     }
 }
 

@@ -1,9 +1,10 @@
-//! Watching a held lock, to take it over when its holder has died.
+//! [`Watch`]: how long a held lock has been seen unchanged, so that it can be taken over when its holder has died.
 //!
 //! The holder counts its lease from before its request was *sent*. A watcher counts the same length, and a little for
-//! the drift between their clocks, from when it *received* the first sight of the item. The sight comes after the
-//! grant, and the grant after the sending, so when the watch is over the holder has stopped believing. No clocks are
-//! compared, only rates. A renewal shows as another renewal number, and starts the watch again.
+//! the drift between their clocks, from the moment when it *received* the first reading of the item. That reading comes
+//! after the grant, and the grant after the sending. So when the watch is over, the holder has stopped believing in the
+//! lease. Times of two clocks are never compared, only their rates matter. A renewal shows as another renewal number,
+//! and starts the watch again.
 
 use std::time::Duration;
 
@@ -17,12 +18,14 @@ pub struct Watch {
     nonce: Nonce,
     renewal: u32,
     lease: Duration,
-    /// On the monotonic clock alone: a wall clock that is set forward would end the watch before the lease.
+    /// When the watch began. On the monotonic clock alone: a wall clock that is set forward would end the watch before
+    /// the lease.
     since: Duration,
 }
 
 impl Watch {
-    /// Goes on watching if `record` is what was seen before, else starts again. `received` is when the reply arrived.
+    /// Continues `watch` if `record` is the grant and the renewal that it watches, else starts a new watch. `received`
+    /// is the moment when the reply arrived.
     pub(crate) fn observe(watch: Option<Watch>, record: &Record, received: Now) -> Watch {
         let (nonce, renewal, lease) = (record.nonce, record.renewal, record.lease);
         match watch {
@@ -36,8 +39,8 @@ impl Watch {
         }
     }
 
-    /// The watch of a process over its own grant, whichever of its callers holds it. `received` is when the proof of
-    /// the grant or of its last renewal arrived.
+    /// Returns the watch of a process over its own grant, whichever of its callers holds it. `received` is the moment
+    /// when the proof of the grant or of its last renewal arrived.
     pub fn of_own(grant: &Grant, received: Now) -> Watch {
         Watch {
             nonce: grant.nonce,
@@ -52,7 +55,7 @@ impl Watch {
         self.nonce == nonce
     }
 
-    /// How long until the lock may be taken over. Zero: now.
+    /// The time until the lock may be taken over. Zero: now.
     pub(crate) fn left(self, now: Now) -> Duration {
         watch_of(self.lease).saturating_sub(now.instant.saturating_sub(self.since))
     }
@@ -80,13 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_lasts_longer_than_the_lease_and_counts_from_the_first_sight() {
+    fn a_watch_lasts_longer_than_the_lease_and_counts_from_the_first_reading() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
         let watch = Watch::observe(Some(watch), &record(1, 0), at(109));
-        assert!(
-            watch.left(at(110)) > Duration::ZERO,
-            "not before the drift is allowed for"
-        );
+        assert!(watch.left(at(110)) > Duration::ZERO, "the watch includes the drift");
         assert!(watch.left(at(111)).is_zero());
     }
 

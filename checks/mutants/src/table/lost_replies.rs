@@ -32,8 +32,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S3",
         decision: "Each attempt has a nonce of its own, so cleaning up after one does not free another's lock.",
         file: "protocol/acquire/waiting.rs",
-        from: "self.handle_free(now, fresh, has_line)",
-        to: "self.handle_free(now, self.outstanding.last().copied().unwrap_or(fresh), has_line)",
+        from: "self.handle_free(now, fresh, has_list)",
+        to: "self.handle_free(now, self.outstanding.last().copied().unwrap_or(fresh), has_list)",
         suites: &[PROTOCOL, model(CONTENDERS, "what_is_left_behind")],
     },
     Mutant {

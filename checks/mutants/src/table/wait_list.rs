@@ -36,8 +36,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "L5",
         decision: "A process that has had the lock leaves the line, and the last one deletes its item.",
         file: "protocol/wait_list.rs",
-        from: "if line == self.line {",
-        to: "if line != self.line {",
+        from: "if list == self.list {",
+        to: "if list != self.list {",
         suites: &[line("nobody_is_left_in_line")],
     },
     Mutant {

@@ -1,4 +1,4 @@
-//! How often a contender asks: see the head of [`acquire`](super).
+//! The limits on how often a contender asks: see the head of [`acquire`](super).
 
 use std::borrow::Borrow;
 
@@ -10,23 +10,23 @@ use crate::protocol::spec::Spec;
 
 impl<S: Borrow<Spec>> Acquire<S> {
     /// Takes the credit for one more exchange. Returns whether there was any; otherwise the contender must
-    /// [rest](Self::rest).
+    /// [pause](Self::pause_without_credit).
     pub(super) fn take_credit(&mut self) -> bool {
-        let may = self.credit > 0;
+        let had_credit = self.credit > 0;
         self.spend_credit();
-        may
+        had_credit
     }
 
-    /// Spends the credit for one more exchange, whatever is left: the exchange follows from another one, and does not
-    /// lead back by itself.
+    /// Spends the credit for one more exchange, even if none is left. It is for an exchange that follows from another
+    /// one, and does not lead back by itself.
     pub(super) fn spend_credit(&mut self) {
         self.credit = self.credit.saturating_sub(1);
     }
 
-    /// Pauses for want of credit, or ends if the wait is over: see the module's head.
-    pub(super) fn rest(&mut self, now: Now) -> Output<Outcome> {
+    /// Pauses because the credit has run out, or ends if the wait is over: see the module's head.
+    pub(super) fn pause_without_credit(&mut self, now: Now) -> Output<Outcome> {
         if self.wait_is_over(now) {
-            // As far as is known, another holds the lock.
+            // As far as this contender knows, another one holds the lock.
             if self.watch.is_some() {
                 return self.end_busy();
             }
@@ -51,7 +51,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         again: impl FnOnce(&mut Acquire<S>) -> Output<Outcome>,
     ) -> Output<Outcome> {
         match answered.why_unanswered() {
-            // The server is alive, and only too young. This is a wait like any other.
+            // The server is alive, and only too young. The contender waits for it as for a held lock.
             Unanswered::TooYoung if self.wait_is_over(now) => self.end(Outcome::Unreachable(Unanswered::TooYoung)),
             Unanswered::TooYoung => {
                 self.failures = 0;

@@ -65,7 +65,7 @@
 //!   the grant stands only if the item is still there. A nonce is stored once, so the item was there all the time, and
 //!   no other grant's was.
 //!
-//! No clock, no eviction and no flush matters to this.
+//! The proof needs nothing of clocks, evictions and flushes.
 
 mod credit;
 mod storing;
@@ -101,7 +101,7 @@ const FAILURES: u8 = 2;
 /// How long a waiter goes without a reading of the server's clock. Readings count for at least five minutes.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often in a row a contender looks again at once after another was faster. The first attempt is one of them.
+/// How often in a row a contender that was beaten by another looks again at once. The first attempt counts.
 const LOST_RACES: u8 = 2;
 
 /// How many exchanges a contender may make without a pause or another holder in between. That is more than it takes to
@@ -168,7 +168,7 @@ enum AcquireState {
     Clearing { nonce: Nonce },
     /// Waiting for a pause to end. Then the contender looks, or adds where it knows nothing of the item.
     Pausing { then_look: bool },
-    /// Over.
+    /// The machine has ended.
     Done,
 }
 
@@ -190,19 +190,20 @@ enum LookKind {
 pub struct Acquire<S = Spec> {
     spec: S,
     state: AcquireState,
-    /// Begin with a look, because the server may refuse for lack of memory: see the rule on blind stores.
+    /// Whether it begins with a look, because the server may refuse a store for lack of memory: see the rule on blind
+    /// stores in the head of [`protocol`](crate::protocol).
     look_first: bool,
     started: Option<Now>,
     watch: Option<Watch>,
-    /// This process as a member of the wait list. `None`: it does not join.
+    /// This process as a member of the wait list. `None`: it does not join the list.
     me: Option<Member>,
     /// What is known of the wait list. `None`: nothing.
     wait_list: Option<Box<WaitListView>>,
-    /// Whether it has paused before. Only noted where it may join the wait list.
+    /// Whether it has paused before. This is recorded only where it may join the wait list.
     has_paused: bool,
     outstanding: SmallVec<[Nonce; 2]>,
     holder: Option<Label>,
-    /// Whether, by the server's last word, the item is there and another's.
+    /// Whether the server's last reply said that the item is there and another's.
     is_held: bool,
     has_looked: bool,
     /// When the server's clock was last asked for.
@@ -212,8 +213,8 @@ pub struct Acquire<S = Spec> {
     lost_races: u8,
     list_attempts: u8,
     lost_writes: u8,
-    /// How many exchanges it may make before it must pause. Below zero after some that [could not
-    /// wait](Self::spend_credit).
+    /// How many exchanges it may make before it must pause. It falls below zero by exchanges that [follow from
+    /// others](Self::spend_credit).
     credit: i8,
     /// Whether its credit has run out before.
     is_slowed_down: bool,
@@ -221,8 +222,8 @@ pub struct Acquire<S = Spec> {
 }
 
 impl<S: Borrow<Spec>> Acquire<S> {
-    /// A contender for `spec`. `watch` is what other callers of this process have seen. With `look_first` the first
-    /// move is a read.
+    /// Returns a contender for `spec`. `watch` is what other callers of this process have seen of the holder. With
+    /// `look_first` the first move is a read.
     pub fn new(spec: S, watch: Option<Watch>, look_first: bool) -> Acquire<S> {
         Acquire {
             spec,
@@ -249,14 +250,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
     }
 
-    /// The same contender, which has been waiting since `started`.
+    /// Makes the wait count from `started`, when the caller began to wait.
     #[must_use]
     pub fn waiting_since(mut self, started: Now) -> Acquire<S> {
         self.started = Some(started);
         self
     }
 
-    /// The same contender, which joins the wait list as `me`. `wait_list` is what its process knows of the list.
+    /// Lets the contender join the wait list as `me`. `wait_list` is what its process knows of the list.
     #[must_use]
     pub fn with_wait_list(mut self, me: Member, wait_list: Option<Box<WaitListView>>) -> Acquire<S> {
         self.me = Some(me);
@@ -264,7 +265,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self
     }
 
-    /// Records a wake-up: the process that has released the lock says that this contender is the next, whatever the
+    /// Records a wake-up. It says that the sender has released the lock and that this contender is next, whatever the
     /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
     /// contender still reads before it stores.
     pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
@@ -295,7 +296,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.is_slowed_down
     }
 
-    /// Whether, by the server's last word to this contender, another holds the lock.
+    /// Whether the server's last reply to this contender said that another one holds the lock.
     pub fn is_held(&self) -> bool {
         self.is_held
     }
@@ -355,7 +356,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             }
 
             (AcquireState::Verifying { grant }, Input::Exchanged(answered)) => {
-                self.handle_verified(now, fresh, *grant, answered)
+                self.handle_verification(now, fresh, *grant, answered)
             }
 
             (AcquireState::Joining, Input::Exchanged(answered)) => self.handle_join(now, answered),
@@ -414,7 +415,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.started.get_or_insert(now);
         if let Some(wait_list) = &mut self.wait_list {
             wait_list.record_return(now);
-            // Others waited when this process released the lock, so it does not go before them.
+            // Others waited when this process released the lock, so it does not take the lock before them.
             if !wait_list.may_take_again(now) {
                 return self.stand_back(now);
             }

@@ -1,4 +1,4 @@
-//! Writing the item of a lock, the server's replies to that, and giving back what is not a grant.
+//! Writes the lock's item, handles the server's replies to the write, and deletes an item that gave no grant.
 
 use std::borrow::Borrow;
 
@@ -15,7 +15,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// Adds the item under `nonce`.
     pub(super) fn add(&mut self, now: Now, nonce: Nonce) -> Output<Outcome> {
         if !self.take_credit() {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
         self.state = AcquireState::Adding { nonce };
         self.clock_asked = Some(now.instant);
@@ -30,8 +30,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
             Request::RaiseCounter
         ];
         if self.wait_list.as_ref().is_some_and(|wait_list| wait_list.is_waiting()) {
-            // A process that has its turn must leave the list, and wake the next. With this read it can do both as it
-            // releases the lock.
+            // A process that has had its turn must leave the list and wake the next one. With this read it can do both
+            // while it releases the lock.
             batch.push(Request::ReadWaitList);
         }
         exchange(batch, None)
@@ -40,12 +40,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// Replaces an item whose lease has been watched out.
     pub(super) fn take_over(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         if !self.take_credit() {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
         self.state = AcquireState::TakingOver { nonce };
         let lengths = self.spec().lengths();
         let (record, ttl) = (self.spec().record(nonce, lengths), lengths.ttl);
-        // Only where the CAS was read: after a restart the same number may be a stranger's.
+        // The batch goes only to the instance where the CAS was read: after a restart the same number may be another
+        // grant's.
         exchange(
             smallvec![
                 Request::ReadClock,
@@ -59,13 +60,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// Deletes the item that an attempt without a reply left behind under `nonce`.
     pub(super) fn clear(&mut self, now: Now, nonce: Nonce, cas: Cas, instance: Instance) -> Output<Outcome> {
         if !self.take_credit() {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
         self.state = AcquireState::Clearing { nonce };
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// Handles a store: it is a grant, if there is a token for it and enough of it is left.
+    /// Handles the reply that the item was stored. That is a grant if there is a token for it and enough of the lease
+    /// is left.
     pub(super) fn handle_stored(&mut self, now: Now, nonce: Nonce, cas: Cas, answered: &Exchanged) -> Output<Outcome> {
         self.watch = None;
         let (instance, raised) = match (answered.instance, answered.reply(2)) {
@@ -74,8 +76,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
             (Some(instance), Some(Reply::Refused(refusal))) => {
                 return self.delete_own(nonce, cas, instance, Some(refusal.clone()));
             }
-            // Whether the counter was raised behind the store is not known. So this is an attempt without a reply,
-            // whatever is known of its item.
+            // It is not known whether the counter was raised behind the store. So this is an attempt without a reply,
+            // even though its item is known to be stored.
             _ => {
                 self.outstanding.push(nonce);
                 return self.handle_lost_write(now, answered, |acquire| acquire.look(now));
@@ -94,7 +96,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
         if answered.reply(0) == Some(&Reply::Missing) && !self.has_made_clock {
             // A server whose clock stood still dates the item by it. Only the clock item shows that, and without it the
-            // grant would stand on the TTL alone. If the clock item is missing a second time, it has to.
+            // grant would stand on the TTL alone. If the clock item is missing a second time, the grant stands on it
+            // all the same.
             self.has_made_clock = true;
             self.state = AcquireState::MakingClock { grant: Box::new(grant) };
             self.spend_credit();
@@ -109,7 +112,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Handles the read that shows whether the item of `grant` was still there after the counter had been raised.
-    pub(super) fn handle_verified(
+    pub(super) fn handle_verification(
         &mut self,
         now: Now,
         fresh: Nonce,
@@ -122,7 +125,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             grant.cas = *cas;
             return self.grant_or_give_back(now, grant);
         }
-        // Once the item is seen to be gone the store is settled: it has happened, and that happens once.
+        // Once the item is seen to be gone, the store is settled: it has been executed, and it is executed only once.
         if !matches!(answered.reply(0), Some(Reply::Missing | Reply::Item { .. })) {
             self.outstanding.push(grant.nonce);
         }
@@ -161,7 +164,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::Delete { cas }], Some(instance))
     }
 
-    /// Handles a write that got no reply, or one that proves nothing.
+    /// Handles a write that got no reply, or a reply that proves nothing.
     pub(super) fn handle_unanswered_write(
         &mut self,
         now: Now,
@@ -182,8 +185,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         })
     }
 
-    /// The same as [`handle_failed_exchange`](Self::handle_failed_exchange), for a write: a few writes without a reply
-    /// are too many.
+    /// Does the same as [`handle_failed_exchange`](Self::handle_failed_exchange) for a write, and gives up after
+    /// [`LOST_WRITES`] writes without a reply.
     pub(super) fn handle_lost_write(
         &mut self,
         now: Now,

@@ -1,4 +1,4 @@
-//! Looking at a lock that another holds, joining the wait list for it, and pausing.
+//! Looks at a lock that another process holds, joins the wait list for it, and pauses.
 
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 impl<S: Borrow<Spec>> Acquire<S> {
-    /// Lets those go first that are known to wait.
+    /// Lets the processes go first that are known to wait.
     pub(super) fn stand_back(&mut self, now: Now) -> Output<Outcome> {
         let has_place = self.wait_list.as_mut().is_some_and(|wait_list| wait_list.end_turn());
         if has_place && !self.wait_is_over(now) {
-            // There is nothing to learn before the others have had their turns.
+            // A look would show nothing new before the others have had their turns.
             return self.pause(now);
         }
         self.look_and_join(now)
@@ -30,9 +30,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// Reads the lock's item.
     pub(super) fn look(&mut self, now: Now) -> Output<Outcome> {
         if !self.take_credit() {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
-        // The clock is read along now and then, so that a waiter knows how it ran when its turn comes.
+        // The clock is read as well now and then, so that a waiter knows how it ran when its turn comes.
         let since = self.clock_asked.map(|asked| now.instant.saturating_sub(asked));
         let with_clock = since.is_none_or(|since| since >= CLOCK_INTERVAL);
         let kind = if with_clock {
@@ -48,8 +48,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::ReadClock, Request::Read], None)
     }
 
-    /// Records whether the clock was read. If there was none it is asked for again: without an earlier reading a waiter
-    /// would not notice that the server stood still while it waited.
+    /// Records whether the clock was read. If there was no clock item, the next look asks for it again: without an
+    /// earlier reading a waiter would not notice that the server stood still while it waited.
     pub(super) fn record_clock_reply(&mut self, answered: &Exchanged) {
         if answered.server_second().is_none() {
             self.clock_asked = None;
@@ -62,7 +62,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             return self.look(now);
         }
         if !self.take_credit() {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
         self.state = AcquireState::Looking {
             kind: LookKind::WithList,
@@ -70,8 +70,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::Read, Request::ReadWaitList], None)
     }
 
-    /// Stands back behind the processes that are known to wait. It joins the list without reading it again, which works
-    /// if nobody has changed it since.
+    /// Reads the lock's item, and joins the list behind the processes that are known to wait. The list is not read
+    /// again before that, so joining works only if no other process has changed it since. Where the process need not or
+    /// cannot join, the list is read along with the item.
     pub(super) fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
         let must_join = |wait_list: &&mut Box<WaitListView>| wait_list.has_others() && !wait_list.is_in_line();
         let interval = self.spec().interval;
@@ -87,7 +88,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![Request::Read, store], Some(instance))
     }
 
-    /// Records the wait list, if the reply at `index` has it. Returns whether it has.
+    /// Records the wait list, if it is in the reply at `index`. Returns whether it is.
     pub(super) fn record_list(&mut self, answered: &Exchanged, index: usize) -> bool {
         let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
             return false;
@@ -105,8 +106,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Handles a free lock. A contender that knows of others before it leaves the lock to them for a moment.
-    pub(super) fn handle_free(&mut self, now: Now, fresh: Nonce, has_line: bool) -> Output<Outcome> {
-        // A contender whose wait is over does not go without a lock that is free.
+    pub(super) fn handle_free(&mut self, now: Now, fresh: Nonce, has_list: bool) -> Output<Outcome> {
+        // At the end of its wait a contender takes a free lock, although others may be before it.
         if self.wait_is_over(now) {
             return self.add(now, fresh);
         }
@@ -117,7 +118,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if wait_list.is_its_turn() {
             return self.add(now, fresh);
         }
-        if !has_line && self.list_attempts <= LIST_ATTEMPTS {
+        if !has_list && self.list_attempts <= LIST_ATTEMPTS {
             self.list_attempts += 1;
             return self.look_with_list(now);
         }
@@ -127,25 +128,25 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.join_or_pause(now)
     }
 
-    /// Handles a lock that another process holds, or a caller of this process that has lost its turn with its lease.
-    pub(super) fn handle_held(&mut self, now: Now, holder: Nonce, has_line: bool) -> Output<Outcome> {
+    /// Handles a lock that another process holds, or a caller of this process that lost its lease and with it its turn.
+    pub(super) fn handle_held(&mut self, now: Now, holder: Nonce, has_list: bool) -> Output<Outcome> {
         if self.wait_is_over(now) {
             return self.end_busy();
         }
-        // A section that is over at the second look is not worth a place in the list.
+        // Joining is not worth the write for a lock that is free again at the second look.
         let may_join = self.has_paused || self.me.is_some() && self.wait_list.is_some();
-        let is_known = match &mut self.wait_list {
-            // When the holder changes, so does the list.
+        let is_list_current = match &mut self.wait_list {
+            // When the holder changes, the list changes, too.
             Some(wait_list) => !wait_list.record_holder(holder, now) && wait_list.is_in_line(),
             None => false,
         };
-        if !may_join || is_known && !has_line {
+        if !may_join || is_list_current && !has_list {
             return self.pause(now);
         }
-        if has_line {
+        if has_list {
             return self.join_or_pause(now);
         }
-        // The server may refuse to read the list.
+        // The server may refuse to read the list each time.
         if self.list_attempts > LIST_ATTEMPTS {
             return self.pause(now);
         }
@@ -153,7 +154,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.look_with_list(now)
     }
 
-    /// Handles the reply to a write that joins the list. A contender without a place waits as well, only less fast.
+    /// Handles the reply to a write that joins the list. A contender without a place in the list waits as well; it only
+    /// gets the lock less fast.
     pub(super) fn handle_join(&mut self, now: Now, answered: &Exchanged) -> Output<Outcome> {
         let reply = answered.reply(0);
         let has_joined = self.record_list_write(answered, 0);
@@ -168,10 +170,10 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
     }
 
-    /// Joins the list, which has just been read, or pauses where this process is in it.
+    /// Joins the list, which has just been read. Pauses if this process is in it already, or cannot join.
     pub(super) fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
         if self.credit <= 0 {
-            return self.rest(now);
+            return self.pause_without_credit(now);
         }
         let interval = self.spec().interval;
         let wait_list = self.wait_list.as_mut().filter(|wait_list| !wait_list.is_in_line());
@@ -185,7 +187,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         exchange(smallvec![store], Some(instance))
     }
 
-    /// Handles what a look has shown.
+    /// Handles the replies to a look.
     pub(super) fn handle_look(
         &mut self,
         now: Now,
@@ -193,7 +195,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         kind: LookKind,
         answered: &Exchanged,
     ) -> Output<Outcome> {
-        let has_line = match kind {
+        let has_list = match kind {
             LookKind::LockOnly => false,
             LookKind::WithClock => {
                 self.record_clock_reply(answered);
@@ -210,7 +212,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 self.record_look();
                 self.is_held = false;
                 self.watch = None;
-                self.handle_free(now, fresh, has_line)
+                self.handle_free(now, fresh, has_list)
             }
             (Some(Reply::Item { content, cas }), Some(instance)) => {
                 self.record_look();
@@ -232,7 +234,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 if watch.left(now).is_zero() {
                     self.take_over(now, fresh, *cas, instance)
                 } else {
-                    self.handle_held(now, record.nonce, has_line)
+                    self.handle_held(now, record.nonce, has_list)
                 }
             }
             (Some(Reply::Refused(refusal)), _) => self.end(Outcome::Refused(refusal.clone())),
@@ -240,8 +242,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
     }
 
-    /// Handles an add or a take-over for which another was faster. Once or twice that is chance, and worth a look at
-    /// once. After that the contenders are many, and this one waits.
+    /// Handles an add or a take-over that lost to a faster contender. Once or twice this is chance, and the contender
+    /// looks again at once. After that it pauses, since there are many contenders.
     pub(super) fn handle_lost_race(&mut self, now: Now) -> Output<Outcome> {
         if self.has_looked && self.wait_is_over(now) {
             return self.end_busy();
@@ -253,13 +255,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.pause(now)
     }
 
-    /// Another holds the lock: ends if the wait is over, else pauses before the next look.
+    /// Pauses before the next look at a lock that another one holds, or ends if the wait is over.
     pub(super) fn pause(&mut self, now: Now) -> Output<Outcome> {
         if self.wait_is_over(now) {
             return self.end_busy();
         }
         self.lost_races = 0;
-        // Only a contender that may join the list uses it, and without it the model has fewer states.
+        // Only a contender that may join the list uses the flag. Elsewhere it stays unset, so the model has fewer
+        // states.
         self.has_paused = self.me.is_some();
         self.state = AcquireState::Pausing { then_look: true };
         let window = match &self.wait_list {
@@ -270,7 +273,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 Pause { from, to: longest }
             }
         };
-        // Not past the moments that matter: the end of the wait, and the end of a dead holder's lease.
+        // The pause ends no later than the wait, and no later than the watch over the holder's lease.
         let mut longest = window.to.min(self.wait_left(now));
         if let Some(watch) = self.watch {
             longest = longest.min(watch.left(now));

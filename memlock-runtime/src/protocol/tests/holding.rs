@@ -1,17 +1,17 @@
-//! A held lock: its token, its renewals, its release.
+//! Tests of a held lock: its token, its renewals, its release.
 
 use super::*;
 
 #[test]
 fn tokens_rise_across_release_expiry_take_over_flush_and_restart() {
     let mut world = World::new();
-    let mut last = world.granted();
+    let mut last = world.acquire_grant();
     let mut next = |world: &mut World, what: &str| {
-        let grant = world.granted();
+        let grant = world.acquire_grant();
         assert!(grant.token > last.token, "not after a {what}");
         last = grant;
     };
-    let grant = world.granted_after_release();
+    let grant = world.acquire_second_grant();
     assert!(world.holder().is_some() && grant.renewals == 0);
     world.now += TIMEOUT * 3;
     next(&mut world, "expiry");
@@ -25,7 +25,7 @@ fn tokens_rise_across_release_expiry_take_over_flush_and_restart() {
 #[test]
 fn a_renewal_extends_the_deadline_and_keeps_the_token() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.now += TIMEOUT / 2;
     let sent = world.at();
     let Renewed::Renewed(renewed) = world.renew(&grant) else {
@@ -43,15 +43,15 @@ fn a_renewal_extends_the_deadline_and_keeps_the_token() {
 #[test]
 fn the_lease_in_the_item_covers_every_holder_that_takes_the_lock_over() {
     let mut world = World::new();
-    let mut grant = world.granted();
+    let mut grant = world.acquire_grant();
     let written = |world: &World| match &world.sent.last().expect("it was sent").0[1] {
         Request::Add { record, ttl, .. } | Request::Replace { record, ttl, .. } => (record.lease, *ttl),
         other => panic!("{other:?}"),
     };
     let (lease, ttl) = written(&world);
     assert_eq!(lease, TIMEOUT + Duration::from_millis(50));
-    // From holder to holder until the slice is over. No deadline is beyond the lease in the item.
-    let mut hands = 0;
+    // The lock is handed over until the slice is over. No deadline is beyond the lease in the item.
+    let mut hand_overs = 0;
     while grant.may_be_handed_over(TIMEOUT, world.at()) {
         let token = grant.token;
         let Handed::Over(next) = grant.hand_over(TIMEOUT, world.at()) else {
@@ -61,11 +61,11 @@ fn the_lease_in_the_item_covers_every_holder_that_takes_the_lock_over() {
         assert_eq!(next.deadline.remaining(world.at()), TIMEOUT);
         assert!(next.deadline.ends() <= Duration::from_secs(1000) + lease);
         grant = next;
-        hands += 1;
+        hand_overs += 1;
         world.now += Duration::from_millis(4);
     }
-    assert_eq!(hands, 13, "in 50 ms");
-    // A holder with a shorter timeout renews for itself, and shortens nothing in the item.
+    assert_eq!(hand_overs, 13, "in 50 ms");
+    // A holder with a shorter timeout renews for its own timeout, and does not shorten the lease in the item.
     let short = Spec {
         timeout: TIMEOUT / 10,
         ..spec()
@@ -95,7 +95,7 @@ fn the_lease_in_the_item_covers_every_holder_that_takes_the_lock_over() {
 #[test]
 fn a_renewal_number_is_never_written_twice() {
     let mut world = World::new();
-    let mut grant = world.granted();
+    let mut grant = world.acquire_grant();
     world.fates = vec![
         Fate::Executed(Unanswered::Late),
         Fate::Swallowed(Unanswered::Late),
@@ -126,29 +126,29 @@ fn a_renewal_number_is_never_written_twice() {
 }
 
 #[test]
-fn a_renewal_never_creates_and_never_touches_anothers() {
+fn a_renewal_neither_creates_an_item_nor_changes_that_of_another_grant() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.items.flush();
     assert_eq!(world.renew(&grant), Renewed::Lost);
     assert_eq!(world.holder(), None);
-    let stranger = world.granted();
+    let stranger = world.acquire_grant();
     assert_eq!(world.renew(&grant), Renewed::Lost);
     assert_eq!(world.holder(), Some(stranger.nonce));
 }
 
 #[test]
-fn a_renewal_that_the_server_refuses_is_a_loss_if_the_item_is_gone() {
+fn a_refused_renewal_is_a_loss_if_the_item_is_gone() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.items.set_out_of_memory(true);
     assert_eq!(world.renew(&grant), Renewed::Lost, "the refused store deleted the item");
 }
 
 #[test]
-fn a_lease_that_has_ended_is_not_brought_back_to_life() {
+fn a_lease_past_its_deadline_is_not_renewed() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.now += TIMEOUT;
     let before = world.sent.len();
     assert_eq!(world.renew(&grant), Renewed::RanOut);
@@ -158,7 +158,7 @@ fn a_lease_that_has_ended_is_not_brought_back_to_life() {
 #[test]
 fn an_item_that_the_server_renumbered_is_not_lost() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.items.renumber(&item());
     let Renewed::Renewed(grant) = world.renew(&grant) else {
         panic!("it is held")
@@ -170,19 +170,19 @@ fn an_item_that_the_server_renumbered_is_not_lost() {
 #[test]
 fn a_cas_from_before_a_restart_is_not_used_after_it() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.restart();
-    let stranger = world.granted();
-    assert_eq!(stranger.cas, grant.cas, "the trap is set: CAS begins again");
+    let stranger = world.acquire_grant();
+    assert_eq!(stranger.cas, grant.cas, "both instances must give the same CAS");
     assert_eq!(world.renew(&grant), Renewed::Lost);
     assert_eq!(world.release_grant(&grant), Released::Gone);
     assert_eq!(world.holder(), Some(stranger.nonce));
 }
 
 #[test]
-fn a_release_after_the_deadline_looks_first() {
+fn a_release_after_the_deadline_reads_the_item_first() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     world.now += TIMEOUT;
     let before = world.sent.len();
     assert_eq!(world.release_grant(&grant), Released::Released);
@@ -197,7 +197,7 @@ fn a_release_without_a_reply_fails_and_can_be_tried_again() {
         Fate::NotSent(Unanswered::NotSent),
     ] {
         let mut world = World::new();
-        let grant = world.granted();
+        let grant = world.acquire_grant();
         world.fates = vec![fate];
         assert!(matches!(world.release_grant(&grant), Released::Failed(_)));
         assert_ne!(

@@ -1,24 +1,24 @@
-//! Leaving the wait list.
+//! A test of leaving the wait list.
 
 use super::*;
 use crate::protocol::{Leave, WaitListView};
 
-/// Where processes wake each other the list changes all the time.
+/// Where processes wake each other, the list changes all the time.
 #[test]
 fn leaving_succeeds_however_often_others_change_the_list_first() {
     let mut world = World::new();
     let [me, other] = [5, 6].map(|process| Member { process, wake: None });
-    let put = |world: &mut World, line: Vec<Member>| {
+    let store_list = |world: &mut World, members: Vec<Member>| {
         let cas = match world.items.apply(world.second(), &item(), &Request::ReadWaitList) {
             Reply::WaitList { cas, .. } => Some(cas),
             _ => None,
         };
-        let (line, ttl) = (WaitList(line), 300);
+        let (line, ttl) = (WaitList(members), 300);
         world
             .items
             .apply(world.second(), &item(), &Request::StoreWaitList { line, ttl, cas });
     };
-    put(&mut world, vec![me]);
+    store_list(&mut world, vec![me]);
     let mut machine = Leave::new(
         spec().interval,
         Box::new(WaitListView::with_list(me, WaitList(vec![me]))),
@@ -27,7 +27,7 @@ fn leaving_succeeds_however_often_others_change_the_list_first() {
     while let Output::Exchange { batch, only_on } = machine.step(world.at(), input) {
         if batch.iter().any(Request::writes) && changes > 0 {
             changes -= 1;
-            put(&mut world, vec![other, me]);
+            store_list(&mut world, vec![other, me]);
         }
         input = Input::Exchanged(world.exchange(&batch, only_on));
     }

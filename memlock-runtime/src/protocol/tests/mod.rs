@@ -1,7 +1,7 @@
-//! The machines against memcached's semantics, one reply lost or late at a time, on virtual time.
+//! Tests of the machines against memcached's semantics, on virtual time, with single replies lost or late.
 
-mod circles;
-mod doubt;
+mod cycles;
+mod faults;
 mod holding;
 mod leaving;
 mod reserving;
@@ -27,7 +27,7 @@ use crate::store::memory::items::Items;
 const START: u64 = 1_800_000_000;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What happens to one exchange.
+/// The fate of one exchange.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Fine,
@@ -39,10 +39,10 @@ enum Fate {
     Swallowed(Unanswered),
 }
 
-/// A server, a contender's clocks, and what was sent.
+/// A server, a contender's clocks, and the batches that were sent.
 struct World {
     items: Items,
-    /// The lock that its contenders want.
+    /// The lock that the contenders ask for.
     item: ItemName,
     now: Duration,
     lag: u64,
@@ -68,7 +68,7 @@ fn spec() -> Spec {
     }
 }
 
-fn impatient() -> Spec {
+fn spec_without_wait() -> Spec {
     Spec {
         wait: Some(Duration::ZERO),
         ..spec()
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    fn fated(mut self, fates: &[Fate]) -> World {
+    fn with_fates(mut self, fates: &[Fate]) -> World {
         self.fates = fates.iter().rev().copied().collect();
         self
     }
@@ -145,20 +145,20 @@ impl World {
         }
     }
 
-    fn fresh(&mut self) -> Nonce {
+    fn draw_nonce(&mut self) -> Nonce {
         self.nonces += 1;
         Nonce(self.nonces)
     }
 
-    /// Runs a contender until it ends, or until `rests` pauses are over.
-    fn run(&mut self, machine: &mut Acquire, mut input: Input, mut rests: u32) -> Option<Outcome> {
+    /// Runs a contender until it ends, or until it pauses after `pauses` pauses. Returns `None` in the second case.
+    fn run(&mut self, machine: &mut Acquire, mut input: Input, mut pauses: u32) -> Option<Outcome> {
         loop {
-            let fresh = self.fresh();
+            let fresh = self.draw_nonce();
             match machine.step(self.at(), fresh, input) {
                 Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
-                Output::Pause(_) if rests == 0 => return None,
+                Output::Pause(_) if pauses == 0 => return None,
                 Output::Pause(pause) => {
-                    rests -= 1;
+                    pauses -= 1;
                     self.now += pause.to.max(Duration::from_micros(1));
                     input = Input::Woke;
                 }
@@ -173,7 +173,7 @@ impl World {
         (outcome, machine)
     }
 
-    fn granted(&mut self) -> Grant {
+    fn acquire_grant(&mut self) -> Grant {
         match self.acquire(spec()).0 {
             Outcome::Granted(grant) => grant,
             other => panic!("{other:?}"),
@@ -189,7 +189,7 @@ impl World {
         loop {
             match machine.step(self.at(), input) {
                 Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
-                Output::Pause(_) => panic!("a renewal waits for nothing"),
+                Output::Pause(_) => panic!("a renewal never pauses"),
                 Output::Done(renewed) => return renewed,
             }
         }
@@ -200,7 +200,7 @@ impl World {
         loop {
             match machine.step(self.at(), input) {
                 Output::Exchange { batch, only_on } => input = Input::Exchanged(self.exchange(&batch, only_on)),
-                Output::Pause(_) => panic!("a release waits for nothing"),
+                Output::Pause(_) => panic!("a release never pauses"),
                 Output::Done(released) => return released,
             }
         }
@@ -237,10 +237,10 @@ impl World {
         self.sent.iter().flat_map(|(batch, _)| batch).filter(is_store).count()
     }
 
-    /// The second grant of two in a row.
-    fn granted_after_release(&mut self) -> Grant {
-        let grant = self.granted();
+    /// Acquires the lock, releases it, and acquires it again. Returns the second grant.
+    fn acquire_second_grant(&mut self) -> Grant {
+        let grant = self.acquire_grant();
         assert_eq!(self.release_grant(&grant), Released::Released);
-        self.granted()
+        self.acquire_grant()
     }
 }

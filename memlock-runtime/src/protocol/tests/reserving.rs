@@ -1,4 +1,4 @@
-//! Reservations: kept for a retry, and claimed by it.
+//! Tests of reservations, which are kept for a retry and claimed by it.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
         Fate::Swallowed(Unanswered::Late),
     ] {
         let mut world = World::new();
-        let grant = world.granted();
+        let grant = world.acquire_grant();
         world.now += Duration::from_secs(2);
         let asked = world.at();
         let reserved = grant.reserve(RESERVE, asked);
@@ -30,7 +30,7 @@ fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
         let mut shorten = Renew::shorten(reserving(), reserved.clone());
         let reserved = match world.run_renew(&mut shorten) {
             Renewed::Renewed(grant) => {
-                assert_eq!(grant.lease, RESERVE, "what this process's own waiters go by");
+                assert_eq!(grant.lease, RESERVE, "the waiters of this process watch by it");
                 grant
             }
             Renewed::Failed(grant, _) => {
@@ -42,7 +42,7 @@ fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
         assert_eq!(
             reserved.deadline.ends(),
             asked.instant + RESERVE,
-            "it counts from before it is sent, and a proof adds nothing"
+            "it counts from before the request is sent, and a reply extends nothing"
         );
         let is_written = !matches!(fate, Fate::Swallowed(_));
         let Some(record) = world.record() else {
@@ -51,18 +51,19 @@ fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
         assert_eq!((record.nonce, record.renewal), (reserved.nonce, u32::from(is_written)));
         assert_eq!(record.lease, if is_written { RESERVE } else { spec().lease() });
 
-        // Nobody claims it. The other process takes it over when it is over, and not before.
+        // Nobody claims the reservation. The other process takes the lock over when the reservation is over, and not
+        // before.
         assert_eq!(
             world.run(&mut waiter, Input::Woke, 1),
             None,
-            "a look at what is written"
+            "the waiter looks at the item as it is now"
         );
         let wait = if is_written { RESERVE } else { spec().lease() };
         world.now = asked.instant + wait;
         assert_eq!(
             world.run(&mut waiter, Input::Woke, 0),
             None,
-            "it may be believed in yet"
+            "a holder may still believe in the lease"
         );
         world.now += wait / 4;
         let taken = world.run(&mut waiter, Input::Woke, 0);
@@ -72,9 +73,9 @@ fn a_reservation_lasts_exactly_as_long_as_its_item_says() {
 }
 
 #[test]
-fn a_reservation_is_not_handed_over_although_its_slice_is_not_over() {
+fn a_reservation_is_not_handed_over_even_within_the_slice() {
     let mut world = World::new();
-    let (grant, short) = (world.granted(), Duration::from_millis(1));
+    let (grant, short) = (world.acquire_grant(), Duration::from_millis(1));
     assert!(grant.may_be_handed_over(short, world.at()));
     let reserved = grant.reserve(Duration::from_secs(1), world.at());
     assert!(!reserved.may_be_handed_over(short, world.at()));
@@ -83,7 +84,7 @@ fn a_reservation_is_not_handed_over_although_its_slice_is_not_over() {
 #[test]
 fn a_claimed_reservation_has_a_whole_timeout_and_a_higher_token() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     let reserved = grant.clone().reserve(Duration::from_secs(1), world.at());
     let short = Spec {
         timeout: Duration::from_secs(1),
@@ -102,7 +103,7 @@ fn a_claimed_reservation_has_a_whole_timeout_and_a_higher_token() {
     assert_eq!(claim.deadline.ends(), claimed.instant + TIMEOUT);
     assert_eq!(world.record().map(|record| record.lease), Some(spec().lease()));
 
-    // The proof arrived when half of the lease was over: another may be let in soon.
+    // The reply arrived when less than half of the timeout was left.
     let mut late = claimed;
     late.instant += TIMEOUT / 2 + Duration::from_millis(1);
     assert_eq!(renewed.claim(TIMEOUT, late), None);
@@ -114,10 +115,10 @@ fn a_claimed_reservation_has_a_whole_timeout_and_a_higher_token() {
 }
 
 #[test]
-fn a_claim_for_less_moves_no_expiry_back() {
+fn a_claim_with_a_short_timeout_does_not_shorten_the_ttl() {
     let mut world = World::new();
-    let grant = world.granted();
-    // The server stands still while the body runs, and goes on by the clock that stood still.
+    let grant = world.acquire_grant();
+    // The server stands still while the body runs. Then it goes on with a clock that lags by that time.
     let body = Duration::from_secs(9);
     world.now += body;
     world.lag = body.as_secs();
@@ -127,7 +128,8 @@ fn a_claim_for_less_moves_no_expiry_back() {
     let Renewed::Renewed(reserved) = world.run_renew(&mut Renew::shorten(of(length), reserved)) else {
         panic!("it was there");
     };
-    // The retry asks for little time. A TTL that would do for that is over as soon as the clock is right again.
+    // The retry asks for a short timeout. A TTL for just that timeout would be over as soon as the clock is right
+    // again.
     let little = Duration::from_millis(200);
     let Renewed::Renewed(renewed) = world.run_renew(&mut Renew::new(of(little), reserved)) else {
         panic!("it was reserved");

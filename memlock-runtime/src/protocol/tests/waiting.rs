@@ -1,11 +1,12 @@
-//! Getting a free lock, and waiting for a held one: in line, woken, or until a dead holder's lease is over.
+//! Tests of acquiring a free lock, and of waiting for a held one: in the wait list, with wake-ups, and until a dead
+//! holder's lease is over.
 
 use super::*;
 
 #[test]
 fn a_free_lock_is_granted_in_one_exchange_that_reads_the_clock_first() {
     let mut world = World::new();
-    let grant = world.granted();
+    let grant = world.acquire_grant();
     assert_eq!(world.sent.len(), 1);
     assert!(matches!(
         world.sent[0].0[..],
@@ -22,9 +23,10 @@ fn a_free_lock_is_granted_in_one_exchange_that_reads_the_clock_first() {
 
 #[test]
 fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
-    // A store that memcached refuses for lack of memory deletes the item under it, so a blind one may free a held lock.
+    // memcached deletes the item under a store that it refuses for lack of memory. So a blind store may free a held
+    // lock.
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     let before = world.stores();
     assert_eq!(world.run(&mut waiter, Input::Start, 50), None);
@@ -33,11 +35,15 @@ fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
     let mut cautious = Acquire::new(spec(), None, true);
     let before = world.stores();
     assert_eq!(world.run(&mut cautious, Input::Start, 50), None);
-    assert_eq!(world.stores(), before, "on a server short of memory not even that");
+    assert_eq!(
+        world.stores(),
+        before,
+        "on a server short of memory it does not store even once"
+    );
 }
 
-/// A contender that waits in line, and can be woken.
-fn in_line(world: &mut World) -> Acquire {
+/// Returns a contender that waits in the wait list, and can be woken.
+fn waiter_in_list(world: &mut World) -> Acquire {
     let me = Member {
         process: 7,
         wake: Some(WakeTarget {
@@ -54,8 +60,8 @@ fn in_line(world: &mut World) -> Acquire {
 #[test]
 fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     let mut world = World::new();
-    let first = world.granted();
-    let mut waiter = in_line(&mut world);
+    let first = world.acquire_grant();
+    let mut waiter = waiter_in_list(&mut world);
     assert_eq!(world.release_grant(&first), Released::Released);
     assert_eq!(waiter.record_wake(world.at(), false), Duration::ZERO);
     let granted = world.run(&mut waiter, Input::Woke, 0);
@@ -73,27 +79,27 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
                 Request::ReadWaitList
             ]
         ),
-        "with the line, so that the release can leave it at once: {batch:?}"
+        "the list is read, too, so that the release can leave it at once: {batch:?}"
     );
 
     let mut world = World::new();
-    world.granted();
-    let mut cautious = in_line(&mut world);
+    world.acquire_grant();
+    let mut cautious = waiter_in_list(&mut world);
     let before = world.stores();
     assert_eq!(cautious.record_wake(world.at(), true), Duration::ZERO);
     assert_eq!(world.run(&mut cautious, Input::Woke, 0), None);
     assert_eq!(world.stores(), before, "a store that is refused would free the lock");
 
-    // The process that sends a wake-up knows the list better than one that read it when it joined.
+    // The sender of a wake-up knows the list better than a waiter that last read it when it joined.
     let mut world = World::new();
-    let first = world.granted();
+    let first = world.acquire_grant();
     let store = Request::StoreWaitList {
         line: WaitList(vec![Member { process: 6, wake: None }]),
         ttl: 300,
         cas: None,
     };
     world.items.apply(world.second(), &item(), &store);
-    let mut behind_another = in_line(&mut world);
+    let mut behind_another = waiter_in_list(&mut world);
     assert_eq!(world.release_grant(&first), Released::Released);
     behind_another.record_wake(world.at(), true);
     let granted = world.run(&mut behind_another, Input::Woke, 0);
@@ -103,8 +109,8 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
 #[test]
 fn a_waiter_woken_in_vain_stores_once_and_then_only_looks() {
     let mut world = World::new();
-    world.granted();
-    let mut waiter = in_line(&mut world);
+    world.acquire_grant();
+    let mut waiter = waiter_in_list(&mut world);
     let before = world.stores();
     for _ in 0..10 {
         waiter.record_wake(world.at(), false);
@@ -114,13 +120,13 @@ fn a_waiter_woken_in_vain_stores_once_and_then_only_looks() {
 }
 
 #[test]
-fn a_waiter_that_found_no_clock_asks_for_it_again() {
+fn a_waiter_that_found_no_clock_item_reads_it_again() {
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     world.sent.clear();
     let mut waiter = Acquire::new(spec(), None, false);
-    // As if the contender had come before the clock was made.
-    let fresh = world.fresh();
+    // The reply of a server whose clock item was not created yet.
+    let fresh = world.draw_nonce();
     assert!(matches!(
         waiter.step(world.at(), fresh, Input::Start),
         Output::Exchange { .. }
@@ -140,9 +146,9 @@ fn a_waiter_that_found_no_clock_asks_for_it_again() {
 }
 
 #[test]
-fn a_waiter_gets_the_lock_once_it_is_released_with_a_higher_token() {
+fn a_waiter_gets_a_released_lock_with_a_higher_token() {
     let mut world = World::new();
-    let first = world.granted();
+    let first = world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
     assert_eq!(world.release_grant(&first), Released::Released);
@@ -155,7 +161,7 @@ fn a_waiter_gets_the_lock_once_it_is_released_with_a_higher_token() {
 #[test]
 fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
     let mut world = World::new();
-    let dead = world.granted();
+    let dead = world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     let Some(Outcome::Granted(grant)) = world.run(&mut waiter, Input::Start, 100_000) else {
         panic!("it never ends")
@@ -179,22 +185,22 @@ fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
     assert_eq!(
         world.release_grant(&dead),
         Released::Gone,
-        "it deletes nothing of its successor's"
+        "it does not delete the item of the next holder"
     );
     assert_eq!(world.holder(), Some(grant.nonce));
 }
 
 #[test]
-fn a_watch_counts_from_the_receipt_of_the_first_look() {
-    // The look is on its way for two seconds, and the lock is granted meanwhile.
+fn a_watch_counts_from_the_receipt_of_the_first_reading() {
+    // The first reading takes two seconds, and the lock is granted meanwhile.
     let mut world = World::new();
     let mut waiter = Acquire::new(spec(), None, true);
-    let (sent, fresh) = (world.at(), world.fresh());
+    let (sent, fresh) = (world.at(), world.draw_nonce());
     let Output::Exchange { batch, only_on } = waiter.step(sent, fresh, Input::Start) else {
         panic!("it looks first")
     };
     world.now += Duration::from_secs(2);
-    let holder = world.granted();
+    let holder = world.acquire_grant();
     let seen = Exchanged {
         sent,
         ..world.exchange(&batch, only_on)
@@ -210,7 +216,7 @@ fn a_watch_counts_from_the_receipt_of_the_first_look() {
 #[test]
 fn a_renewed_lease_is_not_taken_over() {
     let mut world = World::new();
-    let mut grant = world.granted();
+    let mut grant = world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
     for _ in 0..20 {
@@ -230,10 +236,10 @@ fn a_renewed_lease_is_not_taken_over() {
 }
 
 #[test]
-fn a_wait_that_is_over_ends_busy_and_names_the_holder() {
+fn a_contender_whose_wait_is_over_ends_as_busy_and_names_the_holder() {
     let mut world = World::new();
-    world.granted();
-    let (outcome, _) = world.acquire(impatient());
+    world.acquire_grant();
+    let (outcome, _) = world.acquire(spec_without_wait());
     assert_eq!(
         outcome,
         Outcome::Busy {
@@ -261,12 +267,12 @@ fn a_wait_that_is_over_ends_busy_and_names_the_holder() {
 #[test]
 fn pauses_grow_with_the_wait_up_to_the_interval() {
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     let mut longest = Vec::new();
     let mut input = Input::Start;
     while longest.len() < 60 {
-        let fresh = world.fresh();
+        let fresh = world.draw_nonce();
         match waiter.step(world.at(), fresh, input) {
             Output::Exchange { batch, only_on } => input = Input::Exchanged(world.exchange(&batch, only_on)),
             Output::Pause(Pause { from, to }) => {

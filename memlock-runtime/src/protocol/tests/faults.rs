@@ -1,11 +1,11 @@
-//! Acquiring where something is wrong: no reply, a slow, full, young or restarted server, items of others.
+//! Tests of acquiring under faults: lost replies, a slow, full, young or restarted server, unreadable items.
 
 use super::*;
 
 #[test]
 fn an_add_without_a_reply_is_never_a_grant_and_its_item_is_cleared_away() {
     for unanswered in [Unanswered::Cut, Unanswered::Late] {
-        let mut world = World::new().fated(&[Fate::Executed(unanswered)]);
+        let mut world = World::new().with_fates(&[Fate::Executed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
         let Outcome::Granted(grant) = outcome else {
             panic!("{outcome:?}")
@@ -21,25 +21,21 @@ fn an_add_without_a_reply_is_never_a_grant_and_its_item_is_cleared_away() {
 }
 
 #[test]
-fn an_add_without_a_reply_is_never_forgotten() {
+fn an_add_without_a_reply_and_without_an_item_stays_outstanding() {
     for unanswered in [Unanswered::Cut, Unanswered::Late] {
-        // It was not executed when the contender looked. It may be, later.
-        let mut world = World::new().fated(&[Fate::Swallowed(unanswered)]);
+        // The add was not executed before the contender looked. It may still be executed later.
+        let mut world = World::new().with_fates(&[Fate::Swallowed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
         let Outcome::Granted(grant) = outcome else {
             panic!("{outcome:?}")
         };
-        assert_eq!(
-            machine.outstanding(),
-            [Nonce(1)],
-            "somebody must go on listening for it"
-        );
+        assert_eq!(machine.outstanding(), [Nonce(1)], "its outcome is still unknown");
         assert_ne!(
             grant.nonce,
             Nonce(1),
             "cleaning up after the lost attempt would delete the lock"
         );
-        let mut world = World::new().fated(&[Fate::Executed(unanswered), Fate::Swallowed(unanswered)]);
+        let mut world = World::new().with_fates(&[Fate::Executed(unanswered), Fate::Swallowed(unanswered)]);
         let (outcome, machine) = world.acquire(spec());
         assert_eq!(outcome, Outcome::Unreachable(unanswered));
         assert_eq!(machine.outstanding(), [Nonce(1)]);
@@ -49,7 +45,7 @@ fn an_add_without_a_reply_is_never_forgotten() {
 #[test]
 fn a_take_over_without_a_reply_is_never_a_grant() {
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
     world.now += TIMEOUT * 11 / 10; // The lease is over, the TTL is not.
@@ -62,14 +58,15 @@ fn a_take_over_without_a_reply_is_never_a_grant() {
     assert!(waiter.outstanding().is_empty());
 }
 
-/// A driver that has no time to ask again needs this: then it was not the server that kept its caller from the lock.
+/// A driver that has no time to ask again needs this: if the lock was held, the server is not the reason why its caller
+/// does not have the lock.
 #[test]
-fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
+fn is_held_keeps_the_last_reply_when_later_exchanges_fail() {
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     let wait = Some(Duration::from_secs(1));
     let mut machine = Acquire::new(Spec { wait, ..spec() }, None, false);
-    assert!(!machine.is_held(), "nobody has said so");
+    assert!(!machine.is_held(), "no reply has said so");
     assert_eq!(world.run(&mut machine, Input::Start, 0), None);
     world.now += Duration::from_secs(1);
     world.fates = vec![Fate::NotSent(Unanswered::NotSent); 2];
@@ -81,7 +78,7 @@ fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
     let mut machine = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut machine, Input::Start, 0), None);
     world.items.flush();
-    // The last first.
+    // In reverse order.
     world.fates = vec![
         Fate::NotSent(Unanswered::NotSent),
         Fate::NotSent(Unanswered::NotSent),
@@ -92,16 +89,16 @@ fn a_contender_that_gets_no_answer_remembers_whether_the_last_one_said_held() {
 }
 
 #[test]
-fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
-    let mut world = World::new().fated(&[Fate::NotSent(Unanswered::NotSent), Fate::NotSent(Unanswered::NotSent)]);
+fn a_contender_asks_an_unreachable_server_twice_and_gives_up() {
+    let mut world = World::new().with_fates(&[Fate::NotSent(Unanswered::NotSent), Fate::NotSent(Unanswered::NotSent)]);
     let (outcome, machine) = world.acquire(spec());
     assert_eq!(outcome, Outcome::Unreachable(Unanswered::NotSent));
     assert_eq!(world.sent.len(), 2);
     assert!(
         machine.outstanding().is_empty(),
-        "what was not sent leaves nothing behind"
+        "a request that was not sent leaves no item behind"
     );
-    let mut world = World::new().fated(&[Fate::NotSent(Unanswered::NotSent)]);
+    let mut world = World::new().with_fates(&[Fate::NotSent(Unanswered::NotSent)]);
     assert!(
         matches!(world.acquire(spec()).0, Outcome::Granted(_)),
         "the second attempt reached it"
@@ -111,18 +108,21 @@ fn an_unreachable_server_is_asked_once_more_and_then_given_up() {
 #[test]
 fn a_server_too_young_is_waited_for_like_a_held_lock() {
     let young = Fate::NotSent(Unanswered::TooYoung);
-    let mut world = World::new().fated(&[young; 20]);
+    let mut world = World::new().with_fates(&[young; 20]);
     assert!(matches!(world.acquire(spec()).0, Outcome::Granted(_)));
     assert!(world.now >= Duration::from_secs(1001), "it paused between its attempts");
-    let mut world = World::new().fated(&[young]);
-    assert_eq!(world.acquire(impatient()).0, Outcome::Unreachable(Unanswered::TooYoung));
+    let mut world = World::new().with_fates(&[young]);
+    assert_eq!(
+        world.acquire(spec_without_wait()).0,
+        Outcome::Unreachable(Unanswered::TooYoung)
+    );
 }
 
 #[test]
-fn a_grant_that_comes_with_too_little_left_is_given_back() {
+fn a_grant_with_too_little_of_its_lease_left_is_given_back() {
     // The server stood still for 19 s of its clock's time, so its items expire that much too early.
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     world.lag = 19;
     world.item = ItemName::of_lock("memlock", "protocol", "y");
     let other = Spec {
@@ -143,12 +143,12 @@ fn a_grant_that_comes_with_too_little_left_is_given_back() {
 }
 
 #[test]
-fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
+fn a_grant_that_could_not_be_given_back_stays_outstanding() {
     // The server's clock lags, so that each of three grants arrives with too little left. One of them is not given
     // back.
     let lagging = || {
         let mut world = World::new();
-        let grant = world.granted();
+        let grant = world.acquire_grant();
         assert_eq!(world.release_grant(&grant), Released::Released);
         world.lag = 19;
         (world, Acquire::new(spec(), None, false))
@@ -156,38 +156,34 @@ fn a_grant_that_could_not_be_given_back_is_not_forgotten() {
     let lost = Fate::Swallowed(Unanswered::Late);
 
     let (world, mut contender) = lagging();
-    let mut world = world.fated(&[Fate::Fine, lost]);
+    let mut world = world.with_fates(&[Fate::Fine, lost]);
     let outcome = world.run(&mut contender, Input::Start, 0);
-    assert_eq!(outcome, Some(Outcome::TooSlow), "it waits for its own leftover");
+    assert_eq!(outcome, Some(Outcome::TooSlow), "it was blocked by its own item");
     assert_eq!((contender.outstanding(), world.holder()), (&[][..], None));
 
     let (world, mut contender) = lagging();
-    let mut world = world.fated(&[Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, lost]);
+    let mut world = world.with_fates(&[Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, lost]);
     assert_eq!(world.run(&mut contender, Input::Start, 0), Some(Outcome::TooSlow));
     let left = world.holder().expect("the last of them is still there");
-    assert_eq!(contender.outstanding(), [left], "somebody must clear it away");
+    assert_eq!(contender.outstanding(), [left], "its item must still be deleted");
 }
 
 #[test]
-fn a_grant_without_a_readable_clock_is_given_back_once_the_clock_is_made() {
+fn a_grant_without_a_clock_item_is_given_back_once_the_item_is_created() {
     // The clock item is lost while the server's clock lags by more than the TTL's reserve: only a reading shows it.
     let mut world = World::new();
-    world.granted_after_release();
+    world.acquire_second_grant();
     world.items.lose_clock();
     world.lag = 19;
     let other = Spec {
         item: ItemName::of_lock("memlock", "protocol", "y"),
         ..spec()
     };
-    assert_eq!(
-        world.acquire(other).0,
-        Outcome::TooSlow,
-        "granted by a clock that stood still"
-    );
+    assert_eq!(world.acquire(other).0, Outcome::TooSlow, "granted by a clock that lags");
 
     let mut world = World::new();
     world.items.lose_clock();
-    world.granted();
+    world.acquire_grant();
     assert!(matches!(world.sent[1].0[..], [Request::CreateClock]));
     assert!(
         matches!(world.sent[2].0[..], [Request::Delete { .. }]),
@@ -201,12 +197,12 @@ fn a_grant_without_a_readable_clock_is_given_back_once_the_clock_is_made() {
 }
 
 #[test]
-fn a_clock_that_is_lost_again_and_again_costs_no_grant() {
+fn a_clock_item_that_is_lost_repeatedly_does_not_prevent_a_grant() {
     let mut world = World::new();
     let mut machine = Acquire::new(spec(), None, false);
     let mut input = Input::Start;
     let outcome = loop {
-        let fresh = world.fresh();
+        let fresh = world.draw_nonce();
         match machine.step(world.at(), fresh, input) {
             Output::Exchange { batch, only_on } => {
                 world.items.lose_clock();
@@ -227,14 +223,14 @@ fn a_contender_that_loses_every_race_pauses() {
     let mut input = Input::Start;
     let mut exchanges = 0;
     loop {
-        let fresh = world.fresh();
+        let fresh = world.draw_nonce();
         match waiter.step(world.at(), fresh, input) {
             Output::Exchange { batch, only_on } => {
                 exchanges += 1;
-                assert!(exchanges < 20, "it never rests");
+                assert!(exchanges < 20, "it never pauses");
                 let stores = matches!(batch[..], [_, Request::Add { .. }, ..]);
                 if stores {
-                    world.granted();
+                    world.acquire_grant();
                 } else if let Some(nonce) = world.holder() {
                     world.release(Release::of_nonce(item(), nonce));
                 }
@@ -255,7 +251,7 @@ fn a_refused_store_reports_the_servers_words() {
 }
 
 #[test]
-fn an_unreadable_item_is_waited_out_and_never_taken_over_or_deleted() {
+fn an_unreadable_item_is_never_taken_over_or_deleted() {
     let mut world = World::new();
     world.items.store_foreign(world.second(), &item(), 20);
     let (outcome, _) = world.acquire(spec());
@@ -266,22 +262,23 @@ fn an_unreadable_item_is_waited_out_and_never_taken_over_or_deleted() {
 }
 
 #[test]
-fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
+fn a_take_over_goes_only_to_the_instance_that_gave_its_cas() {
     let mut world = World::new();
-    world.granted();
+    world.acquire_grant();
     let mut waiter = Acquire::new(spec(), None, false);
     assert_eq!(world.run(&mut waiter, Input::Start, 1), None);
     world.now += TIMEOUT * 11 / 10;
-    let fresh = world.fresh();
+    let fresh = world.draw_nonce();
     let look = waiter.step(world.at(), fresh, Input::Woke);
     let Output::Exchange { batch, only_on } = look else {
         panic!("{look:?}")
     };
     let seen = world.exchange(&batch, only_on);
-    // Between its look and its take-over the server is restarted, and a stranger gets the lock under the same CAS.
+    // Between its look and its take-over the server is restarted, and another contender is granted the lock under the
+    // same CAS.
     world.restart();
-    let stranger = world.granted();
-    let fresh = world.fresh();
+    let stranger = world.acquire_grant();
+    let fresh = world.draw_nonce();
     let take_over = waiter.step(world.at(), fresh, Input::Exchanged(seen));
     assert!(matches!(&take_over, Output::Exchange { only_on: Some(instance), .. } if instance.pid == 1));
     let Output::Exchange { batch, only_on } = take_over else {
@@ -294,14 +291,14 @@ fn a_take_over_is_meant_only_for_the_instance_whose_cas_it_uses() {
 
 #[test]
 fn deletes_of_a_contenders_own_items_go_only_to_the_instance_that_stored_them() {
-    // A grant without a clock to read, which is given back, and an attempt without a reply, which is cleared away.
+    // First a grant without a clock item, which is given back; then an attempt without a reply, whose item is deleted.
     for fate in [Fate::Fine, Fate::Executed(Unanswered::Cut)] {
-        let mut world = World::new().fated(&[fate]);
+        let mut world = World::new().with_fates(&[fate]);
         world.items.lose_clock();
         let mut contender = Acquire::new(spec(), None, false);
         let mut input = Input::Start;
         let (batch, only_on) = loop {
-            let fresh = world.fresh();
+            let fresh = world.draw_nonce();
             match contender.step(world.at(), fresh, input) {
                 Output::Exchange { batch, only_on } if matches!(batch[..], [Request::Delete { .. }]) => {
                     break (batch, only_on);
@@ -310,12 +307,13 @@ fn deletes_of_a_contenders_own_items_go_only_to_the_instance_that_stored_them() 
                 other => panic!("{other:?}"),
             }
         };
-        // Before the delete arrives the server is restarted, and a stranger gets the lock under the same CAS.
+        // Before the delete arrives the server is restarted, and another contender is granted the lock under the same
+        // CAS.
         world.restart();
-        let stranger = world.granted();
+        let stranger = world.acquire_grant();
         assert!(
             matches!(batch[..], [Request::Delete { cas, .. }] if cas == stranger.cas),
-            "the trap is set"
+            "the two grants must have the same CAS"
         );
         let answered = world.exchange(&batch, only_on);
         assert_eq!(world.run(&mut contender, Input::Exchanged(answered), 5), None);

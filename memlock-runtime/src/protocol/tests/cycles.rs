@@ -1,5 +1,5 @@
-//! Servers whose answers contradict one another, for ever. On virtual time, where an exchange takes none: a loop
-//! without a pause would never end.
+//! Tests against servers whose answers contradict one another for ever. They run on virtual time, where an exchange
+//! takes no time, so a loop without a pause would never end.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,21 @@ use crate::protocol::{Leave, WaitListView};
 
 const SECONDS: u64 = 20;
 
-/// How many exchanges a contender may make before it has noticed: its credit, and what follows from the last of that.
+/// How many exchanges a contender may make before it slows down: its credit, and the exchanges that follow from the
+/// last one of the credit.
 const AT_ONCE: u32 = 16 + 2;
 
-/// The reply of a server to each request, by the last written nonce, or why there is none.
-type Hostile = fn(&Request, Nonce) -> Result<Reply, Unanswered>;
+/// The reply of a server to a request, given the last written nonce, or the reason why there is no reply.
+type Answers = fn(&Request, Nonce) -> Result<Reply, Unanswered>;
 
 fn cas(number: u64) -> Cas {
     Cas::new(number).expect("not zero")
 }
 
-/// The timeout of all contenders here. It is short, so that the watch over another's lease is soon over.
+/// The timeout of all contenders here. It is short, so that the watch over another contender's lease is soon over.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// The timeout of a lease that is held all the time.
+/// The timeout of a lease that lasts for the whole test.
 const LONG: Duration = Duration::from_secs(3600);
 
 fn held_by(nonce: Nonce) -> Reply {
@@ -43,14 +44,14 @@ struct Course {
     exchanges: BTreeMap<u64, u32>,
     ended: Option<Outcome>,
     took: Duration,
-    has_noticed: bool,
+    has_slowed_down: bool,
 }
 
-fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
+fn run(spec: Spec, joins_list: bool, server: Answers) -> Course {
     let began = Duration::from_secs(1000);
     let mut now = began;
     let mut machine = Acquire::new(spec, None, false);
-    if in_line {
+    if joins_list {
         machine = machine.with_wait_list(Member { process: 9, wake: None }, None);
     }
     let at = |now| Now {
@@ -62,17 +63,17 @@ fn run(spec: Spec, in_line: bool, server: Hostile) -> Course {
         exchanges: BTreeMap::new(),
         ended: None,
         took: Duration::ZERO,
-        has_noticed: false,
+        has_slowed_down: false,
     };
     while now < began + Duration::from_secs(SECONDS) {
         nonces += 1;
         let output = machine.step(at(now), Nonce(nonces), input);
-        course.has_noticed |= machine.is_slowed_down();
+        course.has_slowed_down |= machine.is_slowed_down();
         match output {
             Output::Exchange { batch, .. } => {
                 let counted = course.exchanges.entry((now - began).as_secs()).or_default();
                 *counted += 1;
-                assert!(*counted < 10_000, "it never rests: {batch:?}");
+                assert!(*counted < 10_000, "it never pauses: {batch:?}");
                 let mut replies = Replies::new();
                 let mut unanswered = None;
                 for request in &batch {
@@ -126,15 +127,15 @@ fn usual(request: &Request) -> Reply {
 
 const OTHER: Nonce = Nonce(77 << 64);
 
-/// Each cycle of the table in the machine's head, and whether the contender joins the wait list.
-const CYCLES: &[(&str, bool, Hostile)] = &[
+/// Each cycle of the table in the head of `acquire/`, and whether the contender joins the wait list.
+const CYCLES: &[(&str, bool, Answers)] = &[
     ("nothing there; there", false, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
             other => usual(other),
         })
     }),
-    ("nothing there; there, in line", true, |request, _| {
+    ("nothing there; there, in the list", true, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
             other => usual(other),
@@ -214,7 +215,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
             other => usual(other),
         })
     }),
-    ("held; no line", true, |request, _| {
+    ("held; no wait list", true, |request, _| {
         Ok(match request {
             Request::Add { .. } => Reply::NotStored,
             Request::Read => held_for(LONG, OTHER),
@@ -222,7 +223,7 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
             other => usual(other),
         })
     }),
-    ("held; another line", true, |request, _| {
+    ("held; another wait list", true, |request, _| {
         Ok(match request {
             Request::Add { .. } | Request::StoreWaitList { .. } => Reply::NotStored,
             Request::Read => held_for(LONG, OTHER),
@@ -245,14 +246,14 @@ const CYCLES: &[(&str, bool, Hostile)] = &[
     ("too young", false, |_, _| Err(Unanswered::TooYoung)),
 ];
 
-/// How often a contender asks while another holds the lock.
-fn of_a_waiter() -> BTreeMap<u64, u32> {
+/// Returns how many exchanges a contender makes in each second while another one holds the lock.
+fn exchanges_of_waiter() -> BTreeMap<u64, u32> {
     let held = run(spec(), false, |request, _| match request {
         Request::Add { .. } => Ok(Reply::NotStored),
         Request::Read => Ok(held_for(LONG, OTHER)),
         other => Ok(usual(other)),
     });
-    assert!(held.ended.is_none() && !held.has_noticed, "{held:?}");
+    assert!(held.ended.is_none() && !held.has_slowed_down, "{held:?}");
     held.exchanges
 }
 
@@ -262,9 +263,9 @@ fn a_contender_with_contradictory_answers_asks_no_more_often_than_a_waiter() {
         timeout: SHORT,
         ..spec()
     };
-    let waiter = of_a_waiter();
-    for (name, in_line, server) in CYCLES {
-        let course = run(spec.clone(), *in_line, *server);
+    let waiter = exchanges_of_waiter();
+    for (name, joins_list, server) in CYCLES {
+        let course = run(spec.clone(), *joins_list, *server);
         let (mut made, mut by_a_waiter) = (0, 0);
         for (second, exchanges) in &course.exchanges {
             (made, by_a_waiter) = (made + exchanges, by_a_waiter + waiter[second]);
@@ -277,28 +278,28 @@ fn a_contender_with_contradictory_answers_asks_no_more_often_than_a_waiter() {
         }
         let is_unreachable = matches!(course.ended, Some(Outcome::Unreachable(_)));
         assert!(course.ended.is_none() || is_unreachable, "{name}: {course:?}");
-        // Writes that are never answered are not chance, whatever else is.
+        // A contender gives up after some writes without an answer, whatever else the server answers.
         let is_unanswered = name.contains("no answer") || name.contains("cannot be sent");
         assert_eq!(is_unreachable, is_unanswered, "{name}: {course:?}");
-        // Where each look is followed by a pause anyway there is nothing to notice.
+        // Where each look is followed by a pause anyway, the contender does not slow down.
         let is_a_wait = *name == "too young" || name.starts_with("held");
         assert!(
-            course.has_noticed || is_unreachable || is_a_wait,
+            course.has_slowed_down || is_unreachable || is_a_wait,
             "{name}: nothing says why it takes so long"
         );
     }
 }
 
 #[test]
-fn a_contender_with_contradictory_answers_ends_with_its_wait() {
-    for (name, in_line, server) in CYCLES {
+fn a_contender_with_contradictory_answers_ends_by_the_end_of_its_wait() {
+    for (name, joins_list, server) in CYCLES {
         for wait in [0, 1, 700, 3000].map(Duration::from_millis) {
             let spec = Spec {
                 timeout: SHORT,
                 wait: Some(wait),
                 ..spec()
             };
-            let course = run(spec, *in_line, *server);
+            let course = run(spec, *joins_list, *server);
             let is_end = matches!(course.ended, Some(Outcome::Unreachable(_) | Outcome::Busy { .. }));
             assert!(is_end && course.took <= wait, "{name} for {wait:?}: {course:?}");
             let exchanges: u32 = course.exchanges.values().sum();
@@ -310,8 +311,9 @@ fn a_contender_with_contradictory_answers_ends_with_its_wait() {
     }
 }
 
-/// Runs a machine that never pauses against a server that always answers alike.
-fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Request) -> Reply) -> (u32, T) {
+/// Runs a machine that never pauses against a server that always answers the same. Returns the number of exchanges, and
+/// the outcome.
+fn run_to_end<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Request) -> Reply) -> (u32, T) {
     let now = World::new().at();
     let (mut input, mut exchanges) = (Input::Start, 0);
     loop {
@@ -328,13 +330,13 @@ fn exchanges<T>(mut step: impl FnMut(Now, Input) -> Output<T>, answer: fn(&Reque
                     ..Exchanged::default()
                 });
             }
-            Output::Pause(_) => panic!("it waits for nothing"),
+            Output::Pause(_) => panic!("it must not pause"),
             Output::Done(outcome) => return (exchanges, outcome),
         }
     }
 }
 
-fn own_and_another_cas(request: &Request) -> Reply {
+fn reply_with_another_cas(request: &Request) -> Reply {
     match request {
         Request::Read => held_by(Nonce(1)),
         Request::Replace { .. }
@@ -351,15 +353,15 @@ fn own_and_another_cas(request: &Request) -> Reply {
 
 #[test]
 fn releasing_renewing_and_leaving_end_although_the_cas_always_differs() {
-    let grant = World::new().granted();
+    let grant = World::new().acquire_grant();
     assert_eq!(grant.nonce, Nonce(1));
     let mut machine = Release::of_grant(item(), &grant, World::new().at());
-    let (made, released) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    let (made, released) = run_to_end(|now, input| machine.step(now, input), reply_with_another_cas);
     assert_eq!(released, Released::Failed(Unanswered::Contradicted));
     assert!(made <= 9, "{made}");
 
     let mut machine = Renew::new(spec(), grant.clone());
-    let (made, renewed) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    let (made, renewed) = run_to_end(|now, input| machine.step(now, input), reply_with_another_cas);
     assert!(
         matches!(renewed, Renewed::Failed(_, Unanswered::Contradicted)),
         "{renewed:?}"
@@ -369,6 +371,6 @@ fn releasing_renewing_and_leaving_end_although_the_cas_always_differs() {
     let me = Member { process: 9, wake: None };
     let wait_list = Box::new(WaitListView::with_list(me, WaitList(vec![me])));
     let mut machine = Leave::new(spec().interval, wait_list);
-    let (made, ()) = exchanges(|now, input| machine.step(now, input), own_and_another_cas);
+    let (made, ()) = run_to_end(|now, input| machine.step(now, input), reply_with_another_cas);
     assert!(made <= 41, "{made}");
 }
