@@ -21,7 +21,7 @@ pub(crate) enum Key {
     Closure(ExprClosure),
     /// A format string.
     Format(FormatString),
-    /// An expression in the scope of the function, of which the key is a reference.
+    /// An expression in the scope of the function. The expansion takes a reference to it.
     Value(TokenStream),
 }
 
@@ -54,7 +54,7 @@ impl Key {
                 },
                 _ => Key::Value(quote!(#literal)),
             },
-            // The expansion borrows: a `&` of the user's would be a second one.
+            // The expansion adds a `&`, so the user's own is removed.
             Expr::Reference(reference) if reference.mutability.is_none() => {
                 Key::Value(reference.expr.into_token_stream())
             }

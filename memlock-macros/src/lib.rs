@@ -32,7 +32,7 @@ pub fn lock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pro
 /// with the same `name` and key.
 ///
 /// The holder is the call tree, not the thread. Entering again costs no round trip. An inner [`lock`](macro@lock) with
-/// the same name and key is refused, for it would wait for itself.
+/// the same name and key is refused, because it would wait for itself.
 ///
 #[doc = include_str!("../docs/attribute.md")]
 #[proc_macro_attribute]

@@ -42,9 +42,9 @@ pub(crate) struct LockedFunction {
 pub(crate) enum Requirement {
     /// A `Result` must be able to report a lock error, unless there is `otherwise`.
     ResultReports,
-    /// None: a `Result` that cannot report falls back like any other type that cannot.
+    /// Nothing is required: a `Result` that cannot report falls back like any other type that cannot.
     Nothing,
-    /// The function must be able to report that the wait is over.
+    /// The function must be able to report that it did not get the lock in time.
     ReportsBusy(Span),
     /// The function must be able to report that the server is unreachable.
     ReportsUnavailable(Span),

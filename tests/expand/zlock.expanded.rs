@@ -20,7 +20,8 @@ impl Catalog {
         __memlock_return
             .__memlock_run_zlock(
                 __memlock_entered,
-                __memlock::Conflicts::<Result<(), CatalogError>>::new().__memlock_told(),
+                __memlock::Conflicts::<Result<(), CatalogError>>::new()
+                    .__memlock_classify(),
                 || { self.index(object) },
             )
     }
@@ -41,7 +42,7 @@ impl Catalog {
                 __memlock::run_zlock(
                     __memlock_held,
                     &__memlock::Conflicts::<Result<usize, Full>>::new()
-                        .__memlock_told_by(is_stale),
+                        .__memlock_classify_with(is_stale),
                     || { self.all() },
                 )
             }
@@ -68,7 +69,8 @@ impl Catalog {
         __memlock_entering
             .run_zlock(
                 __memlock_return.__memlock_ending(),
-                __memlock::Conflicts::<Result<(), CatalogError>>::new().__memlock_told(),
+                __memlock::Conflicts::<Result<(), CatalogError>>::new()
+                    .__memlock_classify(),
                 async move {
                     if false {
                         return __memlock_return.__memlock_value(());

@@ -77,7 +77,7 @@ fn points_to_self(ty: &Type) -> bool {
     }
 }
 
-/// Returns whether one of the leading parameters has a name such as `_id`, of which clippy allows no use.
+/// Returns whether one of the leading parameters has a name such as `_id`, whose use clippy reports.
 pub(super) fn passes_underscore_name(function: &Function, count: usize) -> bool {
     function.sig.inputs.iter().take(count).any(|input| match input {
         FnArg::Receiver(_) => false,

@@ -44,8 +44,8 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
         let returned = quote_spanned!(site()=> __memlock_returned);
         return match_entered(locked, &run, "__memlock_returned", &returned);
     }
-    // In two steps: were the body an argument of the call that enters, `otherwise` could not use what the body
-    // captures.
+    // Entering and running are two calls: if the call that enters took the body as an argument, `otherwise` could not
+    // use what the body captures.
     let enter = quote_spanned!(site()=> __memlock_entering.enter().await);
     let run = quote_spanned!(site()=> __memlock_held.#run);
     match_entered(locked, &enter, "__memlock_held", &run)
@@ -53,8 +53,8 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
 
 /// Writes the value that decides whether the future waits for the release.
 ///
-/// While it waits it keeps what the body returned, which must then be `Send` if the future is to be. For a type that
-/// cannot be written that is unknown, so the future does not wait.
+/// While the future waits, it keeps the value that the body returned, so it is `Send` only if that value is. For a type
+/// that cannot be written this is unknown, so the future does not wait.
 fn ending_value(locked: &LockedFunction) -> TokenStream {
     match &locked.returns {
         Returns::Type(ty) if !has_inferred(ty) => {
@@ -112,7 +112,7 @@ fn drop_order(locked: &LockedFunction) -> Vec<TokenStream> {
             }),
         }
     }
-    // An argument that only this list mentioned would be captured, and no lint would call it unused.
+    // An argument that only this list mentions would be captured, and rustc would not report it as unused.
     captured.retain(|(name, _)| find_ident(locked.function.body.stream(), name).is_some());
     if captured.len() < 2 {
         return Vec::new();

@@ -36,7 +36,7 @@ pub(super) fn enter_statement(locked: &LockedFunction, named: usize) -> TokenStr
     let method = Ident::new(method, here);
     let entered = Ident::new(entered, site());
     let arguments = quote_spanned!(here=> (#options, [#(#keys),*]));
-    // An argument that the body does not use may be one that the key function does not use either.
+    // The expansion passes an argument such as `_id` even if the key function does not take it.
     let allow = passes_underscore_name(function, named)
         .then(|| quote_spanned!(site()=> #[allow(clippy::used_underscore_binding)]));
     if reuses_return(locked) {

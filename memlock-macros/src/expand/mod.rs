@@ -11,7 +11,7 @@
 //!
 //! The `let` evaluates keys and options and drops their temporaries. The `match` keeps the lock until the temporaries
 //! of the body's last expression are dropped. Neither disturbs type inference or drop order. Other forms are used only
-//! where this one does not compile or does not do: `sync_fn` and `async_fn` say where.
+//! where this one does not compile or does not suffice: `sync_fn` and `async_fn` say where.
 
 mod arguments;
 mod async_fn;

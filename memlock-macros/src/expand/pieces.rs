@@ -25,15 +25,15 @@ pub(super) fn return_type_span(locked: &LockedFunction) -> Span {
 /// Returns whether the expansion needs the value of the return type twice, so that it has a name, `__memlock_return`.
 pub(super) fn reuses_return(locked: &LockedFunction) -> bool {
     match (&locked.shape, &locked.returns) {
-        // It runs the body.
+        // The second use runs the body.
         (Shape::Sync, _) => inspects_result(locked),
-        // It tells the compiler what the body returns, which cannot be written for an opaque type.
+        // The second use tells the compiler what the body returns. An opaque type cannot be written there.
         (Shape::Async, Returns::Type(_)) => true,
         _ => false,
     }
 }
 
-/// Returns whether the lock is released by what the body returns.
+/// Returns whether the runtime runs the body, so that it can inspect the result.
 pub(super) fn inspects_result(locked: &LockedFunction) -> bool {
     locked.options.on_lost_error().is_some() || locked.kind == LockKind::Zlock
 }
@@ -64,8 +64,8 @@ pub(super) fn function_path(locked: &LockedFunction) -> TokenStream {
 /// Writes the arm for a lock that was not acquired.
 fn failed_arm(locked: &LockedFunction) -> TokenStream {
     let otherwise = locked.options.otherwise.as_deref();
-    // With `return`, rustc reports a lifetime that does not fit on the user's line. Before a value that never comes it
-    // would be unreachable.
+    // With `return`, rustc reports a lifetime mismatch on the user's line. In front of an expression that never returns
+    // a value, the `return` would be unreachable.
     let never_returns = matches!(locked.returns, Returns::Never) || otherwise.is_some_and(is_panic_macro);
     let exit = (!never_returns).then(|| quote_spanned!(site()=> return));
     let function = function_path(locked);
@@ -97,7 +97,7 @@ fn is_panic_macro(value: &Expr) -> bool {
     })
 }
 
-/// Writes what tells a `zlock` which errors are conflicts.
+/// Writes the value that tells a `zlock` which errors are conflicts.
 pub(super) fn conflict_test(locked: &LockedFunction) -> TokenStream {
     let Returns::Type(ty) = &locked.returns else {
         return TokenStream::new();
@@ -106,15 +106,15 @@ pub(super) fn conflict_test(locked: &LockedFunction) -> TokenStream {
     let ty = fill_inferred(ty);
     if let Some(given) = locked.options.conflict.as_deref() {
         let here = site().located_at(given.span());
-        let method = Ident::new("__memlock_told_by", here);
+        let method = Ident::new("__memlock_classify_with", here);
         return quote_spanned!(here=> __memlock::Conflicts::<#ty>::new().#method(#given));
     }
     // rustc reports here that the error type is refused.
-    let method = Ident::new("__memlock_told", site().located_at(return_type_span(locked)));
+    let method = Ident::new("__memlock_classify", site().located_at(return_type_span(locked)));
     quote_spanned!(site()=> __memlock::Conflicts::<#ty>::new().#method())
 }
 
-/// Writes the body in braces of the expansion's, where rustc would call the user's own unnecessary.
+/// Writes the body in braces of the expansion. rustc would report the user's own braces as unnecessary.
 pub(super) fn body_block(body: &Group) -> TokenStream {
     let mut block = Group::new(Delimiter::Brace, body.stream());
     block.set_span(site().located_at(body.span()));

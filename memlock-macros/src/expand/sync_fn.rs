@@ -35,14 +35,14 @@ pub(super) fn run_body(locked: &LockedFunction) -> TokenStream {
     if let Returns::Never = locked.returns {
         return quote!(#acquire #block);
     }
-    // A returned closure infers its signature from the `impl Fn`, which it would not in a `match`.
+    // rustc infers the signature of a returned closure from the `impl Fn` here, but would not in a `match`.
     quote_spanned!(site()=> #acquire '__memlock: { break '__memlock #block })
 }
 
 /// Runs the body for `on_lost = error`.
 ///
-/// The body is a closure, so that its result can be inspected. It stands in the call that runs it: there rustc infers
-/// what a closure may borrow and return as for a function.
+/// The body is a closure, so that its result can be inspected. The closure is written in the call that runs it, where
+/// rustc infers what it may borrow and return as for a function.
 fn run_and_check(locked: &LockedFunction) -> TokenStream {
     let body = body_block(&locked.function.body);
     if locked.options.otherwise.is_none() {
@@ -53,7 +53,7 @@ fn run_and_check(locked: &LockedFunction) -> TokenStream {
     match_entered(locked, &run, "__memlock_returned", &returned)
 }
 
-/// Runs the body for `zlock`: it is a closure as well, for its error may be a conflict.
+/// Runs the body for `zlock`. The body is a closure here, too, because its error may be a conflict.
 fn run_zlock(locked: &LockedFunction) -> TokenStream {
     let body = body_block(&locked.function.body);
     let conflict = conflict_test(locked);

@@ -67,7 +67,7 @@ fn is_option(input: ParseStream<'_>, is_first: bool) -> bool {
     if name == "renew" && stands_alone {
         return true;
     }
-    // Behind the first argument no key is expected, so the name of an option is taken for one that lacks its value.
+    // After the first argument no key is expected, so the bare name of an option is an option that lacks its value.
     !is_first && OPTION_NAMES.contains(&name.to_string().as_str())
 }
 

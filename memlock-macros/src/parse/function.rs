@@ -97,7 +97,7 @@ fn split_inner_attrs(body: Group) -> Result<(Vec<Attribute>, Group)> {
         (tokens.next(), tokens.next()),
         (Some(TokenTree::Punct(pound)), Some(TokenTree::Punct(bang))) if pound.as_char() == '#' && bang.as_char() == '!'
     );
-    // Most bodies have none, and stay the token that they were.
+    // Most bodies have none and remain the original token.
     if !starts_with_attribute {
         return Ok((Vec::new(), body));
     }
@@ -127,7 +127,7 @@ impl Function {
             }
             FnArg::Receiver(_) => None,
             FnArg::Typed(typed) => {
-                // The types and fields that a pattern names are found as well. A key that names one means a binding.
+                // This also finds the types and fields that a pattern names. A key of such a name means a binding, too.
                 let mut binding = find_ident(typed.pat.to_token_stream(), name)?;
                 binding.set_span(binding.span().located_at(name.span()));
                 Some(binding.to_token_stream())

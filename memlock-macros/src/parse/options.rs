@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_option_is_corrected() {
+    fn a_misspelt_option_gets_the_nearest_name() {
         for (misspelt, name) in [
             ("timout", "timeout"),
             ("intervall", "interval"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfamiliar_option_gets_the_list_of_all() {
+    fn an_unknown_option_gets_the_list_of_all_options() {
         let error = unknown_option("colour", Span::call_site()).to_string();
         assert!(error.contains("the options are `key`, `keys`, `timeout`"), "{error}");
     }

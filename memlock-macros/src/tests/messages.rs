@@ -7,11 +7,11 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::{Item, LitStr, Meta};
 
-/// The length from which a piece of a message identifies it.
+/// The least length of a piece that identifies a message.
 const MIN_PIECE: usize = 6;
 
-/// A message that nobody meets: rustc refuses such a function before it expands the attribute.
-const NEVER_MET: &str = "expected a function body";
+/// A message that is never shown: rustc refuses such a function before it expands the attribute.
+const NEVER_SHOWN: &str = "expected a function body";
 
 #[test]
 fn each_message_has_a_ui_test() {
@@ -32,13 +32,13 @@ fn each_message_has_a_ui_test() {
         items.for_each(|item| collect_strings(item.into_token_stream(), &mut messages));
         let sentences = messages
             .into_iter()
-            .filter(|message| message.trim().contains(' ') && message != NEVER_MET);
-        missing.extend(sentences.filter(|message| !is_met(message, &expected)));
+            .filter(|message| message.trim().contains(' ') && message != NEVER_SHOWN);
+        missing.extend(sentences.filter(|message| !is_covered(message, &expected)));
     }
     for file in files(&root.join("../memlock-runtime/src"), "rs") {
         let mut messages = Vec::new();
         collect_diagnostics(read(&file).parse().expect("a source file is Rust"), &mut messages);
-        missing.extend(messages.into_iter().filter(|message| !is_met(message, &expected)));
+        missing.extend(messages.into_iter().filter(|message| !is_covered(message, &expected)));
     }
     assert!(
         missing.is_empty(),
@@ -47,8 +47,8 @@ fn each_message_has_a_ui_test() {
     );
 }
 
-/// Returns whether everything between the placeholders of a message is expected.
-fn is_met(message: &str, expected: &str) -> bool {
+/// Returns whether each piece between the placeholders of a message is in `expected`.
+fn is_covered(message: &str, expected: &str) -> bool {
     let message = message.replace("{{", "\0").replace("}}", "\u{1}");
     message
         .split('{')

@@ -1,15 +1,15 @@
-//! What may stand for a length of time in an option: `Duration`, or a number of seconds.
+//! The values that an option takes as a duration: a `Duration`, or a number of seconds.
 
 use std::time::Duration;
 
-/// A length of time that is computed when the function is called. Numbers are seconds.
+/// A duration that is computed when the function is called. Numbers are seconds.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a length of time",
+    message = "`{Self}` is not a duration",
     label = "this is a `{Self}`",
-    note = "lengths of time are numbers of seconds (`30`, `0.05`), texts with a unit (`\"250ms\"`, `\"1h\"`) and `Duration`s"
+    note = "write a number of seconds (`30`, `0.05`), a string literal with a unit (`\"250ms\"`, `\"1h\"`), or an expression of type `Duration` or of a number type"
 )]
 pub trait IntoDuration {
-    /// The duration, or `None` for what no duration can be: negative, not a number, or without end.
+    /// Converts to a duration. Returns `None` for a number that is negative, not a number, or too large.
     fn into_duration(self) -> Option<Duration>;
 }
 
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_duration_can_be_is_none() {
+    fn a_number_that_is_negative_infinite_or_nan_is_not_a_duration() {
         assert_eq!((-1).into_duration(), None);
         assert_eq!((-0.5).into_duration(), None);
         assert_eq!(f64::NAN.into_duration(), None);

@@ -1,28 +1,28 @@
-//! Calling what the user gave as the key: a path to a function, or a closure.
+//! Calls the key function or the key closure of an attribute.
 //!
-//! A function may take fewer arguments than the locked one: it gets the leading ones. It is matched in two steps,
-//! like return types: first as it is ([`Exact`], which lets a generic function infer its types), else with the
-//! coercions that a direct call would have made ([`Coerced`]).
+//! A key function may take fewer arguments than the locked function: it gets the leading ones. It is matched in two
+//! steps, like return types: first without coercions ([`Exact`], by which a generic function can infer its types), then
+//! with the coercions that a direct call would make ([`Coerced`]).
 
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-/// A key function and references to the arguments of the locked one. `M` is how they fit, found by inference.
+/// A key function, and references to the arguments of the locked function. The compiler infers `M`: how they fit.
 #[derive(Debug)]
-pub struct KeyFn<F, Args, M>(Coercing<F, Args, M>);
+pub struct KeyFn<F, Args, M>(CoercedKeyFn<F, Args, M>);
 
-/// The second step of [`KeyFn`].
+/// The second step of [`KeyFn`], which coerces the arguments.
 #[derive(Debug)]
-pub struct Coercing<F, Args, M> {
+pub struct CoercedKeyFn<F, Args, M> {
     function: F,
     args: Args,
     fit: PhantomData<fn() -> M>,
 }
 
 impl<F, Args, M> KeyFn<F, Args, M> {
-    /// `function` is to be called with the leading ones of `args`.
+    /// Keeps `function` for a call with the leading ones of `args`.
     pub const fn new(function: F, args: Args) -> Self {
-        KeyFn(Coercing {
+        KeyFn(CoercedKeyFn {
             function,
             args,
             fit: PhantomData,
@@ -31,23 +31,24 @@ impl<F, Args, M> KeyFn<F, Args, M> {
 }
 
 impl<F: Exact<Args, M> + Copy, Args: Copy, M> KeyFn<F, Args, M> {
-    /// The key.
+    /// Calls the function and returns the key.
     pub fn __memlock_key(&self) -> F::Key {
         self.0.function.key(self.0.args)
     }
 }
 
 impl<F, Args, M> Deref for KeyFn<F, Args, M> {
-    type Target = Coercing<F, Args, M>;
+    type Target = CoercedKeyFn<F, Args, M>;
 
-    fn deref(&self) -> &Coercing<F, Args, M> {
+    fn deref(&self) -> &CoercedKeyFn<F, Args, M> {
         &self.0
     }
 }
 
-impl<F: Copy, Args: Copy, M> Coercing<F, Args, M> {
-    /// The key. (Returning a projection would make a function that does not fit an unknown method, with a message of
-    /// the compiler's own.)
+impl<F: Copy, Args: Copy, M> CoercedKeyFn<F, Args, M> {
+    /// Calls the function with coerced arguments and returns the key.
+    // With `F::Key` as the return type, rustc would report an unknown method for a function that does not fit, and not
+    // the message of `Coerced`.
     pub fn __memlock_key<K>(&self) -> K
     where
         F: Coerced<Args, M, Key = K>,
@@ -56,67 +57,68 @@ impl<F: Copy, Args: Copy, M> Coercing<F, Args, M> {
     }
 }
 
-/// A function of the leading ones of `Args`, without coercions. `M` is the tuple of those.
+/// A function that takes the leading ones of `Args` without coercions. `M` is the tuple of the ones that it takes.
 pub trait Exact<Args, M> {
     /// What the function returns.
     type Key;
 
-    /// Calls it.
+    /// Calls the function.
     fn key(self, args: Args) -> Self::Key;
 }
 
-/// A function of the leading ones of `Args`. `M` tells the types of its parameters and how each is reached.
+/// A function that takes the leading ones of `Args`, coerced. `M` lists its parameters' types, each with its coercion.
 #[diagnostic::on_unimplemented(
     message = "the key function does not fit the arguments of the locked function",
     label = "called with `{Args}`",
     note = "a key function takes references to the leading arguments of the locked function, `&self` first: as many as it needs",
-    note = "for the value of a constant write `{{ KEY }}`; for anything else a closure, `|id| …`, or an expression"
+    note = "for the value of a constant, write `{{ KEY }}`; for anything else, write a closure, `|id| …`, or an expression"
 )]
 pub trait Coerced<Args, M> {
     /// What the function returns.
     type Key;
 
-    /// Calls it.
+    /// Calls the function.
     fn key(self, args: Args) -> Self::Key;
 }
 
-/// `&T` as a parameter of type `P`, reached by way of `M`.
-pub trait Coerce<P, M> {
-    /// The same reference, as the other type.
+/// An argument that a call can pass to a parameter of type `P`, by the coercion `C`.
+pub trait Coerce<P, C> {
+    /// Returns the argument as a `P`.
     fn coerce(self) -> P;
 }
 
-/// The ways of [`Coerce`].
+/// The coercions of [`Coerce`]: none, one dereference, two dereferences, and an array as a slice.
 #[derive(Debug)]
-pub enum Way<const N: usize> {}
+pub enum Coercion<const N: usize> {}
 
-impl<T> Coerce<T, Way<0>> for T {
+impl<T> Coerce<T, Coercion<0>> for T {
     fn coerce(self) -> T {
         self
     }
 }
 
-impl<'a, T: Deref + ?Sized> Coerce<&'a T::Target, Way<1>> for &'a T {
+impl<'a, T: Deref + ?Sized> Coerce<&'a T::Target, Coercion<1>> for &'a T {
     fn coerce(self) -> &'a T::Target {
         self
     }
 }
 
-impl<'a, T: Deref<Target: Deref> + ?Sized> Coerce<&'a <T::Target as Deref>::Target, Way<2>> for &'a T {
+impl<'a, T: Deref<Target: Deref> + ?Sized> Coerce<&'a <T::Target as Deref>::Target, Coercion<2>> for &'a T {
     fn coerce(self) -> &'a <T::Target as Deref>::Target {
         self
     }
 }
 
-impl<'a, T, const N: usize> Coerce<&'a [T], Way<3>> for &'a [T; N] {
+impl<'a, T, const N: usize> Coerce<&'a [T], Coercion<3>> for &'a [T; N] {
     fn coerce(self) -> &'a [T] {
         self
     }
 }
 
-/// One locked function's arguments, split into those that the key function takes and the rest.
+/// Implements the traits for one split of the arguments: before the `;` those that the key function takes, behind it
+/// the rest.
 macro_rules! key_functions {
-    ($(($($taken:ident $param:ident $way:ident)*; $($left:ident)*))*) => {$(
+    ($(($($taken:ident $param:ident $coercion:ident)*; $($left:ident)*))*) => {$(
         impl<F, K, $($taken,)* $($left,)*> Exact<($($taken,)* $($left,)*), ($($taken,)*)> for F
         where
             F: FnOnce($($taken),*) -> K,
@@ -130,10 +132,10 @@ macro_rules! key_functions {
             }
         }
 
-        impl<F, K, $($taken, $param, $way,)* $($left,)*> Coerced<($($taken,)* $($left,)*), ($(($param, $way),)*)> for F
+        impl<F, K, $($taken, $param, $coercion,)* $($left,)*> Coerced<($($taken,)* $($left,)*), ($(($param, $coercion),)*)> for F
         where
             F: FnOnce($($param),*) -> K,
-            $($taken: Coerce<$param, $way>,)*
+            $($taken: Coerce<$param, $coercion>,)*
         {
             type Key = K;
 
@@ -146,19 +148,19 @@ macro_rules! key_functions {
     )*};
 }
 
-/// All splits of up to eight arguments, by moving one after the other across the `;`.
+/// Generates every split of some arguments, by moving one after the other across the `;`.
 macro_rules! splits {
     ([$($taken:tt)*];) => {
         key_functions! { ($($taken)*;) }
     };
-    ([$($taken:tt)*]; $next:ident $param:ident $way:ident $($rest:tt)*) => {
-        splits! { @left [$($taken)*] []; $next $param $way $($rest)* }
-        splits! { [$($taken)* $next $param $way]; $($rest)* }
+    ([$($taken:tt)*]; $next:ident $param:ident $coercion:ident $($rest:tt)*) => {
+        splits! { @left [$($taken)*] []; $next $param $coercion $($rest)* }
+        splits! { [$($taken)* $next $param $coercion]; $($rest)* }
     };
     (@left [$($taken:tt)*] [$($left:ident)*];) => {
         key_functions! { ($($taken)*; $($left)*) }
     };
-    (@left [$($taken:tt)*] [$($left:ident)*]; $next:ident $param:ident $way:ident $($rest:tt)*) => {
+    (@left [$($taken:tt)*] [$($left:ident)*]; $next:ident $param:ident $coercion:ident $($rest:tt)*) => {
         splits! { @left [$($taken)*] [$($left)* $next]; $($rest)* }
     };
 }
@@ -172,10 +174,11 @@ splits! { []; A PA WA B PB WB C PC WC D PD WD E PE WE G PG WG }
 splits! { []; A PA WA B PB WB C PC WC D PD WD E PE WE G PG WG H PH WH }
 splits! { []; A PA WA B PB WB C PC WC D PD WD E PE WE G PG WG H PH WH I PI WI }
 
-/// A closure is called through the helper of its number of parameters, from which it takes their types.
+/// Generates a function for each number of parameters, from which the compiler infers the types of a closure's
+/// parameters.
 macro_rules! key_closures {
     ($($name:ident($($lifetime:lifetime $arg:ident)*);)*) => {$(
-        /// The key that a closure makes of the leading arguments.
+        /// Calls a closure with the leading arguments and returns the key.
         #[allow(non_snake_case, reason = "the type parameters' names serve as the variables'")]
         pub fn $name<$($lifetime,)* $($arg: ?Sized,)* K>(
             closure: impl FnOnce($(&$lifetime $arg),*) -> K,
@@ -207,53 +210,53 @@ mod tests {
         path: String,
     }
 
-    fn of_shelf(shelf: &Shelf) -> &str {
+    fn shelf_path(shelf: &Shelf) -> &str {
         &shelf.path
     }
 
-    fn of_text(text: &str) -> String {
+    fn copy_text(text: &str) -> String {
         text.to_owned()
     }
 
-    fn of_slice(numbers: &[u8]) -> usize {
+    fn count_bytes(numbers: &[u8]) -> usize {
         numbers.len()
     }
 
-    fn of_anything(shelf: &impl Display, more: &impl Display) -> String {
+    fn join_displayed(shelf: &impl Display, more: &impl Display) -> String {
         format!("{shelf}{more}")
     }
 
-    fn of_nothing() -> &'static str {
+    fn fixed_key() -> &'static str {
         "fixed"
     }
 
     #[test]
-    fn a_key_function_may_take_fewer_arguments() {
+    fn a_key_function_with_fewer_parameters_gets_the_leading_arguments() {
         let shelf = Shelf { path: "a".into() };
         let (one, two) = (1, String::from("two"));
-        assert_eq!(KeyFn::new(of_shelf, (&shelf, &one, &two)).__memlock_key(), "a");
-        assert_eq!(KeyFn::new(of_nothing, (&shelf, &one)).__memlock_key(), "fixed");
-        assert_eq!(KeyFn::new(of_nothing, ()).__memlock_key(), "fixed");
+        assert_eq!(KeyFn::new(shelf_path, (&shelf, &one, &two)).__memlock_key(), "a");
+        assert_eq!(KeyFn::new(fixed_key, (&shelf, &one)).__memlock_key(), "fixed");
+        assert_eq!(KeyFn::new(fixed_key, ()).__memlock_key(), "fixed");
     }
 
     #[test]
     fn arguments_are_coerced_as_in_a_direct_call() {
         let (owned, boxed, array) = (String::from("a"), Box::new(String::from("b")), [1, 2]);
-        assert_eq!(KeyFn::new(of_text, (&owned,)).__memlock_key(), "a");
-        assert_eq!(KeyFn::new(of_text, (&boxed, &owned)).__memlock_key(), "b");
-        assert_eq!(KeyFn::new(of_text, (&"c",)).__memlock_key(), "c");
-        assert_eq!(KeyFn::new(of_slice, (&array,)).__memlock_key(), 2);
-        assert_eq!(KeyFn::new(of_slice, (&vec![1],)).__memlock_key(), 1);
+        assert_eq!(KeyFn::new(copy_text, (&owned,)).__memlock_key(), "a");
+        assert_eq!(KeyFn::new(copy_text, (&boxed, &owned)).__memlock_key(), "b");
+        assert_eq!(KeyFn::new(copy_text, (&"c",)).__memlock_key(), "c");
+        assert_eq!(KeyFn::new(count_bytes, (&array,)).__memlock_key(), 2);
+        assert_eq!(KeyFn::new(count_bytes, (&vec![1],)).__memlock_key(), 1);
     }
 
     #[test]
     fn a_generic_key_function_infers_its_types() {
-        assert_eq!(KeyFn::new(of_anything, (&1, &"b", &())).__memlock_key(), "1b");
+        assert_eq!(KeyFn::new(join_displayed, (&1, &"b", &())).__memlock_key(), "1b");
         assert_eq!(KeyFn::new(ToString::to_string, (&7,)).__memlock_key(), "7");
     }
 
     #[test]
-    fn a_closure_needs_no_types_and_may_borrow() {
+    fn a_closure_infers_its_types_and_may_return_a_borrow() {
         let shelf = Shelf { path: "a".into() };
         assert_eq!(key2(|shelf, id| format!("{}{id}", shelf.path), (&shelf, &1)), "a1");
         assert_eq!(key1(|shelf| shelf.path.as_str(), (&shelf,)), "a");

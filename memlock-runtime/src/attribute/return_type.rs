@@ -1,14 +1,17 @@
-//! What a function's return type allows: decided by the type, not by how it is spelled.
+//! Decides what a function's return type allows, by the type and not by how it is written.
 //!
-//! [`Return<R>`] stands for the return type. An expansion calls methods on it that exist several times, on the steps of
-//! a ladder of types that `Deref` ties together; method resolution walks down and takes the first whose bounds hold:
+//! [`Return<R>`] stands for the return type. An expansion calls its methods. A method may exist on several steps of a
+//! ladder of types, each of which dereferences to the next; method resolution walks down and takes the first one whose
+//! `impl` fits:
 //!
-//! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock that is not to be had;
+//! 1. [`Return`]: `Result<T, E>` with `E: From<Error>` reports a lock error;
 //! 2. [`NoFrom`]: any other `Result` is refused, unless the attribute says what to do instead;
-//! 3. [`IsFuture`]: a future that the attribute did not see is refused, for the lock would be gone before it runs;
-//! 4. [`Other`]: anything else cannot report, and falls back.
+//! 3. [`IsFuture`]: a future that the attribute did not recognize is refused, because its lock would be released before
+//!    it runs;
+//! 4. [`Other`]: any other type cannot report, and falls back;
+//! 5. [`NotSend`]: only for the release in an async function, a type that is not known to be `Send`.
 //!
-//! A refusing step's method has a bound of its own that no type meets and whose diagnostic says what to do.
+//! A method that refuses has a bound that no type satisfies. The bound's diagnostic says what to do.
 #![allow(
     clippy::unused_self,
     clippy::unnecessary_wraps,
@@ -20,6 +23,10 @@
 use std::future::Future;
 
 use super::call_guard::{AwaitRelease, CallGuard, DetachRelease, run_zlock};
+use super::diagnostics::{
+    MadeFromConflict, MadeFromLockError, NotAFuture, OutputIsNotAFuture, ReportsBusy, ReportsConflicts, ReportsLost,
+    ReportsUnavailable,
+};
 use super::entering::{Entering, Reports, Soft, Tries, TriesResult};
 use super::options::Options;
 use crate::error::Error;
@@ -27,7 +34,7 @@ use crate::error::conflict::Classify;
 use crate::key::Key;
 use crate::locks::policy::Reporting;
 
-/// The steps of a ladder: each has its own methods, and those of the steps below it.
+/// Defines the steps of a ladder. Each has its own methods and, by `Deref`, those of the steps below it.
 macro_rules! steps {
     ($($(#[$doc:meta])* $step:ident $(=> $next:ident)?;)*) => {
         use std::fmt;
@@ -61,10 +68,6 @@ macro_rules! steps {
         })?
     )*};
 }
-use super::diagnostics::{
-    GivesNoFuture, MadeFromConflict, MadeFromLockError, NotAFuture, ReportsBusy, ReportsConflicts, ReportsLost,
-    ReportsUnavailable,
-};
 pub(crate) use steps;
 
 steps! {
@@ -72,15 +75,15 @@ steps! {
     Return => NoFrom;
     /// The step of the results that cannot report.
     NoFrom => IsFuture;
-    /// The step of the futures (of an async function: of those whose future gives another).
+    /// The step of the futures. In an async function, `R` is the output: a future whose output is another future.
     IsFuture => Other;
-    /// The step of everything else.
+    /// The step of every other type.
     Other => NotSend;
-    /// The step of what may not be `Send`.
+    /// The step of the types that are not known to be `Send`.
     NotSend;
 }
 
-/// Stands for a return type that cannot be named: `impl Trait`, or `!`. Nothing is ever returned as one.
+/// Stands for a return type that cannot be named: `impl Trait`, or `!`. It has no values.
 #[derive(Debug)]
 pub enum Opaque {}
 
@@ -95,10 +98,10 @@ impl<R> Return<R> {
     }
 }
 
-// Entering: `Err` is what the function is to return.
+// Entering. `Err` holds what the function returns instead of running its body.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// Enters; a lock that is not to be had is the function's error.
+    /// Enters. A lock error becomes the function's error.
     pub fn __memlock_enter<const N: usize>(
         self,
         options: Options<'_>,
@@ -111,7 +114,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 }
 
 impl<T, E> NoFrom<Result<T, E>> {
-    /// Refuses.
+    /// Refuses the type.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(
         self,
@@ -126,7 +129,7 @@ impl<T, E> NoFrom<Result<T, E>> {
 }
 
 impl<R: Future> IsFuture<R> {
-    /// Refuses.
+    /// Refuses the type.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R>
     where
@@ -135,7 +138,7 @@ impl<R: Future> IsFuture<R> {
         Other(PhantomData).__memlock_enter(options, keys)
     }
 
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Error>
     where
         R: NotAFuture,
@@ -145,11 +148,11 @@ impl<R: Future> IsFuture<R> {
 }
 
 impl<R> Other<R> {
-    /// Enters, softly: without a server the body runs unlocked.
+    /// Enters. Without a server, the body runs unlocked.
     ///
     /// # Panics
     ///
-    /// On a mistake in the program, which this function has no other way to report.
+    /// If the program is wrong, which this function cannot report in another way.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R> {
         match options.enter(&keys, Reporting::No) {
@@ -158,23 +161,23 @@ impl<R> Other<R> {
         }
     }
 
-    /// Enters, for an expansion that knows what to do with a lock error.
+    /// Enters, for an expansion that handles a lock error itself.
     pub fn __memlock_try_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, Error> {
         options.enter(&keys, Reporting::Yes)
     }
 }
 
-// Entering an async function: the same, in two steps. This one evaluates, the next one waits.
+// Entering an async function takes two steps: these methods evaluate the options, and `Entering` waits.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// Prepares to enter; a lock that is not to be had is the function's error.
+    /// Prepares to enter. A lock error becomes the function's error.
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Reports> {
         Entering::new(options.prepare(&keys))
     }
 }
 
 impl<T, E> NoFrom<Result<T, E>> {
-    /// Refuses.
+    /// Refuses the type.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
     where
@@ -183,7 +186,7 @@ impl<T, E> NoFrom<Result<T, E>> {
         Other::<E>(PhantomData).__memlock_enter_async(options, keys)
     }
 
-    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    /// Prepares to enter, for an expansion that handles a lock error itself.
     pub fn __memlock_try_enter_async<const N: usize>(
         self,
         options: Options<'_>,
@@ -194,30 +197,30 @@ impl<T, E> NoFrom<Result<T, E>> {
 }
 
 impl<R: Future> IsFuture<R> {
-    /// Refuses.
+    /// Refuses the type.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft>
     where
-        R: GivesNoFuture,
+        R: OutputIsNotAFuture,
     {
         Other::<R>(PhantomData).__memlock_enter_async(options, keys)
     }
 
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries>
     where
-        R: GivesNoFuture,
+        R: OutputIsNotAFuture,
     {
         Other::<R>(PhantomData).__memlock_try_enter_async(options, keys)
     }
 }
 
 impl<R> Other<R> {
-    /// Prepares to enter, softly: without a server the body runs unlocked.
+    /// Prepares to enter. Without a server, the body runs unlocked.
     ///
     /// # Panics
     ///
-    /// On a mistake in the program, which this function has no other way to report.
+    /// If the program is wrong, which this function cannot report in another way.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft> {
         match options.prepare(&keys) {
@@ -226,79 +229,80 @@ impl<R> Other<R> {
         }
     }
 
-    /// Prepares to enter, for an expansion that knows what to do with a lock error.
+    /// Prepares to enter, for an expansion that handles a lock error itself.
     pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries> {
         Entering::new(options.prepare(&keys))
     }
 
-    /// Never called. Tells what an async body returns before it is looked at, and in which order it takes its
-    /// `arguments`.
+    /// Is never called. It tells the compiler the type of an async body before it checks the body, and the order in
+    /// which the body captures its `arguments`.
     pub fn __memlock_value<A>(self, arguments: A) -> R {
         drop(arguments);
         unreachable!("an expansion names this behind `if false`")
     }
 }
 
-// Whether an async function waits for its release.
+// Decides whether an async function waits for its release.
 
 impl<R: Send> Other<R> {
-    /// What was returned may be kept meanwhile.
+    /// Waits: the future may keep the returned value meanwhile.
     pub fn __memlock_ending(self) -> AwaitRelease {
         AwaitRelease
     }
 }
 
 impl<R> NotSend<R> {
-    /// What was returned is no part of the future, which would not be `Send` with it.
+    /// Does not wait: a future that kept the returned value would not be `Send`.
     pub fn __memlock_ending(self) -> DetachRelease {
         DetachRelease
     }
 }
 
-// `on_unavailable = unlocked` or `panic`: a `Result` that cannot report need not.
+// `on_unavailable = unlocked` or `panic`: a `Result` that cannot report is accepted.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// The type as it is.
+    /// Accepts the type.
     pub fn __memlock_soft(self) -> Self {
         self
     }
 }
 
 impl<R: Future> IsFuture<R> {
-    /// Still a future.
+    /// Leaves a future to be refused when it enters.
     pub fn __memlock_soft(self) -> Self {
         self
     }
 }
 
 impl<R> Other<R> {
-    /// Like any type that cannot report.
+    /// Accepts the type. A `Result` that cannot report continues as `Other`, which is not refused.
     pub fn __memlock_soft(self) -> Self {
         self
     }
 }
 
-// Options that need a function that can report. A refused type goes on as one that need not, so that it is refused once.
+// Options that need a function that can report. A refused type continues as `Other`, which needs no report, so that it
+// is refused once.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// The type as it is, for `wait`.
+    /// Accepts the type for `wait`.
     pub fn __memlock_wait(self) -> Self {
         self
     }
 
-    /// The type as it is, for `on_unavailable = error`.
+    /// Accepts the type for `on_unavailable = error`.
     pub fn __memlock_on_unavailable(self) -> Self {
         self
     }
 
-    /// The type as it is, for `on_lost = error`.
+    /// Accepts the type for `on_lost = error`.
     pub fn __memlock_on_lost(self) -> Self {
         self
     }
 }
 
 impl<R> Other<R> {
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_wait(self) -> Self
     where
         R: ReportsBusy,
@@ -306,7 +310,7 @@ impl<R> Other<R> {
         self
     }
 
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_on_unavailable(self) -> Self
     where
         R: ReportsUnavailable,
@@ -314,7 +318,7 @@ impl<R> Other<R> {
         self
     }
 
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_on_lost(self) -> Self
     where
         R: ReportsLost,
@@ -323,17 +327,17 @@ impl<R> Other<R> {
     }
 }
 
-// `zlock`: it has to report conflicts, and to see them.
+// `zlock` needs a function that can report conflicts.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// The type as it is.
+    /// Accepts the type.
     pub fn __memlock_zlock(self) -> Self {
         self
     }
 }
 
 impl<T, E> NoFrom<Result<T, E>> {
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_zlock(self) -> Other<Result<T, E>>
     where
         E: MadeFromConflict,
@@ -343,14 +347,14 @@ impl<T, E> NoFrom<Result<T, E>> {
 }
 
 impl<R: Future> IsFuture<R> {
-    /// Still a future.
+    /// Leaves a future to be refused when it enters.
     pub fn __memlock_zlock(self) -> Self {
         self
     }
 }
 
 impl<R> Other<R> {
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_zlock(self) -> Self
     where
         R: ReportsConflicts,
@@ -360,21 +364,21 @@ impl<R> Other<R> {
 }
 
 impl<T, E> NoFrom<Result<T, E>> {
-    /// The type as it is, where the expansion knows what to do with a lock error.
+    /// Accepts the type, for an expansion that handles a lock error itself.
     pub fn __memlock_try_zlock(self) -> Self {
         self
     }
 }
 
 impl<R: Future> IsFuture<R> {
-    /// Still a future.
+    /// Leaves a future to be refused when it enters.
     pub fn __memlock_try_zlock(self) -> Self {
         self
     }
 }
 
 impl<R> Other<R> {
-    /// Refuses.
+    /// Refuses the type.
     pub fn __memlock_try_zlock(self) -> Self
     where
         R: ReportsConflicts,
@@ -384,7 +388,8 @@ impl<R> Other<R> {
 }
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// Runs the body; after a conflict, of which `conflict` knows, its locks are kept for its caller's retry.
+    /// Runs the body. After an error that `conflict` classifies as a conflict, the locks stay reserved for the caller's
+    /// retry.
     pub fn __memlock_run_zlock(
         self,
         entered: Result<CallGuard, Error>,
@@ -396,7 +401,7 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 }
 
 impl<R> Other<R> {
-    /// Only for the type checker, behind a refusal.
+    /// Type-checks the rest of a function that is refused.
     pub fn __memlock_run_zlock<C>(
         self,
         _entered: Result<CallGuard, Error>,
@@ -407,10 +412,10 @@ impl<R> Other<R> {
     }
 }
 
-// `on_lost = error`: the body runs in here, so that what it returned can be looked at before the function returns it.
+// `on_lost = error`: the body runs in here, so that its result can be inspected before the function returns it.
 
 impl<T, E: From<Error>> Return<Result<T, E>> {
-    /// Runs the body; a success under a lease that did not last becomes the error.
+    /// Runs the body. A success becomes an error if the lease was lost meanwhile.
     pub fn __memlock_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         match entered.and_then(|guard| guard.run_and_check(body, Result::is_ok)) {
             Ok(returned) => returned,
@@ -420,14 +425,14 @@ impl<T, E: From<Error>> Return<Result<T, E>> {
 }
 
 impl<R> Other<R> {
-    /// Only for the type checker, behind a refusal.
+    /// Type-checks the rest of a function that is refused.
     pub fn __memlock_run(self, _entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> R {
         body()
     }
 }
 
 impl<T, E> NoFrom<Result<T, E>> {
-    /// Runs the body, for an expansion that knows what to do with a lock error.
+    /// Runs the body, for an expansion that handles a lock error itself.
     pub fn __memlock_try_run(
         self,
         entered: Result<CallGuard, Error>,
@@ -438,7 +443,7 @@ impl<T, E> NoFrom<Result<T, E>> {
 }
 
 impl<R> Other<R> {
-    /// Runs the body, for an expansion that knows what to do with a lock error.
+    /// Runs the body, for an expansion that handles a lock error itself.
     pub fn __memlock_try_run(self, entered: Result<CallGuard, Error>, body: impl FnOnce() -> R) -> Result<R, Error> {
         entered?.run_and_check(body, |_| true)
     }
