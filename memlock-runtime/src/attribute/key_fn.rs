@@ -132,7 +132,8 @@ macro_rules! key_functions {
             }
         }
 
-        impl<F, K, $($taken, $param, $coercion,)* $($left,)*> Coerced<($($taken,)* $($left,)*), ($(($param, $coercion),)*)> for F
+        impl<F, K, $($taken, $param, $coercion,)* $($left,)*>
+            Coerced<($($taken,)* $($left,)*), ($(($param, $coercion),)*)> for F
         where
             F: FnOnce($($param),*) -> K,
             $($taken: Coerce<$param, $coercion>,)*
