@@ -236,7 +236,7 @@ fn tells_its_caller() -> u32 {
 }
 
 #[test]
-fn other_attributes_mean_what_they_meant() {
+fn other_attributes_keep_their_meaning() {
     assert_eq!(tells_its_caller(), line!());
 }
 
@@ -255,7 +255,7 @@ fn consumes_its_arguments<T: Clone>(items: Vec<T>, count: &mut usize) -> Result<
 }
 
 #[test]
-fn a_body_that_is_looked_at_is_still_the_functions_own() {
+fn a_body_under_on_lost_still_consumes_its_arguments() {
     let mut count = 0;
     assert_eq!(consumes_its_arguments(vec![1, 2], &mut count).expect("held").len(), 4);
     assert_eq!(count, 2);

@@ -158,7 +158,7 @@ fn unavailable_or() -> u8 {
 }
 
 #[test]
-fn otherwise_also_stands_for_an_unavailable_server() {
+fn otherwise_replaces_the_error_of_an_unavailable_server() {
     assert_eq!(unavailable_or(), 7);
 }
 

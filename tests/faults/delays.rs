@@ -166,7 +166,7 @@ fn a_release_or_renewal_that_is_executed_late_does_not_touch_the_next_holder() {
 
 /// The connection ends, and the server is still to do what was sent on it.
 #[test]
-fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
+fn a_request_executed_after_the_end_of_its_connection_leaves_no_orphan() {
     let stage = Stage::set("outrun", QUICK);
     for on in [Kind::Acquire, Kind::Delete] {
         for then in [Then::Well, Then::Down] {
@@ -206,7 +206,7 @@ fn a_request_that_is_executed_after_it_was_looked_for_leaves_no_orphan() {
 }
 
 #[test]
-fn a_connection_that_went_silent_is_made_up_for_by_another() {
+fn a_silent_connection_is_replaced_by_another() {
     let stage = Stage::set("silent", EXCHANGE);
     for executed in [true, false] {
         for on in [Kind::Handshake, Kind::Acquire] {
@@ -248,7 +248,7 @@ fn a_connection_that_stays_silent_leaves_no_orphan() {
 
 /// The server never got it, and can be asked on any other connection.
 #[test]
-fn a_release_on_a_connection_that_stays_silent_is_made_up_for_on_another() {
+fn a_release_on_a_connection_that_stays_silent_is_repeated_on_another() {
     let stage = Stage::set("silent release", EXCHANGE);
     for executed in [true, false] {
         arm(&stage, Kind::Delete, Deed::Silence { executed }, Then::Well);

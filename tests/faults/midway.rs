@@ -92,7 +92,7 @@ fn a_renewal_cut_at_any_byte_extends_nothing_and_loses_nothing() {
 }
 
 #[test]
-fn a_look_cut_at_any_byte_lets_nobody_in() {
+fn a_look_cut_at_any_byte_grants_no_lock() {
     let stage = Stage::set("cut look", QUICK);
     let guard = stage
         .direct

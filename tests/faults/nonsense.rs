@@ -93,7 +93,7 @@ fn nonsense_for_an_acquisition_or_a_release_is_no_success_and_leaves_no_orphan()
 }
 
 #[test]
-fn nonsense_for_a_handshake_is_made_up_for_by_another() {
+fn a_handshake_answered_by_nonsense_is_repeated_on_another_connection() {
     let stage = Stage::set("nonsense greeting", QUICK);
     for (by, (what, with)) in BOTH.map(|by| NONSENSE.map(|nonsense| (by, nonsense))).concat() {
         for then in THENS {

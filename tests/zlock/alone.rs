@@ -113,7 +113,7 @@ fn a_reservation_lasts_as_long_as_it_says_and_no_longer() {
 }
 
 #[test]
-fn who_comes_too_late_for_its_reservation_tries_like_anyone() {
+fn a_retry_after_the_end_of_its_reservation_competes_like_any_caller() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let _ = write(&locks, "a", changed);
@@ -164,7 +164,7 @@ fn a_lock_that_another_holds_is_waited_for_reserved_and_reported_as_a_conflict()
 }
 
 #[test]
-fn a_reservation_is_its_threads_alone() {
+fn a_reservation_cannot_be_claimed_by_another_thread() {
     #[zlock("a", name = "catalog", locks = locks, wait = 0)]
     fn impatient(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())
@@ -219,7 +219,7 @@ fn a_conflict_after_the_shutdown_leaves_nothing_reserved_either() {
 }
 
 #[test]
-fn a_reservation_that_nobody_comes_for_is_no_lost_lease() {
+fn an_unclaimed_reservation_does_not_count_as_a_lost_lease() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let _ = write(&locks, "a", changed);
@@ -234,7 +234,7 @@ fn a_reservation_that_nobody_comes_for_is_no_lost_lease() {
 }
 
 #[test]
-fn waiting_ends_when_it_is_to() {
+fn a_held_zlock_with_wait_0_is_busy_at_once() {
     #[zlock("a", name = "catalog", locks = locks, wait = 0)]
     fn impatient(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())

@@ -54,7 +54,7 @@ fn conflict() -> Error {
 }
 
 #[test]
-fn the_errors_own_word_counts() {
+fn an_error_that_implements_conflict_decides_itself() {
     #[zlock("k", name = "catalog", locks = locks)]
     fn by_trait(locks: &Locks, error: CatalogError) -> Result<(), CatalogError> {
         Err(error)
@@ -65,7 +65,7 @@ fn the_errors_own_word_counts() {
 }
 
 #[test]
-fn a_function_of_the_attributes_goes_before_it() {
+fn the_conflict_option_overrides_the_trait() {
     fn is_missing(error: &CatalogError) -> bool {
         matches!(error, CatalogError::Missing)
     }
@@ -85,7 +85,7 @@ fn a_function_of_the_attributes_goes_before_it() {
 }
 
 #[test]
-fn an_error_without_a_word_is_searched() {
+fn an_error_without_the_trait_is_searched_for_a_conflict_below_it() {
     #[zlock("k", name = "catalog", locks = locks)]
     fn plain(locks: &Locks, error: io::Error) -> io::Result<()> {
         Err(error)
@@ -118,7 +118,7 @@ fn an_error_without_a_word_is_searched() {
 }
 
 #[test]
-fn otherwise_takes_the_lock_s_errors_and_leaves_the_function_s() {
+fn otherwise_replaces_errors_of_the_lock_and_not_of_the_function() {
     #[derive(Debug, PartialEq)]
     struct Mute(u8);
 
@@ -195,7 +195,7 @@ mod sqlite {
     }
 
     #[test]
-    fn other_errors_are_none() {
+    fn other_errors_are_not_conflicts() {
         let (first, _) = two("other");
         let wrong = first
             .execute_batch("UPDATE nothing SET x = 1")

@@ -91,7 +91,7 @@ fn a_conflict_anywhere_runs_it_again_with_its_locks_kept() {
 }
 
 #[test]
-fn other_errors_end_it() {
+fn an_error_that_is_not_a_conflict_ends_the_transaction() {
     let (locks, server) = Locks::in_memory();
     let mut attempts = 0;
     let missing = transaction().run(|_| {
@@ -105,7 +105,7 @@ fn other_errors_end_it() {
 }
 
 #[test]
-fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
+fn running_out_of_attempts_reports_the_last_conflict_and_the_count() {
     let mut attempts = 0;
     let gave_up = transaction().attempts(4).run(|_| {
         attempts += 1;
@@ -134,7 +134,7 @@ fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
 }
 
 #[test]
-fn a_function_may_say_what_a_conflict_is() {
+fn a_function_given_to_conflict_decides_what_a_conflict_is() {
     let mut attempts = 0;
     let ran = transaction()
         .conflict(|error: &std::io::Error| error.kind() == std::io::ErrorKind::Interrupted)
@@ -150,7 +150,7 @@ fn a_function_may_say_what_a_conflict_is() {
 }
 
 #[test]
-fn inside_nothing_waits_and_in_between_everything_that_was_met_is_taken() {
+fn no_attempt_waits_and_all_locks_met_are_taken_between_attempts() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let held = RefCell::new(Some(others.lock("b").name("catalog").acquire().expect("it is free")));
@@ -200,7 +200,7 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 }
 
 #[test]
-fn while_it_waits_it_holds_only_what_comes_before() {
+fn while_it_waits_it_holds_only_locks_that_come_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     // No lease ends while something is waited for.
@@ -264,7 +264,7 @@ fn a_transaction_in_a_transaction_joins_it() {
 }
 
 #[test]
-fn what_an_outer_function_holds_is_not_waited_for() {
+fn a_lock_that_an_outer_function_holds_is_entered_without_waiting() {
     #[zlock(keys = ["a", "b"], name = "catalog", locks = locks)]
     fn write_both(locks: &Locks) -> Result<u64, CatalogError> {
         Ok(memlock::current().expect("it runs locked").token().get())
@@ -288,7 +288,7 @@ fn what_an_outer_function_holds_is_not_waited_for() {
 }
 
 #[test]
-fn a_conflict_about_one_of_several_keys_gives_up_none_that_is_held() {
+fn a_conflict_about_one_of_several_keys_releases_no_held_lock() {
     #[zlock(keys = ["b", "c"], name = "catalog", locks = locks)]
     fn write_both(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_index_is_not_taken_for_one() {
+    fn a_text_that_is_not_an_index_is_refused() {
         for text in ["", "two", "1\nlock", "1\nlock much", "1\nlock 0.5 3", "1\nlock 0.5 3:x"] {
             assert_eq!(Index::from_text(text), None, "{text}");
         }

@@ -139,7 +139,7 @@ mod tests {
     use crate::ways::Way;
 
     #[test]
-    fn a_process_is_told_all_of_its_task() {
+    fn a_task_survives_its_way_to_the_process() {
         for job in [Job::Index, Job::Click] {
             let task = Task {
                 job,

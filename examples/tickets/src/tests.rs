@@ -146,7 +146,7 @@ fn an_instance_that_is_terminated_leaves_no_lock_of_a_customer_who_hung_up() {
 }
 
 #[test]
-fn customers_are_told_when_to_come_back_if_that_is_known() {
+fn a_busy_lock_gives_a_retry_after_header_and_a_dead_server_none() {
     let stage = Stage::set("refusals");
     let (slow, quick) = (stage.start(NEVER), stage.start(QUICK));
     let paying = stage.customer(slow.address);

@@ -80,7 +80,7 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 }
 
 #[test]
-fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
+fn eight_computing_writers_take_a_third_of_the_processor_time_with_a_lock() {
     // The middle of three: one round in which chance spares the optimists, or a busy machine adds to the time, decides nothing.
     let mut rounds: [Vec<Duration>; 3] = Default::default();
     for round in 1..=3 {

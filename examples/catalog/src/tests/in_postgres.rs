@@ -16,7 +16,7 @@ use crate::ways::Way;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_is_computed_outside_a_transaction_or_in_a_snapshot_is_thrown_away_without_a_lock() {
+fn work_outside_a_transaction_or_in_a_snapshot_is_thrown_away_without_a_lock() {
     let (stage, _alone) = stage("postgres");
     let server = stage.start_postgres().expect("PostgreSQL is installed");
     let place = Place::Server(server.address());

@@ -30,7 +30,7 @@ fn a_snapshot_of_sqlite_is_in_conflict_with_any_write_to_the_file() {
 
 /// So what is computed outside a transaction has conflicts only with those who write the same.
 #[test]
-fn the_version_of_a_catalogue_minds_no_other_catalogue() {
+fn a_version_check_conflicts_with_writes_to_the_same_catalogue_only() {
     let file = File::new();
     let ([first, second], [mine, other]) = (file.connections(), catalogues());
 
