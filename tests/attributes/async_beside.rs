@@ -1,4 +1,4 @@
-//! Other attributes beside ours, and executors with threads.
+//! Other attributes beside memlock's, and executors with threads.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What an async function does when its lock cannot be had: the same as any other.
+//! What an async function does when its lock is not available: the same as any other.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -144,7 +144,7 @@ fn otherwise_replaces_the_error_of_a_busy_lock() {
     assert!(block_on(or_error()).is_err());
 }
 
-/// Locks of this test's own, since it moves their clock.
+/// Locks of this test alone, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 /// Outlasts any lease of a minute.

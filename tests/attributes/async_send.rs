@@ -1,4 +1,4 @@
-//! A future that is `Send` stays it, and one that is not is nobody's concern.
+//! A future that is `Send` stays `Send`, and a future need not be `Send`.
 
 use std::borrow::Cow;
 use std::cell::Cell;

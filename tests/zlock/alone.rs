@@ -49,7 +49,7 @@ fn a_conflict_keeps_the_lock_for_the_retry_of_its_thread() {
         matches!(conflict, Err(CatalogError::Changed)),
         "its own error comes back"
     );
-    assert!(!is_free(&others, "a"), "nobody comes in between");
+    assert!(!is_free(&others, "a"), "no other caller gets the lock in between");
     thread::scope(|scope| {
         let other = scope.spawn(|| locks.lock("a").name("catalog").try_acquire().map(drop));
         let busy = other
@@ -95,7 +95,8 @@ fn a_reservation_lasts_as_long_as_it_says_and_no_longer() {
         let half = Duration::from_millis(reserve / 2);
         let begun = Instant::now();
         run(&locks);
-        // Real time passes as well: half of it is too early, unless the machine stood still for the other, and the whole is not.
+        // Real time passes as well. After half of the time the lock is reserved, unless the machine stood still for the other
+        // half. After the whole it is not.
         server.advance(half);
         let is_over = is_free(&others, "a");
         assert!(!is_over || begun.elapsed() >= half, "{reserve} ms");
@@ -125,7 +126,7 @@ fn a_retry_after_the_end_of_its_reservation_competes_like_any_caller() {
     let guard = others.lock("a").name("catalog").acquire().expect("it is free");
     thread::scope(|scope| {
         let late = scope.spawn(|| write(&locks, "a", || -> Result<(), _> { panic!("its data is out of date") }));
-        until("it waits for the other", || locks.counts().conflicts == 1);
+        until("it waits for the other process", || locks.counts().conflicts == 1);
         guard.release();
         let conflict = late.join().expect("no panic").expect_err("it has to start again");
         assert!(conflict.lock().is_some_and(memlock::Error::is_conflict), "{conflict}");
@@ -179,7 +180,7 @@ fn a_reservation_cannot_be_claimed_by_another_thread() {
             .expect_err("its data is from before the other's turn");
         assert!(busy.lock().is_some_and(memlock::Error::is_busy), "{busy}");
     });
-    impatient(&locks).expect("it is there for the one who met the conflict");
+    impatient(&locks).expect("it is reserved for the thread that met the conflict");
 }
 
 #[test]
@@ -190,8 +191,8 @@ fn a_reservation_ends_with_its_thread() {
         let gone = scope.spawn(|| write(&locks, "a", changed));
         assert!(gone.join().expect("no panic").is_err());
     });
-    // The clock stands: it is not its time that ends it.
-    until("nobody can claim it any more", || is_free(&others, "a"));
+    // The clock stands, so the reservation does not end by its time.
+    until("no caller can claim it any more", || is_free(&others, "a"));
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn a_conflict_after_the_shutdown_leaves_nothing_reserved_either() {
     });
     assert!(matches!(conflict, Err(CatalogError::Changed)));
     assert!(locks.flush(crate::PATIENCE));
-    // The clock stands: nobody can come back for it.
+    // The clock stands, so the reservation would not end by its time.
     assert!(is_free(&others, "a"));
 }
 
@@ -227,7 +228,7 @@ fn an_unclaimed_reservation_does_not_count_as_a_lost_lease() {
     until("it is over", || is_free(&others, "a"));
     let _ = write(&locks, "a", changed);
     server.advance(Duration::from_secs(2));
-    // Whoever comes first, its caller or its time.
+    // Either the caller or the end of the reservation may come first.
     write(&locks, "a", || Ok(())).expect("it is free");
     assert!(locks.flush(crate::PATIENCE));
     assert_eq!(locks.counts().lost, 0, "no body ran under it");
@@ -267,7 +268,7 @@ fn the_holder_enters_again_and_only_the_outer_one_gives_up() {
         assert!(!is_free(&others, "a"));
         Ok(())
     });
-    outer.expect("it has dealt with it");
+    outer.expect("the outer body handled the conflict");
     assert!(is_free(&others, "a"));
 
     let mixed = write(&locks, "a", || {

@@ -27,7 +27,7 @@ fn a_conflict_keeps_the_lock_for_a_retry_of_the_process() {
             assert!(!is_free(&others, "a"));
             write(&locks, "a", false).await.expect("it was reserved");
             assert!(is_free(&others, "a"));
-            // Nobody comes for it.
+            // No caller claims it.
             let _ = write(&locks, "a", true).await;
             server.advance(Duration::from_secs(1));
             until("it is over", || is_free(&others, "a"));

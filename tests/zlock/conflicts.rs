@@ -15,7 +15,7 @@ fn reserves<E: fmt::Debug>(run: impl FnOnce(&Locks) -> Result<(), E>) -> bool {
     !is_free(&server.other_process(), "k")
 }
 
-/// An error of a database's: a conflict if it says so.
+/// An error of a database. It is a conflict if it is stale.
 #[derive(Debug)]
 struct Database {
     is_stale: bool,
@@ -143,7 +143,7 @@ mod sqlite {
     use memlock::{Conflict as _, is_conflict};
     use rusqlite::{Connection, Error};
 
-    /// Two connections to a file in a folder that goes with the test.
+    /// Two connections to a file in the tests' temporary folder.
     fn two(name: &str) -> (Connection, Connection) {
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
         let path = folder.join(format!("conflicts-{}-{name}.sqlite", std::process::id()));
@@ -173,7 +173,7 @@ mod sqlite {
         second.execute_batch("UPDATE t SET x = x + 1").expect("a write");
         let stale = first
             .execute_batch("UPDATE t SET x = x + 1")
-            .expect_err("another has written since");
+            .expect_err("another connection has written since");
         let code = |error: &Error| error.sqlite_error().map(|error| error.extended_code);
         assert_eq!(code(&stale), Some(517));
         assert!(stale.is_conflict() && is_conflict(&stale));
@@ -189,7 +189,7 @@ mod sqlite {
             .expect("the write lock");
         let busy = first
             .execute_batch("UPDATE t SET x = x + 1")
-            .expect_err("another writes");
+            .expect_err("another connection writes");
         assert_eq!(busy.sqlite_error().map(|error| error.extended_code), Some(5));
         assert!(busy.is_conflict());
     }

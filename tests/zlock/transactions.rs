@@ -75,7 +75,7 @@ fn a_conflict_anywhere_runs_it_again_with_its_locks_kept() {
     let committed = transaction().run(|attempt| {
         attempts.push(attempt);
         if attempt > 1 {
-            assert!(!is_free(&others, "a"), "nobody came in between");
+            assert!(!is_free(&others, "a"), "no other caller got the lock in between");
         }
         write(&locks, "a")?;
         // At the commit, when no locked function is running.
@@ -113,7 +113,7 @@ fn running_out_of_attempts_reports_the_last_conflict_and_the_count() {
     });
     assert_eq!(attempts, 4);
     let error = gave_up.expect_err("each attempt met a conflict");
-    assert!(memlock::is_conflict(&error), "whoever is above may start again");
+    assert!(memlock::is_conflict(&error), "the caller may start again");
     let lock = error.lock().expect("the transaction's error");
     let Error::GaveUp { attempts, last, .. } = lock else {
         panic!("{lock:?}")
@@ -123,7 +123,7 @@ fn running_out_of_attempts_reports_the_last_conflict_and_the_count() {
         last.downcast_ref::<CatalogError>(),
         Some(CatalogError::Changed)
     ));
-    assert!(lock.to_string().contains("another has changed the catalogue"), "{lock}");
+    assert!(lock.to_string().contains("another writer has changed the catalogue"), "{lock}");
 
     let mut once = 0;
     let _ = transaction().attempts(0).run(|_| {
@@ -160,10 +160,10 @@ fn no_attempt_waits_and_all_locks_met_are_taken_between_attempts() {
         write(&locks, "c")?;
         let second = write(&locks, "b");
         if attempt == 1 {
-            let conflict = second.expect_err("another holds it");
-            assert!(memlock::is_conflict(&conflict), "at once: nobody would have let it go");
+            let conflict = second.expect_err("another process holds it");
+            assert!(memlock::is_conflict(&conflict), "at once: no other thread would have released it");
             assert!(!is_free(&others, "c"), "until the closure has returned");
-            // It is let go by the time that the transaction waits for it.
+            // It is released before the transaction waits for it.
             held.take().expect("once").release();
             return Err(conflict);
         }
@@ -189,7 +189,7 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
     let _held = server.other_process().lock("a").name("catalog").acquire();
     let expect_conflict = |met: Result<(), CatalogError>| {
         let error = met.expect_err("another holds it");
-        // Had it waited, it would be busy.
+        // If it had waited, the error would be `Busy`.
         assert!(memlock::is_conflict(&error), "{error}");
         Ok::<_, CatalogError>(())
     };
@@ -203,10 +203,10 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 fn while_it_waits_it_holds_only_locks_that_come_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
-    // No lease ends while something is waited for.
+    // No lease ends during the waits below.
     let held = others.lock("b").name("catalog").timeout(PATIENCE * 2).acquire();
     let held = held.expect("it is free");
-    // Nobody waits for its end where something fails: it might wait for itself.
+    // The thread is not scoped: if an assertion fails, the test does not wait for it, since it might never end.
     let waits = thread::spawn({
         #[zlock(path, name = "catalog", locks = locks, timeout = PATIENCE * 2)]
         fn write(locks: &Locks, path: &str) -> Result<(), CatalogError> {
