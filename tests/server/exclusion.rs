@@ -41,7 +41,7 @@ const THREADS: Crowd = Crowd {
 
 const LIMIT: Duration = Duration::from_secs(3 * 60);
 
-/// Where the test tells its peers to leave their traces.
+/// The variable with the directory in which the test's peers leave their traces.
 const TRACES: &str = "MEMLOCK_TEST_TRACES";
 
 /// A directory for one file per key, removed in the end.

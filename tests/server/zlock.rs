@@ -16,7 +16,7 @@ const DATABASE: &str = "MEMLOCK_TEST_DATABASE";
 
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
-    #[error("another has changed it")]
+    #[error("another writer has changed it")]
     Changed,
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
