@@ -14,7 +14,7 @@ use crate::wire::Kind;
 
 type Answer = fn(&Seen<'_>) -> Vec<u8>;
 
-/// The replies to a batch of two, with what is put behind the opaques.
+/// The replies to a batch of two, with opaques that are `ahead` of the request's.
 fn pair(first: &str, second: &str, seen: &Seen<'_>, ahead: u64) -> Vec<u8> {
     let opaque = seen.opaque.wrapping_add(ahead);
     format!("{first} O{opaque}\r\n{second} O{}\r\n", opaque.wrapping_add(1)).into_bytes()

@@ -31,7 +31,7 @@ const STOPS: [Duration; 8] = [
     ms(500),
     ms(3000),
 ];
-/// How much is done between two of them.
+/// How many turns there are between two stops.
 const TURNS_BETWEEN: u64 = 300;
 
 /// The lease of each key. The first outlast every stop; the others end in the middle of some.

@@ -27,7 +27,10 @@ fn a_release_wakes_the_first_in_the_wait_list() {
     );
     let locks = woken(&stage);
     let held = hold(locks.lock("k"));
-    let stored = stage.ask(&format!("ms memlock:lock:k%line {} T300\r\n{wait_list}", wait_list.len()));
+    let stored = stage.ask(&format!(
+        "ms memlock:lock:k%line {} T300\r\n{wait_list}",
+        wait_list.len()
+    ));
     assert_eq!(stored, "HD");
     held.release();
     listener.set_nonblocking(true).expect("a socket");

@@ -81,11 +81,7 @@ fn threads_with_two_keys_in_opposite_orders_all_get_through() {
     });
     let rows = database.rows.map(|row| row.into_inner().expect("no panic"));
     assert_eq!(rows, [6 * ROUNDS; 2]);
-    assert_eq!(
-        database.locked.into_inner(),
-        0,
-        "the database never reports \"locked\""
-    );
+    assert_eq!(database.locked.into_inner(), 0, "the database never reports \"locked\"");
     println!("{} attempts for {} transactions", attempts.into_inner(), 6 * ROUNDS);
 }
 

@@ -123,7 +123,10 @@ fn running_out_of_attempts_reports_the_last_conflict_and_the_count() {
         last.downcast_ref::<CatalogError>(),
         Some(CatalogError::Changed)
     ));
-    assert!(lock.to_string().contains("another writer has changed the catalogue"), "{lock}");
+    assert!(
+        lock.to_string().contains("another writer has changed the catalogue"),
+        "{lock}"
+    );
 
     let mut once = 0;
     let _ = transaction().attempts(0).run(|_| {
@@ -161,7 +164,10 @@ fn no_attempt_waits_and_all_locks_met_are_taken_between_attempts() {
         let second = write(&locks, "b");
         if attempt == 1 {
             let conflict = second.expect_err("another process holds it");
-            assert!(memlock::is_conflict(&conflict), "at once: no other thread would have released it");
+            assert!(
+                memlock::is_conflict(&conflict),
+                "at once: no other thread would have released it"
+            );
             assert!(!is_free(&others, "c"), "until the closure has returned");
             // It is released before the transaction waits for it.
             held.take().expect("once").release();
