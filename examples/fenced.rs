@@ -1,6 +1,7 @@
-//! What no lock on a lease can do alone: a holder that is stopped past its lease (a long pause, a suspended machine) does
-//! not know that its time is over, and writes. The fencing token lets the *resource* refuse it: tokens rise from grant to
-//! grant, and the resource takes none that is lower than the highest it has seen. `cargo run --example fenced`
+//! A lease alone cannot stop a stale holder: a holder that is stopped past its lease (a long pause, a suspended machine)
+//! does not know that its time is over, and writes. The fencing token lets the *resource* refuse it. Tokens rise from
+//! grant to grant, and the resource accepts none that is lower than the highest it has seen.
+//! `cargo run --example fenced`
 
 use std::sync::{Barrier, Mutex};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use memlock::{Locks, Token};
 
 /// A document that remembers the highest token it has been written with. In a database: `UPDATE report SET text = ?,
-/// token = ? WHERE token <= ?`, and a look at how many rows that changed.
+/// token = ? WHERE token <= ?`, and a check of how many rows that changed.
 #[derive(Default)]
 struct Report(Mutex<(u64, String)>);
 
@@ -46,9 +47,9 @@ fn main() -> Result<(), memlock::Error> {
     let report = Report::default();
     let (both, alone) = (Barrier::new(2), Barrier::new(1));
     let (slow, quick) = thread::scope(|scope| {
-        let slow = scope.spawn(|| write_report(&report, "the slow one", &both, Duration::from_millis(800)));
-        both.wait(); // The slow one has the lock, and falls asleep for four times its lease.
-        let quick = write_report(&report, "the quick one", &alone, Duration::ZERO);
+        let slow = scope.spawn(|| write_report(&report, "the slow author", &both, Duration::from_millis(800)));
+        both.wait(); // The slow author has the lock, and sleeps for four times its lease.
+        let quick = write_report(&report, "the quick author", &alone, Duration::ZERO);
         (slow.join().expect("no panic"), quick)
     });
     assert!(quick.is_ok() && slow.is_err(), "the stale holder was let through");

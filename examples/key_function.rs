@@ -1,19 +1,19 @@
-//! One key function for all methods of a type: it takes what the locked methods begin with, here only `self`.
+//! One key function for all methods of a type. It takes the first arguments of the locked methods, here only `self`.
 //!
-//! A method that is locked by `catalog_key` and `name = "catalog"` excludes every other one that is, for the same catalog.
+//! All methods with `catalog_key` and `name = "catalog"` exclude each other, for the same catalog.
 //! `cargo run --example key_function`
 
 use std::sync::Mutex;
 
 use memlock::Locks;
 
-/// A list of documents that many processes write.
+/// A list of documents that many processes write to.
 struct Catalog {
     path: String,
     documents: Mutex<Vec<String>>,
 }
 
-/// What the methods of one catalog are locked by.
+/// The key for the methods of one catalog.
 fn catalog_key(catalog: &Catalog) -> String {
     catalog.path.clone()
 }

@@ -1,8 +1,8 @@
-//! Eight threads sell tickets for one show. Each looks how many are left, thinks, and writes the new number back: the
-//! moment between reading and writing is where sales get lost. The attribute closes it.
+//! Eight threads sell tickets for one show. Each reads how many are left, thinks, and writes the new number back. Sales
+//! get lost between reading and writing. With the attribute, no other thread reads or writes in between.
 //!
 //! `cargo run --example quickstart` needs nothing installed: without `MEMLOCK_SERVERS` the locks are in this process's
-//! memory. `cargo expand --example quickstart` shows what the attribute makes of `sell_locked`.
+//! memory. `cargo expand --example quickstart` shows the code that the attribute makes of `sell_locked`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -17,14 +17,14 @@ struct Show {
 }
 
 impl Show {
-    /// Sells a ticket, and hopes that nobody else does so meanwhile.
+    /// Sells a ticket, and assumes that no other thread does so meanwhile.
     fn sell(&self) {
         let left = self.left.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(1)); // ask for the customer's name, print the ticket, …
         self.left.store(left - 1, Ordering::SeqCst);
     }
 
-    /// Sells a ticket while nobody else sells one for this show, in this process or any other.
+    /// Sells a ticket while no other thread sells one for this show, in this process or any other.
     #[memlock::lock("show/{self.name}", timeout = 30)]
     fn sell_locked(&self) -> Result<(), memlock::Error> {
         self.sell();

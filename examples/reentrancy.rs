@@ -1,5 +1,5 @@
-//! A locked function that calls itself, or another one locked by the same name and key: `rlock` lets the holder in
-//! again, at no round trip. The plain `lock` refuses with an error instead of waiting for itself for ever.
+//! A locked function that calls itself, or another function with the same name and key. With `rlock` the holder enters
+//! again, without a round trip. With `lock` it gets an error, instead of waiting for itself for ever.
 //! `cargo run --example reentrancy`
 
 use memlock::Locks;
@@ -20,7 +20,7 @@ fn count(tree: &str, folder: &Folder) -> Result<usize, memlock::Error> {
     Ok(total)
 }
 
-/// The same with the plain lock: a mistake, which is reported as one.
+/// The same with `lock`: a mistake, which is reported as an error.
 #[memlock::lock(tree, name = "plain")]
 fn count_plainly(tree: &str, folder: &Folder) -> Result<usize, memlock::Error> {
     let mut total = 1;

@@ -1,6 +1,6 @@
-//! What happens when memcached cannot be asked. A function that can report it does; one that cannot runs unlocked (a
-//! *soft* lock), with a warning and a count; `on_unavailable` and `otherwise` say otherwise. There is no server here:
-//! the locks point to a port that nobody listens on. `cargo run --example soft`
+//! Functions without a reachable memcached. A function that can report the error does so. A function that cannot runs
+//! unlocked (a *soft* lock), with a warning and a count. `on_unavailable` and `otherwise` change this. There is no server
+//! here: the locks use a port on which no process listens. `cargo run --example soft`
 
 use memlock::Locks;
 

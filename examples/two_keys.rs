@@ -1,12 +1,12 @@
-//! Two locks at once: `keys = [a, b]` takes all of them or none, in the order of their names, so that two callers who
-//! name them in opposite orders do not wait for each other. `cargo run --example two_keys`
+//! Two locks at once: `keys = [a, b]` takes all of them or none, in the order of their names. So two callers that name
+//! them in opposite orders do not wait for each other. `cargo run --example two_keys`
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
 use memlock::Locks;
 
-/// An account, somewhere where reading and writing it are two steps.
+/// An account, in a store where reading and writing are two steps.
 struct Account {
     id: u32,
     balance: AtomicI64,

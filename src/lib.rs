@@ -6,7 +6,7 @@
 //! impl Account {
 //!     #[memlock::lock("account/{self.id}", timeout = 30)]
 //!     fn close(&self) -> Result<(), memlock::Error> {
-//!         // Nobody else closes this account, on any host.
+//!         // No other caller closes this account, on any host.
 //!         Ok(())
 //!     }
 //! }
@@ -17,7 +17,7 @@
 //! ```
 //!
 //! The lock is a *lease* on a memcached server: it ends with the body, or after its `timeout` if its holder dies. Callers
-//! for the same key queue up before they do their work, instead of doing it at once and losing it to a conflict later.
+//! for the same key wait before they do their work, instead of doing it at once and losing it to a conflict later.
 //!
 //! # Choosing
 //!
@@ -26,10 +26,10 @@
 //! | one caller at a time | [`lock`](macro@lock) |
 //! | the same, for functions that call each other or themselves | [`rlock`](macro@rlock) |
 //! | one writer at a time in front of a database that detects conflicts itself | [`zlock`](macro@zlock) in a [`transaction()`] |
-//! | a lock for part of a function, or one that is passed on | [`Locks::lock`], a [`Guard`] (an [`AsyncGuard`] in tasks) |
+//! | a lock for part of a function, or a lock that is passed on | [`Locks::lock`], a [`Guard`] (an [`AsyncGuard`] in tasks) |
 //! | a task or thread that works for its starter, under the same lock | [`CallTree`] |
-//! | that nothing is left when the process ends | [`Locks::flush`] |
-//! | to know how the lock fares, from inside the body | [`current()`] |
+//! | no locks left behind when the process ends | [`Locks::flush`] |
+//! | the state of the lease, from inside the body | [`current()`] |
 //! | a resource that a stale holder cannot harm | [`Lease::token`] |
 //!
 //! # Async
@@ -39,26 +39,26 @@
 //! ```
 //! #[memlock::lock("invoice/{id}", timeout = 30, wait = 5)]
 //! async fn send(id: u64) -> Result<(), memlock::Error> {
-//!     // Nobody else sends this invoice, across every `.await` in here.
+//!     // No other caller sends this invoice, across every `.await` in here.
 //!     Ok(())
 //! }
 //! ```
 //!
 //! The future may be dropped at any `.await`: the body is dropped, and the lock is released in the background. The holder is
 //! the call tree: what a body joins, selects or calls may enter an [`rlock`](macro@rlock) again; what it spawns may not.
-//! A *synchronous* locked function blocks its thread; in a task that is a mistake, and is warned of once.
+//! A *synchronous* locked function blocks its thread; in a task that is a mistake, and memlock warns of it once.
 //!
 //! # In front of a database
 //!
-//! A database that detects conflicting writes at commit is right for distinct objects, and wasteful for one hot object: the work
-//! is done, thrown away, and done again. [`zlock`](macro@zlock) lets the writers of one object queue up *before* their work; the
-//! database still decides.
+//! A database that detects conflicting writes at commit is right for distinct objects, and wasteful for one hot object:
+//! the work is done, thrown away, and done again. With [`zlock`](macro@zlock) the writers of one object wait *before*
+//! their work. The database still decides.
 //!
 //! ```
 //! # use memlock::Locks;
 //! #[derive(Debug, thiserror::Error)]
 //! enum CatalogError {
-//!     #[error("another has changed the catalogue")]
+//!     #[error("another writer has changed the catalogue")]
 //!     Changed,
 //!     #[error(transparent)]
 //!     Lock(#[from] memlock::Error),
@@ -72,7 +72,7 @@
 //!
 //! #[memlock::zlock("catalog/{path}", timeout = 30)]
 //! fn index(path: &str, document: &str) -> Result<(), CatalogError> {
-//!     // Read the catalogue, compute, write: nobody else does so meanwhile.
+//!     // Read the catalogue, compute, write: no other caller does so meanwhile.
 //!     Ok(())
 //! }
 //!
@@ -87,24 +87,25 @@
 //! # }
 //! ```
 //!
-//! In a transaction nothing waits for a lock: where another holds it, `zlock` returns a conflict at once, the closure rolls its
-//! database transaction back, and only then the scope waits, for all the locks that it has met, in one order for everyone. So no
-//! two transactions wait for each other, and none waits with an open database transaction. [`is_conflict`] says which errors of
-//! which databases it knows.
+//! In a transaction nothing waits for a lock. If another caller holds it, `zlock` returns a conflict at once, and the
+//! closure rolls its database transaction back. Only then does the scope wait, for all the locks that it has met, in one
+//! order for every caller. So no two transactions wait for each other, and none waits with an open database transaction.
+//! [`is_conflict`] lists the databases and errors that it recognises.
 //!
 //! # Setting up
 //!
 //! `MEMLOCK_SERVERS=host1:11211,host2:11211` names the servers (`MEMCACHEDLOCK_SERVERS` is read too; without either,
 //! `127.0.0.1:11211`). `unix:/run/memcached.sock` is a local socket. `memory:` is a store inside the process, for tests and
-//! for trying it out. `MEMLOCK_WAKE=10.0.0.7:0`, this machine's address, lets others wake it when it is next in line.
-//! [`Locks::builder`] says the same in code, and [`init`] installs it for the whole process.
+//! for trying it out. `MEMLOCK_WAKE=10.0.0.7:0`, this machine's address, lets other processes wake
+//! this one when it is the first in a wait list. [`Locks::builder`] sets the same in code, and [`init`] installs the
+//! result for the whole process.
 //!
 //! memcached must be 1.6.13 or later, and must not run with `-C`.
 //!
-//! # Testing what is locked
+//! # Testing locked functions
 //!
 //! [`Locks::in_memory`] gives locks in the test's own memory and a [`TestServer`], with a clock to move and faults to switch
-//! on. A function takes them by `locks = …`; what uses the process-wide ones gets `memory:` by [`init`].
+//! on. A function takes them by `locks = …`; functions that use the process-wide locks get `memory:` by [`init`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -121,34 +122,34 @@
 //! }
 //!
 //! // #[test]
-//! fn an_invoice_is_not_sent_twice_at_once_and_a_stuck_sender_is_told() {
+//! fn two_senders_do_not_send_at_once_and_a_stuck_sender_loses_its_lease() {
 //!     let (locks, server) = Locks::in_memory();
 //!     let billing = Billing { locks };
 //!
 //!     let mut second = None;
 //!     let first = billing.send(7, || {
-//!         server.advance(Duration::from_secs(31)); // The first one takes half a minute, and a second too long:
+//!         server.advance(Duration::from_secs(31)); // The first sender takes a second longer than its lease:
 //!         second = Some(std::thread::scope(|scope| {
 //!             scope.spawn(|| billing.send(7, || ())).join().expect("no panic")
 //!         }));
 //!     });
-//!     assert!(second.is_some_and(|second| second.is_ok()), "the next one takes over");
-//!     assert!(first.is_err_and(|error| error.is_lost()), "and the first one learns it");
+//!     assert!(second.is_some_and(|second| second.is_ok()), "the second sender takes over");
+//!     assert!(first.is_err_and(|error| error.is_lost()), "and the first sender learns of it");
 //!
 //!     server.set_down(true);
 //!     assert!(billing.send(7, || ()).is_err_and(|error| error.is_unavailable()));
 //! }
-//! # an_invoice_is_not_sent_twice_at_once_and_a_stuck_sender_is_told();
+//! # two_senders_do_not_send_at_once_and_a_stuck_sender_loses_its_lease();
 //! ```
 //!
 //! # What is promised, and what is not
 //!
 //! At most one holder believes in its lease at any instant, as long as
 //!
-//! * the *rates* of any two clocks differ by less than 0.1 % (the clocks themselves may say what they like),
+//! * the *rates* of any two clocks differ by less than 0.1 % (the times that they show do not matter),
 //! * the server keeps its items: it does not evict locks or run out of memory, and is not restarted or flushed while a
 //!   lease is held (then a second holder can come in until the first one's lease ends),
-//! * everyone uses the same list of servers, and no proxy stands between.
+//! * all processes use the same list of servers, and no proxy stands between.
 //!
 //! Even without all that, [tokens](Token) rise from grant to grant as long as the server's wall clock is not set back across
 //! a restart. So a resource that refuses older tokens is never written by a stale holder, and a lock without such a resource

@@ -1,4 +1,4 @@
-//! What a call of an annotated function takes from the heap: a part of what it costs, and the part that can be counted.
+//! How often a call of an annotated function allocates, which is the part of its cost that can be counted exactly.
 
 use allocation_counter::measure;
 use memlock::Locks;
@@ -6,21 +6,21 @@ use std::sync::LazyLock;
 
 static LOCKS: LazyLock<Locks> = LazyLock::new(|| Locks::builder().servers("memory:").build().expect("it is in memory"));
 
-/// A body's frame: what it runs under, and what called it.
+/// A body's frame: the locks it runs under, and the frame of its caller.
 const FRAME: u64 = 1;
 
 /// The held lock, which its leases may outlive.
 const LOCK: u64 = 1;
 
-/// How often `call` allocates, when it has been called before. Only what this thread does is counted; of several times the
-/// least, since a holder that was kept from going on looks who stands in line when it is done.
+/// How often `call` allocates, when it has been called before. It counts this thread's allocations only, and takes the
+/// least of several calls, since a holder that was delayed reads the wait list when it is done.
 fn allocations(call: impl Fn()) -> u64 {
-    // The first ones make the locks, a thread's own variables, and room in tables that keep it.
+    // The first calls make the locks, the thread's own variables, and room in tables that keep it.
     call();
     call();
     let each = (0..20).map(|_| {
         let counted = measure(&call);
-        assert_eq!(counted.count_current, 0, "something stays behind");
+        assert_eq!(counted.count_current, 0, "no allocation stays");
         counted.count_total
     });
     each.min().unwrap_or_default()

@@ -1,5 +1,5 @@
-//! What goes on in the background ends with its cause, and says what goes wrong. One process for all of it, since it counts
-//! all tasks of the process.
+//! Work in the background ends with its cause, and reports failures. These tests have a process of their own, since they
+//! count all background tasks of the process.
 
 use std::fmt::{Debug, Write as _};
 use std::future::Future;
@@ -20,10 +20,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often each kind of end is tried.
+/// How often each kind of end is tested.
 const ROUNDS: usize = 20;
 
-/// One test at a time: each counts the tasks of all.
+/// One test at a time, since each counts the tasks of the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,7 +153,7 @@ fn a_reservation_leaves_nothing_once_it_is_claimed_given_up_or_over() {
     nothing_is_left("reservations that were given up");
 }
 
-/// Lets `by` pass, in steps that are short against any lease here.
+/// Advances the clock by `by`, in steps that are short compared with any lease here.
 fn pass(server: &TestServer, by: Duration) {
     for _ in 0..100 {
         server.advance(by / 100);
@@ -211,12 +211,12 @@ fn a_renewal_that_fails_says_so_at_once_and_once_and_the_loss_says_why() {
     let guard = locks.lock("k").timeout(TIMEOUT).acquire().expect("it is over");
     server.advance(TIMEOUT);
     let text = guard.check().expect_err("it is over").to_string();
-    assert!(text.contains("it ran out"), "nobody tried to renew it: {text:?}");
+    assert!(text.contains("it ran out"), "no renewal was tried: {text:?}");
     drop(guard);
     nothing_is_left("these");
 }
 
-/// The name of this test, for a process that runs it alone.
+/// The name of the test below, for a process that runs it alone.
 const WITHOUT_THREADS: &str = "renewals_without_a_thread_for_them_are_an_error_before_anything_is_held";
 
 #[test]
@@ -224,7 +224,7 @@ fn renewals_without_a_thread_for_them_are_an_error_before_anything_is_held() {
     // No system has room for a stack of this size, so no thread can be started.
     if std::env::var("RUST_MIN_STACK").is_ok_and(|size| size == STACK) {
         let (locks, _server) = Locks::in_memory();
-        let error = locks.lock("k").renew().acquire().expect_err("nobody can renew it");
+        let error = locks.lock("k").renew().acquire().expect_err("no thread can renew it");
         assert!(error.is_config(), "{error}");
         let text = error.to_string();
         assert!(text.contains("`renew`") && text.contains("thread"), "{text:?}");
@@ -264,7 +264,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// What the library warns of, on any thread, as text.
+/// The library's warnings on any thread, as text.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! A synchronous lock on a thread on which tokio runs tasks: a warning, once. It has a process of its own.
+//! A synchronous lock on a tokio worker thread warns once. The test has a process of its own.
 
 #[path = "server/warnings.rs"]
 #[allow(dead_code, reason = "the server's tests use the rest of it")]
@@ -41,7 +41,7 @@ fn blocking_a_worker_is_warned_of_once() {
         let in_place = tokio::spawn(async { tokio::task::block_in_place(synchronous) }).await;
         in_place.expect("no panic").expect("it is free");
     });
-    assert_eq!(warnings.count(), 0, "these block nobody");
+    assert_eq!(warnings.count(), 0, "these block no worker");
 
     for _ in 0..3 {
         let on_worker = async {

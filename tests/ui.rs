@@ -1,4 +1,4 @@
-//! What the compiler reports for a mistake in an attribute: one error, where the mistake is, that says what to do.
+//! For a mistake in an attribute, the compiler reports one error, at the mistake, that says what to do.
 //!
 //! `pass` holds code that is unusual but correct, in crates without the lints of this package.
 //!

@@ -1,4 +1,4 @@
-//! Other attributes beside ours, and executors with threads.
+//! Other attributes beside memlock's, and executors with threads.
 
 use std::rc::Rc;
 
@@ -208,6 +208,6 @@ impl Finds for Shelf {
 }
 
 #[test]
-fn a_hidden_part_of_what_a_boxed_future_gives() {
+fn a_boxed_future_may_give_an_impl_trait() {
     assert_eq!(block_on(Shelf("s".into()).found()).expect("locked").as_ref(), "k");
 }

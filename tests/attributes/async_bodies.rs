@@ -154,7 +154,7 @@ fn nothing_happens_before_the_first_poll_and_the_key_is_evaluated_once() {
     assert_eq!(calls.get(), 1);
 }
 
-/// Writes down when it is dropped, and whether a lock was held then.
+/// Records when it is dropped, and whether a lock was held then.
 struct Tells<'a>(&'static str, &'a RefCell<Vec<String>>);
 
 impl Tells<'_> {
@@ -270,7 +270,7 @@ fn a_future_that_is_dropped_drops_its_body_and_releases() {
         assert!(log.borrow().is_empty());
     }
     assert_eq!(log.take().len(), 2);
-    // In the background: for that there is a moment, and not a lease's time.
+    // The release is in the background, and takes a moment, not the time of a lease.
     let again = LOCKS.lock("k").name("cancelled").wait(Duration::from_secs(5)).acquire();
     assert!(again.is_ok(), "it was released");
 }

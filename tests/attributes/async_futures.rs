@@ -146,7 +146,7 @@ fn reports_loss(id: String) -> BoxFuture<'static, Result<usize, memlock::Error>>
 }
 
 #[test]
-fn what_the_future_gives_decides_what_can_be_reported() {
+fn the_output_of_the_future_decides_what_can_be_reported() {
     assert!(block_on(reports()).expect_err("no server").is_unavailable());
     assert_eq!(block_on(soft()), 0);
     assert_eq!(block_on(otherwise("a")), 1);

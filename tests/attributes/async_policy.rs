@@ -1,4 +1,4 @@
-//! What an async function does when its lock cannot be had: the same as any other.
+//! What an async function does when its lock is not available: the same as any other.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -45,7 +45,7 @@ async fn hard_by_choice() -> Result<u8, String> {
 }
 
 #[test]
-fn results_report() {
+fn results_report_an_unavailable_server() {
     assert!(block_on(hard()).expect_err("no server").is_unavailable());
     assert!(block_on(alias()).expect_err("no server").0.contains("unavailable"));
     assert!(block_on(generic::<OwnError>()).is_err());
@@ -75,7 +75,7 @@ async fn panics() -> u8 {
 }
 
 #[test]
-fn what_cannot_report_runs_unlocked_or_panics() {
+fn functions_that_cannot_report_run_unlocked_or_panic() {
     assert_eq!(block_on(soft()), Some(0));
     assert_eq!(block_on(soft_by_choice()), Ok(0));
     assert_eq!(block_on(soft_and_hidden()).into(), 7);
@@ -135,7 +135,7 @@ async fn or_error() -> Result<u8, OwnError> {
 }
 
 #[test]
-fn otherwise_stands_for_a_lock_that_is_busy() {
+fn otherwise_replaces_the_error_of_a_busy_lock() {
     assert_eq!(block_on(or_closure("k".into())), Outcome::Done(2));
     assert_eq!(block_on(or_value("k", async { 7 })), 1);
     let _held = LOCKS.lock("k").name("async-busy").acquire().expect("free");
@@ -144,7 +144,7 @@ fn otherwise_stands_for_a_lock_that_is_busy() {
     assert!(block_on(or_error()).is_err());
 }
 
-/// Locks of this test's own, since it moves their clock.
+/// Locks of this test alone, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 /// Outlasts any lease of a minute.

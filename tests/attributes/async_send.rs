@@ -1,4 +1,4 @@
-//! A future that is `Send` stays it, and one that is not is nobody's concern.
+//! A future that is `Send` stays `Send`, and a future need not be `Send`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -70,7 +70,7 @@ fn is_send<F: Future + Send>(future: F) -> F {
 }
 
 #[test]
-fn a_future_that_is_send_stays_it() {
+fn a_future_that_is_send_stays_send() {
     assert_eq!(block_on(is_send(key_of_what_is_not_sync(Cell::new(1)))), "1");
     assert_eq!(
         block_on(is_send(closure_of_what_is_not_sync(Cell::new(1), Box::new(|| 2)))),
@@ -178,7 +178,7 @@ fn a_future_that_gives_a_borrow_of_an_unnamed_lifetime_stays_send() {
 }
 
 #[test]
-fn a_future_that_gives_what_is_not_send_stays_send() {
+fn a_future_whose_output_is_not_send_stays_send() {
     assert_eq!(*block_on(is_send(gives_what_is_not_send(1))).expect("locked"), 1);
     assert_eq!(*block_on(is_send(checks_what_is_not_send(2))).expect("locked"), 2);
     assert_eq!(*block_on(is_send(otherwise_what_is_not_send(3))), 3);

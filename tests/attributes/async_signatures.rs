@@ -1,4 +1,4 @@
-//! Any async function can be locked, and means what it meant.
+//! Any async function can be locked, and keeps its meaning.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -337,7 +337,7 @@ fn made_by_macro_rules() {
 }
 
 mod names {
-    //! No name of the user's gets in the way.
+    //! No name of the user collides with the expansion.
     #![allow(dead_code, reason = "the names are the case")]
 
     use ::std::num::Wrapping as Ok;

@@ -1,4 +1,4 @@
-//! A future grows by what it takes to enter, and not by its arguments.
+//! A future grows by the state of entering, and not by its arguments.
 
 use std::future::Future;
 
@@ -58,7 +58,7 @@ fn a_future_grows_by_little_and_not_by_its_arguments() {
     ] {
         assert!(growth <= 256);
     }
-    // What `otherwise` may need stays outside, and the body gets a copy.
+    // Arguments that `otherwise` may need stay outside, and the body gets a copy.
     let growth = growth("with otherwise", &bare::large_argument(large), &with_otherwise(large));
     assert!(growth <= 4000 + 256);
 }

@@ -1,4 +1,4 @@
-//! Other attributes beside ours on functions that wait in their thread. (Those of tests are in `bodies`.)
+//! Other attributes beside memlock's on synchronous functions. (Attributes of tests are in `bodies`.)
 
 use memlock::{Error, lock, rlock};
 

@@ -109,7 +109,7 @@ fn a_lock_is_released_whatever_its_body_has_kept_of_it() {
     keeps_its_lease().expect("the body is over");
 }
 
-/// Writes down when it is dropped, and whether a lock was held then.
+/// Records when it is dropped, and whether a lock was held then.
 struct Tells<'a>(&'static str, &'a RefCell<Vec<String>>);
 
 impl Tells<'_> {
@@ -168,7 +168,7 @@ fn everything_in_the_body_is_dropped_before_the_release_and_arguments_after_it()
     );
 }
 
-/// What is in the log; the first two sorted, since the editions differ in which goes first.
+/// The entries of the log. The first two are sorted, since their order differs between editions.
 fn sorted_tail(log: &Log) -> impl Fn() -> Vec<String> + '_ {
     move || {
         let mut told = log.take();
@@ -236,7 +236,7 @@ fn tells_its_caller() -> u32 {
 }
 
 #[test]
-fn other_attributes_mean_what_they_meant() {
+fn other_attributes_keep_their_meaning() {
     assert_eq!(tells_its_caller(), line!());
 }
 
@@ -255,7 +255,7 @@ fn consumes_its_arguments<T: Clone>(items: Vec<T>, count: &mut usize) -> Result<
 }
 
 #[test]
-fn a_body_that_is_looked_at_is_still_the_functions_own() {
+fn a_body_under_on_lost_still_consumes_its_arguments() {
     let mut count = 0;
     assert_eq!(consumes_its_arguments(vec![1, 2], &mut count).expect("held").len(), 4);
     assert_eq!(count, 2);
@@ -271,7 +271,7 @@ struct AtTheEnd(std::sync::mpsc::Sender<String>);
 
 impl Drop for AtTheEnd {
     fn drop(&mut self) {
-        self.0.send(at_the_end()).expect("somebody listens");
+        self.0.send(at_the_end()).expect("the receiver is there");
     }
 }
 
@@ -283,7 +283,7 @@ thread_local! {
 fn a_thread_may_lock_until_its_very_end() {
     let (tell, told) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
-        // Before anything of memlock's, so that it is dropped after that.
+        // Made before any thread-local of memlock, so that it is dropped after them.
         AT_THE_END.with(|it| *it.borrow_mut() = Some(AtTheEnd(tell)));
         at_the_end();
     });

@@ -1,4 +1,4 @@
-//! No name of the user's gets in the way of an expansion, nor the other way round.
+//! No name of the user collides with an expansion, nor the other way round.
 
 /// Statics of the names that a careless expansion would use for its variables.
 #[allow(non_upper_case_globals, dead_code, reason = "the names are the case")]

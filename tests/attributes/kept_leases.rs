@@ -13,7 +13,7 @@ fn current() -> Lease {
     lease
 }
 
-/// Every question to `lease` says that it was released.
+/// Checks that every method of `lease` says that it was released.
 #[track_caller]
 pub(crate) fn is_over(lease: &Lease) {
     assert!(!lease.is_valid());
@@ -123,7 +123,7 @@ fn a_lease_of_an_inner_body_lasts_as_long_as_the_outer_one() {
     is_over(&outer().expect("it is free"));
 }
 
-/// Locks of this test's own, since it moves their clock.
+/// Locks of this test alone, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 #[lock("k", locks = &TIMED.0, timeout = 60)]

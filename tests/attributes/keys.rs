@@ -1,4 +1,4 @@
-//! Each form of a key locks what it says, and is evaluated once, before the body.
+//! Each form of a key gives the expected lock, and is evaluated once, before the body.
 
 use std::cell::Cell;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! What the library logs on a thread, as text.
+//! The library's log of one thread, as text.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tracing::{Event, Metadata, Subscriber};
 pub(crate) struct Log(Mutex<Vec<String>>);
 
 impl Log {
-    /// Runs `what`, and tells what it logged on this thread.
+    /// Runs `what`, and returns what it logged on this thread.
     pub(crate) fn of<T>(what: impl FnOnce() -> T) -> (T, Vec<String>) {
         let log = Arc::new(Log::default());
         let returned = tracing::subscriber::with_default(Arc::clone(&log), what);

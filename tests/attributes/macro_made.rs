@@ -1,4 +1,4 @@
-//! Functions made by `macro_rules!`, whose names and literals come from several places.
+//! Functions made by `macro_rules!`, with names and literals from several places.
 
 use memlock::lock;
 

@@ -69,7 +69,7 @@ fn a_computed_length_that_cannot_be_is_an_error_that_names_the_option() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Locks of this test's own, since it moves their clock.
+/// Locks of this test alone, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 #[lock("k", locks = &TIMED.0, timeout = HOUR, renew)]
@@ -93,7 +93,7 @@ fn not_renewed() -> bool {
     memlock::current().expect("held").is_valid()
 }
 
-/// Lets two hours pass, in steps between which the lease is to be extended.
+/// Advances the clock by two hours, in steps between which the lease must be extended.
 fn outlasts_an_hour() -> bool {
     let lease = memlock::current().expect("held");
     for _ in 0..5 {

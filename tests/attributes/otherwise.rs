@@ -1,4 +1,4 @@
-//! What `otherwise` takes the place of is logged, unless it is what `otherwise` is for: a busy lock.
+//! An error that `otherwise` replaces is logged, unless the lock was busy, which `otherwise` is for.
 
 use memlock::{Error, lock, rlock, zlock};
 

@@ -1,4 +1,4 @@
-//! What happens when the lock cannot be had.
+//! What happens when the lock is not available.
 
 use std::panic::{catch_unwind, panic_any};
 use std::sync::{LazyLock, Mutex};
@@ -66,7 +66,7 @@ fn a_mistake_in_the_program_is_returned_or_panics_in_the_function() {
     let told = std::sync::Arc::clone(&place);
     let here = std::thread::current().id();
     std::panic::set_hook(Box::new(move |panic| {
-        // Other tests panic meanwhile, on threads of theirs.
+        // Other tests panic meanwhile, on other threads.
         if std::thread::current().id() != here {
             return;
         }
@@ -158,11 +158,11 @@ fn unavailable_or() -> u8 {
 }
 
 #[test]
-fn otherwise_also_stands_for_an_unavailable_server() {
+fn otherwise_replaces_the_error_of_an_unavailable_server() {
     assert_eq!(unavailable_or(), 7);
 }
 
-/// Locks of this test's own, since it moves their clock.
+/// Locks of this test alone, since it moves their clock.
 static TIMED: LazyLock<(Locks, TestServer)> = LazyLock::new(Locks::in_memory);
 
 /// Outlasts any lease of a minute.

@@ -152,7 +152,7 @@ fn cannot_report() -> Result<u8, std::fmt::Error> {
 }
 
 #[test]
-fn what_cannot_report_runs_unlocked() {
+fn functions_that_cannot_report_run_unlocked() {
     assert!(matches!(
         spelled_like_one::own_result(),
         spelled_like_one::Result::Fine(1)
@@ -267,7 +267,7 @@ impl Cells {
 }
 
 #[test]
-fn types_that_are_hard_to_write_twice() {
+fn return_types_with_elided_lifetimes_and_function_pointers() {
     let cells = Cells(std::cell::RefCell::new(7));
     assert_eq!(*cells.elided_lifetime_in_a_path().expect("held"), 7);
     assert_eq!(cells.function_pointer().map(|trim| trim(" a ")), Some("a"));

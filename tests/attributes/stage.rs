@@ -1,4 +1,4 @@
-//! The locks that the cases use, and what a body can tell about its own.
+//! The locks that the cases use, and what a body can find out about its own.
 
 use std::future::Future;
 use std::pin::pin;
@@ -66,7 +66,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Gives way once, so that what follows is another poll.
+/// Yields once, so that the rest runs in another poll.
 pub(crate) async fn pause() {
     let mut paused = false;
     std::future::poll_fn(|context| {

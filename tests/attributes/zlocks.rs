@@ -1,4 +1,4 @@
-//! Any function that returns a `Result` can be locked by `zlock`, whose body is a closure, and means what it meant.
+//! Any function that returns a `Result` can be locked by `zlock`, which puts the body into a closure, and keeps its meaning.
 
 use std::fmt::Display;
 use std::pin::Pin;
@@ -194,7 +194,7 @@ fn question(text: &str, calls: &mut u8) -> Result<u8, Failure> {
         return Ok(0);
     }
     let number: u8 = text.parse()?;
-    // Converted by another `From`: the closure's error has to be the function's, not one that is guessed.
+    // Converted by another `From`: the closure's error must be the function's, not an inferred one.
     let nested = question_of_the_lock(number)?;
     Ok(nested)
 }

@@ -1,5 +1,5 @@
-//! `#[serial]`, `#[rstest]` and `#[cached]` above and below ours, in a crate to which memlock is `locking`, of the edition between those that
-//! `tests/attributes` is compiled as.
+//! `#[serial]`, `#[rstest]` and `#[cached]` above and below memlock's attributes. The crate knows memlock as `locking`,
+//! and has edition 2021, between those of `tests/attributes`.
 #![deny(warnings, clippy::all, clippy::pedantic)]
 
 use std::sync::LazyLock;
@@ -51,7 +51,7 @@ fn shelf() -> Shelf {
 #[case("l", 2)]
 fn rstest_below(mut shelf: Shelf, #[case] key: &str, #[case] number: u8) {
     assert_eq!(held(), [format!("{key}/{number}")]);
-    // Cases run side by side, and who has to wait for a zlock is told of a conflict.
+    // Cases run side by side, and a case that has to wait for a zlock gets a conflict.
     shelf.name.push_str(key);
     shelf.name().expect("a lock of its own").push('!');
     assert_eq!(shelf.name, format!("shelf-{key}!"));
@@ -66,7 +66,7 @@ async fn rstest_below_in_a_task(#[case] number: u8) -> Result<(), locking::Error
     Ok(())
 }
 
-/// What is left to attributes below it are the cases, which have no arguments.
+/// Attributes below it are applied to the cases, which have no arguments.
 #[rstest]
 #[case("k")]
 #[case("l")]
@@ -77,14 +77,14 @@ fn rstest_above(#[case] key: &str) {
 
 static COMPUTED: AtomicU32 = AtomicU32::new(0);
 
-/// What is in the cache needs no lock.
+/// A call that finds its value in the cache takes no lock.
 #[cached]
 #[lock("{number}", locks = &LOCKS, crate = locking)]
 fn cached_above(number: u32) -> (u32, Vec<String>) {
     (number + COMPUTED.fetch_add(1, Ordering::Relaxed), held())
 }
 
-/// Nobody looks into the cache without the lock.
+/// No call looks into the cache without the lock.
 #[lock("{number}", locks = &LOCKS, crate = locking)]
 #[cached]
 fn cached_below(number: u32) -> (u32, Vec<String>) {

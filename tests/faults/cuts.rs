@@ -56,7 +56,7 @@ fn cut_everywhere(stage: &Stage, by: By, kind: Kind, skip: u32, ends: &[End], th
                     let locked = stage.lock_and_unlock(by);
                     if locked.was_hit {
                         times.add(locked.free_after);
-                        // A release hides no result, and one broken connection is made up for by another.
+                        // A release has no result to lose, and a broken connection is replaced by another.
                         let expected = then == Then::Well || kind == Kind::Delete && skip == 0;
                         assert_eq!(locked.is_granted, expected, "{kind:?}, {then:?}, {by:?}");
                     } else {
@@ -91,8 +91,8 @@ macro_rules! by_each {
 
 by_each! {
     an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves_no_orphan
-    a_release_cut_at_any_byte_is_made_up_for
-    a_handshake_cut_at_any_byte_is_made_up_for_by_another
+    a_release_cut_at_any_byte_is_repeated
+    a_handshake_cut_at_any_byte_is_repeated_on_another_connection
     making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan
 }
 
@@ -101,13 +101,13 @@ fn an_acquisition_cut_at_any_byte_is_a_lock_with_proof_or_unavailable_and_leaves
     cut_everywhere(&stage, by, Kind::Acquire, 0, &ENDS, &THENS, || ());
 }
 
-fn a_release_cut_at_any_byte_is_made_up_for(by: By) {
+fn a_release_cut_at_any_byte_is_repeated(by: By) {
     let stage = Stage::set(by.pick(["cut release", "task cut release"]), QUICK);
     cut_everywhere(&stage, by, Kind::Delete, 0, &ENDS, &THENS, || ());
 }
 
-/// The longest exchange, some 7 KiB: without a connection nothing has been asked for, so one way to cut it will do.
-fn a_handshake_cut_at_any_byte_is_made_up_for_by_another(by: By) {
+/// The longest exchange, some 7 KiB. Without a connection nothing has been asked for, so one way to cut it suffices.
+fn a_handshake_cut_at_any_byte_is_repeated_on_another_connection(by: By) {
     let stage = Stage::set(by.pick(["cut handshake", "task cut handshake"]), QUICK);
     cut_everywhere(&stage, by, Kind::Handshake, 0, &[End::Finished], &[Then::Well], || ());
 }
@@ -123,7 +123,7 @@ fn making_the_clock_and_giving_back_cut_at_any_byte_leave_no_orphan(by: By) {
         assert_eq!(stage.ask("md memlock:clock").trim_end(), "HD");
     };
     cut_everywhere(&stage, by, Kind::MakeClock, 0, &[End::Finished], &THENS, without_clock);
-    // The first delete is the giving back, the first two acquisitions are before and after it.
+    // The first delete gives the lock back. The first two acquisitions are before and after it.
     give_back_cut_everywhere(&stage, by, without_clock);
     cut_everywhere(&stage, by, Kind::Acquire, 1, &[End::Finished], &THENS, without_clock);
 }

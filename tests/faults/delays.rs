@@ -1,4 +1,4 @@
-//! Requests and replies that come when nobody waits for them any more, or never, on a connection that stays open.
+//! Requests and replies that come when no caller waits for them any more, or never, on a connection that stays open.
 
 use std::thread;
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn a_delay_within_the_limit_is_no_fault() {
     }
 }
 
-/// There is no other way to the server than the late connection.
+/// The late connection is the only one to the server.
 #[test]
 fn a_lock_whose_proof_is_late_is_cleaned_away_through_the_late_connection() {
     let stage = Stage::set("late", EXCHANGE);
@@ -80,7 +80,7 @@ fn a_late_reply_never_answers_a_later_exchange() {
         let guard = result.expect("another connection serves");
         assert!(took < stage.limit(), "kept for {took:?}");
         stage.assert_proved(&caller, &guard);
-        // The late exchange is over, in one way or another, while the lock is held: it changes nothing.
+        // The late exchange ends in any of the ways while the lock is held, and changes nothing.
         let kept = stage.kept();
         let sets = stage.sets();
         stage.proxy.open_gate();
@@ -130,7 +130,7 @@ fn a_late_proof_of_a_release_does_not_release_the_next_holder() {
     }
 }
 
-/// The holder's lease is over, and the next one has the lock, when the server gets what the holder sent in time.
+/// The holder sends its request in time. When the server gets it, the lease is over and the next holder has the lock.
 #[test]
 fn a_release_or_renewal_that_is_executed_late_does_not_touch_the_next_holder() {
     let stage = Stage::set("late write", EXCHANGE);
@@ -164,9 +164,9 @@ fn a_release_or_renewal_that_is_executed_late_does_not_touch_the_next_holder() {
     }
 }
 
-/// The connection ends, and the server is still to do what was sent on it.
+/// The connection ends before the server executes the request that was sent on it.
 #[test]
-fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
+fn a_request_executed_after_the_end_of_its_connection_leaves_no_orphan() {
     let stage = Stage::set("outrun", QUICK);
     for on in [Kind::Acquire, Kind::Delete] {
         for then in [Then::Well, Then::Down] {
@@ -180,7 +180,7 @@ fn a_request_that_outruns_the_end_of_its_connection_leaves_no_orphan() {
     }
 }
 
-/// The first look finds nothing, since there is nothing yet.
+/// The first look finds no item, since the request has not been executed yet.
 #[test]
 fn a_request_that_is_executed_after_it_was_looked_for_leaves_no_orphan() {
     let stage = Stage::set("looked for", EXCHANGE);
@@ -206,7 +206,7 @@ fn a_request_that_is_executed_after_it_was_looked_for_leaves_no_orphan() {
 }
 
 #[test]
-fn a_connection_that_went_silent_is_made_up_for_by_another() {
+fn a_silent_connection_is_replaced_by_another() {
     let stage = Stage::set("silent", EXCHANGE);
     for executed in [true, false] {
         for on in [Kind::Handshake, Kind::Acquire] {
@@ -235,7 +235,7 @@ fn a_renewal_that_is_never_answered_extends_nothing_and_loses_nothing() {
     stage.assert_free();
 }
 
-/// The server is soon back, but for the one connection, which neither answers nor ends.
+/// The server is soon back, except on the one connection, which neither answers nor ends.
 #[test]
 fn a_connection_that_stays_silent_leaves_no_orphan() {
     let stage = Stage::set("silent orphan", EXCHANGE);
@@ -246,9 +246,9 @@ fn a_connection_that_stays_silent_leaves_no_orphan() {
     }
 }
 
-/// The server never got it, and can be asked on any other connection.
+/// The server never gets the release, and can be asked on any other connection.
 #[test]
-fn a_release_on_a_connection_that_stays_silent_is_made_up_for_on_another() {
+fn a_release_on_a_connection_that_stays_silent_is_repeated_on_another() {
     let stage = Stage::set("silent release", EXCHANGE);
     for executed in [true, false] {
         arm(&stage, Kind::Delete, Deed::Silence { executed }, Then::Well);

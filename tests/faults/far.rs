@@ -1,4 +1,4 @@
-//! A server that is far away: nothing is wrong with it, and every answer takes its time.
+//! A server that is far away: it works, and every answer takes some time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::proxy::{Deed, Fault, Then};
 use crate::stage::{By, Caller, MARGIN, Stage, block_on, ms, timed};
 use crate::wire::Kind;
 
-/// What each answer takes: within a continent, and beyond the default limit of three of them.
+/// The time of each answer: within a continent, and so long that three answers exceed the default limit.
 const DELAYS: [Duration; 2] = [ms(18), ms(200)];
 
 fn tries(by: By, caller: &Caller, key: &'static str, look: impl FnOnce(&Lease)) -> Result<(), Error> {
@@ -29,7 +29,7 @@ fn a_caller_that_does_not_want_to_wait_reaches_a_server_far_away() {
     for delay in DELAYS {
         stage.proxy.delay(delay);
         for by in [By::Thread, By::Task] {
-            // Connecting included, and then on a connection that is there.
+            // First with connecting, then on an open connection.
             let caller = stage.caller();
             for _ in 0..2 {
                 let (result, took) = timed(|| tries(by, &caller, stage.key, |lease| assert!(lease.is_valid())));

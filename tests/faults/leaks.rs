@@ -1,4 +1,4 @@
-//! Many acquisitions, some of them through faults; when their locks are gone, nothing is left of them.
+//! Many acquisitions, some of them through faults, leave no sockets, threads or items behind.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +14,16 @@ use crate::wire::{Kind, Probe};
 
 const ACQUISITIONS: u64 = 100_000;
 const THREADS: u64 = 4;
-/// One in so many goes through faults.
+/// One acquisition in so many goes through faults.
 const FAULTY: u64 = 50;
 
-/// The straight way to the server; the usual variable has the faulty one.
+/// The variable with the server's own address. The usual variable has the proxy's.
 const STRAIGHT: &str = "MEMLOCK_TEST_STRAIGHT";
 
-/// How long what is left over may stay: background threads wait a few seconds for more to do.
+/// How long sockets and threads may stay: background threads wait a few seconds for more work.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// In a process of its own, whose sockets and threads nobody else opens.
+/// In a process of its own, since other tests open sockets and threads too.
 #[test]
 fn after_a_hundred_thousand_acquisitions_sockets_and_threads_are_back_where_they_were() {
     const NAME: &str = "leaks::after_a_hundred_thousand_acquisitions_sockets_and_threads_are_back_where_they_were";
@@ -41,7 +41,7 @@ fn after_a_hundred_thousand_acquisitions_sockets_and_threads_are_back_where_they
     assert_eq!(busy.expect_line(PATIENCE), "ready");
     let before = left(&busy);
     let mut probe = Probe::of(&server.address());
-    // Answered, so that its connection counts.
+    // The probe is answered, so its connection counts.
     assert_eq!(probe.item("memlock:clock"), None);
     let connections = server.stat("curr_connections");
     busy.send("go");
@@ -86,7 +86,7 @@ fn break_things(proxy: &Proxy, busy: &Peer) -> u32 {
             deed,
             then: if number % 3 == 0 { Then::Down } else { Then::Well },
         });
-        // Long enough for it to happen, and for the client to notice; what never happens is no loss.
+        // Long enough for the fault to happen, and for the client to notice. A fault that does not happen does no harm.
         if let Some(said) = busy.next_line(ms(60)) {
             let (granted, unavailable) = said.split_once(' ').expect("two numbers");
             println!("{granted} granted, {unavailable} unavailable");
@@ -115,7 +115,7 @@ fn work(parent: &Parent) {
         let locks = Locks::builder().servers(servers).exchange_timeout(ms(30));
         locks.build().expect("a good address")
     };
-    // The background thread stays, by design; where nobody listens, no connection does.
+    // The background thread stays, by design. A connection to a closed port does not.
     let nowhere = Locks::builder().servers("127.0.0.1:1").build().expect("a good address");
     assert!(block_on(nowhere.lock("k").acquire_async()).is_err());
     drop(nowhere);
@@ -132,10 +132,10 @@ fn work(parent: &Parent) {
                         break;
                     }
                     let locks = if turn % FAULTY == 0 { faulty } else { straight };
-                    // Mostly a key of its own, now and then one that all want.
+                    // Mostly a key of its own, sometimes one that all threads use.
                     let key = if turn % 10 == 0 { u64::MAX } else { thread };
                     let request = locks.lock(key).wait(PATIENCE);
-                    // By threads, and by tasks that release, or leave it to the background.
+                    // By threads, and by tasks that release, or leave the release to the background.
                     let result = match turn % 3 {
                         0 => request.acquire().map(drop),
                         1 => block_on(request.acquire_async()).map(drop),

@@ -1,4 +1,4 @@
-//! What happens while a lock is held, cut at each byte in both directions: a renewal, a waiter's look, a take-over.
+//! Exchanges while a lock is held, cut at each byte in both directions: a renewal, a waiter's look, a take-over.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn cut_everywhere(mut cut: impl FnMut(Deed, Then) -> bool) -> usize {
     count
 }
 
-/// The moment until which a holder believes in its lease, as far as can be told from outside: not later than the first,
+/// Two bounds of the moment until which a holder believes in its lease, as seen from outside: not later than the first,
 /// not earlier than the second.
 fn deadline(guard: &Guard) -> (Instant, Instant) {
     let before = Instant::now();
@@ -45,7 +45,7 @@ pub(crate) fn renew_through_fault(stage: &Stage, guard: &Guard) {
     if let Err(error) = result {
         stage.assert_unavailable(&error);
         assert!(guard.is_valid(), "the old lease lasts");
-        // Clocks are read one after the other, and the one on the wall may be adjusted meanwhile.
+        // The clocks are read one after the other, and the wall clock may be adjusted in between.
         assert!(earliest <= latest + ms(1), "extended without proof");
     } else {
         assert!(!stage.proxy.has_fired(), "renewed without proof");
@@ -54,7 +54,7 @@ pub(crate) fn renew_through_fault(stage: &Stage, guard: &Guard) {
     stage.proxy.heal();
 }
 
-/// Old enough that an extension shows.
+/// Waits until the lease is so old that an extension shows.
 pub(crate) fn age(guard: &Guard, timeout: Duration) {
     wait_until("the lease to age", PATIENCE, || guard.remaining() + ms(20) < timeout);
 }
@@ -92,7 +92,7 @@ fn a_renewal_cut_at_any_byte_extends_nothing_and_loses_nothing() {
 }
 
 #[test]
-fn a_look_cut_at_any_byte_lets_nobody_in() {
+fn a_look_cut_at_any_byte_grants_no_lock() {
     let stage = Stage::set("cut look", QUICK);
     let guard = stage
         .direct
@@ -120,7 +120,7 @@ fn a_look_cut_at_any_byte_lets_nobody_in() {
             }
             assert!(took < stage.limit(), "kept for {took:?}");
             stage.proxy.heal();
-            // On a machine that stands still, who has no time to wait may not come so far as to look.
+            // On a machine that stands still, a caller without time to wait may end before it looks.
             if error.is_busy() || stage.proxy.has_fired() {
                 return stage.proxy.has_fired();
             }
@@ -148,7 +148,7 @@ fn a_waiter_whose_look_is_cut_at_any_byte_gets_the_lock_when_it_is_free() {
                 then,
             });
             let caller = stage.caller();
-            // Once more than the cut: without one, the waiter looks all the same.
+            // One look more than the cut: without a cut, the waiter looks all the same.
             let reads = stage.reads();
             thread::scope(|scope| {
                 let waiter = scope.spawn(|| caller.locks.lock(stage.key).acquire());
@@ -157,7 +157,7 @@ fn a_waiter_whose_look_is_cut_at_any_byte_gets_the_lock_when_it_is_free() {
                 });
                 guard.release();
                 let guard = waiter.join().expect("no panic");
-                let guard = guard.expect("one broken connection is made up for by another");
+                let guard = guard.expect("a broken connection is replaced by another");
                 stage.assert_proved(&caller, &guard);
             });
             stage.assert_free();
@@ -167,7 +167,7 @@ fn a_waiter_whose_look_is_cut_at_any_byte_gets_the_lock_when_it_is_free() {
     println!("a waiter's look cut {count} times");
 }
 
-/// What a holder leaves behind that dies with a lease of 10 ms.
+/// The value that a holder with a lease of 10 ms leaves behind when it dies.
 struct Dead(String);
 
 impl Dead {
@@ -177,7 +177,7 @@ impl Dead {
         Dead(stage.kept().expect("it is held").value)
     }
 
-    /// Puts it there, as a grant that is told from all others.
+    /// Stores it with a nonce of its own, so that it counts as a new grant.
     fn lies(&self, stage: &Stage, number: usize) {
         let mut words: Vec<&str> = self.0.split(' ').collect();
         let nonce = format!("{number:032x}");

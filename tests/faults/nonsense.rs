@@ -1,4 +1,4 @@
-//! Other bytes than the server's. None of them is a success, takes long, or costs memory.
+//! Other bytes than the server's. None of them counts as a success, takes long, or costs memory.
 
 use std::fs;
 use std::time::Duration;
@@ -14,13 +14,14 @@ use crate::wire::Kind;
 
 type Answer = fn(&Seen<'_>) -> Vec<u8>;
 
-/// The replies to a batch of two, with what is put behind the opaques.
+/// The replies to a batch of two, with opaques that are `ahead` of the request's.
 fn pair(first: &str, second: &str, seen: &Seen<'_>, ahead: u64) -> Vec<u8> {
     let opaque = seen.opaque.wrapping_add(ahead);
     format!("{first} O{opaque}\r\n{second} O{}\r\n", opaque.wrapping_add(1)).into_bytes()
 }
 
-/// What no server may say. The clock is said not to be there: a wrong one would be believed, and no lease would be long enough. An answer that is no more than a beginning is in `delays`.
+/// Answers that no server may give. They say that the clock item is missing: a wrong clock would be believed, and no
+/// lease would be long enough. Answers that only begin are in `delays`.
 const NONSENSE: [(&str, Answer); 17] = [
     ("an empty line", |_| b"\r\n".to_vec()),
     ("no text", |_| b"\xff\xfe\x00\x01\r\n".to_vec()),
@@ -93,7 +94,7 @@ fn nonsense_for_an_acquisition_or_a_release_is_no_success_and_leaves_no_orphan()
 }
 
 #[test]
-fn nonsense_for_a_handshake_is_made_up_for_by_another() {
+fn a_handshake_answered_by_nonsense_is_repeated_on_another_connection() {
     let stage = Stage::set("nonsense greeting", QUICK);
     for (by, (what, with)) in BOTH.map(|by| NONSENSE.map(|nonsense| (by, nonsense))).concat() {
         for then in THENS {
@@ -136,7 +137,7 @@ fn nonsense_for_a_renewal_extends_nothing_and_loses_nothing() {
     stage.assert_free();
 }
 
-/// Answers that would be a success, were they meant for this exchange.
+/// Answers that would be a success if they belonged to this exchange.
 const FOREIGN: [(&str, Answer); 4] = [
     ("what an earlier exchange was told", |seen| seen.earlier.to_vec()),
     ("the same, and then the truth", |seen| {
@@ -157,7 +158,7 @@ fn no_reply_but_the_exchanges_own_lets_a_second_holder_in() {
         for (what, with) in FOREIGN.into_iter().chain(NONSENSE) {
             for executed in EXECUTED {
                 println!("{on:?}, executed: {executed}: {what}");
-                // Has been told of a success on the connection that it goes on to use.
+                // The caller has had a success on the connection that it goes on using.
                 let caller = stage.caller();
                 let first = caller.locks.lock(stage.key).acquire().expect("nothing is wrong yet");
                 stage.assert_proved(&caller, &first);
@@ -211,7 +212,7 @@ fn a_reply_that_comes_twice_answers_one_exchange() {
     }
 }
 
-/// Begun, and then without an end.
+/// Answers that begin and never end.
 const ENDLESS: [(&str, Answer); 5] = [
     ("a line", |_| Vec::new()),
     ("a GiB announced", |seen| {
@@ -229,7 +230,7 @@ const ENDLESS: [(&str, Answer); 5] = [
 /// Tells the process to connect anew.
 const FRESH: &str = "fresh";
 
-/// In a process of its own, whose memory nobody else uses.
+/// In a process of its own, since other tests use memory too.
 #[test]
 fn replies_without_end_cost_neither_memory_nor_time() {
     const NAME: &str = "nonsense::replies_without_end_cost_neither_memory_nor_time";
@@ -245,7 +246,7 @@ fn replies_without_end_cost_neither_memory_nor_time() {
     victim.send(stage.key);
     assert_eq!(victim.expect_line(PATIENCE), "granted");
     let (resident, peak) = (memory(&victim, "VmHWM"), memory(&victim, "VmSize"));
-    // Handshakes first: they leave nothing to be cleaned away, on connections of its own, in the background.
+    // Handshakes first: they leave no lock that the background would clean away on other connections.
     for on in [Kind::Handshake, Kind::Acquire] {
         for (what, with) in ENDLESS {
             for executed in EXECUTED {
@@ -264,7 +265,7 @@ fn replies_without_end_cost_neither_memory_nor_time() {
                     assert_eq!(victim.expect_line(PATIENCE), "unavailable");
                 });
                 assert!(took < stage.limit(), "kept for {took:?}");
-                // The end of the flood is the end of its connection.
+                // The flood ends with its connection.
                 stage.proxy.open_gate();
                 stage.proxy.heal();
                 stage.assert_free();
@@ -302,7 +303,7 @@ fn suffer(parent: &Parent, exchange: Duration) {
     }
 }
 
-/// A number of KiB that the system tells of a process.
+/// A number of KiB in the system's status of a process.
 fn memory(of: &Peer, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", of.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("Linux");

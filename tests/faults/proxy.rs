@@ -1,7 +1,7 @@
-//! The faulty network: a proxy that takes every exchange in whole, and does to one of them what the test asks for.
+//! The faulty network: a proxy that reads each exchange as a whole, and puts the test's fault into one of them.
 //!
 //! A thread per connection reads a request, lets the server answer it, and passes the answer on. So each byte of a
-//! request and of a reply can be the last, and the test knows whether the server has done what it was asked for.
+//! request and of a reply can be the last, and the test knows whether the server has executed the request.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use crate::wire::{Kind, parse_request, read_replies};
 
-/// What is to happen to one exchange.
+/// A fault of one exchange.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault {
-    /// To which: the first of this kind …
+    /// The exchange: the first of this kind …
     pub(crate) on: Kind,
-    /// … after so many others of it.
+    /// … after so many others of that kind.
     pub(crate) skip: u32,
     pub(crate) deed: Deed,
     pub(crate) then: Then,
@@ -26,12 +26,12 @@ pub(crate) struct Fault {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Deed {
-    /// So many bytes of the request reach the server, which is then told that this was all.
+    /// So many bytes of the request reach the server, which then sees the end of the connection.
     CutRequest(usize, End),
     /// The server answers, and so many bytes of the answer come back.
     CutReply(usize, End),
-    /// The client's side is closed, and then the server gets the whole request: at once, or not before somebody has
-    /// looked what became of it.
+    /// The client's side is closed, and then the server gets the whole request: at once, or after another connection has
+    /// read the item.
     CloseThenSend { after_a_look: bool },
     /// Nothing comes back, and the connection stays until the gate opens; the server gets the request, or does not.
     Silence { executed: bool },
@@ -56,11 +56,11 @@ pub(crate) enum Deed {
 pub(crate) enum End {
     /// In order (FIN).
     Finished,
-    /// With an error (RST): the system sends one when a socket is closed with bytes in it that nobody has read.
+    /// With an error (RST): the system sends one when a socket is closed that holds unread bytes.
     Reset,
 }
 
-/// What becomes of the network after the fault.
+/// The state of the network after the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// It works again.
@@ -69,13 +69,13 @@ pub(crate) enum Then {
     Down,
 }
 
-/// What an answer can be made from.
+/// The parts from which an answer can be made.
 pub(crate) struct Seen<'a> {
-    /// What the server answered; nothing where it was not asked.
+    /// The server's answer; empty if it was not asked.
     pub(crate) reply: &'a [u8],
-    /// What it answered to the last exchange of the same kind.
+    /// Its answer to the last exchange of the same kind.
     pub(crate) earlier: &'a [u8],
-    /// The opaque of the request's first command; those of the others follow.
+    /// The opaque of the request's first command; the opaques of the others follow it.
     pub(crate) opaque: u64,
 }
 
@@ -98,7 +98,7 @@ struct State {
     has_fired: bool,
     is_down: bool,
     is_gate_open: bool,
-    /// What each answer takes on its way.
+    /// The delay of each answer.
     delay: Duration,
     earlier: HashMap<Kind, Vec<u8>>,
     answered: HashMap<Kind, u64>,
@@ -132,7 +132,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// From now on this is to happen, once; what was to happen before is forgotten, and the gate is closed.
+    /// Arms `fault`, which then happens once. Replaces the fault before, and closes the gate.
     pub(crate) fn arm(&self, fault: Fault) {
         let mut state = self.shared.state();
         state.fault = Some(fault);
@@ -141,24 +141,24 @@ impl Proxy {
         state.is_gate_open = false;
     }
 
-    /// From now on each answer takes so long on its way.
+    /// Delays each answer from now on.
     pub(crate) fn delay(&self, delay: Duration) {
         self.shared.state().delay = delay;
     }
 
-    /// Whether it has happened.
+    /// Whether the fault has happened.
     pub(crate) fn has_fired(&self) -> bool {
         self.shared.state().has_fired
     }
 
-    /// From now on nothing happens any more to new exchanges.
+    /// Lets new exchanges pass without a fault from now on.
     pub(crate) fn heal(&self) {
         let mut state = self.shared.state();
         state.fault = None;
         state.is_down = false;
     }
 
-    /// Lets go of what is held.
+    /// Releases the bytes that are held.
     pub(crate) fn open_gate(&self) {
         self.shared.state().is_gate_open = true;
         self.shared.changed.notify_all();
@@ -169,7 +169,7 @@ impl Proxy {
         self.shared.answered(kinds)
     }
 
-    /// How many bytes of floods were taken from it.
+    /// How many bytes of floods the client took.
     pub(crate) fn flooded(&self) -> u64 {
         self.shared.flooded.load(Ordering::Relaxed)
     }
@@ -291,7 +291,7 @@ impl Shared {
         }
     }
 
-    /// What is to happen to an exchange of that kind now, if anything is. `None` where the connection is to end.
+    /// The fault for an exchange of that kind now, if there is one. `None` if the connection ends.
     #[allow(clippy::option_option, reason = "the outer one is for `?`")]
     fn turn_of(&self, kind: Kind, is_spared: bool) -> Option<Option<Fault>> {
         let mut state = self.state();
@@ -355,7 +355,7 @@ impl Shared {
     }
 
     fn flood(&self, client: &mut TcpStream) -> Option<()> {
-        // Short: the gate may open while nobody takes the bytes.
+        // Short: the gate may open while the client takes no bytes.
         client.set_write_timeout(Some(Duration::from_millis(5))).ok()?;
         let bytes = vec![b'x'; 64 * 1024];
         loop {

@@ -1,4 +1,4 @@
-//! What every test begins with, and what it holds every caller to.
+//! The beginning of every test, and the promises that it checks for every caller.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -19,17 +19,16 @@ use crate::wire::{Item, Kind, Probe};
 /// Long enough for anything on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a busy machine may add to a promised time.
+/// The time that a busy machine may add to a promised one.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
-/// For how long a lock that nobody got may keep others out. The promise is a tenth of it, on an idle machine.
+/// For how long a lock that no caller got may stay held. The promise is a tenth of it, on an idle machine.
 pub(crate) const ORPHANED: Duration = Duration::from_secs(1);
 
-/// The limit of exchanges that are over at once, whatever is done to them: nothing waits for it, and a busy machine does
-/// not reach it.
+/// The limit of exchanges that end at once in every fault: nothing waits for it, and a busy machine does not reach it.
 pub(crate) const QUICK: Duration = ms(2000);
 
-/// The shortest limit of an exchange here, which is all the time that an attempt has that does not wait.
+/// The shortest limit of an exchange here. An attempt that does not wait has no more time than this.
 const SHORTEST_LIMIT: Duration = ms(80);
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
@@ -47,13 +46,13 @@ pub(crate) fn whole_machine() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A server, a faulty way and a straight way to it, and one lock.
+/// A server, a proxy and a direct way to it, and one lock.
 pub(crate) struct Stage {
     pub(crate) key: &'static str,
     /// The lock's name on the server.
     pub(crate) item: String,
     pub(crate) proxy: Proxy,
-    /// Locks on the straight way.
+    /// Locks on the direct way.
     pub(crate) direct: Locks,
     _server: Arc<Memcached>,
     exchange: Duration,
@@ -63,14 +62,14 @@ pub(crate) struct Stage {
     _share: RwLockReadGuard<'static, ()>,
 }
 
-/// A caller on the faulty way, told apart from all others by what it calls itself in items.
+/// A caller through the proxy, with a label of its own in items.
 pub(crate) struct Caller {
     pub(crate) locks: Locks,
     pub(crate) label: String,
 }
 
 impl Stage {
-    /// On the server that tests share: keys are a test's own.
+    /// On the server that tests share. Each test has keys of its own.
     pub(crate) fn set(key: &'static str, exchange: Duration) -> Stage {
         Stage::on(Memcached::shared(), key, exchange)
     }
@@ -82,7 +81,7 @@ impl Stage {
             .servers(server.address())
             .build()
             .expect("a good address");
-        let first = direct.lock(key).acquire().expect("nobody else has it");
+        let first = direct.lock(key).acquire().expect("it is free");
         let (item, token) = first.tokens().next().expect("one lock");
         drop(first);
         Stage {
@@ -99,7 +98,7 @@ impl Stage {
         }
     }
 
-    /// A caller who has never connected.
+    /// A caller that has never connected.
     pub(crate) fn caller(&self) -> Caller {
         let number = self.callers.get();
         self.callers.set(number + 1);
@@ -114,7 +113,7 @@ impl Stage {
         Caller { locks, label }
     }
 
-    /// What the server keeps under the lock's name.
+    /// The item under the lock's name.
     pub(crate) fn kept(&self) -> Option<Item> {
         self.probe.borrow_mut().item(&self.item)
     }
@@ -134,7 +133,7 @@ impl Stage {
         self.proxy.answered(&[Kind::Acquire])
     }
 
-    /// … and deletes the server has answered on the faulty way.
+    /// … and deletes the server has answered through the proxy.
     pub(crate) fn deletes(&self) -> u64 {
         self.proxy.answered(&[Kind::Delete])
     }
@@ -171,15 +170,15 @@ impl Stage {
         }
     }
 
-    /// What is owed after every fault: another can have the lock, and nobody takes it from him. Returns how long it took.
+    /// Checks the promise after every fault: another caller gets the lock, and keeps it. Returns how long it took.
     #[track_caller]
     pub(crate) fn assert_free(&self) -> Duration {
-        // One that waits, and does not only try: it takes over what a dead holder has left.
+        // It waits, so that it can take over the lock of a dead holder.
         let (result, took) = timed(|| self.direct.lock(self.key).wait(ORPHANED).acquire());
-        let guard = result.expect("nobody has it any more");
+        let guard = result.expect("it is free again");
         self.assert_rises(&guard);
-        let kept = self.kept().expect("his lock was deleted");
-        assert!(kept.cas <= cas_of(guard.token()), "his lock was overwritten: {kept:?}");
+        let kept = self.kept().expect("its lock was deleted");
+        assert!(kept.cas <= cas_of(guard.token()), "its lock was overwritten: {kept:?}");
         took
     }
 }
@@ -198,7 +197,7 @@ fn cas_of(token: Token) -> u64 {
     (token.get() & 0xffff_ffff) >> 8
 }
 
-/// What threads of memlock's own panicked of; nobody else would notice.
+/// How many of memlock's own threads panicked, which no test would notice otherwise.
 static PANICS: AtomicU32 = AtomicU32::new(0);
 
 fn listen_for_panics() {
@@ -217,7 +216,7 @@ fn listen_for_panics() {
     });
 }
 
-/// Measures for how long a busy machine lets a thread stand that wants to go on, until told to stop.
+/// Measures for how long a busy machine keeps a runnable thread waiting, until `until` holds.
 pub(crate) fn longest_stall(until: impl Fn() -> bool) -> Duration {
     let mut longest = Duration::ZERO;
     while !until() {
@@ -227,7 +226,7 @@ pub(crate) fn longest_stall(until: impl Fn() -> bool) -> Duration {
     longest
 }
 
-/// How long things took, for people.
+/// How long things took, for the output.
 #[derive(Default)]
 pub(crate) struct Times(Vec<Duration>);
 
@@ -249,8 +248,8 @@ impl Times {
     }
 }
 
-/// An attempt that hardly waits, made again when the machine stood still: who has so little time may then not come so far as to
-/// ask the server, and cannot know.
+/// Makes an attempt that hardly waits, and repeats it if the machine stood still: with so little time, the attempt may
+/// then end before it has asked the server.
 pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let started = Instant::now();
     loop {
@@ -269,7 +268,7 @@ pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 impl Stage {
-    /// A lock and its release on the faulty way, held to what is promised; then the fault is over, and the lock is free.
+    /// Locks and unlocks through the proxy, and checks the promises. Then the fault is over, and the lock is free.
     #[track_caller]
     pub(crate) fn lock_and_unlock(&self, by: By) -> Locked {
         let caller = self.caller();
@@ -309,7 +308,7 @@ impl Stage {
                 true
             }
             Err(error) => {
-                // For whoever asks why it was not granted.
+                // For a test that asks why it was not granted.
                 println!("after {took:.1?}: {error}");
                 self.assert_unavailable(&error);
                 false
@@ -318,7 +317,7 @@ impl Stage {
     }
 }
 
-/// Who locks: a thread, which makes its exchanges itself, or a task, which shares a pipe with others.
+/// The kind of caller: a thread, which makes its exchanges itself, or a task, which shares a pipe with other tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     Thread,
@@ -326,7 +325,7 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// What belongs to it.
+    /// The one of the two that belongs to it.
     pub(crate) fn pick<T>(self, [of_thread, of_task]: [T; 2]) -> T {
         match self {
             By::Thread => of_thread,
@@ -355,7 +354,7 @@ impl Wake for Unpark {
     }
 }
 
-/// What came of a lock and its release.
+/// The outcome of a lock and its release.
 pub(crate) struct Locked {
     pub(crate) is_granted: bool,
     /// Whether the fault happened.

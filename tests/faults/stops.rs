@@ -31,13 +31,13 @@ const STOPS: [Duration; 8] = [
     ms(500),
     ms(3000),
 ];
-/// How much is done between two of them.
+/// How many turns there are between two stops.
 const TURNS_BETWEEN: u64 = 300;
 
 /// The lease of each key. The first outlast every stop; the others end in the middle of some.
 const LEASES: [Duration; 4] = [Duration::from_secs(20), Duration::from_secs(20), ms(400), ms(400)];
 
-/// Where the test tells its peers to leave their traces.
+/// The variable with the directory in which the test's peers leave their traces.
 const TRACES: &str = "MEMLOCK_TEST_TRACES";
 
 /// A directory for one file per key, removed in the end.
@@ -53,7 +53,7 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // What is left behind in a temporary directory harms nobody.
+        // A folder that stays in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -115,7 +115,7 @@ fn while_the_server_stops_again_and_again_there_is_one_holder_at_a_time_and_then
     for crowd in &crowds {
         println!("{}", crowd.expect_line(PATIENCE));
     }
-    // Their processes are still there: whatever is left behind is theirs to clean away.
+    // The processes still run, and must clean away what they left behind.
     let mut probe = Probe::of(&server.address());
     let ((), took) = timed(|| {
         wait_until("no lock to be left on the server", ORPHANED, || {
@@ -133,7 +133,7 @@ fn while_the_server_stops_again_and_again_there_is_one_holder_at_a_time_and_then
         );
         beliefs.sort_unstable_by_key(|belief| belief.first);
         println!("key {key}, lease {lease:?}: {} holders", beliefs.len());
-        assert!(beliefs.len() > STOPS.len(), "hardly anybody got it");
+        assert!(beliefs.len() > STOPS.len(), "too few holders");
         for pair in beliefs.windows(2) {
             assert!(pair[0].last < pair[1].first, "two holders at once: {pair:?}");
             assert!(pair[0].token < pair[1].token, "a token that does not rise: {pair:?}");
@@ -255,7 +255,7 @@ fn hold(guard: &Guard, file: &mut File, is_slow: bool) -> bool {
     let mut last = first;
     loop {
         let moment = now();
-        // Belief has no gaps: who believes now believed at that moment.
+        // Belief has no gaps: a holder that believes now believed at that moment.
         if !guard.is_valid() {
             break;
         }

@@ -1,4 +1,4 @@
-//! A second process that holds a lock, and does as it is told.
+//! A second process, which acquires and releases locks as the test tells it.
 
 use std::ffi::OsStr;
 use std::panic;
@@ -39,18 +39,19 @@ impl Actor {
         self.peer.expect_line(PATIENCE)
     }
 
-    /// Acquires a lock that is free, or will be, and tells its token.
+    /// Acquires a lock that is free, or will be, and returns its token.
     #[track_caller]
     pub(crate) fn acquires(&mut self, key: &str, timeout: Duration) -> u64 {
         self.granted(&format!("acquire {key} {}", timeout.as_millis()))
     }
 
-    /// Begins to acquire a lock, and is not waited for. All that it can be told after that is [`has_acquired`](Self::has_acquired).
+    /// Begins to acquire a lock, without waiting for it. The only call allowed after that is
+    /// [`has_acquired`](Self::has_acquired).
     pub(crate) fn begins_to_acquire(&mut self, key: &str, timeout: Duration) {
         self.peer.send(&format!("acquire {key} {}", timeout.as_millis()));
     }
 
-    /// Waits until it has the lock that it has begun to acquire, and tells its token.
+    /// Waits until it has the lock that it has begun to acquire, and returns its token.
     #[track_caller]
     pub(crate) fn has_acquired(&mut self) -> u64 {
         granted(&self.peer.expect_line(PATIENCE))
@@ -108,7 +109,7 @@ fn granted(answer: &str) -> u64 {
     }
 }
 
-/// Locks by the process-wide locks, in ways that can say what is wrong, and in ways that cannot.
+/// Locks by the process-wide locks, in functions that can report an error, and in functions that cannot.
 #[memlock::lock("k")]
 fn reports() -> Result<(), Error> {
     Ok(())
@@ -130,7 +131,8 @@ fn cannot_say() {}
 #[memlock::lock("k")]
 async fn cannot_say_async() {}
 
-/// What a process says that finds its environment wrong when it first locks: each error, panic and line of the log.
+/// Prints what a process reports if its environment is wrong when it first locks: each error, panic and line of the
+/// log.
 fn first_use() -> Vec<String> {
     let panicked = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&panicked);
@@ -169,7 +171,7 @@ fn uses_locks_for_the_first_time() {
     parent.say("that is all");
 }
 
-/// All that a process with these variables says when it first locks.
+/// All that a process with these variables reports when it first locks.
 pub(crate) fn first_use_with(variables: &[(&str, impl AsRef<OsStr>)]) -> Vec<String> {
     let mut peer = Peer::of("first use").test("actor::uses_locks_for_the_first_time");
     for (name, value) in variables {

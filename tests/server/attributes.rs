@@ -107,8 +107,8 @@ fn a_function_that_tries_once_reports_the_other_process() {
     assert!(!gives_up(&locks), "what `otherwise` says");
     holder.releases();
     tried(|| tries(&locks, "k")).expect("it is free");
-    // It has a tenth of a second, which a machine may stand still for.
-    wait_until("the lock to be had", PATIENCE, || gives_up(&locks));
+    // It has a tenth of a second, and the machine may stand still for that long.
+    wait_until("the lock to be free", PATIENCE, || gives_up(&locks));
 }
 
 /// The two ways in which a server fails: it refuses, or it hangs.
@@ -156,7 +156,7 @@ fn deposits(locks: &Locks) -> u64 {
     locks.counts().acquired
 }
 
-/// Soft is for a server that cannot be asked, not for one that says that another holds the lock.
+/// A soft function runs unlocked if the server cannot be asked, not if it answers that another process holds the lock.
 #[test]
 fn a_soft_function_waits_for_a_lock_that_is_held() {
     let stage = Stage::set();
@@ -246,7 +246,7 @@ fn process_wide() -> Result<u64, Error> {
     Ok(memlock::current().expect("it runs under a lock").token().get())
 }
 
-/// The first use makes the process-wide locks from the environment, and a mistake there is reported by every call.
+/// The first use makes the process-wide locks from the environment. Every call reports a mistake there.
 #[test]
 fn without_init_the_environment_says_where_the_process_wide_locks_are() {
     const NAME: &str = "attributes::without_init_the_environment_says_where_the_process_wide_locks_are";

@@ -1,4 +1,4 @@
-//! Which servers, and what is said of those that will not do.
+//! Which servers are used, and the errors for server lists that are refused.
 
 use std::ffi::OsStr;
 use std::{env, process};
@@ -22,7 +22,7 @@ fn a_socket_file_serves() {
     };
     let (one, other) = (locks(()), locks(()));
     let guard = hold(one.lock("k"));
-    // With time to connect, also on a machine that stands still for a moment.
+    // Enough time to connect, also on a machine that stands still for a moment.
     let busy = other.lock("k").wait(ms(500)).acquire().expect_err("it is held");
     assert!(busy.is_busy(), "{busy}");
     let token = guard.token();
@@ -73,7 +73,7 @@ fn a_wrong_variable_is_named_with_the_part_that_is_wrong() {
     }
 }
 
-/// Entries that hold a password, in spellings that somebody may try, and what each may be called by.
+/// Entries that hold a password, in likely spellings, and the text by which an error may name each.
 const WITH_PASSWORD: [(&str, &str); 8] = [
     ("memcache://user:hunter2@cache:11211", "@cache:11211"),
     ("memcache+tls://user:hunter2@cache:11211", "@cache:11211"),
@@ -131,7 +131,7 @@ fn a_variable_with_strange_characters_is_shown_escaped_and_short() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_not_taken_for_one_that_is_not_set() {
+fn a_variable_that_is_not_utf_8_is_an_error() {
     use std::os::unix::ffi::OsStrExt as _;
     let _share = Share::part();
     for variable in ["MEMLOCK_SERVERS", "MEMCACHEDLOCK_SERVERS", "MEMLOCK_WAKE"] {
@@ -142,7 +142,7 @@ fn a_variable_that_is_no_text_is_not_taken_for_one_that_is_not_set() {
 }
 
 #[test]
-fn the_originals_variable_is_honoured_and_memlocks_own_comes_first() {
+fn memcachedlock_servers_is_read_and_memlock_servers_comes_first() {
     assert_eq!(
         env::var_os("MEMLOCK_SERVERS"),
         None,

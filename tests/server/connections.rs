@@ -1,4 +1,4 @@
-//! Sockets: few, kept, closed in the end; and a server that takes no more of them.
+//! Connections are few, kept, and closed in the end. A server may refuse more of them.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -56,7 +56,7 @@ fn one_thread_needs_one_connection() {
 }
 
 #[test]
-fn a_connection_that_the_server_closed_while_it_was_idle_goes_unnoticed() {
+fn a_connection_that_the_server_closed_while_idle_causes_no_error() {
     let stage = Stage::with(&["-o", "idle_timeout=1"]);
     let locks = stage.locks();
     hold(locks.lock("k")).release();
@@ -73,7 +73,7 @@ fn a_server_at_its_connection_limit_is_unavailable_in_its_own_words() {
     let stage = Stage::with(&["-c", "64"]);
     let locks = stage.locks();
     let mut crowd = Vec::new();
-    // Filled when one more is told so.
+    // The server is full when it refuses one more.
     wait_until("the server to refuse a connection", PATIENCE, || {
         let mut connection = TcpStream::connect(stage.address()).expect("the system accepts it");
         connection.set_read_timeout(Some(ms(20))).expect("a socket");

@@ -48,7 +48,7 @@ fn a_waiter_that_watched_inherits(timeout: Duration, limit: Duration) {
     assert!(heirs_token > token);
 }
 
-/// Waiters who give up would otherwise keep a dead holder's lock alive for each other.
+/// Otherwise, waiters that give up would keep a dead holder's lock alive for each other.
 #[test]
 fn a_watch_outlives_the_waiter_that_began_it() {
     let stage = Stage::set();
@@ -64,14 +64,14 @@ fn a_watch_outlives_the_waiter_that_began_it() {
     wait_until("the first waiter to have seen the lock", PATIENCE, || {
         stage.number("get_hits") >= reads + 2
     });
-    // From its own first look on, it would have to watch for longer than it waits.
+    // If it counted from its own first look, it would have to watch for longer than it waits.
     let second = locks.lock("k").wait(ms(2000)).acquire();
     assert!(first.join().expect("no panic").expect_err("its wait is over").is_busy());
     assert!(second.expect("the first one's watch counts").is_valid());
 }
 
 #[test]
-fn a_holder_that_stood_still_past_its_lease_knows_and_harms_nobody() {
+fn a_holder_stopped_past_its_lease_knows_and_touches_no_other_lock() {
     let stage = Stage::set();
     let mut sleeper = Actor::on(&stage);
     let sleepers_token = sleeper.acquires("k", ms(500));
@@ -93,7 +93,7 @@ fn a_holder_that_stood_still_past_its_lease_knows_and_harms_nobody() {
     assert!(sleeper.tries("k").starts_with("busy: "));
 }
 
-/// A thread that hangs with the lock is as dead to its own process as to others.
+/// To the other threads of its process, a thread that hangs with the lock is as dead as to other processes.
 #[test]
 fn a_thread_that_hangs_holds_up_its_own_process_no_longer_than_its_timeout() {
     let stage = Stage::set();
@@ -109,7 +109,7 @@ fn a_thread_that_hangs_holds_up_its_own_process_no_longer_than_its_timeout() {
     stage.assert_held("k");
 }
 
-/// A holder whose lease is over, and whose lock nobody wanted, cleans up: the next one needs not watch.
+/// A holder releases its lock after its lease, if no other process has taken it. So the next process need not watch it.
 #[test]
 fn a_late_release_frees_a_lock_that_nobody_took() {
     let stage = Stage::set();

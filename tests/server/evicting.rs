@@ -30,10 +30,10 @@ fn flood(stage: &Stage) {
     assert!(stage.number("evictions") > 0, "the server had room for all of it");
 }
 
-/// Outside the assumptions: a second holder comes in. What is promised all the same is a higher token, that the first one
-/// learns of its loss when it asks the server, and that it does not touch what is not its own.
+/// Outside the assumptions, a second holder comes in. It still has a higher token. The first holder learns of its loss
+/// when it asks the server, and does not touch the second holder's item.
 #[test]
-fn a_holder_whose_lock_was_evicted_learns_it_and_harms_nobody() {
+fn the_holder_of_an_evicted_lock_learns_of_the_loss_and_touches_no_other_lock() {
     let stage = Stage::with(&["-m", "2"]);
     let (first, second) = (stage.locks(), stage.locks());
     let evicted = hold(first.lock("k"));

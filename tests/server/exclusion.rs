@@ -1,4 +1,4 @@
-//! The one promise for which there is a lock.
+//! At most one holder at a time, between processes and threads.
 
 #![allow(clippy::incompatible_msrv, reason = "`flock` came with 1.89; users compile no tests")]
 
@@ -15,7 +15,7 @@ use memlock_testkit::{Parent, Peer, wait_until};
 
 use crate::stage::{PATIENCE, Stage};
 
-/// Who contends, for how many keys, and how often each thread.
+/// How many processes and threads contend, for how many keys, and how often each thread.
 struct Crowd {
     processes: usize,
     threads: usize,
@@ -31,7 +31,7 @@ const PROCESSES: Crowd = Crowd {
     turns: 1251,
 };
 
-/// Contention between the threads of each process, most of all: nearly all of their locks are handed over inside it.
+/// Contention mostly between the threads of each process: nearly all of their locks are handed over inside it.
 const THREADS: Crowd = Crowd {
     processes: 3,
     threads: 8,
@@ -41,7 +41,7 @@ const THREADS: Crowd = Crowd {
 
 const LIMIT: Duration = Duration::from_secs(3 * 60);
 
-/// Where the test tells its peers to leave their traces.
+/// The variable with the directory in which the test's peers leave their traces.
 const TRACES: &str = "MEMLOCK_TEST_TRACES";
 
 /// A directory for one file per key, removed in the end.
@@ -62,7 +62,7 @@ impl Traces {
 
 impl Drop for Traces {
     fn drop(&mut self) {
-        // What is left behind in a temporary directory harms nobody.
+        // A folder that stays in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -79,7 +79,7 @@ fn processes_and_threads_exclude_each_other_and_tokens_rise() {
     watch_over(&stage, NAME, &PROCESSES);
 }
 
-/// The same, where most locks never reach the server.
+/// The same, but most locks never reach the server.
 #[test]
 fn hand_overs_inside_processes_exclude_others_and_spare_the_server() {
     const NAME: &str = "exclusion::hand_overs_inside_processes_exclude_others_and_spare_the_server";
@@ -97,7 +97,7 @@ fn hand_overs_inside_processes_exclude_others_and_spare_the_server() {
     );
 }
 
-/// Lets a crowd loose, and checks that nobody was ever inside together with another, and that tokens rose.
+/// Runs a crowd. Checks that no two bodies ran at once, and that tokens rose.
 fn watch_over(stage: &Stage, name: &str, crowd: &Crowd) -> usize {
     let traces = Traces::new(name);
     let mut contenders: Vec<Peer> = (0..crowd.processes)

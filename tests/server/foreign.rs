@@ -38,14 +38,14 @@ fn an_item_of_any_length_under_a_locks_name_is_a_held_lock() {
         let stage = Stage::set();
         let locks = stage.locks();
         store(&stage, "memlock:lock:k", length, 60);
-        let error = tried(|| locks.lock("k").wait(ms(300)).acquire()).expect_err("a stranger holds it");
+        let error = tried(|| locks.lock("k").wait(ms(300)).acquire()).expect_err("another program holds it");
         assert!(error.is_busy(), "{length}: {error}");
         let error = tried(|| smol::block_on(locks.lock("k").wait(ms(300)).acquire_async()));
-        let error = error.expect_err("a stranger holds it");
+        let error = error.expect_err("another program holds it");
         assert!(error.is_busy(), "{length}: {error}");
         assert!(!soft(&locks) && !smol::block_on(soft_async(&locks)), "without its lock");
         assert_eq!(locks.counts().soft_runs, 0);
-        // Neither kind of caller has to connect anew for each look.
+        // Neither kind of caller opens a connection for each look.
         let connections = stage.number("total_connections");
         thread::scope(|scope| {
             let waits = [
@@ -59,7 +59,7 @@ fn an_item_of_any_length_under_a_locks_name_is_a_held_lock() {
                 wait.join().expect("no panic");
             }
         });
-        // Each look at the numbers is a connection as well.
+        // Each read of the statistics is a connection as well.
         println!(
             "{length}: {} connections",
             stage.number("total_connections") - connections
@@ -69,17 +69,17 @@ fn an_item_of_any_length_under_a_locks_name_is_a_held_lock() {
 }
 
 #[test]
-fn a_line_or_a_clock_of_any_length_keeps_nobody_from_the_lock() {
+fn a_wait_list_or_clock_item_of_any_length_blocks_no_caller() {
     for length in LENGTHS {
         let stage = Stage::set();
         let locks = stage.locks();
-        // With the date at which the clock item expires, which is all that is read of it.
+        // The library reads only the date at which the clock item expires.
         store(&stage, "memlock:clock", length, i32::MAX as u32);
         store(&stage, "memlock:lock:k%line", length, 60);
         let mine = hold(locks.lock("k"));
         let mut other = Actor::on(&stage);
         other.begins_to_acquire("k", PATIENCE);
-        wait_until("the other to stand in a line of its own", PATIENCE, || {
+        wait_until("the other process to be in a wait list of its own", PATIENCE, || {
             stage.ask_for_value("mg memlock:lock:k%line v").starts_with("1 ")
         });
         mine.release();

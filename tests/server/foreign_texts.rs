@@ -1,4 +1,4 @@
-//! What others write on a server, or answer, is shown escaped and short.
+//! Texts that other programs write on a server, or that a server answers, are shown escaped and short.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -11,7 +11,7 @@ use memlock::{Error, Locks};
 use crate::log::Log;
 use crate::stage::{Stage, ms, tried};
 
-/// What a terminal obeys, or hides.
+/// Characters that a terminal obeys, or hides.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{202e}\u{2066}\u{200b}\u{feff}";
 
 #[track_caller]
@@ -23,7 +23,7 @@ fn is_fit_for_a_terminal(text: &str) {
     assert!(text.len() < 3000, "{} bytes", text.len());
 }
 
-/// All that a person may see of an error.
+/// All texts of an error that a person may see.
 fn shown(error: &Error) -> String {
     let mut text = format!("{error} {error:?}");
     let mut below = std::error::Error::source(error);
@@ -49,7 +49,7 @@ fn encoded(text: &str) -> String {
 }
 
 #[test]
-fn the_label_of_a_holder_that_another_program_wrote() {
+fn a_label_written_by_another_program_is_shown_escaped_and_short() {
     let stage = Stage::set();
     let label = encoded(&format!("host{EVIL}{}", "x".repeat(60_000)));
     let value = format!("1 {:032x} 30000000 0 {label}", 7);
@@ -69,7 +69,7 @@ fn the_label_of_a_holder_that_another_program_wrote() {
 }
 
 #[test]
-fn a_key_that_a_user_chose() {
+fn a_key_chosen_by_a_user_is_shown_escaped_and_short() {
     let stage = Stage::set();
     let (locks, others) = (stage.locks(), stage.locks());
     for key in [
@@ -124,8 +124,8 @@ fn server(first: String, reply: String) -> String {
 }
 
 #[test]
-fn words_of_a_server() {
-    // Of one line, but for what ends it.
+fn a_reply_of_a_server_is_shown_escaped_and_short() {
+    // One line, and its end.
     let evil = format!("{}{}", EVIL.replace("\r\n", "\r"), "x".repeat(1000));
     let none = String::new;
     for (first, reply) in [

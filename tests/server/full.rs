@@ -1,4 +1,4 @@
-//! A server without memory that may not evict (`-M`). It refuses stores, and deletes what was under a refused store.
+//! A server without memory that may not evict (`-M`). It refuses stores, and deletes the item under a refused store.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use memlock_testkit::wait_until;
 
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed, tried};
 
-/// Stores items of all sizes that an item of a lock may have, until none is taken any more.
+/// Stores items of all sizes that an item of a lock may have, until the server refuses them all.
 fn fill(stage: &Stage) {
     let mut out = TcpStream::connect(stage.address()).expect("the server runs");
     out.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -55,8 +55,8 @@ fn a_full_server_is_unavailable_in_its_own_words_and_comes_back() {
     wait_until("room for a lock", PATIENCE, || locks.lock("new").try_acquire().is_ok());
 }
 
-/// A store that is refused deletes what is under it. A server that was started with `-M` says so when it is connected, and
-/// contenders look before they try, from the very first time.
+/// A store that is refused deletes the item under it. A server that was started with `-M` says so when a client connects,
+/// and contenders look before they try, from the first time on.
 #[test]
 fn contenders_on_a_server_that_never_evicts_harm_no_lock_that_is_held() {
     let stage = Stage::with(&["-m", "2", "-M"]);

@@ -1,9 +1,9 @@
 //! memlock against real memcached servers and real processes, through its public interface: the table of contents.
 //!
 //! Each test sets its stage with [`stage::Stage`]: a server of its own, and its share of the machine. Second processes
-//! are [`actor::Actor`]s, which do as they are told. Times are measured, printed (`--nocapture` shows them) and held
-//! against what is promised, with a margin for a busy machine; nothing waits for a length of time where it can wait for
-//! a condition.
+//! are [`actor::Actor`]s, which the tests control. Times are measured, printed (`--nocapture` shows them) and compared
+//! with the promised ones, with a margin for a busy machine. No test waits for a length of time where it can wait for a
+//! condition.
 
 mod actor;
 mod attributes;
@@ -15,7 +15,6 @@ mod exclusion;
 mod foreign;
 mod foreign_texts;
 mod full;
-mod line;
 #[path = "../attributes/log.rs"]
 mod log;
 mod outage;
@@ -23,6 +22,7 @@ mod renewal;
 mod restart;
 mod several;
 mod stage;
+mod wait_list;
 mod waiting;
 mod wake;
 mod warnings;

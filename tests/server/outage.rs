@@ -1,4 +1,4 @@
-//! Servers that hang, or are gone: calls end within their limits and say which server, and nothing is left behind.
+//! Servers that hang, or are gone: calls end within their limits, name the server, and leave nothing behind.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,7 +9,7 @@ use memlock_testkit::{unused_port, wait_until};
 
 use crate::stage::{MARGIN, PATIENCE, Share, Stage, hold, ms, timed};
 
-/// The limit of one exchange. A caller notices with one, and asks once more with another.
+/// The limit of one exchange. A caller notices a hang with one exchange, and asks once more with another.
 const EXCHANGE: Duration = ms(150);
 
 fn locks(stage: &Stage) -> Locks {
@@ -54,7 +54,7 @@ fn a_server_that_hangs_is_unavailable_after_two_exchanges() {
 }
 
 #[test]
-fn a_port_on_which_nobody_listens_is_unavailable_at_once() {
+fn a_closed_port_is_unavailable_at_once() {
     let _share = Share::part();
     let address = format!("127.0.0.1:{}", unused_port());
     let locks = Locks::builder()
@@ -114,7 +114,7 @@ fn a_call_ends_with_its_wait_and_one_exchange_while_the_server_hangs() {
     }
 }
 
-/// Nobody waits for ever behind others who find out, one after the other, that the server hangs.
+/// No thread waits for ever behind others that find out, one after the other, that the server hangs.
 #[test]
 fn threads_in_one_queue_all_learn_that_the_server_hangs() {
     const THREADS: u32 = 6;
@@ -176,7 +176,7 @@ fn a_waiter_learns(breaks: fn(&Stage), limit: Duration) {
     assert!(took < 2 * EXCHANGE + MARGIN, "the release took {took:?}");
 }
 
-/// A request cannot be recalled: a server that was stopped executes it afterwards, when its caller has long given up.
+/// A request cannot be recalled: a server that was stopped executes it afterwards, long after its caller has given up.
 #[test]
 fn a_lock_that_arrives_after_its_caller_gave_up_is_cleaned_away() {
     for keeps_its_locks in [true, false] {
@@ -203,7 +203,7 @@ fn a_lock_that_arrives_after_its_caller_gave_up_is_cleaned_away() {
 }
 
 #[test]
-fn a_release_that_found_the_server_hanging_is_made_up_for() {
+fn a_release_on_a_hanging_server_is_finished_when_the_server_is_back() {
     let stage = Stage::set();
     let locks = locks(&stage);
     let guard = hold(locks.lock("k"));
@@ -217,11 +217,11 @@ fn a_release_that_found_the_server_hanging_is_made_up_for() {
             others.lock("k").try_acquire().is_ok()
         });
     });
-    println!("a failed release was made up for within {took:.1?} of the server's return");
+    println!("a failed release was finished within {took:.1?} of the server's return");
 }
 
 #[test]
-fn a_renewal_that_found_the_server_hanging_changes_nothing() {
+fn a_renewal_on_a_hanging_server_changes_nothing() {
     let stage = Stage::set();
     let locks = locks(&stage);
     let guard = hold(locks.lock("k"));
@@ -240,7 +240,7 @@ fn a_renewal_that_found_the_server_hanging_changes_nothing() {
     assert!(now + guard.remaining() > ended);
 }
 
-/// Users see a hang in their own program, whoever is at fault.
+/// To a user, a hang is the program's own, also if the server causes it.
 #[test]
 fn nothing_hangs_when_the_server_stops_in_the_middle_of_the_work() {
     let stage = Stage::set();
@@ -255,7 +255,7 @@ fn nothing_hangs_when_the_server_stops_in_the_middle_of_the_work() {
                     Err(error) => break error,
                 }
             };
-            // A test that has failed no longer listens.
+            // After a failure the test no longer listens.
             let _ = sender.send(error);
         });
     }

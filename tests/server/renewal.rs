@@ -20,7 +20,7 @@ fn a_renewed_lock_outlives_its_timeout_and_is_free_at_once_when_released() {
     let reads = stage.number("get_hits");
     thread::spawn(move || {
         let guard = hold(others.lock("k"));
-        // A test that has failed no longer listens.
+        // After a failure the test no longer listens.
         let _ = sender.send(guard.token());
     });
     wait_until("the contender to have seen the lock", PATIENCE, || {
@@ -46,7 +46,7 @@ fn a_renewed_lock_outlives_its_timeout_and_is_free_at_once_when_released() {
     assert_eq!(locks.counts().lost, 0);
 }
 
-/// The renewals of a lock on another server tell how much time has passed.
+/// The renewals of a lock on another server show how much time has passed.
 #[test]
 fn renewals_end_with_their_guard() {
     let stage = Stage::set();
@@ -61,7 +61,7 @@ fn renewals_end_with_their_guard() {
 }
 
 #[test]
-fn a_killed_holder_is_renewed_no_more() {
+fn the_lease_of_a_killed_holder_is_not_renewed() {
     let stage = Stage::set();
     let mut holder = Actor::on(&stage);
     let token = holder.acquires_renewed("k", ms(500));

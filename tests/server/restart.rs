@@ -5,7 +5,7 @@ use memlock_testkit::wait_until;
 
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed};
 
-/// Nobody takes from `guard` what is its own.
+/// Checks that `guard` still has its lock.
 #[track_caller]
 fn assert_undisturbed(stage: &Stage, guard: &Guard) {
     assert!(stage.keeps(guard), "its item was deleted");
@@ -63,7 +63,7 @@ fn a_lease_from_before_a_restart_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_waiter_sits_out_a_restart() {
+fn a_waiter_gets_the_lock_after_a_restart() {
     let stage = Stage::set();
     let before = hold(stage.locks().lock("k"));
     let locks = stage.locks();
@@ -90,7 +90,7 @@ fn a_waiter_sits_out_a_restart() {
 }
 
 #[test]
-fn the_wait_is_kept_while_the_server_is_too_young() {
+fn a_call_to_a_server_that_is_too_young_ends_with_its_wait() {
     let stage = Stage::set();
     stage.restart_young();
     let locks = stage.locks();
@@ -116,9 +116,9 @@ fn tokens_rise_across_a_restart_for_the_same_locks() {
     assert!(last < Some(hold(locks.lock("k")).token()));
 }
 
-/// That both hold the lock is a documented limit: the tokens tell the resource whom to refuse.
+/// Both hold the lock, which is a documented limit. The tokens tell the resource which holder to refuse.
 #[test]
-fn a_flush_lets_tokens_rise_and_nobody_release_anothers_lock() {
+fn after_a_flush_tokens_rise_and_a_release_touches_no_other_lock() {
     let stage = Stage::set();
     let before = hold(stage.locks().lock("k"));
     stage.flush_all();

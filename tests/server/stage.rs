@@ -13,7 +13,8 @@ use memlock_testkit::Memcached;
 /// Long enough for anything on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a busy machine may add to a promised time. To the millisecond it is kept on virtual time, in the tests of the driver.
+/// The time that a busy machine may add to a promised one. Tests on virtual time check it to the millisecond
+/// (`locks/tests/ends.rs` in the runtime).
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
@@ -49,11 +50,11 @@ impl Share {
     }
 }
 
-/// Servers that grow old enough for memlock while other tests run, which takes them two seconds. Each is used by one
-/// test. Those that are left in the end die with this process.
+/// Servers that become old enough for memlock, which takes two seconds, while other tests run. Each serves one test. The
+/// rest die with this process.
 static RESERVE: Mutex<VecDeque<Memcached>> = Mutex::new(VecDeque::new());
 
-/// As many as tests need while a new one grows up.
+/// As many as tests need while a new one becomes old enough.
 const RESERVED: usize = 6;
 
 fn server_of_ones_own() -> Memcached {
@@ -145,7 +146,7 @@ impl Stage {
         self.ask(&format!("mg {item} c")).starts_with("HD c")
     }
 
-    /// How many items there are besides those of which a server has one each for all locks: its clock, and the counter of tokens.
+    /// How many items there are besides the clock and the counter of tokens, of which a server has one each for all locks.
     pub(crate) fn items_of_locks(&self) -> u64 {
         let shared = ["memlock:clock", "memlock:tokens"].map(|item| u64::from(self.has_item(item)));
         self.number("curr_items").saturating_sub(shared.iter().sum())
@@ -184,11 +185,11 @@ pub(crate) fn hold(request: LockRequest<'_>) -> Guard {
     request.acquire().expect("it is free, or will be")
 }
 
-/// The default limit of an exchange, which is all the time that an attempt has that does not wait.
+/// The default limit of an exchange. An attempt that does not wait has no more time than this.
 const EXCHANGE_TIMEOUT: Duration = ms(300);
 
-/// An attempt that hardly waits, made again when the machine stood still: who has so little time may then not come so far as to
-/// ask the server, and cannot know.
+/// Makes an attempt that hardly waits, and repeats it if the machine stood still: with so little time, the attempt may
+/// then end before it has asked the server.
 pub(crate) fn tried<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let started = Instant::now();
     loop {

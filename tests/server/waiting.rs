@@ -1,4 +1,4 @@
-//! Waiting for another process, and for one's own.
+//! Waiting for another process, and for other threads of the same process.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -39,7 +39,7 @@ fn trying_a_held_lock_is_busy_at_once_and_names_the_holder() {
 }
 
 #[test]
-fn a_holder_that_wants_no_name_has_none() {
+fn a_holder_with_an_empty_label_is_not_named() {
     let stage = Stage::set();
     let nameless = stage
         .builder()
@@ -95,7 +95,7 @@ fn a_waiter_gets_the_lock_soon_after_another_process_has_released_it() {
 }
 
 #[test]
-fn waiting_asks_the_server_modestly() {
+fn a_waiter_asks_at_most_a_hundred_times_a_second() {
     let stage = Stage::set();
     let _held = hold(stage.locks().lock("k"));
     let locks = stage.locks();
@@ -118,7 +118,7 @@ fn waiting_asks_the_server_modestly() {
     assert!(of_sixteen <= 150, "only one of a process polls: {of_sixteen}");
 }
 
-/// A waiter can be seen to stand in the queue by the library's warning of a wait that is longer than the lock's timeout.
+/// A wait that is longer than the lock's timeout causes a warning, which shows that a waiter is in the queue.
 #[test]
 fn threads_are_served_in_the_order_in_which_they_came() {
     let stage = Stage::set();

@@ -1,4 +1,4 @@
-//! Waking the first in line by a datagram.
+//! Waking the first in the wait list by a datagram.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::thread;
@@ -17,21 +17,24 @@ fn woken(stage: &Stage) -> Locks {
 }
 
 #[test]
-fn a_release_calls_the_first_in_line() {
+fn a_release_wakes_the_first_in_the_wait_list() {
     let stage = Stage::set();
-    // Somebody in line who does nothing but listen.
+    // A member of the wait list that only listens.
     let listener = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
-    let line = format!(
+    let wait_list = format!(
         "1 0000000000000001@{}/00000000000000ff",
         listener.local_addr().expect("a socket")
     );
     let locks = woken(&stage);
     let held = hold(locks.lock("k"));
-    let stored = stage.ask(&format!("ms memlock:lock:k%line {} T300\r\n{line}", line.len()));
+    let stored = stage.ask(&format!(
+        "ms memlock:lock:k%line {} T300\r\n{wait_list}",
+        wait_list.len()
+    ));
     assert_eq!(stored, "HD");
     held.release();
     listener.set_nonblocking(true).expect("a socket");
-    // A lock that was held for a moment only is released without a look at the line, mostly.
+    // The release of a lock that was held for a moment only mostly skips the look at the wait list.
     wait_until("a release that looks", PATIENCE, || {
         drop(hold(locks.lock("k")));
         let mut datagram = [0; 100];
@@ -39,9 +42,9 @@ fn a_release_calls_the_first_in_line() {
         let is_there = received.is_ok();
         if let Ok(length) = received {
             let text = std::str::from_utf8(&datagram[..length]).expect("text");
-            // It has not answered yet, so it is asked for a number in return.
-            let (call, number) = text.rsplit_once(' ').expect("a number");
-            assert_eq!(call, "memlock 1 00000000000000ff memlock:lock:k");
+            // The listener has not answered yet, so it is asked to return a number.
+            let (datagram, number) = text.rsplit_once(' ').expect("a number");
+            assert_eq!(datagram, "memlock 1 00000000000000ff memlock:lock:k");
             assert!(
                 number.len() == 16 && u64::from_str_radix(number, 16).is_ok(),
                 "{number}"
@@ -52,23 +55,23 @@ fn a_release_calls_the_first_in_line() {
 }
 
 #[test]
-fn who_is_called_looks_at_once() {
+fn a_woken_waiter_looks_at_once() {
     let stage = Stage::set();
     let _held = hold(stage.locks().lock("k"));
     let locks = woken(&stage);
     thread::scope(|scope| {
         let waiter = scope.spawn(|| locks.lock("k").interval(PATIENCE).wait(ms(20_000)).acquire());
         let value = || stage.ask_for_value("mg memlock:lock:k%line v");
-        wait_until("it to stand in line", PATIENCE, || value().contains('@'));
-        let line = value();
-        let (_, call) = line.split_once('@').expect("how it is called");
-        let (address, secret) = call.split_once('/').expect("a secret");
+        wait_until("it to be in the wait list", PATIENCE, || value().contains('@'));
+        let member = value();
+        let (_, wake) = member.split_once('@').expect("how it is woken");
+        let (address, secret) = wake.split_once('/').expect("a secret");
         let before = stage.number("cmd_get");
         let releaser = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
-        // By itself it would look a few times in that time: its pauses grow with the time waited.
-        wait_until("a call to make it look, each time", ms(15_000), || {
-            let call = format!("memlock 1 {secret} memlock:lock:k");
-            releaser.send_to(call.as_bytes(), address).expect("it listens");
+        // Without datagrams it would look a few times in that time: its pauses grow with the time waited.
+        wait_until("each datagram to make it look", ms(15_000), || {
+            let datagram = format!("memlock 1 {secret} memlock:lock:k");
+            releaser.send_to(datagram.as_bytes(), address).expect("it listens");
             stage.number("cmd_get") >= before + 500
         });
         assert!(waiter.join().expect("no panic").is_err_and(|error| error.is_busy()));
@@ -85,7 +88,7 @@ fn processes_wake_each_other() {
     for _ in 0..20 {
         let mine = hold(locks.lock("k"));
         other.begins_to_acquire("k", PATIENCE);
-        wait_until("the other to stand in line", PATIENCE, || {
+        wait_until("the other process to be in the wait list", PATIENCE, || {
             stage.has_item("memlock:lock:k%line")
         });
         let before = mine.token().get();
@@ -96,7 +99,7 @@ fn processes_wake_each_other() {
 }
 
 #[test]
-fn who_comes_back_each_time_leaves_the_line_in_the_end() {
+fn processes_that_came_back_each_time_leave_the_wait_list_at_shutdown() {
     let stage = Stage::set();
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -105,7 +108,7 @@ fn who_comes_back_each_time_leaves_the_line_in_the_end() {
                 for _ in 0..300 {
                     drop(hold(locks.lock("k")));
                 }
-                // The place that is kept for it is left in the background, as long as there is somebody to do it.
+                // The background work leaves the place that is kept for it. `shutdown` waits for that.
                 locks.shutdown(PATIENCE);
             });
         }
@@ -114,7 +117,7 @@ fn who_comes_back_each_time_leaves_the_line_in_the_end() {
 }
 
 #[test]
-fn an_address_that_will_not_do_is_named() {
+fn an_unusable_wake_address_is_an_error_that_names_it() {
     for (address, part) in [
         ("here", "`here` is not an address"),
         ("0.0.0.0:0", "as others reach it"),

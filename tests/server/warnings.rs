@@ -1,4 +1,4 @@
-//! What the library warns of, counted.
+//! Counts the library's warnings.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,12 +11,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed, tried};
 
-/// Where the test tells its peers that the database is.
+/// The variable with the path of the database, for the test's peers.
 const DATABASE: &str = "MEMLOCK_TEST_DATABASE";
 
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
-    #[error("another has changed it")]
+    #[error("another writer has changed it")]
     Changed,
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
@@ -29,7 +29,7 @@ impl memlock::Conflict for WriteError {
         match self {
             WriteError::Changed => true,
             WriteError::Lock(error) => error.is_conflict(),
-            // It is to end the test: behind these locks the database finds nothing wrong.
+            // It ends the test: behind these locks the database finds no conflict.
             WriteError::Database(_) => false,
         }
     }
@@ -41,7 +41,7 @@ fn write<T>(locks: &Locks, key: &str, work: impl FnOnce() -> Result<T, WriteErro
 }
 
 #[test]
-fn a_reservation_is_exact() {
+fn a_reservation_lasts_as_long_as_reserve_says() {
     let stage = Stage::set();
     let (locks, others) = (stage.locks(), stage.locks());
     // Connected already.
@@ -85,7 +85,7 @@ fn a_killed_process_blocks_others_for_its_reservation_and_not_for_its_timeout() 
     guard.release();
 }
 
-/// A database in a folder that goes with the test.
+/// A database in a folder that is removed with the test.
 struct Database(PathBuf);
 
 impl Database {
@@ -114,7 +114,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // What is left behind in a temporary folder harms nobody.
+        // A folder that stays in the temporary directory does no harm.
         let _ = self.0.parent().map(fs::remove_dir_all);
     }
 }
@@ -167,7 +167,7 @@ fn processes_with_two_keys_in_opposite_orders_all_get_through() {
     }
 }
 
-/// Runs the transactions of one writer, and tells how many attempts they took.
+/// Runs the transactions of one writer, and returns how many attempts they took.
 fn write_both(order: &str) -> u32 {
     // On a machine that stands still for a moment the server is as good as ever.
     let locks = Locks::builder().exchange_timeout(PATIENCE).build().expect("a server");
@@ -189,15 +189,15 @@ fn write_both(order: &str) -> u32 {
                 })
             })
         });
-        committed.expect("the database never says that it is locked, and nobody waits for ever");
+        committed.expect("the database never reports \"locked\", and no writer waits for ever");
     }
     assert_eq!(locks.counts().soft_runs, 0);
     attempts
 }
 
-/// A scope gives up what it holds before it waits: seen from the server.
+/// A scope releases later locks before it waits, as the server shows.
 #[test]
-fn a_transaction_that_waits_keeps_nobody_from_a_later_key() {
+fn a_waiting_transaction_leaves_later_keys_free() {
     let stage = Stage::set();
     let (locks, others) = (stage.locks(), stage.locks());
     let held = hold(others.lock("a").name("zlock"));

@@ -1,5 +1,5 @@
-//! Locked async functions that are given up at each of their await points, as tasks of each executor. Nothing is left, at
-//! once for those of this process, and for others.
+//! Locked async functions that are dropped at each of their await points, as tasks of each executor. They leave no lock
+//! behind: callers of this process find it free at once, and so do other processes.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ async fn several(locks: Locks, last: u8) -> Result<(), Error> {
     Ok(())
 }
 
-/// What it gives is not `Send`, so that its release ends in the background.
+/// Its output is not `Send`, so its release ends in the background.
 #[lock(name = "k", locks = &locks)]
 async fn leaves(locks: Locks) -> Result<std::rc::Rc<u8>, Error> {
     pause().await;
@@ -70,7 +70,7 @@ fn boxed(locks: Locks) -> std::pin::Pin<Box<dyn Future<Output = Result<(), Error
     })
 }
 
-/// Plays on `memory:` and, with the feature, on a real server; with the locks of one process, and with another's.
+/// Runs on `memory:` and, with the feature, on a real server; with the locks of one process, and of another.
 fn on_stage(play: impl Fn(&Locks, &Locks)) {
     let (locks, server) = Locks::in_memory();
     play(&locks, &server.other_process());
@@ -144,7 +144,7 @@ fn a_lock_that_another_process_holds() {
         let releaser = Mutex::new(None);
         at_every_point((locks, others), || {
             let held = others.lock("").name("k").acquire().expect("it is free");
-            // Whoever held it before lets go of it, in this process, or in that one.
+            // The holder before releases it, in this process or in the other one.
             let thread = std::thread::spawn(move || drop(held));
             if let Some(before) = releaser.lock().expect("no panic").replace(thread) {
                 before.join().expect("no panic");

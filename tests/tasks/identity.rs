@@ -1,4 +1,4 @@
-//! Who is a holder: the call tree, wherever it runs. Tasks that are merely near it are not.
+//! The holder is the call tree, wherever it runs. Other tasks on the same thread are not.
 //!
 //! All of it runs under tokio with several threads, tokio on one, and smol.
 
@@ -30,7 +30,7 @@ macro_rules! under_every_executor {
     )*};
 }
 
-/// Lets others run.
+/// Lets other tasks run.
 async fn pause() {
     smol::future::yield_now().await;
 }
@@ -244,8 +244,8 @@ fn a_synchronous_body_that_blocks_on_a_runtime_is_the_holder_and_the_tasks_there
     assert_eq!(of_sync.expect("the same holder"), own);
 }
 
-/// The documented limit: of an executor other than tokio that is driven *inside* a synchronous body nothing tells its tasks
-/// from the body.
+/// The documented limit: if a synchronous body drives an executor other than tokio, memlock cannot distinguish that
+/// executor's tasks from the body.
 #[test]
 fn tasks_of_another_executor_inside_a_synchronous_body_are_taken_for_its_holder() {
     let key = "a synchronous body drives smol";

@@ -1,4 +1,4 @@
-//! Locked async functions as tasks of executors: who is a holder, and what is left when they are given up.
+//! Locked async functions as tasks of executors: which tasks are the holder, and what dropped tasks leave behind.
 
 #[path = "../../memlock-runtime/tests/tasks/executors.rs"]
 #[allow(dead_code, reason = "the runtime's own tests use the rest of it")]

@@ -49,7 +49,7 @@ fn a_conflict_keeps_the_lock_for_the_retry_of_its_thread() {
         matches!(conflict, Err(CatalogError::Changed)),
         "its own error comes back"
     );
-    assert!(!is_free(&others, "a"), "nobody comes in between");
+    assert!(!is_free(&others, "a"), "no other caller gets the lock in between");
     thread::scope(|scope| {
         let other = scope.spawn(|| locks.lock("a").name("catalog").try_acquire().map(drop));
         let busy = other
@@ -95,7 +95,8 @@ fn a_reservation_lasts_as_long_as_it_says_and_no_longer() {
         let half = Duration::from_millis(reserve / 2);
         let begun = Instant::now();
         run(&locks);
-        // Real time passes as well: half of it is too early, unless the machine stood still for the other, and the whole is not.
+        // Real time passes as well. After half of the time the lock is reserved, unless the machine stood still for the other
+        // half. After the whole it is not.
         server.advance(half);
         let is_over = is_free(&others, "a");
         assert!(!is_over || begun.elapsed() >= half, "{reserve} ms");
@@ -113,7 +114,7 @@ fn a_reservation_lasts_as_long_as_it_says_and_no_longer() {
 }
 
 #[test]
-fn who_comes_too_late_for_its_reservation_tries_like_anyone() {
+fn a_retry_after_the_end_of_its_reservation_competes_like_any_caller() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let _ = write(&locks, "a", changed);
@@ -125,7 +126,7 @@ fn who_comes_too_late_for_its_reservation_tries_like_anyone() {
     let guard = others.lock("a").name("catalog").acquire().expect("it is free");
     thread::scope(|scope| {
         let late = scope.spawn(|| write(&locks, "a", || -> Result<(), _> { panic!("its data is out of date") }));
-        until("it waits for the other", || locks.counts().conflicts == 1);
+        until("it waits for the other process", || locks.counts().conflicts == 1);
         guard.release();
         let conflict = late.join().expect("no panic").expect_err("it has to start again");
         assert!(conflict.lock().is_some_and(memlock::Error::is_conflict), "{conflict}");
@@ -164,7 +165,7 @@ fn a_lock_that_another_holds_is_waited_for_reserved_and_reported_as_a_conflict()
 }
 
 #[test]
-fn a_reservation_is_its_threads_alone() {
+fn a_reservation_cannot_be_claimed_by_another_thread() {
     #[zlock("a", name = "catalog", locks = locks, wait = 0)]
     fn impatient(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())
@@ -179,7 +180,7 @@ fn a_reservation_is_its_threads_alone() {
             .expect_err("its data is from before the other's turn");
         assert!(busy.lock().is_some_and(memlock::Error::is_busy), "{busy}");
     });
-    impatient(&locks).expect("it is there for the one who met the conflict");
+    impatient(&locks).expect("it is reserved for the thread that met the conflict");
 }
 
 #[test]
@@ -190,8 +191,8 @@ fn a_reservation_ends_with_its_thread() {
         let gone = scope.spawn(|| write(&locks, "a", changed));
         assert!(gone.join().expect("no panic").is_err());
     });
-    // The clock stands: it is not its time that ends it.
-    until("nobody can claim it any more", || is_free(&others, "a"));
+    // The clock stands, so the reservation does not end by its time.
+    until("no caller can claim it any more", || is_free(&others, "a"));
 }
 
 #[test]
@@ -214,12 +215,12 @@ fn a_conflict_after_the_shutdown_leaves_nothing_reserved_either() {
     });
     assert!(matches!(conflict, Err(CatalogError::Changed)));
     assert!(locks.flush(crate::PATIENCE));
-    // The clock stands: nobody can come back for it.
+    // The clock stands, so the reservation would not end by its time.
     assert!(is_free(&others, "a"));
 }
 
 #[test]
-fn a_reservation_that_nobody_comes_for_is_no_lost_lease() {
+fn an_unclaimed_reservation_does_not_count_as_a_lost_lease() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let _ = write(&locks, "a", changed);
@@ -227,14 +228,14 @@ fn a_reservation_that_nobody_comes_for_is_no_lost_lease() {
     until("it is over", || is_free(&others, "a"));
     let _ = write(&locks, "a", changed);
     server.advance(Duration::from_secs(2));
-    // Whoever comes first, its caller or its time.
+    // Either the caller or the end of the reservation may come first.
     write(&locks, "a", || Ok(())).expect("it is free");
     assert!(locks.flush(crate::PATIENCE));
     assert_eq!(locks.counts().lost, 0, "no body ran under it");
 }
 
 #[test]
-fn waiting_ends_when_it_is_to() {
+fn a_held_zlock_with_wait_0_is_busy_at_once() {
     #[zlock("a", name = "catalog", locks = locks, wait = 0)]
     fn impatient(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())
@@ -267,7 +268,7 @@ fn the_holder_enters_again_and_only_the_outer_one_gives_up() {
         assert!(!is_free(&others, "a"));
         Ok(())
     });
-    outer.expect("it has dealt with it");
+    outer.expect("the outer body handled the conflict");
     assert!(is_free(&others, "a"));
 
     let mixed = write(&locks, "a", || {

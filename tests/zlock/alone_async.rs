@@ -27,7 +27,7 @@ fn a_conflict_keeps_the_lock_for_a_retry_of_the_process() {
             assert!(!is_free(&others, "a"));
             write(&locks, "a", false).await.expect("it was reserved");
             assert!(is_free(&others, "a"));
-            // Nobody comes for it.
+            // No caller claims it.
             let _ = write(&locks, "a", true).await;
             server.advance(Duration::from_secs(1));
             until("it is over", || is_free(&others, "a"));
@@ -59,7 +59,7 @@ fn a_lock_that_another_holds_is_waited_for_reserved_and_reported_as_a_conflict()
 }
 
 #[test]
-fn what_is_not_send_is_kept_out_of_the_future_and_the_lock_reserved_all_the_same() {
+fn a_result_that_is_not_send_still_leaves_the_lock_reserved() {
     #[zlock("a", name = "catalog", locks = locks)]
     async fn unsent(locks: &Locks, is_changed: bool) -> Result<std::rc::Rc<u8>, CatalogError> {
         if is_changed {

@@ -15,7 +15,7 @@ fn reserves<E: fmt::Debug>(run: impl FnOnce(&Locks) -> Result<(), E>) -> bool {
     !is_free(&server.other_process(), "k")
 }
 
-/// An error of a database's: a conflict if it says so.
+/// An error of a database. It is a conflict if it is stale.
 #[derive(Debug)]
 struct Database {
     is_stale: bool,
@@ -54,7 +54,7 @@ fn conflict() -> Error {
 }
 
 #[test]
-fn the_errors_own_word_counts() {
+fn an_error_that_implements_conflict_decides_itself() {
     #[zlock("k", name = "catalog", locks = locks)]
     fn by_trait(locks: &Locks, error: CatalogError) -> Result<(), CatalogError> {
         Err(error)
@@ -65,7 +65,7 @@ fn the_errors_own_word_counts() {
 }
 
 #[test]
-fn a_function_of_the_attributes_goes_before_it() {
+fn the_conflict_option_overrides_the_trait() {
     fn is_missing(error: &CatalogError) -> bool {
         matches!(error, CatalogError::Missing)
     }
@@ -85,7 +85,7 @@ fn a_function_of_the_attributes_goes_before_it() {
 }
 
 #[test]
-fn an_error_without_a_word_is_searched() {
+fn an_error_without_the_trait_is_searched_for_a_conflict_below_it() {
     #[zlock("k", name = "catalog", locks = locks)]
     fn plain(locks: &Locks, error: io::Error) -> io::Result<()> {
         Err(error)
@@ -118,7 +118,7 @@ fn an_error_without_a_word_is_searched() {
 }
 
 #[test]
-fn otherwise_takes_the_lock_s_errors_and_leaves_the_function_s() {
+fn otherwise_replaces_errors_of_the_lock_and_not_of_the_function() {
     #[derive(Debug, PartialEq)]
     struct Mute(u8);
 
@@ -143,7 +143,7 @@ mod sqlite {
     use memlock::{Conflict as _, is_conflict};
     use rusqlite::{Connection, Error};
 
-    /// Two connections to a file in a folder that goes with the test.
+    /// Two connections to a file in the tests' temporary folder.
     fn two(name: &str) -> (Connection, Connection) {
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
         let path = folder.join(format!("conflicts-{}-{name}.sqlite", std::process::id()));
@@ -173,7 +173,7 @@ mod sqlite {
         second.execute_batch("UPDATE t SET x = x + 1").expect("a write");
         let stale = first
             .execute_batch("UPDATE t SET x = x + 1")
-            .expect_err("another has written since");
+            .expect_err("another connection has written since");
         let code = |error: &Error| error.sqlite_error().map(|error| error.extended_code);
         assert_eq!(code(&stale), Some(517));
         assert!(stale.is_conflict() && is_conflict(&stale));
@@ -189,13 +189,13 @@ mod sqlite {
             .expect("the write lock");
         let busy = first
             .execute_batch("UPDATE t SET x = x + 1")
-            .expect_err("another writes");
+            .expect_err("another connection writes");
         assert_eq!(busy.sqlite_error().map(|error| error.extended_code), Some(5));
         assert!(busy.is_conflict());
     }
 
     #[test]
-    fn other_errors_are_none() {
+    fn other_errors_are_not_conflicts() {
         let (first, _) = two("other");
         let wrong = first
             .execute_batch("UPDATE nothing SET x = 1")

@@ -1,4 +1,4 @@
-//! Transactions that take two hot keys in opposite orders, over a database that would say "locked": nothing waits inside an
+//! Transactions that take two hot keys in opposite orders, over a database that would report "locked": nothing waits inside an
 //! open transaction, and nothing deadlocks.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use memlock::{Locks, transaction, zlock};
 
 use crate::CatalogError;
 
-/// Two rows, each with a lock that its database takes at the first write and holds until the end. A second transaction that
-/// wants one fails.
+/// Two rows, each with a lock that the database takes at the first write and holds until the end. A second transaction
+/// that writes to the same row fails.
 #[derive(Default)]
 struct Database {
     rows: [Mutex<u64>; 2],
@@ -81,11 +81,7 @@ fn threads_with_two_keys_in_opposite_orders_all_get_through() {
     });
     let rows = database.rows.map(|row| row.into_inner().expect("no panic"));
     assert_eq!(rows, [6 * ROUNDS; 2]);
-    assert_eq!(
-        database.locked.into_inner(),
-        0,
-        "the database never had to say that it is locked"
-    );
+    assert_eq!(database.locked.into_inner(), 0, "the database never reports \"locked\"");
     println!("{} attempts for {} transactions", attempts.into_inner(), 6 * ROUNDS);
 }
 
@@ -141,7 +137,7 @@ fn tasks_with_two_keys_in_opposite_orders_all_get_through() {
     assert_eq!(done.load(Ordering::SeqCst), 8 * ROUNDS);
 }
 
-/// The end of a transaction, in which its locks are held yet.
+/// The end of a transaction, while its locks are still held.
 fn leave(inside: &[AtomicUsize; 2], taken: &[usize]) {
     for row in taken {
         inside[*row].fetch_sub(1, Ordering::SeqCst);

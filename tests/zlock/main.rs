@@ -2,11 +2,11 @@
 //!
 //! | file | promise |
 //! |---|---|
-//! | `alone` | reservations: what a conflict leaves behind, for whom, and for how long |
+//! | `alone` | reservations: which caller a conflict reserves the lock for, and for how long |
 //! | `alone_async` | the same for tasks |
 //! | `conflicts` | which errors are conflicts |
 //! | `transactions` | locks are held until the closure has returned, and nothing waits inside |
-//! | `deadlocks` | two keys in opposite orders, in threads and tasks, over a database that would say "locked" |
+//! | `deadlocks` | two keys in opposite orders, in threads and tasks, over a database that would report "locked" |
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![allow(
     clippy::items_after_statements,
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a catalogue's transaction may meet.
 #[derive(Debug, thiserror::Error)]
 enum CatalogError {
-    #[error("another has changed the catalogue")]
+    #[error("another writer has changed the catalogue")]
     Changed,
     #[error("no such document")]
     Missing,

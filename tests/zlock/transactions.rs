@@ -75,7 +75,7 @@ fn a_conflict_anywhere_runs_it_again_with_its_locks_kept() {
     let committed = transaction().run(|attempt| {
         attempts.push(attempt);
         if attempt > 1 {
-            assert!(!is_free(&others, "a"), "nobody came in between");
+            assert!(!is_free(&others, "a"), "no other caller got the lock in between");
         }
         write(&locks, "a")?;
         // At the commit, when no locked function is running.
@@ -91,7 +91,7 @@ fn a_conflict_anywhere_runs_it_again_with_its_locks_kept() {
 }
 
 #[test]
-fn other_errors_end_it() {
+fn an_error_that_is_not_a_conflict_ends_the_transaction() {
     let (locks, server) = Locks::in_memory();
     let mut attempts = 0;
     let missing = transaction().run(|_| {
@@ -105,7 +105,7 @@ fn other_errors_end_it() {
 }
 
 #[test]
-fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
+fn running_out_of_attempts_reports_the_last_conflict_and_the_count() {
     let mut attempts = 0;
     let gave_up = transaction().attempts(4).run(|_| {
         attempts += 1;
@@ -113,7 +113,7 @@ fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
     });
     assert_eq!(attempts, 4);
     let error = gave_up.expect_err("each attempt met a conflict");
-    assert!(memlock::is_conflict(&error), "whoever is above may start again");
+    assert!(memlock::is_conflict(&error), "the caller may start again");
     let lock = error.lock().expect("the transaction's error");
     let Error::GaveUp { attempts, last, .. } = lock else {
         panic!("{lock:?}")
@@ -123,7 +123,10 @@ fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
         last.downcast_ref::<CatalogError>(),
         Some(CatalogError::Changed)
     ));
-    assert!(lock.to_string().contains("another has changed the catalogue"), "{lock}");
+    assert!(
+        lock.to_string().contains("another writer has changed the catalogue"),
+        "{lock}"
+    );
 
     let mut once = 0;
     let _ = transaction().attempts(0).run(|_| {
@@ -134,7 +137,7 @@ fn running_out_of_attempts_tells_the_last_conflict_and_how_often() {
 }
 
 #[test]
-fn a_function_may_say_what_a_conflict_is() {
+fn a_function_given_to_conflict_decides_what_a_conflict_is() {
     let mut attempts = 0;
     let ran = transaction()
         .conflict(|error: &std::io::Error| error.kind() == std::io::ErrorKind::Interrupted)
@@ -150,7 +153,7 @@ fn a_function_may_say_what_a_conflict_is() {
 }
 
 #[test]
-fn inside_nothing_waits_and_in_between_everything_that_was_met_is_taken() {
+fn no_attempt_waits_and_all_locks_met_are_taken_between_attempts() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let held = RefCell::new(Some(others.lock("b").name("catalog").acquire().expect("it is free")));
@@ -160,10 +163,13 @@ fn inside_nothing_waits_and_in_between_everything_that_was_met_is_taken() {
         write(&locks, "c")?;
         let second = write(&locks, "b");
         if attempt == 1 {
-            let conflict = second.expect_err("another holds it");
-            assert!(memlock::is_conflict(&conflict), "at once: nobody would have let it go");
+            let conflict = second.expect_err("another process holds it");
+            assert!(
+                memlock::is_conflict(&conflict),
+                "at once: no other thread would have released it"
+            );
             assert!(!is_free(&others, "c"), "until the closure has returned");
-            // It is let go by the time that the transaction waits for it.
+            // It is released before the transaction waits for it.
             held.take().expect("once").release();
             return Err(conflict);
         }
@@ -189,7 +195,7 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
     let _held = server.other_process().lock("a").name("catalog").acquire();
     let expect_conflict = |met: Result<(), CatalogError>| {
         let error = met.expect_err("another holds it");
-        // Had it waited, it would be busy.
+        // If it had waited, the error would be `Busy`.
         assert!(memlock::is_conflict(&error), "{error}");
         Ok::<_, CatalogError>(())
     };
@@ -200,13 +206,13 @@ fn inside_it_is_a_conflict_however_long_the_function_would_wait() {
 }
 
 #[test]
-fn while_it_waits_it_holds_only_what_comes_before() {
+fn while_it_waits_it_holds_only_locks_that_come_before() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
-    // No lease ends while something is waited for.
+    // No lease ends during the waits below.
     let held = others.lock("b").name("catalog").timeout(PATIENCE * 2).acquire();
     let held = held.expect("it is free");
-    // Nobody waits for its end where something fails: it might wait for itself.
+    // The thread is not scoped: if an assertion fails, the test does not wait for it, since it might never end.
     let waits = thread::spawn({
         #[zlock(path, name = "catalog", locks = locks, timeout = PATIENCE * 2)]
         fn write(locks: &Locks, path: &str) -> Result<(), CatalogError> {
@@ -264,7 +270,7 @@ fn a_transaction_in_a_transaction_joins_it() {
 }
 
 #[test]
-fn what_an_outer_function_holds_is_not_waited_for() {
+fn a_lock_that_an_outer_function_holds_is_entered_without_waiting() {
     #[zlock(keys = ["a", "b"], name = "catalog", locks = locks)]
     fn write_both(locks: &Locks) -> Result<u64, CatalogError> {
         Ok(memlock::current().expect("it runs locked").token().get())
@@ -288,7 +294,7 @@ fn what_an_outer_function_holds_is_not_waited_for() {
 }
 
 #[test]
-fn a_conflict_about_one_of_several_keys_gives_up_none_that_is_held() {
+fn a_conflict_about_one_of_several_keys_releases_no_held_lock() {
     #[zlock(keys = ["b", "c"], name = "catalog", locks = locks)]
     fn write_both(locks: &Locks) -> Result<(), CatalogError> {
         Ok(())

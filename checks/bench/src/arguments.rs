@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unknown_arguments_are_refused() {
         for missing in [&["--against"][..], &["--against="], &["--against", "--quick"]] {
             assert!(parse(missing).unwrap_err().contains("needs a commit"), "{missing:?}");
         }

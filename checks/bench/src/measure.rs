@@ -81,7 +81,7 @@ mod tests {
     use super::{jain, median_interval, quantile, quartiles, rounds};
 
     #[test]
-    fn everyone_has_one_turn_in_each_round_and_another_begins_each() {
+    fn each_contestant_has_one_turn_in_each_round_and_another_begins_each() {
         let mut order = Vec::new();
         let gave = rounds(2, 3, |contestant| {
             order.push(contestant);

@@ -29,7 +29,7 @@ mod tests {
     use super::medians;
 
     #[test]
-    fn everyone_has_a_turn_in_each_round_and_the_first_is_not_counted() {
+    fn each_contestant_has_a_turn_in_each_round_and_the_first_is_not_counted() {
         let mut order = Vec::new();
         let medians: [f64; 2] = medians(3, |contestant| {
             order.push(contestant);

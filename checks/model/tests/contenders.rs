@@ -4,7 +4,7 @@
 use memlock_model::{Bounds, Reached, exhaust};
 
 #[test]
-fn a_lost_reply_lets_nobody_in_twice_among_three() {
+fn a_lost_reply_grants_no_lock_twice_among_three() {
     let bounds = Bounds {
         attempts: vec![1, 1, 1],
         lost: 1,
@@ -14,7 +14,7 @@ fn a_lost_reply_lets_nobody_in_twice_among_three() {
 }
 
 #[test]
-fn what_is_left_behind_is_cleaned_up_without_touching_a_later_grant() {
+fn an_abandoned_write_is_cleaned_up_without_touching_a_later_grant() {
     let bounds = Bounds {
         attempts: vec![2, 1],
         lost: 1,

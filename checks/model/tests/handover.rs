@@ -42,7 +42,7 @@ fn a_lock_that_goes_round_is_not_taken_over_before_its_last_holders_lease_is_ove
 }
 
 #[test]
-fn what_is_handed_over_is_kept_until_its_taker_comes_and_no_longer() {
+fn a_lock_that_is_handed_over_is_kept_until_its_taker_comes_and_no_longer() {
     let bounds = Bounds {
         // Most of the grant that was handed over is gone when the taker comes, and then all of it.
         steps: vec![Duration::from_millis(600), Duration::from_millis(500)],

@@ -5,7 +5,7 @@ use std::time::Duration;
 use memlock_model::{Bounds, Reached, exhaust, find_counterexample};
 
 #[test]
-fn a_flush_excuses_one_believer_and_lets_one_in() {
+fn a_flush_excuses_one_believer_and_allows_one_more_holder() {
     let bounds = Bounds {
         renewals: vec![1],
         steps: vec![Duration::from_millis(700)],

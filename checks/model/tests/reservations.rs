@@ -16,7 +16,7 @@ fn reserved_once(name: &'static str) -> Bounds {
 }
 
 #[test]
-fn nobody_is_let_in_while_a_lock_is_reserved_and_everybody_after() {
+fn no_competitor_gets_a_reserved_lock_before_the_reservation_is_over() {
     let bounds = Bounds {
         // A reservation is over after the first step, and a lease that was not cut short after the second.
         steps: [301, 760].map(Duration::from_millis).to_vec(),
@@ -36,7 +36,7 @@ fn nobody_is_let_in_while_a_lock_is_reserved_and_everybody_after() {
 }
 
 #[test]
-fn a_reservation_whose_replies_are_lost_or_late_keeps_its_word() {
+fn a_reservation_with_lost_or_late_replies_lasts_as_long_as_it_says() {
     let bounds = Bounds {
         steps: [301, 760].map(Duration::from_millis).to_vec(),
         lost: 2,
@@ -65,7 +65,7 @@ fn the_commands_of_a_reservation_and_of_a_take_over_come_in_every_order() {
 }
 
 #[test]
-fn a_thread_in_line_behind_a_reservation_steps_in_when_that_is_over() {
+fn a_thread_that_waits_behind_a_reservation_gets_the_turn_when_that_is_over() {
     let bounds = Bounds {
         attempts: vec![1, 1, 1],
         processes: vec![0, 0],
@@ -100,7 +100,7 @@ fn a_claim_for_less_than_the_first_holder_had_moves_no_expiry_back() {
 }
 
 #[test]
-fn a_server_that_loses_a_reservation_lets_others_in_with_higher_tokens() {
+fn after_a_server_lost_a_reservation_others_get_higher_tokens() {
     let bounds = Bounds {
         lease: Duration::from_secs(4),
         reserve: Duration::from_millis(2500),

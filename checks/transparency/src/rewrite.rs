@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_take_it_stays() {
+    fn functions_that_cannot_take_the_attribute_stay_as_they_are() {
         for (source, skip) in [
             ("const fn f() {}", Skip::Const),
             ("pub const unsafe fn f() {}", Skip::Const),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_known_by_a_line_of_its_signature() {
+    fn a_refused_function_is_found_by_a_line_of_its_signature() {
         let source = "fn f()\n-> Recv { }\nfn g() {}";
         let (rewritten, tally) = rewrite(source, &|_| "@ ".to_owned(), &[], &[2]).expect("tokens");
         assert_eq!(rewritten, "fn f()\n-> Recv { }\n@ fn g() {}");
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_macro_writes_is_rewritten_and_what_it_matches_is_not() {
+    fn the_body_of_a_macro_is_rewritten_and_its_pattern_is_not() {
         assert_eq!(
             rewritten("macro_rules! m { (fn $n:ident() {}) => { $(#[$a])* $vis fn $n() {} }; }"),
             "macro_rules! m { (fn $n:ident() {}) => { $(#[$a])* @ $vis fn $n() {} }; }"
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attributes_arguments_and_the_type_of_a_function_are_no_functions() {
+    fn arguments_of_attributes_and_function_types_are_not_functions() {
         for source in [
             "#[a(fn f() {})] struct A;",
             "type F = fn(u8);",

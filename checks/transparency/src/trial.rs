@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_are_told_apart() {
+    fn each_outcome_is_recognised() {
         let mut ran = Ran::default();
         for line in [
             "test a::b ... ok",

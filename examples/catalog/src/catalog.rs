@@ -1,4 +1,4 @@
-//! Catalogues: they find documents by their words. Nothing in here knows of memlock's attributes, as Zope's catalogue knew
+//! Catalogues find documents by their words. Nothing in here knows of memlock's attributes, as Zope's catalogue knew
 //! nothing of the patch that locked it; see `patch.rs`.
 
 use std::error::Error;
@@ -18,7 +18,7 @@ pub(crate) struct Catalog<'a> {
     diary: &'a Diary,
 }
 
-/// What it takes to index a document.
+/// The work for one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effort {
     /// Waiting, which stands for calls to other systems.
@@ -27,8 +27,8 @@ pub(crate) struct Effort {
     pub(crate) steps: u32,
 }
 
-/// Indexes a document: reads the catalogue, computes *outside any transaction*, and writes in a short one, if nobody else has
-/// written meanwhile.
+/// Indexes a document: reads the catalogue, computes *outside any transaction*, and writes in a short one, if no other
+/// process has written meanwhile.
 pub(crate) fn catalog_object(catalog: &Catalog<'_>, object: &Document) -> Result<(), CatalogError> {
     let index = || {
         let read = catalog.store.read(catalog.path)?;
@@ -43,7 +43,7 @@ pub(crate) fn catalog_object(catalog: &Catalog<'_>, object: &Document) -> Result
     done
 }
 
-/// Indexes a document under the database's own lock, which is held all the time.
+/// Indexes a document under the database's own lock, which is held from reading to writing.
 pub(crate) fn catalog_object_exclusively(catalog: &Catalog<'_>, object: &Document) -> Result<(), CatalogError> {
     let done = in_transaction(catalog.store, Transaction::Locking, || {
         let read = catalog.store.read_for_update(catalog.path)?;
@@ -77,12 +77,12 @@ impl<'a> Catalog<'a> {
         }
     }
 
-    /// What tells it from all other catalogues, in all processes.
+    /// The name that distinguishes it from all other catalogues, in all processes.
     pub(crate) fn path(&self) -> &str {
         self.path
     }
 
-    /// What was read, and one document more: the work.
+    /// Adds one document to the index that was read: the work.
     fn with(&self, object: &Document, read: &Stored) -> Result<Stored, CatalogError> {
         let mut index = Index::from_text(&read.index).ok_or_else(|| CatalogError::Unreadable(self.path.to_owned()))?;
         index.add(object.number, object.words());
@@ -99,15 +99,16 @@ impl<'a> Catalog<'a> {
 /// Why a document could not be indexed.
 #[derive(Debug)]
 pub(crate) enum CatalogError {
-    /// Another one has written the catalogue since it was read.
+    /// Another process has written the catalogue since it was read.
     Stale,
-    /// What is stored under this path is no index.
+    /// The text that is stored under this path is not an index.
     Unreadable(String),
     Lock(memlock::Error),
     Database(Box<dyn Error + Send + Sync>),
 }
 
-/// What a transaction is attempted again for. What the database says, and memlock, is found below the error.
+/// A transaction is attempted again after these errors. `is_conflict` finds those of the database and of memlock below
+/// the error.
 impl memlock::Conflict for CatalogError {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Stale) || memlock::is_conflict(self)
@@ -117,8 +118,8 @@ impl memlock::Conflict for CatalogError {
 impl fmt::Display for CatalogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stale => f.write_str("another one has written the catalogue since it was read"),
-            Self::Unreadable(path) => write!(f, "what is stored as {path} is no index"),
+            Self::Stale => f.write_str("another process has written the catalogue since it was read"),
+            Self::Unreadable(path) => write!(f, "the text stored as {path} is not an index"),
             Self::Lock(error) => error.fmt(f),
             Self::Database(error) => error.fmt(f),
         }

@@ -39,7 +39,7 @@ impl Stage {
     /// A database server of its own, for as long as it is kept.
     #[cfg(feature = "postgres")]
     pub(crate) fn start_postgres(&self) -> Result<memlock_testkit::Postgres> {
-        // It does not have to survive a power failure, and neither demo nor tests should measure the disk.
+        // The data need not survive a power failure, and neither demo nor tests should measure the disk.
         let arguments = ["-c", "fsync=off"];
         let is_ready = |address: &str| crate::postgres::Postgres::open(address).is_ok();
         memlock_testkit::Postgres::start(&self.folder.0, &arguments, is_ready)
@@ -53,7 +53,7 @@ impl Stage {
 
     /// All documents once, into new catalogues in that place.
     pub(crate) fn run(&self, way: Way, setting: Setting, place: &Place) -> Result<Run> {
-        // A server that has just been started is not used by memlock for two seconds; a run without locks can do without.
+        // memlock does not use a server in its first two seconds. A run without locks need not wait for that.
         if way.locks() {
             self.memcached.wait_until_usable();
         }
@@ -149,9 +149,9 @@ fn listen(
     let mut last_news = Instant::now();
     while !processes.iter().all(&is_there) {
         for process in processes.iter_mut().filter(|process| !is_there(process)) {
-            // Asked before it is listened to: what it said before it ended still counts.
+            // Asked before reading from it: lines that it wrote before it ended still count.
             let has_ended = process.peer.has_ended();
-            // And on a busy machine its last words may take a while to get here; after them nothing can come, which is told at once.
+            // On a busy machine its last lines may take a while to arrive. After them the end of the pipe is seen at once.
             let listen = if has_ended { SILENCE_LIMIT } else { LISTEN };
             match process.peer.next_line(listen) {
                 Some(line) => {
@@ -181,7 +181,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed from the temporary folder is the system's to remove.
+        // The system removes from its temporary folder what cannot be removed here.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What the user sees: some of the ways, one after the other, the table and the timeline.
+//! The demo: some of the ways, one after the other, then the table and the timeline.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::setting::Setting;
 use crate::ways::Way;
 use crate::{report, timeline};
 
-/// Two writers a catalogue, who mostly wait for others: nobody is slow for want of a processor.
+/// Two writers for each catalogue. They mostly wait for other systems, so the processors are not the limit.
 pub(crate) const SETTING: Setting = Setting {
     writers: 8,
     catalogues: 4,
@@ -27,7 +27,7 @@ pub(crate) const SETTING: Setting = Setting {
 const IN_SQLITE: &[(Way, &str)] = &[
     (
         Way::Optimistic,
-        "nobody waits; whose catalogue was written meanwhile computes again",
+        "no writer waits; it computes again if its catalogue was written meanwhile",
     ),
     (Way::Exclusive, "BEGIN IMMEDIATE, compute, COMMIT"),
     (Way::Lock, "#[memlock::lock] over the same function"),
@@ -60,7 +60,7 @@ fn in_sqlite() -> Result<ExitCode> {
 const IN_POSTGRES: &[(Way, &str)] = &[
     (
         Way::Optimistic,
-        "nobody waits; whose catalogue was written meanwhile computes again",
+        "no writer waits; it computes again if its catalogue was written meanwhile",
     ),
     (
         Way::Exclusive,
@@ -111,8 +111,11 @@ fn conclude(name: &str, runs: &[Run]) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     println!(
-        "Nothing was lost, whichever way: each commit checks the version. The ways differ in what they burn for it."
+        "No update was lost in any of the ways: each commit checks the version. The ways differ in the work that they waste."
     );
-    println!("Who did what, and when: {}", timeline::draw(name, runs)?.display());
+    println!(
+        "What each process did, and when: {}",
+        timeline::draw(name, runs)?.display()
+    );
     Ok(ExitCode::SUCCESS)
 }

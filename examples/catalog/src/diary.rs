@@ -1,4 +1,4 @@
-//! What a writer did, and when: the table and the timeline are made of it.
+//! The record of what a writer did, and when. The table and the timeline are made of it.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::catalog::CatalogError;
 #[derive(Debug)]
 pub(crate) struct Diary {
     began: Instant,
-    /// When what goes on now began.
+    /// When the current deed began.
     since: Cell<Duration>,
     entries: RefCell<Vec<Entry>>,
 }
@@ -28,7 +28,7 @@ pub(crate) enum Deed {
     Waited,
     /// Computed, and committed in the end.
     Committed,
-    /// Computed in vain: another one had written the catalogue meanwhile.
+    /// Computed in vain: another writer had written the catalogue meanwhile.
     ThrewAway,
 }
 
@@ -42,12 +42,12 @@ impl Diary {
         }
     }
 
-    /// A computation begins; what went before was waiting for it.
+    /// A computation begins; the time before it was waiting.
     pub(crate) fn computes(&self) {
         self.write(Deed::Waited);
     }
 
-    /// The computation ended like this.
+    /// The computation ended with `done`.
     pub(crate) fn ended(&self, done: &Result<(), CatalogError>) {
         self.write(match done {
             Ok(()) => Deed::Committed,
@@ -61,7 +61,7 @@ impl Diary {
         self.entries.borrow_mut().push(Entry { deed, from, to });
     }
 
-    /// How often so far.
+    /// How often the writer did `deed` so far.
     pub(crate) fn count(&self, deed: Deed) -> usize {
         self.entries.borrow().iter().filter(|entry| entry.deed == deed).count()
     }
@@ -76,7 +76,7 @@ impl Entry {
         self.to.saturating_sub(self.from)
     }
 
-    /// A word, on its way to the parent.
+    /// A word for the line to the parent.
     pub(crate) fn to_text(self) -> String {
         let letter = match self.deed {
             Deed::Waited => 'w',

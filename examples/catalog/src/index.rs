@@ -1,15 +1,15 @@
 //! The inverted index of a catalogue: which word is in which document, and how much a word and a document weigh.
 //!
-//! It is stored as a whole, as an object database stores an object: who adds to it reads it, changes it and writes it back.
+//! It is stored as a whole, as an object database stores an object: a writer reads it, changes it and writes it back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What a catalogue knows.
+/// The contents of a catalogue.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Index {
     words: BTreeMap<String, Word>,
-    /// How many documents there are, which is also what a lost update would be missed by.
+    /// How many documents there are. A lost update would show here.
     documents: u32,
 }
 
@@ -38,8 +38,8 @@ impl Index {
     }
 
     /// Weighs all words anew: a word weighs as much as the documents that it is in, and a document as much as its words,
-    /// so each new document changes the weight of all. In rounds, as many as `steps` from a word to a document allow: what
-    /// it costs can be chosen, and does not depend on how full the catalogue is.
+    /// so each new document changes the weight of all. The number of rounds is such that about `steps` steps from a word to
+    /// a document are made. So the cost can be chosen, and does not depend on how full the catalogue is.
     pub(crate) fn weigh(&mut self, steps: u32) {
         let places: usize = self.words.values().map(|word| word.places.len()).sum();
         let rounds = (steps as usize).div_ceil(places.max(1));
@@ -50,14 +50,14 @@ impl Index {
             let documents = self.weights_of_documents();
             for word in self.words.values_mut() {
                 let weight = |(document, count): &(u32, u32)| documents[document] * f64::from(*count);
-                // By the number of places, or the words that are everywhere would weigh most.
+                // Divided by the number of places. Otherwise the most frequent words would weigh most.
                 let count = u32::try_from(word.places.len()).unwrap_or(u32::MAX);
                 word.weight = word.places.iter().map(weight).sum::<f64>() / f64::from(count);
             }
         }
     }
 
-    /// Those of all documents together are one.
+    /// The weights of the documents. Their sum is 1.
     fn weights_of_documents(&self) -> BTreeMap<u32, f64> {
         let mut weights = BTreeMap::new();
         for word in self.words.values() {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_index_is_not_taken_for_one() {
+    fn a_text_that_is_not_an_index_is_refused() {
         for text in ["", "two", "1\nlock", "1\nlock much", "1\nlock 0.5 3", "1\nlock 0.5 3:x"] {
             assert_eq!(Index::from_text(text), None, "{text}");
         }

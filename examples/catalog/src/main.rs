@@ -1,8 +1,8 @@
 //! Several processes index documents into a few catalogues that share one `SQLite` file: optimistically, under the database's
 //! own lock, and behind memlock's attributes.
 //!
-//! `cargo xtask demo` sets up what is needed and runs it. The file to copy from is `patch.rs`, and `ways.rs` for how the
-//! functions in it are called; `catalog.rs` is what they wrap, and the rest is the contest.
+//! `cargo xtask demo` sets up what is needed and runs it. Copy from `patch.rs`, and from `ways.rs`, which calls the
+//! functions in it. They wrap the functions in `catalog.rs`. The rest is the contest.
 
 mod catalog;
 mod contest;
@@ -29,11 +29,11 @@ mod ways;
 use std::env;
 use std::process::ExitCode;
 
-/// For all that is not a catalogue: any error will do.
+/// Any error, for everything except the catalogue.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    // The other processes are this program, too.
+    // The other processes run this program, too.
     let done = match process::role() {
         Some(parent) => Ok(process::live(parent)),
         None => demo::show(env::args().nth(1).as_deref()),

@@ -1,9 +1,9 @@
-//! The patch, heir of the one that the original brought along for Zope's catalogue: functions with the same names, which wait
-//! for their turn *before* they do the work.
+//! The patch, heir of the original's patch for Zope's catalogue: functions with the same names that wait for their turn
+//! *before* they do the work.
 
 use crate::catalog::Catalog;
 
-/// Who indexes into the same catalogue waits, whoever indexes into another one does not.
+/// Callers that index into the same catalogue wait for each other. Callers with different catalogues do not.
 fn get_key(catalog: &Catalog<'_>) -> String {
     catalog.path().to_owned()
 }
@@ -20,7 +20,7 @@ pub(crate) mod locked {
     }
 }
 
-/// One at a time, in `memlock::transaction()`: until that has ended.
+/// One at a time, until the end of `memlock::transaction()`.
 pub(crate) mod zlocked {
     use super::get_key;
     use crate::catalog::{self, Catalog, CatalogError};

@@ -8,7 +8,7 @@ use crate::catalog::CatalogError;
 use crate::store::{Store, Stored, Transaction};
 
 pub(crate) struct Postgres {
-    // A statement needs it for itself, and a store is shared by all that one thread calls.
+    // A statement borrows the client mutably, and the functions of one thread share the store.
     client: RefCell<Client>,
 }
 

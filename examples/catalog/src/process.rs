@@ -1,4 +1,4 @@
-//! The processes that do the work: writers, and one that clicks. What they say to the contest, line by line.
+//! The processes that do the work: writers, and one that clicks; and the lines that they send to the contest.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,17 +24,17 @@ const QUEUE: &str = "CATALOG_QUEUE";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// How long the server may take to answer. Who computes on shared processors may stand still for longer than the usual 300 ms, and
-/// so may the server: no reason to go on without a lock.
+/// How long the server may take to answer. On shared processors, a writer or the server may stand still for longer than the
+/// usual 300 ms, and should not go on without a lock for that.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the releases that go on in the background may take in the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
-/// The pause of somebody who clicks.
+/// The pause between two clicks.
 const BETWEEN_CLICKS: Duration = Duration::from_millis(2);
 
-/// What a process says. One line of text each, on its way to the parent.
+/// A message of a process to the parent: one line of text each.
 pub(crate) enum News {
     Ready,
     /// So many documents are committed, and so many computations thrown away, so far.
@@ -73,7 +73,7 @@ pub(crate) fn role() -> Option<Parent> {
     Parent::of_role(ROLE)
 }
 
-/// The life of a process. What goes wrong is the parent's to tell.
+/// Runs a process. Errors go to the parent, which reports them.
 pub(crate) fn live(parent: Parent) -> ExitCode {
     let failed = |parent: &Parent, error: &dyn std::fmt::Display| {
         parent.say(&News::Failed(error.to_string()).to_line());
@@ -111,15 +111,15 @@ pub(crate) fn live(parent: Parent) -> ExitCode {
 }
 
 fn prepare() -> Result<(Task, Box<dyn Store>, Locks)> {
-    let task = Task::from_text(&env::var(TASK)?).ok_or("this is no task")?;
+    let task = Task::from_text(&env::var(TASK)?).ok_or("this is not a task")?;
     let store = task.place.open()?;
-    // What the attributes use, and kept here to be asked.
+    // The attributes use these locks. They are kept here for their counts.
     let locks = Locks::builder().exchange_timeout(EXCHANGE_TIMEOUT).build()?;
     memlock::init(locks.clone())?;
     Ok((task, store, locks))
 }
 
-/// A writer's day.
+/// The work of a writer.
 fn index(task: &Task, store: &dyn Store, diary: &Diary, parent: &Parent) -> Result<()> {
     let queue = Queue::open(env::var_os(QUEUE).ok_or("no queue is given")?.into());
     let paths = paths(task.catalogues);

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// A line that is written over again and again on a terminal, and now and then a line of its own elsewhere.
+/// A line that is overwritten again and again on a terminal, and printed now and then elsewhere.
 pub(crate) struct Progress {
     name: &'static str,
     goal: u32,
@@ -53,7 +53,7 @@ impl Progress {
         );
         if self.is_terminal {
             print!("\r{line}");
-            // A terminal that cannot be written to shows nothing, which is no reason to stop.
+            // If the terminal cannot be written to, the demo still goes on.
             let _ = io::stdout().flush();
         } else {
             println!("{line}");

@@ -1,6 +1,6 @@
 //! The documents that are still to be indexed: whichever writer is free takes the next one.
 //!
-//! Not a share for each: writers who are done with theirs would leave the last ones without anybody to be in conflict with.
+//! There is no fixed share for each writer: the last writers at work would then have no conflicts.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use crate::text::{Document, documents};
 
-/// A folder, with a file for each document that is taken. Who manages to create the file has it.
+/// A folder, with a file for each document that is taken. The process that creates the file has the document.
 #[derive(Debug)]
 pub(crate) struct Queue {
     folder: PathBuf,
 }
 
 impl Queue {
-    /// A new one, for other processes.
+    /// Makes the folder, for other processes.
     pub(crate) fn create(folder: &Path) -> io::Result<()> {
         fs::create_dir(folder)
     }
@@ -24,7 +24,7 @@ impl Queue {
         Self { folder }
     }
 
-    /// What of so many documents nobody else takes.
+    /// Takes those of `count` documents that no other process takes.
     pub(crate) fn take(&self, count: u32) -> impl Iterator<Item = io::Result<Document>> {
         documents(count).filter_map(|document| match self.is_mine(&document) {
             Ok(true) => Some(Ok(document)),

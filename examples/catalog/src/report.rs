@@ -1,4 +1,4 @@
-//! The table, and what it says in a sentence.
+//! The table.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What came of one run, in numbers.
+//! The results of one run, in numbers.
 
 use std::mem;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Run {
         entries.filter(|entry| entry.deed == deed).count()
     }
 
-    /// How much of the work was for nothing, in percent.
+    /// The percentage of computations that were thrown away.
     pub(crate) fn percent_thrown_away(&self) -> usize {
         (100 * self.thrown_away()).div_ceil(self.started().max(1))
     }
@@ -59,14 +59,14 @@ impl Run {
         self.writers.iter().map(|writer| writer.cpu).sum::<Duration>() / self.setting.documents
     }
 
-    /// From when a writer took a document into its hands until it was committed: within this time for this share of them.
+    /// The time within which `percent` of the documents were done, from when a writer took one until it was committed.
     pub(crate) fn latency(&self, percent: usize) -> Duration {
         let times = self.writers.iter().flat_map(|writer| between_commits(&writer.entries));
         within(percent, times.collect())
     }
 
-    /// How many clicks came through while all writers were at work: when the first of them finds no more documents, the end
-    /// begins, in which there is less and less to wait for.
+    /// How many clicks were committed while all writers were at work. After the first writer has found no more documents,
+    /// there is less and less to wait for, so later clicks do not count.
     pub(crate) fn clicks(&self) -> usize {
         self.click_times().len()
     }
@@ -96,7 +96,7 @@ fn between_commits(entries: &[Entry]) -> Vec<Duration> {
         .collect()
 }
 
-/// The time that this share of them took no longer than.
+/// The time within which `percent` of them were done.
 fn within(percent: usize, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     let rank = (times.len() * percent).div_ceil(100).max(1) - 1;

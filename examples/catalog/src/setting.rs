@@ -1,4 +1,4 @@
-//! How much is done by how many, and where; and a process's part of it.
+//! How much work there is, for how many processes, and where; and the task of one process.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::sqlite::Sqlite;
 use crate::store::Store;
 use crate::ways::Way;
 
-/// What all runs of one contest have in common.
+/// The parameters that all runs of one contest share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) writers: u32,
     pub(crate) catalogues: usize,
     pub(crate) documents: u32,
     pub(crate) effort: Effort,
-    /// Whether somebody clicks meanwhile.
+    /// Whether another process writes clicks meanwhile.
     pub(crate) clicks: bool,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Place {
     Server(String),
 }
 
-/// What a process is to do.
+/// The task of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) job: Job,
@@ -84,7 +84,7 @@ impl Place {
 }
 
 impl Task {
-    /// A line, on its way to the process.
+    /// The line that is sent to the process.
     pub(crate) fn to_text(&self) -> String {
         let Self {
             job,
@@ -139,7 +139,7 @@ mod tests {
     use crate::ways::Way;
 
     #[test]
-    fn a_process_is_told_all_of_its_task() {
+    fn a_task_survives_its_way_to_the_process() {
         for job in [Job::Index, Job::Click] {
             let task = Task {
                 job,

@@ -34,7 +34,7 @@ impl Sqlite {
     pub(crate) fn open(path: &Path) -> Result<Self, CatalogError> {
         let file = Connection::open(path)?;
         file.busy_timeout(PATIENCE)?;
-        // The file does not have to survive a power failure, and the demo should not measure the disk.
+        // The file need not survive a power failure, and the demo should not measure the disk.
         file.pragma_update(None, "synchronous", "off")?;
         Ok(Self { file })
     }

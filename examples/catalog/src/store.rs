@@ -1,4 +1,4 @@
-//! What the catalogues ask of a database. Each process has a connection of its own.
+//! The operations that catalogues need from a database. Each process has a connection of its own.
 
 use crate::catalog::CatalogError;
 
@@ -7,17 +7,17 @@ pub(crate) trait Store {
     /// The catalogue as it is now.
     fn read(&self, path: &str) -> Result<Stored, CatalogError>;
 
-    /// The same inside a transaction, and from now on nobody else writes it before that ends.
+    /// The same inside a transaction. No other process writes the catalogue before that ends.
     fn read_for_update(&self, path: &str) -> Result<Stored, CatalogError>;
 
-    /// Writes the catalogue, if nobody else has since it was read. [`CatalogError::Stale`] if somebody has.
+    /// Writes the catalogue, or fails with [`CatalogError::Stale`] if another process has written it since it was read.
     fn update(&self, path: &str, stored: &Stored) -> Result<(), CatalogError>;
 
     fn begin(&self, transaction: Transaction) -> Result<(), CatalogError>;
     fn commit(&self) -> Result<(), CatalogError>;
     fn rollback(&self) -> Result<(), CatalogError>;
 
-    /// Somebody has clicked: one row, which has to do with no catalogue.
+    /// Writes a click: one row, which belongs to no catalogue.
     fn click(&self) -> Result<(), CatalogError>;
 
     /// How many documents the catalogues count, all together.
@@ -32,16 +32,16 @@ pub(crate) struct Stored {
     pub(crate) index: String,
 }
 
-/// How a transaction keeps out of the others' way.
+/// How a transaction and others keep from overwriting each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transaction {
     /// Others wait: for the file (`SQLite`), or for the row (`PostgreSQL`).
     Locking,
-    /// All that it reads is from one moment; it is refused when others have written since.
+    /// It sees the data of one moment. Its write is refused if other transactions have written since.
     Snapshot,
 }
 
-/// Runs `body` in a transaction, which comes to nothing if the body does.
+/// Runs `body` in a transaction, which is rolled back if the body fails.
 pub(crate) fn in_transaction(
     store: &dyn Store,
     transaction: Transaction,

@@ -13,7 +13,7 @@ const SOURCES: [&str; 5] = [
 /// About a paragraph.
 const WORDS_PER_PASSAGE: usize = 50;
 
-/// A passage that is to be found again by its words.
+/// A passage that can be found by its words.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Document {
     pub(crate) number: u32,
@@ -29,7 +29,8 @@ impl Document {
             .map(str::to_lowercase)
     }
 
-    /// Which of so many catalogues it goes to: the same one in each run, and in no order that the writers could fall into.
+    /// Which of so many catalogues it goes to: the same one in each run, in a random order, so that writers do not fall
+    /// into step.
     pub(crate) fn catalogue(&self, catalogues: usize) -> usize {
         Rng::with_seed(u64::from(self.number)).usize(..catalogues)
     }

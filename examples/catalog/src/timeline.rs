@@ -1,4 +1,4 @@
-//! The timeline: a picture of who computed, waited, committed and threw away, process by process.
+//! The timeline: a picture of when each process computed, waited, committed, and threw work away.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ const COLORS: [(Deed, &str, &str); 3] = [
 ];
 const CLICK: &str = "#2563eb";
 
-/// Draws it beside this program, and gives its path.
+/// Writes it beside this program, and returns its path.
 pub(crate) fn draw(name: &str, runs: &[Run]) -> io::Result<PathBuf> {
     let file = env::current_exe()?.with_file_name(format!("{name}.svg"));
     fs::write(&file, picture(runs))?;
@@ -33,7 +33,7 @@ pub(crate) fn draw(name: &str, runs: &[Run]) -> io::Result<PathBuf> {
 }
 
 fn picture(runs: &[Run]) -> String {
-    // All runs on one scale: what took longer is longer.
+    // All runs have one scale: a longer run is a longer picture.
     let longest = runs.iter().map(|run| run.elapsed).max().unwrap_or_default();
     let mut drawn = legend();
     let mut below = TITLE;
@@ -66,7 +66,7 @@ fn legend() -> String {
     drawn
 }
 
-/// Gives where the next run begins.
+/// Returns where the next run begins.
 fn draw_run(drawn: &mut String, run: &Run, longest: Duration, top: f64) -> f64 {
     let scale = Scale { longest };
     let title = top + 22.0;

@@ -9,7 +9,7 @@ use crate::text::Document;
 /// How writers keep out of each other's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Not at all: who finds at the end that another was faster does it again.
+    /// Not at all: a writer that finds at the end that another was faster computes again.
     Optimistic,
     /// By the database's own lock, held around the computation.
     Exclusive,
@@ -17,7 +17,7 @@ pub(crate) enum Way {
     Lock,
     /// By `#[memlock::zlock]` in a transaction.
     Zlock,
-    /// Not at all, and the computation is inside a transaction of the database, which finds out.
+    /// Not at all, and the computation is inside a transaction of the database, which detects the conflict.
     #[cfg(feature = "postgres")]
     Snapshot,
     /// The same behind `#[memlock::zlock]`, taken before the snapshot.
@@ -34,7 +34,7 @@ const NAMES: &[(Way, &str)] = &[
     (Way::ZlockSnapshot, "zlock+snapshot"),
 ];
 
-/// How often a document is attempted behind a zlock. The second time the lock is there, before anything is computed.
+/// How often a document is attempted behind a zlock. At the second attempt the lock is held before the computation.
 const ATTEMPTS: u32 = 8;
 
 impl Way {
@@ -64,7 +64,7 @@ impl Way {
                 .run(|_attempt| patch::zlocked::catalog_object(catalog, object)),
             #[cfg(feature = "postgres")]
             Self::Snapshot => until_it_holds(|| catalog::catalog_object_in_snapshot(catalog, object)),
-            // However often: in SQLite all writes to the file are in conflict with it, and the locks do not help.
+            // Without a limit: in SQLite all writes to the file conflict with it, and the locks do not help.
             Self::ZlockSnapshot => memlock::transaction()
                 .attempts(u32::MAX)
                 .run(|_attempt| patch::zlocked::catalog_object_in_snapshot(catalog, object)),
@@ -72,7 +72,7 @@ impl Way {
     }
 }
 
-/// Again at once after a conflict: the next computation takes long enough for the others to get out of the way.
+/// Runs `index` again at once after a conflict: the next computation takes long enough for the other writers to finish.
 fn until_it_holds(mut index: impl FnMut() -> Result<(), CatalogError>) -> Result<(), CatalogError> {
     loop {
         match index() {

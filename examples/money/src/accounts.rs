@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) const ACCOUNTS: u32 = 8;
 pub(crate) const OPENING_BALANCE: i64 = 10_000;
 
-/// `SQLite`'s own lock around a single statement is waited for: that one is not what the demo is about.
+/// How long a statement waits for `SQLite`'s own lock around a single statement, which is not the demo's subject.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One connection to the file. Every thread has its own.
@@ -20,8 +20,8 @@ pub(crate) struct Accounts {
 /// An account, as it was when it was read.
 pub(crate) struct Account {
     balance: i64,
-    /// Counts changes, as part of the account: a change that is overwritten is missing here for ever, also where
-    /// amounts happen to cancel out.
+    /// Counts changes, as part of the account. An overwritten change is missing here for ever, also if amounts happen to
+    /// cancel out.
     changes: i64,
 }
 
@@ -59,7 +59,7 @@ impl Accounts {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = Connection::open(path)?;
         file.busy_timeout(STATEMENT_LIMIT)?;
-        // The file does not have to survive a power failure, and the demo should not measure the disk.
+        // The file need not survive a power failure, and the demo should not measure the disk.
         file.pragma_update(None, "synchronous", "off")?;
         Ok(Self { file })
     }

@@ -26,7 +26,7 @@ const LOCKED: &str = "MONEY_LOCKED";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// What a branch says. One line of text each, on its way to the parent.
+/// A message of a branch to the parent: one line of text each.
 pub(crate) enum News {
     Ready,
     /// So many transfers so far.
@@ -36,7 +36,7 @@ pub(crate) enum News {
     Failed(String),
 }
 
-/// Starts a branch in a process of its own; one that locks, where servers are given.
+/// Starts a branch in a process of its own. It locks if servers are given.
 pub(crate) fn start(number: u64, file: &Path, servers: Option<&str>) -> Peer {
     let branch = Peer::of(ROLE).env(FILE, file).env(NUMBER, number.to_string());
     // This variable is all that memlock needs.
@@ -53,7 +53,7 @@ pub(crate) fn role() -> Option<Parent> {
     Parent::of_role(ROLE)
 }
 
-/// The life of a branch. What goes wrong is the parent's to tell.
+/// Runs a branch. Errors go to the parent, which reports them.
 pub(crate) fn work(parent: &Parent) -> ExitCode {
     match transfers(parent) {
         Ok(waits) => {
@@ -84,7 +84,7 @@ fn transfers(parent: &Parent) -> Result<Vec<u64>> {
         for (teller, bank) in (number * TELLERS..).zip(banks) {
             let (done, results) = (&done, results.clone());
             scope.spawn(move || {
-                // The receiver is gone only when another teller has failed, which is told instead.
+                // The receiver is gone only if another teller has failed, and that error is reported.
                 let _ = results.send(serve(&bank, teller, is_locked, done));
             });
         }
@@ -99,8 +99,8 @@ fn transfers(parent: &Parent) -> Result<Vec<u64>> {
     })
 }
 
-/// A teller's day: always the same transfers for the same teller, whether locked or not. Returns how long each waited
-/// for its turn, in microseconds.
+/// The work of a teller: always the same transfers for the same teller, with or without the lock. Returns how long each
+/// waited for its turn, in microseconds.
 fn serve(bank: &Bank, teller: u64, is_locked: bool, done: &AtomicU64) -> Result<Vec<u64>> {
     let mut random = Rng::with_seed(teller);
     let mut waits = Vec::new();

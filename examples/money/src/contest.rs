@@ -22,7 +22,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 pub(crate) fn hold() -> Result<ExitCode> {
     let servers = servers_from_environment()?;
     let folder = Folder::new()?;
-    // A server that has just been started is not used by memlock for two seconds; the run that needs none comes first.
+    // memlock does not use a server in its first two seconds. The run without locks comes first.
     let own = if servers.is_none() {
         Some(Memcached::start_young())
     } else {
@@ -63,7 +63,7 @@ fn servers_from_environment() -> Result<Option<String>> {
     }
 }
 
-/// All transfers once, on fresh accounts; with the lock where servers for it are given.
+/// Makes all transfers once, on new accounts; with the lock if servers are given.
 fn run(name: &'static str, file: &Path, servers: Option<&str>) -> Result<Run> {
     let accounts = Accounts::create(file)?;
     let mut branches: Vec<Branch> = (0..BRANCHES)
@@ -136,9 +136,9 @@ fn listen(branches: &mut [Branch], is_there: impl Fn(&Branch) -> bool, mut heard
     let mut last_news = Instant::now();
     while !branches.iter().all(&is_there) {
         for branch in branches.iter_mut().filter(|branch| !is_there(branch)) {
-            // Asked before it is listened to: what it said before it ended still counts.
+            // Asked before reading from it: lines that it wrote before it ended still count.
             let has_ended = branch.process.has_ended();
-            // And on a busy machine its last words may take a while to get here; after them nothing can come, which is told at once.
+            // On a busy machine its last lines may take a while to arrive. After them the end of the pipe is seen at once.
             let listen = if has_ended { SILENCE_LIMIT } else { LISTEN };
             match branch.process.next_line(listen) {
                 Some(line) => {
@@ -171,7 +171,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed from the temporary folder is the system's to remove.
+        // The system removes from its temporary folder what cannot be removed here.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

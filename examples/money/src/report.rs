@@ -1,4 +1,4 @@
-//! What the user sees: progress while it runs, and the table at the end.
+//! The output: progress while it runs, and the table at the end.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// One run of all transfers.
 pub(crate) struct Run {
     pub(crate) transfers: u64,
-    /// Account updates that another one overwrote.
+    /// Account updates that another update overwrote.
     pub(crate) lost_updates: i64,
     /// Money in the bank at the end, less that at the beginning.
     pub(crate) money: i64,
@@ -19,7 +19,7 @@ impl Run {
         self.lost_updates == 0 && self.money == 0
     }
 
-    /// The time that this share of the transfers waited no longer than.
+    /// The time within which `percent` of the transfers got their turn.
     fn wait(&self, percent: usize) -> Duration {
         let mut waits = self.waits.clone();
         waits.sort_unstable();
@@ -28,7 +28,7 @@ impl Run {
     }
 }
 
-/// Prints the table, and what it says in a sentence.
+/// Prints the table, and a verdict in a sentence.
 pub(crate) fn table(without: &Run, with: &Run) {
     let row =
         |name: &str, cell: &dyn Fn(&Run) -> String| println!("  {name:<28}{:>16}{:>16}", cell(without), cell(with));
@@ -57,7 +57,7 @@ pub(crate) fn table(without: &Run, with: &Run) {
 
 fn verdict(without: &Run, with: &Run) -> &'static str {
     match (without.is_correct(), with.is_correct()) {
-        (false, true) => "Without the lock, updates were overwritten by others and lost. With it, none.",
+        (false, true) => "Without the lock, updates were overwritten and lost. With it, none were.",
         (true, true) => {
             "With the lock, no update was lost. Without it none was lost either this time, by luck: run it again."
         }
@@ -69,7 +69,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// A line that is written over again and again on a terminal, and now and then a line of its own elsewhere.
+/// A line that is overwritten again and again on a terminal, and printed now and then elsewhere.
 pub(crate) struct Progress {
     name: &'static str,
     goal: u64,
@@ -119,7 +119,7 @@ impl Progress {
         );
         if self.is_terminal {
             print!("\r{line}");
-            // A terminal that cannot be written to shows nothing, which is no reason to stop.
+            // If the terminal cannot be written to, the demo still goes on.
             let _ = io::stdout().flush();
         } else {
             println!("{line}");

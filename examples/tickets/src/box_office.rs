@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 /// Any error of the database, or a panic.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// `SQLite`'s own lock around a single statement is waited for: that one is not what the example is about.
+/// How long a statement waits for `SQLite`'s own lock around a single statement, which is not the example's subject.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
 /// One connection to the file. Clones share it.
@@ -50,15 +50,15 @@ impl BoxOffice {
     pub(crate) fn open(path: &Path) -> Result<Self, Failed> {
         let file = Connection::open(path)?;
         file.busy_timeout(STATEMENT_LIMIT)?;
-        // The file does not have to survive a power failure, and the example should not measure the disk.
+        // The file need not survive a power failure, and the example should not measure the disk.
         file.pragma_update(None, "synchronous", "off")?;
         Ok(Self {
             file: Arc::new(Mutex::new(file)),
         })
     }
 
-    /// What is left for an event, and leaves the fencing token there: from now on, nobody writes with a lower one what he
-    /// had read before. `None` when there is no such event.
+    /// Reads the stock of an event, and leaves the fencing token there: from now on, no request with a lower token can
+    /// write. `None` if the event does not exist.
     pub(crate) async fn read(&self, event: &str, token: Option<Token>) -> Result<Option<Stock>, Failed> {
         let (event, token) = (event.to_owned(), number(token));
         let statement = "UPDATE event SET token = max(token, ?) WHERE name = ? RETURNING seats, sold";
@@ -72,7 +72,7 @@ impl BoxOffice {
             .await
     }
 
-    /// Writes how many are sold. Whether it did: not when a higher token has been here.
+    /// Writes how many are sold. Returns whether it did, which it does not if a higher token has been left there.
     pub(crate) async fn write(&self, event: &str, sold: u32, token: Option<Token>) -> Result<bool, Failed> {
         let (event, token) = (event.to_owned(), number(token));
         let statement = "UPDATE event SET sold = ? WHERE name = ? AND token <= ?";
@@ -86,7 +86,7 @@ impl BoxOffice {
             .await
     }
 
-    /// Whether somebody who had the lock has read the stock of this event.
+    /// Whether a holder of the lock has read the stock of this event.
     #[cfg(all(test, feature = "server-tests"))]
     pub(crate) async fn has_seen_a_token(&self, event: &str) -> Result<bool, Failed> {
         let event = event.to_owned();
@@ -106,7 +106,7 @@ impl BoxOffice {
     }
 }
 
-/// Without a lock there is no token, and nothing is refused.
+/// Without a lock there is no token, and no write is refused.
 fn number(token: Option<Token>) -> i64 {
     token.map_or(0, Token::to_i64)
 }

@@ -16,10 +16,10 @@ use crate::report::{self, Run};
 use crate::server::{self, Instance};
 
 const INSTANCES: usize = 3;
-/// As quick as no payment provider is.
+/// Quicker than any payment provider.
 const PAYMENT: Duration = Duration::from_millis(5);
 
-/// Both runs, and the table. Ctrl-C and SIGTERM end it, and all that it has started.
+/// Both runs, and the table. Ctrl-C and SIGTERM end it, and all processes that it has started.
 #[tokio::main]
 pub(crate) async fn hold() -> Result<ExitCode> {
     let instances = match env::args().nth(1) {
@@ -44,7 +44,7 @@ async fn both(instances: usize) -> Result<ExitCode> {
     );
 
     let folder = Folder::new()?;
-    // A server that has just been started is not used by memlock for two seconds; the run that needs none comes first.
+    // memlock does not use a server in its first two seconds. The run without locks comes first.
     let memcached = Memcached::start_young();
     let without = run(&folder.0.join("without.sqlite"), instances, None).await?;
     memcached.wait_until_usable();
@@ -58,7 +58,7 @@ async fn both(instances: usize) -> Result<ExitCode> {
     })
 }
 
-/// All requests once, to new instances with an empty file; with the lock where servers for it are given.
+/// Sends all requests once, to new instances with an empty file; with the lock if servers are given.
 async fn run(file: &Path, instances: usize, servers: Option<&str>) -> Result<Run> {
     let box_office = BoxOffice::create(file, EVENTS, SEATS).await?;
     let instances = (0..instances)
@@ -92,7 +92,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed from the temporary folder is the system's to remove.
+        // The system removes from its temporary folder what cannot be removed here.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The customers: tasks that ask the instances in turn, and remember what they were answered.
+//! The customers: tasks that ask the instances in turn, and record the answers.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(crate) const REQUESTS_PER_CUSTOMER: u32 = 50;
 /// How long a request may go unanswered: far longer than the handler waits for its lock.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a customer was told.
+/// An answer to a customer.
 pub(crate) struct Answer {
     pub(crate) instance: usize,
     pub(crate) event: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
 }
 
-/// All customers at once. Each asks for one event after the other, at one instance after the other.
+/// Runs all customers at once. Each asks for one event after the other, at one instance after the other.
 pub(crate) async fn come(instances: &[SocketAddr]) -> Result<Vec<Answer>> {
     let mut customers = JoinSet::new();
     for customer in 0..CUSTOMERS {
@@ -56,7 +56,7 @@ async fn buy(customer: u32, instances: Vec<SocketAddr>) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for request in 0..REQUESTS_PER_CUSTOMER {
         let turn = (customer + request) as usize % counters.len();
-        // Not in step with the instances, so that every event is asked for everywhere.
+        // Not in step with the instances, so that every instance is asked for every event.
         let event = (customer + request / 2) % EVENTS;
         answers.push(counters[turn].ask(event).await?);
     }
@@ -75,7 +75,7 @@ impl Counter {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (connection, work) = http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the connection; what goes wrong on it, the request is told.
+        // Ends with the connection. The request gets the connection's errors.
         tokio::spawn(work);
         Ok(Self {
             instance,
@@ -102,7 +102,7 @@ impl Counter {
         })
     }
 
-    /// The same, as it is on the wire.
+    /// The same, with the response as it is on the wire.
     pub(crate) async fn post(&mut self, event: u32) -> Result<Response<Bytes>> {
         let request = Request::post(format!("/events/{event}/tickets"))
             .header(HOST, self.address.to_string())

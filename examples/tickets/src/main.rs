@@ -1,8 +1,8 @@
 //! A web service of several instances that sell the tickets of the same events: first without a lock, then with one.
 //!
 //! `cargo xtask demo tickets` sets up what is needed and runs it. It starts a memcached and three instances of the service,
-//! each a process of its own; `cargo run --package tickets -- 5` starts five. The file to copy from is `service.rs`, and
-//! `server.rs` for how such a process begins and ends; the rest is customers, and the count of what they were promised.
+//! each a process of its own; `cargo run --package tickets -- 5` starts five. Copy from `service.rs`, and from `server.rs`,
+//! which begins and ends such a process. The rest is customers, and the count of the seats that they were promised.
 
 mod box_office;
 mod contest;
@@ -15,11 +15,11 @@ mod tests;
 
 use std::process::ExitCode;
 
-/// For all that is not a handler: any error will do.
+/// Any error, for everything except the handlers.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    // The instances are this program, too.
+    // The instances run this program, too.
     let done = match server::role() {
         Some(parent) => server::run(parent).map(|()| ExitCode::SUCCESS),
         None => contest::hold(),

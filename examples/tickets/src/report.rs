@@ -1,4 +1,4 @@
-//! The verdict, which rests on what the customers were promised; and the table.
+//! The verdict, from the seats that customers were promised; and the table.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Run {
             && self.with_other_status() == 0
     }
 
-    /// Promises of a seat that somebody else was promised before.
+    /// Promises of a seat that another customer was promised before.
     pub(crate) fn sold_again(&self) -> usize {
         let promised = self.promised(|_| true);
         let seats: HashSet<(u32, u32)> = promised.iter().copied().collect();
@@ -51,13 +51,13 @@ impl Run {
         self.answers.iter().filter(|answer| answer.status == status).count()
     }
 
-    /// Answers that the service is not meant to give here.
+    /// Answers with a status that the service should not give here.
     pub(crate) fn with_other_status(&self) -> usize {
         let expected = [SOLD, SOLD_OUT, TRY_AGAIN].map(|status| self.with_status(status));
         self.answers.len() - expected.iter().sum::<usize>()
     }
 
-    /// The time within which this share of the answers came, of some.
+    /// The time within which `percent` of the answers that `which` chooses came.
     fn latency(&self, percent: usize, which: impl Fn(&Answer) -> bool) -> Duration {
         let answers = self.answers.iter().filter(|answer| which(answer));
         let mut times: Vec<Duration> = answers.map(|answer| answer.took).collect();
@@ -71,7 +71,7 @@ const SOLD: StatusCode = StatusCode::CREATED;
 const SOLD_OUT: StatusCode = StatusCode::CONFLICT;
 const TRY_AGAIN: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// Prints the table, and what it says in a sentence.
+/// Prints the table, and a verdict in a sentence.
 pub(crate) fn table(without: &Run, with: &Run) {
     let row =
         |name: &str, cell: &dyn Fn(&Run) -> String| println!("  {name:<32}{:>16}{:>16}", cell(without), cell(with));
@@ -83,7 +83,7 @@ pub(crate) fn table(without: &Run, with: &Run) {
     row("  503 try again", &|run| run.with_status(TRY_AGAIN).to_string());
     row("  anything else", &|run| run.with_other_status().to_string());
     row("sold in the box office's books", &|run| run.booked.to_string());
-    row("seats sold to somebody else, too", &|run| run.sold_again().to_string());
+    row("sales of a seat already sold", &|run| run.sold_again().to_string());
     row("tickets beyond the last seat", &|run| run.oversold().to_string());
     row("requests per second", &|run| {
         (run.answers.len() as u128 * 1000 / run.elapsed.as_millis().max(1)).to_string()
@@ -106,9 +106,9 @@ pub(crate) fn table(without: &Run, with: &Run) {
 
 fn verdict(without: &Run, with: &Run) -> &'static str {
     match (without.is_correct(), with.is_correct()) {
-        (false, true) => "Without the lock, seats were sold twice. With it, none.",
+        (false, true) => "Without the lock, seats were sold twice. With it, none was.",
         (true, true) => {
-            "With the lock, no seat was sold twice. Without it none was either this time, by luck: run it again."
+            "With the lock, no seat was sold twice. Without it none was sold twice either this time, by luck: run it again."
         }
         (_, false) => "With the lock, something went WRONG. This must not happen: please report it.",
     }

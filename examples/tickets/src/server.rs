@@ -32,7 +32,7 @@ pub(crate) fn role() -> Option<Parent> {
     Parent::of_role(ROLE)
 }
 
-/// The life of an instance.
+/// Runs an instance.
 #[tokio::main]
 pub(crate) async fn run(parent: Parent) -> Result<()> {
     let file = PathBuf::from(env::var_os(FILE).ok_or("no file is given")?);
@@ -41,7 +41,8 @@ pub(crate) async fn run(parent: Parent) -> Result<()> {
         payment: Duration::from_millis(env::var(PAYMENT)?.parse()?),
     };
     let is_locked = env::var_os(LOCKED).is_some();
-    // What the attributes use, and kept here to be flushed. A mistake in MEMLOCK_SERVERS shows now, not at the first request.
+    // The attributes use these locks. They are kept here for `flush`. A mistake in MEMLOCK_SERVERS shows now, not at the first
+    // request.
     let locks = is_locked.then(Locks::from_env).transpose()?;
     if let Some(locks) = &locks {
         memlock::init(locks.clone())?;
@@ -53,7 +54,7 @@ pub(crate) async fn run(parent: Parent) -> Result<()> {
         .with_graceful_shutdown(asked_to_stop(parent)?)
         .await?;
 
-    // Where a customer hung up, the handler's future was dropped, and its lock is released in the background.
+    // If a customer hung up, the handler's future was dropped, and its lock is released in the background.
     if let Some(locks) = locks
         && !locks.flush_async(FLUSH_LIMIT).await
     {
@@ -62,7 +63,7 @@ pub(crate) async fn run(parent: Parent) -> Result<()> {
     Ok(())
 }
 
-/// Ends when the parent says so, or the system does. (When the parent is gone, the process has ended already.)
+/// Ends when the parent or the system asks for it. (If the parent is gone, the process has ended already.)
 fn asked_to_stop(parent: Parent) -> Result<impl Future<Output = ()>> {
     let (sender, told) = oneshot::channel();
     // Not by `spawn_blocking`, for which the end of the process would wait.
@@ -103,7 +104,7 @@ impl Instance {
         Peer::of(ROLE)
     }
 
-    /// Starts an instance, one that locks where servers for it are given, and waits until it listens.
+    /// Starts an instance, and waits until it listens. It locks if servers are given.
     pub(crate) fn start(program: PeerBuilder, file: &Path, payment: Duration, servers: Option<&str>) -> Result<Self> {
         let program = program.env(FILE, file).env(PAYMENT, payment.as_millis().to_string());
         let program = match servers {
@@ -119,7 +120,7 @@ impl Instance {
         })
     }
 
-    /// Has it answer what has begun, release its locks and end.
+    /// Has it answer the requests that have begun, release its locks and end.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.process.send("stop");
         self.ended()
@@ -135,7 +136,7 @@ impl Instance {
     }
 }
 
-/// What else can happen to an instance.
+/// Signals to an instance.
 #[cfg(all(test, feature = "server-tests"))]
 impl Instance {
     /// Asks it to end, as the system does (SIGTERM).
@@ -147,7 +148,7 @@ impl Instance {
         self.ended()
     }
 
-    /// Ends it in the middle of what it does (SIGKILL).
+    /// Ends it in the middle of its work (SIGKILL).
     pub(crate) fn kill(mut self) {
         self.process.kill();
     }

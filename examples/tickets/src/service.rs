@@ -1,4 +1,4 @@
-//! The service: its one route, the handler behind it, and what the handler answers when something is wrong.
+//! The service: its one route, the handler behind it, and the handler's answers to errors.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::box_office::{BoxOffice, Failed};
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) box_office: BoxOffice,
@@ -26,8 +26,8 @@ pub(crate) fn router(shop: Shop, is_locked: bool) -> Router {
     Router::new().route("/events/{event}/tickets", sell).with_state(shop)
 }
 
-/// Sells a ticket the way much code in the world does it: read, wait for somebody else, write. Whoever reads between
-/// another one's read and write sells the same seat once more.
+/// Sells a ticket the way much code in the world does it: read, wait for another system, write. A request that reads
+/// between another request's read and write sells the same seat once more.
 async fn sell(State(shop): State<Shop>, Path(event): Path<String>) -> Result<Seat, AppError> {
     let token = memlock::current().map(|lease| lease.token());
     let stock = shop
@@ -49,9 +49,9 @@ async fn sell(State(shop): State<Shop>, Path(event): Path<String>) -> Result<Sea
 /// The same, by one request at a time for each event, in all instances together: the attribute is the whole difference.
 /// It waits without a thread, and holds the lock across the `.await`s of the body.
 ///
-/// A request that has not had its turn after two seconds is answered with 503. An instance that dies in here blocks its
-/// event for five seconds at the most. A customer who hangs up drops this future wherever it waits, and the lock is
-/// released; what must not stop half-way is called in a task of its own: `tokio::spawn(sell_locked(shop, event)).await`.
+/// A request that has not had its turn after two seconds gets 503. An instance that dies in here blocks its event for five
+/// seconds at the most. If a customer hangs up, this future is dropped wherever it waits, and the lock is released. Work
+/// that must not stop half-way runs in a task of its own: `tokio::spawn(sell_locked(shop, event)).await`.
 #[memlock::lock("event/{event.0}", timeout = 5, wait = 2)]
 async fn sell_locked(shop: State<Shop>, event: Path<String>) -> Result<Seat, AppError> {
     sell(shop, event).await
@@ -77,14 +77,14 @@ impl IntoResponse for Seat {
 enum AppError {
     NoSuchEvent,
     SoldOut,
-    /// This instance stood still for longer than its lease, and another one went on meanwhile. Nothing was written; a real
-    /// shop gives the money back.
+    /// This instance stood still for longer than its lease, and another instance went on meanwhile. Nothing was written. A
+    /// real shop gives the money back.
     TooLate,
     Lock(memlock::Error),
     BoxOffice(Failed),
 }
 
-/// With this, the attribute can report that there was no lock.
+/// With this, the attribute can report that the lock was not available.
 impl From<memlock::Error> for AppError {
     fn from(error: memlock::Error) -> Self {
         Self::Lock(error)
@@ -107,7 +107,7 @@ impl IntoResponse for AppError {
             Self::Lock(error) if error.is_busy() => {
                 (StatusCode::SERVICE_UNAVAILABLE, try_again, "too many customers").into_response()
             }
-            // memcached is down: nobody knows for how long.
+            // memcached is down, for an unknown time.
             Self::Lock(error) if error.is_unavailable() => {
                 (StatusCode::SERVICE_UNAVAILABLE, "closed for the moment").into_response()
             }
@@ -117,7 +117,7 @@ impl IntoResponse for AppError {
     }
 }
 
-/// The reason is for the log; it is none of the customer's business.
+/// Logs the reason, which is not for the customer.
 fn internal(error: &dyn std::fmt::Display) -> Response {
     eprintln!("tickets: {error}");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()

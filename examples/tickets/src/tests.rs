@@ -19,7 +19,7 @@ use crate::server::{self, Instance};
 
 /// Long enough for anything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Payment comes at once; late enough for what is to be done meanwhile, but within the lease; or not before the test is over.
+/// Payment comes at once; or late, but within the lease; or not before the test is over.
 const QUICK: Duration = Duration::from_millis(1);
 const SLOW: Duration = Duration::from_secs(2);
 const NEVER: Duration = Duration::from_secs(3600);
@@ -27,9 +27,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// What the handler's attribute says.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const WAIT: Duration = Duration::from_secs(2);
-/// Who comes after the death of a holder watches its lease from then on, which is longer than its timeout by a twentieth of
-/// a second, and by the allowance for the drift of clocks; then it looks at most a twentieth of a second later. The rest is
-/// for a busy machine.
+/// A caller that comes after the death of a holder watches its lease from then on. The lease is longer than the timeout by
+/// a twentieth of a second, and by the allowance for the drift of clocks. The caller looks at most a twentieth of a second
+/// after that. The rest is for a busy machine.
 const INHERITED_WITHIN: Duration = Duration::from_millis(5500);
 
 #[test]
@@ -64,7 +64,7 @@ fn three_instances_sell_no_seat_twice_and_answer_every_request() {
         assert!(!here.is_empty(), "instance {instance} never had its turn");
     }
     for instance in instances {
-        instance.stop().expect("it ends in peace");
+        instance.stop().expect("it ends well");
     }
     stage.wait_until_nothing_is_locked();
 }
@@ -77,7 +77,7 @@ fn an_instance_that_is_killed_in_its_handler_delays_the_others_by_its_lease() {
 
     let asked = Instant::now();
     let unlucky = stage.customer(doomed.address);
-    stage.wait_until_somebody_pays();
+    stage.wait_until_a_customer_pays();
     let killed = Instant::now();
     doomed.kill();
     let heirs = others
@@ -93,7 +93,7 @@ fn an_instance_that_is_killed_in_its_handler_delays_the_others_by_its_lease() {
         println!("seat {:?} sold {since_killed:.1?} after the kill", answer.seat);
         assert!(
             since_asked >= TIMEOUT,
-            "sold while the dead one's lease lasted: {since_asked:?}"
+            "sold during the dead instance's lease: {since_asked:?}"
         );
         assert!(since_killed <= INHERITED_WITHIN, "{since_killed:?}");
         seats.extend(answer.seat);
@@ -102,18 +102,18 @@ fn an_instance_that_is_killed_in_its_handler_delays_the_others_by_its_lease() {
     assert_eq!(seats, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(stage.booked(), 8);
     for other in others {
-        other.stop().expect("it ends in peace");
+        other.stop().expect("it ends well");
     }
 }
 
-/// The attribute cannot keep a process from writing that has been asleep; the fencing token does.
+/// The attribute cannot keep a process that was asleep from writing. The fencing token does.
 #[test]
 fn an_instance_that_stood_still_past_its_lease_sells_nothing() {
     let stage = Stage::set("fencing");
     let (sleeper, other) = (stage.start(SLOW), stage.start(QUICK));
     let mut counter = stage.counter(sleeper.address);
     let late = stage.runtime.spawn(async move { counter.post(0).await });
-    stage.wait_until_somebody_pays();
+    stage.wait_until_a_customer_pays();
     sleeper.pause();
     let sold = stage.runtime.block_on(stage.customer(other.address));
     let (answer, _) = sold.expect("no panic").expect("it is answered");
@@ -122,7 +122,7 @@ fn an_instance_that_stood_still_past_its_lease_sells_nothing() {
     let late = stage.runtime.block_on(late).expect("no panic").expect("it is answered");
     assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE, "{:?}", late.body());
     assert_eq!(stage.booked(), 1);
-    sleeper.stop().expect("it ends in peace");
+    sleeper.stop().expect("it ends well");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_instance_that_is_terminated_leaves_no_lock_of_a_customer_who_hung_up() {
     let stage = Stage::set("hung-up");
     let instance = stage.start(NEVER);
     let impatient = stage.customer(instance.address);
-    stage.wait_until_somebody_pays();
+    stage.wait_until_a_customer_pays();
     impatient.abort();
     assert!(
         stage
@@ -139,18 +139,18 @@ fn an_instance_that_is_terminated_leaves_no_lock_of_a_customer_who_hung_up() {
             .is_err_and(|error| error.is_cancelled())
     );
     let hung_up = Instant::now();
-    instance.terminate().expect("it ends in peace");
+    instance.terminate().expect("it ends well");
     stage.wait_until_nothing_is_locked();
     assert!(hung_up.elapsed() < TIMEOUT, "the lock was left to the end of its lease");
     assert_eq!(stage.booked(), 0);
 }
 
 #[test]
-fn customers_are_told_when_to_come_back_if_that_is_known() {
+fn a_busy_lock_gives_a_retry_after_header_and_a_dead_server_none() {
     let stage = Stage::set("refusals");
     let (slow, quick) = (stage.start(NEVER), stage.start(QUICK));
     let paying = stage.customer(slow.address);
-    stage.wait_until_somebody_pays();
+    stage.wait_until_a_customer_pays();
 
     let mut counter = stage.counter(quick.address);
     let asked = Instant::now();
@@ -200,7 +200,7 @@ impl Stage {
         self.runtime.block_on(Counter::open(0, address)).expect("it listens")
     }
 
-    /// A customer who asks for event 0 until there is a ticket: the answer, and when it came.
+    /// A customer that asks for event 0 until there is a ticket: the answer, and when it came.
     fn customer(&self, address: SocketAddr) -> JoinHandle<Result<(Answer, Instant)>> {
         let mut counter = self.counter(address);
         self.runtime.spawn(async move {
@@ -214,7 +214,7 @@ impl Stage {
     }
 
     /// Waits until a handler has read the stock of event 0, under the lock.
-    fn wait_until_somebody_pays(&self) {
+    fn wait_until_a_customer_pays(&self) {
         wait_until("a handler to be at its payment", PATIENCE, || {
             let seen = self.runtime.block_on(self.box_office.has_seen_a_token("0"));
             seen.expect("the file can be read")
@@ -236,7 +236,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // What is left behind in a temporary folder harms nobody.
+        // A folder that stays in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

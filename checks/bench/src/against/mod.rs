@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_server_nothing_is_said_of_commands() {
+    fn without_a_server_commands_are_not_reported() {
         let turn = Turn {
             rate: 1.0,
             commands: None,

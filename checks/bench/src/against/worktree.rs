@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_commit_is_refused() {
+    fn unknown_commits_and_changed_checkouts_are_refused() {
         let folder = Folder::new("worktree-refused");
         let root = folder.0.as_path();
         repository(root);

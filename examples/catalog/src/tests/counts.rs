@@ -24,7 +24,7 @@ pub(super) fn program() -> PeerBuilder {
     process::program().test("tests::counts::works")
 }
 
-/// All want the same catalogue, and wait for others while they compute.
+/// All writers use the same catalogue, and wait for other systems while they compute.
 pub(super) const ONE_CATALOGUE: Setting = Setting {
     writers: 4,
     catalogues: 1,
@@ -36,12 +36,12 @@ pub(super) const ONE_CATALOGUE: Setting = Setting {
     clicks: false,
 };
 
-/// All want the same catalogue, and a processor.
+/// All writers use the same catalogue, and only the processor.
 const COMPUTING: Setting = Setting {
     writers: 8,
     catalogues: 1,
     documents: 24,
-    // Work enough that what waiting takes beside it, the longer the busier the machine is, hardly shows.
+    // So much work that the cost of waiting hardly shows, which grows with the load of the machine.
     effort: Effort {
         wait: Duration::ZERO,
         steps: 120_000,
@@ -58,7 +58,7 @@ fn a_lock_saves_the_computations_that_optimism_throws_away() {
     for run in [&exclusive, &lock, &zlock] {
         assert_nothing_in_vain(run);
     }
-    // In numbers of clicks for the same number of documents: 100 where the database's lock lets 5 through.
+    // Clicks for the same number of documents: at least 100 for every 5 under the database's lock.
     for run in [lock, zlock] {
         assert!(run.clicks() >= 100, "{} clicks", run.clicks());
         assert!(
@@ -80,8 +80,8 @@ fn four_writers_of_one_catalogue_throw_most_away_without_a_lock() {
 }
 
 #[test]
-fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
-    // The middle of three: one round in which chance spares the optimists, or a busy machine adds to the time, decides nothing.
+fn eight_computing_writers_take_a_third_of_the_processor_time_with_a_lock() {
+    // The median of three rounds: a single round may have few conflicts by chance, or run on a busy machine.
     let mut rounds: [Vec<Duration>; 3] = Default::default();
     for round in 1..=3 {
         let (stage, _alone) = stage(&format!("computing-{round}"));
@@ -108,11 +108,11 @@ fn eight_writers_who_compute_take_a_third_of_the_processor_time_with_a_lock() {
     }
 }
 
-/// A snapshot of `SQLite` is one of the file, and so is its conflict: a lock for each catalogue does not help.
+/// A snapshot of `SQLite` covers the file, and so does its conflict. A lock for each catalogue does not help.
 #[test]
 fn locks_by_catalogue_do_not_help_snapshots_of_the_whole_file() {
     let (stage, _alone) = stage("snapshots");
-    // With clicks, which are writes to the same file, hardly any would get through at all.
+    // With clicks, which are writes to the same file, hardly any transaction would commit.
     let setting = Setting {
         clicks: false,
         ..demo::SETTING
@@ -121,7 +121,7 @@ fn locks_by_catalogue_do_not_help_snapshots_of_the_whole_file() {
     assert!(run.percent_thrown_away() >= 35);
 }
 
-/// One contest at a time: two would take each other's processors, and be about something else.
+/// One contest at a time: two would compete for the processors.
 pub(super) fn stage(name: &str) -> (Stage, MutexGuard<'static, ()>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,7 @@ fn run(stage: &Stage, way: Way, setting: Setting) -> Run {
     run_in(stage, way, setting, &stage.file(way))
 }
 
-/// Whichever way it is done, each document is indexed once.
+/// Runs a contest, and checks that each document is indexed once.
 pub(super) fn run_in(stage: &Stage, way: Way, setting: Setting, place: &Place) -> Run {
     let run = stage.run(way, setting, place).expect("all processes do their work");
     println!(

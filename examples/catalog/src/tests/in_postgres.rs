@@ -16,7 +16,7 @@ use crate::ways::Way;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_is_computed_outside_a_transaction_or_in_a_snapshot_is_thrown_away_without_a_lock() {
+fn work_outside_a_transaction_or_in_a_snapshot_is_thrown_away_without_a_lock() {
     let (stage, _alone) = stage("postgres");
     let server = stage.start_postgres().expect("PostgreSQL is installed");
     let place = Place::Server(server.address());
@@ -24,7 +24,7 @@ fn what_is_computed_outside_a_transaction_or_in_a_snapshot_is_thrown_away_withou
     for way in [Way::Optimistic, Way::Snapshot] {
         assert!(run(way).percent_thrown_away() >= 60);
     }
-    // The database's own lock does as well, as long as nobody minds its open transactions.
+    // The database's own lock does as well, with a transaction open all the time.
     for way in [Way::Exclusive, Way::Lock, Way::Zlock, Way::ZlockSnapshot] {
         assert_nothing_in_vain(&run(way));
     }
@@ -51,7 +51,7 @@ fn an_advisory_lock_that_is_waited_for_in_the_transaction_comes_after_its_snapsh
         second.batch_execute(add)
     });
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    wait_until("the second one to wait for the lock", PATIENCE, || {
+    wait_until("the second connection to wait for the lock", PATIENCE, || {
         let count: i64 = observer.query_one(waiting, &[]).expect("it is up").get(0);
         count == 1
     });
@@ -68,7 +68,8 @@ fn an_advisory_lock_that_is_waited_for_in_the_transaction_comes_after_its_snapsh
     assert!(memlock::is_conflict(&refused));
 }
 
-/// Who writes two rows in an order of his own, without a lock: the database ends the deadlock, and who loses may start again.
+/// Two transactions write two rows in opposite orders without a lock. The database ends the deadlock, and the loser may
+/// start again.
 #[test]
 fn a_deadlock_is_a_conflict() {
     let (stage, _alone) = stage("postgres-deadlock");

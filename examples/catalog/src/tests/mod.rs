@@ -1,4 +1,4 @@
-//! What the example is there to show, as counts over a fixed number of documents: never as times, which tell of the machine.
+//! The example's claims, as counts over a fixed number of documents: never as times, which depend on the machine.
 
 #[cfg(feature = "server-tests")]
 mod counts;

@@ -1,4 +1,4 @@
-//! The traps of `docs/choosing.md`, each with two connections to a file, and no chance in it.
+//! The traps of `docs/choosing.md`, each with two connections to a file, and without chance.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use crate::store::{Store, Stored, Transaction, in_transaction};
 
 const CATALOGUES: usize = 2;
 
-/// So a lock for each catalogue does not keep whole transactions from each other.
+/// So a lock for each catalogue does not prevent conflicts of whole transactions.
 #[test]
 fn a_snapshot_of_sqlite_is_in_conflict_with_any_write_to_the_file() {
     let file = File::new();
@@ -20,7 +20,7 @@ fn a_snapshot_of_sqlite_is_in_conflict_with_any_write_to_the_file() {
 
     first.begin(Transaction::Snapshot).expect("idle");
     let read = first.read(&mine).expect("it is there");
-    write(&*second, &other).expect("nobody else writes");
+    write(&*second, &other).expect("no other transaction writes");
     let refused = first.update(&mine, &read).expect_err("the file has changed");
     assert!(
         matches!(refused, CatalogError::Database(_)) && refused.is_conflict(),
@@ -28,20 +28,22 @@ fn a_snapshot_of_sqlite_is_in_conflict_with_any_write_to_the_file() {
     );
 }
 
-/// So what is computed outside a transaction has conflicts only with those who write the same.
+/// So work outside a transaction conflicts only with writes to the same catalogue.
 #[test]
-fn the_version_of_a_catalogue_minds_no_other_catalogue() {
+fn a_version_check_conflicts_with_writes_to_the_same_catalogue_only() {
     let file = File::new();
     let ([first, second], [mine, other]) = (file.connections(), catalogues());
 
     let read = first.read(&mine).expect("it is there");
-    write(&*second, &other).expect("nobody else writes");
-    first.update(&mine, &read).expect("nobody has written this one");
+    write(&*second, &other).expect("no other transaction writes");
+    first
+        .update(&mine, &read)
+        .expect("no other transaction has written this one");
     let refused = second.update(&mine, &read).expect_err("this one has changed");
     assert!(matches!(refused, CatalogError::Stale), "{refused}");
 }
 
-/// The lock that a function has ends with it, and its transaction later.
+/// A function's lock ends with the function, and its transaction later.
 #[test]
 fn a_lock_that_ends_before_the_commit_lets_the_next_one_in_too_early() {
     let file = File::new();
@@ -50,21 +52,21 @@ fn a_lock_that_ends_before_the_commit_lets_the_next_one_in_too_early() {
 
     first.begin(Transaction::Snapshot).expect("idle");
     let locked = locks.lock(&mine).acquire().expect("it is free");
-    write(&*first, &mine).expect("nobody else writes");
+    write(&*first, &mine).expect("no other transaction writes");
     locked.release();
 
     second.begin(Transaction::Snapshot).expect("idle");
     let _locked = locks
         .lock(&mine)
         .acquire()
-        .expect("it is free again, and what it is for is not committed");
+        .expect("it is free again, and the write under it is not committed");
     let read = second.read(&mine).expect("it is there");
-    first.commit().expect("nobody else has written");
+    first.commit().expect("no other transaction has written");
     let refused = second.update(&mine, &read).expect_err("what was read is out of date");
     assert!(refused.is_conflict(), "{refused}");
 }
 
-/// In a transaction of memlock's the next one is told before it has read anything.
+/// In `memlock::transaction()`, the next transaction gets its conflict before it has read anything.
 #[test]
 fn a_zlock_in_a_transaction_is_held_until_the_commit() {
     let file = File::new();
@@ -75,7 +77,7 @@ fn a_zlock_in_a_transaction_is_held_until_the_commit() {
     let done = once().run(|_| {
         in_transaction(&*first, Transaction::Snapshot, || {
             let read = read_behind_zlock(&*first, &mine, &locks)?;
-            // Another one comes, between the end of that function and the commit.
+            // Another transaction comes between the end of that function and the commit.
             let other = || {
                 let store = file.place().open()?;
                 once().run(|_| read_behind_zlock(&*store, &mine, &locks))
@@ -88,7 +90,7 @@ fn a_zlock_in_a_transaction_is_held_until_the_commit() {
             first.update(&mine, &read)
         })
     });
-    done.expect("nobody else has written");
+    done.expect("no other transaction has written");
     let read = once().run(|_| read_behind_zlock(&*second, &mine, &locks));
     assert_eq!(read.expect("the lock is free again").version, 1);
 }
@@ -133,7 +135,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // What is left behind in a temporary folder harms nobody.
+        // A folder that stays in the temporary directory does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

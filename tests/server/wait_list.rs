@@ -7,15 +7,15 @@ use memlock_testkit::wait_until;
 use crate::actor::Actor;
 use crate::stage::{MARGIN, PATIENCE, Stage, hold, ms, timed};
 
-/// The item in which processes stand in line for the lock on `k`.
-const LINE: &str = "memlock:lock:k%line";
+/// The item with the wait list for the lock on `k`.
+const WAIT_LIST: &str = "memlock:lock:k%line";
 
-fn has_line(stage: &Stage) -> bool {
-    stage.has_item(LINE)
+fn has_wait_list(stage: &Stage) -> bool {
+    stage.has_item(WAIT_LIST)
 }
 
 #[test]
-fn who_has_just_released_the_lock_lets_another_process_go_first() {
+fn a_process_that_has_just_released_lets_a_waiting_process_go_first() {
     let stage = Stage::set();
     let locks = stage.locks();
     let mut other = Actor::on(&stage);
@@ -23,10 +23,12 @@ fn who_has_just_released_the_lock_lets_another_process_go_first() {
     for _ in 0..20 {
         let mine = hold(locks.lock("k"));
         other.begins_to_acquire("k", PATIENCE);
-        wait_until("the other to stand in line", PATIENCE, || has_line(&stage));
+        wait_until("the other process to be in the wait list", PATIENCE, || {
+            has_wait_list(&stage)
+        });
         let before = mine.token().get();
         thread::scope(|scope| {
-            // At once, while the other is between two looks.
+            // At once, while the other process is between two looks.
             mine.release();
             let again = scope.spawn(|| hold(locks.lock("k")).token().get());
             let theirs = other.has_acquired();
@@ -36,47 +38,49 @@ fn who_has_just_released_the_lock_lets_another_process_go_first() {
             too_late += u32::from(mine < theirs);
         });
     }
-    // It stands back for a moment only: on a machine that stands still for longer the other comes too late for it.
+    // It waits for a moment only: on a machine that stands still for longer, the other process comes too late.
     assert!(too_late <= 5, "it went first in {too_late} of 20 rounds");
 }
 
 #[test]
-fn one_who_died_in_line_costs_a_moment() {
+fn a_waiter_that_died_delays_the_next_process_for_a_moment() {
     let stage = Stage::set();
     let locks = stage.locks();
     let mine = hold(locks.lock("k"));
     let mut dead = Actor::on(&stage);
     dead.begins_to_acquire("k", PATIENCE);
-    wait_until("the other to stand in line", PATIENCE, || has_line(&stage));
+    wait_until("the other process to be in the wait list", PATIENCE, || {
+        has_wait_list(&stage)
+    });
     dead.kill();
     mine.release();
     let (mine, took) = timed(|| hold(locks.lock("k")));
-    println!("the lock was left to the dead for {took:.1?}");
+    println!("the lock was left to the dead process for {took:.1?}");
     assert!(took < MARGIN, "{took:?}");
     drop(mine);
-    // Nobody lives who would stand there: it is taken out of the line by who goes on taking the lock.
-    wait_until("the dead to be out of the line", PATIENCE, || {
+    // The process that goes on taking the lock removes the dead one from the wait list.
+    wait_until("the dead process to be out of the wait list", PATIENCE, || {
         drop(hold(locks.lock("k")));
-        !has_line(&stage)
+        !has_wait_list(&stage)
     });
 }
 
 #[test]
-fn lines_are_not_left_on_the_server() {
+fn wait_lists_do_not_stay_on_the_server() {
     let stage = Stage::set();
     let (one, other) = (stage.locks(), stage.locks());
     for key in 0..50 {
         let held = hold(one.lock(key));
-        let stands = || stage.has_item(&format!("memlock:lock:{key}%line"));
+        let is_there = || stage.has_item(&format!("memlock:lock:{key}%line"));
         thread::scope(|scope| {
             let waiter = scope.spawn(|| hold(other.lock(key)));
-            wait_until("it to stand in line", PATIENCE, stands);
+            wait_until("a wait list", PATIENCE, is_there);
             held.release();
             waiter.join().expect("no panic").release();
         });
-        assert!(!stands(), "the line for {key} is left");
+        assert!(!is_there(), "the wait list for {key} is still there");
     }
-    // Who gives up leaves the line as well, in the background.
+    // A caller that gives up leaves the wait list as well, in the background.
     let _held = hold(one.lock("k"));
     assert!(
         other
@@ -85,13 +89,13 @@ fn lines_are_not_left_on_the_server() {
             .acquire()
             .is_err_and(|error| error.is_busy())
     );
-    wait_until("the line to be gone", PATIENCE, || !has_line(&stage));
-    // And what is left by the dead lasts for minutes, not for ever.
+    wait_until("the wait list to be gone", PATIENCE, || !has_wait_list(&stage));
+    // A dead process's wait list lasts for minutes, not for ever.
     let mut dead = Actor::on(&stage);
     dead.begins_to_acquire("k", PATIENCE);
-    wait_until("it to stand in line", PATIENCE, || has_line(&stage));
+    wait_until("a wait list", PATIENCE, || has_wait_list(&stage));
     dead.kill();
-    let answer = stage.ask(&format!("mg {LINE} t"));
+    let answer = stage.ask(&format!("mg {WAIT_LIST} t"));
     let left: i64 = answer
         .strip_prefix("HD t")
         .and_then(|left| left.parse().ok())
