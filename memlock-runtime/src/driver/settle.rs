@@ -28,10 +28,10 @@ const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
 /// long, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
-/// The longest pause between two looks for the item of a write with a late reply.
+/// The longest pause between two looks for the item of a write whose reply is late.
 const LONGEST_LOOK_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How long it waits for a late reply. A server that has not answered by then never will.
+/// How long to wait for a late reply. A server that has not answered by then never will.
 const LONGEST_LISTENING: Duration = Duration::from_secs(10 * 60);
 
 impl Cleanup for Core {
@@ -92,10 +92,10 @@ impl UnsettledWrite {
         let mut backoff = FIRST_BACKOFF;
         let mut longest_backoff = LONGEST_BACKOFF;
         let mut look_backoff = FIRST_BACKOFF;
-        // Whether the write can no longer be executed.
+        // Whether the server can no longer execute the write.
         let mut is_over = false;
         let mut next_look = self.now();
-        // By then the server has forgotten the item.
+        // Until then the server may still have the item, or send the reply.
         let mut until = next_look + if pending.is_some() { LONGEST_LISTENING } else { self.ttl };
         loop {
             if let Some(open) = pending.take() {
@@ -149,7 +149,7 @@ impl UnsettledWrite {
         }
     }
 
-    /// The time on the monotonic clock.
+    /// Returns the time on the monotonic clock.
     fn now(&self) -> Duration {
         self.core.now().instant
     }

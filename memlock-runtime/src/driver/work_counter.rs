@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::system::background::{Timer, either};
 
-/// Counts the releases and the settling that the background still has to do, and wakes callers that wait for the end.
+/// Counts the releases and the settling that the background still has to do. Wakes callers that wait for the end.
 #[derive(Debug, Default)]
 pub(crate) struct WorkCounter {
     count: AtomicUsize,

@@ -20,9 +20,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::call_tree as current;
 use crate::call_tree::scope::{Scope, ScopeLock};
-use crate::call_tree::{Frame, InFrame};
+use crate::call_tree::{self, Frame, InFrame};
 use crate::driver::caller::Caller;
 use crate::driver::limits::CallLimits;
 use crate::driver::waiting::Stopped;
@@ -205,7 +204,7 @@ impl<C> Transaction<C> {
 
 /// The number of the attempt of the transaction around this one, if there is one.
 fn outer_attempt() -> Option<u32> {
-    current::transaction(current::here().as_ref()).map(|scope| scope.attempt())
+    call_tree::find_transaction(call_tree::current_frame().as_ref()).map(|scope| scope.attempt())
 }
 
 /// A transaction that is running. Dropping it releases its locks.
@@ -223,7 +222,7 @@ impl<C> Running<C> {
         Running {
             transaction,
             caller,
-            frame: Frame::of_transaction(current::here(), &scope),
+            frame: Frame::of_transaction(call_tree::current_frame(), &scope),
             scope,
             began: clock::instant(),
         }
@@ -232,7 +231,7 @@ impl<C> Running<C> {
     /// Runs one attempt on this thread.
     fn run_attempt<R>(&self, body: impl FnOnce(u32) -> R) -> R {
         let attempt = self.scope.begin_attempt();
-        let _entered = current::enter(Arc::clone(&self.frame));
+        let _entered = call_tree::enter(Arc::clone(&self.frame));
         body(attempt)
     }
 

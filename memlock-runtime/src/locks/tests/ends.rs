@@ -208,8 +208,8 @@ impl World {
     /// Runs `what`, and returns how long it took on the clock.
     fn timed<T>(&self, what: impl FnOnce() -> T) -> (T, Duration) {
         let began = self.clock.now();
-        let came = what();
-        (came, self.clock.now().since(began))
+        let output = what();
+        (output, self.clock.now().since(began))
     }
 
     fn hold(locks: &Locks, key: &str) -> Guard {
@@ -421,7 +421,7 @@ struct Gated {
 struct Gate {
     is_shut: AtomicBool,
     /// The number of exchanges that wait.
-    standing: AtomicUsize,
+    waiting: AtomicUsize,
 }
 
 impl Store for Gated {
@@ -442,9 +442,9 @@ impl Store for Gated {
         if thread::current().name() == Some("memlock") && is_shut() {
             return not_sent("cleaning up does not matter here");
         }
-        self.gate.standing.fetch_add(1, Ordering::SeqCst);
+        self.gate.waiting.fetch_add(1, Ordering::SeqCst);
         wait_until("the gate to open, or the limit to be over", || !is_shut() || is_over());
-        self.gate.standing.fetch_sub(1, Ordering::SeqCst);
+        self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
         if is_shut() {
             hung()
         } else {
@@ -501,7 +501,7 @@ impl BeforeGate {
     /// Waits until the head asks the server, and `callers` wait for its answer.
     fn wait_for_curious(&self, callers: usize) {
         let item = ItemName::of_lock("memlock", "lock", "k");
-        wait_until("the head to ask", || self.gate.standing.load(Ordering::SeqCst) == 1);
+        wait_until("the head to ask", || self.gate.waiting.load(Ordering::SeqCst) == 1);
         wait_until("the others to stand behind it", || {
             self.locks.core().queues.curious(&item) == callers
         });
@@ -516,7 +516,7 @@ fn one_attempt_behind_a_head_that_is_granted_the_lock_is_busy() {
         stage.set_shut(true);
         thread::scope(|scope| {
             let head = scope.spawn(|| stage.locks.lock("k").acquire());
-            wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
+            wait_until("the head to ask", || stage.gate.waiting.load(Ordering::SeqCst) == 1);
             let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
             stage.wait_for_curious(3);
             stage.set_shut(false);
@@ -546,7 +546,7 @@ fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
                         None => request.acquire(),
                     }
                 });
-                wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
+                wait_until("the head to ask", || stage.gate.waiting.load(Ordering::SeqCst) == 1);
                 let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
                 stage.wait_for_curious(3);
                 // Their time is over at the same moment as the head's.

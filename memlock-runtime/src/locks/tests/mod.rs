@@ -579,7 +579,7 @@ impl Counted {
 }
 
 #[test]
-fn another_instances_clock_is_another_clock() {
+fn readings_of_one_instances_clock_do_not_count_for_another_instance() {
     let at = |seconds| Now {
         instant: Duration::from_secs(seconds),
         wall: Duration::from_secs(seconds),
