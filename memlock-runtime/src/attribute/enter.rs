@@ -16,7 +16,7 @@ use crate::hold::options::LockOptions;
 use crate::key::{ItemName, Key};
 use crate::locks::Locks;
 use crate::locks::acquire::LockCall;
-use crate::locks::policy::{Reporting, fall_back, policy};
+use crate::locks::policy::{Reporting, apply_failure_policy, failure_policy};
 use crate::system::on_thread;
 use crate::system::worker::warn_if_blocking_tasks;
 use crate::transaction::zlock::Zlock;
@@ -72,23 +72,23 @@ impl FunctionCall {
             warn_if_blocking_tasks(self.options.function);
         }
         let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, reporting)));
-        let (frame, locks) = self.fall_back(acquired, reporting)?;
+        let (frame, locks) = self.apply_policy(acquired, reporting)?;
         Ok(CallGuard::new(call_tree::enter(frame), locks))
     }
 
     /// As [`enter`](Self::enter), but without blocking the thread. The returned guard runs the body.
     pub(crate) async fn enter_async(self, reporting: Reporting) -> Result<AsyncCallGuard, Error> {
         let acquired = self.acquire(Caller::Task, reporting).await;
-        self.fall_back(acquired, reporting).map(AsyncCallGuard::new)
+        self.apply_policy(acquired, reporting).map(AsyncCallGuard::new)
     }
 
     fn policy(&self, reporting: Reporting) -> OnUnavailable {
-        policy(&self.locks, self.kind, self.options.on_unavailable, reporting)
+        failure_policy(&self.locks, self.kind, self.options.on_unavailable, reporting)
     }
 
     /// Applies the failure policy. Returns the frame of the body, and its locks.
     #[track_caller]
-    fn fall_back(
+    fn apply_policy(
         self,
         acquired: Result<BodyLocks, Error>,
         reporting: Reporting,
@@ -98,7 +98,7 @@ impl FunctionCall {
             Ok(locks) => locks,
             Err(error) => {
                 let policy = self.policy(reporting);
-                fall_back(self.locks.core(), self.options.function, policy, reporting, error)?;
+                apply_failure_policy(self.locks.core(), self.options.function, policy, reporting, error)?;
                 BodyLocks::None
             }
         };

@@ -46,7 +46,7 @@ struct Current {
 }
 
 impl Current {
-    /// `frame`, as it becomes current in this task.
+    /// Makes `frame` current in this task.
     fn in_this_task(frame: Option<Arc<Frame>>) -> Current {
         Current {
             frame,

@@ -33,8 +33,9 @@ pub(crate) struct ScopeLock {
 }
 
 impl ScopeLock {
-    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile, so no two wait for each
-    /// other. Locks of one name on two lists of servers are ordered by their server.
+    /// Returns the lock's place in the order in which all transactions wait for locks. A waiting transaction holds only
+    /// earlier locks, so no two wait for each other. Locks of one name on two lists of servers are ordered by their
+    /// server.
     fn order(&self) -> (&ItemName, &str) {
         (&self.spec.item, self.core.store.server_name(self.spec.server))
     }

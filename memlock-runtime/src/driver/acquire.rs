@@ -80,7 +80,7 @@ pub(crate) async fn acquire_grant(
             }
             Output::Pause(pause) => {
                 contender.mark_answered();
-                // Before anything else is waited for: the wake-up may come meanwhile.
+                // It listens before it waits for anything else: the wake-up may come meanwhile.
                 contender.listen(|| waiting.alarm.waker());
                 let length = waiting.until_due(random::draw(*pause), now).await?;
                 if !length.is_zero() {

@@ -28,7 +28,7 @@ impl WorkCounter {
         let all_done = async {
             loop {
                 let mut done = std::pin::pin!(self.done.notified());
-                // Before the count is read, so that the end of the last work is not missed.
+                // Enabled before the count is read, so that the end of the last work is not missed.
                 done.as_mut().enable();
                 if self.is_done() {
                     return;

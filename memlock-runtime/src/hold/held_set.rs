@@ -166,7 +166,7 @@ impl Companions<'_> {
         for companion in self.0 {
             let kept = companion.keep_at_least_half(caller, limit).await;
             kept.map_err(|_| CompanionLost)?;
-            // The next renewal then still has a quarter of the timeout to succeed in.
+            // After that time, a renewal still has a quarter of the timeout to succeed in.
             lasts = lasts.min(companion.spec().timeout / 4);
         }
         Ok(lasts)

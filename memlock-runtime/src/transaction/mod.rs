@@ -28,7 +28,7 @@ use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::held_set::HeldSet;
-use crate::locks::policy::{Reporting, fall_back};
+use crate::locks::policy::{Reporting, apply_failure_policy};
 use crate::protocol::Pause;
 use crate::system::{clock, on_thread};
 
@@ -202,7 +202,7 @@ impl<C> Transaction<C> {
     }
 }
 
-/// The number of the attempt of the transaction around this one, if there is one.
+/// Returns the number of the attempt of the transaction around this one, if there is one.
 fn outer_attempt() -> Option<u32> {
     call_tree::find_transaction(call_tree::current_frame().as_ref()).map(|scope| scope.attempt())
 }
@@ -268,8 +268,8 @@ impl<C> Running<C> {
     async fn hold_all_locks(&mut self) -> Result<(), Error> {
         let locks = self.scope.locks();
         if self.keep_alive(&locks).await {
-            // The conflict was in the database, with a transaction that does not take these locks: wait for it a
-            // moment. The locks stay held, with at least half of their timeout left.
+            // The conflict was in the database, with a transaction that does not take these locks. Give it a moment to
+            // end. The locks stay held, with at least half of their timeout left.
             self.caller.pause(self.pause_window(&locks)).await;
             return Ok(());
         }
@@ -315,7 +315,7 @@ impl<C> Running<C> {
                 }
                 Err(Stopped::Failed(error)) => {
                     let function = lock.options.function;
-                    fall_back(&lock.core, function, lock.policy, Reporting::Yes, error)?;
+                    apply_failure_policy(&lock.core, function, lock.policy, Reporting::Yes, error)?;
                 }
             }
         }
@@ -328,8 +328,8 @@ impl<C> Running<C> {
         Ok(true)
     }
 
-    /// The window of the pause after a database's conflict: it doubles with each attempt, and stays below the time for
-    /// which a lock would be reserved.
+    /// Returns the window of the pause after a database's conflict. It doubles with each attempt, and stays below the
+    /// time for which a lock would be reserved.
     fn pause_window(&self, locks: &[ScopeLock]) -> Pause {
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
         let reserve = locks.iter().map(|lock| lock.options.reserve / 2).min();

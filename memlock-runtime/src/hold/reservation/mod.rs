@@ -121,7 +121,7 @@ impl Reservations {
         if let Owner::Thread(_) = owner {
             self.end_with_thread(&reserved);
         }
-        self.end_in_time(&reserved);
+        self.end_on_time(&reserved);
         background_work::begin(&core, async move { reserved.shorten().await });
     }
 
@@ -146,7 +146,7 @@ impl Reservations {
     }
 
     /// Releases `reserved` when its lease is over, unless it has been claimed.
-    fn end_in_time(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
+    fn end_on_time(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
         let clock = Arc::clone(&reserved.core().clock);
         let due = clock.now().instant + reserved.remaining();
         // The task keeps the reservations, even if the last `Locks` is dropped meanwhile.

@@ -393,15 +393,15 @@ fn a_server_that_answers_in_time_is_not_unavailable_however_short_the_wait() {
 #[test]
 fn a_server_that_hangs_is_unavailable_and_its_lock_is_not_busy() {
     for is_task in [false, true] {
-        // The last look, at the very end of the wait, has as much time as any. So what earlier looks found does not
-        // count.
+        // The last look, at the very end of the wait, has as much time as any other. So the answers to earlier looks
+        // do not count.
         for after in 0..6 {
             for wait in [0, 20].map(ms) {
                 let (result, _) = Case::HeldByAnother.call(&world(), wait, (Fault::Hangs, after), is_task);
-                let is_told = wait.is_zero() && after >= 2;
+                let knows_holder = wait.is_zero() && after >= 2;
                 assert_eq!(
                     result.as_ref().is_err_and(Error::is_unavailable),
-                    !is_told,
+                    !knows_holder,
                     "after {after}, task: {is_task}: {result:?}"
                 );
             }
@@ -530,7 +530,7 @@ fn one_attempt_behind_a_head_that_is_granted_the_lock_is_busy() {
     }
 }
 
-/// The others end when the head does, without its answer.
+/// The others end at the same time as the head, which gets no answer.
 #[test]
 fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
     for is_task in [false, true] {

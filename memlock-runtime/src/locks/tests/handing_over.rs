@@ -58,7 +58,7 @@ fn a_lock_is_not_handed_over_after_the_slice_of_its_grant() {
         stage.clock.advance(Duration::from_millis(2));
         drop(second);
     });
-    assert_eq!(stage.sent(), [1, 1, 0], "others were to have their turn");
+    assert_eq!(stage.sent(), [1, 1, 0], "the lock was handed over after the slice");
     assert!(third.token() > token);
 }
 
@@ -95,7 +95,7 @@ fn each_holder_has_its_own_timeout_within_the_grant() {
     let late = stage.next(LEASE / 2, || {
         stage.clock.advance(LEASE / 10);
         assert!(!short.is_valid());
-        // The other has stepped in, but the server refuses it until the longest lease, that in the item, is over.
+        // The waiter has stepped in, but the server refuses it until the longest lease, that in the item, is over.
         assert_eq!(stage.sent()[1], 0);
         drop(short);
     });
