@@ -46,7 +46,7 @@ struct Current {
 }
 
 impl Current {
-    /// Makes `frame` current in this task.
+    /// A record that `frame` is current in this task.
     fn in_this_task(frame: Option<Arc<Frame>>) -> Current {
         Current {
             frame,

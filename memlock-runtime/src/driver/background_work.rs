@@ -66,8 +66,8 @@ pub(crate) async fn finish<T: Send + 'static>(
     });
     in_this_process(core, receiver).await?.unwrap_or_else(|_| {
         Err(Error::config(
-            "the background thread of memlock could not be started, or its task panicked: see the log, and check the \
-             limit on threads",
+            "the background thread of memlock could not be started, or its task panicked: see the log, or the panic's \
+             message",
         ))
     })
 }

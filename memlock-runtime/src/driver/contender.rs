@@ -170,7 +170,7 @@ impl<'a> Contender<'a> {
 
     /// Returns whether an exchange that had `limit`, and failed at `now`, failed because its call was over.
     ///
-    /// Half of an exchange's time is a fair chance. (Only the first exchange of a call has all of it, to the
+    /// Half of an exchange's time or more is a fair chance. (Only the first exchange of a call has all of it, to the
     /// microsecond.) An exchange that had less, and failed before its limit, was refused.
     fn had_no_time(&self, limit: Duration, now: Now) -> bool {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)

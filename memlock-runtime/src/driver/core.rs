@@ -134,9 +134,9 @@ impl Core {
         Ok(())
     }
 
-    /// Records the outcome of an exchange that began at `sent`: a reading of the server's clock, and a refusal for lack
-    /// of memory.
-    pub(super) fn record_exchange(&self, server: usize, exchanged: &mut Exchanged, sent: Now) {
+    /// Records what an exchange that began at `sent` says about its server: a reading of its clock, and a refusal for
+    /// lack of memory.
+    pub(super) fn record_server_state(&self, server: usize, exchanged: &mut Exchanged, sent: Now) {
         exchanged.sent = sent;
         if let (Some(instance), Some(Reply::Clock(second))) = (exchanged.instance, exchanged.replies.first()) {
             let received = *exchanged.received.get_or_insert_with(|| self.now());

@@ -74,11 +74,11 @@ pub(super) async fn exchange(
             exchanged
         }
     };
-    core.record_exchange(lock.server, &mut exchanged, sent);
+    core.record_server_state(lock.server, &mut exchanged, sent);
     Ok(exchanged)
 }
 
-/// An exchange whose future may be dropped before it ends.
+/// An exchange whose future may be dropped before it ends. The outcome of its write must then not be forgotten.
 struct Orphan<'a, F: FnOnce(Box<dyn Pending>)> {
     core: &'a Core,
     exchange: Option<(Box<dyn Exchange>, F)>,

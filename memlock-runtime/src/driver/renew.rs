@@ -10,7 +10,7 @@ use crate::error::Source;
 use crate::protocol::{Renew, Renewed, Spec};
 
 /// Renews the lock of `spec` within `limit`. Also returns the reason of a failure. The future must not be dropped
-/// before its end: the grant that it returns has the number of the attempt, which must be kept.
+/// before its end: the grant that it returns counts the attempts, and the count must be kept.
 pub(crate) async fn renew(
     core: &Arc<Core>,
     caller: Caller,

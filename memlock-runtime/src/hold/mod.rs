@@ -151,7 +151,7 @@ impl HeldLock {
         if let Ok(exchanging) = self.exchanging.try_lock() {
             return Some(exchanging);
         }
-        // The other exchange may be a renewal in the background, whose own limit ends later.
+        // The other exchange may be a renewal in the background, whose own limit may end later.
         match limit.until_end(|| self.core().now()) {
             Some(left) => caller.lock_within(&self.exchanging, left).await,
             None => Some(self.exchanging.lock().await),
