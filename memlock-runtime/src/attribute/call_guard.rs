@@ -32,7 +32,7 @@ impl CallGuard {
     /// (`on_lost = error`).
     pub(super) fn run_and_check<R>(self, body: impl FnOnce() -> R, succeeded: fn(&R) -> bool) -> Result<R, Error> {
         let returned = body();
-        match self.entered.frame().lost() {
+        match self.entered.frame().lease_error() {
             Some(lost) if succeeded(&returned) => Err(lost),
             _ => Ok(returned),
         }
@@ -97,7 +97,7 @@ impl AsyncCallGuard {
         // Before the release, which ends the lease.
         let checked = async move {
             let output = body.await;
-            (output, frame.lost())
+            (output, frame.lease_error())
         };
         self.run(ending, checked)
     }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::call_guard::{AsyncCallGuard, CallGuard};
-use crate::call_tree as current;
-use crate::call_tree::Frame;
 use crate::call_tree::lock_kind::LockKind;
+use crate::call_tree::{self, Frame};
 use crate::driver::caller::Caller;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::body_locks::BodyLocks;
@@ -17,7 +16,7 @@ use crate::hold::options::LockOptions;
 use crate::key::{ItemName, Key};
 use crate::locks::Locks;
 use crate::locks::acquire::LockCall;
-use crate::locks::policy::{Reporting, fall_back, policy};
+use crate::locks::policy::{Reporting, apply_failure_policy, failure_policy};
 use crate::system::on_thread;
 use crate::system::worker::warn_if_blocking_tasks;
 use crate::transaction::zlock::Zlock;
@@ -59,37 +58,37 @@ impl FunctionCall {
             kind,
             options,
             items,
-            outer: current::here(),
+            outer: call_tree::current_frame(),
         })
     }
 
     /// Acquires the locks on the caller's thread, and begins the body.
     ///
-    /// Applies the failure policy: the function must return an error that is left. With [`Reporting::No`] this never
-    /// returns [`Error::Unavailable`]; the errors that are left are mistakes in the program.
+    /// Applies the failure policy. With [`Reporting::Yes`], the function must return the error. With [`Reporting::No`],
+    /// this never returns [`Error::Unavailable`]: its errors are mistakes in the program.
     #[track_caller]
     pub(crate) fn enter(self, reporting: Reporting) -> Result<CallGuard, Error> {
         if !self.items.is_empty() {
             warn_if_blocking_tasks(self.options.function);
         }
         let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, reporting)));
-        let (frame, locks) = self.fall_back(acquired, reporting)?;
-        Ok(CallGuard::new(current::enter(frame), locks))
+        let (frame, locks) = self.apply_policy(acquired, reporting)?;
+        Ok(CallGuard::new(call_tree::enter(frame), locks))
     }
 
     /// As [`enter`](Self::enter), but without blocking the thread. The returned guard runs the body.
     pub(crate) async fn enter_async(self, reporting: Reporting) -> Result<AsyncCallGuard, Error> {
         let acquired = self.acquire(Caller::Task, reporting).await;
-        self.fall_back(acquired, reporting).map(AsyncCallGuard::new)
+        self.apply_policy(acquired, reporting).map(AsyncCallGuard::new)
     }
 
     fn policy(&self, reporting: Reporting) -> OnUnavailable {
-        policy(&self.locks, self.kind, self.options.on_unavailable, reporting)
+        failure_policy(&self.locks, self.kind, self.options.on_unavailable, reporting)
     }
 
     /// Applies the failure policy. Returns the frame of the body, and its locks.
     #[track_caller]
-    fn fall_back(
+    fn apply_policy(
         self,
         acquired: Result<BodyLocks, Error>,
         reporting: Reporting,
@@ -99,7 +98,7 @@ impl FunctionCall {
             Ok(locks) => locks,
             Err(error) => {
                 let policy = self.policy(reporting);
-                fall_back(self.locks.core(), self.options.function, policy, reporting, error)?;
+                apply_failure_policy(self.locks.core(), self.options.function, policy, reporting, error)?;
                 BodyLocks::None
             }
         };
@@ -111,12 +110,12 @@ impl FunctionCall {
         if self.items.is_empty() {
             return Ok(BodyLocks::None);
         }
-        // Checked once: whatever waits below ends with an error in a child that is forked meanwhile.
+        // Checked once: in a child that is forked meanwhile, each wait below ends with an error.
         self.locks.core().check_process()?;
         if let Some(lease) = self.find_outer_lease()? {
             let limit = self.locks.limits(&self.options).asking;
             for held in lease.locks() {
-                // Room for the inner body. It costs a round trip only if half of the lease is over.
+                // The inner body needs time, too. This costs a round trip only if half of the lease is over.
                 match held.keep_at_least_half(caller, limit).await {
                     // Not an error of a `zlock`: its database detects what happened without the lock.
                     Err(error) if error.is_lost() && self.kind == LockKind::Zlock => {}
@@ -146,7 +145,7 @@ impl FunctionCall {
         }
         let mut locks: SmallVec<[_; 1]> = SmallVec::new();
         for item in &self.items {
-            let Some(found) = current::find(outer, self.locks.core(), item) else {
+            let Some(found) = call_tree::find_lock(outer, self.locks.core(), item) else {
                 continue;
             };
             if self.kind == LockKind::Lock || self.kind != found.kind {
@@ -160,13 +159,13 @@ impl FunctionCall {
             return Ok(None);
         }
         if locks.len() < self.items.len() {
-            if self.kind == LockKind::Zlock && current::transaction(outer).is_some() {
-                // In a transaction it does not wait for the others.
+            if self.kind == LockKind::Zlock && call_tree::find_transaction(outer).is_some() {
+                // In a transaction the call does not wait for the other locks.
                 return Ok(None);
             }
             return Err(Error::config(
-                "a re-entrant lock on several keys was entered by a function that holds only some of them: two such callers \
-                 could wait for each other; take all the keys in the outer function",
+                "a re-entrant lock on several keys was entered by a function that holds only some of them: two such \
+                 callers could wait for each other; take all the keys in the outer function",
             ));
         }
         Ok(Some(Lease::new(locks)))

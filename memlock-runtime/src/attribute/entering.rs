@@ -26,10 +26,10 @@ pub trait Policy<R> {
     /// Whether the function can report a lock error.
     const REPORTS: bool;
 
-    /// The outcome of a body that has returned.
+    /// Returns the outcome of a body that has returned.
     fn returned(returned: R) -> Self::Outcome;
 
-    /// The outcome of a call that did not get its lock, or lost it.
+    /// Returns the outcome of a call that did not get its lock, or lost it.
     fn failed(error: Error) -> Self::Outcome;
 
     /// Returns whether `returned` is a success.

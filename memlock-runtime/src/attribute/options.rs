@@ -67,20 +67,20 @@ impl<'a> Options<'a> {
 
     /// Sets the lifetime of the lock.
     pub fn timeout(mut self, length: impl IntoDuration) -> Self {
-        self.lock.timeout = self.above_zero("timeout", length);
+        self.lock.timeout = self.positive_duration("timeout", length);
         self
     }
 
     /// Sets the longest pause between two looks at a held lock by the process that is next. Processes in line behind it
     /// look up to four times less often.
     pub fn interval(mut self, length: impl IntoDuration) -> Self {
-        self.lock.interval = self.above_zero("interval", length);
+        self.lock.interval = self.positive_duration("interval", length);
         self
     }
 
     /// Sets how long to wait for other holders.
     pub fn wait(mut self, length: impl IntoDuration) -> Self {
-        self.lock.wait = self.length("wait", length);
+        self.lock.wait = self.duration("wait", length);
         self
     }
 
@@ -92,7 +92,7 @@ impl<'a> Options<'a> {
 
     /// Keeps the lease alive until the body is done, but at most for `length`.
     pub fn renew_for(mut self, length: impl IntoDuration) -> Self {
-        self.lock.renew = self.above_zero("renew", length).map(RenewPolicy::AtMost);
+        self.lock.renew = self.positive_duration("renew", length).map(RenewPolicy::AtMost);
         self
     }
 
@@ -104,7 +104,7 @@ impl<'a> Options<'a> {
 
     /// Sets how long a `zlock` stays reserved after a conflict.
     pub fn reserve(mut self, length: impl IntoDuration) -> Self {
-        self.lock.reserve = self.above_zero("reserve", length).unwrap_or(RESERVE);
+        self.lock.reserve = self.positive_duration("reserve", length).unwrap_or(RESERVE);
         self
     }
 
@@ -131,21 +131,23 @@ impl<'a> Options<'a> {
         FunctionCall::new(self.locks, self.kind, self.name, self.lock, keys)
     }
 
-    /// A duration that must not be zero.
-    fn above_zero(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
-        let length = self.length(option, length);
+    /// Converts a duration that must not be zero.
+    fn positive_duration(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
+        let length = self.duration(option, length);
         if length == Some(Duration::ZERO) {
             self.record_mistake(option, "is zero: use a positive duration");
         }
         length
     }
 
-    /// A duration. `None`, with a recorded mistake: it is not one.
-    fn length(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
+    /// Converts a duration. Records a mistake, and returns `None`, if it is not one.
+    fn duration(&mut self, option: &'static str, length: impl IntoDuration) -> Option<Duration> {
         let length = length.into_duration();
         match length {
             None => self.record_mistake(option, "is not a duration: it is negative, infinite or not a number"),
-            Some(length) if length > LONGEST_TIMEOUT => self.record_mistake(option, "is longer than 29 days"),
+            Some(length) if length > LONGEST_TIMEOUT => {
+                self.record_mistake(option, "is longer than 29 days: use a shorter one");
+            }
             Some(_) => {}
         }
         length

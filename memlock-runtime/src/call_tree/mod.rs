@@ -41,13 +41,13 @@ thread_local! {
 #[derive(Debug)]
 struct Current {
     frame: Option<Arc<Frame>>,
-    /// The tokio task in which it became current. `None`: outside of a task.
+    /// The tokio task in which the frame became current. `None`: it became current outside of a task.
     task: Option<task::Id>,
 }
 
 impl Current {
-    /// `frame`, as it becomes current in this task.
-    fn here(frame: Option<Arc<Frame>>) -> Current {
+    /// A record that `frame` is current in this task.
+    fn in_this_task(frame: Option<Arc<Frame>>) -> Current {
         Current {
             frame,
             task: task::try_id(),
@@ -64,7 +64,7 @@ pub(crate) struct Frame {
 
 #[derive(Debug)]
 enum RunningBody {
-    /// An annotated function, and its lease. `None`: it runs unlocked.
+    /// An annotated function, and its lease. Without a lease it runs unlocked.
     Function { kind: LockKind, lease: Option<Lease> },
     /// The closure of a transaction.
     Transaction(Arc<Scope>),
@@ -83,7 +83,7 @@ impl Frame {
         Arc::new(Frame { outer, running })
     }
 
-    /// `frame`, then its callers, the innermost first.
+    /// Iterates over `frame`, then its callers, the innermost first.
     fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
         std::iter::successors(frame, |frame| frame.outer.as_ref())
     }
@@ -96,7 +96,7 @@ impl Frame {
     }
 
     /// Returns the error of a lease that has not lasted for the whole body.
-    pub(crate) fn lost(&self) -> Option<Error> {
+    pub(crate) fn lease_error(&self) -> Option<Error> {
         self.lease().and_then(|lease| lease.check().err())
     }
 }
@@ -105,19 +105,19 @@ impl Frame {
 #[derive(Debug)]
 pub(crate) struct Entered {
     frame: Arc<Frame>,
-    /// `None` once it is restored.
+    /// `None` once the frame before is restored.
     before: Option<Current>,
 }
 
 /// A lock that this call tree already holds, and the attribute that acquired it.
-pub(crate) struct Found {
+pub(crate) struct FoundLock {
     pub(crate) held: Arc<HeldLock>,
     pub(crate) kind: LockKind,
 }
 
 /// Makes `frame` the current one, for a synchronous body.
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
-    let before = CURRENT.with(|current| current.replace(Current::here(Some(Arc::clone(&frame)))));
+    let before = CURRENT.with(|current| current.replace(Current::in_this_task(Some(Arc::clone(&frame)))));
     Entered {
         frame,
         before: Some(before),
@@ -133,7 +133,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let Some(before) = self.before.take() else { return };
-        // Replaces only its own frame: another one is current if this is dropped out of order, or on another thread.
+        // Only its own frame is replaced: another one is current if this is dropped out of order, or on another thread.
         let replaced = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
             let is_current = current
@@ -146,8 +146,8 @@ impl Drop for Entered {
     }
 }
 
-/// The frame of the innermost body that is running here.
-pub(crate) fn here() -> Option<Arc<Frame>> {
+/// Returns the frame of the innermost body that is running on this thread, in this task.
+pub(crate) fn current_frame() -> Option<Arc<Frame>> {
     CURRENT.with(|current| {
         let current = current.borrow();
         let frame = current.frame.as_ref()?;
@@ -156,24 +156,24 @@ pub(crate) fn here() -> Option<Arc<Frame>> {
 }
 
 /// Finds the lock on `item` among those that the body of `frame` and its callers hold.
-pub(crate) fn find(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<Found> {
+pub(crate) fn find_lock(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<FoundLock> {
     Frame::outward(frame).find_map(|frame| {
         let (kind, held) = match &frame.running {
             RunningBody::Function { kind, lease } => {
                 let locks = lease.as_ref().map(Lease::locks).unwrap_or_default();
-                let is_it = |lock: &&Arc<HeldLock>| {
+                let is_wanted = |lock: &&Arc<HeldLock>| {
                     Arc::ptr_eq(lock.core(), core) && lock.spec().item == *item && !lock.is_released()
                 };
-                (*kind, locks.iter().find(is_it).cloned())
+                (*kind, locks.iter().find(is_wanted).cloned())
             }
             RunningBody::Transaction(scope) => (LockKind::Zlock, scope.find(core, item)),
         };
-        held.map(|held| Found { held, kind })
+        held.map(|held| FoundLock { held, kind })
     })
 }
 
-/// The innermost transaction around the body of `frame`.
-pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
+/// Returns the innermost transaction around the body of `frame`.
+pub(crate) fn find_transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     Frame::outward(frame).find_map(|frame| match &frame.running {
         RunningBody::Transaction(scope) => Some(Arc::clone(scope)),
         RunningBody::Function { .. } => None,
@@ -194,26 +194,28 @@ pub(crate) fn transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
 /// # body().unwrap();
 /// ```
 pub fn current() -> Option<Lease> {
-    let frame = here();
+    let frame = current_frame();
     let function =
         Frame::outward(frame.as_ref()).find(|frame| matches!(frame.running, RunningBody::Function { .. }))?;
     function.lease().cloned()
 }
 
-/// Makes a frame the current one of this thread until it is dropped. Then the frame before it is current again.
-struct Polling {
+/// Makes a frame the current one of this thread until this is dropped. Then the frame before it is current again.
+struct FrameSwap {
     before: Option<Current>,
 }
 
-impl Polling {
-    fn begin(frame: Option<Arc<Frame>>) -> Polling {
-        Polling {
-            before: CURRENT.try_with(|current| current.replace(Current::here(frame))).ok(),
+impl FrameSwap {
+    fn begin(frame: Option<Arc<Frame>>) -> FrameSwap {
+        FrameSwap {
+            before: CURRENT
+                .try_with(|current| current.replace(Current::in_this_task(frame)))
+                .ok(),
         }
     }
 }
 
-impl Drop for Polling {
+impl Drop for FrameSwap {
     fn drop(&mut self) {
         if let Some(before) = self.before.take() {
             drop(CURRENT.try_with(|current| current.replace(before)));
@@ -234,7 +236,7 @@ pin_project! {
             let mut this = this.project();
             if this.body.is_some() {
                 // Values in the unfinished body may call annotated functions when they are dropped.
-                let _polling = Polling::begin(this.frame.take());
+                let _swap = FrameSwap::begin(this.frame.take());
                 this.body.set(None);
             }
         }
@@ -255,7 +257,7 @@ impl<F: Future> Future for InFrame<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        let _polling = Polling::begin(this.frame.clone());
+        let _swap = FrameSwap::begin(this.frame.clone());
         let Some(body) = this.body.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
@@ -300,12 +302,12 @@ pub struct CallTree {
 impl CallTree {
     /// Returns the call tree that is running here. Outside of annotated functions it is empty.
     pub fn current() -> CallTree {
-        CallTree { frame: here() }
+        CallTree { frame: current_frame() }
     }
 
     /// Calls `body` as part of this call tree.
     pub fn enter<R>(&self, body: impl FnOnce() -> R) -> R {
-        let _polling = Polling::begin(self.frame.clone());
+        let _swap = FrameSwap::begin(self.frame.clone());
         body()
     }
 

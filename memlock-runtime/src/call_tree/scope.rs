@@ -12,7 +12,7 @@ use crate::hold::options::LockOptions;
 use crate::key::ItemName;
 use crate::protocol::Spec;
 
-/// See the module's head.
+/// The locks of one transaction, and the number of its current attempt.
 #[derive(Debug)]
 pub(crate) struct Scope {
     attempt: AtomicU32,
@@ -33,13 +33,14 @@ pub(crate) struct ScopeLock {
 }
 
 impl ScopeLock {
-    /// All transactions wait for locks in this order, and hold only earlier ones meanwhile, so no two wait for each
-    /// other. Locks of one name on two lists of servers are ordered by their server.
+    /// Returns the lock's place in the order in which all transactions wait for locks. A waiting transaction holds only
+    /// earlier locks, so no two wait for each other. Locks of one name on two lists of servers are ordered by their
+    /// server.
     fn order(&self) -> (&ItemName, &str) {
         (&self.spec.item, self.core.store.server_name(self.spec.server))
     }
 
-    /// The held lock, while its lease lasts.
+    /// Returns the held lock, while its lease lasts.
     pub(crate) fn valid(&self) -> Option<&Arc<HeldLock>> {
         self.held.as_ref().filter(|held| !held.remaining().is_zero())
     }
@@ -53,7 +54,7 @@ impl Scope {
         }
     }
 
-    /// The number of the current attempt, from 1.
+    /// Returns the number of the current attempt, from 1.
     pub(crate) fn attempt(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
@@ -63,15 +64,15 @@ impl Scope {
         self.attempt.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The lock on `item`, if the transaction holds it and its lease lasts.
+    /// Returns the lock on `item`, if the transaction holds it and its lease lasts.
     pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<HeldLock>> {
         let locks = self.lock();
-        let is_it = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
-        locks.iter().find(is_it)?.valid().cloned()
+        let is_wanted = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
+        locks.iter().find(is_wanted)?.valid().cloned()
     }
 
-    /// Records `lock`, held or not. A lock that is held already stays held. The caller must release the lock that is
-    /// returned: one that was held before.
+    /// Records `lock`, held or not. A lock whose lease lasts is not replaced by one that is not held. If this returns a
+    /// lock, `lock` has taken its place, and the caller must release it.
     pub(crate) fn record(&self, lock: ScopeLock) -> Option<Arc<HeldLock>> {
         let mut locks = self.lock();
         match locks.binary_search_by(|other| other.order().cmp(&lock.order())) {
@@ -84,7 +85,7 @@ impl Scope {
         }
     }
 
-    /// All locks, in the order in which they are acquired.
+    /// Returns all locks, in the order in which they are acquired.
     pub(crate) fn locks(&self) -> Vec<ScopeLock> {
         self.lock().clone()
     }

@@ -1,4 +1,5 @@
-//! Acquiring one lock: waiting for a turn in this process's queue, then running the machine against the server as its head.
+//! Acquiring one lock: waiting for a turn in this process's queue, then running the machine against the server as its
+//! head.
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::protocol::{Grant, Handed, Input, Output, Released, Spec};
 use crate::queue::{Cleanup as _, Joined, Place, PlaceProgress, Turn};
 use crate::system::random;
 
-/// Returns the grant, and the turn in which it is held. `companions` are kept alive meanwhile.
+/// Acquires one lock within `limits`, from `now` on, and keeps `companions` alive meanwhile. Returns the grant, and the
+/// turn in which it is held.
 pub(crate) async fn acquire_grant(
     core: &Arc<Core>,
     caller: Caller,
@@ -29,7 +31,7 @@ pub(crate) async fn acquire_grant(
     let joined = core
         .queues
         .join(&spec.item, spec.timeout, wakes_early, || waiting.alarm.waker());
-    let mut stood_in_line = false;
+    let mut waited_in_queue = false;
     let turn = match joined {
         Joined::Head(turn) => turn,
         Joined::Behind(place) => {
@@ -47,13 +49,13 @@ pub(crate) async fn acquire_grant(
                     }
                 }
             }
-            stood_in_line = true;
+            waited_in_queue = true;
             // A lease, and a reading of the server's clock, count from right before the request.
             now = core.now();
             turn
         }
     };
-    let mut contender = Contender::new(core, spec, turn, limits, stood_in_line);
+    let mut contender = Contender::new(core, spec, turn, limits, waited_in_queue);
     let mut input = Input::Start;
     loop {
         // Borrowed: a batch is large.
@@ -65,12 +67,12 @@ pub(crate) async fn acquire_grant(
             Output::Exchange { batch, only_on } => {
                 contender.listen_before(batch, || waiting.alarm.waker());
                 let (limit, written) = (limits.asking.left(|| now), written_nonce(batch));
-                let orphaned = |pending| {
+                let settle_orphan = |pending| {
                     if let Some(nonce) = written {
                         Arc::clone(core).settle(&spec.item, nonce, spec.lease(), Some(pending));
                     }
                 };
-                let exchanged = exchange(core, caller, spec.into(), batch, *only_on, limit, now, orphaned).await;
+                let exchanged = exchange(core, caller, spec.into(), batch, *only_on, limit, now, settle_orphan).await;
                 let mut exchanged = exchanged.map_err(Stopped::Failed)?;
                 now = core.received(&exchanged);
                 contender.record_exchange(&mut exchanged, written, limit, now);
@@ -78,7 +80,7 @@ pub(crate) async fn acquire_grant(
             }
             Output::Pause(pause) => {
                 contender.mark_answered();
-                // Before anything else is waited for: the wake-up may come meanwhile.
+                // It listens before it waits for anything else: the wake-up may come meanwhile.
                 contender.listen(|| waiting.alarm.waker());
                 let length = waiting.until_due(random::draw(*pause), now).await?;
                 if !length.is_zero() {
@@ -86,9 +88,9 @@ pub(crate) async fn acquire_grant(
                     rested.map_err(Stopped::Failed)?;
                 }
                 now = core.now();
-                let too_soon = contender.until_wake_counts(now);
-                if !too_soon.is_zero() {
-                    caller.sleep(core, too_soon).await.map_err(Stopped::Failed)?;
+                let still_to_pause = contender.record_pause(now);
+                if !still_to_pause.is_zero() {
+                    caller.sleep(core, still_to_pause).await.map_err(Stopped::Failed)?;
                     now = core.now();
                 }
                 Input::Woke
@@ -98,25 +100,25 @@ pub(crate) async fn acquire_grant(
     }
 }
 
-/// Waits in this process's queue, which it has joined at `now`.
+/// Waits at `place` in this process's queue, from `now` on, until the caller's turn comes.
 async fn wait_for_turn(waiting: &mut Waiting<'_>, place: Place, mut now: Now) -> Result<Turn, Stopped> {
     let core = waiting.core();
     // A child that is forked meanwhile does not leave the queue, which is its parent's.
-    let mut waits = OfThisProcess::new(core, place);
+    let mut place = OfThisProcess::new(core, place);
     loop {
-        let Some(place) = &waits.value else {
+        let Some(current) = &place.value else {
             return Err(Stopped::Failed(inherited()));
         };
-        let length = waiting.until_next_look(place, now)?;
+        let length = waiting.until_next_look(current, now)?;
         let length = waiting.until_due(length, now).await?;
         if !length.is_zero() {
-            let rested = waiting.alarm.rest_in_queue(core, place, length).await;
+            let rested = waiting.alarm.rest_in_queue(core, current, length).await;
             rested.map_err(Stopped::Failed)?;
         }
         now = core.now();
-        waits.value = match waits.value.take().map(|place| place.progress(now)) {
+        place.value = match place.value.take().map(|place| place.progress(now)) {
             Some(PlaceProgress::Turn(turn)) => return Ok(turn),
-            Some(PlaceProgress::Dismissed(verdict)) => return Err(Stopped::Failed(verdict)),
+            Some(PlaceProgress::Dismissed(error)) => return Err(Stopped::Failed(error)),
             Some(PlaceProgress::Place(place)) => Some(place),
             None => None,
         };

@@ -10,21 +10,21 @@ use std::task::{Context, Waker};
 use tokio::sync::oneshot;
 
 use super::core::Core;
-use super::inherited::here;
+use super::inherited::in_this_process;
 use crate::error::Error;
 use crate::system::background;
 
-/// One piece of a [`Core`]'s work, counted until it is dropped.
-struct Counted(Arc<Core>);
+/// Counts one piece of a [`Core`]'s background work until this is dropped.
+struct CountedWork(Arc<Core>);
 
-impl Counted {
-    fn new(core: &Arc<Core>) -> Counted {
+impl CountedWork {
+    fn new(core: &Arc<Core>) -> CountedWork {
         core.background_work.begin_one();
-        Counted(Arc::clone(core))
+        CountedWork(Arc::clone(core))
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountedWork {
     fn drop(&mut self) {
         self.0.background_work.end_one();
     }
@@ -33,11 +33,11 @@ impl Drop for Counted {
 /// Runs `work` in the background. [`Locks::flush`](crate::Locks::flush) waits for it.
 pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
     if core.is_inherited() {
-        // It is the parent's work. In a child it would delete the parent's locks.
+        // The work is the parent's. In a child it would delete the parent's locks.
         std::mem::forget(work);
         return;
     }
-    let counted = Counted::new(core);
+    let counted = CountedWork::new(core);
     background::spawn(async move {
         work.await;
         drop(counted);
@@ -46,7 +46,7 @@ pub(crate) fn spawn(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 's
 
 /// As [`spawn`], but polls `work` here first, so that its request is sent at once.
 pub(crate) fn begin(core: &Arc<Core>, work: impl Future<Output = ()> + Send + 'static) {
-    // In a tokio task that has used up its budget, no tokio future would be ready.
+    // Without this, no tokio future is ready in a tokio task that has used up its budget.
     let mut work = Box::pin(tokio::task::unconstrained(work));
     let mut context = Context::from_waker(Waker::noop());
     if work.as_mut().poll(&mut context).is_pending() {
@@ -64,9 +64,10 @@ pub(crate) async fn finish<T: Send + 'static>(
         // The waiting future may have been dropped.
         let _ = sender.send(work.await);
     });
-    here(core, receiver).await?.unwrap_or_else(|_| {
+    in_this_process(core, receiver).await?.unwrap_or_else(|_| {
         Err(Error::config(
-            "the background thread of memlock could not be started, or its task panicked",
+            "the background thread of memlock could not be started, or its task panicked: see the log, or the panic's \
+             message",
         ))
     })
 }

@@ -1,8 +1,10 @@
-//! The two kinds of callers. All that acquires, renews and releases is written once, as `async fn`s. Only this folder's leaves
-//! ask which kind is calling: where an exchange is made (`exchange`), and where time passes (here).
+//! [`Caller`]: a thread or a task. Acquiring, renewing and releasing are written once for both, as `async fn`s. Only
+//! the leaves of this folder ask which of the two is calling: `exchange` makes an exchange, and this file lets time
+//! pass.
 //!
-//! A thread blocks inside of the poll, so every future that it runs is ready at its first one
-//! ([`block_on`](crate::system::on_thread::block_on)), unless it waits for another caller's exchange about the same lock.
+//! A thread blocks inside of a poll, so each future that it runs is ready at its first poll
+//! ([`block_on`](crate::system::on_thread::block_on)), unless the future waits for another caller's exchange about the
+//! same lock.
 
 use std::hint;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::core::Core;
-use super::inherited::here;
+use super::inherited::in_this_process;
 use super::wake::WakeListener;
 use crate::error::Error;
 use crate::protocol::Pause;
@@ -32,14 +34,14 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Lets `length` pass. An error in a child that was forked meanwhile.
+    /// Lets `length` pass. Returns an error in a child that was forked meanwhile.
     pub(crate) async fn sleep(self, core: &Core, length: Duration) -> Result<(), Error> {
         match self {
             Caller::Thread => {
                 sleep(length);
                 Ok(())
             }
-            Caller::Task => here(core, Timer::after(length)).await,
+            Caller::Task => in_this_process(core, Timer::after(length)).await,
         }
     }
 
@@ -52,15 +54,16 @@ impl Caller {
         }
     }
 
-    /// Waits for `lock`, which another exchange about the same lock holds, for up to `limit`. `None`: that is over.
+    /// Waits up to `limit` for `mutex`, which is locked during another exchange about the same lock. `None`: `limit` is
+    /// over.
     pub(crate) async fn lock_within<T>(
         self,
-        lock: &tokio::sync::Mutex<T>,
+        mutex: &tokio::sync::Mutex<T>,
         limit: Duration,
     ) -> Option<tokio::sync::MutexGuard<'_, T>> {
         match self {
-            Caller::Thread => wait_for(lock.lock(), limit),
-            Caller::Task => match either(lock.lock(), Timer::after(limit)).await {
+            Caller::Thread => wait_for(mutex.lock(), limit),
+            Caller::Task => match either(mutex.lock(), Timer::after(limit)).await {
                 Either::First(locked) => Some(locked),
                 Either::Second(()) => None,
             },
@@ -68,15 +71,15 @@ impl Caller {
     }
 }
 
-/// How often a thread looks whether its turn has come, when it is next and holders are quick, before it goes to sleep: 5 to
-/// 15 µs altogether, which is what going to sleep and being woken would cost.
+/// How often a thread that is next behind a quick holder checks for its turn before it goes to sleep. That takes 5 to
+/// 15 µs, as long as going to sleep and being woken.
 const SPINS: u32 = 200;
 
-/// Wakes a caller that waits: in its process's queue for its turn, or in line for other processes.
+/// Wakes a caller that waits for its turn in its process's queue, or in line for other processes.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     caller: Caller,
-    /// A task's, once it has been needed.
+    /// The waker of a task. `None`: it has not been needed yet.
     task: Option<Arc<TaskWaker>>,
 }
 
@@ -85,7 +88,7 @@ impl Alarm {
         Alarm { caller, task: None }
     }
 
-    /// Whether waking the caller right before its turn is of use: a thread can then stay awake for it.
+    /// Returns whether it helps to wake the caller right before its turn: a thread can then stay awake until its turn.
     pub(crate) fn wakes_early(&self) -> bool {
         self.caller == Caller::Thread && has_processors()
     }
@@ -101,7 +104,8 @@ impl Alarm {
         self.task.get_or_insert_default()
     }
 
-    /// Rests at `place` in the queue for `length`, or until it is woken. An error in a child that was forked meanwhile.
+    /// Rests at `place` in the queue for `length`, or until it is woken. Returns an error in a child that was forked
+    /// meanwhile.
     pub(crate) async fn rest_in_queue(&mut self, core: &Core, place: &Place, length: Duration) -> Result<(), Error> {
         match self.caller {
             Caller::Thread => {
@@ -116,8 +120,8 @@ impl Alarm {
         }
     }
 
-    /// Rests as the head of the queue for `length`, or until another process wakes it. An error in a child that was forked
-    /// meanwhile.
+    /// Rests as the head of the queue for `length`, or until another process wakes it. Returns an error in a child that
+    /// was forked meanwhile.
     pub(crate) async fn rest_in_line(
         &mut self,
         core: &Core,
@@ -140,11 +144,11 @@ impl Alarm {
     async fn rest_in_task(&mut self, core: &Core, length: Duration) -> Result<(), Error> {
         let woken = self.task().0.notified();
         let resting = Box::pin(either(woken, Timer::after(length)));
-        here(core, resting).await.map(drop)
+        in_this_process(core, resting).await.map(drop)
     }
 }
 
-/// Wakes a future. A wake-up that comes before it waits is kept.
+/// Wakes a future. A wake-up that comes before the future waits is kept.
 #[derive(Debug, Default)]
 struct TaskWaker(Notify);
 
@@ -154,7 +158,7 @@ impl Wake for TaskWaker {
     }
 }
 
-/// Whether one thread can wait awake while another works.
+/// Returns whether one thread can stay awake while another works.
 fn has_processors() -> bool {
     static SEVERAL: OnceLock<bool> = OnceLock::new();
     *SEVERAL.get_or_init(|| thread::available_parallelism().is_ok_and(|number| number.get() > 1))

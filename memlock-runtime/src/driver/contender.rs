@@ -1,5 +1,5 @@
 //! [`Contender`]: the head of a queue, which runs the machine against the server. It records what each step means for
-//! the caller and for those behind it. It makes no exchange and lets no time pass.
+//! the caller and for the waiters behind it. It makes no exchange and lets no time pass.
 
 use std::mem;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::queue::{Cleanup as _, Turn};
 /// Which exchanges have failed since the server last answered.
 #[derive(Debug, Clone, Copy, Default)]
 struct FailedExchanges {
-    /// One that had enough time: that is the server's fault.
+    /// An exchange that had enough time: the server is at fault.
     with_time: bool,
-    /// One that had hardly any time, because its call was over: that says nothing about the server.
+    /// An exchange that had hardly any time, because its call was over: that says nothing about the server.
     without_time: bool,
 }
 
-/// See the module's head.
+/// The head of a queue: see the top of this file.
 pub(crate) struct Contender<'a> {
     core: &'a Arc<Core>,
     spec: &'a Spec,
@@ -38,7 +38,7 @@ pub(crate) struct Contender<'a> {
     turn: Option<Turn>,
     /// Why the last failed exchange failed.
     trouble: Option<Source>,
-    /// While it waits in line for other processes, and they can wake it.
+    /// Present while it waits in line for other processes that can wake it.
     listening: Option<WakeListener>,
     /// Whether it has warned that the server's answers contradict one another.
     has_warned: bool,
@@ -57,11 +57,11 @@ impl<'a> Contender<'a> {
         limits: CallLimits,
         waited_in_queue: bool,
     ) -> Contender<'a> {
-        let look_first = core.must_look_first(spec.server, limits.began);
+        let read_first = core.must_read_first(spec.server, limits.began);
         Contender {
             core,
             spec,
-            machine: Acquire::new(spec, turn.watch, look_first)
+            machine: Acquire::new(spec, turn.watch, read_first)
                 .waiting_since(limits.began)
                 .with_wait_list(core.me, turn.wait_list.take()),
             settled: SmallVec::new(),
@@ -81,7 +81,9 @@ impl<'a> Contender<'a> {
         if self.machine.is_slowed_down() && !self.has_warned {
             self.has_warned = true;
             let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
-            tracing::warn!(target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}");
+            tracing::warn!(
+                target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}"
+            );
         }
         output
     }
@@ -104,18 +106,19 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Returns what hears a wake-up by another process, once this [listens](Self::listen).
+    /// Returns the listener for wake-ups by other processes, once this [listens](Self::listen).
     pub(crate) fn listening(&self) -> Option<&WakeListener> {
         self.listening.as_ref()
     }
 
-    /// After a pause: how much longer to pause, because the wake-up that ended it was in vain.
-    pub(crate) fn until_wake_counts(&mut self, now: Now) -> Duration {
+    /// Records that a pause ended at `now`, by a wake-up or in time. Returns how much longer to pause: a wake-up may
+    /// come too soon to count.
+    pub(crate) fn record_pause(&mut self, now: Now) -> Duration {
         if !self.listening.as_ref().is_some_and(WakeListener::was_woken) {
             return Duration::ZERO;
         }
-        let look_first = self.core.must_look_first(self.spec.server, now);
-        self.machine.record_wake(now, look_first)
+        let read_first = self.core.must_read_first(self.spec.server, now);
+        self.machine.record_wake(now, read_first)
     }
 
     /// Records the outcome of an exchange that ended at `now`, and had `written` a record (see [`written_nonce`]).
@@ -136,7 +139,11 @@ impl<'a> Contender<'a> {
                 self.failed.without_time = true;
                 // An earlier failure, with enough time, says more than that there was no time left.
                 let source = exchanged.source.take().filter(|_| !limit.is_zero());
-                self.trouble = self.trouble.take().or(source).or_else(|| Some(text(TIME_IS_OVER)));
+                self.trouble = self
+                    .trouble
+                    .take()
+                    .or(source)
+                    .or_else(|| Some(text_cause(TIME_IS_OVER)));
             }
             Some(unanswered @ (Unanswered::NotSent | Unanswered::Cut | Unanswered::Late | Unanswered::TooYoung)) => {
                 self.failed.with_time |= unanswered != Unanswered::TooYoung;
@@ -169,7 +176,7 @@ impl<'a> Contender<'a> {
         limit < self.core.exchange_limit / 2 && self.limits.are_over(now)
     }
 
-    /// Whether no exchange since the server's last answer had enough time to judge the server by.
+    /// Returns whether no exchange since the server's last answer had enough time to judge the server by.
     fn never_had_time(&self, unanswered: Unanswered) -> bool {
         matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.with_time
     }
@@ -181,7 +188,7 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Ends with `outcome`. Returns the grant, and the turn in which it is held.
+    /// Ends with `outcome` at `now`. Returns the grant, and the turn in which it is held.
     pub(crate) fn end(&mut self, outcome: Outcome, now: Now) -> Result<(Grant, Option<Turn>), Stopped> {
         let (item, waited) = (&self.spec.item, self.limits.waited(now));
         let (error, concerns_all) = match outcome {
@@ -206,7 +213,7 @@ impl<'a> Contender<'a> {
                 let holder = self.machine.holder().map(ToString::to_string);
                 (busy(item, holder, waited), false)
             }
-            // Its turn came when its call was nearly over: what the callers before it heard from the server counts.
+            // Its turn came when its call was nearly over, so the server's answers to the callers before it count.
             Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.waited_in_queue => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
                 return Err(too_late(self.spec, trouble, waited));
@@ -215,9 +222,15 @@ impl<'a> Contender<'a> {
                 let error = unavailable(self.core, self.spec, unanswered, self.trouble.take());
                 (error, unanswered != Unanswered::TooYoung && !self.failed.without_time)
             }
-            Outcome::TooSlow => (unavailable_because(self.core, self.spec, text(TOO_SLOW)), false),
-            Outcome::Untrustworthy => (unavailable_because(self.core, self.spec, text(WRONG_NUMBERS)), true),
-            Outcome::NoToken(refusal) => (unavailable_because(self.core, self.spec, no_token(refusal)), true),
+            Outcome::TooSlow => (unavailable_because(self.core, self.spec, text_cause(TOO_SLOW)), false),
+            Outcome::Untrustworthy => (
+                unavailable_because(self.core, self.spec, text_cause(WRONG_NUMBERS)),
+                true,
+            ),
+            Outcome::NoToken(refusal) => (
+                unavailable_because(self.core, self.spec, Arc::new(NoToken(refusal))),
+                true,
+            ),
         };
         if concerns_all && let Some(turn) = self.turn.take() {
             turn.fail_for_all(&error);
@@ -253,7 +266,7 @@ impl Drop for Contender<'_> {
     }
 }
 
-/// The nonce of the record that `batch` writes, if it writes one.
+/// Returns the nonce of the record that `batch` writes, if it writes one.
 pub(crate) fn written_nonce(batch: &Batch) -> Option<Nonce> {
     batch.iter().find_map(|request| match request {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some(record.nonce),
@@ -267,30 +280,26 @@ const TOO_SLOW: &str =
     "it answers so slowly that half of the lock's timeout is over before it grants the lock: use a longer `timeout`";
 const TIME_IS_OVER: &str =
     "it did not answer before the time for asking it was over (`exchange_timeout`, which begins when `wait` ends)";
-const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, or to \
-                             store without a higher CAS";
+const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, \
+                             or to store without a higher CAS";
 
 /// The server granted a lock, but no fencing token.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "it gives no fencing token: it refused to raise its counter. It may be out of memory, or an item with the name of \
-     the counter (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is created \
-     again"
+     the counter (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is \
+     created again"
 )]
 struct NoToken(#[source] Refusal);
 
-fn no_token(refusal: Refusal) -> Source {
-    Arc::new(NoToken(refusal))
-}
-
-/// The error for a server that could not be asked.
+/// Returns the error for a server that could not be asked.
 pub(crate) fn unavailable(core: &Core, spec: &Spec, unanswered: Unanswered, source: Option<Source>) -> Error {
-    unavailable_because(core, spec, source.unwrap_or_else(|| why(unanswered)))
+    unavailable_because(core, spec, source.unwrap_or_else(|| cause_of(unanswered)))
 }
 
-/// The cause of a failed exchange, if it came without one.
-pub(crate) fn why(unanswered: Unanswered) -> Source {
-    text(match unanswered {
+/// Returns the cause of an exchange that failed without naming one.
+pub(crate) fn cause_of(unanswered: Unanswered) -> Source {
+    text_cause(match unanswered {
         Unanswered::TooYoung => "it started less than two seconds ago, and grants nothing yet",
         Unanswered::NotSent => "there was no time left to ask it",
         Unanswered::OtherInstance => "it was restarted meanwhile",
@@ -299,6 +308,7 @@ pub(crate) fn why(unanswered: Unanswered) -> Source {
     })
 }
 
+/// Returns the error for a server that could not be asked because of `source`.
 pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> Error {
     Error::Unavailable {
         key: spec.item.as_str().to_owned(),
@@ -307,7 +317,7 @@ pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> E
     }
 }
 
-/// A cause that is only a text.
-fn text(sentence: &'static str) -> Source {
+/// Returns a cause that is only a text.
+fn text_cause(sentence: &'static str) -> Source {
     Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(sentence))
 }

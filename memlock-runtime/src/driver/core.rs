@@ -1,4 +1,4 @@
-//! [`Core`]: what all clones of one `Locks` share. It also records what each exchange tells of its server.
+//! [`Core`]: what all clones of one `Locks` share. It also records what each exchange says about its server.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,7 +23,8 @@ use crate::system::random::Identity;
 pub(crate) struct Core {
     pub(crate) clock: Arc<Clock>,
     pub(crate) identity: Identity,
-    /// This process as a member of wait lists. Another `Locks` on the same servers is another member, in this process too.
+    /// This process as a member of wait lists. Another `Locks` on the same servers is another member, also in this
+    /// process.
     pub(crate) me: Member,
     /// The socket on which other processes wake this one. `None`: they cannot.
     pub(crate) wake_socket: Option<Arc<WakeSocket>>,
@@ -127,14 +128,15 @@ impl Core {
     pub(crate) fn check_not_shut_down(&self) -> Result<(), Error> {
         if self.is_shut_down.load(Ordering::Acquire) {
             return Err(Error::config(
-                "these locks were shut down: nothing is acquired any more",
+                "these locks were shut down, and acquire nothing any more: build new ones",
             ));
         }
         Ok(())
     }
 
-    /// Records what an exchange that began at `sent` tells of its server: a reading of its clock, and a refusal for lack of memory.
-    pub(super) fn record(&self, server: usize, exchanged: &mut Exchanged, sent: Now) {
+    /// Records what an exchange that began at `sent` says about its server: a reading of its clock, and a refusal for
+    /// lack of memory.
+    pub(super) fn record_server_state(&self, server: usize, exchanged: &mut Exchanged, sent: Now) {
         exchanged.sent = sent;
         if let (Some(instance), Some(Reply::Clock(second))) = (exchanged.instance, exchanged.replies.first()) {
             let received = *exchanged.received.get_or_insert_with(|| self.now());
@@ -142,23 +144,24 @@ impl Core {
         }
         if exchanged.replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
             let received = exchanged.received.get_or_insert_with(|| self.now());
-            self.server(server).refused(*received);
+            self.server(server).record_refusal(*received);
         }
     }
 
-    /// When the replies of `exchanged` came. Reads the clocks, unless recording it has done so.
+    /// Returns when the replies of `exchanged` came. Reads the clocks, unless recording the exchange has done so.
     pub(super) fn received(&self, exchanged: &Exchanged) -> Now {
         exchanged.received.unwrap_or_else(|| self.now())
     }
 
-    /// Wakes the first member of the wait list, since the lock in `item` is free, unless this release has already woken one
-    /// (`was_woken`). Returns whether it has woken one by now.
+    /// Wakes the first member of the wait list, since the lock in `item` is free, unless this release has already woken
+    /// one (`was_woken`). Returns whether it has woken one by now.
     pub(super) fn wake_next(&self, item: &ItemName, list: Option<&WaitListView>, was_woken: bool) -> bool {
         // One datagram for a release, even if the list has changed since: anybody could write members into it.
         was_woken || self.wake_member(item, list.and_then(WaitListView::next_wake_target))
     }
 
-    /// Wakes `next` at the beginning of a release of the lock in `item`, if the next member is known already. Returns whether it has.
+    /// Wakes `next` at the beginning of a release of the lock in `item`, if the next member is known already. Returns
+    /// whether it has woken one.
     pub(super) fn wake_early(&self, item: &ItemName, next: Option<WakeTarget>) -> bool {
         if let Some(wake_socket) = &self.wake_socket {
             wake_socket.forget_wakes(item);
@@ -173,9 +176,9 @@ impl Core {
 
     /// Returns whether contenders for items of `server` must read them before they add them.
     ///
-    /// A server that is short of memory refuses a store, and deletes the item under it, which may be a live lock. A server that never
-    /// evicts may refuse any store; others hardly ever do.
-    pub(super) fn must_look_first(&self, server: usize, now: Now) -> bool {
+    /// A server that is short of memory refuses a store, and deletes the item under it, which may be a live lock. A
+    /// server that never evicts may refuse any store; others hardly ever do.
+    pub(super) fn must_read_first(&self, server: usize, now: Now) -> bool {
         if self.store.evicts(server) != Some(true) {
             return true;
         }
@@ -191,8 +194,8 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         if self.is_inherited() {
-            // The parent uses the connections and the socket, and an orderly shutdown here would shut down its own. Its threads may
-            // also have been in the middle of something at the fork.
+            // The parent uses the connections and the socket, and an orderly shutdown here would shut down its own. At
+            // the fork, its threads may also have been in the middle of something.
             mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
             mem::forget(self.wake_socket.take());
         }

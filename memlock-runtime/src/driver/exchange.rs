@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::core::Core;
-use super::inherited::here;
+use super::inherited::in_this_process;
 use super::limits::ExchangeLimit;
 use crate::error::Error;
 use crate::key::ItemName;
@@ -23,7 +23,7 @@ pub(super) struct Routed<'a> {
 }
 
 impl<'a> Routed<'a> {
-    /// Where the store keeps `item`. For those that know no more of the lock than its name.
+    /// Asks the store where it keeps `item`, for callers that have no [`Spec`] of the lock.
     pub(super) fn by(core: &Core, item: &'a ItemName) -> Routed<'a> {
         Routed {
             item,
@@ -41,8 +41,8 @@ impl<'a> From<&'a Spec> for Routed<'a> {
     }
 }
 
-/// Makes one exchange, which begins at `sent`, and may leave `batch` empty. When the future is dropped meanwhile, and a write was sent, `orphaned` gets what
-/// tells its outcome. An error in a child that was forked meanwhile.
+/// Makes one exchange, which begins at `sent`, and may leave `batch` empty. If the future is dropped after a write was
+/// sent, `settle_orphan` gets the pending outcome of the write. Returns an error in a child that was forked meanwhile.
 #[allow(clippy::too_many_arguments, reason = "an exchange is all of these")]
 pub(super) async fn exchange(
     core: &Core,
@@ -52,7 +52,7 @@ pub(super) async fn exchange(
     only_on: Option<Instance>,
     limit: Duration,
     sent: Now,
-    orphaned: impl FnOnce(Box<dyn Pending>),
+    settle_orphan: impl FnOnce(Box<dyn Pending>),
 ) -> Result<Exchanged, Error> {
     let mut exchanged = match caller {
         Caller::Thread => core.store.exchange(lock.server, lock.item, batch, only_on, limit),
@@ -62,23 +62,23 @@ pub(super) async fn exchange(
                 exchange: Some((
                     core.store
                         .begin(lock.server, lock.item, mem::take(batch), only_on, limit),
-                    orphaned,
+                    settle_orphan,
                 )),
             };
             let exchanged = std::future::poll_fn(|context| match &mut orphan.exchange {
                 Some((exchange, _)) => exchange.poll(context),
                 None => Poll::Pending,
             });
-            let exchanged = here(core, exchanged).await?;
+            let exchanged = in_this_process(core, exchanged).await?;
             orphan.exchange = None;
             exchanged
         }
     };
-    core.record(lock.server, &mut exchanged, sent);
+    core.record_server_state(lock.server, &mut exchanged, sent);
     Ok(exchanged)
 }
 
-/// An exchange that must not be forgotten when nobody waits for it any more.
+/// An exchange whose future may be dropped before it ends. The outcome of its write must then not be forgotten.
 struct Orphan<'a, F: FnOnce(Box<dyn Pending>)> {
     core: &'a Core,
     exchange: Option<(Box<dyn Exchange>, F)>,
@@ -86,20 +86,21 @@ struct Orphan<'a, F: FnOnce(Box<dyn Pending>)> {
 
 impl<F: FnOnce(Box<dyn Pending>)> Drop for Orphan<'_, F> {
     fn drop(&mut self) {
-        let Some((exchange, orphaned)) = self.exchange.take() else {
+        let Some((exchange, settle_orphan)) = self.exchange.take() else {
             return;
         };
         if self.core.is_inherited() {
-            // It is on the parent's connection, and the parent's to finish.
+            // The exchange is on the parent's connection. The parent finishes it.
             mem::forget(exchange);
         } else if let Some(pending) = exchange.abandon() {
-            orphaned(pending);
+            settle_orphan(pending);
         }
     }
 }
 
-/// Runs a machine that never pauses. `note` sees the outcome of each exchange, and returns the time after it. `None` where the
-/// machine asks for a pause all the same, and in a child that was forked meanwhile.
+/// Runs a machine that never pauses, with exchanges within `limit`. `record` gets the outcome of each exchange, and
+/// returns the time after it. `None`: the machine asked for a pause all the same, or this is a child that was forked
+/// meanwhile.
 pub(super) async fn run<T>(
     core: &Arc<Core>,
     caller: Caller,
@@ -107,7 +108,7 @@ pub(super) async fn run<T>(
     limit: ExchangeLimit,
     mut now: Now,
     mut step: impl FnMut(Now, Input) -> Output<T>,
-    mut note: impl FnMut(&mut Exchanged) -> Now,
+    mut record: impl FnMut(&mut Exchanged) -> Now,
 ) -> Option<T> {
     let mut input = Input::Start;
     loop {
@@ -118,12 +119,12 @@ pub(super) async fn run<T>(
         }
         match &mut output {
             Output::Exchange { batch, only_on } => {
-                // Not by `now`, which stands still where nothing counts from it.
+                // The clock is read, since `now` stands still if the machine counts nothing from it.
                 let limit = limit.left(|| core.now());
                 let mut exchanged = exchange(core, caller, lock, batch, *only_on, limit, now, drop)
                     .await
                     .ok()?;
-                now = note(&mut exchanged);
+                now = record(&mut exchanged);
                 input = Input::Exchanged(exchanged);
             }
             Output::Pause(_) | Output::Done(_) => return None,

@@ -13,7 +13,7 @@ const INHERITED: &str = "these locks were built before the process forked, and b
                          after the fork (`memlock::init` in the child installs new process-wide ones)";
 
 impl Core {
-    /// Whether a parent of this process made these locks. It costs a system call.
+    /// Returns whether a parent of this process made these locks. This costs a system call.
     pub(crate) fn is_inherited(&self) -> bool {
         self.identity.is_inherited()
     }
@@ -21,14 +21,14 @@ impl Core {
     /// Returns an error in a child that was forked with these locks.
     ///
     /// A call checks this once, before it uses anything that is shared with other threads: another thread of the parent
-    /// may have held a mutex at the fork. From then on a thread need not look, since a fork copies only the thread that
-    /// forks. A task need only look after it has waited: [`here`] does.
+    /// may have held a mutex at the fork. From then on a thread need not check, since a fork copies only the thread
+    /// that forks. A task need only check after it has waited: [`in_this_process`] does so.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
         if self.is_inherited() { Err(inherited()) } else { Ok(()) }
     }
 }
 
-/// The error of using inherited locks.
+/// Returns the error of using inherited locks.
 pub(crate) fn inherited() -> Error {
     Error::config(INHERITED)
 }
@@ -59,24 +59,24 @@ impl<T> Drop for OfThisProcess<'_, T> {
     }
 }
 
-/// Waits for `future` in the process that polls it first. In a child that is forked meanwhile nothing would ever wake
-/// it, so there the output is an error.
-pub(crate) fn here<F: Future + Unpin>(core: &Core, future: F) -> Here<'_, F> {
-    Here {
+/// Waits for `future` in the process that polls it first. In a child that is forked meanwhile, nothing would ever wake
+/// `future`, so the output there is an error.
+pub(crate) fn in_this_process<F: Future + Unpin>(core: &Core, future: F) -> InThisProcess<'_, F> {
+    InThisProcess {
         future: OfThisProcess::new(core, future),
         was_polled: false,
     }
 }
 
-/// See [`here`].
+/// See [`in_this_process`].
 #[derive(Debug)]
-pub(crate) struct Here<'a, F> {
-    /// `None` once it is over.
+pub(crate) struct InThisProcess<'a, F> {
+    /// `None` once its output has been returned.
     future: OfThisProcess<'a, F>,
     was_polled: bool,
 }
 
-impl<F: Future + Unpin> Future for Here<'_, F> {
+impl<F: Future + Unpin> Future for InThisProcess<'_, F> {
     type Output = Result<F::Output, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

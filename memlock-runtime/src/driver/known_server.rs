@@ -11,7 +11,7 @@ use crate::protocol::lease::{Now, Reading, ServerClock};
 #[derive(Debug, Default)]
 pub(crate) struct KnownServer {
     clock: Mutex<KnownClock>,
-    /// When it last refused a store, in nanoseconds on the monotonic clock. Zero: never.
+    /// When the server last refused a store, in nanoseconds on the monotonic clock. Zero: never.
     refused: AtomicU64,
 }
 
@@ -36,13 +36,13 @@ impl KnownServer {
         known.clock.best(received)
     }
 
-    /// Records that it refused a store for lack of memory.
-    pub(crate) fn refused(&self, now: Now) {
+    /// Records that the server refused a store for lack of memory.
+    pub(crate) fn record_refusal(&self, now: Now) {
         let nanos = u64::try_from(now.instant.as_nanos()).unwrap_or(u64::MAX);
         self.refused.store(nanos, Ordering::Relaxed);
     }
 
-    /// Whether it refused a store within the last [`MEMORY_CAUTION`].
+    /// Returns whether the server refused a store within the last [`MEMORY_CAUTION`].
     pub(crate) fn has_refused_lately(&self, now: Now) -> bool {
         let refused = Duration::from_nanos(self.refused.load(Ordering::Relaxed));
         !refused.is_zero() && now.instant.saturating_sub(refused) < MEMORY_CAUTION

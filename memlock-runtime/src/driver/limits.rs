@@ -7,7 +7,9 @@
 //! | end of | at | from then on |
 //! |---|---|---|
 //! | waiting | `b + wait` | the call does not pause, and a lock that another caller holds is busy |
-//! | asking | `b + wait + exchange_timeout` | no exchange of the call goes on, for whichever key or connection, also to renew or release what it acquired |
+//! | asking | `b + wait + exchange_timeout` | no exchange of the call goes on |
+//!
+//! The end of asking holds for every key and connection of the call, and for renewing and releasing what it acquired.
 //!
 //! A call without `wait` has neither end. Each of its exchanges still has its own limit, and two failures in a row end
 //! the call.
@@ -26,7 +28,7 @@ pub(crate) struct ExchangeLimit {
 }
 
 impl ExchangeLimit {
-    /// Exchanges without a common end: those of a release after the body, and of the background.
+    /// The limit of exchanges without a common end: those of a release after the body, and of the background.
     pub(crate) fn each(exchange_timeout: Duration) -> ExchangeLimit {
         ExchangeLimit {
             each: exchange_timeout,

@@ -6,7 +6,7 @@
 //! | `contender` | the head of a queue: what each step of its machine means |
 //! | `waiting` `limits` | how long a caller waits for other holders, and for the server |
 //! | `exchange` `caller` | the leaves: where a thread or a task makes an exchange, and lets time pass |
-//! | `settle` | what became of a write that got no reply |
+//! | `settle` | finding out what a write without a reply did |
 //! | `background_work` `work_counter` | work that goes on although no caller waits for it |
 //! | `wake` | a UDP socket on which another process wakes the first in line when the lock is free |
 //! | `core` `known_server` | what all clones of one `Locks` share |

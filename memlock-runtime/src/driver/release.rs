@@ -12,8 +12,8 @@ use crate::protocol::lease::Now;
 use crate::protocol::{Grant, Leave, Nonce, Release, Released, Spec, Unanswered, WaitListView};
 use crate::queue::Cleanup as _;
 
-/// Releases `grant` at `now`, within `limit`. The background settles a release that fails, and one whose future is dropped. With
-/// `wait_list` this also reads the wait list, wakes the next process there, and lets it go first.
+/// Releases `grant` at `now`, within `limit`. The background settles a release that fails, or whose future is dropped.
+/// With `wait_list` this also reads the wait list, wakes the next process there, and lets it go first.
 pub(crate) async fn release(
     core: &Arc<Core>,
     caller: Caller,
@@ -34,13 +34,13 @@ pub(crate) async fn release(
     let step = |now, input| machine.step(now, input);
     let released = run(core, caller, spec.into(), limit, now, step, |exchanged| {
         pending = exchanged.pending.take();
-        // Nothing counts from when an item was deleted, nor from any other moment of this.
+        // Nothing counts from any moment of a release, so the clock need not be read again.
         now
     })
     .await;
     unreleased.grant = None;
     let Some(released) = released else {
-        // The machine never pauses, so this is a child of the process that releases it.
+        // The machine never pauses, so this is a forked child of the releasing process.
         return Released::Failed(Unanswered::NotSent);
     };
     if let Released::Failed(_) = released {
@@ -57,7 +57,7 @@ pub(crate) async fn release(
     released
 }
 
-/// Takes this process out of the line for a lock.
+/// Takes this process out of the line for a lock. Returns the view of the wait list afterwards.
 pub(super) async fn leave(
     core: &Arc<Core>,
     caller: Caller,
@@ -73,7 +73,7 @@ pub(super) async fn leave(
     machine.into_wait_list()
 }
 
-/// A lock whose release is under way.
+/// A lock whose release is under way. If this is dropped before the end, the background settles the release.
 struct Unreleased<'a> {
     core: &'a Arc<Core>,
     item: &'a ItemName,

@@ -9,8 +9,8 @@ use super::limits::ExchangeLimit;
 use crate::error::Source;
 use crate::protocol::{Renew, Renewed, Spec};
 
-/// Runs a renewal of the lock of `spec` within `limit`. Returns also why it failed. Not to be dropped before its end: the number
-/// of attempts in the grant that it returns must be kept.
+/// Renews the lock of `spec` within `limit`. Also returns the reason of a failure. The future must not be dropped
+/// before its end: the grant that it returns counts the attempts, and the count must be kept.
 pub(crate) async fn renew(
     core: &Arc<Core>,
     caller: Caller,

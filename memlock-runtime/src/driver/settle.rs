@@ -28,10 +28,10 @@ const LONGEST_BACKOFF_IN_CIRCLES: Duration = Duration::from_secs(5);
 /// long, once.
 const PLACE_KEPT: Duration = Duration::from_millis(5);
 
-/// The longest pause between two looks for the item of a write with a late reply.
+/// The longest pause between two looks for the item of a write whose reply is late.
 const LONGEST_LOOK_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How long it waits for a late reply. A server that has not answered by then never will.
+/// How long to wait for a late reply. A server that has not answered by then never will.
 const LONGEST_LISTENING: Duration = Duration::from_secs(10 * 60);
 
 impl Cleanup for Core {
@@ -92,16 +92,16 @@ impl UnsettledWrite {
         let mut backoff = FIRST_BACKOFF;
         let mut longest_backoff = LONGEST_BACKOFF;
         let mut look_backoff = FIRST_BACKOFF;
-        // Whether the write can no longer be executed.
+        // Whether the server can no longer execute the write.
         let mut is_over = false;
         let mut next_look = self.now();
-        // By then the server has forgotten the item.
+        // Until then the server may still have the item, or send the reply.
         let mut until = next_look + if pending.is_some() { LONGEST_LISTENING } else { self.ttl };
         loop {
             if let Some(open) = pending.take() {
                 match open.wait(Duration::ZERO) {
-                    // Whatever the answer is, reading finds the item. The write is over now, unless the connection
-                    // failed or was one too many: then the server may still execute it, and no reply will come.
+                    // Reading finds the item, whatever the answer is. The write is over now, unless the connection
+                    // failed, or was one too many. Then the server may still execute the write, and sends no reply.
                     Ok(answer) => {
                         is_over = answer.unanswered != Some(Unanswered::Late);
                         until = self.now() + self.ttl;
@@ -111,11 +111,11 @@ impl UnsettledWrite {
             }
             if pending.is_none() || self.now() >= next_look {
                 match clean(&self.core, &self.item, self.nonce).await {
-                    // Seen and deleted. A write is executed once, so it is settled, whether or not a reply is still to
-                    // come.
+                    // The item was found and deleted. A write is executed once, so it is settled, even if its reply has
+                    // not come yet.
                     Released::Released => return,
-                    // The server may still execute it. Its connection may stay silent for ever although the server is
-                    // well, so this also looks for the item on another connection, less and less often.
+                    // The server may still execute the write. Its connection may stay silent for ever although the
+                    // server is well, so this also looks for the item on another connection, less and less often.
                     Released::Gone | Released::Failed(_) if pending.is_some() => {
                         next_look = self.now() + look_backoff;
                         look_backoff = (look_backoff * 2).min(LONGEST_LOOK_BACKOFF);
@@ -126,7 +126,8 @@ impl UnsettledWrite {
                         is_over = true;
                         backoff = LONGEST_BACKOFF;
                     }
-                    // Each attempt makes several exchanges, as fast as the server answers, until the item expires.
+                    // Each attempt makes several exchanges, as fast as the server answers. They would go on until the
+                    // item expires.
                     Released::Failed(Unanswered::Contradicted) if longest_backoff < LONGEST_BACKOFF_IN_CIRCLES => {
                         longest_backoff = LONGEST_BACKOFF_IN_CIRCLES;
                         tracing::warn!(
@@ -149,7 +150,7 @@ impl UnsettledWrite {
         }
     }
 
-    /// The time on the monotonic clock.
+    /// Returns the time on the monotonic clock.
     fn now(&self) -> Duration {
         self.core.now().instant
     }

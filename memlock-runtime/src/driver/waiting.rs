@@ -1,4 +1,4 @@
-//! [`Waiting`]: how long a caller still waits, and what is due meanwhile.
+//! [`Waiting`]: how long a caller still waits, and what falls due meanwhile.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -71,12 +71,12 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. An error: its time is
-    /// over.
+    /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. Returns an error if its
+    /// time is over.
     pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
         let Seen { is_first, leased_until } = place.seen();
         if is_first && leased_until.is_some_and(|until| now.instant >= until) {
-            // It steps in, even if its own time is over.
+            // The caller steps in, even if its own time is over.
             return Ok(Duration::ZERO);
         }
         let mut left = self.limits.left_to_wait(now);
@@ -141,14 +141,15 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// The error of a caller whose time was over before its turn came, or as it came. `trouble` is why the server could not
-/// be asked. Without it the lock is busy: another caller of this process holds it, or is ahead, and the server has
-/// answered.
+/// Returns the error of a caller whose time was over before its turn came, or as it came. `trouble` is the reason why
+/// the server could not be asked. Without it the lock is busy: the server has answered, and another caller of this
+/// process holds the lock, or is ahead.
 pub(super) fn too_late(spec: &Spec, trouble: Option<Error>, waited: Duration) -> Stopped {
     let holder = || Some("another caller in this process".to_owned());
     Stopped::Failed(trouble.unwrap_or_else(|| busy(&spec.item, holder(), waited)))
 }
 
+/// Returns the error for a lock that another caller holds.
 pub(super) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
     Error::Busy {
         key: item.as_str().to_owned(),

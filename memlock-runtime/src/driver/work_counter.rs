@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::system::background::{Timer, either};
 
-/// Counts the releases and the settling that the background still has to do, and wakes callers that wait for the end.
+/// Counts the releases and the settling that the background still has to do. Wakes callers that wait for the end.
 #[derive(Debug, Default)]
 pub(crate) struct WorkCounter {
     count: AtomicUsize,
@@ -28,7 +28,7 @@ impl WorkCounter {
         let all_done = async {
             loop {
                 let mut done = std::pin::pin!(self.done.notified());
-                // Before the count is read, so that the end of the last work is not missed.
+                // Enabled before the count is read, so that the end of the last work is not missed.
                 done.as_mut().enable();
                 if self.is_done() {
                     return;

@@ -7,11 +7,11 @@ use super::reservation::Retry;
 /// The locks of a body. Dropping them releases the locks that are the body's own.
 #[derive(Debug)]
 pub(crate) enum BodyLocks {
-    /// None: it runs unlocked.
+    /// The body runs unlocked.
     None,
-    /// The locks of a function around it, or of its transaction, which outlast it.
+    /// The locks of a function or a transaction around the body, which outlast the body.
     Lent(Lease),
-    /// Its own locks, and how they are reserved for a retry after a conflict. `None`: they are not.
+    /// The body's own locks, and how they are reserved for a retry after a conflict. `None`: they are not reserved.
     Own(HeldSet, Option<Retry>),
 }
 
@@ -24,7 +24,7 @@ impl BodyLocks {
         }
     }
 
-    /// Whether the locks end with the body.
+    /// Returns whether the locks end with the body.
     pub(crate) fn are_own(&self) -> bool {
         matches!(self, BodyLocks::Own(..))
     }

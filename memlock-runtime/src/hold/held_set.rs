@@ -27,7 +27,7 @@ use crate::system::on_thread;
 pub(crate) struct HeldSet {
     lease: Lease,
     caller: Caller,
-    /// The limit of a call that is under way. `None`: each release has the limit of one exchange.
+    /// The limit of the call, while it is under way. `None`: each release has the limit of one exchange.
     limit: Option<ExchangeLimit>,
 }
 
@@ -66,7 +66,7 @@ impl HeldSet {
         let (grant, turn) = acquire_grant(core, caller, &spec, limits, now, &earlier).await?;
         let number = self.lease.locks().len();
         self.add(HeldLock::new(core, spec, grant, turn), renew);
-        // They have aged while the call waited for this one.
+        // The earlier locks have aged while the call waited for this one.
         let earlier = Companions(&self.lease.locks()[..number]);
         match earlier.keep_at_least_half(caller, limits.asking).await {
             Ok(_) => Ok(()),
@@ -83,7 +83,7 @@ impl HeldSet {
     /// Ends the call, which has all its locks. From now on each release has the limit of one exchange.
     pub(crate) fn acquired(mut self) -> Result<HeldSet, Error> {
         if self.lease.locks().is_empty() {
-            return Err(Error::config("no key to lock was given"));
+            return Err(Error::config("the call names no key: name at least one to lock"));
         }
         self.limit = None;
         Ok(self)
@@ -166,7 +166,7 @@ impl Companions<'_> {
         for companion in self.0 {
             let kept = companion.keep_at_least_half(caller, limit).await;
             kept.map_err(|_| CompanionLost)?;
-            // The next renewal then still has a quarter of the timeout to succeed in.
+            // After that time, a renewal still has a quarter of the timeout to succeed in.
             lasts = lasts.min(companion.spec().timeout / 4);
         }
         Ok(lasts)

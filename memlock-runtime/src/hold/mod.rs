@@ -110,7 +110,7 @@ impl HeldLock {
         match background::spawn_owned(task) {
             Ok(task) => {
                 let mut state = self.state();
-                // Otherwise another thread has released it, and the dropped task ends here.
+                // Otherwise another thread has released the lock, and the task is dropped here.
                 if state.lease.last_status() == Status::Held {
                     state.background_task = Some(task);
                 }
@@ -141,17 +141,17 @@ impl HeldLock {
         let mut state = self.state();
         match state.lease.status(now) {
             Status::Held if !self.is_given_up() => Ok(()),
-            over => Err(self.not_held(over, &state)),
+            over => Err(self.lost_error(over, &state)),
         }
     }
 
-    /// Waits until no exchange about this lock is under way, and keeps others from beginning. `None`: `limit` ended
+    /// Waits until no exchange about this lock is under way. None begins while the guard lives. `None`: `limit` ended
     /// first.
-    async fn exchange_alone(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if let Ok(alone) = self.exchanging.try_lock() {
-            return Some(alone);
+    async fn begin_exchanging(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if let Ok(exchanging) = self.exchanging.try_lock() {
+            return Some(exchanging);
         }
-        // A renewal in the background has its own limit, which may end later.
+        // The other exchange may be a renewal in the background, whose own limit may end later.
         match limit.until_end(|| self.core().now()) {
             Some(left) => caller.lock_within(&self.exchanging, left).await,
             None => Some(self.exchanging.lock().await),
@@ -163,8 +163,8 @@ impl HeldLock {
         self.exchanging.try_lock().is_err()
     }
 
-    /// The error of using a lock whose lease is `over`.
-    fn not_held(&self, over: Status, state: &HeldLockState) -> Error {
+    /// Returns the error of using a lock whose lease is `over`.
+    fn lost_error(&self, over: Status, state: &HeldLockState) -> Error {
         let loss = match over {
             Status::Lost(loss) => Some(loss),
             Status::Held | Status::Released => state.lost,
@@ -179,7 +179,7 @@ impl HeldLock {
         }
     }
 
-    /// Describes to people why the lease was lost. `renewal_error` is why its last renewal failed.
+    /// Describes why the lease was lost. `renewal_error` is the reason why its last renewal failed.
     fn describe(&self, loss: Loss, renewal_error: Option<&Source>) -> Cow<'static, str> {
         match (loss, renewal_error) {
             (Loss::RanOut, None) => RAN_OUT.into(),

@@ -59,20 +59,20 @@ impl LockOptions {
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (option, length) in [("timeout", self.timeout), ("interval", self.interval)] {
             if let Some(length) = length {
-                checked(option, length, LONGEST_TIMEOUT)?;
+                check_duration(option, length, LONGEST_TIMEOUT)?;
             }
         }
         Ok(())
     }
 }
 
-/// Returns `duration`, or an error that names `what` if it is zero, or longer than `most`.
-pub(crate) fn checked(what: &str, duration: Duration, most: Duration) -> Result<Duration, Error> {
+/// Returns an error that names `what` if `duration` is zero, or longer than `most`.
+pub(crate) fn check_duration(what: &str, duration: Duration, most: Duration) -> Result<(), Error> {
     if duration.is_zero() {
         return Err(Error::config(format!("`{what}` is zero: use a positive duration")));
     }
     if duration > most {
         return Err(Error::config(format!("`{what}` is {duration:?}: use at most {most:?}")));
     }
-    Ok(duration)
+    Ok(())
 }

@@ -23,10 +23,10 @@ impl HeldLock {
     pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) {
         self.give_up();
         if self.core.is_inherited() {
-            // The lock is the parent's. The thread that may be renewing it does not exist here.
+            // The lock is the parent's. A thread that may be renewing it does not exist in this process.
             return;
         }
-        let Some(_exchanging) = self.exchange_alone(caller, limit).await else {
+        let Some(_exchanging) = self.begin_exchanging(caller, limit).await else {
             self.release_in_background();
             return;
         };
@@ -53,7 +53,7 @@ impl HeldLock {
         }
     }
 
-    /// Ends the lock in this process. `Some`: it has to be released on the server.
+    /// Ends the lock in this process. Returns it if it has to be released on the server.
     fn end(&self) -> Option<EndedLock> {
         let now = self.core().now();
         let mut ended = self.state().end(now)?;
@@ -103,8 +103,8 @@ pub(super) async fn release_on_server(
     ended: &mut EndedLock,
     limit: ExchangeLimit,
 ) {
-    // Not passed on before the server knows: the next caller in this process would find the lock still held. Nor where
-    // the future is dropped in a child that was forked meanwhile.
+    // The turn is not passed on before the server knows, or the next caller in this process would find the lock still
+    // held. Nor is it passed on if the future is dropped in a child that was forked meanwhile.
     let mut turn = OfThisProcess::new(core, ended.turn.take());
     let EndedLock {
         grant, wait_list, now, ..
@@ -135,7 +135,7 @@ pub(super) struct EndedLock {
 }
 
 impl HeldLockState {
-    /// Ends the lock, and takes out what its release needs. `None`: it had ended before.
+    /// Ends the lock, and takes out all that its release needs. `None`: it had ended before.
     pub(super) fn end(&mut self, now: Now) -> Option<EndedLock> {
         let end = self.lease.end(now)?;
         self.lost = match end {

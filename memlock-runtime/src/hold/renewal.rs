@@ -6,7 +6,7 @@ use super::options::RenewPolicy;
 use super::{HeldLock, HeldLockState};
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
-use crate::driver::contender::{unavailable_because, why};
+use crate::driver::contender::{cause_of, unavailable_because};
 use crate::driver::limits::ExchangeLimit;
 use crate::driver::renew::renew;
 use crate::error::{Error, Source};
@@ -23,7 +23,7 @@ pub(super) fn keep_alive(held: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
     let began = held.core().now();
     let clock = Arc::clone(&held.core().clock);
     let third = held.spec().timeout / 3;
-    let kept = Arc::downgrade(held);
+    let weak = Arc::downgrade(held);
     held.run_while_held(async move {
         let mut due = began.instant + third;
         loop {
@@ -33,9 +33,9 @@ pub(super) fn keep_alive(held: &Arc<HeldLock>, renew: Option<RenewPolicy>) {
             }
             // The extended lease counts from here, too, so a slow renewal does not delay the next one.
             let asked = clock.now().instant;
-            match renew_once(&kept).await {
+            match renew_once(&weak).await {
                 Some(true) => due = asked + third,
-                // The old deadline stands, and leaves time for several more attempts.
+                // The old deadline stands. It leaves time for several more attempts.
                 Some(false) => due = clock.now().instant + third / 8,
                 None => return,
             }
@@ -77,16 +77,16 @@ impl HeldLock {
     /// As [`renew`](Self::renew). The future must not be dropped before its end, so that the number of the attempt is
     /// kept.
     async fn renew_to_end(&self, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
-        let alone = self.exchange_alone(caller, limit).await;
-        let _exchanging = alone.ok_or_else(|| self.still_exchanging())?;
+        let exchanging = self.begin_exchanging(caller, limit).await;
+        let _exchanging = exchanging.ok_or_else(|| self.no_exchange_error())?;
         let grant = self.grant_to_renew()?;
         let machine = Renew::new(self.spec.clone(), grant);
         let (renewed, source) = renew(self.core(), caller, &self.spec, machine, limit).await;
         self.record_renewal(renewed, source)
     }
 
-    /// The error of a renewal that could not begin within its limit.
-    fn still_exchanging(&self) -> Error {
+    /// Returns the error of a renewal that could not begin within its limit.
+    fn no_exchange_error(&self) -> Error {
         let source = "another exchange about this lock is under way, and has not been answered";
         let source = Source::from(Box::<dyn std::error::Error + Send + Sync>::from(source));
         unavailable_because(self.core(), &self.spec, source)
@@ -98,7 +98,7 @@ impl HeldLock {
         let mut state = self.state();
         match state.lease.status(now) {
             Status::Held => Ok(state.lease.grant().clone()),
-            over => Err(self.not_held(over, &state)),
+            over => Err(self.lost_error(over, &state)),
         }
     }
 
@@ -116,7 +116,7 @@ impl HeldLock {
                 Ok(())
             }
             Extended::Failed(unanswered) => {
-                let source = source.unwrap_or_else(|| why(unanswered));
+                let source = source.unwrap_or_else(|| cause_of(unanswered));
                 // Only the first of several failures warns, since the others follow soon and say the same.
                 let is_first = state.renewal_error.replace(Arc::clone(&source)).is_none();
                 let left = state.lease.remaining(self.core().now());
@@ -134,7 +134,7 @@ impl HeldLock {
                     state.renewal_error = source;
                 }
                 state.background_task = None;
-                Err(self.not_held(over, &state))
+                Err(self.lost_error(over, &state))
             }
         }
     }

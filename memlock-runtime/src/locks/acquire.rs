@@ -24,8 +24,8 @@ const LONGEST_NAME: usize = 50_000;
 /// How often a call acquires its locks from the beginning, if it loses the first before it has the last.
 const ROUNDS: usize = 3;
 
-/// Why the call gives up after that.
-const AGED: &str = "acquiring all keys took longer than their `timeout`: use a longer one";
+/// The reason of the error after that.
+const TOOK_TOO_LONG: &str = "acquiring all keys took longer than their `timeout`: use a longer one";
 
 /// A call that has begun: how it asks for locks, and within which limits.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl<'a> LockCall<'a> {
         let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
         if let Some(item) = items.iter().find(too_long) {
             return Err(Error::config(format!(
-                "the key `{item}…` is too long: with its name it has {} bytes, and at most {LONGEST_NAME} are allowed",
+                "the key `{item}…` is too long: with its name it has {} bytes; use at most {LONGEST_NAME}",
                 item.full().map_or(0, |full| full.len()),
             )));
         }
@@ -100,7 +100,7 @@ impl<'a> LockCall<'a> {
                 Some(Stopped::Failed(error)) => return Err(self.count_error(error)),
                 Some(Stopped::CompanionLost) => drop(held),
             }
-            // They are also "lost" in a child that was forked meanwhile.
+            // In a child that was forked meanwhile, the first locks also count as lost.
             self.core().check_process()?;
             now = self.core().now();
             if self.limits.are_over(now) {
@@ -108,7 +108,7 @@ impl<'a> LockCall<'a> {
             }
         }
         let key = items.first().map(|item| item.as_str().to_owned()).unwrap_or_default();
-        Err(Error::lost(key, AGED, None))
+        Err(Error::lost(key, TOOK_TOO_LONG, None))
     }
 
     /// Counts an error of acquiring, and returns it.
@@ -135,7 +135,7 @@ impl<'a> LockCall<'a> {
         }
     }
 
-    /// The lock on `item`, as this call asks for it.
+    /// Returns the lock on `item`, as this call asks for it.
     pub(crate) fn spec(&self, item: &ItemName) -> Spec {
         let settings = self.locks.settings();
         Spec {
@@ -150,7 +150,7 @@ impl<'a> LockCall<'a> {
 }
 
 impl Locks {
-    /// The limits of a call that begins now.
+    /// Returns the limits of a call that begins now.
     pub(crate) fn limits(&self, options: &LockOptions) -> CallLimits {
         CallLimits::new(self.core().now(), options.wait, self.core().exchange_limit)
     }

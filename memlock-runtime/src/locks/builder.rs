@@ -10,7 +10,7 @@ use super::{Locks, Settings};
 use crate::driver::core::Core;
 use crate::driver::wake::{WakeSocket, is_host};
 use crate::error::{Error, OnUnavailable};
-use crate::hold::options::checked;
+use crate::hold::options::check_duration;
 use crate::protocol::lease::LONGEST_TIMEOUT;
 use crate::store::Store;
 use crate::store::memcached::{Listed, Memcached, ServerList};
@@ -165,9 +165,9 @@ impl Builder {
     ///
     /// [`Error::Config`], which names the setting (or variable) and the part of it that is wrong.
     pub fn build(mut self) -> Result<Locks, Error> {
-        let timeout = checked("timeout", self.timeout, LONGEST_TIMEOUT)?;
-        let interval = checked("interval", self.interval, LONGEST_TIMEOUT)?;
-        let exchange_timeout = checked("exchange_timeout", self.exchange_timeout, Duration::from_secs(60))?;
+        check_duration("timeout", self.timeout, LONGEST_TIMEOUT)?;
+        check_duration("interval", self.interval, LONGEST_TIMEOUT)?;
+        check_duration("exchange_timeout", self.exchange_timeout, Duration::from_secs(60))?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         if self.prefix.is_empty() || self.prefix.len() > LONGEST_PREFIX || !self.prefix.bytes().all(is_plain) {
             return Err(Error::config(format!(
@@ -186,10 +186,8 @@ impl Builder {
         };
         let store = store(&origin, &servers, &self.prefix)?;
         let wake_socket = wake_socket(self.wake)?;
-        Ok(Locks::new(
-            Core::new(store, exchange_timeout, wake_socket)?,
-            self.settings(timeout, interval),
-        ))
+        let core = Core::new(store, self.exchange_timeout, wake_socket)?;
+        Ok(Locks::new(core, self.settings()))
     }
 
     /// Locks with these settings on a server in memory, and on a clock that tests move.
@@ -197,18 +195,17 @@ impl Builder {
         let clock: Arc<Clock> = Arc::default();
         let memory = Arc::new(Memory::on(Arc::clone(&clock)));
         let core = Core::on(Arc::clone(&clock), Box::new(Arc::clone(&memory)), self.exchange_timeout);
-        let (timeout, interval) = (self.timeout, self.interval);
-        (Locks::new(core, self.settings(timeout, interval)), clock, memory)
+        (Locks::new(core, self.settings()), clock, memory)
     }
 
-    fn settings(self, timeout: Duration, interval: Duration) -> Settings {
-        Settings {
+    fn settings(self) -> Arc<Settings> {
+        Arc::new(Settings {
             prefix: self.prefix,
-            timeout,
-            interval,
+            timeout: self.timeout,
+            interval: self.interval,
             label: self.label.unwrap_or_else(host_and_process).into(),
             on_unavailable: self.on_unavailable,
-        }
+        })
     }
 }
 
@@ -227,7 +224,7 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// The socket on which other processes wake this one, if it is configured.
+/// Opens the socket on which other processes wake this one, if it is configured.
 fn wake_socket(address: Option<SocketAddr>) -> Result<Option<WakeSocket>, Error> {
     let address = match (address, std::env::var(WAKE_VARIABLE)) {
         (Some(address), _) => address,
@@ -251,7 +248,9 @@ fn wake_socket(address: Option<SocketAddr>) -> Result<Option<WakeSocket>, Error>
 }
 
 fn not_unicode(variable: &str) -> Error {
-    Error::config(format!("the environment variable {variable} is not UTF-8 text"))
+    Error::config(format!(
+        "the environment variable {variable} is not UTF-8 text: set it to UTF-8 text, or unset it"
+    ))
 }
 
 /// Returns the variable that names the servers, and the servers.
@@ -319,8 +318,8 @@ impl Locks {
 
     /// Returns the process-wide locks.
     pub(crate) fn process_wide() -> Result<&'static Locks, Error> {
-        // Also a parent's, which fail when they are used: locks from this environment might differ from those that the
-        // parent installed.
+        // These may be a parent's, which fail when they are used. Locks from this environment might differ from those
+        // that the parent installed.
         match DEFAULT.latest() {
             Some(locks) => Ok(locks),
             None => DEFAULT.here().get_or_try_init(Locks::from_env),

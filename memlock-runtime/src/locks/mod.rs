@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::driver::core::Core;
-use crate::driver::inherited::here;
+use crate::driver::inherited::in_this_process;
 use crate::error::OnUnavailable;
 use crate::hold::reservation::{Reservations, Retry};
 use crate::system::on_thread;
@@ -64,21 +64,17 @@ pub struct Counts {
 }
 
 impl Locks {
-    pub(crate) fn new(core: Arc<Core>, settings: Settings) -> Locks {
+    pub(crate) fn new(core: Arc<Core>, settings: Arc<Settings>) -> Locks {
         Locks {
             core,
             reservations: Arc::default(),
-            settings: Arc::new(settings),
+            settings,
         }
     }
 
     /// Locks with the same settings on another core.
     pub(crate) fn on(&self, core: Arc<Core>) -> Locks {
-        Locks {
-            core,
-            reservations: Arc::default(),
-            settings: Arc::clone(&self.settings),
-        }
+        Locks::new(core, Arc::clone(&self.settings))
     }
 
     /// Waits up to `limit` for the work in the background, and returns whether it is done: the releases of dropped
@@ -119,10 +115,11 @@ impl Locks {
         self.wait_for_background_work(limit).await
     }
 
-    /// Returns whether the work is done. A forked child does none of its parent's work, so it has nothing to wait for.
+    /// Waits up to `limit` for the background, and returns whether its work is done. A forked child does none of its
+    /// parent's work, so it has nothing to wait for.
     async fn wait_for_background_work(&self, limit: Duration) -> bool {
         let waiting = Box::pin(self.core.background_work.wait_until_done(limit));
-        here(&self.core, waiting).await.unwrap_or(true)
+        in_this_process(&self.core, waiting).await.unwrap_or(true)
     }
 
     /// Returns what has happened so far.

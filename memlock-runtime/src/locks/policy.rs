@@ -16,7 +16,7 @@ pub(crate) enum Reporting {
 }
 
 /// Returns the failure policy of a call.
-pub(crate) fn policy(
+pub(crate) fn failure_policy(
     locks: &Locks,
     kind: LockKind,
     on_unavailable: Option<OnUnavailable>,
@@ -31,8 +31,12 @@ pub(crate) fn policy(
 }
 
 /// Applies the failure policy to an error of acquiring. `Ok`: the body runs without the lock.
+///
+/// # Panics
+///
+/// If the policy says so.
 #[track_caller]
-pub(crate) fn fall_back(
+pub(crate) fn apply_failure_policy(
     core: &Core,
     function: &str,
     policy: OnUnavailable,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Locks;
 use super::acquire::LockCall;
-use crate::call_tree as current;
+use crate::call_tree;
 use crate::driver::caller::Caller;
 use crate::error::Error;
 use crate::hold::guard::{AsyncGuard, Guard};
@@ -131,7 +131,7 @@ impl<'a> LockRequest<'a> {
             ));
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
-        if current::find(current::here().as_ref(), self.locks.core(), &item).is_some() {
+        if call_tree::find_lock(call_tree::current_frame().as_ref(), self.locks.core(), &item).is_some() {
             return Err(Error::Reentered {
                 key: item.as_str().to_owned(),
             });

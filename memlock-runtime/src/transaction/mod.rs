@@ -20,16 +20,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::call_tree as current;
 use crate::call_tree::scope::{Scope, ScopeLock};
-use crate::call_tree::{Frame, InFrame};
+use crate::call_tree::{self, Frame, InFrame};
 use crate::driver::caller::Caller;
 use crate::driver::limits::CallLimits;
 use crate::driver::waiting::Stopped;
 use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::held_set::HeldSet;
-use crate::locks::policy::{Reporting, fall_back};
+use crate::locks::policy::{Reporting, apply_failure_policy};
 use crate::protocol::Pause;
 use crate::system::{clock, on_thread};
 
@@ -203,9 +202,9 @@ impl<C> Transaction<C> {
     }
 }
 
-/// The number of the attempt of the transaction around this one, if there is one.
+/// Returns the number of the attempt of the transaction around this one, if there is one.
 fn outer_attempt() -> Option<u32> {
-    current::transaction(current::here().as_ref()).map(|scope| scope.attempt())
+    call_tree::find_transaction(call_tree::current_frame().as_ref()).map(|scope| scope.attempt())
 }
 
 /// A transaction that is running. Dropping it releases its locks.
@@ -223,7 +222,7 @@ impl<C> Running<C> {
         Running {
             transaction,
             caller,
-            frame: Frame::of_transaction(current::here(), &scope),
+            frame: Frame::of_transaction(call_tree::current_frame(), &scope),
             scope,
             began: clock::instant(),
         }
@@ -232,7 +231,7 @@ impl<C> Running<C> {
     /// Runs one attempt on this thread.
     fn run_attempt<R>(&self, body: impl FnOnce(u32) -> R) -> R {
         let attempt = self.scope.begin_attempt();
-        let _entered = current::enter(Arc::clone(&self.frame));
+        let _entered = call_tree::enter(Arc::clone(&self.frame));
         body(attempt)
     }
 
@@ -269,8 +268,8 @@ impl<C> Running<C> {
     async fn hold_all_locks(&mut self) -> Result<(), Error> {
         let locks = self.scope.locks();
         if self.keep_alive(&locks).await {
-            // The conflict was in the database, with a transaction that does not take these locks: wait for it a
-            // moment. The locks stay held, with at least half of their timeout left.
+            // The conflict was in the database, with a transaction that does not take these locks. Give it a moment to
+            // end. The locks stay held, with at least half of their timeout left.
             self.caller.pause(self.pause_window(&locks)).await;
             return Ok(());
         }
@@ -316,7 +315,7 @@ impl<C> Running<C> {
                 }
                 Err(Stopped::Failed(error)) => {
                     let function = lock.options.function;
-                    fall_back(&lock.core, function, lock.policy, Reporting::Yes, error)?;
+                    apply_failure_policy(&lock.core, function, lock.policy, Reporting::Yes, error)?;
                 }
             }
         }
@@ -329,8 +328,8 @@ impl<C> Running<C> {
         Ok(true)
     }
 
-    /// The window of the pause after a database's conflict: it doubles with each attempt, and stays below the time for
-    /// which a lock would be reserved.
+    /// Returns the window of the pause after a database's conflict. It doubles with each attempt, and stays below the
+    /// time for which a lock would be reserved.
     fn pause_window(&self, locks: &[ScopeLock]) -> Pause {
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
         let reserve = locks.iter().map(|lock| lock.options.reserve / 2).min();

@@ -15,9 +15,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call_tree as current;
-use crate::call_tree::Frame;
 use crate::call_tree::scope::{Scope, ScopeLock};
+use crate::call_tree::{self, Frame};
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
 use crate::driver::core::Counters;
@@ -49,8 +48,8 @@ impl Zlock<'_> {
     /// Acquires the locks, as a part of the caller's transaction if there is one. If the future is dropped, the
     /// background releases what it has acquired outside of a transaction.
     pub(crate) async fn acquire(&self) -> Result<BodyLocks, Error> {
-        match current::transaction(self.outer) {
-            Some(scope) => self.acquire_in(&scope).await,
+        match call_tree::find_transaction(self.outer) {
+            Some(scope) => self.acquire_in_transaction(&scope).await,
             None => self.acquire_alone().await,
         }
     }
@@ -59,10 +58,10 @@ impl Zlock<'_> {
         let mut held = HeldSet::new(self.call.caller, self.call.limits.asking);
         let retry = self.call.locks.retry(self.call.options.reserve);
         for item in self.items {
-            let Err(OtherHolder(holder)) = self.try_one(&mut held, item).await? else {
+            let Err(OtherHolder(holder)) = self.try_acquire_one(&mut held, item).await? else {
                 continue;
             };
-            // It must not hold the others while it waits.
+            // The call must not hold the others while it waits.
             held.release().await;
             // A release does not report that this process was forked meanwhile.
             self.call.core().check_process()?;
@@ -80,16 +79,16 @@ impl Zlock<'_> {
         Ok(BodyLocks::Own(held.acquired()?, Some(retry)))
     }
 
-    async fn acquire_in(&self, scope: &Scope) -> Result<BodyLocks, Error> {
+    async fn acquire_in_transaction(&self, scope: &Scope) -> Result<BodyLocks, Error> {
         let mut locks = Vec::new();
         for (place, item) in self.items.iter().enumerate() {
             // The transaction already holds it, or a function around the transaction does.
-            if let Some(found) = current::find(self.outer, self.call.core(), item) {
+            if let Some(found) = call_tree::find_lock(self.outer, self.call.core(), item) {
                 locks.push(found.held);
                 continue;
             }
             let mut held = HeldSet::new(self.call.caller, self.call.limits.asking);
-            if let Err(OtherHolder(holder)) = self.try_one(&mut held, item).await? {
+            if let Err(OtherHolder(holder)) = self.try_acquire_one(&mut held, item).await? {
                 // The transaction acquires this lock and the ones after it before its next attempt.
                 for missing in &self.items[place..] {
                     self.record(scope, missing, None);
@@ -105,7 +104,7 @@ impl Zlock<'_> {
     }
 
     /// Adds the lock on `item` to `held`, if it is reserved for this caller, or free. Waits for no other holder.
-    async fn try_one(&self, held: &mut HeldSet, item: &ItemName) -> Result<Result<(), OtherHolder>, Error> {
+    async fn try_acquire_one(&self, held: &mut HeldSet, item: &ItemName) -> Result<Result<(), OtherHolder>, Error> {
         let once = self.call.without_waiting();
         let renew = self.call.options.renew;
         if let Some(claimed) = claim(&once, item).await? {

@@ -27,7 +27,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z1",
         decision: "A reservation that nobody claims is released when its time is over.",
         file: "hold/reservation/mod.rs",
-        from: "self.end_in_time(&reserved);",
+        from: "self.end_on_time(&reserved);",
         to: "",
         suites: &[unit("hold::reservation::")],
     },

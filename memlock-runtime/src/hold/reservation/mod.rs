@@ -34,7 +34,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The owner of a reservation that `caller` makes here.
+    /// Returns the owner of a reservation that `caller` makes on this thread.
     pub(crate) fn of(caller: Caller) -> Owner {
         match caller {
             Caller::Thread => Owner::Thread(thread::current().id()),
@@ -81,7 +81,7 @@ impl Reservations {
         self.take_if(item, |reservation| reservation.is_for(claimant))
     }
 
-    /// Takes out the reservation of `item`, if `condition` holds of it.
+    /// Takes out the reservation of `item`, if it fulfils `condition`.
     fn take_if(&self, item: &ItemName, condition: impl FnOnce(&Reservation) -> bool) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
         condition(by_item.get(item)?)
@@ -119,9 +119,9 @@ impl Reservations {
             unwanted.release_in_background();
         }
         if let Owner::Thread(_) = owner {
-            self.end_with_this_thread(&reserved);
+            self.end_with_thread(&reserved);
         }
-        self.end_in_time(&reserved);
+        self.end_on_time(&reserved);
         background_work::begin(&core, async move { reserved.shorten().await });
     }
 
@@ -146,28 +146,29 @@ impl Reservations {
     }
 
     /// Releases `reserved` when its lease is over, unless it has been claimed.
-    fn end_in_time(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
+    fn end_on_time(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
         let clock = Arc::clone(&reserved.core().clock);
         let due = clock.now().instant + reserved.remaining();
         // The task keeps the reservations, even if the last `Locks` is dropped meanwhile.
         let (reservations, lock) = (Arc::clone(self), Arc::downgrade(reserved));
         reserved.run_while_held(async move {
             clock.sleep_until(due).await;
-            reservations.abandon_one(&lock);
+            reservations.release_unclaimed(&lock);
         });
     }
 
     /// Releases `reserved` when this thread ends, unless it has been claimed.
-    fn end_with_this_thread(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
-        // On a thread that is already ending, the reservation ends in time.
-        let _ = OF_THIS_THREAD.try_with(|of_thread| {
-            let OfThread(locks) = &mut *of_thread.borrow_mut();
+    fn end_with_thread(self: &Arc<Reservations>, reserved: &Arc<HeldLock>) {
+        // On a thread that is already ending, the reservation ends when its time is over.
+        let _ = THREAD_RESERVATIONS.try_with(|of_thread| {
+            let ThreadReservations(locks) = &mut *of_thread.borrow_mut();
             locks.retain(|(_, lock)| lock.strong_count() > 0);
             locks.push((Arc::downgrade(self), Arc::downgrade(reserved)));
         });
     }
 
-    fn abandon_one(&self, lock: &Weak<HeldLock>) {
+    /// Releases the reserved `lock`, unless it has been claimed, or belongs to the parent of a forked child.
+    fn release_unclaimed(&self, lock: &Weak<HeldLock>) {
         if let Some(lock) = lock.upgrade()
             && !lock.core().is_inherited()
             && let Some(lock) = self.take_if(&lock.spec().item, |reservation| Arc::ptr_eq(&reservation.lock, &lock))
@@ -183,7 +184,7 @@ impl Reservation {
     }
 }
 
-/// Where and for how long locks are reserved for a retry after a conflict.
+/// Where locks are reserved for a retry after a conflict, and for how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Retry {
     pub(crate) reservations: Arc<Reservations>,
@@ -192,17 +193,17 @@ pub(crate) struct Retry {
 
 thread_local! {
     /// The locks that are reserved for this thread.
-    static OF_THIS_THREAD: RefCell<OfThread> = const { RefCell::new(OfThread(Vec::new())) };
+    static THREAD_RESERVATIONS: RefCell<ThreadReservations> = const { RefCell::new(ThreadReservations(Vec::new())) };
 }
 
 /// The locks that are reserved for one thread. They are released when the thread ends.
-struct OfThread(Vec<(Weak<Reservations>, Weak<HeldLock>)>);
+struct ThreadReservations(Vec<(Weak<Reservations>, Weak<HeldLock>)>);
 
-impl Drop for OfThread {
+impl Drop for ThreadReservations {
     fn drop(&mut self) {
         for (reservations, lock) in &self.0 {
             if let Some(reservations) = reservations.upgrade() {
-                reservations.abandon_one(lock);
+                reservations.release_unclaimed(lock);
             }
         }
     }

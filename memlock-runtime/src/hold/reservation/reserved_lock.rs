@@ -26,7 +26,7 @@ impl HeldLock {
         if self.core.is_inherited() {
             return None;
         }
-        let Some(_exchanging) = self.exchange_alone(caller, limit).await else {
+        let Some(_exchanging) = self.begin_exchanging(caller, limit).await else {
             self.release_in_background();
             return None;
         };
@@ -61,7 +61,7 @@ impl HeldLock {
         let limit = self.core().each_exchange();
         let machine = Renew::shorten(self.spec.clone(), grant);
         let (renewed, source) = renew(&self.core, Caller::Task, &self.spec, machine, limit).await;
-        // A claim finds out whether it is lost.
+        // If the lock is lost, a claim finds that out.
         let _ = self.record_renewal(renewed, source);
     }
 
@@ -75,7 +75,7 @@ impl HeldLock {
         limit: ExchangeLimit,
     ) -> Option<Arc<HeldLock>> {
         // The exchange of `shorten` may be under way, without a reply.
-        let exchanging = self.exchange_alone(caller, limit).await?;
+        let exchanging = self.begin_exchanging(caller, limit).await?;
         if let Ok(grant) = self.grant_to_renew() {
             let machine = Renew::new(spec.clone(), grant);
             let (renewed, source) = renew(&self.core, caller, &self.spec, machine, limit).await;

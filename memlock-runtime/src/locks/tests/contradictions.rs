@@ -63,7 +63,7 @@ fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "the background thread is to have its turn")]
+#[allow(clippy::disallowed_methods, reason = "it lets the background thread run")]
 fn a_delete_without_effect_is_attempted_less_and_less_often() {
     let (locks, clock, asked) = undeleting();
     let began = clock.now().instant;

@@ -208,8 +208,8 @@ impl World {
     /// Runs `what`, and returns how long it took on the clock.
     fn timed<T>(&self, what: impl FnOnce() -> T) -> (T, Duration) {
         let began = self.clock.now();
-        let came = what();
-        (came, self.clock.now().since(began))
+        let output = what();
+        (output, self.clock.now().since(began))
     }
 
     fn hold(locks: &Locks, key: &str) -> Guard {
@@ -393,15 +393,15 @@ fn a_server_that_answers_in_time_is_not_unavailable_however_short_the_wait() {
 #[test]
 fn a_server_that_hangs_is_unavailable_and_its_lock_is_not_busy() {
     for is_task in [false, true] {
-        // The last look, at the very end of the wait, has as much time as any. So what earlier looks found does not
-        // count.
+        // The last look, at the very end of the wait, has as much time as any other. So the answers to earlier looks
+        // do not count.
         for after in 0..6 {
             for wait in [0, 20].map(ms) {
                 let (result, _) = Case::HeldByAnother.call(&world(), wait, (Fault::Hangs, after), is_task);
-                let is_told = wait.is_zero() && after >= 2;
+                let knows_holder = wait.is_zero() && after >= 2;
                 assert_eq!(
                     result.as_ref().is_err_and(Error::is_unavailable),
-                    !is_told,
+                    !knows_holder,
                     "after {after}, task: {is_task}: {result:?}"
                 );
             }
@@ -421,7 +421,7 @@ struct Gated {
 struct Gate {
     is_shut: AtomicBool,
     /// The number of exchanges that wait.
-    standing: AtomicUsize,
+    waiting: AtomicUsize,
 }
 
 impl Store for Gated {
@@ -442,9 +442,9 @@ impl Store for Gated {
         if thread::current().name() == Some("memlock") && is_shut() {
             return not_sent("cleaning up does not matter here");
         }
-        self.gate.standing.fetch_add(1, Ordering::SeqCst);
+        self.gate.waiting.fetch_add(1, Ordering::SeqCst);
         wait_until("the gate to open, or the limit to be over", || !is_shut() || is_over());
-        self.gate.standing.fetch_sub(1, Ordering::SeqCst);
+        self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
         if is_shut() {
             hung()
         } else {
@@ -501,7 +501,7 @@ impl BeforeGate {
     /// Waits until the head asks the server, and `callers` wait for its answer.
     fn wait_for_curious(&self, callers: usize) {
         let item = ItemName::of_lock("memlock", "lock", "k");
-        wait_until("the head to ask", || self.gate.standing.load(Ordering::SeqCst) == 1);
+        wait_until("the head to ask", || self.gate.waiting.load(Ordering::SeqCst) == 1);
         wait_until("the others to stand behind it", || {
             self.locks.core().queues.curious(&item) == callers
         });
@@ -516,7 +516,7 @@ fn one_attempt_behind_a_head_that_is_granted_the_lock_is_busy() {
         stage.set_shut(true);
         thread::scope(|scope| {
             let head = scope.spawn(|| stage.locks.lock("k").acquire());
-            wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
+            wait_until("the head to ask", || stage.gate.waiting.load(Ordering::SeqCst) == 1);
             let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
             stage.wait_for_curious(3);
             stage.set_shut(false);
@@ -530,7 +530,7 @@ fn one_attempt_behind_a_head_that_is_granted_the_lock_is_busy() {
     }
 }
 
-/// The others end when the head does, without its answer.
+/// The others end at the same time as the head, which gets no answer.
 #[test]
 fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
     for is_task in [false, true] {
@@ -546,7 +546,7 @@ fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
                         None => request.acquire(),
                     }
                 });
-                wait_until("the head to ask", || stage.gate.standing.load(Ordering::SeqCst) == 1);
+                wait_until("the head to ask", || stage.gate.waiting.load(Ordering::SeqCst) == 1);
                 let others: Vec<_> = (0..3).map(|_| scope.spawn(|| stage.try_once(is_task))).collect();
                 stage.wait_for_curious(3);
                 // Their time is over at the same moment as the head's.

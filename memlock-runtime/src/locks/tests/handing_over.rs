@@ -58,7 +58,7 @@ fn a_lock_is_not_handed_over_after_the_slice_of_its_grant() {
         stage.clock.advance(Duration::from_millis(2));
         drop(second);
     });
-    assert_eq!(stage.sent(), [1, 1, 0], "others were to have their turn");
+    assert_eq!(stage.sent(), [1, 1, 0], "the lock was handed over after the slice");
     assert!(third.token() > token);
 }
 
@@ -95,7 +95,7 @@ fn each_holder_has_its_own_timeout_within_the_grant() {
     let late = stage.next(LEASE / 2, || {
         stage.clock.advance(LEASE / 10);
         assert!(!short.is_valid());
-        // The other has stepped in, but the server refuses it until the longest lease, that in the item, is over.
+        // The waiter has stepped in, but the server refuses it until the longest lease, that in the item, is over.
         assert_eq!(stage.sent()[1], 0);
         drop(short);
     });
@@ -145,7 +145,7 @@ fn a_lease_counts_from_the_request_and_not_from_joining_the_queue() {
 }
 
 #[test]
-fn a_doubtful_lock_goes_back_to_the_server() {
+fn a_lock_whose_renewal_failed_is_not_handed_over() {
     let stage = counted();
     // A renewal without a reply.
     let first = stage.hold(LEASE);
@@ -189,13 +189,13 @@ fn a_waiter_takes_over_from_a_hanging_thread_when_the_grant_ends() {
     let first = stage.hold(LEASE);
     let hanging = stage.next(LEASE, || drop(first));
     let token = hanging.token();
-    let heir = stage.next(LEASE, || {
+    let next = stage.next(LEASE, || {
         stage.clock.advance(LEASE * 11 / 10);
         assert!(!hanging.is_valid());
     });
-    assert!(heir.token() > token);
+    assert!(next.token() > token);
     drop(hanging);
-    heir.renew().expect("the one that hung deleted the lock of another");
+    next.renew().expect("the one that hung deleted the lock of another");
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn one_attempt_takes_over_from_a_thread_that_hangs_past_its_lease() {
     let try_once = || stage.locks.lock("k").timeout(LEASE).try_acquire();
     assert!(try_once().is_err_and(|error| error.is_busy()), "it is held");
     stage.clock.advance(LEASE * 11 / 10);
-    let heir = try_once().expect("nobody holds it any more");
-    assert!(heir.token() > hanging.token());
+    let next = try_once().expect("nobody holds it any more");
+    assert!(next.token() > hanging.token());
 }
 
 /// When a machine that stood still goes on, the whole wait is over. A store that takes no time is still asked.
@@ -214,13 +214,13 @@ fn one_attempt_takes_over_from_a_thread_that_hangs_past_its_lease() {
 fn a_waiter_without_time_left_takes_over_after_the_lease() {
     let stage = counted();
     let stuck = stage.hold(LEASE);
-    let heir = thread::scope(|scope| {
+    let next = thread::scope(|scope| {
         let waiter = scope.spawn(|| stage.locks.lock("k").timeout(LEASE).wait(LEASE / 10).acquire());
         wait_until("the waiter to stand in the queue", || stage.waiting() == 1);
         stage.clock.advance(LEASE * 11 / 10);
         waiter.join().expect("no panic").expect("nobody holds it any more")
     });
-    assert!(heir.token() > stuck.token());
+    assert!(next.token() > stuck.token());
 }
 
 /// The extended lease counts from the request, and so does the time to the next renewal.

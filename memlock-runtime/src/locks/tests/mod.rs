@@ -238,17 +238,14 @@ fn background_work_begins_at_once_in_a_task_without_budget() {
         let nobody = &mut Context::from_waker(std::task::Waker::noop());
         while std::pin::pin!(free.lock()).poll(nobody).is_ready() {}
         let begun = Arc::new(AtomicBool::new(false));
-        let tells = Arc::clone(&begun);
+        let has_begun = Arc::clone(&begun);
         crate::driver::background_work::begin(locks.core(), async move {
             let _free = free.lock().await;
-            tells.store(true, Ordering::SeqCst);
+            has_begun.store(true, Ordering::SeqCst);
         });
         begun.load(Ordering::SeqCst)
     });
-    assert!(
-        begun,
-        "a reservation that is made so would not be found by a retry that comes at once"
-    );
+    assert!(begun, "an immediate retry would not find the reservation");
 }
 
 #[test]
@@ -265,7 +262,7 @@ fn releasing_the_first_of_several_keys_stays_within_the_wait() {
         let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
         block_on(call.acquire_all(&items))
     };
-    // First with a server that hangs from the first lock on, then with the last lock held.
+    // First the server hangs from the first lock on. Then another caller holds the last lock.
     let error = acquire_all().expect_err("it hangs");
     assert!(error.is_unavailable());
     let given = given_to_callers(&limits);
@@ -275,10 +272,7 @@ fn releasing_the_first_of_several_keys_stays_within_the_wait() {
     assert!(error.is_busy(), "{error}");
     for key in ["moody a", "moody b"] {
         let free = locks.lock(key).name("several").try_acquire();
-        assert!(
-            free.is_ok(),
-            "a lock of several was kept although not all were to be had"
-        );
+        assert!(free.is_ok(), "a lock of several was kept although the last was held");
     }
     drop(taken);
 }
@@ -544,7 +538,7 @@ impl Counted {
             .lock("k")
             .timeout(timeout)
             .acquire()
-            .expect("it is to be had")
+            .expect("it gets the lock")
     }
 
     /// Lets another thread wait behind the holder, calls `then`, and returns the lock that the other thread gets.
@@ -579,7 +573,7 @@ impl Counted {
 }
 
 #[test]
-fn another_instances_clock_is_another_clock() {
+fn readings_of_one_instances_clock_do_not_count_for_another_instance() {
     let at = |seconds| Now {
         instant: Duration::from_secs(seconds),
         wall: Duration::from_secs(seconds),
