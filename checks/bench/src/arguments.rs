@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line.
 
 use crate::{against, contests};
 
@@ -6,7 +6,7 @@ use crate::{against, contests};
 pub(crate) struct Arguments {
     /// In the order of the table of contents; all of them where none is named.
     pub(crate) contests: Vec<&'static str>,
-    /// The commit whose memlock is measured in place of the peers.
+    /// The commit to measure memlock against, instead of the peers.
     pub(crate) against: Option<String>,
     pub(crate) is_quick: bool,
 }

@@ -40,7 +40,7 @@ const PANELS: [Panel; 4] = [
     },
 ];
 
-/// What is no lock on a server has no bar: it would dwarf those that are.
+/// A lock that is not on a server has no bar, which would dwarf the others.
 const LEFT_OUT: &str = "memlock attribute on `memory:`";
 
 const WIDTH: u32 = 760;
@@ -49,7 +49,7 @@ const NUMBERS: u32 = 70;
 const LINE: u32 = 22;
 const BAR: u32 = 14;
 
-/// Draws it anew into the folder with the results, as far as there are any, and gives its path.
+/// Draws the chart into the folder with the results, as far as there are any, and returns its path.
 pub(crate) fn draw(results: &str) -> String {
     let mut below = 8;
     let mut drawn = String::new();
@@ -71,7 +71,7 @@ pub(crate) fn draw(results: &str) -> String {
 
 /// Names and numbers of a panel's bars.
 fn rows(results: &str, panel: &Panel) -> Vec<(String, f64)> {
-    // A contest that was never held has no file, and no panel.
+    // A contest without results has no file, and no panel.
     let lines = fs::read_to_string(format!("{results}/{}.jsonl", panel.file)).unwrap_or_default();
     lines
         .lines()
@@ -84,7 +84,7 @@ fn rows(results: &str, panel: &Panel) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// Gives where the next panel begins.
+/// Returns where the next panel begins.
 fn draw_panel(drawn: &mut String, title: &str, rows: &[(String, f64)], top: u32) -> u32 {
     let longest = rows.iter().map(|(_, value)| *value).fold(1.0, f64::max);
     let title_line = top + 16;

@@ -1,4 +1,4 @@
-//! Who takes part, for threads: one lock and one unlock each, with a body between.
+//! The contestants for threads: one lock and one unlock each, with a body between.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,12 +12,12 @@ use tokio::runtime::Runtime;
 
 use crate::stage::Addresses;
 
-/// The lifetime of a lock, for all who need one: memlock's default.
+/// The lifetime of a lock, for all contestants that need one: memlock's default.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The least that a lock can cost which asks memcached each time: no checks, no clock, no nonce, no waiting.
+    /// The least that a lock on memcached can cost: no checks, no clock, no nonce, no waiting.
     Bare,
     Guard,
     Attribute,
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     MemcacheCrate,
     /// On Redis. It is async only, so each thread has a runtime.
     Rslock,
-    /// `pg_advisory_lock`, whose connection is its holder, so each thread has one.
+    /// `pg_advisory_lock`. The connection is its holder, so each thread has one.
     Postgres,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn locks(servers: &str) -> Locks {
     Locks::builder().servers(servers).build().expect("a server list")
 }
 
-/// The same, whose waiters are woken.
+/// The same, with wake-ups.
 pub(crate) fn woken_locks(servers: &str) -> Locks {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     Locks::builder()
@@ -111,7 +111,7 @@ pub(crate) fn woken_locks(servers: &str) -> Locks {
         .expect("a server list")
 }
 
-/// What the threads of one process share.
+/// The state that the threads of one process share.
 pub(crate) enum Process {
     Bare(String),
     Guard(Locks),
@@ -122,7 +122,7 @@ pub(crate) enum Process {
     Postgres(String),
 }
 
-/// One thread's.
+/// The state of one thread.
 pub(crate) trait Lock: Send {
     /// Acquires the lock on `key`, waits for it if it must, runs `body`, and releases it.
     fn locked(&mut self, key: u64, body: &mut dyn FnMut());
@@ -166,8 +166,8 @@ impl BareSocket {
 
 impl Lock for BareSocket {
     fn locked(&mut self, key: u64, body: &mut dyn FnMut()) {
-        // On a key that others use at the same moment it may find the lock taken, and goes on without it: it is a
-        // yardstick, and no lock.
+        // On a key that other threads use at the same moment it may find the lock taken, and goes on without it: it is a
+        // yardstick, not a lock.
         self.exchange(format!("ms bare:{key} 16 ME T38 c\r\n0123456789abcdef\r\n").as_bytes());
         let cas = self.line.trim_end().strip_prefix("HD c").map(str::to_owned);
         body();
@@ -210,7 +210,7 @@ impl Lock for Pooled {
         let stored = self.0.set(&key, "0123456789abcdef").ttl(Ttl::secs(38)).add();
         let stored = stored.return_cas().send().expect("memcached is up");
         body();
-        // Taken by another, as with the bare socket: its reply has the CAS 0.
+        // Taken by another thread, as with the bare socket: its reply has the CAS 0.
         if let Some(cas) = stored.cas.filter(|cas| *cas != 0) {
             let deleted = self.0.delete(&key).compare_cas(cas).send();
             deleted.expect("memcached is up");

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use crate::contestants::Lock;
 use crate::measure::rate;
 
-/// Until all threads are there.
+/// How long to wait until all threads have started.
 const MUSTER: Duration = Duration::from_millis(10);
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tally {
     /// Acquisitions per second.
     pub(crate) rate: f64,
-    /// Those whose holder was another thread than the holder before.
+    /// Acquisitions by another thread than the holder before.
     pub(crate) handover_rate: f64,
-    /// Holders that met another inside.
+    /// Holders that found another holder inside.
     pub(crate) violations: u64,
 }
 
-/// All `threads` take the lock on one key again and again for as long as `window`.
+/// Lets all `threads` take the lock on one key again and again for as long as `window`.
 pub(crate) fn on_one_key(threads: &mut [Box<dyn Lock>], window: Duration) -> Tally {
     let is_inside = AtomicBool::new(false);
     let last = AtomicUsize::new(usize::MAX);
@@ -35,7 +35,7 @@ pub(crate) fn on_one_key(threads: &mut [Box<dyn Lock>], window: Duration) -> Tal
                 }
                 is_over = Instant::now() >= end;
                 if !is_over {
-                    // The lock is held: nobody else writes these.
+                    // The lock is held: no other thread writes these.
                     acquired.store(acquired.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                     if last.swap(me, Ordering::Relaxed) != me {
                         handovers.store(handovers.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -52,7 +52,7 @@ pub(crate) fn on_one_key(threads: &mut [Box<dyn Lock>], window: Duration) -> Tal
     }
 }
 
-/// The same on `keys` keys, which each thread goes through in an order of its own. Acquisitions per second.
+/// The same on `keys` keys, which each thread goes through in an order of its own. Returns acquisitions per second.
 pub(crate) fn on_many_keys(threads: &mut [Box<dyn Lock>], window: Duration, keys: u64) -> f64 {
     let acquired = AtomicU64::new(0);
     all(threads, window, |me, lock, end| {

@@ -1,4 +1,4 @@
-//! Who takes part, for tasks of tokio: one lock and one unlock each.
+//! The contestants for tasks of tokio: one lock and one unlock each.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::contestants::{Kind, TIMEOUT, locks};
 use crate::measure::rate;
 use crate::stage::Addresses;
 
-/// Until all tasks are there.
+/// How long to wait until all tasks have started.
 const MUSTER: Duration = Duration::from_millis(10);
 
-/// What the tasks of one process share.
+/// The state that the tasks of one process share.
 #[derive(Clone)]
 pub(crate) enum Process {
     /// A socket for each task.
@@ -30,7 +30,7 @@ pub(crate) enum Process {
 }
 
 impl Process {
-    /// To be used on one runtime only: clients belong to the runtime that connected them.
+    /// For one runtime only: clients belong to the runtime that connected them.
     pub(crate) async fn open(kind: Kind, addresses: &Addresses) -> Process {
         let memcached = addresses.memcached.as_str();
         match kind {
@@ -62,7 +62,7 @@ impl Process {
     }
 }
 
-/// One task's.
+/// The state of one task.
 enum Task {
     Bare(BufReader<TcpStream>),
     Shared(Process),
@@ -122,7 +122,7 @@ async fn client_pair(client: &AsyncMetaClient, key: u64) {
 }
 
 /// Lets `tasks` tasks take locks for as long as `window`, each on the keys that `keys(task)` gives, one after the other.
-/// Acquisitions per second.
+/// Returns acquisitions per second.
 pub(crate) fn crowd<K>(
     runtime: &Runtime,
     process: &Process,

@@ -3,13 +3,13 @@
 //! | you want | look into |
 //! |---|---|
 //! | what is measured | [`contests`] |
-//! | who takes part | [`contestants`] (threads), [`futures`] (tasks) |
+//! | the contestants | [`contestants`] (threads), [`futures`] (tasks) |
 //! | the servers | [`stage`] |
 //! | how measurements become numbers, tables, a picture | [`mod@measure`], [`report`], [`chart`] |
 //! | one commit against another | [`against`], and the program `bin/pairs.rs` |
 //!
-//! Times are printed and never asserted. Tables go to the terminal; a run that is not quick also leaves them in `results/`,
-//! one file of JSON lines for each contest, and draws the chart anew from all of them.
+//! Times are printed and never asserted. Tables go to the terminal. A run that is not quick also writes them to `results/`,
+//! one file of JSON lines for each contest, and draws the chart from all of them.
 
 mod against;
 mod arguments;
@@ -29,11 +29,11 @@ use arguments::Arguments;
 use contests::Contest;
 use stage::Stage;
 
-/// Where results are left.
+/// The folder for results.
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
 
 fn main() -> ExitCode {
-    // A second process has a part to play, and no arguments.
+    // A second process has a role, and no arguments.
     if contests::processes::take_part() || contests::waiters::take_part() {
         return ExitCode::SUCCESS;
     }

@@ -1,12 +1,12 @@
-//! What is made of measurements.
+//! Rates, quartiles and intervals from measurements.
 //!
 //! Machines are noisy, so nothing is compared between runs, nor between one minute and the next: contestants take turns in
 //! short rounds, each round gives one ratio to the yardstick's turn beside it, and the median of the ratios counts.
 
 use std::time::Duration;
 
-/// Everyone's turn in each round: what `turn(contestant)` gave, by round and contestant. Each round begins with another,
-/// so that none always runs on the other's heels; the first round is for warming up, and not counted.
+/// The results of `turn(contestant)`, by round and contestant. Each round begins with another contestant, so that none
+/// always runs right after the same one. A first round warms up, and is not counted.
 pub(crate) fn rounds<T>(rounds: usize, contestants: usize, mut turn: impl FnMut(usize) -> T) -> Vec<Vec<T>> {
     let mut round = |number: usize| {
         let mut turns: Vec<(usize, T)> = (0..contestants)
@@ -20,7 +20,7 @@ pub(crate) fn rounds<T>(rounds: usize, contestants: usize, mut turn: impl FnMut(
     (0..rounds).map(round).collect()
 }
 
-/// The quartiles of what was measured.
+/// The quartiles of the measured values.
 pub(crate) fn quartiles(values: impl IntoIterator<Item = f64>) -> [f64; 3] {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

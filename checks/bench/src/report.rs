@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// One table of a contest.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// A word for programs: `tasks/multi-thread`.
+    /// The name for programs: `tasks/multi-thread`.
     name: &'static str,
     title: String,
     columns: Vec<String>,
@@ -15,13 +15,13 @@ pub(crate) struct Table {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cell {
-    /// Nothing to say, for this contestant.
+    /// No value for this contestant.
     Empty,
-    /// A number, and how many of its decimals mean something.
+    /// A number, and how many of its decimals are significant.
     Number(f64, usize),
-    /// The quartiles of many rounds, and how many of their decimals mean something.
+    /// The quartiles of many rounds, and how many of their decimals are significant.
     Spread([f64; 3], usize),
-    /// From one number to another, and how many of their decimals mean something.
+    /// From one number to another, and how many of their decimals are significant.
     Range([f64; 2], usize),
 }
 

@@ -1,6 +1,6 @@
 //! The servers: started here on free loopback ports, with folders of their own, and ended with this program.
 //!
-//! memcached must be there; who compares with a server that is not installed is left out.
+//! memcached must be there. Contestants that need a server that is not installed are left out.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -30,7 +30,7 @@ pub(crate) struct Stage {
     pub(crate) folder: Folder,
 }
 
-/// Where the servers are, as far as there are any. Also what a second process is told.
+/// The addresses of the servers, as far as there are any. A second process gets them from the first.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
     pub(crate) memcached: String,
@@ -65,12 +65,12 @@ impl Stage {
         }
     }
 
-    /// How much is to be done: `usually`, or `quick` where that is what was asked for.
+    /// How much to do: `usually`, or `quick` in a quick run.
     pub(crate) fn much<T>(&self, usually: T, quick: T) -> T {
         if self.is_quick { quick } else { usually }
     }
 
-    /// Commands that the server of `kind` has executed so far, where it counts them.
+    /// Commands that the server of `kind` has executed so far, if it counts them.
     pub(crate) fn commands(&self, kind: Kind) -> Option<u64> {
         match kind {
             Kind::Rslock => self.redis_commands(),
@@ -95,7 +95,7 @@ pub(crate) fn memcached_commands(server: &Memcached) -> u64 {
 }
 
 impl Addresses {
-    /// As a second process has been told.
+    /// The addresses that a second process has been given.
     pub(crate) fn from_env() -> Addresses {
         let [memcached, redis, postgres] = VARIABLES.map(|name| env::var(name).ok());
         Addresses {
@@ -105,14 +105,14 @@ impl Addresses {
         }
     }
 
-    /// What to tell a second process.
+    /// The variables with the addresses for a second process.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let values = [Some(&self.memcached), self.redis.as_ref(), self.postgres.as_ref()];
         iter::zip(VARIABLES, values).filter_map(|(name, value)| Some((name, value?.as_str())))
     }
 }
 
-/// A folder that goes with this value.
+/// A folder that is removed with this value.
 #[derive(Debug)]
 pub(crate) struct Folder(pub(crate) PathBuf);
 
@@ -127,7 +127,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed lies where the system's temporary files are.
+        // A folder that cannot be removed lies among the system's temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -143,7 +143,7 @@ impl Redis {
         let program = program("redis-server")?;
         let port = unused_port();
         let process = Daemon::start(
-            // Nothing is written to the disk: the locks live in memory, as memcached's do.
+            // Redis writes nothing to the disk: the locks are in memory, as memcached's are.
             quiet(&mut Command::new(program))
                 .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
                 .arg(port.to_string())
@@ -176,7 +176,8 @@ impl Redis {
     }
 }
 
-/// As it comes: advisory locks write nothing to the disk. A connection for each thread needs more than a hundred.
+/// With default settings, since advisory locks write nothing to the disk. More than a hundred connections are needed, one
+/// for each thread.
 fn start_postgres(folder: &Path) -> Option<Postgres> {
     Postgres::start(folder, &["-N", "200"], |address| {
         postgres::Client::connect(address, postgres::NoTls).is_ok()

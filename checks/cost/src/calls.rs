@@ -1,5 +1,4 @@
-//! What a call of a locked function costs on `memory:`, when nobody else wants the lock: all that memlock does itself, with
-//! no server to wait for.
+//! The cost of an uncontended call of a locked function on `memory:`: memlock's own work, without a server to wait for.
 #![allow(
     clippy::unnecessary_wraps,
     reason = "they return what functions return that can report"
@@ -16,7 +15,7 @@ use memlock::{Error, Locks};
 
 use crate::measure::medians;
 
-/// How often a function is called in a turn: some hundredths of a second altogether.
+/// How often a function is called in a turn, which takes some hundredths of a second.
 const CALLS: u32 = 20_000;
 
 static LOCKS: LazyLock<Locks> = LazyLock::new(|| {
@@ -63,7 +62,7 @@ async fn by_number_async(id: u64) -> Result<u64, Error> {
     Ok(black_box(id) + 1)
 }
 
-/// What no lock with a lease can do without: both clocks are read when it is asked for, and when it is given up.
+/// The minimum for a lock with a lease: both clocks are read when it is acquired, and when it is released.
 #[inline(never)]
 fn clocks(id: u64) -> Result<u64, Error> {
     for _ in 0..2 {
@@ -98,7 +97,7 @@ pub(crate) fn added(rounds: usize) -> Vec<(&'static str, f64)> {
 fn nanoseconds(calls: u32, call: impl Fn(u64) -> Result<u64, Error>) -> f64 {
     let began = Instant::now();
     for id in 0..u64::from(calls) {
-        // A few accounts, as a program has that is at work on something.
+        // A few accounts, as in a program at work.
         if let Err(error) = black_box(call(id % 8)) {
             panic!("{error}");
         }
@@ -106,7 +105,7 @@ fn nanoseconds(calls: u32, call: impl Fn(u64) -> Result<u64, Error>) -> f64 {
     began.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
 }
 
-/// What a future gives that never waits: in memory everything is there at once.
+/// The output of a future that never waits: in memory each answer is there at once.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

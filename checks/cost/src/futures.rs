@@ -2,7 +2,7 @@
 
 use std::future::{Future, ready};
 
-/// The same function bare, in a span of tracing's, and locked.
+/// The same function bare, in a span of tracing, and locked.
 macro_rules! each {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $returns:ty $body:block)*) => {
         mod bare {

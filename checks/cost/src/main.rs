@@ -1,5 +1,5 @@
-//! What does the attribute cost the function that it stands on? Time at run time, time to compile, and size; beside the bare
-//! function, and beside `#[tracing::instrument]`, which wraps functions, too.
+//! The cost of the attribute for its function: time at run time, time to compile, and size. It is compared with the bare
+//! function, and with `#[tracing::instrument]`, which wraps functions, too.
 //!
 //! Run as `cargo xtask cost`; `--quick` makes it short and rough.
 
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::measure::medians;
 use crate::scratch::{Attribute, Profile, Scratch, Subject};
 
-/// How many functions the crates have of which compiling is measured.
+/// How many functions the compiled crates have.
 const FUNCTIONS: usize = 200;
 
 fn main() -> ExitCode {
@@ -52,8 +52,8 @@ fn sizes_of_futures() {
     }
 }
 
-/// What each function adds to the time that the compiler takes, and to the program: the difference between many functions
-/// and half as many, so that what is there once does not count.
+/// Each function's share of the compiler's time and of the program's size: the difference between many functions and half
+/// as many, so that costs that occur once do not count.
 fn compiling(rounds: usize) -> Result<(), String> {
     let subjects = |is_async| {
         Attribute::ALL.map(|attribute| {

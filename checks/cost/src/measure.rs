@@ -1,10 +1,10 @@
-//! What is made of measurements.
+//! Medians from measurements.
 //!
 //! Machines are noisy, so nothing is compared between one minute and the next: the contestants take turns in short rounds,
-//! and the medians of what they did in the same rounds are compared.
+//! and the medians of the same rounds are compared.
 
-/// The median of `turn(contestant)` for each contestant, over so many rounds. Each begins with another, so that none always
-/// runs on the other's heels, and there is one more before them, to warm up.
+/// The median of `turn(contestant)` for each contestant, over so many rounds. Each round begins with another contestant, so
+/// that none always runs right after the same one. One more round before them warms up.
 pub(crate) fn medians<const N: usize>(rounds: usize, mut turn: impl FnMut(usize) -> f64) -> [f64; N] {
     let mut gave = [const { Vec::new() }; N];
     for round in 0..=rounds {

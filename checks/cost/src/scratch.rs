@@ -1,4 +1,5 @@
-//! Crates that are written for the purpose: many functions, bare or under an attribute, in a folder that is gone afterwards.
+//! Crates that are written for this check: many functions, bare or under an attribute, in a folder that is removed
+//! afterwards.
 
 use std::env;
 use std::fmt::Write as _;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What stands on each function of a crate.
+/// The attribute on each function of a crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attribute {
     None,
@@ -50,7 +51,7 @@ impl Subject {
         format!("{form}-{}-{}", self.attribute.name(), self.functions)
     }
 
-    /// A program that calls each function, so that none is left out of it.
+    /// A program that calls each function, so that the compiler drops none.
     fn source(self) -> String {
         let attribute = self.attribute.text();
         let (keyword, wait, call) = if self.is_async {
@@ -140,7 +141,7 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// How long the compiler is at work on a crate of which all dependencies are there.
+    /// How long the compiler works on a crate with compiled dependencies.
     pub(crate) fn compile(&self, subject: Subject, profile: Profile) -> Result<Duration, String> {
         let package = subject.package();
         // Written again it counts as changed.
@@ -173,7 +174,7 @@ impl Scratch {
             .args(which)
             .arg("--target-dir")
             .arg(self.root.join("target"))
-            // A change to one function among many is another question.
+            // A change to one function among many is not measured here.
             .env("CARGO_INCREMENTAL", "0")
             .current_dir(&self.root)
             .output()
@@ -188,19 +189,19 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed is in the system's folder for such things.
+        // A folder that cannot be removed lies among the system's temporary files.
         let _ = fs::remove_dir_all(&self.root);
     }
 }
 
-/// What the compiler is to do.
+/// The compiler's task.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Profile {
     /// Look for errors.
     Check,
-    /// A program to be tried out.
+    /// A debug build.
     Build,
-    /// A program to be used.
+    /// A release build.
     Release,
 }
 

@@ -1,5 +1,5 @@
-//! Forking, for tests of what a forked child finds of its parent's locks. Its own crate, since it is the one place that needs
-//! `unsafe`: the others forbid it.
+//! Forking, for tests of the locks that a forked child inherits from its parent. It is a crate of its own, since only this
+//! needs `unsafe`: the other crates forbid it.
 
 use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,22 +13,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Child {
     pid: libc::pid_t,
-    /// Where it says what came of it.
+    /// The pipe with its result.
     said: PipeReader,
     has_ended: bool,
 }
 
-/// Forks this process. The child has the calling thread alone; it runs `work`, says what that returned, and ends without
+/// Forks this process. The child has the calling thread alone. It runs `work`, sends the result, and ends without
 /// destructors or exit handlers.
 ///
 /// # Panics
 ///
-/// When the system refuses to.
+/// If the system refuses to fork.
 #[must_use]
 pub fn fork(work: impl FnOnce() -> Result<String, String>) -> Child {
     let (said, mut say) = io::pipe().expect("a pipe");
-    // SAFETY: `fork` has no preconditions. What the other threads were in the middle of stays so in the child, which is what the
-    // tests are about; glibc keeps its allocator usable there.
+    // SAFETY: `fork` has no preconditions. In the child, the work of the other threads stays half-done, which these tests are
+    // about. glibc keeps its allocator usable there.
     let pid = unsafe { libc::fork() };
     match pid {
         -1 => panic!("the system does not fork: {}", io::Error::last_os_error()),
@@ -52,11 +52,11 @@ pub fn fork(work: impl FnOnce() -> Result<String, String>) -> Child {
 }
 
 impl Child {
-    /// What its work returned.
+    /// Returns the result of its work.
     ///
     /// # Panics
     ///
-    /// When it returned an error, or hangs for longer than `limit`.
+    /// If the work returned an error, or hangs for longer than `limit`.
     #[track_caller]
     #[must_use]
     pub fn result(mut self, limit: Duration) -> String {

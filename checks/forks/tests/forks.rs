@@ -1,4 +1,4 @@
-//! Locks in processes that fork: before the fork they are the parent's alone, after it each child's own.
+//! Locks in processes that fork: locks from before the fork belong to the parent alone, and a child makes its own.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,7 @@ use memlock_testkit::Memcached;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// One test at a time: each forks all of the process.
+/// One test at a time: each forks the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -30,7 +30,7 @@ fn locks(address: &str) -> Locks {
     builder.build().expect("good settings")
 }
 
-/// For children, which say what is wrong instead of panicking.
+/// For children, which return an error instead of panicking.
 fn must(is_so: bool, what: &str) -> Result<(), String> {
     is_so.then_some(()).ok_or_else(|| what.to_owned())
 }
@@ -140,14 +140,14 @@ fn reserving(locks: &Locks, is_conflict: bool) -> Result<(), Failed> {
     if is_conflict { Err(Failed::Conflict) } else { Ok(()) }
 }
 
-/// What a parent has when it forks.
+/// The locks that a parent has when it forks.
 struct Parent {
     locks: Locks,
     guard: memlock::Guard,
     task: memlock::AsyncGuard,
 }
 
-/// Everything that a child may try with what it inherits.
+/// All that a child may try with inherited locks.
 fn use_inherited(parent: Parent) -> Result<String, String> {
     let Parent { locks, guard, task } = parent;
     must_be_inherited(locks.lock("free").acquire(), "acquire")?;
@@ -207,7 +207,7 @@ fn a_child_can_use_nothing_that_it_inherits_and_takes_nothing_from_its_parent() 
             );
         }
         parent.guard.renew().expect("it is held");
-        // On the connection that tasks share, by way of the thread that the child does not have.
+        // On the connection that tasks share, through the thread that the child does not have.
         block_on(parent.task.renew_async()).expect("it is held");
         drop(mine.lock("free").try_acquire().expect("a child holds nothing"));
     }
@@ -226,21 +226,21 @@ fn a_future_that_a_child_inherits_ends_there_and_goes_on_in_its_parent() {
     let _alone = alone();
     let server = Memcached::start();
     let (mine, others) = (locks(&server.address()), locks(&server.address()));
-    // One waits for another process, one for a thread of its own, and one for the server's answer.
+    // One future waits for another process, one for a thread of its own process, and one for the server's answer.
     let held = others.lock("elsewhere").acquire().expect("it is free");
     let here = mine.lock("here").acquire().expect("it is free");
     let begin = |key| Box::pin(mine.lock(key).acquire_async());
     let mut waiting = ["elsewhere", "here", "unanswered"].map(begin);
-    let nobody = &mut Context::from_waker(Waker::noop());
+    let context = &mut Context::from_waker(Waker::noop());
     for future in &mut waiting[..2] {
         for _ in 0..50 {
-            assert!(future.as_mut().poll(nobody).is_pending(), "it is held");
+            assert!(future.as_mut().poll(context).is_pending(), "it is held");
             thread::sleep(Duration::from_millis(1));
         }
     }
     drop(block_on(mine.lock("warm").acquire_async()).expect("it is free"));
     server.pause();
-    assert!(waiting[2].as_mut().poll(nobody).is_pending(), "it is not answered yet");
+    assert!(waiting[2].as_mut().poll(context).is_pending(), "it is not answered yet");
     let polled = fork(|| {
         for (future, what) in waiting.iter_mut().zip(["elsewhere", "here", "unanswered"]) {
             must_be_inherited(block_on(future.as_mut()), what)?;

@@ -27,13 +27,13 @@ pub enum Action {
     Release(usize),
     /// A holder keeps the lock for its retry.
     Reserve(usize),
-    /// A contender with a reservation begins to tell the server that the lease is a short one now.
+    /// A contender with a reservation begins to tell the server of the shorter lease.
     Tell(usize),
     /// The retry has come, and begins to claim the reservation.
     Claim(usize),
     /// No retry comes, and the reservation is released.
     Abandon(usize),
-    /// The process ends that reserved the lock.
+    /// The process that reserved the lock ends.
     Die(usize),
     /// A contender that waits in its process's queue looks whether its turn has come.
     Progress(usize),
@@ -267,7 +267,7 @@ impl Protocol {
         }
     }
 
-    /// Updates, after each transition, what only the checker sees.
+    /// Updates, after each transition, the state that only the checker sees.
     fn look(&self, world: &mut World, action: Action) {
         world.contenders.iter_mut().for_each(Contender::retire);
         let before = world.watched.holder;
@@ -276,7 +276,7 @@ impl Protocol {
         world.watched.lease = held.map(|(_, lease)| lease);
         world.retire_queues(&self.bounds);
         world.check_expiry(&self.bounds);
-        // Where a write may be executed after everyone has given it up, its item is left to expire.
+        // If a write may be executed after every caller has given it up, its item is left to expire.
         if self.bounds.keeper && self.bounds.lost == 0 && self.bounds.repeated == 0 {
             world.check_for_orphans();
         }

@@ -29,7 +29,7 @@ pub struct Bounds {
     pub reserve: Duration,
     /// For how long the retry asks for it. `None`: as long as its contender did.
     pub claims_for: Option<Duration>,
-    /// How often a process may end whose only contender has reserved the lock.
+    /// How often a process may end if its only contender has reserved the lock.
     pub deaths: u8,
     /// How often each grant has been handed over, and come back, by the time that its contender has it.
     pub handed_over_before: u32,
@@ -45,7 +45,7 @@ pub struct Bounds {
     pub skew: Vec<i32>,
     /// Whether the commands of a batch are executed at once. Other models have other commands in between.
     pub whole_batches: bool,
-    /// Whether a store's data may arrive later than its line, whose CAS is drawn when it is parsed.
+    /// Whether a store's data may arrive later than its line. Its CAS is drawn when the line is parsed.
     pub late_data: bool,
     /// How many replies may get lost, whether the request is executed before, later or never.
     pub lost: u8,

@@ -107,7 +107,7 @@ impl World {
         self.step(index, Input::Start, None, tools);
     }
 
-    /// Gives the lease up: to the next in line, else to the server.
+    /// Gives the lease up: to the next in the queue, else to the server.
     pub(crate) fn release(&mut self, index: usize, tools: Tools<'_>) {
         let now = local(self.now, skew(tools.bounds, index));
         let contender = &mut self.contenders[index];
@@ -322,7 +322,7 @@ impl World {
                 self.done(index, tools);
             }
             Outcome::TooSlow => self.done(index, tools),
-            // Nobody is in a hurry, and this server has memory and a clock that is right.
+            // No caller is in a hurry, and this server has memory and a clock that is right.
             Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy | Outcome::NoToken(_) => {
                 self.require(false, Promise::NoSurprise);
             }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Reached {
     /// A contender learned that it has the lock.
     Grant,
-    /// A contender took over an item whose lease had been watched out, and learned of it.
+    /// A contender took over an item after it had watched its whole lease, and learned of it.
     TakeOver,
     /// A contender learned of its grant so late that it gave the grant back.
     TooLate,
@@ -68,7 +68,7 @@ pub enum Reached {
     NoReentry,
     /// A holder kept the lock for its retry.
     Reservation,
-    /// The server was told that the lease is a short one now.
+    /// The server was told of the shorter lease.
     Told,
     /// A retry got the lock that was reserved for it.
     Claim,

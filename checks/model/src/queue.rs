@@ -1,7 +1,7 @@
 //! A process's queue for the lock, and handing over in it.
 //!
-//! The real [`TurnState`] decides whose turn it is, what its caller may do with it, and what becomes of a grant on its
-//! way. The callers in line are a list here. Each function here is one step, as it is in the library, where the queue's
+//! The real [`TurnState`] decides which caller has the turn, what it may do with it, and what becomes of a grant on its
+//! way. The waiting callers are a list here. Each function here is one step, as it is in the library, where the queue's
 //! lock makes it one.
 
 use memlock_runtime::__internals::{Grant, Handed, LeaseState, Now, Taken, TurnState, TurnStatus, Watch};
@@ -23,7 +23,7 @@ impl World {
         }
         queue.numbers += 1;
         queue.turns = Some(TurnState::begun(queue.numbers));
-        queue.whose = Some(index);
+        queue.has_turn = Some(index);
         contender.turn = queue.numbers;
         contender.watch = queue.watch.take();
         true
@@ -49,7 +49,7 @@ impl World {
         let is_first = queue.waiting.first() == Some(&index);
         if queue.turns.is_none() {
             // The contender that stepped in has left since, so this one is the head again.
-            queue.whose = Some(index);
+            queue.has_turn = Some(index);
         }
         let turns = queue.turns.get_or_insert_with(|| TurnState::begun(contender.given));
         match turns.claim(contender.given, is_first, now) {
@@ -65,12 +65,12 @@ impl World {
                 queue.numbers += 1;
                 turns.next(queue.numbers);
                 queue.waiting.remove(0);
-                queue.whose = Some(index);
+                queue.has_turn = Some(index);
             }
             TurnStatus::Mine => {}
         }
         let Taken { number, watch, handed } = turns.take(tools.bounds.timeout(index), now);
-        let is_its_turn = queue.whose == Some(index);
+        let is_its_turn = queue.has_turn == Some(index);
         (contender.turn, contender.given, contender.watch) = (number, TurnState::NONE, watch);
         self.require(is_its_turn, Promise::OneTurn);
         match handed {
@@ -116,7 +116,7 @@ impl World {
     pub(crate) fn hand_over(&mut self, index: usize, grant: &Grant, now: Now, tools: Tools<'_>) -> bool {
         let queue = &mut self.queues[tools.bounds.process(index)];
         let number = self.contenders[index].turn;
-        let is_its_turn = queue.whose == Some(index);
+        let is_its_turn = queue.has_turn == Some(index);
         if !is_its_turn {
             tools.tally.count(Reached::TurnTakenAway);
         }
@@ -134,12 +134,12 @@ impl World {
         true
     }
 
-    /// Gives the turn that has just begun to the first in line.
+    /// Gives the turn that has just begun to the first waiting contender.
     fn give_turn(&mut self, process: usize) {
         let queue = &mut self.queues[process];
         let first = queue.waiting.remove(0);
         queue.numbers += 1;
-        queue.whose = Some(first);
+        queue.has_turn = Some(first);
         self.contenders[first].given = queue.numbers;
     }
 
@@ -162,14 +162,14 @@ impl World {
     fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut TurnState), tools: Tools<'_>) {
         let process = tools.bounds.process(index);
         let queue = &mut self.queues[process];
-        let is_its_turn = queue.whose == Some(index);
+        let is_its_turn = queue.has_turn == Some(index);
         let Some(turns) = queue.turns.as_mut().filter(|turns| turns.is_present(number)) else {
             return;
         };
         leave(turns);
         if queue.waiting.is_empty() {
             let (watch, orphan) = turns.take_remains();
-            (queue.turns, queue.watch, queue.whose) = (None, watch, None);
+            (queue.turns, queue.watch, queue.has_turn) = (None, watch, None);
             if let Some(grant) = orphan {
                 self.contenders[index].leave(grant.nonce, tools.bounds);
             }
@@ -203,7 +203,7 @@ impl World {
         let queue = &mut self.queues[bounds.process(index)];
         let number = self.contenders[index].turn;
         if queue.turns.as_ref().is_some_and(|turns| turns.is_present(number)) {
-            (queue.turns, queue.whose) = (None, None);
+            (queue.turns, queue.has_turn) = (None, None);
             for waiter in std::mem::take(&mut queue.waiting) {
                 self.rest(waiter);
             }

@@ -65,7 +65,7 @@ impl World {
         let settled = stored.iter().take_while(|(_, token)| token.is_some()).count();
         stored.drain(..settled.saturating_sub(1));
         if let (false, Some((nonce @ Nonce(1..), Some(_)))) = (self.has_next_holders, stored.first_mut()) {
-            // It does not matter whose it was.
+            // It does not matter which contender's it was.
             *nonce = Nonce(0);
         }
     }
@@ -108,7 +108,7 @@ impl World {
         self.strays.clear();
     }
 
-    /// A holder whose item is lost with the server's state may still believe in it: the protocol does not promise
+    /// A holder may still believe in its item after that is lost with the server's state. The protocol does not promise
     /// otherwise.
     fn excuse(&mut self) {
         self.watched.excused.extend(self.watched.holder);

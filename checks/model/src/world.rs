@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) queues: Vec<Queue>,
     /// Whether one grant may have several holders, one after the other.
     pub(crate) has_next_holders: bool,
-    /// Exchanges that were repeated, or that nobody waits for any more, and that may yet be executed.
+    /// Exchanges that were repeated, or that no contender waits for any more, and that may yet be executed.
     pub(crate) strays: Vec<Stray>,
     /// What may still go wrong.
     pub(crate) left: Left,
@@ -84,14 +84,14 @@ pub(crate) struct Contender {
     pub(crate) depth: u8,
     /// Whether its last renewal has had no reply.
     pub(crate) is_in_doubt: bool,
-    /// Whether the server must still be told that the lease is a short one now.
+    /// Whether the server must still be told of the shorter lease.
     pub(crate) is_untold: bool,
 }
 
 /// A process's queue for the lock: shared between its threads, and changed by one of them at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Queue {
-    /// The turns. `None` while nobody has one.
+    /// The turns. `None` while no contender has one.
     pub(crate) turns: Option<TurnState>,
     /// The waiting contenders, in order.
     pub(crate) waiting: Vec<usize>,
@@ -100,7 +100,7 @@ pub(crate) struct Queue {
     /// What is known of the holder while there is no queue.
     pub(crate) watch: Option<Watch>,
     /// The contender that has the turn, as only the checker knows for certain.
-    pub(crate) whose: Option<usize>,
+    pub(crate) has_turn: Option<usize>,
 }
 
 /// What the thread is doing.
@@ -148,7 +148,7 @@ pub(crate) struct Exchange {
     pub(crate) run: u8,
     pub(crate) sent: Now,
     pub(crate) replies: Replies,
-    /// The CAS that the next command has drawn: a store whose data has not arrived yet.
+    /// The CAS that the next command has drawn: a store with data that has not arrived yet.
     pub(crate) drawn: Option<Cas>,
 }
 

@@ -1,4 +1,4 @@
-//! Contenders whose exchanges are lost, late and repeated, with their commands in every order. No time passes: these
+//! Contenders with lost, late and repeated exchanges, with their commands in every order. No time passes: these
 //! tests do not depend on how long anything takes.
 
 use memlock_model::{Bounds, Reached, exhaust};

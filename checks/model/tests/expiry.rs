@@ -1,4 +1,4 @@
-//! Leases on a server whose clock counts in seconds, ticks late, and stands still while the server is stopped.
+//! Leases on a server with a clock that counts in seconds, ticks late, and stands still while the server is stopped.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use memlock_model::{Bounds, Reached, exhaust};
 
-/// Steps for a lease of one second, whose slice is 50 ms. The first step stays within the slice. After the second step
+/// Steps for a lease of one second with a slice of 50 ms. The first step stays within the slice. After the second step
 /// the first holder's lease is over, and the lease of a holder that took the lock over in between is not. After the
 /// third all leases are over.
 const WITHIN_THE_SLICE: [Duration; 3] = [
@@ -147,7 +147,7 @@ fn a_turn_goes_on_without_a_holder_or_a_taker_that_is_stopped() {
         steps: vec![Duration::from_millis(500), Duration::from_millis(510)],
         whole_batches: true,
         keeper: true,
-        ..three("three in line, stopped past their leases")
+        ..three("three waiting threads, stopped past their leases")
     };
     let reached = [
         Reached::HandOver,

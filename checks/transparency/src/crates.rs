@@ -1,6 +1,6 @@
-//! The crates on trial. Those with tests in the published package, and with few dependencies of these tests.
+//! The crates on trial: crates with tests in the published package, and with few dependencies of these tests.
 
-/// A published crate, and what has to be said to its trial.
+/// A published crate, and the settings for its trial.
 pub(crate) struct Crate {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -10,7 +10,7 @@ pub(crate) struct Crate {
     pub(crate) features: &'static [&'static str],
     /// Dependencies that its tests do without: they serve its benches, or tests of a feature that is off.
     pub(crate) without: &'static [&'static str],
-    /// Files and folders without which its tests are as good: tests of a compiler's messages.
+    /// Files and folders that are left out: tests of a compiler's messages.
     pub(crate) left_out: &'static [&'static str],
     /// Only the functions of its tests: a procedural macro runs in the compiler.
     pub(crate) tests_only: bool,
@@ -54,7 +54,7 @@ pub(crate) const CRATES: &[Crate] = &[
         checksum: "2304e00983f87ffb38b55b444b5e3b60a884b5d30c0fca7d82fe33449bbe55ea",
         ..PLAIN
     },
-    // Unsafe collections, whose tests count drops.
+    // Unsafe collections, with tests that count drops.
     Crate {
         name: "smallvec",
         version: "1.16.5",
@@ -122,7 +122,7 @@ pub(crate) const CRATES: &[Crate] = &[
         checksum: "0c790de23124f9ab44544d7ac05d60440adc586479ce501c1d6d7da3cd8c9cf5",
         ..PLAIN
     },
-    // Async: mutexes, whose waiters are woken by other threads.
+    // Async: mutexes, with waiters that other threads wake.
     Crate {
         name: "async-lock",
         version: "3.5.0",

@@ -1,6 +1,6 @@
-//! Are the attributes transparent? Published crates have tests that nobody wrote with memlock in mind: this puts `rlock`
-//! on every function of theirs that can take one, and sees that the tests still pass, that no warning is new, and that
-//! locks were really taken.
+//! Checks that the attributes are transparent. Tests of published crates were written without memlock in mind. This puts
+//! `rlock` on each of their functions that can take one, and checks that the tests still pass, that no warning is new, and
+//! that locks were really taken.
 //!
 //! Run as `cargo xtask transparency`; names choose some of the crates.
 
@@ -86,7 +86,7 @@ fn all(names: &[String]) -> Result<bool, String> {
             seconds: 0,
             problems: Vec::new(),
         };
-        // One that does not compile does not hide the next.
+        // A crate that does not compile does not hide the next.
         if let Err(problem) = one(on_trial, &vendored, &server, &mut row) {
             row.problems.push(problem);
         }
@@ -132,7 +132,7 @@ fn one(on_trial: &Crate, vendored: &Path, server: &Memcached, row: &mut Row) -> 
     row.in_memory = in_memory.counts.acquired;
     compare("in memory", &before, &in_memory, &mut row.problems);
 
-    // By the server's own account, and none by the probe's.
+    // The count of the server, not of the probe.
     let stored = || server.stat("cmd_set").ok_or("the server does not answer");
     let stored_before = stored()?;
     let on_server = trial::run(&wrapped, &server.address(), ON_SERVER)?;

@@ -40,7 +40,7 @@ impl Skip {
     }
 }
 
-/// What was done to a file, or to several.
+/// The changes to a file, or to several.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) wrapped: usize,
@@ -92,7 +92,7 @@ struct Rewriting<'a> {
     attribute: Attribute<'a>,
     named: &'a [&'a str],
     refused: &'a [usize],
-    /// What goes where, in bytes.
+    /// The insertions, by their offsets in bytes.
     insertions: Vec<(usize, String)>,
     tally: Tally,
 }
@@ -101,7 +101,7 @@ struct Rewriting<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Code,
-    /// What a `macro_rules!` writes.
+    /// The body of a `macro_rules!`.
     Transcriber,
     /// The arguments of a macro: nothing is changed there, only counted.
     Arguments,
@@ -270,7 +270,7 @@ fn body(tokens: &[TokenTree], at: usize, place: Place) -> Result<usize, Skip> {
     })
 }
 
-/// `return !(…)` is no macro.
+/// `return !(…)` is not a macro.
 fn is_operator_before(ident: &proc_macro2::Ident) -> bool {
     ["return", "if", "in", "match", "while", "break", "else", "yield"]
         .iter()

@@ -165,8 +165,8 @@ fn copy_folder(
 
 /// The attribute in front of a function that returns `returns`.
 ///
-/// A `Result` whose error is not `From<memlock::Error>` needs `on_unavailable`, and one whose error is does not mind. What
-/// is behind a `Self`, a path or a macro's `$type` is not seen from here.
+/// A `Result` with an error that is not `From<memlock::Error>` needs `on_unavailable`, and other results may have it. The
+/// type behind a `Self`, a path or a macro's `$type` cannot be seen from here.
 fn attribute(returns: &[TokenTree]) -> String {
     let may_be_a_result = returns.iter().any(|token| {
         let text = token.to_string();
@@ -197,7 +197,7 @@ fn manifest(published: &str, on_trial: &Crate, wrapped: bool) -> String {
     manifest.push_str("\n[workspace]\n");
     if wrapped {
         let root = workspace();
-        // What a procedural macro itself is linked with, its tests are not.
+        // A procedural macro's own dependencies are not linked to its tests.
         let section = if on_trial.tests_only {
             "dev-dependencies"
         } else {

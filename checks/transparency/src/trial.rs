@@ -1,4 +1,4 @@
-//! Builds a copy, runs its tests, and says what came of it.
+//! Builds a copy, runs its tests, and returns the results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +32,7 @@ struct Executable {
 
 /// Why there is nothing to run.
 pub(crate) enum Failed {
-    /// The attribute says that it is not for these functions, which give futures of named types.
+    /// The attribute refuses these functions, which return futures of named types.
     Refused(Refused),
     Else(String),
 }
@@ -152,18 +152,18 @@ fn warning(line: &str) -> Option<String> {
         .then(|| format!("{file}:{line}: warning{text}"))
 }
 
-/// What the tests said, and the locks that they took.
+/// The results of the tests, and the locks that they took.
 #[derive(Default)]
 pub(crate) struct Ran {
     pub(crate) passed: BTreeSet<String>,
     pub(crate) failed: BTreeSet<String>,
-    /// What is wrong beyond failed tests.
+    /// Problems beside failed tests.
     pub(crate) trouble: Vec<String>,
     pub(crate) counts: Counts,
     pub(crate) time: Duration,
 }
 
-/// What the probe counted.
+/// The probe's counts.
 #[derive(Default, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) calls: u64,
@@ -185,7 +185,7 @@ pub(crate) fn run(built: &Built, servers: &str, budget: u64) -> Result<Ran, Stri
         command
             .current_dir(&built.root)
             .env("CARGO_MANIFEST_DIR", &built.root)
-            // A property that holds for 100 random cases is no better proof of this than one that holds for 20.
+            // For this check, 20 random cases of a property are as good as 100.
             .env("QUICKCHECK_TESTS", "20")
             .env("MEMLOCK_SERVERS", servers)
             .env("MEMLOCK_TRANSPARENCY_BUDGET", budget.to_string())
@@ -203,7 +203,7 @@ pub(crate) fn run(built: &Built, servers: &str, budget: u64) -> Result<Ran, Stri
     Ok(ran)
 }
 
-/// Reads what a test binary says until it ends, and ends it when it does not.
+/// Reads the output of a test binary until it ends, and ends it if it hangs.
 fn watch(mut child: Child, of: &str, ran: &mut Ran) -> Result<(), String> {
     let (sender, lines) = mpsc::channel();
     let stdout = child.stdout.take().ok_or("no output")?;

@@ -1,5 +1,5 @@
-//! Builds the measuring program with two memlocks: each in a package of its own, written below `target/against`, whose only
-//! difference is where it finds memlock.
+//! Builds the measuring program with two memlocks: each in a package of its own below `target/against`. The packages differ
+//! only in where they find memlock.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use super::worktree::{self, Worktree, text};
 /// The measuring program of one commit.
 #[derive(Debug)]
 pub(super) struct Build {
-    /// What the commit is called.
+    /// The name of the commit.
     pub(super) label: String,
     pub(super) program: PathBuf,
 }
@@ -29,7 +29,7 @@ pub(super) fn both(commit: &str) -> Result<[Build; 2], String> {
     let this = worktree::describe(&workshop.root)?;
     let that = worktree.hash;
     Ok([
-        // A name as long as a hash: a program's name lies on its stack, and moves what is there.
+        // A name as long as a hash: a program's name lies on its stack, and its length moves the rest of the stack.
         workshop.build(&this, "thischeckout", &workshop.root)?,
         workshop.build(&that, &that, &worktree.folder)?,
     ])
@@ -48,13 +48,13 @@ impl Workshop {
         let problem = |error| format!("could not write {}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(problem)?;
         fs::write(folder.join("Cargo.toml"), manifest(&package, memlock, &self.root)?).map_err(problem)?;
-        // The dependencies of that commit. Cargo adds the package itself, and leaves out what it does not use.
+        // The dependencies of that commit. Cargo adds the package itself, and leaves out unused dependencies.
         let locked = memlock.join("Cargo.lock");
         fs::copy(&locked, folder.join("Cargo.lock"))
             .map_err(|error| format!("could not copy {}: {error}", locked.display()))?;
 
         eprintln!("building memlock of {label} …");
-        // One folder for both, so that what they have in common is compiled once.
+        // One folder for both, so that their common dependencies are compiled once.
         let target = self.folder.join("target");
         // Set by the cargo that runs this program: the same toolchain then does the rest.
         let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
@@ -80,7 +80,7 @@ impl Workshop {
     }
 }
 
-/// The package `package` with the memlock at `memlock`; everything else is that of the checkout at `root`.
+/// The manifest of `package` with the memlock at `memlock`, and all other settings of the checkout at `root`.
 fn manifest(package: &str, memlock: &Path, root: &Path) -> Result<String, String> {
     let (program, testkit) = (root.join("checks/bench/src/bin/pairs.rs"), root.join("checks/testkit"));
     let [memlock, program, testkit] = [text(memlock)?, text(&program)?, text(&testkit)?];

@@ -1,7 +1,7 @@
 //! memlock as it stands against memlock at another commit: `cargo xtask bench [contest…] --against <commit> [--quick]`.
 //!
 //! Both are built with the same program, `src/bin/pairs.rs`, see [`build`]. The two programs run side by side and work in
-//! turns of a fraction of a second, so that whatever else the machine does hits both alike. Each round gives one ratio.
+//! turns of a fraction of a second, so that other work on the machine affects both alike. Each round gives one ratio.
 
 mod build;
 mod worktree;
@@ -28,7 +28,7 @@ const ROLE: &str = "pairs";
 /// One contest, which can be asked for by its name.
 pub(crate) struct Contest {
     pub(crate) name: &'static str,
-    /// What the measuring program calls its parts. Each part is a row of the table.
+    /// The names of its parts in the measuring program. Each part is a row of the table.
     parts: &'static [&'static str],
     /// `false` for `memory:`.
     needs_server: bool,
@@ -112,7 +112,7 @@ impl Contest {
     }
 }
 
-/// What a build did in its turn.
+/// The measurement of a build in its turn.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     /// Pairs per second.
@@ -130,7 +130,7 @@ fn measure(
     server: Option<&Memcached>,
 ) -> Vec<Vec<Turn>> {
     let servers = server.map_or_else(|| "memory:".to_owned(), Memcached::address);
-    // Keys of their own: neither finds what the other has left behind, and the two may differ in what they store.
+    // Keys of their own: neither finds items of the other, and the two may store different items.
     let mut programs: Vec<Program> = builds
         .iter()
         .zip(["1", "2"])
@@ -166,7 +166,7 @@ impl Program {
         program
     }
 
-    /// Has it take and release its lock for as long as `turn`. How many pairs it made, and how long that took.
+    /// Has it take and release its lock for as long as `turn`. Returns how many pairs it made, and how long that took.
     fn pairs(&mut self, turn: Duration) -> (u64, Duration) {
         self.peer.send(&turn.as_millis().to_string());
         let said = self.hear(turn + PATIENCE);
@@ -190,7 +190,7 @@ fn pairs_of(said: &str) -> Option<(u64, Duration)> {
     Some((pairs.parse().ok()?, Duration::from_nanos(nanoseconds.parse().ok()?)))
 }
 
-/// What all rounds say together.
+/// The result of all rounds.
 #[derive(Debug)]
 struct Comparison {
     /// Pairs per second, of this and of that.
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn rounds_are_compared_one_by_one() {
-        // The machine slows down tenfold on the way, and this is always twice as fast as that.
+        // The machine slows down tenfold meanwhile, and `this` is always twice as fast as `that`.
         let round = |rate: f64| {
             let turn = |rate| Turn {
                 rate,

@@ -36,7 +36,7 @@ impl Worktree {
     }
 }
 
-/// What the checkout at `root` is called: its commit, and whether there are changes on top.
+/// The name of the checkout at `root`: its commit, and whether there are changes on top.
 pub(super) fn describe(root: &Path) -> Result<String, String> {
     let head = git(root, &["rev-parse", "--short", "HEAD"])?;
     let changes = git(root, &["status", "--porcelain"])?;
@@ -48,7 +48,7 @@ pub(super) fn describe(root: &Path) -> Result<String, String> {
 }
 
 fn resolve(root: &Path, commit: &str) -> Result<String, String> {
-    // Apart from the next question, so that a missing git or repository is not taken for a missing commit.
+    // Checked first, so that a missing git or repository does not look like a missing commit.
     git(root, &["rev-parse", "--git-dir"])?;
     let wanted = format!("{commit}^{{commit}}");
     git(root, &["rev-parse", "--verify", "--end-of-options", &wanted]).map_err(|_| {
@@ -56,8 +56,8 @@ fn resolve(root: &Path, commit: &str) -> Result<String, String> {
     })
 }
 
-/// Removes git's records of work trees below `parent` whose folders are gone, as after `cargo clean`. `git worktree prune`
-/// would remove those of other folders as well, which may only be out of reach at the moment.
+/// Removes git's records of work trees below `parent` that have lost their folders, as after `cargo clean`. `git worktree
+/// prune` would also remove records of other folders, which may only be out of reach at the moment.
 fn forget_removed(root: &Path, parent: &Path) -> Result<(), String> {
     let list = git(root, &["worktree", "list", "--porcelain"])?;
     let known = list.lines().filter_map(|line| line.strip_prefix("worktree "));
@@ -69,7 +69,7 @@ fn forget_removed(root: &Path, parent: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `folder` still is what was checked out there.
+/// Checks that `folder` is as it was checked out.
 fn check(folder: &Path, commit: &str) -> Result<(), String> {
     let problem = |what: &str| {
         let folder = folder.display();
@@ -90,7 +90,7 @@ fn check(folder: &Path, commit: &str) -> Result<(), String> {
     }
 }
 
-/// What git says, without the line end.
+/// The output of git, without the line end.
 fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("git")
         .args(arguments)
@@ -105,7 +105,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     Err(format!("git {} failed: {}", arguments.join(" "), problem.trim()))
 }
 
-/// A path to be written down or given to git.
+/// A path as text, for a file or for git.
 pub(super) fn text(path: &Path) -> Result<&str, String> {
     path.to_str()
         .ok_or_else(|| format!("the path {} is not UTF-8", path.display()))
@@ -143,7 +143,7 @@ mod tests {
         let made = Worktree::open(root, &parent, "HEAD~1").unwrap();
         assert_eq!(fs::read_to_string(made.folder.join("file")).unwrap(), "first");
         assert_eq!(fs::read_to_string(root.join("file")).unwrap(), "third");
-        // What is ignored there, such as a build, does not count as a change, and stays.
+        // Ignored files there, such as a build, do not count as a change, and stay.
         fs::create_dir(made.folder.join("target")).unwrap();
         fs::write(made.folder.join("target/built"), "").unwrap();
         let again = Worktree::open(root, &parent, &made.hash).unwrap();

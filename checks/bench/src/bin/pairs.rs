@@ -1,7 +1,7 @@
-//! Takes and releases a lock on command, and says how often. `cargo xtask bench --against` builds this program with two
-//! memlocks and commands both; nobody runs it by hand.
+//! Takes and releases a lock on command, and reports how often. `cargo xtask bench --against` builds this program with two
+//! memlocks and commands both. It is not run by hand.
 //!
-//! It must compile with every commit that is to be measured, so it uses few and old parts of memlock's public interface.
+//! It must compile with every commit that may be measured, so it uses few and old parts of memlock's public interface.
 //!
 //! Its arguments are the contest, the server list and the key. For each line that it reads, a number of milliseconds, it runs
 //! that long, and answers with the number of pairs and the nanoseconds that they took.
@@ -17,13 +17,13 @@ use tokio::runtime::{Builder, Runtime};
 
 const THREADS: u64 = 8;
 
-/// So many pairs are made before the clock is read: on `memory:` a pair takes hardly longer than that.
+/// How many pairs are made before the clock is read: on `memory:` a pair takes hardly longer than reading it.
 const BETWEEN_LOOKS: u64 = 16;
 
-/// Until all threads are there.
+/// How long to wait until all threads have started.
 const MUSTER: Duration = Duration::from_millis(10);
 
-/// The other program has its turn meanwhile, which the parent gives up after half as long.
+/// How long to wait for the next turn. The other program has its turn meanwhile, for which the parent waits half as long.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Lock and unlock, so often, and for so long.
@@ -55,13 +55,13 @@ fn contest(name: &str, servers: &str, key: u64) -> Contest {
     match name {
         "uncontended" => Box::new(move |turn| {
             alone(turn, || {
-                let guard = locks.lock(key).acquire().expect("nobody else wants the lock");
+                let guard = locks.lock(key).acquire().expect("no other caller wants the lock");
                 guard.release();
             })
         }),
         "memory" => Box::new(move |turn| {
             alone(turn, || {
-                annotated(&locks, key).expect("nobody else wants the lock");
+                annotated(&locks, key).expect("no other caller wants the lock");
             })
         }),
         "threads" => Box::new(move |turn| together(&locks, key, turn)),
@@ -106,7 +106,7 @@ async fn alone_async(turn: Duration, locks: Locks, key: u64) -> Pairs {
     loop {
         for _ in 0..BETWEEN_LOOKS {
             let guard = locks.lock(key).acquire_async().await;
-            guard.expect("nobody else wants the lock").release().await;
+            guard.expect("no other caller wants the lock").release().await;
         }
         count += BETWEEN_LOOKS;
         let took = start.elapsed();
@@ -120,13 +120,13 @@ async fn alone_async(turn: Duration, locks: Locks, key: u64) -> Pairs {
 fn together(locks: &Locks, key: u64, turn: Duration) -> Pairs {
     let start = Instant::now() + MUSTER;
     let end = start + turn;
-    // Written by the holder alone, and in two steps: where two threads hold the lock at once, one of them is not counted.
+    // Written by the holder alone, and in two steps: if two threads hold the lock at once, one of them is not counted.
     let counted = AtomicU64::new(0);
     let one_thread = || {
         thread::sleep(start.saturating_duration_since(Instant::now()));
         let mut own = 0;
         loop {
-            let guard = locks.lock(key).acquire().expect("everyone has a turn in time");
+            let guard = locks.lock(key).acquire().expect("each thread has a turn in time");
             let is_over = Instant::now() >= end;
             if !is_over {
                 counted.store(counted.load(Ordering::Relaxed) + 1, Ordering::Relaxed);

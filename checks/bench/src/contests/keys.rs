@@ -54,8 +54,8 @@ fn tasks(stage: &Stage) -> Table {
         .iter()
         .map(|kind| runtime.block_on(Process::open(*kind, &stage.addresses)))
         .collect();
-    let who = format!("{TASKS} tasks on tokio with two worker threads");
-    contest(stage, "keys/tasks", &who, &kinds, |index, window| {
+    let callers = format!("{TASKS} tasks on tokio with two worker threads");
+    contest(stage, "keys/tasks", &callers, &kinds, |index, window| {
         futures::crowd(&runtime, &processes[index], TASKS, window, |me| walk(me, KEYS))
     })
 }
@@ -68,7 +68,7 @@ fn playing(stage: &Stage, kinds: &[Kind]) -> Vec<Kind> {
 fn contest(
     stage: &Stage,
     name: &'static str,
-    who: &str,
+    callers: &str,
     kinds: &[Kind],
     mut turn: impl FnMut(usize, Duration) -> f64,
 ) -> Table {
@@ -76,7 +76,7 @@ fn contest(
     let rounds = rounds(count, kinds.len(), |index| turn(index, window));
     let mut table = Table::new(
         name,
-        format!("keys: {who}, {KEYS} keys at random, {count} rounds of {window:?}"),
+        format!("keys: {callers}, {KEYS} keys at random, {count} rounds of {window:?}"),
         ["pairs/s", "rate, of the first's"],
     );
     for (index, kind) in kinds.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Four processes on one key: how fast, and how fairly, the lock goes from one to the other.
 //!
-//! Each process writes down when it asked, got in and left, by the system's clock, which all of them read. Put together,
-//! that tells real hand-overs from a process that takes the lock again and again, and finds two that were inside at once.
+//! Each process records when it asked, acquired and released, by the system's clock, which all of them read. Together the
+//! records distinguish real hand-overs from a process that takes the lock again and again, and show two that were inside at
+//! once.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +20,7 @@ const ROLE: &str = "contender";
 const KIND: &str = "MEMLOCK_BENCH_KIND";
 const PROCESSES: usize = 4;
 
-/// Until all processes have heard of it.
+/// How long to wait until all processes have heard of it.
 const MUSTER: Duration = Duration::from_millis(50);
 /// How long a process may take to come to an end: some sleep for a while after each failure.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,12 +35,12 @@ struct Visit {
     left: u64,
 }
 
-/// What came of one turn of one kind.
+/// The result of one turn of one kind.
 struct Turn {
     rate: f64,
     handover_rate: f64,
     jain: f64,
-    /// The share of the time in which somebody was inside.
+    /// The share of the time in which some process was inside.
     efficiency: f64,
     commands: Option<f64>,
     violations: usize,
@@ -164,14 +165,14 @@ fn turn(stage: &Stage, kind: Kind, peers: &mut [Peer], window: Duration, body: D
     let mut in_order: Vec<(usize, Visit)> = visits
         .iter()
         .enumerate()
-        .flat_map(|(who, visits)| visits.iter().map(move |visit| (who, *visit)))
+        .flat_map(|(process, visits)| visits.iter().map(move |visit| (process, *visit)))
         .collect();
     in_order.sort_by_key(|(_, visit)| visit.entered);
     let violations = in_order
         .windows(2)
         .filter(|pair| pair[1].1.entered < pair[0].1.left)
         .count();
-    // The last ones of all are let in after the end: their waits count, and nothing else of them.
+    // The last visits begin after the end: only their waits count.
     let waits = in_order.iter().map(|(_, visit)| visit.entered - visit.asked).collect();
     let all = number(in_order.len());
     in_order.retain(|(_, visit)| visit.entered < end);
@@ -180,7 +181,7 @@ fn turn(stage: &Stage, kind: Kind, peers: &mut [Peer], window: Duration, body: D
         .map(|(_, visit)| visit.left.min(end) - visit.entered)
         .sum();
     let handovers = in_order.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
-    let shares = (0..peers.len()).map(|me| number(in_order.iter().filter(|(who, _)| *who == me).count()));
+    let shares = (0..peers.len()).map(|me| number(in_order.iter().filter(|(process, _)| *process == me).count()));
     Turn {
         rate: rate(in_order.len(), window),
         handover_rate: rate(handovers, window),
@@ -192,13 +193,13 @@ fn turn(stage: &Stage, kind: Kind, peers: &mut [Peer], window: Duration, body: D
     }
 }
 
-/// The other process's part, if this is it.
+/// Runs the other process's part, if this is that process.
 pub(crate) fn take_part() -> bool {
     let Some(parent) = Parent::of_role(ROLE) else {
         return false;
     };
     let kind = std::env::var(KIND).ok().and_then(|name| Kind::of_name(&name));
-    let kind = kind.expect("the first process says who takes part");
+    let kind = kind.expect("the first process names the contestant");
     let mut lock = kind.process(&Addresses::from_env()).thread();
     parent.say("ready");
     loop {
@@ -222,7 +223,7 @@ fn contend(lock: &mut dyn Lock, start: u64, end: u64, body: u64) -> Vec<Visit> {
     while asked < end {
         lock.locked(0, &mut || {
             let entered = now();
-            // After the end, the others need not be kept waiting.
+            // After the end, the other processes need not wait.
             if body > 0 && entered < end {
                 thread::sleep(Duration::from_nanos(body));
             }

@@ -25,7 +25,7 @@ const KINDS: [Kind; 5] = [
 struct Turn {
     alone: f64,
     together: f64,
-    /// `None` for those that are no locks.
+    /// `None` for contestants that are not locks.
     on_one_key: Option<f64>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(stage: &Stage) -> Vec<Table> {
         .iter()
         .map(|kind| {
             let process = kind.process(&stage.addresses);
-            // The yardstick is no lock, so it is alone.
+            // The yardstick is not a lock, so it is alone.
             let threads = if *kind == Kind::Bare { 1 } else { THREADS };
             (0..threads).map(|_| process.thread()).collect()
         })

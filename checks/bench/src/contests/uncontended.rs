@@ -1,4 +1,4 @@
-//! One thread, one key, nobody else: what a lock and an unlock cost.
+//! One thread and one key: the cost of a lock and an unlock.
 
 use std::time::{Duration, Instant};
 

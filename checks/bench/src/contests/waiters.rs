@@ -1,4 +1,4 @@
-//! Many who wait for one holder in another process: what that costs the server, second by second.
+//! Many waiters for one holder in another process: the commands that this costs the server, second by second.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::stage::{Addresses, Stage, memcached_commands};
 
 const HOLDER: &str = "holder";
 const WAITER: &str = "waiter";
-/// What a second process is to use: a variable of its environment.
+/// The variable that tells a second process which contestant to use.
 const KIND: &str = "MEMLOCK_BENCH_WAITS_FOR";
 const KEY: &str = "waiters";
 const WAITERS: usize = 64;
@@ -159,7 +159,7 @@ fn processes(addresses: &Addresses, kind: Kind, wait: Duration) -> impl Fn() + u
 }
 
 /// Another process that holds the lock until this is dropped. It is killed then, so the lock stays held until its lease
-/// is over: nobody asks for it any more.
+/// is over. No process asks for it any more.
 struct Holder {
     _process: Peer,
 }
@@ -182,7 +182,7 @@ fn start(role: &str, addresses: &Addresses, kind: Kind) -> Peer {
     peer
 }
 
-/// The other process's part, if this is it.
+/// Runs the other process's part, if this is that process.
 pub(crate) fn take_part() -> bool {
     let Some(kind) = std::env::var(KIND).ok().and_then(|name| Kind::of_name(&name)) else {
         return false;
@@ -221,7 +221,7 @@ fn hold(parent: &Parent, kind: Kind) {
 
 fn wait(parent: &Parent, kind: Kind) {
     let addresses = Addresses::from_env();
-    // Connected before the others begin: that is not what is counted.
+    // Connected before the others begin: connecting is not counted.
     if kind == Kind::Rslock {
         let manager = LockManager::new(vec![redis(&addresses)]);
         let runtime = runtime();
@@ -239,7 +239,7 @@ fn wait(parent: &Parent, kind: Kind) {
         locks.lock("other").acquire().expect("memcached is up").release();
         parent.say("ready");
         give_up(&locks, seconds(parent));
-        // It leaves the line before it ends, so that those of the next row do not wait behind the dead.
+        // It leaves the wait list before it ends, so that waiters of the next row do not wait for a dead process.
         locks.shutdown(LIMIT);
     }
     parent.say("gave up");

@@ -1,8 +1,8 @@
 //! Linked into every crate on trial: [`key()`] is the key of all its locks, and the counts are reported from here.
 //!
 //! A key per function would make deadlocks that the crate does not have: two threads, one in `a` that calls `b`, the
-//! other in `b` that calls `a`. So no key is ever shared between call trees: a call has either a key that nobody else
-//! will ever ask for, or the key of the lock that it runs under already, which it then enters again.
+//! other in `b` that calls `a`. So no key is ever shared between call trees: a call has either a key that no other
+//! call will ever ask for, or the key of the lock that it runs under already, which it then enters again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
