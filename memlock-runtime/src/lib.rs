@@ -45,7 +45,7 @@ pub use crate::locks::builder::Builder;
 pub use crate::locks::builder::init;
 pub use crate::locks::request::LockRequest;
 pub use crate::locks::testing::TestServer;
-pub use crate::locks::{Counts, Locks};
+pub use crate::locks::{Counts, Locks, Shutdown};
 pub use crate::protocol::token::Token;
 pub use crate::transaction::{Transaction, transaction};
 

@@ -9,7 +9,7 @@ use memlock_runtime::__internals::Deadline;
 use crate::error::Error;
 use crate::ledger::{self, Stay};
 use crate::protocol::{Grant, Handed, Watch};
-use crate::queue::{Joined, Place, PlaceProgress, Seen, Turn};
+use crate::queue::{Joined, Place, PlaceProgress, Turn};
 use crate::time::Alarm;
 use crate::world::{TIMEOUT, World};
 
@@ -86,7 +86,7 @@ pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
         world.ledger().arrives(stay);
         alarm.waker()
     };
-    let joined = world.queues.join(&World::item(), TIMEOUT, wakes_early, waker);
+    let joined = world.queues.join(&World::item(), TIMEOUT, world.time.now(), wakes_early, waker);
     let world = Arc::clone(world);
     let caller = Caller { world, alarm, stay };
     match joined {
@@ -120,8 +120,11 @@ impl Caller {
     fn begin(self, turn: Turn) -> Head {
         let now = self.world.time.now();
         let handed = turn.handed.as_deref();
-        let until = handed.map(|(Handed::Over(grant) | Handed::Spent(grant))| grant.deadline.ends());
-        self.world.ledger().turn_begins(self.stay, turn.number, until, now);
+        let ends = handed.map_or_else(
+            || now.instant.saturating_add(self.world.patience),
+            |(Handed::Over(grant) | Handed::Spent(grant))| grant.deadline.ends(),
+        );
+        self.world.ledger().turn_begins(self.stay, turn.number, ends, now);
         Head { caller: self, turn }
     }
 }
@@ -144,24 +147,21 @@ impl Waiting {
         }
     }
 
-    /// When it looks again, or `None` if its time is over. Unlike in the driver, a waiter that is not the first does
-    /// not look again at the end of a lease: it is woken when it has become the first.
+    /// When it looks again, or `None` if its time is over.
     fn until_next_look(&self, give_up: Duration) -> Option<Duration> {
-        let now = self.caller.world.time.now().instant;
-        let Seen { is_first, leased_until } = self.place.seen();
-        if is_first && leased_until.is_some_and(|until| now >= until) {
-            return Some(now);
+        let now = self.caller.world.time.now();
+        let until_look = self.place.until_next_look(now);
+        if until_look.is_zero() {
+            return Some(now.instant);
         }
         let mut wakes_at = give_up;
-        if now >= give_up {
+        if now.instant >= give_up {
             if !self.place.outlook().is_open && !self.place.is_notified() {
                 return None;
             }
             wakes_at = FOR_EVER;
         }
-        if let (true, Some(until)) = (is_first, leased_until) {
-            wakes_at = wakes_at.min(until);
-        }
+        wakes_at = wakes_at.min(now.instant.saturating_add(until_look));
         self.place.announce_sleep(wakes_at);
         Some(wakes_at)
     }

@@ -37,7 +37,8 @@ enum Whereabouts {
 struct Present {
     who: Stay,
     number: u64,
-    leased_until: Option<Duration>,
+    /// When it ends by itself.
+    ends: Duration,
 }
 
 /// See the module's head.
@@ -95,24 +96,23 @@ impl Ledger {
         self.arrivals.push(who);
     }
 
-    /// Records that `who` has turn `number`, and with it a lease until `leased_until`, if any.
-    pub(crate) fn turn_begins(&mut self, who: Stay, number: u64, leased_until: Option<Duration>, now: Now) {
+    /// Records that `who` has turn `number`, which ends by itself at `ends`.
+    pub(crate) fn turn_begins(&mut self, who: Stay, number: u64, ends: Duration, now: Now) {
         // `who` may have read the clock before others did.
         self.latest = self.latest.max(now.instant);
         let latest = self.latest;
-        let is_over = |until: Option<Duration>| until.is_some_and(|until| until <= latest);
         match &self.turn {
             Some(other) if number < other.number => {
-                assert!(is_over(leased_until), "{who} comes when its turn is {}'s", other.who);
+                assert!(ends <= latest, "{who} comes when its turn is {}'s", other.who);
                 return;
             }
-            Some(other) => assert!(is_over(other.leased_until), "{who} and {} have the turn", other.who),
+            Some(other) => assert!(other.ends <= latest, "{who} and {} have the turn", other.who),
             None => {}
         }
         self.turn = Some(Present {
             who,
             number,
-            leased_until,
+            ends,
         });
         if self.arrivals.contains(&who) {
             self.turns.push(who);
@@ -167,7 +167,7 @@ impl Ledger {
     pub(crate) fn believes(&mut self, who: Stay, deadline: Deadline) {
         self.belief = Some((who, deadline));
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.who == who) {
-            turn.leased_until = Some(deadline.ends());
+            turn.ends = deadline.ends();
         }
     }
 

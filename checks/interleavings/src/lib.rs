@@ -45,6 +45,10 @@ mod protocol {
 }
 mod system {
     pub(crate) use crate::sync;
+
+    pub(crate) mod clock {
+        pub(crate) use crate::time::Time as Clock;
+    }
 }
 
 #[allow(

@@ -22,6 +22,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) struct World {
     pub(crate) queues: Arc<Queues>,
     pub(crate) time: Arc<Time>,
+    pub(crate) patience: Duration,
     ledger: Mutex<Ledger>,
     /// How often the background was told to look after a kept place in line.
     minded: Mutex<usize>,
@@ -31,10 +32,18 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// A process in which only a lease ends a turn.
     pub(crate) fn new() -> Arc<World> {
+        World::with_patience(Duration::MAX)
+    }
+
+    /// A process in which a caller loses its turn if it does not move for `patience`.
+    pub(crate) fn with_patience(patience: Duration) -> Arc<World> {
+        let time = Arc::<Time>::default();
         let world = Arc::new(World {
-            queues: Queues::new(),
-            time: Arc::default(),
+            queues: Queues::new(Arc::clone(&time), patience),
+            patience,
+            time,
             ledger: Mutex::new(Ledger::new()),
             minded: Mutex::new(0),
             is_minded: Condvar::default(),
@@ -94,7 +103,7 @@ impl World {
         self.ledger().ends();
         let joined = self
             .queues
-            .join(&World::item(), TIMEOUT, false, || Waker::noop().clone());
+            .join(&World::item(), TIMEOUT, self.time.now(), false, || Waker::noop().clone());
         let Joined::Head(mut turn) = joined else {
             panic!("a queue is left in which nobody has the turn");
         };

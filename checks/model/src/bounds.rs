@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use memlock_runtime::__internals::Now;
+
 /// The bounds of one model. Every number is a budget: the checker tries all ways of spending it, or less.
 #[derive(Debug, Clone)]
 #[allow(
@@ -76,6 +78,9 @@ pub struct Bounds {
     pub clock_losses: u8,
     /// How often the CAS of a live item may change by itself.
     pub renumberings: u8,
+    /// Whether a contender that has its turn, but no lease, may lose it to any that waits, at any time. Other models give
+    /// it time without end, and only the first may step in after a lease.
+    pub stalls: bool,
     /// Breaks the rule that a server that has just started grants nothing, to show that the model notices.
     pub serves_when_young: bool,
 }
@@ -116,6 +121,7 @@ impl Bounds {
             restarts: 0,
             clock_losses: 0,
             renumberings: 0,
+            stalls: false,
             serves_when_young: false,
         }
     }
@@ -139,6 +145,16 @@ impl Bounds {
     pub(crate) fn is_alone(&self, contender: usize) -> bool {
         let mut others = (0..self.attempts.len()).filter(|other| *other != contender);
         others.all(|other| self.process(other) != self.process(contender))
+    }
+
+    /// When a turn ends by itself that begins `now`, without a lease.
+    pub(crate) fn turn_end(&self, now: Now) -> Duration {
+        if self.stalls { now.instant } else { Duration::MAX }
+    }
+
+    /// How long after the end of a turn a contender leaves it to those ahead to step in.
+    pub(crate) fn step_in_grace(&self, is_first: bool) -> Duration {
+        if is_first || self.stalls { Duration::ZERO } else { Duration::MAX }
     }
 
     /// For how long the retry of `contender` asks for the lock.

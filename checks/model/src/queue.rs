@@ -14,6 +14,7 @@ use crate::world::{Doing, Promise, Then, World, item, local, skew};
 impl World {
     /// Joins the queue. Returns whether the queue was empty, so that it is this contender's turn.
     pub(crate) fn join(&mut self, index: usize, bounds: &Bounds) -> bool {
+        let now = local(self.now, skew(bounds, index));
         let queue = &mut self.queues[bounds.process(index)];
         let contender = &mut self.contenders[index];
         if queue.turns.is_some() {
@@ -22,7 +23,7 @@ impl World {
             return false;
         }
         queue.numbers += 1;
-        queue.turns = Some(TurnState::begun(queue.numbers));
+        queue.turns = Some(TurnState::begun(queue.numbers, bounds.turn_end(now)));
         queue.has_turn = Some(index);
         contender.turn = queue.numbers;
         contender.watch = queue.watch.take();
@@ -36,7 +37,7 @@ impl World {
         let is_first = queue.waiting.first() == Some(&index);
         let given = self.contenders[index].given;
         match &queue.turns {
-            Some(turns) => turns.claim(given, is_first, now) != TurnStatus::Wait,
+            Some(turns) => turns.claim(given, bounds.step_in_grace(is_first), now) != TurnStatus::Wait,
             None => given != TurnState::NONE,
         }
     }
@@ -51,8 +52,8 @@ impl World {
             // The contender that stepped in has left since, so this one is the head again.
             queue.has_turn = Some(index);
         }
-        let turns = queue.turns.get_or_insert_with(|| TurnState::begun(contender.given));
-        match turns.claim(contender.given, is_first, now) {
+        let turns = queue.turns.get_or_insert_with(|| TurnState::begun(contender.given, tools.bounds.turn_end(now)));
+        match turns.claim(contender.given, tools.bounds.step_in_grace(is_first), now) {
             TurnStatus::Wait => return,
             TurnStatus::TooLate => {
                 tools.tally.count(Reached::TooLateForTheTurn);
@@ -63,8 +64,8 @@ impl World {
             TurnStatus::StepIn => {
                 tools.tally.count(Reached::StepIn);
                 queue.numbers += 1;
-                turns.next(queue.numbers);
-                queue.waiting.remove(0);
+                turns.next(queue.numbers, tools.bounds.turn_end(now));
+                queue.waiting.retain(|other| *other != index);
                 queue.has_turn = Some(index);
             }
             TurnStatus::Mine => {}
@@ -127,8 +128,8 @@ impl World {
         if !turns.hand_over(number, grant, timeout, now) {
             return false;
         }
-        turns.next(queue.numbers + 1);
-        turns.leased(now.instant + timeout);
+        let ends = tools.bounds.turn_end(now).min(now.instant + timeout);
+        turns.next(queue.numbers + 1, ends);
         self.give_turn(tools.bounds.process(index));
         self.require(is_its_turn, Promise::OneTurn);
         true
@@ -160,6 +161,7 @@ impl World {
     }
 
     fn end_turn(&mut self, index: usize, number: u64, leave: impl FnOnce(&mut TurnState), tools: Tools<'_>) {
+        let now = local(self.now, skew(tools.bounds, index));
         let process = tools.bounds.process(index);
         let queue = &mut self.queues[process];
         let is_its_turn = queue.has_turn == Some(index);
@@ -174,12 +176,10 @@ impl World {
                 self.contenders[index].leave(grant.nonce, tools.bounds);
             }
         } else {
-            let until = turns.handed().map(|grant| grant.end.ends());
-            turns.next(queue.numbers + 1);
-            if let Some(until) = until {
+            if turns.handed().is_some() {
                 tools.tally.count(Reached::PassedOn);
-                turns.leased(until);
             }
+            turns.next(queue.numbers + 1, tools.bounds.turn_end(now));
             self.give_turn(process);
         }
         self.require(is_its_turn, Promise::OneTurn);

@@ -10,12 +10,15 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::limits::CallLimits;
-use super::waiting::{Stopped, busy, too_late};
+use super::errors::{
+    CONTRADICTS, NoToken, TIME_IS_OVER, TOO_SLOW, WRONG_NUMBERS, busy, text_cause, too_late, unavailable, unavailable_because,
+};
+use super::waiting::Stopped;
 use super::wake::WakeListener;
-use crate::error::{Error, Source};
+use crate::error::Source;
 use crate::protocol::lease::Now;
 use crate::protocol::{
-    Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Refusal, Request, Spec, Unanswered, Watch,
+    Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Request, Spec, Unanswered, Watch,
 };
 use crate::queue::{Cleanup as _, Turn};
 
@@ -181,11 +184,17 @@ impl<'a> Contender<'a> {
         matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.with_time
     }
 
-    /// Before a pause: tells waiters whose time is over that the server has answered.
-    pub(crate) fn mark_answered(&self) {
+    /// Before a pause of `length` from `now`: tells waiters whose time is over that the server has answered, and keeps the
+    /// turn until the pause is over.
+    pub(crate) fn begin_pause(&self, length: Duration, now: Now) {
         if let Some(turn) = &self.turn {
-            turn.mark_answered();
+            turn.pause(length, now);
         }
+    }
+
+    /// Before an exchange at `now`: keeps the turn until the exchange is over. Returns whether it still has the turn.
+    pub(crate) fn keep_turn(&self, now: Now) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.go_on(now))
     }
 
     /// Ends with `outcome` at `now`. Returns the grant, and the turn in which it is held.
@@ -216,7 +225,9 @@ impl<'a> Contender<'a> {
             // Its turn came when its call was nearly over, so the server's answers to the callers before it count.
             Outcome::Unreachable(unanswered) if self.never_had_time(unanswered) && self.waited_in_queue => {
                 let trouble = self.turn.as_ref().and_then(Turn::trouble);
-                return Err(too_late(self.spec, trouble, waited));
+                let is_stalled = self.turn.as_ref().is_some_and(Turn::is_stalled);
+                let error = too_late(self.core, self.spec, trouble, is_stalled, waited);
+                return Err(Stopped::Failed(error));
             }
             Outcome::Unreachable(unanswered) => {
                 let error = unavailable(self.core, self.spec, unanswered, self.trouble.take());
@@ -272,52 +283,4 @@ pub(crate) fn written_nonce(batch: &Batch) -> Option<Nonce> {
         Request::Add { record, .. } | Request::Replace { record, .. } => Some(record.nonce),
         _ => None,
     })
-}
-
-const CONTRADICTS: &str =
-    "the server's answers contradict one another: check that it is memcached itself, with no proxy in between";
-const TOO_SLOW: &str =
-    "it answers so slowly that half of the lock's timeout is over before it grants the lock: use a longer `timeout`";
-const TIME_IS_OVER: &str =
-    "it did not answer before the time for asking it was over (`exchange_timeout`, which begins when `wait` ends)";
-const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, \
-                             or to store without a higher CAS";
-
-/// The server granted a lock, but no fencing token.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "it gives no fencing token: it refused to raise its counter. It may be out of memory, or an item with the name of \
-     the counter (the prefix, `memlock` by default, and `:tokens`) is not a counter: delete that item, and it is \
-     created again"
-)]
-struct NoToken(#[source] Refusal);
-
-/// Returns the error for a server that could not be asked.
-pub(crate) fn unavailable(core: &Core, spec: &Spec, unanswered: Unanswered, source: Option<Source>) -> Error {
-    unavailable_because(core, spec, source.unwrap_or_else(|| cause_of(unanswered)))
-}
-
-/// Returns the cause of an exchange that failed without naming one.
-pub(crate) fn cause_of(unanswered: Unanswered) -> Source {
-    text_cause(match unanswered {
-        Unanswered::TooYoung => "it started less than two seconds ago, and grants nothing yet",
-        Unanswered::NotSent => "there was no time left to ask it",
-        Unanswered::OtherInstance => "it was restarted meanwhile",
-        Unanswered::Cut | Unanswered::Late => "it did not answer",
-        Unanswered::Contradicted => CONTRADICTS,
-    })
-}
-
-/// Returns the error for a server that could not be asked because of `source`.
-pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> Error {
-    Error::Unavailable {
-        key: spec.item.as_str().to_owned(),
-        server: core.store.server_name(spec.server).to_owned(),
-        source,
-    }
-}
-
-/// Returns a cause that is only a text.
-fn text_cause(sentence: &'static str) -> Source {
-    Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(sentence))
 }

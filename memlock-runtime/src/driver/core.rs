@@ -13,11 +13,14 @@ use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
 use crate::protocol::{Exchanged, Member, Reply, WaitListView, WakeTarget};
-use crate::queue::Queues;
+use crate::queue::{Cleanup as _, Queues};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::system::clock::{Clock, Sleeper};
 use crate::system::random::Identity;
+
+/// How much longer than an exchange a caller may keep its turn without moving.
+const TURN_SLACK: Duration = Duration::from_millis(50);
 
 /// What all clones of one `Locks` share.
 pub(crate) struct Core {
@@ -36,7 +39,9 @@ pub(crate) struct Core {
     /// Counts what the background still has to do.
     pub(crate) background_work: WorkCounter,
     /// Once set, nothing is acquired any more.
-    pub(crate) is_shut_down: AtomicBool,
+    is_shut_down: AtomicBool,
+    /// Once set, the locks that were held at that time are lost to their holders.
+    has_given_back: AtomicBool,
     servers: Vec<KnownServer>,
 }
 
@@ -92,7 +97,6 @@ impl Core {
     ) -> Arc<Core> {
         let servers = (0..store.servers().max(1)).map(|_| KnownServer::default()).collect();
         let core = Arc::new(Core {
-            clock,
             me: Member {
                 process: identity.process(),
                 wake: wake_socket.as_ref().map(WakeSocket::target),
@@ -101,10 +105,12 @@ impl Core {
             wake_socket: wake_socket.map(Arc::new),
             store,
             exchange_limit,
-            queues: Queues::new(),
+            queues: Queues::new(Arc::clone(&clock), exchange_limit.saturating_add(TURN_SLACK)),
+            clock,
             counters: Counters::default(),
             background_work: WorkCounter::default(),
             is_shut_down: AtomicBool::new(false),
+            has_given_back: AtomicBool::new(false),
             servers,
         });
         let sleeper: Weak<Core> = Arc::downgrade(&core);
@@ -124,14 +130,43 @@ impl Core {
         self.clock.now()
     }
 
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.is_shut_down.load(Ordering::Acquire)
+    }
+
     /// Returns an error once these locks are shut down.
     pub(crate) fn check_not_shut_down(&self) -> Result<(), Error> {
-        if self.is_shut_down.load(Ordering::Acquire) {
-            return Err(Error::config(
-                "these locks were shut down, and acquire nothing any more: build new ones",
-            ));
+        if self.is_shut_down() { Err(shut_down()) } else { Ok(()) }
+    }
+
+    /// From now on nothing is acquired. Callers that wait get an error.
+    pub(crate) fn shut_down(&self) {
+        self.is_shut_down.store(true, Ordering::Release);
+        // A waiter that joins after this sees the flag: both use the lock of the queue's shard.
+        self.queues.dismiss_waiters(&shut_down());
+    }
+
+    /// Whether the locks that were held at the end of the shutdown are lost to their holders.
+    pub(crate) fn has_given_back(&self) -> bool {
+        self.has_given_back.load(Ordering::Acquire)
+    }
+
+    /// Gives back what is held although these locks are shut down. Returns how many locks those are. The background
+    /// releases them.
+    pub(crate) fn give_back(self: &Arc<Core>) -> usize {
+        // First, so that each holder stops believing before another process can be granted its lock.
+        self.has_given_back.store(true, Ordering::SeqCst);
+        let held = self.queues.held();
+        for (item, watch) in &held {
+            let (nonce, lease) = watch.nonce_and_lease();
+            Arc::clone(self).settle(item, nonce, lease, None);
         }
-        Ok(())
+        held.len()
+    }
+
+    /// Whether no caller holds a lock, or asks for one, and the background has nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queues.are_empty() && self.background_work.is_done()
     }
 
     /// Records what an exchange that began at `sent` says about its server: a reading of its clock, and a refusal for
@@ -189,6 +224,10 @@ impl Core {
         // `with` makes at least one.
         &self.servers[server % self.servers.len()]
     }
+}
+
+fn shut_down() -> Error {
+    Error::config("these locks were shut down, and acquire nothing any more: build new ones")
 }
 
 impl Drop for Core {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `acquire` `renew` `release` | one lock acquired, renewed and released, for threads and tasks alike |
 //! | `contender` | the head of a queue: what each step of its machine means |
+//! | `errors` | the errors of calls, and their texts |
 //! | `waiting` `limits` | how long a caller waits for other holders, and for the server |
 //! | `exchange` `caller` | the leaves: where a thread or a task makes an exchange, and lets time pass |
 //! | `settle` | finding out what a write without a reply did |
@@ -17,6 +18,7 @@ pub(crate) mod background_work;
 pub(crate) mod caller;
 pub(crate) mod contender;
 pub(crate) mod core;
+pub(crate) mod errors;
 mod exchange;
 pub(crate) mod inherited;
 pub(crate) mod known_server;

@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use super::caller::{Alarm, Caller};
 use super::core::Core;
+use super::errors::too_late;
 use super::limits::{CallLimits, ExchangeLimit};
 use crate::error::Error;
-use crate::key::ItemName;
 use crate::protocol::Spec;
 use crate::protocol::lease::Now;
-use crate::queue::{Place, Seen};
-
-/// How long a caller that is not the first in the queue leaves it to the first to step in after a lease has ended.
-const STEP_IN_GRACE: Duration = Duration::from_millis(20);
+use crate::queue::Place;
 
 /// How much longer than its own limit a caller waits in the queue for the answer to the head: both may have begun at
 /// the same moment, with the same limits.
@@ -74,8 +71,8 @@ impl<'a> Waiting<'a> {
     /// Returns how long the caller can rest at `place` from `now`, unless it is woken before. Returns an error if its
     /// time is over.
     pub(crate) fn until_next_look(&self, place: &Place, now: Now) -> Result<Duration, Stopped> {
-        let Seen { is_first, leased_until } = place.seen();
-        if is_first && leased_until.is_some_and(|until| now.instant >= until) {
+        let until_look = place.until_next_look(now);
+        if until_look.is_zero() {
             // The caller steps in, even if its own time is over.
             return Ok(Duration::ZERO);
         }
@@ -95,14 +92,13 @@ impl<'a> Waiting<'a> {
                 left = self.limits.asking.until_after_end(ANSWER_GRACE, now);
             }
             if left.is_zero() {
-                return Err(too_late(self.spec, outlook.trouble, self.limits.waited(now)));
+                let (is_stalled, waited) = (outlook.is_open, self.limits.waited(now));
+                return Err(Stopped::Failed(too_late(
+                    self.core, self.spec, outlook.trouble, is_stalled, waited,
+                )));
             }
         }
-        if let Some(until) = leased_until {
-            // Only the first place can step in then. The others look a little later.
-            let least = if is_first { Duration::ZERO } else { STEP_IN_GRACE };
-            left = left.min(until.saturating_sub(now.instant).max(least));
-        }
+        left = left.min(until_look);
         place.announce_sleep(now.instant.saturating_add(left));
         Ok(left)
     }
@@ -138,22 +134,5 @@ impl<'a> Waiting<'a> {
 
     pub(crate) fn core(&self) -> &'a Core {
         self.core
-    }
-}
-
-/// Returns the error of a caller whose time was over before its turn came, or as it came. `trouble` is the reason why
-/// the server could not be asked. Without it the lock is busy: the server has answered, and another caller of this
-/// process holds the lock, or is ahead.
-pub(super) fn too_late(spec: &Spec, trouble: Option<Error>, waited: Duration) -> Stopped {
-    let holder = || Some("another caller in this process".to_owned());
-    Stopped::Failed(trouble.unwrap_or_else(|| busy(&spec.item, holder(), waited)))
-}
-
-/// Returns the error for a lock that another caller holds.
-pub(super) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {
-    Error::Busy {
-        key: item.as_str().to_owned(),
-        holder,
-        waited,
     }
 }

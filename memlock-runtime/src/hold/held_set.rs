@@ -66,6 +66,8 @@ impl HeldSet {
         let (grant, turn) = acquire_grant(core, caller, &spec, limits, now, &earlier).await?;
         let number = self.lease.locks().len();
         self.add(HeldLock::new(core, spec, grant, turn), renew);
+        // The answer may have come just as these locks were shut down. Then the set releases what it has.
+        core.check_not_shut_down().map_err(Stopped::Failed)?;
         // The earlier locks have aged while the call waited for this one.
         let earlier = Companions(&self.lease.locks()[..number]);
         match earlier.keep_at_least_half(caller, limits.asking).await {

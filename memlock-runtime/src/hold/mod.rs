@@ -53,6 +53,7 @@ struct HeldLockState {
 }
 
 const RAN_OUT: &str = "it ran out: use a longer `timeout`, or `renew`";
+const GIVEN_BACK: &str = "its locks were shut down, and gave it back before its holder was done";
 const RELEASED: &str = "it has been released";
 const TAKEN: &str = "its item on the server is gone, or belongs to another holder";
 
@@ -188,11 +189,16 @@ impl HeldLock {
                 format!("it could not be renewed: memcached server {server} is unavailable: {error}").into()
             }
             (Loss::Taken, _) => TAKEN.into(),
+            (Loss::GivenBack, _) => GIVEN_BACK.into(),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, HeldLockState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.core.has_given_back() {
+            state.lease.give_back();
+        }
+        state
     }
 }
 

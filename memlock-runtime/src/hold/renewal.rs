@@ -6,7 +6,7 @@ use super::options::RenewPolicy;
 use super::{HeldLock, HeldLockState};
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
-use crate::driver::contender::{cause_of, unavailable_because};
+use crate::driver::errors::{cause_of, unavailable_because};
 use crate::driver::limits::ExchangeLimit;
 use crate::driver::renew::renew;
 use crate::error::{Error, Source};

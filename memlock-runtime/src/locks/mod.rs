@@ -17,6 +17,7 @@ use crate::driver::core::Core;
 use crate::driver::inherited::in_this_process;
 use crate::error::OnUnavailable;
 use crate::hold::reservation::{Reservations, Retry};
+use crate::system::background::{Timer, either};
 use crate::system::on_thread;
 
 /// Locks on one list of servers. They are cheap to clone, and clones share connections and queues.
@@ -46,6 +47,28 @@ pub(crate) struct Settings {
     pub(crate) label: Arc<str>,
     pub(crate) on_unavailable: Option<OnUnavailable>,
 }
+
+/// The result of a [shutdown](Locks::shutdown).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "locks may be left"]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Locks that were still held when the limit was over, and were given back.
+    pub given_back: usize,
+    /// Work of the background that was not done in time: releases, and cleaning up after lost replies. The locks that
+    /// this leaves behind end with their leases.
+    pub unfinished: usize,
+}
+
+impl Shutdown {
+    /// Returns whether every lock was released by its holder, and nothing is left on the servers.
+    pub fn is_clean(&self) -> bool {
+        *self == Shutdown::default()
+    }
+}
+
+/// How often a shutdown looks whether all holders are done.
+const LOOK_WHETHER_IDLE: Duration = Duration::from_millis(5);
 
 /// Counts of what has happened so far to the locks of one [`Locks`]. They only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,21 +121,61 @@ impl Locks {
         self.core.is_inherited() || self.wait_for_background_work(limit).await
     }
 
-    /// Shuts these locks and their clones down: from now on acquiring fails with
-    /// [`Error::Config`](crate::Error::Config). Locks that are held stay held, and are renewed and released as before.
-    /// Locks that are reserved for a retry are released at once. Then this waits as [`flush`](Self::flush) does.
-    pub fn shutdown(&self, limit: Duration) -> bool {
+    /// Shuts these locks and their clones down, so that the process can exit and leaves no lock behind.
+    ///
+    /// From now on acquiring fails with [`Error::Config`](crate::Error::Config), also for callers that are waiting. Locks
+    /// that are reserved for a retry are released at once. Locks that are held stay held, and are renewed and released
+    /// as before, for up to `limit`. Those that are still held then are given back: they are released on the server, and
+    /// their leases are lost, with that reason. A body that goes on running runs without the lock.
+    ///
+    /// This returns as soon as nothing is held and the background work is done, or else after `limit` and, if there is
+    /// anything to give back, up to [`exchange_timeout`](crate::Builder::exchange_timeout) more. A caller that itself
+    /// holds a lock waits for the whole `limit`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let (locks, _) = memlock_runtime::Locks::in_memory();
+    /// // At the end of `main`:
+    /// let shutdown = locks.shutdown(Duration::from_secs(5));
+    /// if !shutdown.is_clean() {
+    ///     eprintln!("{shutdown:?}");
+    /// }
+    /// ```
+    pub fn shutdown(&self, limit: Duration) -> Shutdown {
         on_thread::block_on(self.shutdown_async(limit))
     }
 
     /// [`shutdown`](Self::shutdown) without blocking the thread.
-    pub async fn shutdown_async(&self, limit: Duration) -> bool {
-        self.core.is_shut_down.store(true, Ordering::Release);
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, nothing is acquired any more, but what is held is not given back.
+    pub async fn shutdown_async(&self, limit: Duration) -> Shutdown {
         if self.core.is_inherited() {
-            return true;
+            return Shutdown::default();
         }
+        self.core.shut_down();
         self.reservations.abandon();
-        self.wait_for_background_work(limit).await
+        self.wait_until_idle(limit).await;
+        let given_back = self.core.give_back();
+        if given_back > 0 {
+            self.wait_for_background_work(self.core.exchange_limit).await;
+        }
+        Shutdown {
+            given_back,
+            unfinished: self.core.background_work.count(),
+        }
+    }
+
+    /// Waits up to `limit` until nothing is held, and the background work is done.
+    async fn wait_until_idle(&self, limit: Duration) {
+        let idle = async {
+            while !self.core.is_idle() {
+                Timer::after(LOOK_WHETHER_IDLE).await;
+            }
+        };
+        // In a child that is forked meanwhile, nothing is left to wait for.
+        let _ = in_this_process(&self.core, Box::pin(either(idle, Timer::after(limit)))).await;
     }
 
     /// Waits up to `limit` for the background, and returns whether its work is done. A forked child does none of its

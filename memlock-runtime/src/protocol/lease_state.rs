@@ -17,6 +17,8 @@ pub enum Loss {
     RanOut,
     /// The item is gone, or another grant's.
     Taken,
+    /// The process has given it back, since its holder was not done in time.
+    GivenBack,
 }
 
 /// The status of a lease.
@@ -87,6 +89,13 @@ impl LeaseState {
             self.status = Status::Lost(Loss::RanOut);
         }
         self.status
+    }
+
+    /// Records that the process gives the lock back although its holder is not done.
+    pub fn give_back(&mut self) {
+        if self.status == Status::Held {
+            self.status = Status::Lost(Loss::GivenBack);
+        }
     }
 
     /// How much of the lease is left. Zero once it is lost or released.

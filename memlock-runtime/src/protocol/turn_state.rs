@@ -2,9 +2,11 @@
 //! its lock. The queue knows its waiting callers, and which of them to wake; `TurnState` knows only the numbers of
 //! turns.
 //!
-//! Turns are numbered, and one is present. A caller with another number has lost its turn: its lease ended before it
-//! was done, or it did not come for the grant that was handed over to it. It hands nothing over, takes nothing, and
-//! passes nothing on. A grant on its way from one holder to the next is kept here, where nobody believes in it.
+//! Turns are numbered, and one is present. Each ends by itself: with the lease that was granted in it, or, without a
+//! lease, when its caller has had the time to move. A caller may be a future that is not polled, or a thread that is
+//! stopped, so nothing waits for it without a limit. A caller with another number has lost its turn. It hands nothing
+//! over, takes nothing, and passes nothing on. A grant on its way from one holder to the next is kept here, where nobody
+//! believes in it.
 
 use std::time::Duration;
 
@@ -19,9 +21,11 @@ pub struct TurnState {
     /// What is known of the present holder. The next caller in the queue watches by it if the process is no longer sure
     /// of that holder.
     watch: Option<Watch>,
-    /// The end of the lease that was granted in this turn, or handed over with it, on the monotonic clock. `None` while
-    /// there is none.
-    leased_until: Option<Duration>,
+    /// When the present turn ends by itself, on the monotonic clock: with the lease that was granted in it, or when its
+    /// caller must have moved.
+    ends: Duration,
+    /// Whether a lease was granted in this turn, or handed over with it.
+    is_leased: bool,
     /// The grant that was handed over with the present turn, until the turn's caller takes it. Nobody believes in it
     /// meanwhile. Boxed, so that queues without one stay small.
     handed: Option<Box<Grant>>,
@@ -32,8 +36,8 @@ pub struct TurnState {
 pub enum TurnStatus {
     /// The turn has not come yet.
     Wait,
-    /// The caller before it has not finished by the end of its lease, and loses the turn. The [next](TurnState::next)
-    /// turn is this caller's.
+    /// The caller before it has not finished by the end of its turn, and loses it. The [next](TurnState::next) turn is
+    /// this caller's.
     StepIn,
     /// The turn came, and the caller has lost it since.
     TooLate,
@@ -56,20 +60,18 @@ impl TurnState {
     /// The number of no turn.
     pub const NONE: u64 = 0;
 
-    /// Returns the state in which turn `number` is present, and nothing is known.
-    pub fn begun(number: u64) -> TurnState {
+    /// Returns the state in which turn `number` is present until `ends`, and nothing is known.
+    pub fn begun(number: u64, ends: Duration) -> TurnState {
         TurnState {
             present: number,
+            ends,
             ..TurnState::default()
         }
     }
 
-    /// Returns the state in which turn `number` is present, and `watch` is what was seen of the holder before.
-    pub fn begun_after(number: u64, watch: Option<Watch>) -> TurnState {
-        TurnState {
-            watch,
-            ..TurnState::begun(number)
-        }
+    /// Returns the same state, where `watch` is what was seen of the holder before.
+    pub fn after(self, watch: Option<Watch>) -> TurnState {
+        TurnState { watch, ..self }
     }
 
     /// Whether turn `number` is the present one.
@@ -77,20 +79,40 @@ impl TurnState {
         self.present == number
     }
 
-    /// Ends the present turn, and begins turn `number`.
-    pub fn next(&mut self, number: u64) {
+    /// Ends the present turn, and begins turn `number`, which lasts until `ends` unless its caller moves.
+    pub fn next(&mut self, number: u64, ends: Duration) {
         self.present = number;
-        self.leased_until = None;
+        self.ends = ends;
+        self.is_leased = false;
     }
 
-    /// Records that a lease in the present turn lasts until `until`.
-    pub fn leased(&mut self, until: Duration) {
-        self.leased_until = Some(until);
+    /// Extends turn `number` to `ends`, since its caller has moved. Returns whether that turn is the present one.
+    pub fn extend(&mut self, number: u64, ends: Duration) -> bool {
+        let is_present = self.is_present(number);
+        if is_present && !self.is_leased {
+            self.ends = self.ends.max(ends);
+        }
+        is_present
     }
 
-    /// The end of the lease in the present turn, on the monotonic clock.
+    /// When the present turn ends by itself, on the monotonic clock.
+    pub fn ends(&self) -> Duration {
+        self.ends
+    }
+
+    /// The end of the lease that was granted in the present turn, on the monotonic clock.
     pub fn leased_until(&self) -> Option<Duration> {
-        self.leased_until
+        self.is_leased.then_some(self.ends)
+    }
+
+    /// What is known of the grant under which a caller of this process holds the lock in the present turn.
+    pub fn own_watch(&self) -> Option<Watch> {
+        self.watch.filter(|_| self.is_leased)
+    }
+
+    /// Whether a lease was granted in the present turn, or lies here for its caller.
+    pub fn is_leased(&self) -> bool {
+        self.is_leased || self.handed.is_some()
     }
 
     /// Records that a lease was granted or extended in turn `number`, and lasts until `until`. Returns whether that
@@ -99,15 +121,15 @@ impl TurnState {
         let is_present = self.is_present(number);
         if is_present {
             self.watch = Some(watch);
-            self.leased(until);
+            (self.ends, self.is_leased) = (until, true);
         }
         is_present
     }
 
     /// Hands `grant` over: the holder in turn `number` is done with it, and the first caller in the queue asks for
     /// `timeout`. Returns whether the grant is kept here now. If so, the caller of this function must begin the
-    /// [next](Self::next) turn, which is that first caller's, and [record](Self::leased) that it lasts for `timeout`:
-    /// the first caller must take the grant within that time.
+    /// [next](Self::next) turn, which is that first caller's and lasts for `timeout` at most: the first caller must take
+    /// the grant within that time.
     pub fn hand_over(&mut self, number: u64, grant: &Grant, timeout: Duration, now: Now) -> bool {
         let is_handed = self.is_present(number) && grant.may_be_handed_over(timeout, now);
         if is_handed {
@@ -117,11 +139,11 @@ impl TurnState {
         is_handed
     }
 
-    /// The status of a caller in the queue that was given turn `given` ([`NONE`](Self::NONE): none yet).
-    pub fn claim(&self, given: u64, is_first: bool, now: Now) -> TurnStatus {
+    /// The status of a caller in the queue that was given turn `given` ([`NONE`](Self::NONE): none yet). It leaves the
+    /// callers before it `grace` after the end of the turn to step in. The first caller has none to leave it to.
+    pub fn claim(&self, given: u64, grace: Duration, now: Now) -> TurnStatus {
         if given == TurnState::NONE {
-            let is_over = self.leased_until.is_some_and(|until| now.instant >= until);
-            if is_first && is_over {
+            if now.instant >= self.ends.saturating_add(grace) {
                 TurnStatus::StepIn
             } else {
                 TurnStatus::Wait
@@ -138,12 +160,11 @@ impl TurnState {
     pub fn take(&mut self, timeout: Duration, now: Now) -> Taken {
         let handed = self.handed.take().map(|grant| grant.hand_over(timeout, now));
         let watch = if let Some(Handed::Over(grant)) = &handed {
-            // If this holder stops, the first caller in the queue steps in at `leased_until`. It needs the watch, so
-            // the watch stays.
-            self.leased_until = Some(grant.deadline.ends());
+            // If this holder stops, another caller steps in at the end of its lease. It needs the watch, so the watch
+            // stays.
+            (self.ends, self.is_leased) = (grant.deadline.ends(), true);
             None
         } else {
-            self.leased_until = None;
             self.watch.take()
         };
         Taken {

@@ -50,6 +50,11 @@ impl Watch {
         }
     }
 
+    /// The nonce of the grant, and its lease.
+    pub(crate) fn nonce_and_lease(self) -> (Nonce, Duration) {
+        (self.nonce, self.lease)
+    }
+
     /// Whether this is the watch of the grant under `nonce`.
     pub(crate) fn is_of(self, nonce: Nonce) -> bool {
         self.nonce == nonce

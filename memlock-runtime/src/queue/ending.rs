@@ -22,9 +22,7 @@ impl Queues {
             return;
         };
         leave_behind(queue);
-        // A grant that lies in the queue, and that its taker does not collect, is of no use once it has ended.
-        let until = queue.turns.handed().map(|grant| grant.end.ends());
-        if let Some(wake) = queue.give_turn(numbers, until) {
+        if let Some(wake) = queue.give_turn(numbers, || self.turn_end(self.clock.now())) {
             drop(shard);
             wake.wake();
             return;

@@ -13,6 +13,7 @@ use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::key::ItemName;
 use crate::protocol::TurnState;
+use crate::protocol::lease::Now;
 
 /// What joining a queue gives.
 #[derive(Debug)]
@@ -28,12 +29,13 @@ pub(crate) enum Joined {
 }
 
 impl Queues {
-    /// Joins the queue for `item`, to hold the lock for `timeout`. The waker that `waker` makes is called when the turn
+    /// Joins the queue for `item` at `now`, to hold the lock for `timeout`. The waker that `waker` makes is called when the turn
     /// comes, and with `wakes_early` also right before that (see [`Place::stay_awake`]).
     pub(crate) fn join(
         self: &Arc<Queues>,
         item: &ItemName,
         timeout: Duration,
+        now: Now,
         wakes_early: bool,
         waker: impl FnOnce() -> Waker,
     ) -> Joined {
@@ -49,19 +51,19 @@ impl Queues {
                 let remembered = remembered.remove(item).unwrap_or_default();
                 let number = numbers.next();
                 vacant.insert(Queue {
-                    turns: TurnState::begun(number),
+                    turns: TurnState::begun(number, self.turn_end(now)),
                     ..Queue::default()
                 });
                 Joined::Head(self.turn(item, number, remembered))
             }
             hash_map::Entry::Occupied(mut queue) => {
                 let queue = queue.get_mut();
-                let is_first = queue.waiting.is_empty();
-                let is_turn_near = wakes_early && queue.was_hold_short && is_first;
+                let ahead = queue.waiting.len();
+                let is_turn_near = wakes_early && queue.was_hold_short && ahead == 0;
                 let first = queue.first_to_wake_early();
                 let waiter = Arc::new(Waiter::new(timeout, wakes_early, is_turn_near, waker()));
                 queue.waiting.push_last(Arc::clone(&waiter));
-                let seen = Seen::of(&queue.turns, is_first);
+                let seen = Seen::of(&queue.turns, ahead);
                 drop(shard);
                 ToWake {
                     first,

@@ -51,6 +51,6 @@ mod waiter;
 
 pub(crate) use self::cleanup::Cleanup;
 pub(crate) use self::join::Joined;
-pub(crate) use self::place::{Place, PlaceProgress, Seen};
+pub(crate) use self::place::{Place, PlaceProgress};
 pub(crate) use self::queues::Queues;
 pub(crate) use self::turn::Turn;

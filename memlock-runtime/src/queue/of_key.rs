@@ -35,6 +35,8 @@ pub(super) struct Queue {
     pub(super) is_answered: bool,
     /// The error of the head's last exchange, until the server answers.
     pub(super) trouble: Option<Box<Error>>,
+    /// Whether a caller has let its turn end without asking the server, and no other has heard from the server since.
+    pub(super) is_stalled: bool,
     /// Whether a waiter waits only for the server's answer: see [`Waiter::set_awaits_answer`].
     pub(super) has_answer_waiters: bool,
 }
@@ -48,7 +50,7 @@ impl Queue {
     /// Whether it is not known yet that anybody holds the lock: the head is asking the server, or the holder is done
     /// and is telling the server.
     pub(super) fn is_open(&self) -> bool {
-        self.is_releasing || !self.is_answered && self.turns.leased_until().is_none()
+        self.is_releasing || !self.is_answered && !self.turns.is_leased()
     }
 
     /// Tells the waiters that wait only for the server's answer that it has come, or will not come. Returns those that
@@ -61,38 +63,55 @@ impl Queue {
         notified.map(Arc::clone).collect()
     }
 
-    /// Ends the present turn and begins turn `number`. Returns the first waiter, which leaves the line: the turn is for
-    /// it.
-    pub(super) fn begin_turn(&mut self, number: u64) -> Option<Arc<Waiter>> {
-        self.turns.next(number);
+    /// Ends the present turn and begins turn `number`, which lasts until `ends` unless its caller moves.
+    fn begin_turn(&mut self, number: u64, ends: Duration) {
+        self.turns.next(number, ends);
         self.is_releasing = false;
         // A trouble of the server is not over because another caller asks it now.
         self.is_answered = false;
-        self.waiting.pop_first()
     }
 
-    /// Ends the present turn and gives the next one to the first waiter. `until` is when the lease ends that comes with
-    /// the turn, if one does. `None` if nobody waits.
-    pub(super) fn give_turn(&mut self, numbers: &mut Numbers, until: Option<Duration>) -> Option<ToWake> {
+    /// Ends the present turn and gives the next one to the first waiter, which must come for it by the time that `ends`
+    /// returns. `None` if nobody waits.
+    pub(super) fn give_turn(&mut self, numbers: &mut Numbers, ends: impl FnOnce() -> Duration) -> Option<ToWake> {
+        let next = self.waiting.pop_first()?;
         let number = numbers.next();
-        let next = self.begin_turn(number)?;
-        let needs_wake_up = next.give_turn(number);
-        let (sleeper, answered) = match until {
-            Some(until) => {
-                self.turns.leased(until);
-                (self.first_asleep_past_lease(), self.notify_of_answer())
-            }
-            None => (None, Vec::new()),
-        };
+        self.begin_turn(number, ends());
         Some(ToWake {
-            first: needs_wake_up.then_some(next),
-            sleeper,
-            answered,
+            first: next.give_turn(number).then_some(next),
+            sleeper: None,
+            others: if self.turns.is_leased() { self.notify_of_answer() } else { Vec::new() },
         })
     }
 
-    /// The first waiter, if it sleeps beyond the end of the present lease. It has to step in then, so it must be woken
-    /// to see when that is.
+    /// `waiter` takes the turn at `now` from a caller that has let it end, and has it until `ends`. Returns the waiters
+    /// before it that have not moved in time either, and need a wake-up. They come too late for a turn that each of them
+    /// is given here, so that they cost the others no more time.
+    pub(super) fn step_in(
+        &mut self,
+        waiter: &Arc<Waiter>,
+        numbers: &mut Numbers,
+        ends: Duration,
+        now: Duration,
+    ) -> Vec<Arc<Waiter>> {
+        let mut passed_over = Vec::new();
+        while let Some(first) = self.waiting.first().filter(|first| !Arc::ptr_eq(first, waiter)) {
+            if !first.is_overdue(now) {
+                break;
+            }
+            if first.give_turn(numbers.next()) {
+                passed_over.push(Arc::clone(first));
+            }
+            self.waiting.pop_first();
+        }
+        self.waiting.take_out(waiter);
+        self.is_stalled |= self.is_open();
+        self.begin_turn(numbers.next(), ends);
+        passed_over
+    }
+
+    /// The first waiter, if it sleeps beyond the end of the present lease. It has to step in then, so it must be woken to
+    /// see when that is. The end of a turn without a lease is no such time: each waiter looks for that now and then.
     pub(super) fn first_asleep_past_lease(&self) -> Option<Arc<Waiter>> {
         let until = self.turns.leased_until()?;
         let first = self.waiting.first()?;
@@ -133,10 +152,6 @@ impl WaitingLine {
         self.line.len() - self.left
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty()
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Waiter>> {
         self.line.iter().filter(|waiter| !waiter.has_left())
     }
@@ -162,6 +177,15 @@ impl WaitingLine {
         self.tidy();
     }
 
+    /// Takes out `waiter`, which may come back ([`push_first`](Self::push_first)). This takes longer the more wait before
+    /// it.
+    fn take_out(&mut self, waiter: &Arc<Waiter>) {
+        if let Some(place) = self.line.iter().position(|other| Arc::ptr_eq(other, waiter)) {
+            self.line.remove(place);
+        }
+        self.tidy();
+    }
+
     /// Drops waiters that have left: from the front, and all of them once they are the greater part.
     fn tidy(&mut self) {
         if self.left > self.line.len() / 2 {
@@ -183,8 +207,8 @@ pub(super) struct ToWake {
     pub(super) first: Option<Arc<Waiter>>,
     /// The waiter that sleeps beyond a lease.
     pub(super) sleeper: Option<Arc<Waiter>>,
-    /// The waiters that waited only for the server's answer.
-    pub(super) answered: Vec<Arc<Waiter>>,
+    /// The waiters that waited only for the server's answer, or were passed over.
+    pub(super) others: Vec<Arc<Waiter>>,
 }
 
 impl ToWake {
@@ -197,7 +221,7 @@ impl ToWake {
     }
 
     pub(super) fn wake(self) {
-        for waiter in [self.first, self.sleeper].into_iter().flatten().chain(self.answered) {
+        for waiter in [self.first, self.sleeper].into_iter().flatten().chain(self.others) {
             waiter.wake();
         }
     }

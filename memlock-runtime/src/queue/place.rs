@@ -7,7 +7,7 @@ use super::of_key::{Queue, ToWake};
 use super::queues::Queues;
 use super::shard::{Remembered, Shard};
 use super::turn::Turn;
-use super::waiter::Waiter;
+use super::waiter::{STEP_IN_GRACE, Waiter};
 use crate::error::Error;
 use crate::key::ItemName;
 use crate::protocol::lease::Now;
@@ -23,21 +23,29 @@ pub(crate) struct Place {
     pub(super) seen: Seen,
 }
 
-/// What a place saw of its queue when it joined, or when it last looked. The default means that the queue was gone.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a place saw of its queue when it joined, or when it last looked.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
-    /// Whether the place was the first in line.
-    pub(crate) is_first: bool,
-    /// When the lease of the holder before it ends, on the monotonic clock.
-    pub(crate) leased_until: Option<Duration>,
+    /// How many were ahead of it when it joined, or zero once it was the first.
+    ahead: usize,
+    /// When the turn before it ends by itself, on the monotonic clock.
+    turn_ends: Duration,
 }
 
 impl Seen {
-    pub(super) fn of(turns: &TurnState, is_first: bool) -> Seen {
+    pub(super) fn of(turns: &TurnState, ahead: usize) -> Seen {
         Seen {
-            is_first,
-            leased_until: turns.leased_until(),
+            ahead,
+            turn_ends: turns.ends(),
         }
+    }
+
+    /// How long after the end of a turn this place steps in: the first at once, and the others one after the other, since
+    /// those ahead may not move either. The more are ahead, the less often a place looks, so that the looks of a crowd
+    /// grow with the root of its size.
+    fn grace(self) -> Duration {
+        let root = u32::try_from(self.ahead.isqrt()).unwrap_or(u32::MAX);
+        STEP_IN_GRACE.saturating_mul(root.saturating_mul(2))
     }
 }
 
@@ -64,8 +72,8 @@ pub(crate) enum PlaceProgress {
 }
 
 impl Place {
-    /// Takes the turn, if it has come to this place, or if this is the first place and the lease of the holder before
-    /// it has ended by `now`. A grant may come with the turn: see [`Turn::take_handed`].
+    /// Takes the turn, if it has come to this place, or if the turn before it has ended by `now`, and it is up to this
+    /// place to step in. A grant may come with the turn: see [`Turn::take_handed`].
     pub(crate) fn progress(mut self, now: Now) -> PlaceProgress {
         let Some(waiter) = self.waiter.take() else {
             return PlaceProgress::Place(self);
@@ -80,41 +88,46 @@ impl Place {
             // head again, and takes over what the other has left behind.
             let Remembered { watch, wait_list } = shard.remembered.remove(&self.item).unwrap_or_default();
             let queue = Queue {
-                turns: TurnState::begun_after(given, watch),
+                turns: TurnState::begun(given, self.queues.turn_end(now)).after(watch),
                 wait_list,
                 ..Queue::default()
             };
             shard.queues.insert(self.item.clone(), queue);
         }
-        self.seen = Seen::default();
+        let ends = self.queues.turn_end(now);
         let Shard { queues, numbers, .. } = &mut *shard;
         let begun = queues.get_mut(&self.item).and_then(|queue| {
             waiter.observe_lease();
-            let is_first = queue.is_first(&waiter);
-            self.seen = Seen::of(&queue.turns, is_first);
-            match queue.turns.claim(given, is_first, now) {
+            let ahead = if queue.is_first(&waiter) { 0 } else { self.seen.ahead };
+            self.seen = Seen::of(&queue.turns, ahead);
+            let mut others = Vec::new();
+            match queue.turns.claim(given, self.seen.grace(), now) {
                 TurnStatus::Wait => return None,
                 TurnStatus::TooLate => {
                     waiter.clear_turn();
                     queue.waiting.push_first(Arc::clone(&waiter));
-                    self.seen.is_first = true;
+                    self.seen.ahead = 0;
                     return None;
                 }
-                TurnStatus::StepIn => {
-                    queue.begin_turn(numbers.next());
-                }
+                TurnStatus::StepIn => others = queue.step_in(&waiter, numbers, ends, now.instant),
                 TurnStatus::Mine => {}
             }
             let taken = queue.turns.take(waiter.timeout, now);
+            queue.turns.extend(taken.number, ends);
             let sleeper = queue.first_asleep_past_lease();
-            Some((taken, queue.wait_list.take(), sleeper))
+            let wake = ToWake {
+                first: None,
+                sleeper,
+                others,
+            };
+            Some((taken, queue.wait_list.take(), wake))
         });
         drop(shard);
-        let Some((taken, wait_list, sleeper)) = begun else {
+        let Some((taken, wait_list, wake)) = begun else {
             self.waiter = Some(waiter);
             return PlaceProgress::Place(self);
         };
-        ToWake::sleeper(sleeper).wake();
+        wake.wake();
         let Taken { number, watch, handed } = taken;
         PlaceProgress::Turn(Turn {
             queues: Arc::clone(&self.queues),
@@ -158,15 +171,19 @@ impl Place {
     }
 
     /// Announces that this waiter is about to sleep until `wakes_at` on the monotonic clock, unless it is woken. If it
-    /// is the first in line, a lease that ends earlier, and that it has not [`seen`](Self::seen), wakes it.
+    /// is the first in line, a lease that ends earlier, and that it has not seen, wakes it.
     pub(crate) fn announce_sleep(&self, wakes_at: Duration) {
         if let Some(waiter) = &self.waiter {
             waiter.announce_sleep(wakes_at);
         }
     }
 
-    pub(crate) fn seen(&self) -> Seen {
-        self.seen
+    /// How long this waiter may sleep from `now` before it looks whether it has to step in. Zero: it has to.
+    pub(crate) fn until_next_look(&self, now: Now) -> Duration {
+        let grace = self.seen.grace();
+        let until_step_in = self.seen.turn_ends.saturating_add(grace).saturating_sub(now.instant);
+        // Another turn may follow meanwhile, and its caller may not come for it.
+        until_step_in.min(self.queues.patience.saturating_add(grace))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::protocol::lease::Now;
 use crate::protocol::{Grant, Handed, Member, Nonce, Pending, WaitList, WaitListView, Watch};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
+const NANO: Duration = Duration::from_nanos(1);
 
 fn at(instant: Duration) -> Now {
     Now { instant, wall: instant }
@@ -29,12 +30,17 @@ impl Wake for Count {
     }
 }
 
+/// Queues in which only a lease ends a turn.
+fn queues() -> Arc<Queues> {
+    Queues::new(Arc::default(), Duration::MAX)
+}
+
 fn item() -> ItemName {
     ItemName::of_lock("memlock", "queue", "x")
 }
 
 fn head(queues: &Arc<Queues>) -> Turn {
-    match queues.join(&item(), TIMEOUT, false, || Waker::noop().clone()) {
+    match queues.join(&item(), TIMEOUT, Now::default(), false, || Waker::noop().clone()) {
         Joined::Head(turn) => turn,
         Joined::Behind(_) => panic!("somebody is there"),
     }
@@ -42,7 +48,7 @@ fn head(queues: &Arc<Queues>) -> Turn {
 
 fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
     let count = Arc::new(Count(AtomicUsize::new(0)));
-    match queues.join(&item(), TIMEOUT, false, || Waker::from(Arc::clone(&count))) {
+    match queues.join(&item(), TIMEOUT, Now::default(), false, || Waker::from(Arc::clone(&count))) {
         Joined::Head(_) => panic!("nobody is there"),
         Joined::Behind(place) => (place, count),
     }
@@ -64,7 +70,7 @@ fn waits(place: Place, now: Duration, why: &str) -> Place {
 
 #[test]
 fn a_head_that_fails_for_all_dismisses_every_waiter() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
@@ -92,7 +98,7 @@ fn a_head_that_fails_for_all_dismisses_every_waiter() {
 #[test]
 fn a_waiter_that_waits_only_for_the_servers_answer_is_woken_once_by_it_and_no_other_is() {
     for answer in 0..3 {
-        let queues = Queues::new();
+        let queues = queues();
         let turn = head(&queues);
         let (curious, woken) = behind(&queues);
         let (patient, never_woken) = behind(&queues);
@@ -103,7 +109,7 @@ fn a_waiter_that_waits_only_for_the_servers_answer_is_woken_once_by_it_and_no_ot
         assert!(curious.outlook().is_open && !curious.is_notified());
         match answer {
             0 => turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::default())),
-            1 => turn.mark_answered(),
+            1 => turn.pause(Duration::ZERO, Now::default()),
             _ => turn.set_trouble(Some(Error::config("in trouble"))),
         }
         assert!(curious.is_notified(), "a sleep that is about to begin ends at once");
@@ -121,7 +127,7 @@ fn those_that_stay_keep_their_order_when_a_crowd_leaves_from_everywhere() {
     const CROWD: usize = 1000;
     // Every one of so many stays.
     for stay in [2, 3, 7, 100] {
-        let queues = Queues::new();
+        let queues = queues();
         let mut turn = head(&queues);
         let places: Vec<Place> = (0..CROWD).map(|_| behind(&queues).0).collect();
         let (staying, leaving): (Vec<_>, Vec<_>) = places.into_iter().enumerate().partition(|(n, _)| n % stay == 1);
@@ -142,7 +148,7 @@ fn those_that_stay_keep_their_order_when_a_crowd_leaves_from_everywhere() {
 
 #[test]
 fn turns_are_given_in_the_order_of_arrival_and_wake_only_their_taker() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
@@ -164,7 +170,7 @@ fn turns_are_given_in_the_order_of_arrival_and_wake_only_their_taker() {
 
 #[test]
 fn a_waiter_that_leaves_takes_no_turn_with_it() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, _) = behind(&queues);
     let (second, _) = behind(&queues);
@@ -189,7 +195,7 @@ fn the_watch_stays_with_the_queue() {
         label: "".into(),
         full_name: None,
     };
-    let queues = Queues::new();
+    let queues = queues();
     let mut turn = head(&queues);
     let (next, _) = behind(&queues);
     let watch = Watch::observe(None, &record, Now::default());
@@ -215,7 +221,7 @@ fn the_watch_stays_with_the_queue() {
 
 #[test]
 fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
-    let queues = Queues::new();
+    let queues = queues();
     let watch = Watch::observe(
         None,
         &crate::protocol::Record {
@@ -229,7 +235,7 @@ fn watches_of_queues_that_are_gone_are_kept_within_bounds() {
     );
     for key in 0..20_000 {
         let item = ItemName::of_lock("memlock", "queue", &key.to_string());
-        match queues.join(&item, TIMEOUT, false, || unreachable!()) {
+        match queues.join(&item, TIMEOUT, Now::default(), false, || unreachable!()) {
             Joined::Head(mut turn) => turn.watch = Some(watch),
             Joined::Behind(_) => panic!("another key's"),
         }
@@ -250,13 +256,13 @@ fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
         full_name: None,
     };
     let watch = Watch::observe(None, &record, crate::protocol::lease::Now::default());
-    let queues = Queues::new();
+    let queues = queues();
     let hanging = head(&queues);
     let (first, _) = behind(&queues);
     let (second, _) = behind(&queues);
     let first = waits(first, lease * 9, "nothing is leased yet");
     hanging.leased(lease, watch);
-    let second = waits(second, lease * 9, "it is not its place");
+    let second = waits(second, lease, "the first has a moment to step in");
     let first = waits(first, lease / 2, "the lease is not over");
     let first = has_turn(first, lease, "the lease is over");
     assert_eq!(
@@ -273,26 +279,123 @@ fn a_turn_ends_with_the_lease_that_was_granted_in_it() {
     drop(head(&queues));
 }
 
+const PATIENCE: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_turn_without_a_lease_ends_if_its_caller_does_not_move() {
+    let queues = Queues::new(Arc::default(), PATIENCE);
+    let head = head(&queues);
+    let (first, _) = behind(&queues);
+    assert_eq!(first.until_next_look(Now::default()), PATIENCE);
+    let first = waits(first, PATIENCE - NANO, "the head has time to move");
+    assert!(head.go_on(at(PATIENCE / 2)));
+    let first = waits(first, PATIENCE, "the head has moved");
+    head.pause(PATIENCE * 3, at(PATIENCE));
+    let first = waits(first, PATIENCE * 5 - NANO, "a pause, and the time for the next exchange");
+    let second = has_turn(first, PATIENCE * 5, "the head has not moved");
+    assert!(!second.is_stalled(), "the server had answered the head");
+    assert!(!head.go_on(at(PATIENCE * 5)), "it has lost its turn");
+    drop(head);
+    let (first, _) = behind(&queues);
+    let third = has_turn(first, PATIENCE * 6, "the second head has not moved");
+    assert!(third.is_stalled(), "no caller has heard from the server");
+    third.pause(Duration::ZERO, at(PATIENCE * 6));
+    assert!(!third.is_stalled());
+    drop((second, third));
+    drop(self::head(&queues));
+}
+
+#[test]
+fn a_turn_that_is_given_with_or_without_a_grant_waits_for_its_caller_no_longer_than_others() {
+    let clock = Arc::new(crate::system::clock::Clock::standing());
+    let now = clock.now();
+    let queues = Queues::new(Arc::clone(&clock), PATIENCE);
+    for with_grant in [false, true] {
+        let turn = head(&queues);
+        let (absent, _) = behind(&queues);
+        let (second, woken) = behind(&queues);
+        second.announce_sleep(Duration::ZERO);
+        if with_grant {
+            assert!(turn.hand_over(&grant(TIMEOUT * 2), Now::default()).is_none());
+        } else {
+            drop(turn);
+        }
+        let given = if with_grant { Duration::ZERO } else { now.instant };
+        let second = waits(second, given + PATIENCE - NANO, "the first may come yet");
+        let mut stepped_in = has_turn(second, given + PATIENCE, "the first has not come");
+        assert_eq!(stepped_in.take_handed().is_some(), with_grant);
+        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "each waiter looks for that by itself");
+        drop(absent);
+    }
+}
+
+#[test]
+fn waiters_that_do_not_move_are_passed_over_together_and_stand_first_when_they_come_back() {
+    let queues = Queues::new(Arc::default(), PATIENCE);
+    let turn = head(&queues);
+    let places: Vec<(Place, Arc<Count>)> = (0..10).map(|_| behind(&queues)).collect();
+    let (mut kept, woken): (Vec<Place>, Vec<_>) = places.into_iter().unzip();
+    let (mut looks, next) = (kept.pop().expect("the last"), behind(&queues).0);
+    for place in kept.iter().chain([&looks, &next]) {
+        let wakes_at = place.until_next_look(Now::default());
+        place.announce_sleep(wakes_at);
+    }
+    let mut now = PATIENCE;
+    while now < looks.until_next_look(Now::default()) {
+        looks = waits(looks, now, "those ahead have their time first");
+        looks.announce_sleep(now + looks.until_next_look(at(now)));
+        now += PATIENCE / 10;
+    }
+    let stepped_in = has_turn(looks, now, "nobody else moves");
+    assert_eq!(queues.waiting(&item()), 1, "the others have left the line");
+    let woken = woken.iter().map(|count| count.0.load(Ordering::SeqCst)).sum::<usize>();
+    assert_eq!(woken, kept.len(), "they are told");
+    drop(turn);
+    let mut kept: Vec<Place> = kept
+        .into_iter()
+        .map(|place| waits(place, now, "it is another's turn"))
+        .collect();
+    assert_eq!(queues.waiting(&item()), kept.len() + 1);
+    drop(stepped_in);
+    let last = kept.pop().expect("the last that came back");
+    drop(has_turn(last, now, "it stands before all others"));
+    drop(kept);
+    drop(has_turn(next, now, "the others have left"));
+}
+
+#[test]
+fn a_waiter_that_sleeps_as_announced_is_not_passed_over() {
+    let queues = Queues::new(Arc::default(), PATIENCE);
+    let _turn = head(&queues);
+    let (first, _) = behind(&queues);
+    let (second, _) = behind(&queues);
+    first.announce_sleep(TIMEOUT);
+    let stepped_in = has_turn(second, PATIENCE * 2, "the first sleeps");
+    let first = waits(first, PATIENCE * 2, "it is another's turn");
+    drop(stepped_in);
+    drop(has_turn(first, PATIENCE * 2, "it has kept its place"));
+}
+
 #[test]
 fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first_waiter() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, woken) = behind(&queues);
     first.announce_sleep(TIMEOUT / 4);
     let first = waits(first, TIMEOUT / 4, "the head still has it");
-    assert_eq!(first.seen().leased_until, None);
+    assert_eq!(first.until_next_look(Now::default()), Duration::MAX, "it knows of no lease");
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 4)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let first = waits(first, TIMEOUT / 2, "the lease is not over");
     first.announce_sleep(TIMEOUT);
-    assert_eq!(first.seen().leased_until, Some(TIMEOUT));
+    assert_eq!(first.until_next_look(at(TIMEOUT / 2)), TIMEOUT / 2);
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 2)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it wakes up then by itself");
 }
 
 #[test]
 fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, _) = behind(&queues);
     let (second, woken) = behind(&queues);
@@ -304,7 +407,7 @@ fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
     drop(first);
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let second = waits(second, TIMEOUT / 2, "the lease is not over");
-    assert!(second.seen().is_first);
+    assert_eq!(second.until_next_look(at(TIMEOUT / 2)), TIMEOUT / 2, "it leaves nothing to others");
     drop(has_turn(second, TIMEOUT, "the lease is over"));
 }
 
@@ -378,7 +481,7 @@ impl Background {
 
 #[test]
 fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own() {
-    let queues = Queues::new();
+    let queues = queues();
     let background = Background::of(&queues);
     let turn = head(&queues);
     let (first, first_woken) = behind(&queues);
@@ -416,7 +519,7 @@ fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own()
 
 #[test]
 fn a_grant_is_not_handed_over_beyond_what_it_covers() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let lone = grant(TIMEOUT * 9 / 8);
     let turn = turn.hand_over(&lone, at(Duration::ZERO)).expect("nobody waits");
@@ -448,7 +551,7 @@ fn a_grant_is_not_handed_over_beyond_what_it_covers() {
 
 #[test]
 fn a_grant_that_its_taker_collects_too_late_is_spent() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (first, _) = behind(&queues);
     let original = grant(TIMEOUT * 9 / 8);
@@ -459,7 +562,7 @@ fn a_grant_that_its_taker_collects_too_late_is_spent() {
 
 #[test]
 fn a_waiter_that_leaves_passes_its_grant_on_to_the_next() {
-    let queues = Queues::new();
+    let queues = queues();
     let background = Background::of(&queues);
     let turn = head(&queues);
     let (first, _) = behind(&queues);
@@ -480,7 +583,7 @@ fn a_waiter_that_leaves_passes_its_grant_on_to_the_next() {
 #[test]
 fn a_grant_without_a_taker_is_released() {
     for has_looked in [false, true] {
-        let queues = Queues::new();
+        let queues = queues();
         let background = Background::of(&queues);
         let turn = head(&queues);
         let (only, _) = behind(&queues);
@@ -497,7 +600,7 @@ fn a_grant_without_a_taker_is_released() {
 
 #[test]
 fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
-    let queues = Queues::new();
+    let queues = queues();
     let background = Background::of(&queues);
     let turn = head(&queues);
     let (absent, _) = behind(&queues);
@@ -510,7 +613,8 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let taken = handed(&mut stepped_in);
     assert!(taken.token > original.token);
     let absent = waits(absent, TIMEOUT, "it is another's turn now");
-    assert!(absent.seen().is_first, "it is to step in, if that one hangs");
+    let until_step_in = taken.deadline.ends() - TIMEOUT;
+    assert_eq!(absent.until_next_look(at(TIMEOUT)), until_step_in, "it steps in, if that one hangs");
     assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
     let third = waits(third, TIMEOUT, "the one that was passed over goes first");
     let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
@@ -540,7 +644,7 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
 
 #[test]
 fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let (absent, _) = behind(&queues);
     let (second, _) = behind(&queues);
@@ -556,7 +660,7 @@ fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
 
 #[test]
 fn the_watch_of_the_holder_survives_hand_overs() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let original = grant(TIMEOUT * 2);
     let watch = Watch::of_own(&original, Now::default());
@@ -576,11 +680,11 @@ fn the_watch_of_the_holder_survives_hand_overs() {
 
 #[test]
 fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_while() {
-    let queues = Queues::new();
+    let queues = queues();
     let turn = head(&queues);
     let early = || {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), TIMEOUT, true, || Waker::from(Arc::clone(&count))) {
+        match queues.join(&item(), TIMEOUT, Now::default(), true, || Waker::from(Arc::clone(&count))) {
             Joined::Head(_) => panic!("nobody is there"),
             Joined::Behind(place) => (place, count),
         }
@@ -634,12 +738,13 @@ fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_whil
 
 #[test]
 fn distinct_keys_have_distinct_queues_and_all_are_removed() {
-    let queues = Queues::new();
+    let queues = queues();
     let turns: Vec<Turn> = (0..100)
         .map(|key| {
             match queues.join(
                 &ItemName::of_lock("memlock", "queue", &key.to_string()),
                 TIMEOUT,
+                Now::default(),
                 false,
                 || unreachable!(),
             ) {
@@ -675,7 +780,7 @@ fn behind_others() -> Box<WaitListView> {
 
 #[test]
 fn a_place_in_line_passes_to_the_next_waiter_of_the_process_and_the_last_leaves_it() {
-    let queues = Queues::new();
+    let queues = queues();
     let background = Background::of(&queues);
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
@@ -693,7 +798,7 @@ fn a_place_in_line_passes_to_the_next_waiter_of_the_process_and_the_last_leaves_
 
 #[test]
 fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
-    let queues = Queues::new();
+    let queues = queues();
     let background = Background::of(&queues);
     let start = Duration::from_secs(1);
     let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(at);
@@ -734,7 +839,7 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
 
 #[test]
 fn a_place_in_line_passes_on_with_a_hand_over() {
-    let queues = Queues::new();
+    let queues = queues();
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
     turn.wait_list = Some(in_line());
@@ -748,7 +853,7 @@ fn a_place_in_line_passes_on_with_a_hand_over() {
 
 #[test]
 fn a_caller_that_comes_back_knows_that_other_processes_wait() {
-    let queues = Queues::new();
+    let queues = queues();
     let mut turn = head(&queues);
     turn.wait_list = Some(behind_others());
     drop(turn);

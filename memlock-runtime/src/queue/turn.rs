@@ -48,7 +48,8 @@ impl Turn {
             }
             queue.was_hold_short = now.since(grant.deadline.sent()) < SHORT_HOLD;
             queue.wait_list = self.wait_list.take();
-            queue.give_turn(numbers, Some(now.instant + timeout))
+            // The grant waits for its taker no longer than the taker's own lease would last.
+            queue.give_turn(numbers, || now.instant + timeout.min(self.queues.patience))
         });
         drop(shard);
         let Some(wake) = wake else { return Some(self) };
@@ -81,11 +82,11 @@ impl Turn {
         let wake = shard.queues.get_mut(&self.item).and_then(|queue| {
             let is_present = queue.turns.granted(self.number, until, watch);
             is_present.then(|| {
-                queue.trouble = None;
+                (queue.trouble, queue.is_stalled) = (None, false);
                 ToWake {
                     first: None,
                     sleeper: queue.first_asleep_past_lease(),
-                    answered: queue.notify_of_answer(),
+                    others: queue.notify_of_answer(),
                 }
             })
         });
@@ -102,9 +103,13 @@ impl Turn {
     }
 
     /// Records that the server has told all that it can tell for now: that another holder has the lock, or why nobody
-    /// can have it.
-    pub(crate) fn mark_answered(&self) {
-        self.update_queue(|queue| queue.is_answered = true);
+    /// can have it. The caller goes on after a `pause` that begins at `now`.
+    pub(crate) fn pause(&self, pause: Duration, now: Now) {
+        let ends = self.queues.turn_end(now).saturating_add(pause);
+        self.update_queue(|queue| {
+            queue.is_answered = true;
+            queue.turns.extend(self.number, ends);
+        });
     }
 
     /// The error of the last exchange, if the server has not answered since.
@@ -112,6 +117,12 @@ impl Turn {
         let shard = self.queues.shard(&self.item);
         let queue = shard.queues.get(&self.item)?;
         queue.trouble.as_deref().cloned()
+    }
+
+    /// Whether callers before this one have let their turns end without hearing from the server.
+    pub(crate) fn is_stalled(&self) -> bool {
+        let shard = self.queues.shard(&self.item);
+        shard.queues.get(&self.item).is_some_and(|queue| queue.is_stalled)
     }
 
     /// Updates the queue with what the server has told, or has failed to tell, and wakes the waiters that wait only for
@@ -123,13 +134,23 @@ impl Turn {
             return;
         };
         update(queue);
-        let answered = queue.notify_of_answer();
+        queue.is_stalled = false;
+        let others = queue.notify_of_answer();
         drop(shard);
         ToWake {
-            answered,
+            others,
             ..ToWake::default()
         }
         .wake();
+    }
+
+    /// Records at `now` that the caller goes on. Returns whether it still has the turn: a caller that does not move in time
+    /// loses the turn to another one.
+    pub(crate) fn go_on(&self, now: Now) -> bool {
+        let ends = self.queues.turn_end(now);
+        let mut shard = self.queues.shard(&self.item);
+        let queue = shard.queues.get_mut(&self.item);
+        queue.is_some_and(|queue| queue.turns.extend(self.number, ends))
     }
 
     /// Ends the turn with `failure`, which all waiters get as well.

@@ -24,6 +24,9 @@ use crate::protocol::TurnState;
 use crate::system::sync::OnceLock;
 use crate::system::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// How late a waiter may come for what it could have seen in time.
+pub(super) const STEP_IN_GRACE: Duration = Duration::from_millis(20);
+
 /// See the module's head.
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -184,6 +187,12 @@ impl Waiter {
     /// Announces that it is about to sleep until `wakes_at` on the monotonic clock, unless it is woken.
     pub(super) fn announce_sleep(&self, wakes_at: Duration) {
         self.wakes_at.store(nanos(wakes_at), Ordering::Release);
+    }
+
+    /// Whether it has not looked by `now`, although it should have, by its own announcement and a little more: its
+    /// future is not polled, or its thread is stopped. The caller holds the shard's lock.
+    pub(super) fn is_overdue(&self, now: Duration) -> bool {
+        self.wakes_at.load(Ordering::Acquire) < nanos(now.saturating_sub(STEP_IN_GRACE))
     }
 
     /// Whether it sleeps beyond the end of a lease that lasts `until`, and has to be woken to see it. The caller holds

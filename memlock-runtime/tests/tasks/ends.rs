@@ -1,8 +1,10 @@
 //! Runtimes that end while locks are held, and the end of the use of locks: flush and shutdown.
 
+use std::thread;
 use std::time::Duration;
 
 use memlock_runtime::Locks;
+use memlock_testkit::wait_until;
 
 use crate::executors::{Executor, block_on, tokio_current, tokio_threads};
 
@@ -80,16 +82,69 @@ fn flush_ends_in_a_task_that_has_used_up_its_budget() {
 }
 
 #[test]
-fn after_shutdown_no_lock_is_acquired_and_held_locks_are_released() {
+fn a_shutdown_waits_for_holders_and_gives_back_what_they_still_hold() {
     let (locks, server) = Locks::in_memory();
-    let held = locks.lock("k").acquire().expect("it is free");
-    assert!(locks.shutdown(PATIENCE));
+    let others = server.other_process();
+    let held = locks.lock("k").renew().acquire().expect("it is free");
+    let lease = held.lease();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let early = locks.lock("early").acquire().expect("it is free");
+            while locks.lock("l").acquire().is_ok() {
+                thread::yield_now();
+            }
+            assert!(early.check().is_ok() && early.renew().is_ok(), "it is held as before");
+        });
+        wait_until("the other thread to hold its lock", PATIENCE, || others.lock("early").try_acquire().is_err());
+        let shutdown = locks.shutdown(Duration::from_secs(1));
+        assert_eq!((shutdown.given_back, shutdown.unfinished), (1, 0), "the thread was done in time");
+    });
+    assert!(others.lock("early").try_acquire().is_ok());
+    assert!(others.lock("k").try_acquire().is_ok(), "it was given back");
+    for error in [lease.check(), lease.renew(), block_on(lease.renew_async())] {
+        let error = error.expect_err("it was given back");
+        assert!(error.is_lost() && error.to_string().contains("shut down"), "{error}");
+    }
+    assert!(!held.is_valid());
+    drop(held);
+    assert_eq!(locks.counts().lost, 1);
+    assert!(locks.shutdown(PATIENCE).is_clean(), "nothing is left");
+}
+
+#[test]
+fn a_shutdown_dismisses_all_who_wait() {
+    for is_held_here in [true, false] {
+        let (locks, server) = Locks::in_memory();
+        let others = server.other_process();
+        let holder = if is_held_here { &locks } else { &others };
+        let held = holder.lock("k").acquire().expect("it is free");
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| locks.lock("k").acquire().map(drop)))
+                .chain((0..4).map(|_| scope.spawn(|| block_on(locks.lock("k").acquire_async()).map(drop))))
+                .collect();
+            let waiting = if is_held_here { 8 } else { 7 };
+            wait_until("all to wait", PATIENCE, || server.waiting("lock", "k") == waiting);
+            let shutdown = locks.shutdown(Duration::ZERO);
+            assert_eq!(shutdown.given_back, usize::from(is_held_here));
+            drop(held);
+            for thread in threads {
+                let error = thread.join().expect("no panic").expect_err("nothing is granted any more");
+                assert!(error.is_config() && error.to_string().contains("shut down"), "{error}");
+            }
+        });
+        assert!(locks.shutdown(PATIENCE).is_clean());
+        assert_eq!(locks.counts().acquired, u64::from(is_held_here));
+    }
+}
+
+#[test]
+fn after_shutdown_no_lock_is_acquired() {
+    let (locks, server) = Locks::in_memory();
+    assert!(locks.shutdown(PATIENCE).is_clean());
     let error = locks.lock("l").acquire().expect_err("shut down");
     assert!(error.is_config() && error.to_string().contains("shut down"), "{error}");
     assert!(block_on(locks.lock("l").acquire_async()).is_err_and(|error| error.is_config()));
-    assert!(held.is_valid());
-    held.renew().expect("it is still held");
-    drop(held);
-    assert!(block_on(locks.shutdown_async(PATIENCE)));
+    assert!(block_on(locks.shutdown_async(PATIENCE)).is_clean());
     assert!(server.other_process().lock("k").try_acquire().is_ok());
 }

@@ -6,6 +6,7 @@
 //! | `guards` | acquiring and releasing |
 //! | `order` | threads and tasks in one queue |
 //! | `cancellation` | futures that are dropped at each of their await points |
+//! | `kept` | futures that are kept at each of their await points, and not polled any more |
 //! | `ends` | flush, shutdown, runtimes that end |
 
 mod executors;
@@ -13,4 +14,5 @@ mod executors;
 mod cancellation;
 mod ends;
 mod guards;
+mod kept;
 mod order;

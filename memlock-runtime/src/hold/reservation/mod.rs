@@ -11,7 +11,6 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -65,7 +64,7 @@ impl Reservations {
     fn add(&self, lock: &Arc<HeldLock>, owner: Owner) -> Option<Arc<HeldLock>> {
         let mut by_item = self.by_item();
         // While `by_item` is locked: `shutdown` sets the flag before it takes all reservations out.
-        if lock.core().is_shut_down.load(Ordering::Acquire) {
+        if lock.core().is_shut_down() {
             return Some(Arc::clone(lock));
         }
         let reservation = Reservation {

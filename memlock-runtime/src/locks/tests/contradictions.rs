@@ -96,6 +96,6 @@ fn an_error_says_that_the_answers_contradict_one_another() {
     let options = LockOptions::of("f");
     let call = LockCall::begin(&locks, Caller::Thread, &options, &[]).expect("it is open");
     let spec = call.spec(&Counted::item());
-    let error = crate::driver::contender::unavailable(core, &spec, Unanswered::Contradicted, None);
+    let error = crate::driver::errors::unavailable(core, &spec, Unanswered::Contradicted, None);
     assert!(format!("{error:?}").contains("contradict"), "{error:?}");
 }

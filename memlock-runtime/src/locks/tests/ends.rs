@@ -568,14 +568,14 @@ fn one_attempt_behind_a_head_whose_server_hangs_is_unavailable() {
     }
 }
 
-/// The head is a future that is not polled, which says nothing about the server.
+/// The head is a future that is not polled, which says nothing about the server, and nothing about a holder.
 #[test]
-fn one_attempt_behind_a_head_that_does_nothing_is_busy_at_its_end() {
+fn one_attempt_behind_a_head_that_does_nothing_says_so_at_its_end() {
     let stage = before_gate(LIMIT);
     let item = ItemName::of_lock("memlock", "lock", "k");
     let waker = || std::task::Waker::noop().clone();
     // It has its turn, but does nothing.
-    let _turn = stage.locks.core().queues.join(&item, LEASE, false, waker);
+    let _turn = stage.locks.core().queues.join(&item, LEASE, stage.clock.now(), false, waker);
     thread::scope(|scope| {
         let other = scope.spawn(|| stage.try_once(false));
         wait_until("it to stand in line", || stage.locks.core().queues.curious(&item) == 1);
@@ -584,7 +584,8 @@ fn one_attempt_behind_a_head_that_does_nothing_is_busy_at_its_end() {
             other.is_finished()
         });
         let error = other.join().expect("no panic").expect_err("it is not its turn");
-        assert!(error.is_busy(), "{error}");
+        assert!(error.is_unavailable(), "{error}");
+        assert!(error.to_string().contains("its future is not polled"), "{error}");
     });
 }
 
