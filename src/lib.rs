@@ -162,5 +162,5 @@ pub use memlock_macros::{lock, rlock, zlock};
 pub use memlock_runtime::__private;
 pub use memlock_runtime::{
     AsyncGuard, Builder, CallTree, Conflict, Counts, DontLock, Error, Guard, IntoKey, Key, KeyText, Lease, LockRequest,
-    Locks, OnUnavailable, Source, TestServer, Token, Transaction, current, init, is_conflict, transaction,
+    Locks, OnUnavailable, Shutdown, Source, TestServer, Token, Transaction, current, init, is_conflict, transaction,
 };

@@ -109,7 +109,7 @@ fn processes_that_came_back_each_time_leave_the_wait_list_at_shutdown() {
                     drop(hold(locks.lock("k")));
                 }
                 // The background work leaves the place that is kept for it. `shutdown` waits for that.
-                locks.shutdown(PATIENCE);
+                assert!(locks.shutdown(PATIENCE).is_clean());
             });
         }
     });

@@ -201,7 +201,7 @@ fn shutting_down_leaves_nothing_reserved() {
     let others = server.other_process();
     let _ = write(&locks, "a", changed);
     assert!(!is_free(&others, "a"));
-    assert!(locks.shutdown(crate::PATIENCE));
+    assert!(locks.shutdown(crate::PATIENCE).is_clean());
     assert!(is_free(&others, "a"));
 }
 
@@ -210,7 +210,11 @@ fn a_conflict_after_the_shutdown_leaves_nothing_reserved_either() {
     let (locks, server) = Locks::in_memory();
     let others = server.other_process();
     let conflict = write(&locks, "a", || {
-        assert!(locks.shutdown(crate::PATIENCE), "what is held goes on being held");
+        assert_eq!(
+            locks.shutdown(Duration::ZERO).given_back,
+            1,
+            "its lock is held until the end of the limit"
+        );
         changed()
     });
     assert!(matches!(conflict, Err(CatalogError::Changed)));

@@ -432,7 +432,7 @@ fn nothing_is_taken_between_attempts_once_the_locks_are_shut_down() {
         assert_eq!(attempt, 1);
         let conflict = write(&locks, "a");
         held.take();
-        assert!(locks.shutdown(PATIENCE));
+        assert!(locks.shutdown(PATIENCE).is_clean());
         conflict
     });
     let error = ran.expect_err("it cannot go on");

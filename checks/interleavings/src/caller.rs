@@ -86,7 +86,9 @@ pub(crate) fn join_as(world: &Arc<World>, wakes_early: bool) -> Came {
         world.ledger().arrives(stay);
         alarm.waker()
     };
-    let joined = world.queues.join(&World::item(), TIMEOUT, world.time.now(), wakes_early, waker);
+    let joined = world
+        .queues
+        .join(&World::item(), TIMEOUT, world.time.now(), wakes_early, waker);
     let world = Arc::clone(world);
     let caller = Caller { world, alarm, stay };
     match joined {
@@ -166,11 +168,24 @@ impl Waiting {
         Some(wakes_at)
     }
 
+    /// Announces its next look, which it may then miss.
+    pub(crate) fn announces(&self) {
+        self.until_next_look(FOR_EVER);
+    }
+
     fn rest(&self, wakes_at: Duration) {
         self.place.stay_awake(LOOKS, || ());
         if !self.place.is_notified() {
             self.caller.alarm.sleep_until(wakes_at);
             self.place.stay_awake(LOOKS, || ());
+        }
+    }
+
+    /// Looks, and waits on.
+    pub(crate) fn waits_on(self) -> Waiting {
+        match self.look() {
+            Ok(Err(waiting)) => waiting,
+            Ok(Ok(_)) | Err(_) => panic!("it is another's turn"),
         }
     }
 

@@ -109,11 +109,7 @@ impl Ledger {
             Some(other) => assert!(other.ends <= latest, "{who} and {} have the turn", other.who),
             None => {}
         }
-        self.turn = Some(Present {
-            who,
-            number,
-            ends,
-        });
+        self.turn = Some(Present { who, number, ends });
         if self.arrivals.contains(&who) {
             self.turns.push(who);
         }

@@ -101,9 +101,9 @@ impl World {
     /// The same, in a scenario in which a waiter was passed over.
     pub(crate) fn ends_out_of_order(&self) -> Option<Box<WaitListView>> {
         self.ledger().ends();
-        let joined = self
-            .queues
-            .join(&World::item(), TIMEOUT, self.time.now(), false, || Waker::noop().clone());
+        let joined = self.queues.join(&World::item(), TIMEOUT, self.time.now(), false, || {
+            Waker::noop().clone()
+        });
         let Joined::Head(mut turn) = joined else {
             panic!("a queue is left in which nobody has the turn");
         };

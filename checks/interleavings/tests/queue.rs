@@ -36,5 +36,8 @@ checked! {
     a_taker_that_comes_too_late_and_leaves_takes_nothing_with_it
     a_taker_that_comes_too_late_inherits_the_watch
 
+    a_head_that_does_not_move_is_replaced_by_whoever_moves
+    a_turn_that_is_not_taken_up_is_used_by_others_and_left_by_its_owner
+
     a_kept_place_always_expires
 }

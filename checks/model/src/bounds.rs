@@ -154,7 +154,11 @@ impl Bounds {
 
     /// How long after the end of a turn a contender leaves it to those ahead to step in.
     pub(crate) fn step_in_grace(&self, is_first: bool) -> Duration {
-        if is_first || self.stalls { Duration::ZERO } else { Duration::MAX }
+        if is_first || self.stalls {
+            Duration::ZERO
+        } else {
+            Duration::MAX
+        }
     }
 
     /// For how long the retry of `contender` asks for the lock.

@@ -52,7 +52,9 @@ impl World {
             // The contender that stepped in has left since, so this one is the head again.
             queue.has_turn = Some(index);
         }
-        let turns = queue.turns.get_or_insert_with(|| TurnState::begun(contender.given, tools.bounds.turn_end(now)));
+        let turns = queue
+            .turns
+            .get_or_insert_with(|| TurnState::begun(contender.given, tools.bounds.turn_end(now)));
         match turns.claim(contender.given, tools.bounds.step_in_grace(is_first), now) {
             TurnStatus::Wait => return,
             TurnStatus::TooLate => {

@@ -162,15 +162,14 @@ fn a_turn_goes_on_without_a_holder_or_a_taker_that_is_stopped() {
 #[test]
 fn callers_that_lose_their_turn_while_they_ask_contend_with_those_that_step_in() {
     let bounds = Bounds {
-        steps: vec![Duration::from_millis(1010)],
         stalls: true,
+        lost: 1,
         ..two_and_one("turns that end at any time")
     };
-    exhaust(bounds, &[Reached::HandOver, Reached::TakeOver, Reached::StepIn]);
+    exhaust(bounds, &[Reached::HandOver, Reached::StepIn, Reached::TurnTakenAway]);
     let bounds = Bounds {
         stalls: true,
         whole_batches: true,
-        lost: 1,
         ..three("turns that end at any time, among three")
     };
     let reached = [

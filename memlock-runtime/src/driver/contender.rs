@@ -9,10 +9,11 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::core::Core;
-use super::limits::CallLimits;
 use super::errors::{
-    CONTRADICTS, NoToken, TIME_IS_OVER, TOO_SLOW, WRONG_NUMBERS, busy, text_cause, too_late, unavailable, unavailable_because,
+    CONTRADICTS, NoToken, TIME_IS_OVER, TOO_SLOW, WRONG_NUMBERS, busy, text_cause, too_late, unavailable,
+    unavailable_because,
 };
+use super::limits::CallLimits;
 use super::waiting::Stopped;
 use super::wake::WakeListener;
 use crate::error::Source;

@@ -61,13 +61,7 @@ pub(super) fn text_cause(sentence: &'static str) -> Source {
 /// Returns the error of a caller whose time was over before its turn came, or as it came. `trouble` is the reason why
 /// the server could not be asked. Without it the lock is busy, unless `is_stalled`: the server has answered, and another
 /// caller of this process holds the lock, or is ahead.
-pub(super) fn too_late(
-    core: &Core,
-    spec: &Spec,
-    trouble: Option<Error>,
-    is_stalled: bool,
-    waited: Duration,
-) -> Error {
+pub(super) fn too_late(core: &Core, spec: &Spec, trouble: Option<Error>, is_stalled: bool, waited: Duration) -> Error {
     match trouble {
         Some(trouble) => trouble,
         // Nobody is known to hold the lock.
@@ -75,7 +69,6 @@ pub(super) fn too_late(
         None => busy(&spec.item, Some("another caller in this process".to_owned()), waited),
     }
 }
-
 
 /// Returns the error for a lock that another caller holds.
 pub(super) fn busy(item: &ItemName, holder: Option<String>, waited: Duration) -> Error {

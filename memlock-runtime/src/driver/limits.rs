@@ -36,6 +36,15 @@ impl ExchangeLimit {
         }
     }
 
+    /// The same limit for exchanges that begin at `now`, and together may take as long as one.
+    pub(crate) fn as_for_one(self, now: Now) -> ExchangeLimit {
+        let ends = now.instant.saturating_add(self.each);
+        ExchangeLimit {
+            ends: Some(self.ends.map_or(ends, |earlier| earlier.min(ends))),
+            ..self
+        }
+    }
+
     /// Returns how long an exchange may take that begins at `now`. Calls `now` only if there is a common end.
     pub(crate) fn left(self, now: impl FnOnce() -> Now) -> Duration {
         self.until_end(now).map_or(self.each, |left| self.each.min(left))
@@ -111,6 +120,18 @@ mod tests {
     fn at(milliseconds: u64) -> Now {
         let instant = Duration::from_secs(100) + Duration::from_millis(milliseconds);
         Now { instant, wall: instant }
+    }
+
+    #[test]
+    fn several_exchanges_may_take_as_long_as_one() {
+        let limit = ExchangeLimit::each(EXCHANGE).as_for_one(at(0));
+        for (now, left) in [(0, 300), (100, 200), (300, 0), (1000, 0)] {
+            assert_eq!(limit.left(|| at(now)), Duration::from_millis(left), "at {now}");
+        }
+        assert!(
+            limit.as_for_one(at(200)).left(|| at(300)).is_zero(),
+            "an earlier end stays"
+        );
     }
 
     #[test]

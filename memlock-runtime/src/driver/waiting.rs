@@ -94,7 +94,11 @@ impl<'a> Waiting<'a> {
             if left.is_zero() {
                 let (is_stalled, waited) = (outlook.is_open, self.limits.waited(now));
                 return Err(Stopped::Failed(too_late(
-                    self.core, self.spec, outlook.trouble, is_stalled, waited,
+                    self.core,
+                    self.spec,
+                    outlook.trouble,
+                    is_stalled,
+                    waited,
                 )));
             }
         }

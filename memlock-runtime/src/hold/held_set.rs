@@ -27,7 +27,7 @@ use crate::system::on_thread;
 pub(crate) struct HeldSet {
     lease: Lease,
     caller: Caller,
-    /// The limit of the call, while it is under way. `None`: each release has the limit of one exchange.
+    /// The limit of the call, while it is under way. `None`: the releases together have the limit of one exchange.
     limit: Option<ExchangeLimit>,
 }
 
@@ -82,7 +82,7 @@ impl HeldSet {
         self.lease.push(held);
     }
 
-    /// Ends the call, which has all its locks. From now on each release has the limit of one exchange.
+    /// Ends the call, which has all its locks. From now on the releases together have the limit of one exchange.
     pub(crate) fn acquired(mut self) -> Result<HeldSet, Error> {
         if self.lease.locks().is_empty() {
             return Err(Error::config("the call names no key: name at least one to lock"));
@@ -113,8 +113,10 @@ impl HeldSet {
     /// As [`reserve`](Self::reserve), but within the limit of a call that is still under way.
     pub(crate) async fn reserve_within(mut self, retry: &Retry, limit: Option<ExchangeLimit>) {
         self.lease.give_up();
+        let Some(limit) = limit.or_else(|| self.lease.end_limit()) else {
+            return;
+        };
         while let Some(held) = self.lease.locks().first() {
-            let limit = limit.unwrap_or_else(|| held.core().each_exchange());
             let reserved = retry.reservations.reserve(held, self.caller, retry.length, limit);
             reserved.await;
             self.lease.remove_first();

@@ -120,11 +120,26 @@ impl Lease {
         self.locks.iter().for_each(|held| held.give_up());
     }
 
-    /// Releases all locks, the last one first. Without `limit`, each release has the limit of one exchange.
+    /// Returns the limit of exchanges that end these locks: together they may take as long as one.
+    pub(super) fn end_limit(&self) -> Option<ExchangeLimit> {
+        let core = self.locks.first()?.core();
+        let limit = core.each_exchange();
+        // A single one needs no clock for that.
+        Some(if self.locks.len() > 1 {
+            limit.as_for_one(core.now())
+        } else {
+            limit
+        })
+    }
+
+    /// Releases all locks, the last one first, within `limit`, or within that of one exchange. The background releases
+    /// what does not fit.
     pub(super) async fn release(&mut self, caller: Caller, limit: Option<ExchangeLimit>) {
         self.give_up();
+        let Some(limit) = limit.or_else(|| self.end_limit()) else {
+            return;
+        };
         while let Some(held) = self.locks.last() {
-            let limit = limit.unwrap_or_else(|| held.core().each_exchange());
             held.release(caller, limit).await;
             self.locks.pop();
         }

@@ -147,16 +147,19 @@ impl HeldLock {
     }
 
     /// Waits until no exchange about this lock is under way. None begins while the guard lives. `None`: `limit` ended
-    /// first.
-    async fn begin_exchanging(&self, caller: Caller, limit: ExchangeLimit) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    /// first. What the wait takes is taken off `limit`.
+    async fn begin_exchanging(
+        &self,
+        caller: Caller,
+        limit: &mut ExchangeLimit,
+    ) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         if let Ok(exchanging) = self.exchanging.try_lock() {
             return Some(exchanging);
         }
         // The other exchange may be a renewal in the background, whose own limit may end later.
-        match limit.until_end(|| self.core().now()) {
-            Some(left) => caller.lock_within(&self.exchanging, left).await,
-            None => Some(self.exchanging.lock().await),
-        }
+        let now = self.core().now();
+        *limit = limit.as_for_one(now);
+        caller.lock_within(&self.exchanging, limit.left(|| now)).await
     }
 
     #[cfg(test)]

@@ -20,13 +20,13 @@ impl HeldLock {
     /// Hands the lock over to the next caller in this process's queue, or else releases it on the server, within
     /// `limit`. Only the first call has an effect. The background does what fails, or does not fit into `limit`. If the
     /// future is dropped after its first poll, the release goes on.
-    pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, limit: ExchangeLimit) {
+    pub(crate) async fn release(self: &Arc<HeldLock>, caller: Caller, mut limit: ExchangeLimit) {
         self.give_up();
         if self.core.is_inherited() {
             // The lock is the parent's. A thread that may be renewing it does not exist in this process.
             return;
         }
-        let Some(_exchanging) = self.begin_exchanging(caller, limit).await else {
+        let Some(_exchanging) = self.begin_exchanging(caller, &mut limit).await else {
             self.release_in_background();
             return;
         };

@@ -76,8 +76,8 @@ impl HeldLock {
 
     /// As [`renew`](Self::renew). The future must not be dropped before its end, so that the number of the attempt is
     /// kept.
-    async fn renew_to_end(&self, caller: Caller, limit: ExchangeLimit) -> Result<(), Error> {
-        let exchanging = self.begin_exchanging(caller, limit).await;
+    async fn renew_to_end(&self, caller: Caller, mut limit: ExchangeLimit) -> Result<(), Error> {
+        let exchanging = self.begin_exchanging(caller, &mut limit).await;
         let _exchanging = exchanging.ok_or_else(|| self.no_exchange_error())?;
         let grant = self.grant_to_renew()?;
         let machine = Renew::new(self.spec.clone(), grant);

@@ -80,7 +80,11 @@ impl Queue {
         Some(ToWake {
             first: next.give_turn(number).then_some(next),
             sleeper: None,
-            others: if self.turns.is_leased() { self.notify_of_answer() } else { Vec::new() },
+            others: if self.turns.is_leased() {
+                self.notify_of_answer()
+            } else {
+                Vec::new()
+            },
         })
     }
 

@@ -77,7 +77,11 @@ impl Queues {
     pub(crate) fn dismiss_waiters(&self, failure: &Error) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            let lines: Vec<WaitingLine> = shard.queues.values_mut().map(|queue| mem::take(&mut queue.waiting)).collect();
+            let lines: Vec<WaitingLine> = shard
+                .queues
+                .values_mut()
+                .map(|queue| mem::take(&mut queue.waiting))
+                .collect();
             drop(shard);
             for waiter in lines.iter().flat_map(WaitingLine::iter) {
                 waiter.dismiss(failure.clone());

@@ -48,7 +48,9 @@ fn head(queues: &Arc<Queues>) -> Turn {
 
 fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
     let count = Arc::new(Count(AtomicUsize::new(0)));
-    match queues.join(&item(), TIMEOUT, Now::default(), false, || Waker::from(Arc::clone(&count))) {
+    match queues.join(&item(), TIMEOUT, Now::default(), false, || {
+        Waker::from(Arc::clone(&count))
+    }) {
         Joined::Head(_) => panic!("nobody is there"),
         Joined::Behind(place) => (place, count),
     }
@@ -291,7 +293,11 @@ fn a_turn_without_a_lease_ends_if_its_caller_does_not_move() {
     assert!(head.go_on(at(PATIENCE / 2)));
     let first = waits(first, PATIENCE, "the head has moved");
     head.pause(PATIENCE * 3, at(PATIENCE));
-    let first = waits(first, PATIENCE * 5 - NANO, "a pause, and the time for the next exchange");
+    let first = waits(
+        first,
+        PATIENCE * 5 - NANO,
+        "a pause, and the time for the next exchange",
+    );
     let second = has_turn(first, PATIENCE * 5, "the head has not moved");
     assert!(!second.is_stalled(), "the server had answered the head");
     assert!(!head.go_on(at(PATIENCE * 5)), "it has lost its turn");
@@ -324,7 +330,11 @@ fn a_turn_that_is_given_with_or_without_a_grant_waits_for_its_caller_no_longer_t
         let second = waits(second, given + PATIENCE - NANO, "the first may come yet");
         let mut stepped_in = has_turn(second, given + PATIENCE, "the first has not come");
         assert_eq!(stepped_in.take_handed().is_some(), with_grant);
-        assert_eq!(woken.0.load(Ordering::SeqCst), 0, "each waiter looks for that by itself");
+        assert_eq!(
+            woken.0.load(Ordering::SeqCst),
+            0,
+            "each waiter looks for that by itself"
+        );
         drop(absent);
     }
 }
@@ -383,7 +393,11 @@ fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first
     let (first, woken) = behind(&queues);
     first.announce_sleep(TIMEOUT / 4);
     let first = waits(first, TIMEOUT / 4, "the head still has it");
-    assert_eq!(first.until_next_look(Now::default()), Duration::MAX, "it knows of no lease");
+    assert_eq!(
+        first.until_next_look(Now::default()),
+        Duration::MAX,
+        "it knows of no lease"
+    );
     turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 4)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let first = waits(first, TIMEOUT / 2, "the lease is not over");
@@ -407,7 +421,11 @@ fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
     drop(first);
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let second = waits(second, TIMEOUT / 2, "the lease is not over");
-    assert_eq!(second.until_next_look(at(TIMEOUT / 2)), TIMEOUT / 2, "it leaves nothing to others");
+    assert_eq!(
+        second.until_next_look(at(TIMEOUT / 2)),
+        TIMEOUT / 2,
+        "it leaves nothing to others"
+    );
     drop(has_turn(second, TIMEOUT, "the lease is over"));
 }
 
@@ -614,7 +632,11 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     assert!(taken.token > original.token);
     let absent = waits(absent, TIMEOUT, "it is another's turn now");
     let until_step_in = taken.deadline.ends() - TIMEOUT;
-    assert_eq!(absent.until_next_look(at(TIMEOUT)), until_step_in, "it steps in, if that one hangs");
+    assert_eq!(
+        absent.until_next_look(at(TIMEOUT)),
+        until_step_in,
+        "it steps in, if that one hangs"
+    );
     assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
     let third = waits(third, TIMEOUT, "the one that was passed over goes first");
     let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
@@ -684,7 +706,9 @@ fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_whil
     let turn = head(&queues);
     let early = || {
         let count = Arc::new(Count(AtomicUsize::new(0)));
-        match queues.join(&item(), TIMEOUT, Now::default(), true, || Waker::from(Arc::clone(&count))) {
+        match queues.join(&item(), TIMEOUT, Now::default(), true, || {
+            Waker::from(Arc::clone(&count))
+        }) {
             Joined::Head(_) => panic!("nobody is there"),
             Joined::Behind(place) => (place, count),
         }

@@ -95,9 +95,15 @@ fn a_shutdown_waits_for_holders_and_gives_back_what_they_still_hold() {
             }
             assert!(early.check().is_ok() && early.renew().is_ok(), "it is held as before");
         });
-        wait_until("the other thread to hold its lock", PATIENCE, || others.lock("early").try_acquire().is_err());
+        wait_until("the other thread to hold its lock", PATIENCE, || {
+            others.lock("early").try_acquire().is_err()
+        });
         let shutdown = locks.shutdown(Duration::from_secs(1));
-        assert_eq!((shutdown.given_back, shutdown.unfinished), (1, 0), "the thread was done in time");
+        assert_eq!(
+            (shutdown.given_back, shutdown.unfinished),
+            (1, 0),
+            "the thread was done in time"
+        );
     });
     assert!(others.lock("early").try_acquire().is_ok());
     assert!(others.lock("k").try_acquire().is_ok(), "it was given back");
@@ -129,7 +135,10 @@ fn a_shutdown_dismisses_all_who_wait() {
             assert_eq!(shutdown.given_back, usize::from(is_held_here));
             drop(held);
             for thread in threads {
-                let error = thread.join().expect("no panic").expect_err("nothing is granted any more");
+                let error = thread
+                    .join()
+                    .expect("no panic")
+                    .expect_err("nothing is granted any more");
                 assert!(error.is_config() && error.to_string().contains("shut down"), "{error}");
             }
         });

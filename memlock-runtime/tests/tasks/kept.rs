@@ -70,7 +70,10 @@ fn a_kept_future_delays_others_for_a_turn_or_a_lease() {
         all_get_it(&locks, 5, &format!("kept at await point {cut}"));
         // It may go on, and then has its lock in its turn, or learns that it has lost it.
         let done = block_on(kept.as_mut());
-        assert!(done.is_ok() || done.is_err_and(|error| error.is_lost()), "kept at {cut}");
+        assert!(
+            done.is_ok() || done.is_err_and(|error| error.is_lost()),
+            "kept at {cut}"
+        );
         assert!(locks.flush(WAIT));
         all_get_it(&locks, 1, "nothing is left");
     }

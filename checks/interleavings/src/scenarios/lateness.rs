@@ -1,9 +1,14 @@
 //! Callers that are stopped for longer than their lease.
 
+use std::time::Duration;
+
 use super::join_all;
 use crate::caller::{behind, head};
 use crate::protocol::Watch;
 use crate::world::{TIMEOUT, World};
+
+/// Longer than a waiter leaves it to those ahead of it to step in.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A lease ends just as its holder is done with it: the grant is handed over, or the first waiter steps in.
 pub fn a_hand_over_races_the_first_waiter_that_steps_in() {
@@ -66,11 +71,14 @@ pub fn a_waiter_that_steps_in_and_hangs_is_replaced() {
     let holder = head(&world).hold_for(TIMEOUT * 4);
     let (absent, second, third) = (behind(&world), behind(&world), behind(&world));
     holder.done();
-    world.time.move_to(TIMEOUT);
+    // It sees that the lease that was handed over ends sooner.
+    let second = second.waits_on();
+    world.time.move_to(TIMEOUT + GRACE);
+    // The third could step in now as well.
+    let hanging = second.turn().hold();
     let threads = [
         world.spawn(move |world| {
-            let hanging = second.turn().hold();
-            world.time.move_to(TIMEOUT * 2);
+            world.time.move_to(TIMEOUT * 2 + GRACE * 2);
             hanging.hang(TIMEOUT * 5);
             hanging.done();
         }),
@@ -92,7 +100,7 @@ pub fn a_taker_that_comes_too_late_inherits_the_watch() {
     let watch = Watch::of_own(&holder.grant, world.time.now());
     let (absent, second) = (behind(&world), behind(&world));
     holder.done();
-    world.time.move_to(TIMEOUT);
+    world.time.move_to(TIMEOUT + GRACE);
     let stepped_in = second.turn().hold();
     let threads = [
         world.spawn(move |_| stepped_in.sees(watch)),

@@ -9,6 +9,7 @@ mod lateness;
 mod leaving;
 mod places;
 mod sleep;
+mod stalls;
 
 pub use crowd::*;
 pub use dismissal::*;
@@ -16,6 +17,7 @@ pub use lateness::*;
 pub use leaving::*;
 pub use places::*;
 pub use sleep::*;
+pub use stalls::*;
 
 use shuttle::thread::JoinHandle;
 

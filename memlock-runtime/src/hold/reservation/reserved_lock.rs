@@ -20,13 +20,13 @@ impl HeldLock {
         self: &Arc<HeldLock>,
         caller: Caller,
         length: Duration,
-        limit: ExchangeLimit,
+        mut limit: ExchangeLimit,
     ) -> Option<Arc<HeldLock>> {
         self.give_up();
         if self.core.is_inherited() {
             return None;
         }
-        let Some(_exchanging) = self.begin_exchanging(caller, limit).await else {
+        let Some(_exchanging) = self.begin_exchanging(caller, &mut limit).await else {
             self.release_in_background();
             return None;
         };
@@ -72,10 +72,10 @@ impl HeldLock {
         self: &Arc<HeldLock>,
         caller: Caller,
         spec: &Spec,
-        limit: ExchangeLimit,
+        mut limit: ExchangeLimit,
     ) -> Option<Arc<HeldLock>> {
         // The exchange of `shorten` may be under way, without a reply.
-        let exchanging = self.begin_exchanging(caller, limit).await?;
+        let exchanging = self.begin_exchanging(caller, &mut limit).await?;
         if let Ok(grant) = self.grant_to_renew() {
             let machine = Renew::new(spec.clone(), grant);
             let (renewed, source) = renew(&self.core, caller, &self.spec, machine, limit).await;

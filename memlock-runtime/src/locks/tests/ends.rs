@@ -575,7 +575,11 @@ fn one_attempt_behind_a_head_that_does_nothing_says_so_at_its_end() {
     let item = ItemName::of_lock("memlock", "lock", "k");
     let waker = || std::task::Waker::noop().clone();
     // It has its turn, but does nothing.
-    let _turn = stage.locks.core().queues.join(&item, LEASE, stage.clock.now(), false, waker);
+    let _turn = stage
+        .locks
+        .core()
+        .queues
+        .join(&item, LEASE, stage.clock.now(), false, waker);
     thread::scope(|scope| {
         let other = scope.spawn(|| stage.try_once(false));
         wait_until("it to stand in line", || stage.locks.core().queues.curious(&item) == 1);

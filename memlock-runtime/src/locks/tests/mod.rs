@@ -278,6 +278,47 @@ fn releasing_the_first_of_several_keys_stays_within_the_wait() {
 }
 
 #[test]
+fn the_locks_of_a_call_are_released_within_the_limit_of_one_exchange() {
+    let Stage { locks, hangs, limits } = stage();
+    let options = LockOptions::of("f");
+    let items = ["moody a", "moody b", "moody c", "moody d"].map(|key| ItemName::of_lock("memlock", "several", key));
+    let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+    let held = block_on(call.acquire_all(&items)).expect("they are free");
+    hangs.store(true, Ordering::SeqCst);
+    drop(held);
+    let given = given_to_callers(&limits);
+    assert!(given <= EXCHANGE, "{given:?}");
+    hangs.store(false, Ordering::SeqCst);
+    assert!(
+        locks.flush(Duration::from_secs(30)),
+        "the background releases the others"
+    );
+    let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+    drop(block_on(call.acquire_all(&items)).expect("they are free"));
+}
+
+#[test]
+fn a_release_during_a_renewal_that_hangs_stays_within_the_limit_of_one_exchange() {
+    let Stage { locks, hangs, limits } = stage();
+    let guard = locks.lock("moody").acquire().expect("it is free");
+    let held = Arc::clone(&guard.locks()[0]);
+    hangs.store(true, Ordering::SeqCst);
+    thread::scope(|scope| {
+        scope.spawn(|| block_on(held.renew(Caller::Thread, crate::driver::limits::ExchangeLimit::each(EXCHANGE))));
+        wait_until("the renewal to be under way", || held.is_exchanging());
+        limits.lock().expect("no panic").clear();
+        let began = locks.core().now();
+        drop(guard);
+        let took = locks.core().now().since(began);
+        let given = given_to_callers(&limits);
+        assert!(given <= EXCHANGE, "{given:?}");
+        assert!(took >= given, "it waited for the renewal");
+    });
+    hangs.store(false, Ordering::SeqCst);
+    assert!(locks.flush(Duration::from_secs(30)));
+}
+
+#[test]
 fn a_re_entry_fails_if_the_lease_ends_during_its_renewal() {
     let Stage { locks, hangs, .. } = stage();
     let guard = locks.lock("moody").timeout(EXCHANGE).acquire().expect("it is free");
