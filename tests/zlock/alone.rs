@@ -378,3 +378,26 @@ fn writers_in_threads_exclude_each_other_and_all_get_through() {
     });
     assert_eq!(done.load(Ordering::SeqCst), 180);
 }
+
+#[test]
+fn a_wait_for_the_second_key_that_is_longer_than_the_reservation_ends_in_a_conflict() {
+    #[zlock(keys = ["a", "b"], name = "catalog", locks = locks, reserve = 0.2)]
+    fn write_both(locks: &Locks) -> Result<(), CatalogError> {
+        unreachable!("another process holds the second")
+    }
+    for waits_in_line in [false, true] {
+        let (locks, server) = Locks::in_memory();
+        let others = server.other_process();
+        let holder = if waits_in_line { &others } else { &locks };
+        let held = holder.lock("b").name("catalog").acquire().expect("it is free");
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| write_both(&locks));
+            until("it holds the first", || !is_free(&others, "a"));
+            thread::sleep(Duration::from_millis(900));
+            drop(held);
+            let conflict = writer.join().expect("no panic").expect_err("it has waited");
+            let conflict = conflict.lock().expect("memlock's");
+            assert!(conflict.is_conflict(), "{conflict}");
+        });
+    }
+}

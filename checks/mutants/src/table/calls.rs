@@ -1,7 +1,7 @@
 //! How long a call may take, and asking a server that does not answer.
 
 use super::Mutant;
-use super::suites::{LOCKS, PROTOCOL, REENTRY, model, unit};
+use super::suites::{LOCKS, PROTOCOL, REENTRY, executors, model, unit};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -12,6 +12,33 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "self.until_end(now).map_or(self.each, |left| self.each.min(left))",
         to: "self.until_end(now).map_or(self.each, |_| self.each)",
         suites: &[unit("driver::limits::"), unit("all_exchanges_of_a_call")],
+    },
+    Mutant {
+        name: "each-release-has-its-own-limit",
+        breaks: "L2",
+        decision: "The releases of one call together take no longer than one exchange.",
+        file: "hold/lease.rs",
+        from: "if self.locks.len() > 1 {",
+        to: "if self.locks.len() > 9 {",
+        suites: &[unit("the_locks_of_a_call_are_released")],
+    },
+    Mutant {
+        name: "granted-after-the-shutdown",
+        breaks: "L8",
+        decision: "After the shutdown nothing is acquired, by callers that have waited neither.",
+        file: "driver/core.rs",
+        from: "if self.is_shut_down() { Err(shut_down()) } else { Ok(()) }",
+        to: "Ok(())",
+        suites: &[executors("shutdown_")],
+    },
+    Mutant {
+        name: "given-back-and-believed-in",
+        breaks: "L8",
+        decision: "A lock that is given back at a shutdown is lost to its holder.",
+        file: "driver/core.rs",
+        from: "self.has_given_back.store(true, Ordering::SeqCst);",
+        to: "",
+        suites: &[executors("shutdown_")],
     },
     Mutant {
         name: "no-time-to-ask",

@@ -17,6 +17,11 @@ pub(super) const fn line(filter: &'static str) -> Suite {
     runtime(&["--test", "line"], filter)
 }
 
+/// Guards of tasks, under several executors.
+pub(super) const fn executors(filter: &'static str) -> Suite {
+    runtime(&["--test", "tasks"], filter)
+}
+
 const fn runtime(target: &'static [&'static str], filter: &'static str) -> Suite {
     Suite {
         package: "memlock-runtime",
