@@ -53,9 +53,11 @@ pub fn rlock(args: proc_macro::TokenStream, item: proc_macro::TokenStream) -> pr
 ///    The call waits for the lock, reserves it, and returns `Error::Conflict`: roll back, and start again with fresh
 ///    data.
 ///
-/// The reservation belongs to the thread; for an async function, to the process. To hold locks until a *transaction* is
-/// committed, and to retry it, use `memlock::transaction()`: a `zlock` in its closure is held until the closure
-/// returns, and never waits.
+/// The reservation belongs to the thread; for an async function, to the process. A retry on another thread does not find
+/// it. With `wait = 0` the call cannot wait for a lock that is held, and returns `Error::Busy` instead of a conflict.
+///
+/// To hold locks until a *transaction* is committed, and to retry it, use `memlock::transaction()`: a `zlock` in its
+/// closure is held until the closure returns, and never waits.
 ///
 /// `conflict = path` names a function `fn(&E) -> bool` that tells which errors are conflicts. Without it, the error's
 /// own `memlock::Conflict` decides. Without that, the error and its sources are searched with `memlock::is_conflict`;

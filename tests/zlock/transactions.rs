@@ -518,3 +518,37 @@ fn a_future_that_is_dropped_anywhere_leaves_nothing_behind() {
         }
     }
 }
+
+#[test]
+fn a_transaction_gives_up_when_its_limit_is_over() {
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let _held = others.lock("a").name("catalog").acquire().expect("it is free");
+    // The wait for the lock between two attempts would have no end.
+    let mut attempts = 0;
+    let ran = transaction().within(Duration::from_millis(50)).run(|attempt| {
+        attempts = attempt;
+        write(&locks, "a")
+    });
+    let error = ran.expect_err("another process holds it");
+    let error = error.lock().expect("memlock's");
+    assert!(matches!(error, Error::GaveUp { attempts: 1, .. }), "{error}");
+    assert!(error.is_conflict());
+    assert_eq!(attempts, 1, "it could not be held for a second attempt");
+    // Without a lock to wait for, no attempt begins after the limit.
+    let ran = transaction()
+        .attempts(u32::MAX)
+        .within(Duration::from_millis(50))
+        .run(|attempt| {
+            attempts = attempt;
+            Err::<(), _>(CatalogError::Changed)
+        });
+    assert!(attempts > 1);
+    assert!(matches!(
+        ran.expect_err("a conflict").lock(),
+        Some(Error::GaveUp { .. })
+    ));
+    // A limit that is never reached changes nothing.
+    let ran = transaction().within(PATIENCE).run(|_| write(&locks, "b"));
+    ran.expect("it is free");
+}

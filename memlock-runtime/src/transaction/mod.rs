@@ -29,7 +29,7 @@ use crate::error::conflict::Conflict;
 use crate::error::{Error, Source};
 use crate::hold::held_set::HeldSet;
 use crate::locks::policy::{Reporting, apply_failure_policy};
-use crate::protocol::Pause;
+use crate::protocol::{Pause, Spec};
 use crate::system::{clock, on_thread};
 
 /// How often a transaction is attempted, unless it says otherwise.
@@ -76,6 +76,7 @@ const ROUNDS: u32 = 3;
 #[must_use = "nothing is run before `run`"]
 pub struct Transaction<C = ByTrait> {
     attempts: u32,
+    limit: Option<Duration>,
     conflict: C,
 }
 
@@ -83,6 +84,7 @@ pub struct Transaction<C = ByTrait> {
 pub fn transaction() -> Transaction {
     Transaction {
         attempts: ATTEMPTS,
+        limit: None,
         conflict: ByTrait,
     }
 }
@@ -124,6 +126,7 @@ impl Transaction {
     pub fn conflict<E, F: Fn(&E) -> bool>(self, is_conflict: F) -> Transaction<ByFunction<F>> {
         Transaction {
             attempts: self.attempts,
+            limit: self.limit,
             conflict: ByFunction(is_conflict),
         }
     }
@@ -136,6 +139,16 @@ impl<C> Transaction<C> {
         self
     }
 
+    /// Limits the transaction as a whole: after `limit` it waits no longer between two attempts, and begins no further
+    /// one. By default there is no limit. The `wait` of a function bounds each wait for its lock, and not the sum of the
+    /// waits.
+    ///
+    /// An attempt that is running goes on, so a transaction may take as much longer as its closure.
+    pub fn within(mut self, limit: Duration) -> Transaction<C> {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Runs `body` with the number of the attempt, from 1. Runs it again after a conflict.
     ///
     /// Between attempts, but never inside one, the thread waits for locks, or for up to 64 ms.
@@ -143,7 +156,7 @@ impl<C> Transaction<C> {
     /// # Errors
     ///
     /// An error of `body` that is not a conflict. [`Error::GaveUp`], with the last conflict as its source, if the last
-    /// attempt ends in a conflict. [`Error::Busy`] and [`Error::Unavailable`] if a lock cannot be acquired between two
+    /// attempt ends in a conflict, or the limit of [`within`](Self::within) is over after one. [`Error::Busy`] and [`Error::Unavailable`] if a lock cannot be acquired between two
     /// attempts: the `wait` and `on_unavailable` of the function that asked for the lock apply.
     ///
     /// # Panics
@@ -247,21 +260,38 @@ impl<C> Running<C> {
         C: Recognise<E>,
         E: From<Error> + Into<Box<dyn StdError + Send + Sync>>,
     {
-        let attempts = self.scope.attempt();
         let result = match returned {
             Err(error) if self.transaction.conflict.is_conflict(&error) => {
-                if attempts < self.transaction.attempts {
+                if self.scope.attempt() < self.transaction.attempts && !self.is_over() {
                     drop(error);
-                    return self.hold_all_locks().await.err().map(|error| Err(E::from(error)));
+                    return match self.hold_all_locks().await {
+                        Ok(()) => None,
+                        Err(busy) if busy.is_busy() && self.is_over() => Some(Err(self.gave_up(Box::new(busy)))),
+                        Err(error) => Some(Err(E::from(error))),
+                    };
                 }
-                let source: Box<dyn StdError + Send + Sync> = error.into();
-                let lasted = clock::instant().saturating_duration_since(self.began);
-                Err(E::from(Error::gave_up(attempts, lasted, Source::from(source))))
+                Err(self.gave_up(error.into()))
             }
             returned => returned,
         };
         self.release_all().await;
         Some(result)
+    }
+
+    /// How much is left of the limit of the transaction.
+    fn left(&self) -> Option<Duration> {
+        let lasted = clock::instant().saturating_duration_since(self.began);
+        self.transaction.limit.map(|limit| limit.saturating_sub(lasted))
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// Returns the error of a transaction whose last attempt ended in the conflict `last`.
+    fn gave_up<E: From<Error>>(&self, last: Box<dyn StdError + Send + Sync>) -> E {
+        let lasted = clock::instant().saturating_duration_since(self.began);
+        E::from(Error::gave_up(self.scope.attempt(), lasted, Source::from(last)))
     }
 
     /// Keeps, or acquires, all locks that the functions have asked for, before the next attempt.
@@ -305,8 +335,14 @@ impl<C> Running<C> {
             lock.core.check_not_shut_down()?;
             let now = lock.core.now();
             // The `wait` of the function that asked for it counts from here: no call is under way between two attempts.
-            let limits = CallLimits::new(now, lock.spec.wait, lock.core.exchange_limit);
-            let acquiring = held.acquire(&lock.core, lock.spec.clone(), limits, now, lock.options.renew);
+            // It ends with the transaction's limit, if that is sooner.
+            let wait = lock.spec.wait.into_iter().chain(self.left()).min();
+            let limits = CallLimits::new(now, wait, lock.core.exchange_limit);
+            let spec = Spec {
+                wait,
+                ..lock.spec.clone()
+            };
+            let acquiring = held.acquire(&lock.core, spec, limits, now, lock.options.renew);
             match acquiring.await {
                 Ok(()) => acquired.push(lock),
                 Err(Stopped::CompanionLost) => {
@@ -331,11 +367,12 @@ impl<C> Running<C> {
     /// Returns the window of the pause after a database's conflict. It doubles with each attempt, and stays below the
     /// time for which a lock would be reserved.
     fn pause_window(&self, locks: &[ScopeLock]) -> Pause {
+        let longest = self.left().map_or(LONGEST_PAUSE, |left| left.min(LONGEST_PAUSE));
         let doubled = FIRST_PAUSE * 1_u32.checked_shl(self.scope.attempt() - 1).unwrap_or(u32::MAX);
         let reserve = locks.iter().map(|lock| lock.options.reserve / 2).min();
         Pause {
             from: Duration::ZERO,
-            to: doubled.min(LONGEST_PAUSE).min(reserve.unwrap_or(LONGEST_PAUSE)),
+            to: doubled.min(longest).min(reserve.unwrap_or(longest)),
         }
     }
 
