@@ -117,10 +117,9 @@ pub(crate) struct FoundLock {
 
 /// Makes `frame` the current one, for a synchronous body.
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
-    let before = CURRENT.with(|current| current.replace(Current::in_this_task(Some(Arc::clone(&frame)))));
     Entered {
+        before: replace_current(Some(Arc::clone(&frame))),
         frame,
-        before: Some(before),
     }
 }
 
@@ -132,27 +131,34 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let Some(before) = self.before.take() else { return };
+        let Some(mut before) = self.before.take() else { return };
         // Only its own frame is replaced: another one is current if this is dropped out of order, or on another thread.
-        let replaced = CURRENT.try_with(|current| {
+        let _ = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
-            let is_current = current
-                .frame
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, &self.frame));
-            is_current.then(|| std::mem::replace(&mut *current, before))
+            let frame = current.frame.as_ref();
+            if frame.is_some_and(|current| Arc::ptr_eq(current, &self.frame)) {
+                std::mem::swap(&mut *current, &mut before);
+            }
         });
-        drop(replaced);
+        // Here, since the end of a frame may be the end of a lock, which is logged by the program's own code.
+        drop(before);
     }
 }
 
 /// Returns the frame of the innermost body that is running on this thread, in this task.
 pub(crate) fn current_frame() -> Option<Arc<Frame>> {
-    CURRENT.with(|current| {
+    let current = CURRENT.try_with(|current| {
         let current = current.borrow();
         let frame = current.frame.as_ref()?;
         (current.task == task::try_id()).then(|| Arc::clone(frame))
-    })
+    });
+    current.ok().flatten()
+}
+
+/// Makes `frame` the current one of this thread, and returns the record of the one before.
+fn replace_current(frame: Option<Arc<Frame>>) -> Option<Current> {
+    let next = Current::in_this_task(frame);
+    CURRENT.try_with(|current| current.replace(next)).ok()
 }
 
 /// Finds the lock on `item` among those that the body of `frame` and its callers hold.
@@ -208,9 +214,7 @@ struct FrameSwap {
 impl FrameSwap {
     fn begin(frame: Option<Arc<Frame>>) -> FrameSwap {
         FrameSwap {
-            before: CURRENT
-                .try_with(|current| current.replace(Current::in_this_task(frame)))
-                .ok(),
+            before: replace_current(frame),
         }
     }
 }
