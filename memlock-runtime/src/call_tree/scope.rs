@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::OnUnavailable;
+use crate::error::call_site::CallSite;
 use crate::hold::HeldLock;
 use crate::hold::held_set::HeldSet;
 use crate::hold::options::LockOptions;
@@ -64,11 +65,12 @@ impl Scope {
         self.attempt.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Returns the lock on `item`, if the transaction holds it and its lease lasts.
-    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<HeldLock>> {
+    /// Returns the lock on `item`, and the function that asked for it, if the transaction holds it and its lease lasts.
+    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<(Arc<HeldLock>, CallSite)> {
         let locks = self.lock();
         let is_wanted = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
-        locks.iter().find(is_wanted)?.valid().cloned()
+        let lock = locks.iter().find(is_wanted)?;
+        Some((Arc::clone(lock.valid()?), lock.options.site))
     }
 
     /// Records `lock`, held or not. A lock whose lease lasts is not replaced by one that is not held. If this returns a

@@ -141,7 +141,7 @@ impl<'a> LockCall<'a> {
         Spec {
             item: item.clone(),
             server: self.core().store.route(item),
-            label: Label::new(&settings.label, self.options.function),
+            label: Label::new(&settings.label, self.options.site.function),
             timeout: self.options.timeout.unwrap_or(settings.timeout),
             interval: self.options.interval.unwrap_or(settings.interval),
             wait: self.limits.wait,

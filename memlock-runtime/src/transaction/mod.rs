@@ -314,7 +314,7 @@ impl<C> Running<C> {
                     return Ok(false);
                 }
                 Err(Stopped::Failed(error)) => {
-                    let function = lock.options.function;
+                    let function = lock.options.site.function;
                     apply_failure_policy(&lock.core, function, lock.policy, Reporting::Yes, error)?;
                 }
             }
