@@ -2,13 +2,13 @@
 //! without the lock, and the error is logged.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use memlock::{Error, lock, rlock};
 
 use crate::log::Log;
-use crate::stage::{LOCKS, UNREACHABLE, block_on, held};
+use crate::stage::{LOCKS, UNREACHABLE, block_on, held, with_panic_hook};
 
 /// Calls a closure when it is dropped.
 struct AtEnd<F: FnMut()>(F);
@@ -142,18 +142,14 @@ fn a_function_that_can_report_returns_the_error_instead_of_a_second_panic() {
 
 #[test]
 fn a_body_runs_unlocked_in_a_panic_hook() {
-    let here = std::thread::current().id();
-    let ran = std::sync::Arc::new(Mutex::new(Vec::new()));
-    let hook = std::panic::take_hook();
-    let in_hook = std::sync::Arc::clone(&ran);
-    std::panic::set_hook(Box::new(move |_| {
-        // Other tests panic meanwhile, on other threads.
-        if std::thread::current().id() == here {
-            in_hook.lock().expect("not poisoned").push(reentered());
-        }
-    }));
-    let (outcome, log) = Log::of(|| catch_unwind(|| holder(|| panic_any("the first"))));
-    std::panic::set_hook(hook);
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    let in_hook = Arc::clone(&ran);
+    let (outcome, log) = Log::of(|| {
+        with_panic_hook(
+            move |_| in_hook.lock().expect("not poisoned").push(reentered()),
+            || catch_unwind(|| holder(|| panic_any("the first"))),
+        )
+    });
     assert!(outcome.is_err());
     assert_eq!(*ran.lock().expect("not poisoned"), [0]);
     assert_one_error(&log, &["::reentered", "already holds lock"]);
