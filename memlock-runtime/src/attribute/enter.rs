@@ -125,7 +125,7 @@ impl FunctionCall {
             }
             return Ok(BodyLocks::Lent(lease));
         }
-        let call = LockCall::begin(&self.locks, caller, &self.options, &self.items)?;
+        let call = LockCall::begin(&self.locks, caller, &self.options)?;
         if self.kind == LockKind::Zlock {
             let zlock = Zlock {
                 call,

@@ -70,7 +70,7 @@ pub enum Error {
     /// A thread pool may run one job inside another, while that waits for a third: then the two functions have nothing
     /// to do with each other. See [`CallTree::outside`](crate::CallTree::outside).
     #[error(
-        "the caller already holds lock `{}`, and would wait for itself: {} holds it, and {} asks for it: use `rlock` on \
+        "the caller already holds lock `{}`, and would wait for itself: {} holds it, and {} asks for it; use `rlock` on \
          both to allow that, or give one of them another `name`",
         Shown::new(key),
         Shown::message(holder),

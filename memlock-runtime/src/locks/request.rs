@@ -119,7 +119,7 @@ impl<'a> LockRequest<'a> {
         // Once is enough: a wait in a child that is forked meanwhile ends with an error.
         self.locks.core().check_process()?;
         let items = [self.item(caller)?];
-        LockCall::begin(self.locks, caller, &self.options, &items)?
+        LockCall::begin(self.locks, caller, &self.options)?
             .acquire_all(&items)
             .await
     }
