@@ -10,7 +10,7 @@ use crate::error::call_site::CallSite;
 use crate::hold::HeldLock;
 use crate::hold::held_set::HeldSet;
 use crate::hold::options::LockOptions;
-use crate::key::ItemName;
+use crate::key::{ByItem, ItemName};
 use crate::protocol::Spec;
 
 /// The locks of one transaction, and the number of its current attempt.
@@ -19,6 +19,8 @@ pub(crate) struct Scope {
     attempt: AtomicU32,
     /// In the order in which they are acquired: see [`ScopeLock::order`].
     locks: Mutex<Vec<ScopeLock>>,
+    /// A mutex for each lock that was asked for, which a function locks while it asks.
+    asking: Mutex<ByItem<Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// A lock that a function of the transaction has asked for.
@@ -52,6 +54,7 @@ impl Scope {
         Scope {
             attempt: AtomicU32::new(0),
             locks: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -71,6 +74,13 @@ impl Scope {
         let is_wanted = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
         let lock = locks.iter().find(is_wanted)?;
         Some((Arc::clone(lock.valid()?), lock.options.site))
+    }
+
+    /// Returns the mutex that a function locks while it asks for the lock on `item`. Of two functions that ask at once,
+    /// the second waits for the answer to the first, and shares the lock. The server would tell it that the lock is held.
+    pub(crate) fn asking(&self, item: &ItemName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(asking.entry(item.clone()).or_default())
     }
 
     /// Records `lock`, held or not. A lock whose lease lasts is not replaced by one that is not held. If this returns a
