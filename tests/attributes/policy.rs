@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use memlock::{Error, Locks, TestServer, lock, rlock};
 
-use crate::stage::{LOCKS, UNREACHABLE, held, with_panic_hook};
+use crate::stage::{LOCKS, UNREACHABLE, held};
 
 #[lock("k", locks = &UNREACHABLE, on_unavailable = unlocked)]
 fn soft() -> Result<usize, Error> {
@@ -62,13 +62,18 @@ fn cannot_report() -> u8 {
 fn a_mistake_in_the_program_is_returned_or_panics_in_the_function() {
     assert!(outer(reports).expect_err("re-entered").is_reentered());
     let place = std::sync::Arc::new(Mutex::new(None));
+    let hook = std::panic::take_hook();
     let told = std::sync::Arc::clone(&place);
-    let outcome = with_panic_hook(
-        move |panic| {
-            *told.lock().expect("not poisoned") = panic.location().map(|location| location.file().to_owned());
-        },
-        || catch_unwind(|| outer(cannot_report)),
-    );
+    let here = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Other tests panic meanwhile, on other threads.
+        if std::thread::current().id() != here {
+            return;
+        }
+        *told.lock().expect("not poisoned") = panic.location().map(|location| location.file().to_owned());
+    }));
+    let outcome = catch_unwind(|| outer(cannot_report));
+    std::panic::set_hook(hook);
     assert!(message(outcome.map(drop)).contains("already holds lock"));
     let place = place.lock().expect("not poisoned").clone();
     assert_eq!(

@@ -1,9 +1,8 @@
 //! The locks that the cases use, and what a body can find out about its own.
 
 use std::future::Future;
-use std::panic::PanicHookInfo;
 use std::pin::pin;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Wake};
 use std::thread::Thread;
 
@@ -45,26 +44,6 @@ pub(crate) fn key() -> String {
         }
         several_or_none => std::panic::panic_any(format!("not one lock: {several_or_none:?}")),
     }
-}
-
-/// Runs `body` with `hook` as the panic hook of this thread. Other tests panic meanwhile, on other threads.
-pub(crate) fn with_panic_hook<T>(
-    hook: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
-    body: impl FnOnce() -> T,
-) -> T {
-    // The hook is the process's.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().expect("not poisoned");
-    let here = std::thread::current().id();
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().id() == here {
-            hook(panic);
-        }
-    }));
-    let returned = body();
-    std::panic::set_hook(before);
-    returned
 }
 
 /// Runs a future to its end, on this thread.
