@@ -64,10 +64,13 @@ fn variable(name: &str) -> String {
     std::env::var(name).expect("a variable of the case")
 }
 
+/// A task that waits for a lock.
+type Waiting = Pin<Box<dyn Future<Output = Result<AsyncGuard, Error>>>>;
+
 /// A value whose destructor uses locks.
 struct AtEnd {
     held: Option<Guard>,
-    waiting: Option<Pin<Box<dyn Future<Output = Result<AsyncGuard, Error>>>>>,
+    waiting: Option<Waiting>,
 }
 
 impl Drop for AtEnd {
@@ -94,7 +97,7 @@ thread_local! {
 fn end_a_thread() {
     let keep_a_lock = || {
         let held = LOCKS.lock("kept").acquire().expect("it is free");
-        let mut waiting: Pin<Box<dyn Future<Output = _>>> = Box::pin(LOCKS.lock("kept").acquire_async());
+        let mut waiting: Waiting = Box::pin(LOCKS.lock("kept").acquire_async());
         assert!(poll_once(waiting.as_mut()).is_pending());
         let at_end = AtEnd {
             held: Some(held),

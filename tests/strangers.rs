@@ -192,7 +192,7 @@ fn a_transaction_has_no_part_in_what_runs_outside() {
 
 #[test]
 fn a_reentry_names_both_functions_and_their_places() {
-    let line = line!() + 1;
+    const LINE: u32 = line!() + 1;
     #[lock("k", name = "named", locks = &LOCKS)]
     fn holder<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
         Ok(body())
@@ -210,13 +210,13 @@ fn a_reentry_names_both_functions_and_their_places() {
         error.to_string()
     };
     let at = |line: u32| format!("({}:{line}:", file!());
-    let holder_is = format!("::holder` {}", at(line));
+    let holder_is = format!("::holder` {}", at(LINE));
     let text = message(&asks);
     assert!(text.contains(&holder_is), "{text}");
-    assert!(text.contains(&format!("::asks` {}", at(line + 4))), "{text}");
+    assert!(text.contains(&format!("::asks` {}", at(LINE + 4))), "{text}");
     let text = message(&|| block_on(asks_async()));
     assert!(text.contains(&holder_is), "{text}");
-    assert!(text.contains(&format!("::asks_async` {}", at(line + 8))), "{text}");
+    assert!(text.contains(&format!("::asks_async` {}", at(LINE + 8))), "{text}");
     let (line, request) = (line!(), || LOCKS.lock("k").name("named").acquire().map(drop));
     let text = message(&request);
     assert!(text.contains(&holder_is), "{text}");

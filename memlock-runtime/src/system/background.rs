@@ -120,11 +120,11 @@ impl RunningTimer {
         // `Handle::enter` panics.
         if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
             let (sleeping, slept) = oneshot::channel();
-            let _task = Task::spawn(handle, async move {
+            let task = Task::spawn(handle, async move {
                 tokio::time::sleep(length).await;
                 drop(sleeping);
             });
-            return RunningTimer::Task { slept, _task };
+            return RunningTimer::Task { slept, _task: task };
         }
         let _entered = handle.enter();
         RunningTimer::Sleep(Box::pin(tokio::time::sleep(length)))
