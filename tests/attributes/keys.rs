@@ -400,6 +400,18 @@ fn keys_of_any_text_are_themselves() {
         assert!(!held.contains(char::is_whitespace));
         assert_ne!(held, raw_literal(&format!("{text}x")));
     }
-    let long = "k".repeat(10_000);
+    let long = "k".repeat(900);
     assert_eq!(raw_literal(&long), format!("a\"{long}"));
+}
+
+#[lock("file/{name}", locks = &LOCKS)]
+fn cannot_report(name: &str) -> usize {
+    held().len()
+}
+
+#[test]
+fn keys_of_any_length_are_locked() {
+    for (character, length) in [("k", 60_000), ("k", 1_000_000), (" ", 100_000)] {
+        assert_eq!(cannot_report(&character.repeat(length)), 1, "{}", length);
+    }
 }

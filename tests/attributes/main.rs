@@ -6,6 +6,7 @@
 //! | `receivers` `parameters` | any signature can be locked, and keeps its meaning |
 //! | `returns` | the compiler's types, not their spelling, decide what a function can report |
 //! | `policy` | what happens when the lock is not available |
+//! | `panicking` | nothing panics while a panic unwinds |
 //! | `otherwise` | the error that it replaces is logged |
 //! | `kept_leases` | a lease that outlives its body says that it is over |
 //! | `bodies` | control flow and drop order of a body are its own |
@@ -46,6 +47,7 @@ mod log;
 mod macro_made;
 mod options;
 mod otherwise;
+mod panicking;
 mod parameters;
 mod policy;
 mod receivers;

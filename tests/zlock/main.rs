@@ -6,6 +6,7 @@
 //! | `alone_async` | the same for tasks |
 //! | `conflicts` | which errors are conflicts |
 //! | `transactions` | locks are held until the closure has returned, and nothing waits inside |
+//! | `siblings` | functions of one transaction that ask for the same lock at once share it |
 //! | `deadlocks` | two keys in opposite orders, in threads and tasks, over a database that would report "locked" |
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![allow(
@@ -21,6 +22,7 @@ mod alone;
 mod alone_async;
 mod conflicts;
 mod deadlocks;
+mod siblings;
 mod transactions;
 
 use std::time::{Duration, Instant};

@@ -8,8 +8,10 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::call_tree::{Entered, Frame, InFrame};
+use crate::call_tree::lock_kind::LockKind;
+use crate::call_tree::{self, Entered, Frame, InFrame};
 use crate::error::Error;
+use crate::error::call_site::CallSite;
 use crate::error::conflict::{Classify, NoConflict};
 use crate::hold::body_locks::BodyLocks;
 use crate::system::on_thread;
@@ -26,6 +28,11 @@ pub struct CallGuard {
 impl CallGuard {
     pub(crate) fn new(entered: Entered, locks: BodyLocks) -> CallGuard {
         CallGuard { entered, locks }
+    }
+
+    /// The guard of a body of the function `site` that runs without its locks.
+    pub(super) fn unlocked(site: CallSite) -> CallGuard {
+        CallGuard::new(call_tree::enter(unlocked_frame(site)), BodyLocks::None)
     }
 
     /// Runs the body. Returns an error in place of a success, if the lease did not last for the whole body
@@ -53,6 +60,11 @@ pub fn run_zlock<R>(guard: CallGuard, conflict: &impl Classify<R>, body: impl Fn
     returned
 }
 
+/// Returns the frame of a body of the function `site` that runs without a lease, so that its attribute does not matter.
+fn unlocked_frame(site: CallSite) -> Arc<Frame> {
+    Frame::new(call_tree::current_frame(), LockKind::Lock, site, None)
+}
+
 /// The locks of an annotated async function while its body runs. If this is dropped, the background releases them.
 #[derive(Debug)]
 #[must_use]
@@ -64,6 +76,11 @@ pub struct AsyncCallGuard {
 impl AsyncCallGuard {
     pub(crate) fn new((frame, locks): (Arc<Frame>, BodyLocks)) -> AsyncCallGuard {
         AsyncCallGuard { frame, locks }
+    }
+
+    /// The guard of a body of the function `site` that runs without its locks.
+    pub(super) fn unlocked(site: CallSite) -> AsyncCallGuard {
+        AsyncCallGuard::new((unlocked_frame(site), BodyLocks::None))
     }
 
     /// Runs the body, and releases the locks.

@@ -69,7 +69,7 @@ impl FunctionCall {
     #[track_caller]
     pub(crate) fn enter(self, reporting: Reporting) -> Result<CallGuard, Error> {
         if !self.items.is_empty() {
-            warn_if_blocking_tasks(self.options.function);
+            warn_if_blocking_tasks(self.options.site.function);
         }
         let acquired = on_thread::block_on(pin!(self.acquire(Caller::Thread, reporting)));
         let (frame, locks) = self.apply_policy(acquired, reporting)?;
@@ -98,11 +98,12 @@ impl FunctionCall {
             Ok(locks) => locks,
             Err(error) => {
                 let policy = self.policy(reporting);
-                apply_failure_policy(self.locks.core(), self.options.function, policy, reporting, error)?;
+                apply_failure_policy(self.locks.core(), self.options.site.function, policy, reporting, error)?;
                 BodyLocks::None
             }
         };
-        Ok((Frame::new(self.outer, self.kind, locks.lease().cloned()), locks))
+        let lease = locks.lease().cloned();
+        Ok((Frame::new(self.outer, self.kind, self.options.site, lease), locks))
     }
 
     /// Acquires the locks under which the body runs.
@@ -112,7 +113,7 @@ impl FunctionCall {
         }
         // Checked once: in a child that is forked meanwhile, each wait below ends with an error.
         self.locks.core().check_process()?;
-        if let Some(lease) = self.find_outer_lease()? {
+        if let Some(lease) = self.find_outer_lease(caller)? {
             let limit = self.locks.limits(&self.options).asking;
             for held in lease.locks() {
                 // The inner body needs time, too. This costs a round trip only if half of the lease is over.
@@ -124,7 +125,7 @@ impl FunctionCall {
             }
             return Ok(BodyLocks::Lent(lease));
         }
-        let call = LockCall::begin(&self.locks, caller, &self.options, &self.items)?;
+        let call = LockCall::begin(&self.locks, caller, &self.options)?;
         if self.kind == LockKind::Zlock {
             let zlock = Zlock {
                 call,
@@ -138,22 +139,24 @@ impl FunctionCall {
     }
 
     /// Returns the lease of an outer body that holds all the locks, if both are `rlock`, or both `zlock`.
-    fn find_outer_lease(&self) -> Result<Option<Lease>, Error> {
+    fn find_outer_lease(&self, caller: Caller) -> Result<Option<Lease>, Error> {
         let outer = self.outer.as_ref();
         if outer.is_none() {
             return Ok(None);
         }
         let mut locks: SmallVec<[_; 1]> = SmallVec::new();
         for item in &self.items {
-            let Some(found) = call_tree::find_lock(outer, self.locks.core(), item) else {
-                continue;
-            };
-            if self.kind == LockKind::Lock || self.kind != found.kind {
-                return Err(Error::Reentered {
-                    key: item.as_str().to_owned(),
-                });
+            let core = self.locks.core();
+            let reentered = |holder| Err(Error::reentered(item.as_str(), holder, self.options.site));
+            match call_tree::find_lock(outer, core, item) {
+                Some(found) if self.kind == LockKind::Lock || self.kind != found.kind => return reentered(found.site),
+                Some(found) => locks.push(found.held),
+                None => {
+                    if let Some(below) = call_tree::find_lock_below(caller, outer, core, item) {
+                        return reentered(below.site);
+                    }
+                }
             }
-            locks.push(found.held);
         }
         if locks.is_empty() {
             return Ok(None);

@@ -9,14 +9,18 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread;
 
 use pin_project_lite::pin_project;
 
 use super::call_guard::{AfterBody, AsyncCallGuard};
 use super::enter::FunctionCall;
+use super::options::Options;
 use crate::error::Error;
+use crate::error::call_site::CallSite;
 use crate::error::conflict::Classify;
-use crate::locks::policy::Reporting;
+use crate::key::Key;
+use crate::locks::policy::{Reporting, must_not_panic};
 
 /// How a function with a body that returns an `R` reports a lock error.
 pub trait Policy<R> {
@@ -127,6 +131,7 @@ impl<T, E> Policy<Result<T, E>> for TriesResult {
 /// A call with its keys and options evaluated. It borrows nothing.
 #[must_use]
 pub struct Entering<P> {
+    site: CallSite,
     prepared: Result<FunctionCall, Error>,
     policy: PhantomData<fn() -> P>,
 }
@@ -138,16 +143,18 @@ impl<P> fmt::Debug for Entering<P> {
 }
 
 impl<P> Entering<P> {
-    pub(crate) fn new(prepared: Result<FunctionCall, Error>) -> Entering<P> {
+    /// Prepares to acquire the locks on `keys`.
+    pub(super) fn prepare(options: Options<'_>, keys: &[Key]) -> Entering<P> {
         Entering {
-            prepared,
+            site: options.site(),
+            prepared: options.prepare(keys),
             policy: PhantomData,
         }
     }
 
     /// Acquires the locks, for an expansion that handles a lock error itself.
     pub async fn enter(self) -> Result<AsyncCallGuard, Error> {
-        acquire(self.prepared, Reporting::Yes).await
+        acquire(self.site, self.prepared, Reporting::Yes).await
     }
 
     /// Acquires the locks, runs the body, and releases the locks.
@@ -200,10 +207,9 @@ impl<P> Entering<P> {
     where
         P: Policy<B::Output>,
     {
-        let prepared = self.prepared;
         let reporting = if P::REPORTS { Reporting::Yes } else { Reporting::No };
         Stages::First {
-            first: acquire(prepared, reporting),
+            first: acquire(self.site, self.prepared, reporting),
             next: move |entered| match entered {
                 Ok(guard) => ControlFlow::Continue((run(guard, body), finish)),
                 Err(error) => ControlFlow::Break(P::failed(error)),
@@ -212,13 +218,39 @@ impl<P> Entering<P> {
     }
 }
 
+impl Entering<Soft> {
+    /// Prepares to acquire the locks on `keys`.
+    ///
+    /// # Panics
+    ///
+    /// If the program is wrong, and the thread does not unwind from a panic already.
+    #[track_caller]
+    pub(super) fn prepare_soft(options: Options<'_>, keys: &[Key]) -> Entering<Soft> {
+        let entering = Entering::prepare(options, keys);
+        match &entering.prepared {
+            Err(error) if !thread::panicking() => panic!("{error}"),
+            _ => entering,
+        }
+    }
+}
+
 /// Acquires the locks. The future has one type for all bodies, so it is compiled once. It is on the heap, since it is
 /// large: the function's future would keep its space while the body runs.
 fn acquire(
+    site: CallSite,
     prepared: Result<FunctionCall, Error>,
     reporting: Reporting,
 ) -> Pin<Box<impl Future<Output = Result<AsyncCallGuard, Error>> + Send>> {
-    Box::pin(async move { prepared?.enter_async(reporting).await })
+    Box::pin(async move {
+        let entered = match prepared {
+            Ok(call) => call.enter_async(reporting).await,
+            Err(error) => Err(error),
+        };
+        match (entered, reporting) {
+            (Err(error), Reporting::No) if must_not_panic(site.function, &error) => Ok(AsyncCallGuard::unlocked(site)),
+            (entered, _) => entered,
+        }
+    })
 }
 
 pin_project! {

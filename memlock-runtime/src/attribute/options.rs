@@ -6,11 +6,12 @@ use super::call_guard::CallGuard;
 use super::duration::IntoDuration;
 use super::enter::FunctionCall;
 use crate::call_tree::lock_kind::LockKind;
+use crate::error::call_site::CallSite;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::options::{LockOptions, RESERVE, RenewPolicy};
 use crate::key::Key;
 use crate::locks::Locks;
-use crate::locks::policy::Reporting;
+use crate::locks::policy::{Reporting, must_not_panic};
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
 /// The options of one call. Lives on the stack of the annotated function until the lock is held.
@@ -34,21 +35,25 @@ struct Mistake {
 }
 
 impl<'a> Options<'a> {
-    /// Options of `function` under the plain lock, with the function's path as the namespace.
+    /// Options of `function`, whose attribute is where this is called, under the plain lock, with the function's path as the namespace.
+    #[track_caller]
     pub const fn lock(function: &'static str) -> Options<'a> {
         Options::of(LockKind::Lock, function)
     }
 
-    /// Options of `function` under the re-entrant lock, with the function's path as the namespace.
+    /// As [`lock`](Self::lock), under the re-entrant lock.
+    #[track_caller]
     pub const fn rlock(function: &'static str) -> Options<'a> {
         Options::of(LockKind::Rlock, function)
     }
 
-    /// Options of `function` under the lock in front of a database, with the function's path as the namespace.
+    /// As [`lock`](Self::lock), under the lock in front of a database.
+    #[track_caller]
     pub const fn zlock(function: &'static str) -> Options<'a> {
         Options::of(LockKind::Zlock, function)
     }
 
+    #[track_caller]
     const fn of(kind: LockKind, function: &'static str) -> Options<'a> {
         Options {
             kind,
@@ -120,12 +125,33 @@ impl<'a> Options<'a> {
         self.prepare(keys)?.enter(reporting)
     }
 
+    /// As [`enter`](Self::enter), for a function that cannot report an error. While the thread unwinds from a panic, any
+    /// error makes its body run without the locks.
+    ///
+    /// # Panics
+    ///
+    /// With the error of a program that is wrong.
+    #[track_caller]
+    pub(super) fn enter_soft(self, keys: &[Key]) -> CallGuard {
+        let site = self.site();
+        match self.enter(keys, Reporting::No) {
+            Ok(guard) => guard,
+            Err(error) if must_not_panic(site.function, &error) => CallGuard::unlocked(site),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The function.
+    pub(super) fn site(&self) -> CallSite {
+        self.lock.site
+    }
+
     /// Prepares to acquire the locks on `keys`.
     pub(crate) fn prepare(self, keys: &[Key]) -> Result<FunctionCall, Error> {
         if let Some(Mistake { option, problem }) = self.mistake {
             return Err(Error::config(format!(
                 "the option `{option}` of `{}` {problem}",
-                self.lock.function
+                self.lock.site.function
             )));
         }
         FunctionCall::new(self.locks, self.kind, self.name, self.lock, keys)

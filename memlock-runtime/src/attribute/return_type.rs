@@ -155,10 +155,7 @@ impl<R> Other<R> {
     /// If the program is wrong, which this function cannot report in another way.
     #[track_caller]
     pub fn __memlock_enter<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Result<CallGuard, R> {
-        match options.enter(&keys, Reporting::No) {
-            Ok(held) => Ok(held),
-            Err(error) => panic!("{error}"),
-        }
+        Ok(options.enter_soft(&keys))
     }
 
     /// Enters, for an expansion that handles a lock error itself.
@@ -172,7 +169,7 @@ impl<R> Other<R> {
 impl<T, E: From<Error>> Return<Result<T, E>> {
     /// Prepares to enter. A lock error becomes the function's error.
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Reports> {
-        Entering::new(options.prepare(&keys))
+        Entering::prepare(options, &keys)
     }
 }
 
@@ -192,7 +189,7 @@ impl<T, E> NoFrom<Result<T, E>> {
         options: Options<'_>,
         keys: [Key; N],
     ) -> Entering<TriesResult> {
-        Entering::new(options.prepare(&keys))
+        Entering::prepare(options, &keys)
     }
 }
 
@@ -223,15 +220,12 @@ impl<R> Other<R> {
     /// If the program is wrong, which this function cannot report in another way.
     #[track_caller]
     pub fn __memlock_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Soft> {
-        match options.prepare(&keys) {
-            Ok(prepared) => Entering::new(Ok(prepared)),
-            Err(error) => panic!("{error}"),
-        }
+        Entering::prepare_soft(options, &keys)
     }
 
     /// Prepares to enter, for an expansion that handles a lock error itself.
     pub fn __memlock_try_enter_async<const N: usize>(self, options: Options<'_>, keys: [Key; N]) -> Entering<Tries> {
-        Entering::new(options.prepare(&keys))
+        Entering::prepare(options, &keys)
     }
 
     /// Is never called. It tells the compiler the type of an async body before it checks the body, and the order in

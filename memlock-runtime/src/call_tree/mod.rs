@@ -18,14 +18,17 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread::{self, ThreadId};
 
 use pin_project_lite::pin_project;
 use tokio::task;
 
 use self::lock_kind::LockKind;
 use self::scope::Scope;
+use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::Error;
+use crate::error::call_site::CallSite;
 use crate::hold::HeldLock;
 use crate::hold::lease::Lease;
 use crate::key::ItemName;
@@ -65,15 +68,22 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 enum RunningBody {
     /// An annotated function, and its lease. Without a lease it runs unlocked.
-    Function { kind: LockKind, lease: Option<Lease> },
+    Function {
+        kind: LockKind,
+        site: CallSite,
+        lease: Option<Lease>,
+    },
     /// The closure of a transaction.
     Transaction(Arc<Scope>),
+    /// The closure of [`CallTree::outside`], on this thread. It is part of no call tree: the bodies outward of it are
+    /// not its callers. They only stand on the same stack.
+    Outside(ThreadId),
 }
 
 impl Frame {
     /// A function that runs under `lease`, called by the body whose frame is `outer`.
-    pub(crate) fn new(outer: Option<Arc<Frame>>, kind: LockKind, lease: Option<Lease>) -> Arc<Frame> {
-        let running = RunningBody::Function { kind, lease };
+    pub(crate) fn new(outer: Option<Arc<Frame>>, kind: LockKind, site: CallSite, lease: Option<Lease>) -> Arc<Frame> {
+        let running = RunningBody::Function { kind, site, lease };
         Arc::new(Frame { outer, running })
     }
 
@@ -85,13 +95,26 @@ impl Frame {
 
     /// Iterates over `frame`, then its callers, the innermost first.
     fn outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
+        Frame::all_outward(frame).take_while(|frame| !matches!(frame.running, RunningBody::Outside(_)))
+    }
+
+    /// Iterates over the bodies that wait for that of `frame` on this thread, without having called it.
+    fn below_outside(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
+        let is_called = |frame: &&Arc<Frame>| match frame.running {
+            RunningBody::Outside(thread) => thread != thread::current().id(),
+            RunningBody::Function { .. } | RunningBody::Transaction(_) => true,
+        };
+        Frame::all_outward(frame).skip_while(is_called)
+    }
+
+    fn all_outward(frame: Option<&Arc<Frame>>) -> impl Iterator<Item = &Arc<Frame>> {
         std::iter::successors(frame, |frame| frame.outer.as_ref())
     }
 
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.running {
             RunningBody::Function { lease, .. } => lease.as_ref(),
-            RunningBody::Transaction(_) => None,
+            RunningBody::Transaction(_) | RunningBody::Outside(_) => None,
         }
     }
 
@@ -109,18 +132,18 @@ pub(crate) struct Entered {
     before: Option<Current>,
 }
 
-/// A lock that this call tree already holds, and the attribute that acquired it.
+/// A lock that this call tree already holds, and the function and the attribute that acquired it.
 pub(crate) struct FoundLock {
     pub(crate) held: Arc<HeldLock>,
     pub(crate) kind: LockKind,
+    pub(crate) site: CallSite,
 }
 
 /// Makes `frame` the current one, for a synchronous body.
 pub(crate) fn enter(frame: Arc<Frame>) -> Entered {
-    let before = CURRENT.with(|current| current.replace(Current::in_this_task(Some(Arc::clone(&frame)))));
     Entered {
+        before: replace_current(Some(Arc::clone(&frame))),
         frame,
-        before: Some(before),
     }
 }
 
@@ -132,43 +155,79 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let Some(before) = self.before.take() else { return };
+        let Some(mut before) = self.before.take() else { return };
         // Only its own frame is replaced: another one is current if this is dropped out of order, or on another thread.
-        let replaced = CURRENT.try_with(|current| {
+        let _ = CURRENT.try_with(|current| {
             let mut current = current.borrow_mut();
-            let is_current = current
-                .frame
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, &self.frame));
-            is_current.then(|| std::mem::replace(&mut *current, before))
+            let frame = current.frame.as_ref();
+            if frame.is_some_and(|current| Arc::ptr_eq(current, &self.frame)) {
+                std::mem::swap(&mut *current, &mut before);
+            }
         });
-        drop(replaced);
+        // Here, since the end of a frame may be the end of a lock, which is logged by the program's own code.
+        drop(before);
     }
 }
 
 /// Returns the frame of the innermost body that is running on this thread, in this task.
 pub(crate) fn current_frame() -> Option<Arc<Frame>> {
-    CURRENT.with(|current| {
+    let current = CURRENT.try_with(|current| {
         let current = current.borrow();
         let frame = current.frame.as_ref()?;
         (current.task == task::try_id()).then(|| Arc::clone(frame))
-    })
+    });
+    current.ok().flatten()
+}
+
+/// Makes `frame` the current one of this thread, and returns the record of the one before.
+fn replace_current(frame: Option<Arc<Frame>>) -> Option<Current> {
+    let next = Current::in_this_task(frame);
+    CURRENT.try_with(|current| current.replace(next)).ok()
 }
 
 /// Finds the lock on `item` among those that the body of `frame` and its callers hold.
 pub(crate) fn find_lock(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &ItemName) -> Option<FoundLock> {
-    Frame::outward(frame).find_map(|frame| {
-        let (kind, held) = match &frame.running {
-            RunningBody::Function { kind, lease } => {
-                let locks = lease.as_ref().map(Lease::locks).unwrap_or_default();
-                let is_wanted = |lock: &&Arc<HeldLock>| {
-                    Arc::ptr_eq(lock.core(), core) && lock.spec().item == *item && !lock.is_released()
-                };
-                (*kind, locks.iter().find(is_wanted).cloned())
-            }
-            RunningBody::Transaction(scope) => (LockKind::Zlock, scope.find(core, item)),
-        };
-        held.map(|held| FoundLock { held, kind })
+    find_lock_in(Frame::outward(frame), core, item)
+}
+
+/// Finds the lock on `item` that this thread holds below a [`CallTree::outside`]. A `caller` that blocks the thread until
+/// that lock is free would wait for itself, although it is not part of the holder's call tree.
+pub(crate) fn find_lock_below(
+    caller: Caller,
+    frame: Option<&Arc<Frame>>,
+    core: &Arc<Core>,
+    item: &ItemName,
+) -> Option<FoundLock> {
+    match caller {
+        Caller::Thread => find_lock_in(Frame::below_outside(frame), core, item),
+        Caller::Task => None,
+    }
+}
+
+fn find_lock_in<'a>(
+    mut frames: impl Iterator<Item = &'a Arc<Frame>>,
+    core: &Arc<Core>,
+    item: &ItemName,
+) -> Option<FoundLock> {
+    frames.find_map(|frame| match &frame.running {
+        RunningBody::Function { kind, site, lease } => {
+            let locks = lease.as_ref().map(Lease::locks).unwrap_or_default();
+            let is_wanted = |lock: &&Arc<HeldLock>| {
+                Arc::ptr_eq(lock.core(), core) && lock.spec().item == *item && !lock.is_released()
+            };
+            let held = locks.iter().find(is_wanted)?;
+            Some(FoundLock {
+                held: Arc::clone(held),
+                kind: *kind,
+                site: *site,
+            })
+        }
+        RunningBody::Transaction(scope) => {
+            let (held, site) = scope.find(core, item)?;
+            let kind = LockKind::Zlock;
+            Some(FoundLock { held, kind, site })
+        }
+        RunningBody::Outside(_) => None,
     })
 }
 
@@ -176,7 +235,7 @@ pub(crate) fn find_lock(frame: Option<&Arc<Frame>>, core: &Arc<Core>, item: &Ite
 pub(crate) fn find_transaction(frame: Option<&Arc<Frame>>) -> Option<Arc<Scope>> {
     Frame::outward(frame).find_map(|frame| match &frame.running {
         RunningBody::Transaction(scope) => Some(Arc::clone(scope)),
-        RunningBody::Function { .. } => None,
+        RunningBody::Function { .. } | RunningBody::Outside(_) => None,
     })
 }
 
@@ -208,9 +267,7 @@ struct FrameSwap {
 impl FrameSwap {
     fn begin(frame: Option<Arc<Frame>>) -> FrameSwap {
         FrameSwap {
-            before: CURRENT
-                .try_with(|current| current.replace(Current::in_this_task(frame)))
-                .ok(),
+            before: replace_current(frame),
         }
     }
 }
@@ -314,5 +371,38 @@ impl CallTree {
     /// Returns a future that runs `body` as part of this call tree, under any executor.
     pub fn enter_async<F: Future>(&self, body: F) -> impl Future<Output = F::Output> + use<F> {
         InFrame::new(self.frame.clone(), body)
+    }
+
+    /// Calls `body` outside of every call tree: in it, no lock counts as held by the caller, and
+    /// [`current`](crate::current()) is `None`. Afterwards, and if `body` panics, the caller goes on as before.
+    ///
+    /// Use it in a body that waits for work while its thread may run *other* callers' work, as the threads of a
+    /// work-stealing pool do. That work runs inside the body, where memlock cannot distinguish it from a call of the
+    /// body's own: an `rlock` on the same key would let it in, and it would share the body's transaction. Work that does
+    /// belong to the body can be given its identity:
+    ///
+    /// ```
+    /// # use memlock_runtime::CallTree;
+    /// # fn install<R>(work: impl FnOnce() -> R) -> R { work() }
+    /// # fn work() {}
+    /// let here = CallTree::current();
+    /// // `pool.install` of rayon, on one of the pool's own threads, also runs what others gave to the pool.
+    /// CallTree::outside(|| install(|| here.enter(|| work())));
+    /// ```
+    ///
+    /// A call in `body` that would block the thread until a lock of the caller is free would never return. It gets
+    /// [`Error::Reentered`](crate::Error::Reentered), also if it is an `rlock` or a `zlock`. To avoid that, do not hold
+    /// a lock while a thread of the pool waits for the pool: take it on another thread.
+    pub fn outside<R>(body: impl FnOnce() -> R) -> R {
+        let running = RunningBody::Outside(thread::current().id());
+        let outer = current_frame();
+        let _swap = FrameSwap::begin(Some(Arc::new(Frame { outer, running })));
+        body()
+    }
+
+    /// Returns a future that runs `body` outside of every call tree, as [`outside`](Self::outside) does: for a body that
+    /// polls futures of other callers.
+    pub fn outside_async<F: Future>(body: F) -> impl Future<Output = F::Output> {
+        InFrame::new(None, body)
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::driver::caller::Caller;
 use crate::driver::core::Core;
 use crate::error::OnUnavailable;
+use crate::error::call_site::CallSite;
 use crate::hold::HeldLock;
 use crate::hold::held_set::HeldSet;
 use crate::hold::options::LockOptions;
-use crate::key::ItemName;
+use crate::key::{ByItem, ItemName};
 use crate::protocol::Spec;
 
 /// The locks of one transaction, and the number of its current attempt.
@@ -18,6 +19,8 @@ pub(crate) struct Scope {
     attempt: AtomicU32,
     /// In the order in which they are acquired: see [`ScopeLock::order`].
     locks: Mutex<Vec<ScopeLock>>,
+    /// A mutex for each lock that was asked for, which a function locks while it asks.
+    asking: Mutex<ByItem<Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// A lock that a function of the transaction has asked for.
@@ -51,6 +54,7 @@ impl Scope {
         Scope {
             attempt: AtomicU32::new(0),
             locks: Mutex::default(),
+            asking: Mutex::default(),
         }
     }
 
@@ -64,11 +68,19 @@ impl Scope {
         self.attempt.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Returns the lock on `item`, if the transaction holds it and its lease lasts.
-    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<Arc<HeldLock>> {
+    /// Returns the lock on `item`, and the function that asked for it, if the transaction holds it and its lease lasts.
+    pub(crate) fn find(&self, core: &Arc<Core>, item: &ItemName) -> Option<(Arc<HeldLock>, CallSite)> {
         let locks = self.lock();
         let is_wanted = |lock: &&ScopeLock| Arc::ptr_eq(&lock.core, core) && lock.spec.item == *item;
-        locks.iter().find(is_wanted)?.valid().cloned()
+        let lock = locks.iter().find(is_wanted)?;
+        Some((Arc::clone(lock.valid()?), lock.options.site))
+    }
+
+    /// Returns the mutex that a function locks while it asks for the lock on `item`. Of two functions that ask at once,
+    /// the second waits for the answer to the first, and shares the lock. The server would tell it that the lock is held.
+    pub(crate) fn asking(&self, item: &ItemName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(asking.entry(item.clone()).or_default())
     }
 
     /// Records `lock`, held or not. A lock whose lease lasts is not replaced by one that is not held. If this returns a

@@ -1,11 +1,13 @@
 //! What can go wrong, one variant for each thing that a caller can do about it.
 
+pub(crate) mod call_site;
 pub(crate) mod conflict;
 
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use self::call_site::CallSite;
 use crate::text::shown::Shown;
 
 /// The cause kept below an [`Error::Unavailable`], shared so that errors stay cheap to clone.
@@ -64,15 +66,24 @@ pub enum Error {
     },
 
     /// A holder asked for its own lock, and would have waited for itself.
+    ///
+    /// A thread pool may run one job inside another, while that waits for a third: then the two functions have nothing
+    /// to do with each other. See [`CallTree::outside`](crate::CallTree::outside).
     #[error(
-        "the caller already holds lock `{}`, and would wait for itself: use `rlock` on both functions to allow that, \
-         or give one of them another `name`",
-        Shown::new(key)
+        "the caller already holds lock `{}`, and would wait for itself: {} holds it, and {} asks for it; use `rlock` on \
+         both to allow that, or give one of them another `name`",
+        Shown::new(key),
+        Shown::message(holder),
+        Shown::message(caller)
     )]
     #[non_exhaustive]
     Reentered {
         /// The lock, as it is named on the server.
         key: String,
+        /// The function that holds it, and the place of its attribute in the source.
+        holder: String,
+        /// The function that asks for it, or the request, and its place in the source.
+        caller: String,
     },
 
     /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) found its lock held by another caller: what
@@ -163,6 +174,15 @@ impl Error {
         }
     }
 
+    /// `caller` asked for the lock on `key`, which `holder` around it holds.
+    pub(crate) fn reentered(key: &str, holder: CallSite, caller: CallSite) -> Error {
+        Error::Reentered {
+            key: key.to_owned(),
+            holder: holder.to_string(),
+            caller: caller.to_string(),
+        }
+    }
+
     /// The lock on `key` was held by another caller: by `holder`, if that is known.
     pub(crate) fn conflict(key: String, holder: Option<String>, waited: Duration) -> Error {
         let source = Arc::new(HeldByAnother(holder));
@@ -228,7 +248,12 @@ impl fmt::Debug for Error {
                 .field("reason", &Shown::message(reason))
                 .field("source", &source.as_ref().map(Cause))
                 .finish(),
-            Error::Reentered { key } => f.debug_struct("Reentered").field("key", &Shown::new(key)).finish(),
+            Error::Reentered { key, holder, caller } => f
+                .debug_struct("Reentered")
+                .field("key", &Shown::new(key))
+                .field("holder", &Shown::message(holder))
+                .field("caller", &Shown::message(caller))
+                .finish(),
             Error::Conflict { key, waited, source } => f
                 .debug_struct("Conflict")
                 .field("key", &Shown::new(key))
@@ -342,8 +367,18 @@ mod tests {
             busy().to_string(),
             "lock `memlock:f:1` is busy: host 7 f still holds it after 1.500 s"
         );
-        let reentered = Error::Reentered { key: "k".into() }.to_string();
-        assert!(reentered.contains("`k`") && reentered.contains("rlock") && reentered.contains("name"));
+        let (line, [holder, caller]) = (line!(), [CallSite::of("m::f"), CallSite::of("")]);
+        let reentered = Error::reentered("k", holder, caller).to_string();
+        let place = format!("{}:{line}:", file!());
+        for part in [
+            "`k`",
+            "rlock",
+            "name",
+            &format!("`m::f` ({place}"),
+            &format!("request at {place}"),
+        ] {
+            assert!(reentered.contains(part), "{part}: {reentered}");
+        }
         let released = Error::lost("k", "it has been released", None).to_string();
         assert_eq!(released, "the lease of lock `k` has ended: it has been released");
     }
@@ -367,7 +402,11 @@ mod tests {
                 server,
                 source: Arc::clone(&cause),
             },
-            Error::Reentered { key },
+            Error::Reentered {
+                key,
+                holder: evil.clone(),
+                caller: evil.clone(),
+            },
             conflict,
             Error::gave_up(3, waited, cause),
             Error::config(evil),

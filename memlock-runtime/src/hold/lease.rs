@@ -48,9 +48,9 @@ impl Lease {
         self.locks[0].token()
     }
 
-    /// Returns the name of each lock, unabridged and unescaped, and its fencing token. On the server, a name of more
-    /// than 200 bytes is shortened. The name has no control characters, but a key that users choose may put characters
-    /// in it that change the direction of a text.
+    /// Returns the name of each lock, unescaped, and its fencing token. On the server, a name of more than 200 bytes is
+    /// shortened; here, one of more than 1000 bytes is replaced by its SHA-256. The name has no control characters, but
+    /// a key that users choose may put characters in it that change the direction of a text.
     pub fn tokens(&self) -> impl Iterator<Item = (String, Token)> + '_ {
         self.locks
             .iter()

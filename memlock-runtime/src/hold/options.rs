@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use crate::error::call_site::CallSite;
 use crate::error::{Error, OnUnavailable};
 use crate::protocol::lease::LONGEST_TIMEOUT;
 
 /// How to acquire, hold and reserve a lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LockOptions {
-    /// The annotated function, `module::path::function`, for labels and messages; empty where there is none.
-    pub(crate) function: &'static str,
+    /// The annotated function or the request, for labels and messages.
+    pub(crate) site: CallSite,
     /// The lifetime of the lock. `None`: the default of the `Locks`.
     pub(crate) timeout: Option<Duration>,
     /// The longest pause between two looks at a held lock. `None`: the default of the `Locks`.
@@ -38,10 +39,11 @@ pub(crate) enum RenewPolicy {
 pub(crate) const RESERVE: Duration = Duration::from_secs(1);
 
 impl LockOptions {
-    /// The defaults, for `function`.
+    /// The defaults, for `function`, whose attribute is where this is called. For a request, it is empty.
+    #[track_caller]
     pub(crate) const fn of(function: &'static str) -> LockOptions {
         LockOptions {
-            function,
+            site: CallSite::of(function),
             timeout: None,
             interval: None,
             wait: None,

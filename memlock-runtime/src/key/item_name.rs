@@ -1,7 +1,7 @@
 //! The name of a lock's item on the server. Plain data; no I/O.
 //!
 //! This file keeps two promises. Different keys never share an item: [`ItemName`] is injective except for a 128-bit
-//! hash, and the full name in the value would reveal a collision of that. And no key can become a second command: every
+//! hash, and the full name in the value, or its SHA-256, reveals a collision of that. And no key can become a second command: every
 //! byte that memcached's text protocol treats specially is percent-encoded.
 
 use std::cmp::Ordering;
@@ -11,14 +11,20 @@ use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
+use sha2::{Digest as _, Sha256};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use smallvec::SmallVec;
 
+use crate::text::digits::push_hex;
 use crate::text::shown::Shown;
 
 /// The longest item name that is sent as it is. memcached accepts 250 bytes; the rest leaves room for suffixes such as
 /// `%line`.
 const LONGEST_READABLE_NAME: usize = 200;
+
+/// The longest name that is stored in full in the item's value. The input of a program decides how long its keys are,
+/// and long values would fill the server.
+const LONGEST_FULL_NAME: usize = 1000;
 
 /// How many bytes of a name need no allocation: enough for the path of a function and a UUID. With the length and the
 /// enum's discriminant, that makes 80 bytes.
@@ -32,8 +38,8 @@ const READABLE_PREFIX: usize = 120;
 /// Control characters, spaces, `%` and DEL are percent-encoded, as are single colons in the name and a colon at the
 /// start of the key, so that the first lone colon after the prefix always ends the name: no two pairs of name and key
 /// share a text. A name that is too long for memcached keeps its first characters and gets a 128-bit hash, behind the
-/// marker `~`, which no readable name has in that place. Its [`full`](Self::full) name is stored in the value, and
-/// compared.
+/// marker `~`, which no readable name has in that place. Its [`full`](Self::full) name, or beyond 1000 bytes the SHA-256
+/// of that, is stored in the value, and compared.
 ///
 /// A name is made once per call, kept in many places and looked up in several, so it carries its hash, and needs no
 /// heap while it is short.
@@ -83,7 +89,13 @@ impl ItemName {
         let hash = hasher.finish128().as_u128();
         let readable = &full[prefix.len() + 1..cut];
         let wire = format!("{prefix}:~{hash:032x}:{readable}");
-        ItemName::new(wire.as_bytes(), Some(full.into()))
+        if full.len() <= LONGEST_FULL_NAME {
+            return ItemName::new(wire.as_bytes(), Some(full.into()));
+        }
+        // No full name has a `~` there.
+        let mut digest = Vec::from(format!("{prefix}:~sha256:"));
+        push_hex(&mut digest, Sha256::digest(full).into());
+        ItemName::new(wire.as_bytes(), Some(text_of(&digest).into()))
     }
 
     /// The name of the item that tells the server's time. No lock has this name, since it has no colon after the
@@ -135,12 +147,12 @@ impl ItemName {
         format!("{}%line", self.as_str())
     }
 
-    /// The whole name, which is long if the key is long.
+    /// The whole name. Beyond 1000 bytes, its SHA-256.
     pub fn whole(&self) -> &str {
         self.full().map_or(self.as_str(), |full| full)
     }
 
-    /// The whole name, if the text that is sent is shortened.
+    /// The whole name, or beyond 1000 bytes its SHA-256, if the text that is sent is shortened.
     pub fn full(&self) -> Option<&Arc<str>> {
         match &self.text {
             Text::Inline(..) => None,
@@ -340,14 +352,38 @@ mod tests {
 
     #[test]
     fn long_keys_stay_distinct_short_enough_and_keep_their_full_name() {
-        let long = "k".repeat(10_000);
+        let long = "k".repeat(900);
         let one = ItemName::of_lock("memlock", "m::f", &format!("{long}1"));
         let two = ItemName::of_lock("memlock", "m::f", &format!("{long}2"));
         assert_ne!(one.as_str(), two.as_str());
         assert!(one.as_str().len() <= LONGEST_READABLE_NAME && one.as_str().starts_with("memlock:~"));
-        assert_eq!(one.full().map(|full| full.len()), Some("memlock:m::f:".len() + 10_001));
+        assert_eq!(one.whole(), format!("memlock:m::f:{long}1"));
         let wide = ItemName::of_lock("memlock", "m::f", &"ß".repeat(500));
         assert!(wide.as_str().len() <= LONGEST_READABLE_NAME);
+    }
+
+    #[test]
+    fn keys_of_any_length_are_kept_apart_in_little_space() {
+        let mut full_names = std::collections::HashSet::new();
+        let prefix = "memlock:m::f:".len();
+        for length in [
+            LONGEST_FULL_NAME - 1,
+            LONGEST_FULL_NAME,
+            LONGEST_FULL_NAME + 1,
+            70_000,
+            3_000_000,
+        ] {
+            for last in ["1", "2"] {
+                let key = "k".repeat(length - prefix - 1) + last;
+                let item = ItemName::of_lock("memlock", "m::f", &key);
+                let full = item.full().expect("it is shortened");
+                assert!(full.len() <= LONGEST_FULL_NAME, "{} bytes", full.len());
+                assert_eq!(full.ends_with(&key), length <= LONGEST_FULL_NAME);
+                assert!(full_names.insert(Arc::clone(full)), "{length} {last}");
+                let digest = full.strip_prefix("memlock:").expect("a name");
+                assert_ne!(ItemName::of_lock("memlock", digest, "").whole(), full.as_ref());
+            }
+        }
     }
 
     #[test]
@@ -370,7 +406,9 @@ mod tests {
                 (&one, one.hash_value(), one.to_string()),
                 (&same, same.hash_value(), same.to_string())
             );
-            assert_eq!(one.whole(), format!("memlock:n:{key}"));
+            if length <= LONGEST_FULL_NAME {
+                assert_eq!(one.whole(), format!("memlock:n:{key}"));
+            }
             assert_eq!(one.as_str().as_bytes(), one.as_ref());
             assert!(one != other && one.hash_value() != other.hash_value());
             let by_item: ByItem<u8> = [(one, 1), (other.clone(), 2)].into_iter().collect();
@@ -415,5 +453,10 @@ mod tests {
     fn the_hash_of_a_long_name_is_the_same_in_every_build() {
         let item = ItemName::of_lock("memlock", "golden", &"x".repeat(300));
         assert_eq!(&item.as_str()[..41], "memlock:~ffde07a4995b7e10d7ef161711967948");
+        let item = ItemName::of_lock("memlock", "golden", &"x".repeat(3000));
+        assert_eq!(
+            item.whole(),
+            "memlock:~sha256:e36a9100dc1b97132eb1a642586bd956a3940061d3b8fe67e708277fe19f901a"
+        );
     }
 }

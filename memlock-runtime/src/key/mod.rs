@@ -138,7 +138,8 @@ impl Key {
 /// and `Option` or `Result<_, DontLock>`, where `None` or `Err(DontLock)` means to run without a lock. Floats are not
 /// keys: two floats that print alike may differ.
 ///
-/// A key *is* its text: the number `7` and the string `"7"` are the same key, and `("tenant", 7)` is `tenant:7`.
+/// A key *is* its text: the number `7` and the string `"7"` are the same key, and `("tenant", 7)` is `tenant:7`. It may
+/// have any length.
 ///
 /// ```
 /// use memlock_runtime::{DontLock, IntoKey, KeyText};

@@ -17,10 +17,6 @@ use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::system::background;
 
-/// The longest name and key together, in bytes as they are stored: far longer than keys are, and well within what a
-/// server stores in an item.
-const LONGEST_NAME: usize = 50_000;
-
 /// How often a call acquires its locks from the beginning, if it loses the first before it has the last.
 const ROUNDS: usize = 3;
 
@@ -37,13 +33,8 @@ pub(crate) struct LockCall<'a> {
 }
 
 impl<'a> LockCall<'a> {
-    /// Begins a call for `items`. The caller has checked that these locks are this process's own.
-    pub(crate) fn begin(
-        locks: &'a Locks,
-        caller: Caller,
-        options: &'a LockOptions,
-        items: &[ItemName],
-    ) -> Result<LockCall<'a>, Error> {
+    /// Begins a call. The caller has checked that these locks are this process's own.
+    pub(crate) fn begin(locks: &'a Locks, caller: Caller, options: &'a LockOptions) -> Result<LockCall<'a>, Error> {
         locks.core().check_not_shut_down()?;
         if options.renew.is_some() {
             // Before anything is held: without that thread, the lease would end in the middle of the body.
@@ -52,13 +43,6 @@ impl<'a> LockCall<'a> {
                     "`renew` needs a background thread, but none could be started: {error}"
                 ))
             })?;
-        }
-        let too_long = |item: &&ItemName| item.full().is_some_and(|full| full.len() > LONGEST_NAME);
-        if let Some(item) = items.iter().find(too_long) {
-            return Err(Error::config(format!(
-                "the key `{item}…` is too long: with its name it has {} bytes; use at most {LONGEST_NAME}",
-                item.full().map_or(0, |full| full.len()),
-            )));
         }
         Ok(LockCall {
             locks,
@@ -141,7 +125,7 @@ impl<'a> LockCall<'a> {
         Spec {
             item: item.clone(),
             server: self.core().store.route(item),
-            label: Label::new(&settings.label, self.options.function),
+            label: Label::new(&settings.label, self.options.site.function),
             timeout: self.options.timeout.unwrap_or(settings.timeout),
             interval: self.options.interval.unwrap_or(settings.interval),
             wait: self.limits.wait,

@@ -102,7 +102,7 @@ impl Locks {
 
     /// Waits up to `limit` for the work in the background, and returns whether it is done: the releases of dropped
     /// guards and futures, and cleaning up after lost replies. Locks that a process leaves behind when it exits end
-    /// with their leases.
+    /// with their leases. This may also be called in the destructor of a thread-local.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -1,6 +1,8 @@
 //! The failure policy: whether a call that cannot acquire its lock returns the error, runs the body without the lock,
 //! or panics.
 
+use std::thread;
+
 use super::Locks;
 use crate::call_tree::lock_kind::LockKind;
 use crate::driver::core::{Core, Counters};
@@ -34,7 +36,7 @@ pub(crate) fn failure_policy(
 ///
 /// # Panics
 ///
-/// If the policy says so.
+/// If the policy says so, and the thread does not unwind from a panic already.
 #[track_caller]
 pub(crate) fn apply_failure_policy(
     core: &Core,
@@ -45,13 +47,34 @@ pub(crate) fn apply_failure_policy(
 ) -> Result<(), Error> {
     match (&error, policy, reporting) {
         (Error::Unavailable { .. }, OnUnavailable::Panic, _)
-        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No) => panic!("{function}: {error}"),
+        | (Error::Lost { .. }, OnUnavailable::Panic, Reporting::No)
+            if !thread::panicking() =>
+        {
+            panic!("{function}: {error}")
+        }
         (Error::Unavailable { .. }, OnUnavailable::Unlocked, _)
-        | (Error::Unavailable { .. } | Error::Lost { .. }, _, Reporting::No) => {
+        | (
+            Error::Unavailable { .. } | Error::Lost { .. },
+            OnUnavailable::Unlocked | OnUnavailable::Error,
+            Reporting::No,
+        ) => {
             Counters::count(&core.counters.soft_runs);
             tracing::warn!(target: "memlock", function, %error, "running without the lock");
             Ok(())
         }
         _ => Err(error),
     }
+}
+
+/// Returns whether a function that cannot report `error` must run its body without the lock all the same: the thread
+/// unwinds from a panic, and a second one would end the process. Then this logs the error.
+pub(crate) fn must_not_panic(function: &str, error: &Error) -> bool {
+    if !thread::panicking() {
+        return false;
+    }
+    tracing::error!(
+        target: "memlock", function, %error,
+        "running without the lock: the error cannot be reported, and a panic is under way already"
+    );
+    true
 }

@@ -29,6 +29,7 @@ pub struct LockRequest<'a> {
 }
 
 impl<'a> LockRequest<'a> {
+    #[track_caller]
     pub(crate) fn new(locks: &'a Locks, key: Key) -> LockRequest<'a> {
         LockRequest {
             locks,
@@ -81,7 +82,7 @@ impl<'a> LockRequest<'a> {
     /// [`Error::Reentered`] if an annotated function that is running here holds the lock. [`Error::Config`] for a wrong
     /// setting, or a key that is `None` or [`DontLock`](crate::DontLock).
     pub fn acquire(self) -> Result<Guard, Error> {
-        warn_if_blocking_tasks(self.options.function);
+        warn_if_blocking_tasks(self.options.site.function);
         on_thread::block_on(pin!(self.acquire_by(Caller::Thread))).map(Guard::new)
     }
 
@@ -117,26 +118,26 @@ impl<'a> LockRequest<'a> {
         self.options.check()?;
         // Once is enough: a wait in a child that is forked meanwhile ends with an error.
         self.locks.core().check_process()?;
-        let items = [self.item()?];
-        LockCall::begin(self.locks, caller, &self.options, &items)?
+        let items = [self.item(caller)?];
+        LockCall::begin(self.locks, caller, &self.options)?
             .acquire_all(&items)
             .await
     }
 
     /// Returns the name of the lock on the server, unless this call tree holds the lock.
-    fn item(&self) -> Result<ItemName, Error> {
+    fn item(&self, caller: Caller) -> Result<ItemName, Error> {
         let Some(key) = self.key.text() else {
             return Err(Error::config(
                 "the key is `None` or `DontLock`, so there is no lock to acquire: use another key",
             ));
         };
         let item = ItemName::of_lock(&self.locks.settings().prefix, self.name, key);
-        if call_tree::find_lock(call_tree::current_frame().as_ref(), self.locks.core(), &item).is_some() {
-            return Err(Error::Reentered {
-                key: item.as_str().to_owned(),
-            });
+        let (frame, core) = (call_tree::current_frame(), self.locks.core());
+        let found = call_tree::find_lock(frame.as_ref(), core, &item);
+        match found.or_else(|| call_tree::find_lock_below(caller, frame.as_ref(), core, &item)) {
+            Some(found) => Err(Error::reentered(item.as_str(), found.site, self.options.site)),
+            None => Ok(item),
         }
-        Ok(item)
     }
 
     /// Tries once to acquire the lock. This waits for no other holder, and up to
@@ -153,6 +154,7 @@ impl<'a> LockRequest<'a> {
 
 impl Locks {
     /// Returns a request for the lock on `key`. Nothing happens before [`acquire`](LockRequest::acquire).
+    #[track_caller]
     pub fn lock(&self, key: impl IntoKey) -> LockRequest<'_> {
         LockRequest::new(self, key.into_key())
     }

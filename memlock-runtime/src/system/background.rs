@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
@@ -58,10 +59,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
 ///
 /// As [`handle`].
 pub(crate) fn spawn_owned(task: impl Future<Output = ()> + Send + 'static) -> io::Result<Task> {
-    Ok(Task {
-        handle: Some(handle()?.spawn(task).abort_handle()),
-        process: Process::current(),
-    })
+    Ok(Task::spawn(handle()?, task))
 }
 
 /// A task on the background thread. Dropping this ends the task.
@@ -70,6 +68,15 @@ pub(crate) struct Task {
     /// `None` once it is dropped.
     handle: Option<AbortHandle>,
     process: Process,
+}
+
+impl Task {
+    fn spawn(handle: &Handle, task: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task {
+            handle: Some(handle.spawn(task).abort_handle()),
+            process: Process::current(),
+        }
+    }
 }
 
 impl Drop for Task {
@@ -93,9 +100,42 @@ pub fn tasks() -> usize {
 /// Completes after a length of real time. It can be polled on any thread, under any executor.
 #[derive(Debug)]
 pub(crate) struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// `None`: there is no background thread.
+    running: Option<RunningTimer>,
     /// The process that waits, unless that is certain anyway.
     process: Option<Process>,
+}
+
+#[derive(Debug)]
+enum RunningTimer {
+    /// A timer of the background thread.
+    Sleep(Pin<Box<Sleep>>),
+    /// A task on the background thread that sleeps, and then drops the sender.
+    Task { slept: oneshot::Receiver<()>, _task: Task },
+}
+
+impl RunningTimer {
+    fn start(handle: &Handle, length: Duration) -> RunningTimer {
+        // The destructor of a thread-local may run after those of tokio's, without which no `Sleep` can be made, and
+        // `Handle::enter` panics.
+        if Handle::try_current().is_err_and(|error| error.is_thread_local_destroyed()) {
+            let (sleeping, slept) = oneshot::channel();
+            let task = Task::spawn(handle, async move {
+                tokio::time::sleep(length).await;
+                drop(sleeping);
+            });
+            return RunningTimer::Task { slept, _task: task };
+        }
+        let _entered = handle.enter();
+        RunningTimer::Sleep(Box::pin(tokio::time::sleep(length)))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            RunningTimer::Sleep(sleep) => sleep.as_mut().poll(context),
+            RunningTimer::Task { slept, .. } => Pin::new(slept).poll(context).map(drop),
+        }
+    }
 }
 
 impl Timer {
@@ -111,9 +151,8 @@ impl Timer {
     }
 
     fn on(handle: Option<&Handle>, length: Duration, process: Option<Process>) -> Timer {
-        let _entered = handle.map(Handle::enter);
         Timer {
-            sleep: handle.map(|_| Box::pin(tokio::time::sleep(length))),
+            running: handle.map(|handle| RunningTimer::start(handle, length)),
             process,
         }
     }
@@ -127,10 +166,10 @@ impl Future for Timer {
         if self.process.is_some_and(|process| !process.is_current()) {
             return Poll::Ready(());
         }
-        let Some(sleep) = &mut self.sleep else {
-            return Poll::Ready(());
-        };
-        sleep.as_mut().poll(context)
+        match &mut self.running {
+            Some(running) => running.poll(context),
+            None => Poll::Ready(()),
+        }
     }
 }
 

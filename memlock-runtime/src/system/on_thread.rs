@@ -84,11 +84,14 @@ impl ThreadAlarm {
 
     fn borrow() -> ThreadAlarm {
         let lent = |alarm: &ThreadAlarm| {
-            (!IS_LENT.replace(true)).then(|| ThreadAlarm {
-                flag: Arc::clone(&alarm.flag),
-                waker: alarm.waker.clone(),
-                is_lent: true,
-            })
+            IS_LENT
+                .try_with(|is_lent| !is_lent.replace(true))
+                .unwrap_or_default()
+                .then(|| ThreadAlarm {
+                    flag: Arc::clone(&alarm.flag),
+                    waker: alarm.waker.clone(),
+                    is_lent: true,
+                })
         };
         ALARM.try_with(lent).ok().flatten().unwrap_or_else(ThreadAlarm::new)
     }
@@ -97,7 +100,7 @@ impl ThreadAlarm {
 impl Drop for ThreadAlarm {
     fn drop(&mut self) {
         if self.is_lent {
-            IS_LENT.set(false);
+            let _ = IS_LENT.try_with(|is_lent| is_lent.set(false));
         }
     }
 }

@@ -4,7 +4,8 @@
 //! # Why no transaction waits for ever
 //!
 //! Inside the closure nothing waits for a lock: a [`zlock`] that finds its lock held by another caller returns a
-//! conflict at once, and the closure rolls its database transaction back. Before the next attempt, the transaction
+//! conflict at once, and the closure rolls its database transaction back. (Of two functions of the transaction that ask
+//! for the same lock at once, the second waits for the answer to the first, as long as one exchange may take.) Before the next attempt, the transaction
 //! releases all its locks, and acquires every lock that its functions have asked for so far, in one order for all
 //! transactions. So no caller waits inside an open database transaction, and a transaction that waits for a lock holds
 //! only locks that come before it: no two can wait for each other.
@@ -47,7 +48,8 @@ const ROUNDS: u32 = 3;
 /// A transaction, which [runs](Transaction::run) a closure, and runs it again after a conflict.
 ///
 /// A [`zlock`](https://docs.rs/memlock/latest/memlock/attr.zlock.html) in it is held until the closure has returned, so
-/// let the closure commit. It never waits: if another caller holds its lock, it returns a conflict. The closure must
+/// let the closure commit. It never waits: if another caller holds its lock, it returns a conflict. Functions of the
+/// transaction that ask for the same lock share it, also if they run at the same time (`try_join!`). The closure must
 /// return the conflict, too (with `?`). The transaction then acquires all locks that its functions have asked for so
 /// far, and runs the closure again. An attempt that ends in a conflict must leave nothing behind: let the closure work
 /// in a database transaction that is rolled back when it is dropped.
@@ -350,7 +352,7 @@ impl<C> Running<C> {
                     return Ok(false);
                 }
                 Err(Stopped::Failed(error)) => {
-                    let function = lock.options.function;
+                    let function = lock.options.site.function;
                     apply_failure_policy(&lock.core, function, lock.policy, Reporting::Yes, error)?;
                 }
             }

@@ -20,6 +20,7 @@ use crate::call_tree::{self, Frame};
 use crate::driver::background_work;
 use crate::driver::caller::Caller;
 use crate::driver::core::Counters;
+use crate::driver::inherited::in_this_process;
 use crate::driver::waiting::Stopped;
 use crate::error::{Error, OnUnavailable};
 use crate::hold::HeldLock;
@@ -82,13 +83,25 @@ impl Zlock<'_> {
     async fn acquire_in_transaction(&self, scope: &Scope) -> Result<BodyLocks, Error> {
         let mut locks = Vec::new();
         for (place, item) in self.items.iter().enumerate() {
+            let found = || call_tree::find_lock(self.outer, self.call.core(), item);
             // The transaction already holds it, or a function around the transaction does.
-            if let Some(found) = call_tree::find_lock(self.outer, self.call.core(), item) {
+            if let Some(found) = found() {
+                locks.push(found.held);
+                continue;
+            }
+            let asking = scope.asking(item);
+            let turn = self.begin_asking(&asking).await?;
+            // Another function of the transaction may have got it meanwhile.
+            if let Some(found) = found() {
                 locks.push(found.held);
                 continue;
             }
             let mut held = HeldSet::new(self.call.caller, self.call.limits.asking);
-            if let Err(OtherHolder(holder)) = self.try_acquire_one(&mut held, item).await? {
+            let acquired = match turn {
+                Some(_) => self.try_acquire_one(&mut held, item).await?,
+                None => Err(OtherHolder(None)),
+            };
+            if let Err(OtherHolder(holder)) = acquired {
                 // The transaction acquires this lock and the ones after it before its next attempt.
                 for missing in &self.items[place..] {
                     self.record(scope, missing, None);
@@ -101,6 +114,20 @@ impl Zlock<'_> {
             }
         }
         Ok(BodyLocks::Lent(Lease::new(locks)))
+    }
+
+    /// Waits while another function of the transaction asks for the same lock. `None`: that takes longer than an exchange
+    /// may, perhaps because its future is not polled.
+    async fn begin_asking<'b>(
+        &self,
+        asking: &'b tokio::sync::Mutex<()>,
+    ) -> Result<Option<tokio::sync::MutexGuard<'b, ()>>, Error> {
+        if let Ok(turn) = asking.try_lock() {
+            return Ok(Some(turn));
+        }
+        let (core, caller) = (self.call.core(), self.call.caller);
+        let limit = self.call.limits.asking.left(|| core.now());
+        in_this_process(core, Box::pin(caller.lock_within(asking, limit))).await
     }
 
     /// Adds the lock on `item` to `held`, if it is reserved for this caller, or free. Waits for no other holder.

@@ -1,7 +1,7 @@
 //! Names on the wire, replies that are no replies, routes, and what people are told.
 
 use super::Mutant;
-use super::suites::{attributes, unit};
+use super::suites::{LAST_MOMENTS, STRANGERS, attributes, unit};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -12,6 +12,51 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "byte.is_ascii_graphic() && byte != b'%'",
         to: "byte != b'%'",
         suites: &[unit("key::item_name::")],
+    },
+    Mutant {
+        name: "long-names-told-apart-by-their-beginning",
+        breaks: "S6",
+        decision: "Of a name that is too long for its item's value, the value keeps a digest of the whole.",
+        file: "key/item_name.rs",
+        from: "Sha256::digest(full)",
+        to: "Sha256::digest(&full[..LONGEST_READABLE_NAME])",
+        suites: &[unit("key::item_name::")],
+    },
+    Mutant {
+        name: "panic-during-a-panic",
+        breaks: "P",
+        decision: "While a panic unwinds, a body runs unlocked where the lock's error would be a second panic.",
+        file: "locks/policy.rs",
+        from: "if !thread::panicking() {",
+        to: "if true {",
+        suites: &[attributes("panicking::")],
+    },
+    Mutant {
+        name: "timers-of-a-thread-that-ends",
+        breaks: "P",
+        decision: "Where tokio's thread-local is gone, the background thread starts the timers.",
+        file: "system/background.rs",
+        from: "is_err_and(|error| error.is_thread_local_destroyed())",
+        to: "is_err_and(|_| false)",
+        suites: &[LAST_MOMENTS],
+    },
+    Mutant {
+        name: "strangers-let-in",
+        breaks: "S1",
+        decision: "What runs in `CallTree::outside` is part of no call tree, and enters none of its locks.",
+        file: "call_tree/mod.rs",
+        from: "take_while(|frame| !matches!(frame.running, RunningBody::Outside(_)))",
+        to: "take_while(|_| true)",
+        suites: &[STRANGERS],
+    },
+    Mutant {
+        name: "stranger-waits-for-its-own-thread",
+        breaks: "L2",
+        decision: "A caller that would block the thread that holds its lock is refused.",
+        file: "call_tree/mod.rs",
+        from: "Caller::Thread => find_lock_in(Frame::below_outside(frame), core, item),",
+        to: "Caller::Thread => find_lock_in(Frame::below_outside(frame).take(0), core, item),",
+        suites: &[STRANGERS],
     },
     Mutant {
         name: "reply-line-without-end",

@@ -41,6 +41,12 @@ pub(super) const fn zlock(filter: &'static str) -> Suite {
     memlock(&["--test", "zlock"], filter)
 }
 
+/// Locks in the destructors of thread-locals. It has no test harness, and no names of tests.
+pub(super) const LAST_MOMENTS: Suite = memlock(&["--test", "last_moments"], "");
+
+/// Strangers on the threads of a work-stealing pool.
+pub(super) const STRANGERS: Suite = memlock(&["--test", "strangers"], "");
+
 /// Annotated async functions as tasks.
 pub(super) const fn tasks(filter: &'static str) -> Suite {
     memlock(&["--test", "tasks"], filter)

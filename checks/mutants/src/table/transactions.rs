@@ -52,6 +52,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[zlock("transactions::while_it_waits")],
     },
     Mutant {
+        name: "conflict-with-itself",
+        breaks: "Z2",
+        decision: "Of two functions of a transaction that ask for the same lock at once, the second waits for the first.",
+        file: "call_tree/scope.rs",
+        from: "Arc::clone(asking.entry(item.clone()).or_default())",
+        to: "let _ = (&mut asking, item);
+        Arc::default()",
+        suites: &[zlock("siblings::threads")],
+    },
+    Mutant {
         name: "run-again-after-ok",
         breaks: "Z2",
         decision: "A closure that has returned `Ok` is not run again.",

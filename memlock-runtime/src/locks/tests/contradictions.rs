@@ -94,7 +94,7 @@ fn an_error_says_that_the_answers_contradict_one_another() {
     let (locks, _clock, _asked) = undeleting();
     let core = locks.core();
     let options = LockOptions::of("f");
-    let call = LockCall::begin(&locks, Caller::Thread, &options, &[]).expect("it is open");
+    let call = LockCall::begin(&locks, Caller::Thread, &options).expect("it is open");
     let spec = call.spec(&Counted::item());
     let error = crate::driver::errors::unavailable(core, &spec, Unanswered::Contradicted, None);
     assert!(format!("{error:?}").contains("contradict"), "{error:?}");

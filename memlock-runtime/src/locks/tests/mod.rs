@@ -212,7 +212,7 @@ fn both_attempts_of_a_zlock_share_its_wait() {
             wait: Some(wait),
             ..LockOptions::of("f")
         };
-        let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+        let call = LockCall::begin(&locks, Caller::Thread, &options).expect("it is open");
         let zlock = crate::transaction::zlock::Zlock {
             call,
             items: &items,
@@ -259,7 +259,7 @@ fn releasing_the_first_of_several_keys_stays_within_the_wait() {
     hangs.store(true, Ordering::SeqCst);
     let items = ["moody a", "moody b", "moody z"].map(|key| ItemName::of_lock("memlock", "several", key));
     let acquire_all = || {
-        let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+        let call = LockCall::begin(&locks, Caller::Thread, &options).expect("it is open");
         block_on(call.acquire_all(&items))
     };
     // First the server hangs from the first lock on. Then another caller holds the last lock.
