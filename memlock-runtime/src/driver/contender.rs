@@ -12,12 +12,13 @@ use super::core::Core;
 use super::limits::CallLimits;
 use super::waiting::{Stopped, busy, too_late};
 use super::wake::WakeListener;
-use crate::error::{Error, Source};
+use crate::error::{Error, Source, WrongSetup};
 use crate::protocol::lease::Now;
 use crate::protocol::{
     Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Refusal, Request, Spec, Unanswered, Watch,
 };
 use crate::queue::{Cleanup as _, Turn};
+use crate::text::shown::Shown;
 
 /// Which exchanges have failed since the server last answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -308,11 +309,15 @@ pub(crate) fn cause_of(unanswered: Unanswered) -> Source {
     })
 }
 
-/// Returns the error for a server that could not be asked because of `source`.
+/// Returns the error for a server that could not be asked because of `source`, or whose setup is wrong.
 pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> Error {
+    let server = core.store.server_name(spec.server);
+    if let Some(wrong) = source.downcast_ref::<WrongSetup>() {
+        return Error::config(format!("server `{}`: {wrong}", Shown::new(server)));
+    }
     Error::Unavailable {
         key: spec.item.as_str().to_owned(),
-        server: core.store.server_name(spec.server).to_owned(),
+        server: server.to_owned(),
         source,
     }
 }

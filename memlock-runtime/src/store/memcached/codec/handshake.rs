@@ -23,6 +23,7 @@ const OPAQUE_ON_MISS: [u32; 3] = [1, 6, 18];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) instance: Instance,
+    pub(crate) version: [u32; 3],
     /// Whether a miss proves by its opaque to which command it belongs.
     pub(crate) opaque_on_miss: bool,
     /// Whether the server makes room for a store by evicting other items (it was started without `-M`).
@@ -140,6 +141,7 @@ impl Handshake {
         }
         Ok(Peer {
             instance,
+            version,
             opaque_on_miss: version >= OPAQUE_ON_MISS,
             evicts: self.evicts,
         })
@@ -180,7 +182,8 @@ fn parse_version(text: &str) -> Option<[u32; 3]> {
     Some(version)
 }
 
-fn dotted([major, minor, patch]: [u32; 3]) -> String {
+/// Writes a version as `stats` does.
+pub(crate) fn dotted([major, minor, patch]: [u32; 3]) -> String {
     format!("{major}.{minor}.{patch}")
 }
 
@@ -234,6 +237,7 @@ mod tests {
         };
         let peer = Peer {
             instance,
+            version: [1, 6, 18],
             opaque_on_miss: true,
             evicts: true,
         };
@@ -245,13 +249,21 @@ mod tests {
         assert_eq!(
             read_with("STAT version 1.6.18", "STAT version 1.6.17").expect("suitable"),
             Peer {
+                version: [1, 6, 17],
                 opaque_on_miss: false,
                 ..peer
             }
         );
-        for newer in ["1.6.45", "1.6.18-beta1", "1.7.0", "2.0.0", "1.6.20_3"] {
+        for (newer, version) in [
+            ("1.6.45", [1, 6, 45]),
+            ("1.6.18-beta1", [1, 6, 18]),
+            ("1.7.0", [1, 7, 0]),
+            ("2.0.0", [2, 0, 0]),
+            ("1.6.20_3", [1, 6, 20]),
+        ] {
             let line = format!("STAT version {newer}");
-            assert_eq!(read_with("STAT version 1.6.18", &line).expect("suitable"), peer);
+            let read = read_with("STAT version 1.6.18", &line).expect("suitable");
+            assert_eq!(read, Peer { version, ..peer });
         }
     }
 

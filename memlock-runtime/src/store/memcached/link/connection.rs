@@ -71,8 +71,8 @@ impl Connection {
         self.peer.instance
     }
 
-    pub(crate) fn evicts(&self) -> bool {
-        self.peer.evicts
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Whether an idle connection is still open and quiet.

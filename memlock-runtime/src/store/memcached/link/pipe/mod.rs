@@ -208,8 +208,8 @@ impl Pipe {
         }
     }
 
-    pub(crate) fn evicts(&self) -> bool {
-        self.peer.evicts
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     pub(crate) fn is_retired(&self) -> bool {
