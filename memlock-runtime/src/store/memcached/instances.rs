@@ -157,7 +157,10 @@ impl Seen {
 fn two_servers(one: Peer, other: Peer) -> WrongSetup {
     let named = |peer: Peer| {
         let Instance { start, pid } = peer.instance;
-        format!("memcached {} with pid {pid}, started at {start} s (Unix time)", dotted(peer.version))
+        format!(
+            "memcached {} with pid {pid}, started at {start} s (Unix time)",
+            dotted(peer.version)
+        )
     };
     WrongSetup(format!(
         "two servers answer there by turns: {}, and {}. Neither knows the locks of the other: list each server by an \
@@ -238,7 +241,9 @@ mod tests {
     fn a_start_that_two_instances_share_is_a_restart_with_the_items_until_the_first_comes_back() {
         let address = Address::new();
         for pid in [1, 2, 3] {
-            address.leads_to(peer(100, pid)).expect("its items, its clock and its CAS go on");
+            address
+                .leads_to(peer(100, pid))
+                .expect("its items, its clock and its CAS go on");
         }
         let error = address.leads_to(peer(100, 2)).expect_err("it has come back");
         assert!(error.contains("pid 3") && error.contains("pid 2"), "{error}");

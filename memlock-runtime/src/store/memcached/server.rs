@@ -171,7 +171,7 @@ impl Server {
                     opened: None,
                 };
                 background::spawn(async move {
-                    let opened = opening.server.dial_pipe().await;
+                    let opened = opening.server.dial_pipe(limit.length()).await;
                     opening.end(opened);
                 });
             }
@@ -179,11 +179,12 @@ impl Server {
         receiver
     }
 
-    /// Attempts to open a pipe until that is of use to no caller any more.
-    async fn dial_pipe(&self) -> OpenedPipe {
+    /// Attempts to open a pipe until that is of use to no caller any more. The limit of the first caller has this
+    /// `length`.
+    async fn dial_pipe(&self, length: Duration) -> OpenedPipe {
         loop {
             let began = clock::instant();
-            let mut dialling = std::pin::pin!(self.dial_once());
+            let mut dialling = std::pin::pin!(self.dial_once(length));
             loop {
                 // Callers with more time may have come meanwhile.
                 let (until, dial_time) = self.opening_limits();
@@ -202,11 +203,11 @@ impl Server {
         }
     }
 
-    /// One attempt to open a pipe.
-    async fn dial_once(&self) -> OpenedPipe {
+    /// One attempt to open a pipe for a caller with a limit of this `length`.
+    async fn dial_once(&self, length: Duration) -> OpenedPipe {
         let newest = self.instances.newest();
         let opened = async {
-            let (reader, writer) = self.dialer.dial_shared().await.map_err(ConnectError::from)?;
+            let (reader, writer) = self.dialer.dial_shared(length).await.map_err(ConnectError::from)?;
             let mut input = ReadBuffer::new();
             let pipe = Pipe::open(&reader, writer, &mut input, Arc::clone(&self.health)).await?;
             self.admit(pipe.peer(), newest)?;

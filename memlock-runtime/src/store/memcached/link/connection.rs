@@ -57,7 +57,7 @@ impl Connection {
                 transport.read(limit)
             };
             if let Err(error) = read {
-                return Err(unsent.take().unwrap_or(error).into());
+                return Err(handshake.ended(&transport.input, unsent.take().unwrap_or(error)));
             }
         }
     }
