@@ -6,7 +6,7 @@ use super::suites::unit;
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "earlier-server-is-used",
-        breaks: "S1 S2",
+        breaks: "S2 S8",
         decision: "Where an address leads back to an instance with an earlier start, another server is behind it.",
         file: "store/memcached/instances.rs",
         from: "instance.start < newest.instance.start\n",
@@ -15,7 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "two-servers-of-one-second",
-        breaks: "S1",
+        breaks: "S8",
         decision: "Two instances with one start may be a restart with the items, until the first of them comes back.",
         file: "store/memcached/instances.rs",
         from: "self.before.push(newest.instance.pid);",
@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "two-servers-forgiven-at-once",
-        breaks: "S1 S2",
+        breaks: "S2 S8",
         decision: "After two servers have answered at an address, the newest is used again only after a calm time.",
         file: "store/memcached/instances.rs",
         from: "two_servers.in_a_row < CALM_CONNECTIONS || calm < CALM_TIME",
@@ -42,7 +42,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "idle-connection-to-an-earlier-server",
-        breaks: "S1 S2",
+        breaks: "S2 S8",
         decision: "Once a newer instance has answered, no connection to the one before is used any more.",
         file: "store/memcached/server.rs",
         from: ".admit(peer, newest, clock::instant(), |admitted| self.pool.keep_only(admitted));",
@@ -51,7 +51,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "pipe-to-an-earlier-server",
-        breaks: "S1 S2",
+        breaks: "S2 S8",
         decision: "Once a newer instance has answered, tasks do not use the connection to the one before.",
         file: "store/memcached/server.rs",
         from: "if self.instances.admitted() != Some(pipe.instance()) {",
@@ -60,7 +60,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "memcacheds-proxy-is-used",
-        breaks: "S1",
+        breaks: "S8",
         decision: "memcached's own proxy is refused: it sends the commands on to several servers.",
         file: "store/memcached/codec/handshake.rs",
         from: "self.is_proxy = value == \"yes\"",
@@ -69,7 +69,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "configuration-endpoint-is-used",
-        breaks: "S1",
+        breaks: "S8",
         decision: "A name that leads to one node of a cluster after the other is refused.",
         file: "store/memcached/address.rs",
         from: "(is_amazon && !is_node).then(",
