@@ -264,8 +264,8 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The name of the first node behind `host`, if that is the configuration endpoint of an Amazon ElastiCache cluster,
-/// which leads to another node every few seconds. Nodes have a number in its place, or behind it. Names elsewhere may
+/// The name of the first node behind `host`, if that is the configuration endpoint of a cluster in Amazon
+/// `ElastiCache`, which leads to another node every few seconds. Nodes have a number in its place, or behind it. Names elsewhere may
 /// have a `cfg` in them as well.
 fn node_of_endpoint(host: &str) -> Option<String> {
     let host = host.to_ascii_lowercase();

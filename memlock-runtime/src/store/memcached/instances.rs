@@ -36,10 +36,10 @@ const CALM_CONNECTIONS: u32 = 10;
 
 /// The instances that have answered at one address.
 #[derive(Debug, Default)]
-pub(crate) struct Instances(Mutex<Seen>);
+pub(crate) struct Instances(Mutex<InstanceHistory>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct InstanceHistory {
     /// The one with the latest start.
     newest: Option<Peer>,
     /// The processes that answered before `newest`, and share its start.
@@ -60,12 +60,12 @@ struct TwoServers {
 impl Instances {
     /// The newest instance. To be asked before a connection is opened, for [`admit`](Self::admit).
     pub(crate) fn newest(&self) -> Option<Instance> {
-        self.seen().newest.map(|peer| peer.instance)
+        self.history().newest.map(|peer| peer.instance)
     }
 
     /// The only instance that may be asked. `None`: there is none yet, or two servers answer.
     pub(crate) fn admitted(&self) -> Option<Instance> {
-        self.seen().admitted()
+        self.history().admitted()
     }
 
     /// Records at `now` that `peer` has answered on a new connection. `newest` is the newest instance as of before that
@@ -81,33 +81,31 @@ impl Instances {
         now: Instant,
         apply: impl FnOnce(Option<Instance>),
     ) -> Result<(), ConnectError> {
-        let mut seen = self.seen();
-        let admitted = seen.admit(peer, newest, now);
+        let mut history = self.history();
+        let admitted = history.admit(peer, newest, now);
         // Under the lock, so that of two callers the later one is not overtaken.
-        apply(seen.admitted());
+        apply(history.admitted());
         admitted
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn history(&self) -> MutexGuard<'_, InstanceHistory> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
+impl InstanceHistory {
     fn admitted(&self) -> Option<Instance> {
         let newest = self.newest.filter(|_| self.two_servers.is_none());
         newest.map(|newest| newest.instance)
     }
 
     fn admit(&mut self, peer: Peer, newest_before: Option<Instance>, now: Instant) -> Result<(), ConnectError> {
-        let (instance, newest) = match self.newest {
-            Some(newest) => (peer.instance, newest),
-            None => {
-                self.newest = Some(peer);
-                return Ok(());
-            }
+        let Some(newest) = self.newest else {
+            self.newest = Some(peer);
+            return Ok(());
         };
+        let instance = peer.instance;
         if instance == newest.instance {
             return self.record_newest(now);
         }
@@ -166,7 +164,8 @@ fn two_servers(one: Peer, other: Peer) -> WrongSetup {
         "two servers answer there by turns: {}, and {}. Neither knows the locks of the other: list each server by an \
          address of its own, not by that of a load balancer, a fail-over or a service over several pods. The one with \
          the latest start is used again after {} s in which no other has answered. If they are one server whose clock \
-         was set back, restart it when its clock has passed the later start",
+         was set back, restart it when its clock has passed the later start, or restart this \
+         program if nothing compares the tokens",
         named(one),
         named(other),
         CALM_TIME.as_secs()
@@ -233,7 +232,7 @@ mod tests {
         }
         assert_eq!(address.instances.admitted(), None);
         assert_eq!(address.leads_to(peer(300, 1)), Err(error.clone()));
-        // Seen for the first time, and all the same from before.
+        // Met for the first time, and all the same from before.
         assert!(address.leads_to(peer(299, 7)).expect_err("two").contains("pid 7"));
     }
 

@@ -17,7 +17,7 @@ const TLS_ALERT: &[u8] = &[0x15, 3];
 
 /// Why a server is not used that has accepted the connection and sent nothing. A memcached with `-B binary` waits for
 /// 24 bytes, which is one more than [`GREETING`] has.
-pub(crate) const NO_REPLY: &str =
+const NO_REPLY: &str =
     "it does not answer (no reply to `stats` within the limit; memcached gives none if it was started with -B binary)";
 
 /// The oldest version that is supported. Before it, `md` compares its `C` with 0, so that no lock can be released.
