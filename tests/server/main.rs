@@ -6,6 +6,7 @@
 //! condition.
 
 mod actor;
+mod addresses;
 mod attributes;
 mod configuration;
 mod connections;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use crate::error::{Error, Source};
+use crate::error::{Error, Source, WrongSetup};
 use crate::key::ItemName;
 use crate::protocol::{Refusal, Spec, Unanswered};
+use crate::text::shown::Shown;
 
 pub(super) const CONTRADICTS: &str =
     "the server's answers contradict one another: check that it is memcached itself, with no proxy in between";
@@ -44,11 +45,15 @@ pub(crate) fn cause_of(unanswered: Unanswered) -> Source {
     })
 }
 
-/// Returns the error for a server that could not be asked because of `source`.
+/// Returns the error for a server that could not be asked because of `source`, or whose setup is wrong.
 pub(crate) fn unavailable_because(core: &Core, spec: &Spec, source: Source) -> Error {
+    let server = core.store.server_name(spec.server);
+    if let Some(wrong) = source.downcast_ref::<WrongSetup>() {
+        return Error::config(format!("server `{}`: {wrong}", Shown::new(server)));
+    }
     Error::Unavailable {
         key: spec.item.as_str().to_owned(),
-        server: core.store.server_name(spec.server).to_owned(),
+        server: server.to_owned(),
         source,
     }
 }

@@ -208,6 +208,12 @@ impl Error {
     }
 }
 
+/// Why a server must not be used until its setup is mended. As the cause of a failed exchange it makes the error
+/// [`Error::Config`] and not [`Error::Unavailable`]: neither another attempt nor a run without the lock is right then.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", Shown::message(.0))]
+pub(crate) struct WrongSetup(pub(crate) String);
+
 /// The source of [`Error::Conflict`]. [`is_conflict`](conflict::is_conflict) recognizes the conflict by it even if an
 /// error passes on only its sources.
 #[derive(thiserror::Error)]

@@ -1,6 +1,7 @@
 //! The faults, one for each promise of `docs/safety.md` and each decision of the protocol. Each is a change that
 //! somebody could make by mistake, and that the compiler does not catch. The head of the crate says how to add one.
 
+mod addresses;
 mod calls;
 mod deadlines;
 mod forks;
@@ -53,6 +54,7 @@ pub(crate) struct Suite {
 /// All of them.
 pub(crate) fn mutants() -> impl Iterator<Item = &'static Mutant> {
     [
+        addresses::MUTANTS,
         deadlines::MUTANTS,
         tokens::MUTANTS,
         watching::MUTANTS,

@@ -282,7 +282,7 @@ fn the_locks_of_a_call_are_released_within_the_limit_of_one_exchange() {
     let Stage { locks, hangs, limits } = stage();
     let options = LockOptions::of("f");
     let items = ["moody a", "moody b", "moody c", "moody d"].map(|key| ItemName::of_lock("memlock", "several", key));
-    let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+    let call = LockCall::begin(&locks, Caller::Thread, &options).expect("it is open");
     let held = block_on(call.acquire_all(&items)).expect("they are free");
     hangs.store(true, Ordering::SeqCst);
     drop(held);
@@ -293,7 +293,7 @@ fn the_locks_of_a_call_are_released_within_the_limit_of_one_exchange() {
         locks.flush(Duration::from_secs(30)),
         "the background releases the others"
     );
-    let call = LockCall::begin(&locks, Caller::Thread, &options, &items).expect("it is open");
+    let call = LockCall::begin(&locks, Caller::Thread, &options).expect("it is open");
     drop(block_on(call.acquire_all(&items)).expect("they are free"));
 }
 

@@ -26,14 +26,16 @@ pub struct ServerAddress {
 pub(crate) enum Endpoint {
     /// An IP address and a port.
     Address(SocketAddr),
-    /// A name to look up, in lower case, and a port.
+    /// A name to look up, in lower case, or an IPv6 address with a zone, and a port. The system resolves both: in each
+    /// run of it an interface may have another number.
     Name { host: Box<str>, port: u16 },
     /// The path of a local socket.
     Local(PathBuf),
 }
 
 impl ServerAddress {
-    /// Parses `host`, `host:port`, `1.2.3.4:port`, `[::1]:port` or `unix:/path`. The default port is 11211.
+    /// Parses `host`, `host:port`, `1.2.3.4:port`, `[::1]:port`, `[fe80::1%eth0]:port` or `unix:/path`. The default port
+    /// is 11211.
     ///
     /// # Errors
     ///
@@ -44,6 +46,8 @@ impl ServerAddress {
         let id = match &endpoint {
             // The standard notation has one spelling for each address, with brackets around IPv6.
             Endpoint::Address(address) => address.to_string(),
+            // With a zone. Its name may differ from machine to machine, and then so does the id.
+            Endpoint::Name { host, port } if host.contains(':') => format!("[{host}]:{port}"),
             Endpoint::Name { host, port } => format!("{host}:{port}"),
             Endpoint::Local(path) => format!("unix:{}", path.display()),
         };
@@ -83,6 +87,9 @@ fn parse_endpoint(entry: &str) -> Result<Endpoint, String> {
         return Err(format!(
             "server `{shown}`: the in-process store cannot be one of several servers: `memory:` must stand alone"
         ));
+    }
+    if let Some((ip, zone, port)) = zoned(entry) {
+        return zoned_endpoint(entry, ip, zone, port);
     }
     if let Some(host) = host_after_credentials(entry) {
         return Err(credentials_error(host));
@@ -146,11 +153,11 @@ fn parse_endpoint(entry: &str) -> Result<Endpoint, String> {
 /// credentials, and all of it may be shown.
 ///
 /// The text before that host may be any part of a password, with commas, spaces and `@`, so no message may repeat it.
-/// `%40` is an encoded `@`, and any other escape may be anything; no host has a percent sign.
+/// `%40` is an encoded `@`, and any other escape may be anything; no host has a percent sign, except before a zone.
 pub(crate) fn host_after_credentials(list: &str) -> Option<&str> {
     let entry = list
         .split(',')
-        .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']))?;
+        .rfind(|entry| !is_local(entry) && entry.contains(['@', '＠', '﹫', '%']) && zoned(entry.trim()).is_none())?;
     let behind = entry.rsplit(['@', '＠', '﹫']).next().unwrap_or_default();
     let behind = behind.rsplit("%40").next().unwrap_or_default();
     let is_of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
@@ -171,6 +178,38 @@ pub(crate) fn redacted(entry: &str) -> Cow<'_, str> {
 fn is_local(entry: &str) -> bool {
     let scheme = entry.trim_start().get(.."unix:".len());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:"))
+}
+
+/// The parts of `fe80::1%eth0` or `[fe80::1%eth0]:11211`: the address, the zone, and the port if there is one.
+fn zoned(entry: &str) -> Option<(Ipv6Addr, &str, Option<&str>)> {
+    let (inside, port) = match entry.strip_prefix('[') {
+        Some(inside) => match inside.split_once(']')? {
+            (inside, "") => (inside, None),
+            (inside, rest) => (inside, Some(rest.strip_prefix(':')?)),
+        },
+        None => (entry, None),
+    };
+    let (ip, zone) = inside.split_once('%')?;
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let is_zone = !zone.is_empty() && is_plain(zone) && port.is_none_or(is_plain);
+    is_zone.then_some((ip.parse().ok()?, zone, port))
+}
+
+fn zoned_endpoint(entry: &str, ip: Ipv6Addr, zone: &str, port: Option<&str>) -> Result<Endpoint, String> {
+    let [first, ..] = ip.segments();
+    if first & 0xffc0 != 0xfe80 {
+        return Err(format!(
+            "server `{}`: only a link-local address (`fe80::…`) has a zone: leave `%{}` out",
+            Shown::new(entry),
+            Shown::new(zone)
+        ));
+    }
+    let port = port.map_or(Ok(DEFAULT_PORT), |port| port_of(entry, port))?;
+    let host = format!("{ip}%{zone}").into();
+    Ok(Endpoint::Name { host, port })
 }
 
 fn address(ip: IpAddr, port: u16) -> Endpoint {
@@ -205,6 +244,14 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
             Shown::new(bad)
         ));
     }
+    if let Some(node) = node_of_endpoint(host) {
+        return Err(format!(
+            "server `{}`: this name of a whole cluster leads to one of its nodes after the other, so two processes would \
+             ask different ones: list the nodes by names of their own, like `{}`",
+            Shown::new(entry),
+            Shown::new(node)
+        ));
+    }
     // Platforms differ in how they read `300.1.1.1` or `127.1`.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     if last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -215,6 +262,18 @@ fn check_name(entry: &str, host: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// The name of the first node behind `host`, if that is the configuration endpoint of a cluster in Amazon
+/// `ElastiCache`, which leads to another node every few seconds. Nodes have a number in its place, or behind it. Names elsewhere may
+/// have a `cfg` in them as well.
+fn node_of_endpoint(host: &str) -> Option<String> {
+    let host = host.to_ascii_lowercase();
+    let (cluster, region) = host.split_once(".cfg.")?;
+    let is_amazon = region.contains(".cache.amazonaws.");
+    let number = region.split('.').next().unwrap_or_default();
+    let is_node = number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_amazon && !is_node).then(|| format!("{cluster}.0001.{region}"))
 }
 
 fn parse_local(entry: &str, path: &str) -> Result<Endpoint, String> {
@@ -287,6 +346,18 @@ mod tests {
             ("[2001:DB8::0A]:7", "[2001:db8::a]:7"),
             ("[::ffff:10.0.0.1]:7", "10.0.0.1:7"),
             ("my_host-2.local", "my_host-2.local:11211"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:11211"),
+            ("[FE80:0::1%eth0.7]:7", "[fe80::1%eth0.7]:7"),
+            ("[fe80::1%4]", "[fe80::1%4]:11211"),
+            (
+                "c.x1.cfg.0001.use1.cache.amazonaws.com",
+                "c.x1.cfg.0001.use1.cache.amazonaws.com:11211",
+            ),
+            (
+                "c.x1.0001.use1.cache.amazonaws.com",
+                "c.x1.0001.use1.cache.amazonaws.com:11211",
+            ),
+            ("db.cfg.example.com", "db.cfg.example.com:11211"),
             ("unix:/run//./memcached.sock", "unix:/run/memcached.sock"),
         ] {
             assert_eq!(id(text), expected, "{text}");
@@ -310,6 +381,12 @@ mod tests {
             ("[::1", "not closed"),
             ("[::1]x", "behind the bracket"),
             ("[cache]:1", "not an IPv6 address"),
+            ("[2001:db8::1%eth0]:7", "link-local"),
+            ("[fe80::1%eth0]:x", "1 to 65535"),
+            (
+                "c.x1.CFG.use1.cache.amazonaws.com:7",
+                "`c.x1.0001.use1.cache.amazonaws.com`",
+            ),
             ("300.1.1.1", "neither an IPv4 address"),
             ("127.1:11211", "neither an IPv4 address"),
             ("a b:1", "' '"),
@@ -345,6 +422,9 @@ mod tests {
             ("user:secret%2540cache:1", "`…@`"),
             ("user:s%65cret@cache:1", "cache:1"),
             ("user:secret＠cache:1", "cache:1"),
+            ("[fe80::1%secret]:1%40cache:1", "cache:1"),
+            ("[fe80::1%secret]@cache:1", "cache:1"),
+            ("[fe80::secret%40cache:1", "cache:1"),
             ("memcache://user:secret", "memcache://…"),
             ("memcache+tls://user:secret", "memcache+tls://…"),
             (" \tuser:secret@cache:1 ", "cache:1"),

@@ -101,7 +101,8 @@ pub(crate) fn not_connected(error: ConnectError) -> Exchanged {
 pub(crate) fn connect_timed_out() -> Exchanged {
     not_sent(
         None,
-        "it does not answer (no connection, or no reply to `stats`, within the limit)",
+        "it does not answer (no connection, or no reply to `stats`, within the limit; memcached gives no reply if it was \
+         started with -B binary)",
     )
 }
 

@@ -90,16 +90,14 @@ impl Server {
 
     fn open(&self, limit: &mut Limit) -> Result<Box<Connection>, ConnectError> {
         let left_at_start = limit.refresh();
+        let newest = self.instances.newest();
         let opened = self
             .dialer
             .dial(limit)
             .map_err(ConnectError::from)
             .and_then(|stream| Connection::open(stream, limit));
         match opened {
-            Ok(connection) => {
-                self.record_evictions(connection.evicts());
-                Ok(connection)
-            }
+            Ok(connection) => self.admit(connection.peer(), newest).map(|()| connection),
             Err(error) => {
                 if limit.refresh().is_zero() {
                     self.record_silence(limit, left_at_start);

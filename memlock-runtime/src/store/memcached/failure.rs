@@ -25,22 +25,6 @@ impl From<Failure> for ConnectError {
     }
 }
 
-impl From<TransferError> for ConnectError {
-    /// For an error before the reply to the greeting was complete.
-    fn from(error: TransferError) -> ConnectError {
-        let failure = match error {
-            TransferError::TimedOut => Failure::new("it does not answer (no reply to `stats` within the limit)"),
-            TransferError::Closed(error) => {
-                Failure::with_cause("it closed the connection before the reply to `stats`", error)
-            }
-            TransferError::Lost(error) => {
-                Failure::with_cause("the connection failed before the reply to `stats`", error)
-            }
-        };
-        failure.into()
-    }
-}
-
 /// Why no more bytes were sent or received.
 #[derive(Debug)]
 pub(crate) enum TransferError {

@@ -12,6 +12,7 @@
 //! | `direct` | a batch on a connection of its own, on the caller's thread; what a failure means |
 //! | `pipelined` | a batch on the connection that all tasks share, without blocking; what a failure means |
 //! | `health` | whether the server answers, and how many callers may try it while it does not |
+//! | `instances` | which instances answer at the address, and whether two servers do by turns |
 //! | `link/pool` | the idle connections |
 //! | `link/connection` | a connection for one batch at a time |
 //! | `link/pipe` | the connection that all tasks share |
@@ -36,6 +37,7 @@ pub(crate) mod codec;
 mod direct;
 mod failure;
 mod health;
+mod instances;
 pub(crate) mod link;
 mod list;
 pub(crate) mod pipelined;

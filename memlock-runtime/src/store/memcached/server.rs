@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::address::ServerAddress;
+use super::codec::handshake::Peer;
 use super::codec::translate::Names;
 use super::failure::ConnectError;
 use super::health::{self, Health};
+use super::instances::Instances;
 use super::link::pipe::Pipe;
 use super::link::pool::Pool;
 use super::socket::dial::Dialer;
 use super::socket::transport::{Limit, ReadBuffer};
 use crate::key::ItemName;
+use crate::protocol::Instance;
 use crate::system::{background, clock};
 
 /// The shortest time that is given to one attempt to open a pipe. An attempt that has taken as long as the longest
@@ -32,6 +35,7 @@ pub(crate) struct Server {
     pub(super) dialer: Dialer,
     pub(super) pool: Pool,
     pub(crate) health: Arc<Health>,
+    pub(super) instances: Instances,
     shared: Mutex<SharedPipe>,
     /// Whether the server evicts items, as it said on the connection that was opened last.
     evicts: RwLock<Option<bool>>,
@@ -64,6 +68,7 @@ impl Server {
             counter: ItemName::of_counter(prefix),
             pool: Pool::new(Arc::clone(&health)),
             health,
+            instances: Instances::default(),
             shared: Mutex::default(),
             evicts: RwLock::default(),
         }
@@ -93,8 +98,29 @@ impl Server {
         }
     }
 
-    pub(super) fn record_evictions(&self, evicts: bool) {
-        *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(evicts);
+    /// Records that `peer` has answered on a new connection, before whose opening `newest` was the newest instance.
+    /// From then on nothing is sent on connections to any other instance: a server that was restarted is gone, and where
+    /// another has taken its place at the address, it must not go on granting beside that one.
+    ///
+    /// # Errors
+    ///
+    /// If the connection must not be used.
+    pub(super) fn admit(&self, peer: Peer, newest: Option<Instance>) -> Result<(), ConnectError> {
+        let admitted = self
+            .instances
+            .admit(peer, newest, clock::instant(), |admitted| self.pool.keep_only(admitted));
+        if let SharedPipe::Open(pipe) = &*self.shared() {
+            self.retire_unless_admitted(pipe);
+        }
+        admitted?;
+        *self.evicts.write().unwrap_or_else(PoisonError::into_inner) = Some(peer.evicts);
+        Ok(())
+    }
+
+    fn retire_unless_admitted(&self, pipe: &Pipe) {
+        if self.instances.admitted() != Some(pipe.instance()) {
+            pipe.retire();
+        }
     }
 
     /// The names of the items that a batch about `item` uses on this server.
@@ -145,7 +171,7 @@ impl Server {
                     opened: None,
                 };
                 background::spawn(async move {
-                    let opened = opening.server.dial_pipe().await;
+                    let opened = opening.server.dial_pipe(limit.length()).await;
                     opening.end(opened);
                 });
             }
@@ -153,11 +179,12 @@ impl Server {
         receiver
     }
 
-    /// Attempts to open a pipe until that is of use to no caller any more.
-    async fn dial_pipe(&self) -> OpenedPipe {
+    /// Attempts to open a pipe until that is of use to no caller any more. The limit of the first caller has this
+    /// `length`.
+    async fn dial_pipe(&self, length: Duration) -> OpenedPipe {
         loop {
             let began = clock::instant();
-            let mut dialling = std::pin::pin!(self.dial_once());
+            let mut dialling = std::pin::pin!(self.dial_once(length));
             loop {
                 // Callers with more time may have come meanwhile.
                 let (until, dial_time) = self.opening_limits();
@@ -176,13 +203,14 @@ impl Server {
         }
     }
 
-    /// One attempt to open a pipe.
-    async fn dial_once(&self) -> OpenedPipe {
+    /// One attempt to open a pipe for a caller with a limit of this `length`.
+    async fn dial_once(&self, length: Duration) -> OpenedPipe {
+        let newest = self.instances.newest();
         let opened = async {
-            let (reader, writer) = self.dialer.dial_shared().await.map_err(ConnectError::from)?;
+            let (reader, writer) = self.dialer.dial_shared(length).await.map_err(ConnectError::from)?;
             let mut input = ReadBuffer::new();
             let pipe = Pipe::open(&reader, writer, &mut input, Arc::clone(&self.health)).await?;
-            self.record_evictions(pipe.evicts());
+            self.admit(pipe.peer(), newest)?;
             background::spawn(Arc::clone(&pipe).run(reader, input));
             Ok(pipe)
         };
@@ -256,7 +284,14 @@ impl Drop for PipeOpening {
             Some(Ok(pipe)) => SharedPipe::Open(Arc::clone(pipe)),
             Some(Err(_)) | None => SharedPipe::None,
         };
-        let before = mem::replace(&mut *self.server.shared(), next);
+        let before = {
+            let mut shared = self.server.shared();
+            // Another caller may have met another instance since this pipe was admitted.
+            if let SharedPipe::Open(pipe) = &next {
+                self.server.retire_unless_admitted(pipe);
+            }
+            mem::replace(&mut *shared, next)
+        };
         if let (SharedPipe::Opening { waiting, .. }, Some(opened)) = (before, &self.opened) {
             for sender in waiting {
                 // The caller may have given up.

@@ -2,7 +2,7 @@
 //! whether locks are safe on it. No I/O.
 
 use crate::protocol::{Instance, YOUNGEST_SERVER};
-use crate::store::memcached::failure::{ConnectError, Failure, quoted};
+use crate::store::memcached::failure::{ConnectError, Failure, TransferError, quoted};
 use crate::store::memcached::socket::transport::{LONGEST_LINE, ReadBuffer};
 use crate::text::shown::Shown;
 
@@ -11,6 +11,14 @@ pub(crate) const GREETING: &[u8] = b"stats\r\nstats settings\r\n";
 
 /// Both replies together have some 6 KiB; a peer that sends more than this is not memcached.
 const LARGEST_REPLY: usize = 64 * 1024;
+
+/// How an alert of TLS begins, with which a server that expects TLS answers anything else.
+const TLS_ALERT: &[u8] = &[0x15, 3];
+
+/// Why a server is not used that has accepted the connection and sent nothing. A memcached with `-B binary` waits for
+/// 24 bytes, which is one more than [`GREETING`] has.
+const NO_REPLY: &str =
+    "it does not answer (no reply to `stats` within the limit; memcached gives none if it was started with -B binary)";
 
 /// The oldest version that is supported. Before it, `md` compares its `C` with 0, so that no lock can be released.
 /// Before 1.6.10, moreover, `ms` took the length as a flag, and success was `OK`.
@@ -23,6 +31,7 @@ const OPAQUE_ON_MISS: [u32; 3] = [1, 6, 18];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) instance: Instance,
+    pub(crate) version: [u32; 3],
     /// Whether a miss proves by its opaque to which command it belongs.
     pub(crate) opaque_on_miss: bool,
     /// Whether the server makes room for a store by evicting other items (it was started without `-M`).
@@ -40,6 +49,7 @@ pub(crate) struct Handshake {
     pid: Option<u32>,
     cas: Option<bool>,
     evicts: bool,
+    is_proxy: bool,
     /// How many bytes were read.
     received: usize,
 }
@@ -47,6 +57,14 @@ pub(crate) struct Handshake {
 impl Handshake {
     /// Consumes `input`. Returns the peer once both replies are complete, and an error where locks are not safe on it.
     pub(crate) fn read(&mut self, input: &mut ReadBuffer) -> Result<Option<Peer>, ConnectError> {
+        // Before any line: what TLS sends has no line end.
+        if self.received == 0 && input.unread().starts_with(TLS_ALERT) {
+            return unsuitable(format!(
+                "it speaks TLS, which comes in a later version of memlock: use a port of it without TLS, in a trusted \
+                 network or a tunnel (it answered {} to `stats`)",
+                quoted(input.unread())
+            ));
+        }
         while let Some(end) = input.unread().iter().position(|byte| *byte == b'\n') {
             let line = input.unread().get(..end).unwrap_or_default();
             let is_last = self.read_line(line.strip_suffix(b"\r").unwrap_or(line))?;
@@ -64,6 +82,29 @@ impl Handshake {
             ));
         }
         Ok(None)
+    }
+
+    /// Returns why there is no peer, after `error` has ended the connection and `input` was read.
+    pub(crate) fn ended(&self, input: &ReadBuffer, error: TransferError) -> ConnectError {
+        let is_mute = self.received == 0 && input.unread().is_empty();
+        let failure = match error {
+            TransferError::TimedOut if is_mute => Failure::new(NO_REPLY),
+            TransferError::TimedOut => Failure::new("its reply to `stats` did not end within the limit"),
+            // So does memcached where it cannot read what was sent: it drops the connection.
+            TransferError::Closed(error) if is_mute => Failure::with_cause(
+                "it closed the connection without a word, which is what memcached does if it was started with -S (SASL) \
+                 or -B binary, or with TLS (-Z), and what proxies such as twemproxy do: connect to memcached itself, and \
+                 start it without these options",
+                error,
+            ),
+            TransferError::Closed(error) => {
+                Failure::with_cause("it closed the connection before the end of its reply to `stats`", error)
+            }
+            TransferError::Lost(error) => {
+                Failure::with_cause("the connection failed before the end of its reply to `stats`", error)
+            }
+        };
+        failure.into()
     }
 
     /// Reads one line. `Ok(true)` after the last one.
@@ -84,6 +125,7 @@ impl Handshake {
             (0, "pid") => self.pid = value.parse().ok(),
             (1, "cas_enabled") => self.cas = Some(value == "yes"),
             // A server that does not say counts as one that does not evict. That costs a read, and not a lock.
+            (1, "proxy_enabled") => self.is_proxy = value == "yes",
             (1, "evictions") => self.evicts = value == "on",
             _ => {}
         }
@@ -108,6 +150,12 @@ impl Handshake {
                  {supported}",
                 Shown::new(text)
             ));
+        }
+        if self.is_proxy {
+            return unsuitable(
+                "it is memcached's own proxy (its `stats settings` says `proxy_enabled yes`), which sends the commands \
+                 on to several servers: list those by addresses of their own",
+            );
         }
         match self.cas {
             Some(true) => {}
@@ -140,6 +188,7 @@ impl Handshake {
         }
         Ok(Peer {
             instance,
+            version,
             opaque_on_miss: version >= OPAQUE_ON_MISS,
             evicts: self.evicts,
         })
@@ -155,8 +204,8 @@ impl Handshake {
             format!("it asks for authentication ({reply}), which memlock does not have yet: start it without -Y")
         } else if line.starts_with(b"ERROR") || line.starts_with(b"CLIENT_ERROR") || line.starts_with(b"SERVER_ERROR") {
             format!(
-                "it refused the command `{command}` ({reply}): connect to memcached itself, not through a proxy, and \
-                 allow that command"
+                "it refused the command `{command}` ({reply}): connect to memcached itself, not through a proxy such \
+                 as twemproxy, and allow that command"
             )
         } else {
             format!("it does not speak memcached's text protocol: it answered {reply} to `{command}`")
@@ -180,7 +229,8 @@ fn parse_version(text: &str) -> Option<[u32; 3]> {
     Some(version)
 }
 
-fn dotted([major, minor, patch]: [u32; 3]) -> String {
+/// Writes a version as `stats` does.
+pub(crate) fn dotted([major, minor, patch]: [u32; 3]) -> String {
     format!("{major}.{minor}.{patch}")
 }
 
@@ -234,24 +284,37 @@ mod tests {
         };
         let peer = Peer {
             instance,
+            version: [1, 6, 18],
             opaque_on_miss: true,
             evicts: true,
         };
         assert_eq!(read(&GOOD).expect("suitable"), peer);
-        for (line, case) in [("STAT evictions off", "-M"), ("STAT x y", "not said")] {
+        for (line, case) in [
+            ("STAT evictions off", "-M"),
+            ("STAT x y", "not said"),
+            ("STAT proxy_enabled no", "not said"),
+        ] {
             let peer = read_with("STAT evictions on", line).expect("suitable");
             assert!(!peer.evicts, "{case}");
         }
         assert_eq!(
             read_with("STAT version 1.6.18", "STAT version 1.6.17").expect("suitable"),
             Peer {
+                version: [1, 6, 17],
                 opaque_on_miss: false,
                 ..peer
             }
         );
-        for newer in ["1.6.45", "1.6.18-beta1", "1.7.0", "2.0.0", "1.6.20_3"] {
+        for (newer, version) in [
+            ("1.6.45", [1, 6, 45]),
+            ("1.6.18-beta1", [1, 6, 18]),
+            ("1.7.0", [1, 7, 0]),
+            ("2.0.0", [2, 0, 0]),
+            ("1.6.20_3", [1, 6, 20]),
+        ] {
             let line = format!("STAT version {newer}");
-            assert_eq!(read_with("STAT version 1.6.18", &line).expect("suitable"), peer);
+            let read = read_with("STAT version 1.6.18", &line).expect("suitable");
+            assert_eq!(read, Peer { version, ..peer });
         }
     }
 
@@ -273,6 +336,7 @@ mod tests {
             ("STAT version 1.6.18", "STAT x y", "memcached 1.6.13 or later"),
             ("STAT cas_enabled yes", "STAT cas_enabled no", "-C"),
             ("STAT cas_enabled yes", "STAT x y", "proxy"),
+            ("STAT evictions on", "STAT proxy_enabled yes", "memcached's own proxy"),
             ("STAT time 1800000100", "STAT time 99", "proxy"),
             ("STAT time 1800000100", "STAT time -1", "proxy"),
             ("STAT uptime 100", "STAT uptime", "proxy"),
@@ -280,6 +344,7 @@ mod tests {
             ("STAT pid 77", "ERROR Too many open connections", "-c"),
             ("STAT pid 77", "CLIENT_ERROR unauthenticated", "authentication"),
             ("STAT evictions on", "SERVER_ERROR no", "`stats settings`"),
+            ("STAT pid 77", "ERROR", "twemproxy"),
             ("STAT pid 77", "HTTP/1.1 400 Bad Request", "does not speak"),
             ("STAT pid 77", "", "does not speak"),
             ("STAT pid 77", "\u{1}\u{2}", "\\u{1}\\u{2}"),

@@ -57,7 +57,7 @@ impl Connection {
                 transport.read(limit)
             };
             if let Err(error) = read {
-                return Err(unsent.take().unwrap_or(error).into());
+                return Err(handshake.ended(&transport.input, unsent.take().unwrap_or(error)));
             }
         }
     }
@@ -71,8 +71,8 @@ impl Connection {
         self.peer.instance
     }
 
-    pub(crate) fn evicts(&self) -> bool {
-        self.peer.evicts
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Whether an idle connection is still open and quiet.

@@ -44,6 +44,8 @@ pub(crate) struct Pool {
 struct Idle {
     /// The connection that was idle for longest is the first.
     stack: Stack,
+    /// The only instance to which connections are kept.
+    instance: Option<Instance>,
     /// Whether a task on the background thread closes the old ones.
     is_swept: bool,
 }
@@ -87,6 +89,11 @@ impl Pool {
         connection.idle_since = now;
         let (old, starts) = {
             let mut idle = self.lock();
+            // It was in use while another instance answered.
+            if idle.instance != Some(connection.instance()) {
+                drop(idle);
+                return;
+            }
             let old = (idle.stack.len() >= MAX_IDLE).then(|| idle.stack.remove(0));
             idle.stack.push(connection);
             (old, !std::mem::replace(&mut idle.is_swept, true))
@@ -104,6 +111,18 @@ impl Pool {
     /// Closes the connections to `dead`, an instance on which one connection turned out to be dead.
     pub(crate) fn forget(&self, dead: Instance) {
         self.lock().stack.retain(|connection| connection.instance() != dead);
+    }
+
+    /// Keeps connections to `instance` alone from now on, and closes all others.
+    pub(crate) fn keep_only(&self, instance: Option<Instance>) {
+        let mut idle = self.lock();
+        if idle.instance != instance {
+            idle.instance = instance;
+            let all = std::mem::take(&mut idle.stack);
+            drop(idle);
+            // Closed here, outside the lock.
+            drop(all);
+        }
     }
 
     /// Closes all connections.

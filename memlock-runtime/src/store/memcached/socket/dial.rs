@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::sync::Notify;
@@ -10,9 +11,13 @@ use super::split::{self, SplitSocket};
 use super::transport::{Limit, Stream};
 use crate::store::memcached::address::{Endpoint, ServerAddress};
 use crate::store::memcached::failure::Failure;
+use crate::system::clock;
 
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+
+/// The shortest time in which one of several addresses is tried. All of them are on this machine.
+const SHORTEST_SHARE: Duration = Duration::from_millis(50);
 
 /// Connects to one server, again and again.
 #[derive(Debug)]
@@ -35,8 +40,8 @@ impl Dialer {
 
     pub(crate) fn dial(&self, limit: &mut Limit) -> Result<Stream, Failure> {
         match &self.endpoint {
-            Endpoint::Address(address) => connect(*address, limit),
-            Endpoint::Name { host, port } => connect(self.resolve(host, *port, limit)?, limit),
+            Endpoint::Address(address) => connect(&[*address], limit),
+            Endpoint::Name { host, port } => connect(&self.resolve(host, *port, limit)?, limit),
             #[cfg(unix)]
             Endpoint::Local(path) => {
                 let path = path.clone();
@@ -54,10 +59,10 @@ impl Dialer {
     }
 
     /// Like [`dial`](Self::dial) on the background thread, for the connection that all tasks share. The caller keeps
-    /// the limit.
-    pub(crate) async fn dial_shared(&self) -> Result<SplitSocket, Failure> {
-        let address = match &self.endpoint {
-            Endpoint::Address(address) => *address,
+    /// the limit, which is about `length`.
+    pub(crate) async fn dial_shared(&self, length: Duration) -> Result<SplitSocket, Failure> {
+        let addresses = match &self.endpoint {
+            Endpoint::Address(address) => vec![*address],
             Endpoint::Name { host, port } => {
                 let found = self.lookup.call_async(lookup_of(host, *port)).await;
                 choose_found(host, found)?
@@ -70,15 +75,11 @@ impl Dialer {
             #[cfg(not(unix))]
             Endpoint::Local(_) => return Err(Failure::new("this system has no Unix sockets")),
         };
-        let failed = |error| tcp_error(address, error);
-        let stream = tokio::net::TcpStream::connect(address).await.map_err(failed)?;
-        // A batch is one small packet, which must not wait for more.
-        stream.set_nodelay(true).map_err(failed)?;
-        Ok(split::split_tcp(stream))
+        connect_shared(&addresses, length).await.map(split::split_tcp)
     }
 
     /// Looks the name up for each new connection, since its address may change.
-    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<SocketAddr, Failure> {
+    fn resolve(&self, host: &str, port: u16, limit: &mut Limit) -> Result<Vec<SocketAddr>, Failure> {
         choose_found(host, self.lookup.call(limit, lookup_of(host, port)))
     }
 }
@@ -89,26 +90,72 @@ fn lookup_of(host: &str, port: u16) -> impl Fn() -> io::Result<Vec<SocketAddr>> 
     move || Ok((name.as_str(), port).to_socket_addrs()?.collect())
 }
 
-fn choose_found(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<SocketAddr, Failure> {
-    let addresses = found.map_err(|error| Failure::with_cause(format!("cannot look up the name `{host}`"), error))?;
+fn choose_found(host: &str, found: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, Failure> {
+    let addresses = found.map_err(|error| {
+        let what = match host.split_once('%') {
+            Some((ip, zone)) => format!("cannot use `{ip}` in the zone `{zone}` (is that a network interface here?)"),
+            None => format!("cannot look up the name `{host}`"),
+        };
+        Failure::with_cause(what, error)
+    })?;
     choose(host, &addresses).map_err(Failure::new)
 }
 
-fn connect(address: SocketAddr, limit: &mut Limit) -> Result<Stream, Failure> {
-    let failed = |error| tcp_error(address, error);
-    let left = limit.refresh();
-    if left.is_zero() {
-        return Err(failed(io::ErrorKind::TimedOut.into()));
+/// Connects to the first of `addresses` that accepts, all of them within `limit`.
+fn connect(addresses: &[SocketAddr], limit: &mut Limit) -> Result<Stream, Failure> {
+    let mut failed = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let left = share(limit.refresh(), addresses.len() - index);
+        let connected = if left.is_zero() {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            TcpStream::connect_timeout(address, left)
+        };
+        // A batch is one small packet, which must not wait for more.
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(Stream::Tcp(stream)),
+            Err(error) => failed.push((*address, error)),
+        }
     }
-    let stream = TcpStream::connect_timeout(&address, left).map_err(failed)?;
-    // A batch is one small packet, which must not wait for more.
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(Stream::Tcp(stream))
+    Err(tcp_failure(failed))
 }
 
-fn tcp_error(address: SocketAddr, error: io::Error) -> Failure {
+/// Like [`connect`], for a caller that keeps the limit, which is about `length`.
+async fn connect_shared(addresses: &[SocketAddr], length: Duration) -> Result<tokio::net::TcpStream, Failure> {
+    let (began, mut failed) = (clock::instant(), Vec::new());
+    for (index, address) in addresses.iter().enumerate() {
+        let connecting = tokio::net::TcpStream::connect(address);
+        let others = addresses.len() - index - 1;
+        let connected = if others == 0 {
+            connecting.await
+        } else {
+            let left = length.saturating_sub(clock::instant().saturating_duration_since(began));
+            let timed = tokio::time::timeout(share(left, others + 1), connecting).await;
+            timed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        };
+        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed.push((*address, error)),
+        }
+    }
+    Err(tcp_failure(failed))
+}
+
+/// The time for the next of `addresses` that are still to be tried, of which `left` is left for all.
+fn share(left: Duration, addresses: usize) -> Duration {
+    let equal = left / u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    equal.max(SHORTEST_SHARE).min(left)
+}
+
+/// The failure to connect to each of these addresses.
+fn tcp_failure(mut failed: Vec<(SocketAddr, io::Error)>) -> Failure {
+    let Some((address, error)) = failed.pop() else {
+        return Failure::new("it has no address");
+    };
+    let others = failed.iter().map(|(address, error)| format!("{address} ({error}) or "));
+    let others: String = others.collect();
     Failure::with_cause(
-        format!("cannot connect to {address} (is memcached running there?)"),
+        format!("cannot connect to {others}{address} (is memcached running there?)"),
         error,
     )
 }
@@ -118,9 +165,10 @@ fn local_error(error: io::Error) -> Failure {
     Failure::with_cause("cannot connect (is memcached running with -s?)", error)
 }
 
-/// The address to use for a name. Two processes must never choose differently, so a name with several addresses is
-/// refused. One IPv4 and one IPv6 address may belong to the same machine, and so may several loopback addresses.
-fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
+/// The addresses to try for a name, in turn. Two processes must never choose differently, so a name with several
+/// addresses is refused. One IPv4 and one IPv6 address may belong to the same machine, and so may several loopback
+/// addresses. Only those of the second kind are certain to, so only they are all tried: memcached may listen on any.
+fn choose(host: &str, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let mut distinct: Vec<SocketAddr> = Vec::new();
     for address in addresses {
         if !distinct.contains(address) {
@@ -131,9 +179,13 @@ fn choose(host: &str, addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     let first_ipv4 = ipv4.next();
     match (distinct.as_slice(), first_ipv4) {
         ([], _) => Err(format!("the name `{host}` has no address")),
-        ([only], _) => Ok(*only),
-        ([first, ..], ipv4) if distinct.iter().all(|address| address.ip().is_loopback()) => Ok(*ipv4.unwrap_or(first)),
-        (_, Some(only)) if ipv4.next().is_none() => Ok(*only),
+        ([only], _) => Ok(vec![*only]),
+        _ if distinct.iter().all(|address| address.ip().is_loopback()) => {
+            // The order of the others stays that of the system.
+            distinct.sort_by_key(SocketAddr::is_ipv6);
+            Ok(distinct)
+        }
+        (_, Some(only)) if ipv4.next().is_none() => Ok(vec![*only]),
         _ => {
             let listed: Vec<String> = distinct.iter().map(|address| address.ip().to_string()).collect();
             Err(format!(
@@ -286,8 +338,8 @@ impl<T> Drop for CallWaiter<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use memlock_testkit::wait_until;
 
@@ -300,7 +352,9 @@ mod tests {
             .iter()
             .map(|address| address.parse().expect("an address"))
             .collect();
-        choose("cache", &parsed).map(|address| address.to_string())
+        let texts =
+            |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        choose("cache", &parsed).map(texts)
     }
 
     #[test]
@@ -325,9 +379,86 @@ mod tests {
         assert_eq!(chosen(&["10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
         assert_eq!(chosen(&["10.0.0.1:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
         assert_eq!(chosen(&["[2001:db8::1]:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
-        assert_eq!(chosen(&["[::1]:1", "127.0.0.1:1"]), Ok("127.0.0.1:1".into()));
         assert_eq!(chosen(&["[::1]:1"]), Ok("[::1]:1".into()));
-        assert_eq!(chosen(&["127.0.0.1:1", "127.0.1.1:1"]), Ok("127.0.0.1:1".into()));
+    }
+
+    #[test]
+    fn all_loopback_addresses_are_tried_in_turn_and_those_of_other_machines_are_not() {
+        assert_eq!(chosen(&["[::1]:1", "127.0.0.1:1"]), Ok("127.0.0.1:1 [::1]:1".into()));
+        assert_eq!(
+            chosen(&["[::1]:1", "127.0.1.1:1", "127.0.0.1:1", "[::1]:1"]),
+            Ok("127.0.1.1:1 127.0.0.1:1 [::1]:1".into())
+        );
+        assert_eq!(chosen(&["[::1]:1", "10.0.0.1:1"]), Ok("10.0.0.1:1".into()));
+    }
+
+    /// Two addresses on this machine on which nothing listens.
+    fn unused() -> [SocketAddr; 2] {
+        ["127.0.0.1:0", "127.0.0.1:0"]
+            .map(|address| TcpListener::bind(address).expect("bind"))
+            .map(|listener| listener.local_addr().expect("bound"))
+    }
+
+    /// Connects to `addresses` as threads do and as tasks do.
+    fn connected(addresses: &[SocketAddr]) -> [Result<SocketAddr, String>; 2] {
+        let thread = connect(addresses, &mut Limit::new(PATIENCE)).map(|stream| match stream {
+            Stream::Tcp(stream) => stream.peer_addr().expect("connected"),
+            #[cfg(unix)]
+            Stream::Local(_) => panic!("not over TCP"),
+        });
+        let (sender, receiver) = mpsc::channel();
+        let of_task = addresses.to_vec();
+        crate::system::background::spawn(async move {
+            let connected = connect_shared(&of_task, PATIENCE).await;
+            let _ = sender.send(connected.map(|stream| stream.peer_addr().expect("connected")));
+        });
+        let task = receiver.recv_timeout(PATIENCE).expect("an outcome");
+        [thread, task].map(|connected| connected.map_err(|failure| failure.to_string()))
+    }
+
+    #[test]
+    fn the_first_address_that_accepts_is_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let listening = listener.local_addr().expect("bound");
+        let [one, other] = unused();
+        assert_eq!(connected(&[one, other, listening]), [Ok(listening), Ok(listening)]);
+        assert_eq!(connected(&[listening, one]), [Ok(listening), Ok(listening)]);
+    }
+
+    #[test]
+    fn the_failures_of_all_addresses_are_reported() {
+        let [one, other] = unused();
+        for connected in connected(&[one, other]) {
+            let error = connected.expect_err("nothing listens");
+            for part in [
+                format!("{one} ("),
+                format!(" or {other} (is memcached running there?): "),
+            ] {
+                assert!(error.contains(&part), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_address_gets_its_share_of_the_limit() {
+        let seconds = Duration::from_secs;
+        assert_eq!(share(seconds(6), 3), seconds(2));
+        assert_eq!(share(seconds(6), 1), seconds(6));
+        assert_eq!(share(Duration::from_millis(60), 3), SHORTEST_SHARE);
+        assert_eq!(share(Duration::from_millis(10), 3), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn an_address_in_a_zone_is_looked_up() {
+        let dialer = Dialer::new(&ServerAddress::parse("[fe80::1%7]:1").expect("valid"));
+        let found = dialer.resolve("fe80::1%7", 1, &mut Limit::new(PATIENCE));
+        match found.expect("a number needs no interface").as_slice() {
+            [SocketAddr::V6(address)] => assert_eq!(address.scope_id(), 7),
+            other => panic!("{other:?}"),
+        }
+        let error = dialer.resolve("fe80::1%no-such", 1, &mut Limit::new(PATIENCE));
+        let error = error.expect_err("no such interface").to_string();
+        assert!(error.contains("zone `no-such`"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Which server and instance a batch goes to, over which connection, and within which limit.
 
 use super::*;
+use crate::error::WrongSetup;
+use crate::store::memcached::socket::transport::Limit;
 
 in_both_modes! {
     servers_on_which_locks_are_not_safe_get_no_request
+    two_servers_behind_one_address_get_no_request
+    a_connection_to_an_earlier_instance_is_not_used_beside_a_newer_one
     the_reason_of_a_server_that_closes_at_once_is_reported
     a_young_server_gets_no_request_and_is_reported_as_such
     a_server_that_never_answers_blocks_no_caller_beyond_its_limit
@@ -27,6 +31,15 @@ fn servers_on_which_locks_are_not_safe_get_no_request(mode: Mode) {
         ("ERROR Too many open connections\r\n".to_owned(), "higher -c"),
         ("HTTP/1.1 400 Bad Request\r\n".to_owned(), "does not speak"),
         ("STAT pid".to_owned(), "closed the connection before"),
+        (String::new(), "-S (SASL)"),
+        (String::new(), "TLS (-Z)"),
+        (String::new(), "twemproxy"),
+        ("\u{15}\u{3}\u{1}\0\u{2}\u{2}F".to_owned(), "speaks TLS"),
+        ("\u{15}\u{3}\u{1}\0\u{2}\u{2}\n".to_owned(), "speaks TLS"),
+        (
+            GREETING_REPLY.replace("STAT cas", "STAT proxy_enabled yes\r\nSTAT cas"),
+            "memcached's own proxy",
+        ),
     ] {
         let server = ScriptedServer::start(vec![vec![Await("stats settings\r\n"), SendBytes(said.into_bytes())]]);
         let answer = mode.ask(&server.store(), &[add()]);
@@ -35,6 +48,58 @@ fn servers_on_which_locks_are_not_safe_get_no_request(mode: Mode) {
         assert!(text(&answer).contains(part), "{}", text(&answer));
         server.join();
     }
+}
+
+/// A connection that leads to the instance of this start, and answers `reads` reads.
+fn instance(start: &str, reads: u64) -> Vec<Act> {
+    let said = GREETING_REPLY.replace("STAT time 18000", &format!("STAT time {start}"));
+    let mut acts = vec![Await("stats settings\r\n"), SendBytes(said.into_bytes())];
+    for opaque in 1..=reads {
+        acts.extend([Await("v c O"), send(&format!("EN O{opaque}\r\n"))]);
+    }
+    acts.push(ReadToEnd);
+    acts
+}
+
+fn two_servers_behind_one_address_get_no_request(mode: Mode) {
+    // The one that was there first has the later start, and keeps its connection open.
+    let server = ScriptedServer::start(vec![
+        instance("18001", 1),
+        instance("18000", 0),
+        instance("18001", 0),
+        instance("18000", 0),
+    ]);
+    let store = server.store();
+    assert!(mode.ask(&store, &[read()]).unanswered.is_none());
+    // The connection is lost to another caller's failure.
+    store.servers[0].record_silence(&Limit::new(PATIENCE), PATIENCE);
+    for _ in 0..3 {
+        let answer = mode.ask(&store, &[add()]);
+        assert_eq!(unanswered(&answer), Some(Unanswered::NotSent), "{answer:?}");
+        for part in ["two servers", "started at 1800100000 s", "started at 1800000000 s"] {
+            assert!(text(&answer).contains(part), "{}", text(&answer));
+        }
+        let source = answer.source.expect("a failure");
+        assert!(source.is::<WrongSetup>(), "{source:?}");
+        assert_eq!(mode.kept(&store), 0);
+    }
+    drop(store);
+    server.join();
+}
+
+fn a_connection_to_an_earlier_instance_is_not_used_beside_a_newer_one(mode: Mode) {
+    // The address has moved on to another server. Both are alive, and a router keeps open connections where they are.
+    let server = ScriptedServer::start(vec![instance("18000", 1), instance("18001", 1), instance("18001", 1)]);
+    let store = server.store();
+    assert!(mode.ask(&store, &[read()]).unanswered.is_none());
+    let other_mode = if mode == Blocking { Pipelined } else { Blocking };
+    let newer = other_mode.ask(&store, &[read()]);
+    assert_eq!(newer.instance.map(|instance| instance.start), Some(1_800_100_000));
+    assert_eq!(mode.kept(&store), 0);
+    let answer = mode.ask(&store, &[read()]);
+    assert_eq!(answer.instance, newer.instance, "{answer:?}");
+    drop(store);
+    server.join();
 }
 
 fn the_reason_of_a_server_that_closes_at_once_is_reported(mode: Mode) {

@@ -137,7 +137,8 @@ impl Pipe {
             } else {
                 Interest::READABLE | Interest::WRITABLE
             };
-            let ready = reader.ready(interest).await.map_err(TransferError::from)?;
+            let ready = reader.ready(interest).await;
+            let ready = ready.map_err(|error| handshake.ended(input, error.into()))?;
             if ready.is_writable() && !rest.is_empty() {
                 match writer.try_write(rest) {
                     Ok(written) => rest = rest.get(written..).unwrap_or_default(),
@@ -149,7 +150,8 @@ impl Pipe {
                 }
             }
             if ready.is_readable() || ready.is_read_closed() {
-                reader.read(input).map_err(|error| unsent.take().unwrap_or(error))?;
+                let read = reader.read(input);
+                read.map_err(|error| handshake.ended(input, unsent.take().unwrap_or(error)))?;
             }
         };
         check_no_more(input)?;
@@ -208,8 +210,8 @@ impl Pipe {
         }
     }
 
-    pub(crate) fn evicts(&self) -> bool {
-        self.peer.evicts
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
     }
 
     pub(crate) fn is_retired(&self) -> bool {

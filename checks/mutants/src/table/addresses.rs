@@ -1,0 +1,88 @@
+//! Addresses that lead to more than one server, or to another than one that memlock can use.
+
+use super::Mutant;
+use super::suites::unit;
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "earlier-server-is-used",
+        breaks: "S2 S8",
+        decision: "Where an address leads back to an instance with an earlier start, another server is behind it.",
+        file: "store/memcached/instances.rs",
+        from: "instance.start < newest.instance.start\n",
+        to: "false\n",
+        suites: &[unit("memcached::instances::"), unit("memcached::tests::connecting::")],
+    },
+    Mutant {
+        name: "two-servers-of-one-second",
+        breaks: "S8",
+        decision: "Two instances with one start may be a restart with the items, until the first of them comes back.",
+        file: "store/memcached/instances.rs",
+        from: "self.before.push(newest.instance.pid);",
+        to: "",
+        suites: &[unit("memcached::instances::")],
+    },
+    Mutant {
+        name: "connection-from-before-a-restart",
+        breaks: "L2",
+        decision: "A connection that was opened before the newest instance was met does not prove that two servers answer.",
+        file: "store/memcached/instances.rs",
+        from: "newest_before != Some(newest.instance) && self.two_servers.is_none()",
+        to: "false",
+        suites: &[unit("memcached::instances::")],
+    },
+    Mutant {
+        name: "two-servers-forgiven-at-once",
+        breaks: "S2 S8",
+        decision: "After two servers have answered at an address, the newest is used again only after a calm time.",
+        file: "store/memcached/instances.rs",
+        from: "two_servers.in_a_row < CALM_CONNECTIONS || calm < CALM_TIME",
+        to: "two_servers.in_a_row < CALM_CONNECTIONS && calm < CALM_TIME",
+        suites: &[unit("memcached::instances::")],
+    },
+    Mutant {
+        name: "idle-connection-to-an-earlier-server",
+        breaks: "S2 S8",
+        decision: "Once a newer instance has answered, no connection to the one before is used any more.",
+        file: "store/memcached/server.rs",
+        from: ".admit(peer, newest, clock::instant(), |admitted| self.pool.keep_only(admitted));",
+        to: ".admit(peer, newest, clock::instant(), |_| self.pool.keep_only(Some(peer.instance)));",
+        suites: &[unit("memcached::tests::connecting::")],
+    },
+    Mutant {
+        name: "pipe-to-an-earlier-server",
+        breaks: "S2 S8",
+        decision: "Once a newer instance has answered, tasks do not use the connection to the one before.",
+        file: "store/memcached/server.rs",
+        from: "if self.instances.admitted() != Some(pipe.instance()) {",
+        to: "if false {",
+        suites: &[unit("memcached::tests::connecting::")],
+    },
+    Mutant {
+        name: "memcacheds-proxy-is-used",
+        breaks: "S8",
+        decision: "memcached's own proxy is refused: it sends the commands on to several servers.",
+        file: "store/memcached/codec/handshake.rs",
+        from: "self.is_proxy = value == \"yes\"",
+        to: "self.is_proxy = value == \"no\"",
+        suites: &[unit("codec::handshake::")],
+    },
+    Mutant {
+        name: "configuration-endpoint-is-used",
+        breaks: "S8",
+        decision: "A name that leads to one node of a cluster after the other is refused.",
+        file: "store/memcached/address.rs",
+        from: "(is_amazon && !is_node).then(",
+        to: "(!is_amazon && !is_node).then(",
+        suites: &[unit("memcached::address::")],
+    },
+    Mutant {
+        name: "second-loopback-address-not-tried",
+        breaks: "L2",
+        decision: "All loopback addresses of a name are tried: memcached may listen on any of them.",
+        file: "store/memcached/socket/dial.rs",
+        from: "distinct.sort_by_key(SocketAddr::is_ipv6);",
+        to: "distinct.sort_by_key(SocketAddr::is_ipv6);\n            distinct.truncate(1);",
+        suites: &[unit("socket::dial::")],
+    },
+];
