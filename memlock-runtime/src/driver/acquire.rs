@@ -79,7 +79,7 @@ pub(crate) async fn acquire_grant(
                 Input::Exchanged(exchanged)
             }
             Output::Pause(pause) => {
-                contender.mark_answered();
+                contender.begin_pause();
                 // It listens before it waits for anything else: the wake-up may come meanwhile.
                 contender.listen(|| waiting.alarm.waker());
                 let length = waiting.until_due(random::draw(*pause), now).await?;

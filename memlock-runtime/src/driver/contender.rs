@@ -77,15 +77,7 @@ impl<'a> Contender<'a> {
 
     /// Runs the machine to its next output.
     pub(crate) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        let output = self.machine.step(now, self.core.identity.nonce(), input);
-        if self.machine.is_slowed_down() && !self.has_warned {
-            self.has_warned = true;
-            let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
-            tracing::warn!(
-                target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}"
-            );
-        }
-        output
+        self.machine.step(now, self.core.identity.nonce(), input)
     }
 
     /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake
@@ -181,10 +173,17 @@ impl<'a> Contender<'a> {
         matches!(unanswered, Unanswered::NotSent | Unanswered::Late) && !self.failed.with_time
     }
 
-    /// Before a pause: tells waiters whose time is over that the server has answered.
-    pub(crate) fn mark_answered(&self) {
+    /// Before a pause: tells waiters whose time is over that the server has answered. Warns if the pause is due to
+    /// answers that contradict one another.
+    pub(crate) fn begin_pause(&mut self) {
         if let Some(turn) = &self.turn {
             turn.mark_answered();
+        }
+        if self.machine.is_slowed_down() && !mem::replace(&mut self.has_warned, true) {
+            let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
+            tracing::warn!(
+                target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}"
+            );
         }
     }
 

@@ -68,9 +68,9 @@ impl HeldSet {
         self.add(HeldLock::new(core, spec, grant, turn), renew);
         // The earlier locks have aged while the call waited for this one.
         let earlier = Companions(&self.lease.locks()[..number]);
-        match earlier.keep_at_least_half(caller, limits.asking).await {
-            Ok(_) => Ok(()),
-            Err(CompanionLost) => Err(Stopped::CompanionLost),
+        match earlier.keep_alive(caller, limits.asking) {
+            None => Ok(()),
+            Some(keeping) => keeping.await.map(drop).map_err(|CompanionLost| Stopped::CompanionLost),
         }
     }
 

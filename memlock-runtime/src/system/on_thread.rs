@@ -13,6 +13,10 @@ use super::clock;
 /// Runs `future` to its end on this thread. It works inside any executor, whose thread it blocks.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
+    // Mostly it is ready now, since a thread blocks inside of the poll. So it needs no waker of this thread yet.
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return output;
+    }
     loop {
         if let Some(output) = poll_until(future.as_mut(), || Some(Duration::MAX)) {
             return output;

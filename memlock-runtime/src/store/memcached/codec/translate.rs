@@ -66,66 +66,68 @@ impl ExpectedReply {
 pub(crate) struct Names<'a> {
     /// The lock's item. The name of its wait list follows from it.
     pub(crate) item: &'a ItemName,
-    /// The clock item, which tells the server's second.
-    pub(crate) clock: &'a ItemName,
-    /// The counter from which fencing tokens are made.
-    pub(crate) counter: &'a ItemName,
+    pub(crate) shared: &'a SharedItems,
+}
+
+/// The two items that all locks on a server share: the clock item, which tells the server's second, and the counter
+/// from which fencing tokens are made.
+#[derive(Debug)]
+pub(crate) struct SharedItems {
+    clock: ItemName,
+    /// Commands without flags. They are in every batch that acquires a lock, and always the same.
+    read_clock: Result<Vec<u8>, String>,
+    raise_counter: Result<Vec<u8>, String>,
+}
+
+impl SharedItems {
+    /// The items whose names begin with `prefix`.
+    pub(crate) fn new(prefix: &str) -> SharedItems {
+        let command = |op, name: &ItemName| {
+            let mut out = Vec::new();
+            write(op, name.as_ref(), None, &mut out).map(|_| out)
+        };
+        let clock = ItemName::of_clock(prefix);
+        SharedItems {
+            read_clock: command(MetaOp::Get, &clock),
+            raise_counter: command(MetaOp::Arithmetic, &ItemName::of_counter(prefix)),
+            clock,
+        }
+    }
 }
 
 /// Appends `request` to `out` as a command that is marked with `opaque`. The error says what is wrong with the request;
 /// nothing is appended then.
-///
-/// The crate writes the operation, the name and the value. It refuses a name that is too long, and encodes one with a
-/// space or a control character in base64, so that no name can become a second command. The flags are put in
-/// afterwards: the crate takes them one by one, each on the heap.
 pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut Vec<u8>) -> Result<(), String> {
-    let Names { item, clock, counter } = names;
-    let of = |name: &ItemName| AsRef::<[u8]>::as_ref(name).to_vec();
-    let of_line = || item.of_line().into_bytes();
-    let (op, name, value, flags, ttl, cas) = match request {
-        Request::ReadClock => (MetaOp::Get, of(clock), None, " t", None, None),
+    let Names { item, shared } = names;
+    let name = item.as_ref();
+    let (behind_flags, flags, ttl, cas) = match request {
+        Request::ReadClock => (copy(&shared.read_clock, out)?, " t", None, None),
         Request::CreateClock => {
-            let (value, ttl) = (CLOCK_VALUE.to_vec(), CLOCK_ITEM_EXPIRY);
-            (MetaOp::Set, of(clock), Some(value), " ME c", Some(ttl), None)
+            let behind_flags = write(MetaOp::Set, shared.clock.as_ref(), Some(CLOCK_VALUE.to_vec()), out)?;
+            (behind_flags, " ME c", Some(CLOCK_ITEM_EXPIRY), None)
         }
         // `N0` creates the counter where it is missing, without an expiry. Its number is of no use: it begins again
         // with each flush. Its CAS does not, and memcached draws it when it executes the command, while it may draw the
         // CAS of a store before the data has arrived.
-        Request::RaiseCounter => (MetaOp::Arithmetic, of(counter), None, " c N0 J1", None, None),
+        Request::RaiseCounter => (copy(&shared.raise_counter, out)?, " c N0 J1", None, None),
         Request::Add { record, ttl } => {
-            let (value, ttl) = (value_of(item, record)?, u64::from(*ttl));
-            (MetaOp::Set, of(item), Some(value), " ME c", Some(ttl), None)
+            let behind_flags = write(MetaOp::Set, name, Some(value_of(item, record)?), out)?;
+            (behind_flags, " ME c", Some(u64::from(*ttl)), None)
         }
         Request::Replace { record, ttl, cas } => {
-            let (value, ttl) = (value_of(item, record)?, u64::from(*ttl));
-            (MetaOp::Set, of(item), Some(value), " c", Some(ttl), Some(*cas))
+            let behind_flags = write(MetaOp::Set, name, Some(value_of(item, record)?), out)?;
+            (behind_flags, " c", Some(u64::from(*ttl)), Some(*cas))
         }
-        Request::Delete { cas } => (MetaOp::Delete, of(item), None, "", None, Some(*cas)),
-        Request::Read => (MetaOp::Get, of(item), None, " v c", None, None),
-        Request::ReadWaitList => (MetaOp::Get, of_line(), None, " v c", None, None),
+        Request::Delete { cas } => (write(MetaOp::Delete, name, None, out)?, "", None, Some(*cas)),
+        Request::Read => (write(MetaOp::Get, name, None, out)?, " v c", None, None),
+        Request::ReadWaitList => (write(MetaOp::Get, item.of_line(), None, out)?, " v c", None, None),
         Request::StoreWaitList { line, ttl, cas } => {
-            let (value, flags) = (wait_list::encode(line), if cas.is_none() { " ME c" } else { " c" });
-            let ttl = u64::from(*ttl);
-            (MetaOp::Set, of_line(), Some(value), flags, Some(ttl), *cas)
+            let behind_flags = write(MetaOp::Set, item.of_line(), Some(wait_list::encode(line)), out)?;
+            let flags = if cas.is_none() { " ME c" } else { " c" };
+            (behind_flags, flags, Some(u64::from(*ttl)), *cas)
         }
-        Request::DeleteWaitList { cas } => (MetaOp::Delete, of_line(), None, "", None, Some(*cas)),
+        Request::DeleteWaitList { cas } => (write(MetaOp::Delete, item.of_line(), None, out)?, "", None, Some(*cas)),
     };
-    let start = out.len();
-    let command = MetaCommand::new(op, name);
-    // The line end; and a value with its own.
-    let mut behind_flags = 2;
-    let command = match value {
-        Some(value) => {
-            behind_flags += value.len() + 2;
-            command.value(value)
-        }
-        None => command,
-    };
-    command.encode_into(out).map_err(|error| {
-        // It may have appended the start of the command.
-        out.truncate(start);
-        format!("the request cannot be sent: {error}")
-    })?;
     let written = out.len();
     out.extend_from_slice(flags.as_bytes());
     for (letter, number) in [(b'T', ttl), (b'C', cas.map(Cas::get)), (b'O', Some(opaque))] {
@@ -134,10 +136,39 @@ pub(crate) fn encode(request: &Request, names: Names<'_>, opaque: u64, out: &mut
             digits::push(out, number);
         }
     }
-    let behind = out.len() - written;
-    out[written - behind_flags..].rotate_right(behind);
+    let length = out.len() - written;
+    out[written - behind_flags..].rotate_right(length);
     Ok(())
 }
+
+/// Appends a command without flags: the crate takes each flag on the heap. Returns how many bytes follow the place of
+/// the flags, which are the line end, and a value with its own.
+///
+/// The crate refuses a name that is too long, and encodes one with a space or a control character in base64, so that no
+/// name can become a second command.
+fn write(op: MetaOp, name: impl Into<Vec<u8>>, value: Option<Vec<u8>>, out: &mut Vec<u8>) -> Result<usize, String> {
+    let (start, mut behind_flags) = (out.len(), LINE_END);
+    let mut command = MetaCommand::new(op, name);
+    if let Some(value) = value {
+        behind_flags += value.len() + LINE_END;
+        command = command.value(value);
+    }
+    let written = command.encode_into(out).map(|()| behind_flags);
+    written.map_err(|error| {
+        // It may have appended the start of the command.
+        out.truncate(start);
+        format!("the request cannot be sent: {error}")
+    })
+}
+
+/// Does the same as [`write`] with what it has written before.
+fn copy(command: &Result<Vec<u8>, String>, out: &mut Vec<u8>) -> Result<usize, String> {
+    out.extend_from_slice(command.as_ref().map_err(String::clone)?);
+    Ok(LINE_END)
+}
+
+/// The length of a line end.
+const LINE_END: usize = 2;
 
 fn value_of(item: &ItemName, record: &crate::protocol::Record) -> Result<Vec<u8>, String> {
     let value = record::encode(record);
@@ -328,9 +359,9 @@ mod tests {
 
     fn wire_of(key: &str, request: &Request) -> String {
         let item = &ItemName::of_lock("memlock", "f", key);
-        let (clock, counter) = (&ItemName::of_clock("memlock"), &ItemName::of_counter("memlock"));
+        let shared = &SharedItems::new("memlock");
         let mut out = Vec::new();
-        encode(request, Names { item, clock, counter }, 7, &mut out).expect("valid");
+        encode(request, Names { item, shared }, 7, &mut out).expect("valid");
         String::from_utf8(out).expect("text")
     }
 
@@ -389,15 +420,9 @@ mod tests {
 
     #[test]
     fn a_prefix_with_a_line_break_does_not_become_a_second_command() {
-        let (item, clock) = (
-            &ItemName::of_lock("m", "f", "k"),
-            &ItemName::of_clock("p\r\nflush_all\r\n"),
-        );
-        let names = Names {
-            item,
-            clock,
-            counter: item,
-        };
+        let item = &ItemName::of_lock("m", "f", "k");
+        let shared = &SharedItems::new("p\r\nflush_all\r\n");
+        let names = Names { item, shared };
         let mut out = Vec::new();
         encode(&Request::ReadClock, names, 7, &mut out).expect("base64");
         assert_eq!(out, b"mg cA0KZmx1c2hfYWxsDQo6Y2xvY2s= b t O7\r\n");
@@ -419,25 +444,17 @@ mod tests {
         let mut record = record();
         record.full_name = Some("x".repeat(LONGEST_VALUE).into());
         let item = &ItemName::of_lock("memlock", "f", &"x".repeat(LONGEST_VALUE));
-        let counter = &ItemName::of_counter("memlock");
-        let encode = |request: &Request, clock: &ItemName| {
-            let names = Names { item, clock, counter };
-            super::encode(request, names, 7, &mut Vec::new())
-        };
+        let shared = &SharedItems::new("memlock");
         let add = Request::Add { record, ttl: 13 };
-        let error = encode(&add, &ItemName::of_clock("memlock")).expect_err("too long");
+        let error = encode(&add, Names { item, shared }, 7, &mut Vec::new()).expect_err("too long");
         assert!(error.contains("shorter key"), "{error}");
     }
 
     #[test]
     fn a_key_too_long_for_memcached_is_not_sent_and_leaves_the_output_as_it_was() {
         let item = &ItemName::of_lock("m", "f", "k");
-        let clock = &ItemName::of_clock(&"p".repeat(251));
-        let names = Names {
-            item,
-            clock,
-            counter: item,
-        };
+        let shared = &SharedItems::new(&"p".repeat(251));
+        let names = Names { item, shared };
         let mut out = b"before".to_vec();
         let error = encode(&Request::ReadClock, names, 7, &mut out).expect_err("too long");
         assert!(error.contains("250 bytes"), "{error}");
