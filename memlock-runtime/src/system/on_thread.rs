@@ -138,7 +138,7 @@ mod tests {
         let mut polls = 0;
         block_on(std::future::poll_fn(|context| {
             polls += 1;
-            if polls == 2 {
+            if polls == 3 {
                 return Poll::Ready(());
             }
             context.waker().wake_by_ref();
@@ -151,6 +151,6 @@ mod tests {
             assert!(wait_for(std::future::pending::<()>(), Duration::from_millis(1)).is_none());
             Poll::Pending
         }));
-        assert_eq!(polls, 2, "it was woken while the inner ones waited");
+        assert_eq!(polls, 3, "it was woken while the inner ones waited");
     }
 }

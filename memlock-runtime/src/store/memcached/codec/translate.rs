@@ -1,6 +1,6 @@
 //! Requests as commands of memcached's meta protocol, and reply lines as [`Reply`]s. This is the only file that names
-//! the `memcache` crate: its [`MetaCommand`] writes the commands, and its [`ReturnCode`] reads the first word of a
-//! reply.
+//! the `memcache` crate: its [`MetaCommand`] writes the commands up to their flags, and their values, and its
+//! [`ReturnCode`] reads the first word of a reply.
 //!
 //! Replies are judged strictly: what a server may not answer to a command is a protocol violation, never a success. The
 //! crate's parsers will not do for that: `parse_header` hides the length of the value, and `parse_meta_result` takes
