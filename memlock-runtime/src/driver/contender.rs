@@ -81,15 +81,7 @@ impl<'a> Contender<'a> {
 
     /// Runs the machine to its next output.
     pub(crate) fn step(&mut self, now: Now, input: Input) -> Output<Outcome> {
-        let output = self.machine.step(now, self.core.identity.nonce(), input);
-        if self.machine.is_slowed_down() && !self.has_warned {
-            self.has_warned = true;
-            let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
-            tracing::warn!(
-                target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}"
-            );
-        }
-        output
+        self.machine.step(now, self.core.identity.nonce(), input)
     }
 
     /// Listens before an exchange that joins the wait list: from then on other processes may wake this one, and wake
@@ -186,10 +178,16 @@ impl<'a> Contender<'a> {
     }
 
     /// Before a pause of `length` from `now`: tells waiters whose time is over that the server has answered, and keeps the
-    /// turn until the pause is over.
-    pub(crate) fn begin_pause(&self, length: Duration, now: Now) {
+    /// turn until the pause is over. Warns if the pause is due to answers that contradict one another.
+    pub(crate) fn begin_pause(&mut self, length: Duration, now: Now) {
         if let Some(turn) = &self.turn {
             turn.pause(length, now);
+        }
+        if self.machine.is_slowed_down() && !mem::replace(&mut self.has_warned, true) {
+            let (item, server) = (&self.spec.item, self.core.store.server_name(self.spec.server));
+            tracing::warn!(
+                target: "memlock", lock = %item, server, "asking for the lock less often now: {CONTRADICTS}"
+            );
         }
     }
 

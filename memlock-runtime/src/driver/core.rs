@@ -31,7 +31,7 @@ pub(crate) struct Core {
     pub(crate) me: Member,
     /// The socket on which other processes wake this one. `None`: they cannot.
     pub(crate) wake_socket: Option<Arc<WakeSocket>>,
-    pub(crate) store: Box<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// The limit of one exchange.
     pub(crate) exchange_limit: Duration,
     pub(crate) queues: Arc<Queues>,
@@ -75,7 +75,7 @@ impl Core {
     ///
     /// As [`Identity::draw`].
     pub(crate) fn new(
-        store: Box<dyn Store>,
+        store: Arc<dyn Store>,
         exchange_limit: Duration,
         wake_socket: Option<WakeSocket>,
     ) -> Result<Arc<Core>, Error> {
@@ -84,14 +84,14 @@ impl Core {
     }
 
     /// A core on a clock that tests move, over a store in this process.
-    pub(crate) fn on(clock: Arc<Clock>, store: Box<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
+    pub(crate) fn on(clock: Arc<Clock>, store: Arc<dyn Store>, exchange_limit: Duration) -> Arc<Core> {
         Core::with(clock, Identity::within_this_process(), store, exchange_limit, None)
     }
 
     pub(crate) fn with(
         clock: Arc<Clock>,
         identity: Identity,
-        store: Box<dyn Store>,
+        store: Arc<dyn Store>,
         exchange_limit: Duration,
         wake_socket: Option<WakeSocket>,
     ) -> Arc<Core> {
@@ -235,7 +235,7 @@ impl Drop for Core {
         if self.is_inherited() {
             // The parent uses the connections and the socket, and an orderly shutdown here would shut down its own. At
             // the fork, its threads may also have been in the middle of something.
-            mem::forget(mem::replace(&mut self.store, Box::new(Memory::new())));
+            mem::forget(mem::replace(&mut self.store, Arc::new(Memory::new())));
             mem::forget(self.wake_socket.take());
         }
     }

@@ -70,9 +70,9 @@ impl HeldSet {
         core.check_not_shut_down().map_err(Stopped::Failed)?;
         // The earlier locks have aged while the call waited for this one.
         let earlier = Companions(&self.lease.locks()[..number]);
-        match earlier.keep_at_least_half(caller, limits.asking).await {
-            Ok(_) => Ok(()),
-            Err(CompanionLost) => Err(Stopped::CompanionLost),
+        match earlier.keep_alive(caller, limits.asking) {
+            None => Ok(()),
+            Some(keeping) => keeping.await.map(drop).map_err(|CompanionLost| Stopped::CompanionLost),
         }
     }
 

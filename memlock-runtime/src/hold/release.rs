@@ -30,8 +30,12 @@ impl HeldLock {
             self.release_in_background();
             return;
         };
-        if let Some(mut ended) = self.end() {
-            release_on_server(&self.core, caller, &self.spec, &mut ended, limit).await;
+        let now = self.core.now();
+        let mut ended = self.state().end(now);
+        if let Some(ended) = &mut ended
+            && self.hand_over(ended)
+        {
+            release_on_server(&self.core, caller, &self.spec, ended, limit).await;
         }
     }
 
@@ -45,19 +49,16 @@ impl HeldLock {
 
     /// Releases a lock that is dropped without having been released.
     pub(super) fn release_dropped(&mut self) {
-        if let Some(mut ended) = self.end() {
+        let now = self.core.now();
+        let ended = self.state().end(now);
+        if let Some(mut ended) = ended
+            && self.hand_over(&mut ended)
+        {
             let (core, spec) = (Arc::clone(&self.core), self.spec.clone());
             background_work::begin(&self.core, async move {
                 release_on_server(&core, Caller::Task, &spec, &mut ended, core.each_exchange()).await;
             });
         }
-    }
-
-    /// Ends the lock in this process. Returns it if it has to be released on the server.
-    fn end(&self) -> Option<EndedLock> {
-        let now = self.core().now();
-        let mut ended = self.state().end(now)?;
-        self.hand_over(&mut ended).then_some(ended)
     }
 
     /// Hands the lock over in this process, or warns that it was lost. Returns whether it has to be released on the
@@ -116,10 +117,12 @@ pub(super) async fn release_on_server(
             "could not release the lock; the background tries again"
         );
     }
-    let turn = turn.value.take().flatten();
-    if let Some(mut turn) = turn.filter(|turn| turn.wait_list.is_none()) {
+    if let Some(Some(turn)) = &mut turn.value
+        && turn.wait_list.is_none()
+    {
         turn.wait_list = wait_list.take_if(|view| view.has_others());
     }
+    turn.value = None;
 }
 
 /// A lock that has ended in this process.

@@ -194,7 +194,7 @@ impl Builder {
     pub(crate) fn in_memory(self) -> (Locks, Arc<Clock>, Arc<Memory>) {
         let clock: Arc<Clock> = Arc::default();
         let memory = Arc::new(Memory::on(Arc::clone(&clock)));
-        let core = Core::on(Arc::clone(&clock), Box::new(Arc::clone(&memory)), self.exchange_timeout);
+        let core = Core::on(Arc::clone(&clock), memory.clone(), self.exchange_timeout);
         (Locks::new(core, self.settings()), clock, memory)
     }
 
@@ -266,10 +266,10 @@ fn servers_from_environment() -> Result<(String, ServerList), Error> {
 }
 
 /// Makes the store on the servers of `list`, which `origin` named.
-fn store(origin: &str, list: &ServerList, prefix: &str) -> Result<Box<dyn Store>, Error> {
+fn store(origin: &str, list: &ServerList, prefix: &str) -> Result<Arc<dyn Store>, Error> {
     match list.parse() {
-        Ok(Listed::InProcess) => Ok(Box::new(Memory::new())),
-        Ok(Listed::Servers(servers)) => Ok(Box::new(Memcached::new(servers, prefix))),
+        Ok(Listed::InProcess) => Ok(Arc::new(Memory::new())),
+        Ok(Listed::Servers(servers)) => Ok(Arc::new(Memcached::new(servers, prefix))),
         Err(wrong) => Err(Error::config(format!("{origin}: {wrong}"))),
     }
 }

@@ -114,7 +114,7 @@ impl<'a> LockRequest<'a> {
         self.wait(Duration::ZERO).acquire_async().await
     }
 
-    async fn acquire_by(self, caller: Caller) -> Result<HeldSet, Error> {
+    async fn acquire_by(&self, caller: Caller) -> Result<HeldSet, Error> {
         self.options.check()?;
         // Once is enough: a wait in a child that is forked meanwhile ends with an error.
         self.locks.core().check_process()?;

@@ -64,7 +64,7 @@ impl TestServer {
     /// first locks only what the server knows.
     pub fn other_process(&self) -> Locks {
         let limit = self.locks.core().exchange_limit;
-        let core = Core::on(Arc::clone(&self.clock), Box::new(Arc::clone(&self.memory)), limit);
+        let core = Core::on(Arc::clone(&self.clock), self.memory.clone(), limit);
         self.locks.on(core)
     }
 

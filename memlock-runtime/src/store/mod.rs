@@ -5,7 +5,6 @@ pub(crate) mod memcached;
 pub(crate) mod memory;
 
 use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,46 +40,6 @@ impl Exchange for Ready {
 
     fn abandon(self: Box<Self>) -> Option<Box<dyn Pending>> {
         self.0.and_then(|answer| answer.pending)
-    }
-}
-
-impl<S: Store> Store for Arc<S> {
-    fn begin(
-        &self,
-        server: usize,
-        item: &ItemName,
-        batch: Batch,
-        only_on: Option<Instance>,
-        limit: Duration,
-    ) -> Box<dyn Exchange> {
-        (**self).begin(server, item, batch, only_on, limit)
-    }
-
-    fn exchange(
-        &self,
-        server: usize,
-        item: &ItemName,
-        batch: &[Request],
-        only_on: Option<Instance>,
-        limit: Duration,
-    ) -> Exchanged {
-        (**self).exchange(server, item, batch, only_on, limit)
-    }
-
-    fn server_name(&self, server: usize) -> &str {
-        (**self).server_name(server)
-    }
-
-    fn route(&self, item: &ItemName) -> usize {
-        (**self).route(item)
-    }
-
-    fn servers(&self) -> usize {
-        (**self).servers()
-    }
-
-    fn evicts(&self, server: usize) -> Option<bool> {
-        (**self).evicts(server)
     }
 }
 

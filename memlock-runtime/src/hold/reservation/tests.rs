@@ -100,8 +100,8 @@ fn stage() -> Stage {
     let locks = Builder::new().servers("memory:").build().expect("a server list");
     let limit = Duration::from_secs(60);
     Stage {
-        others: locks.on(Core::on(Arc::clone(&clock), Box::new(memory), limit)),
-        locks: locks.on(Core::on(Arc::clone(&clock), Box::new(store), limit)),
+        others: locks.on(Core::on(Arc::clone(&clock), memory, limit)),
+        locks: locks.on(Core::on(Arc::clone(&clock), Arc::new(store), limit)),
         clock,
         gate,
     }

@@ -116,7 +116,7 @@ impl Pending for Late {
 fn two_on(store: &Arc<Slow>) -> [Locks; 2] {
     [(); 2].map(|()| {
         let locks = Builder::new().servers("memory:").build().expect("a server list");
-        locks.on(Core::new(Box::new(Arc::clone(store)), EXCHANGE, None).expect("random numbers"))
+        locks.on(Core::new(store.clone(), EXCHANGE, None).expect("random numbers"))
     })
 }
 

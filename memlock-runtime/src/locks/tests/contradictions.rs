@@ -58,7 +58,7 @@ fn undeleting() -> (Locks, Arc<Clock>, Arc<Mutex<Vec<Duration>>>) {
         asked: Arc::clone(&asked),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), EXCHANGE));
+    let locks = locks.on(Core::on(Arc::clone(&clock), Arc::new(store), EXCHANGE));
     (locks, clock, asked)
 }
 

@@ -189,7 +189,7 @@ fn world() -> World {
         let locks = Builder::new().servers("memory:").build().expect("a server list");
         locks.on(Core::on(
             Arc::clone(&clock),
-            Box::new(ProcessStore(Arc::clone(&server))),
+            Arc::new(ProcessStore(Arc::clone(&server))),
             LIMIT,
         ))
     };
@@ -480,7 +480,7 @@ fn before_gate(limit: Duration) -> BeforeGate {
         gate: Arc::clone(&gate),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), limit));
+    let locks = locks.on(Core::on(Arc::clone(&clock), Arc::new(store), limit));
     drop(locks.lock("k").acquire().expect("it is free"));
     BeforeGate { locks, clock, gate }
 }
@@ -682,7 +682,7 @@ fn a_call_ends_in_time_although_an_exchange_about_its_lock_hangs() {
     let locks = Builder::new().servers("memory:").build().expect("a server list");
     let core = Core::on(
         Arc::clone(&clock),
-        Box::new(Hangs(Memory::on(Arc::clone(&clock)))),
+        Arc::new(Hangs(Memory::on(Arc::clone(&clock)))),
         ms(30),
     );
     let locks = locks.on(core);

@@ -171,7 +171,7 @@ fn stage_on(clock: &Arc<Clock>, exchange_limit: Duration) -> Stage {
         limits: Arc::clone(&limits),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::on(Arc::clone(clock), Box::new(store), exchange_limit));
+    let locks = locks.on(Core::on(Arc::clone(clock), Arc::new(store), exchange_limit));
     Stage { locks, hangs, limits }
 }
 
@@ -382,7 +382,7 @@ fn a_panic_in_the_background_ends_only_its_task() {
 
     let store = Panics(Memory::new(), AtomicBool::new(false));
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let locks = locks.on(Core::new(Arc::new(store), EXCHANGE, None).expect("random numbers"));
     let lease = Duration::from_millis(300);
     let first = locks.lock(1).timeout(lease).renew().acquire().expect("it is free");
     wait_until("the first lease to run out, for its renewal panicked", || {
@@ -450,7 +450,7 @@ fn a_failed_release_is_attempted_until_the_server_is_back() {
         batches: Arc::default(),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let locks = locks.on(Core::new(Arc::new(store), EXCHANGE, None).expect("random numbers"));
     let guard = locks.lock("k").acquire().expect("it is free");
     down.store(true, Ordering::SeqCst);
     drop(guard);
@@ -472,7 +472,7 @@ fn a_renewal_after_a_failed_one_has_a_higher_number() {
         batches: Arc::clone(&batches),
     };
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::new(Box::new(store), EXCHANGE, None).expect("random numbers"));
+    let locks = locks.on(Core::new(Arc::new(store), EXCHANGE, None).expect("random numbers"));
     let guard = locks.lock("k").acquire().expect("it is free");
     for is_down in [true, true, false] {
         down.store(is_down, Ordering::SeqCst);
@@ -557,7 +557,7 @@ fn counted_on(clock: Clock) -> Counted {
     };
     let store = Shared(Arc::clone(&memory), fickle);
     let locks = Builder::new().servers("memory:").build().expect("a server list");
-    let locks = locks.on(Core::on(Arc::clone(&clock), Box::new(store), EXCHANGE));
+    let locks = locks.on(Core::on(Arc::clone(&clock), Arc::new(store), EXCHANGE));
     let stage = Counted {
         locks,
         clock,

@@ -43,8 +43,8 @@ fn a_release_wakes_only_one_process_even_if_another_is_next_by_then() {
     let clock = Arc::new(Clock::standing());
     let memory = Arc::new(Memory::on(Arc::clone(&clock)));
     let base = Builder::new().servers("memory:").build().expect("a server list");
-    let others = base.on(Core::on(Arc::clone(&clock), Box::new(Arc::clone(&memory)), EXCHANGE));
-    let store = Box::new(Arc::clone(&memory));
+    let others = base.on(Core::on(Arc::clone(&clock), memory.clone(), EXCHANGE));
+    let store = Arc::clone(&memory);
     let identity = Identity::within_this_process();
     let core = Core::with(Arc::clone(&clock), identity, store, EXCHANGE, Some(wake_socket(9)));
     let locks = base.on(Arc::clone(&core));

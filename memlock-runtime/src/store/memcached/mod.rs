@@ -113,7 +113,7 @@ impl Store for Memcached {
         match self.servers.get(server) {
             Some(server) => {
                 let (server, limit) = (Arc::clone(server), Limit::new(limit));
-                Box::new(PipelinedExchange::begin(server, item.clone(), batch, only_on, limit))
+                PipelinedExchange::begin(server, item.clone(), batch, only_on, limit)
             }
             None => Box::new(Ready::new(no_servers())),
         }

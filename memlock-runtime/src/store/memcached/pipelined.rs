@@ -73,8 +73,8 @@ impl PipelinedExchange {
         batch: Batch,
         only_on: Option<Instance>,
         limit: Limit,
-    ) -> PipelinedExchange {
-        let mut exchange = PipelinedExchange {
+    ) -> Box<PipelinedExchange> {
+        let mut exchange = Box::new(PipelinedExchange {
             server,
             item,
             batch,
@@ -85,7 +85,7 @@ impl PipelinedExchange {
             trial: None,
             left_at_start: limit.left(),
             stage: Stage::Done(None),
-        };
+        });
         let stage = if limit.is_over() {
             done(no_time())
         } else {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::address::ServerAddress;
 use super::codec::handshake::Peer;
-use super::codec::translate::Names;
+use super::codec::translate::{Names, SharedItems};
 use super::failure::ConnectError;
 use super::health::{self, Health};
 use super::instances::Instances;
@@ -30,8 +30,7 @@ const MIN_DIAL_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Server {
     address: ServerAddress,
-    clock: ItemName,
-    counter: ItemName,
+    shared_items: SharedItems,
     pub(super) dialer: Dialer,
     pub(super) pool: Pool,
     pub(crate) health: Arc<Health>,
@@ -64,8 +63,7 @@ impl Server {
         Server {
             dialer: Dialer::new(&address),
             address,
-            clock: ItemName::of_clock(prefix),
-            counter: ItemName::of_counter(prefix),
+            shared_items: SharedItems::new(prefix),
             pool: Pool::new(Arc::clone(&health)),
             health,
             instances: Instances::default(),
@@ -127,8 +125,7 @@ impl Server {
     pub(crate) fn names<'a>(&'a self, item: &'a ItemName) -> Names<'a> {
         Names {
             item,
-            clock: &self.clock,
-            counter: &self.counter,
+            shared: &self.shared_items,
         }
     }
 
