@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 // The constants that memlock derives from the facts, and nothing else of it.
-use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, LONGEST_TIMEOUT, YOUNGEST_SERVER};
+use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, CLOCK_ITEM_LIFE, LONGEST_TIMEOUT, YOUNGEST_SERVER};
 use memlock_testkit::{Memcached, wait_until};
 
 use crate::wire::{SMALL, Wire, first_cas};
@@ -692,6 +692,27 @@ fn the_clock_item_tells_the_very_second_of_stats() {
 }
 
 #[test]
+fn a_clock_item_without_a_date_runs_with_the_one_that_has_one() {
+    let server = start();
+    let mut wire = Wire::to(&server);
+    create_clock(&mut wire);
+    let created = flag(&wire.ask("mg clock t\r\n"), 't');
+    stored(&wire.ask(&add("life", CLOCK_ITEM_LIFE)));
+    assert!(flag(&wire.ask("mg life t\r\n"), 't') <= CLOCK_ITEM_LIFE);
+    let mut ages = BTreeSet::new();
+    wait_until("three ticks", PATIENCE, || {
+        let before = flag(&wire.ask("mg clock t\r\n"), 't');
+        let age = CLOCK_ITEM_LIFE - flag(&wire.ask("mg life t\r\n"), 't');
+        let after = flag(&wire.ask("mg clock t\r\n"), 't');
+        // It may have been stored a tick later.
+        let expected = (created - before).saturating_sub(1)..=created - after;
+        assert!(expected.contains(&age), "{age}, and not in {expected:?}");
+        ages.insert(age);
+        ages.len() > 3
+    });
+}
+
+#[test]
 fn an_item_with_a_date_is_gone_in_that_very_second_and_later_stored_in_vain() {
     let server = start();
     let mut wire = Wire::to(&server);
@@ -709,7 +730,7 @@ fn an_item_with_a_date_is_gone_in_that_very_second_and_later_stored_in_vain() {
         );
         !found
     });
-    // This happens to the clock item in 2038: there is no clock then, which does no harm.
+    // This would happen to a clock item with a date in 2038, so it has none then.
     stored(&wire.ask(&add("k", date)));
     assert!(!is_there(&mut wire, "k"));
 }

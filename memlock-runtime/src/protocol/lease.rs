@@ -70,8 +70,31 @@ impl LeaseLengths {
 }
 
 /// The expiry of the clock item, in Unix seconds: the largest that memcached takes. A meta get answers `t`, the seconds
-/// left, so the server's clock shows this number less `t`.
+/// left, so the server's clock shows this number less `t`. It is a date, 2038-01-19.
 pub const CLOCK_ITEM_EXPIRY: u64 = 2_147_483_647;
+
+/// The life of a clock item that has no date to expire at, in seconds: the longest that memcached does not take for a
+/// date.
+pub const CLOCK_ITEM_LIFE: u64 = 30 * 24 * 3600;
+
+/// Returns the TTL for a clock item that is created in this Unix `second`, as the creator knows it.
+///
+/// As long as there is a date to expire at, the clock item expires then. Every such item shows the same clock, so the
+/// lag of the server shows even if the item was lost in between. From 2037-12-20 on it lives for [`CLOCK_ITEM_LIFE`]
+/// instead, and the first contender after that creates the next one. Such an item shows a clock that begins at
+/// [`CLOCK_ITEM_EXPIRY`] less [`CLOCK_ITEM_LIFE`] with each item. That is enough, since only the differences of readings
+/// count. A new item shows less than the one before, by which the process recognises it and forgets the readings of the
+/// old one (`driver/known_server.rs`).
+///
+/// There is no other clock in memcached that a meta command reads: a date beyond this one is refused, an item without an
+/// expiry has no `t`, and the time of the last access (`l`) starts again with every access.
+pub(crate) fn clock_item_ttl(second: u64) -> u64 {
+    if second < CLOCK_ITEM_EXPIRY - CLOCK_ITEM_LIFE {
+        CLOCK_ITEM_EXPIRY
+    } else {
+        CLOCK_ITEM_LIFE
+    }
+}
 
 /// A moment on both of a process's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

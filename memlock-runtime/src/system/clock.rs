@@ -105,6 +105,11 @@ fn now() -> Now {
     Now { instant, wall }
 }
 
+/// Reads the wall clock, in Unix seconds.
+pub(crate) fn unix_second() -> u64 {
+    now().wall.as_secs()
+}
+
 /// Reads the monotonic clock, for limits on I/O.
 #[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 pub(crate) fn instant() -> Instant {

@@ -1,6 +1,6 @@
 //! The item that tells the server's second. Every script checks that the second is right and never goes back.
 
-use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, Instance, Items, Reply, Request};
+use memlock_runtime::__internals::{CLOCK_ITEM_EXPIRY, CLOCK_ITEM_LIFE, Instance, Items, Reply, Request};
 
 scripts! {
     it_is_missing_until_it_is_created_and_created_once: [
@@ -51,19 +51,25 @@ scripts! {
     ];
 }
 
-/// No real process runs until that date. `facts.rs` shows that a real item with a date ends in the same way.
+/// No real process runs until that date. `facts.rs` shows that a real item of this life has such a clock.
 #[test]
-fn on_its_last_day_it_is_gone_and_stored_in_vain() {
+fn after_its_last_day_another_one_is_created_and_moves_on_with_the_time() {
+    let last = CLOCK_ITEM_EXPIRY - 1;
     let mut items = Items::new(Instance {
         start: CLOCK_ITEM_EXPIRY - 100,
         pid: 1,
     });
     let item = crate::run::item("k");
     let mut ask = |second, request| items.apply(second, &item, &request);
-    let (last, over) = (CLOCK_ITEM_EXPIRY - 1, CLOCK_ITEM_EXPIRY);
-    assert!(matches!(ask(last, Request::CreateClock), Reply::Stored(_)));
+    let date = CLOCK_ITEM_EXPIRY - CLOCK_ITEM_LIFE - 1;
+    assert!(matches!(ask(date, Request::CreateClock), Reply::Stored(_)));
     assert_eq!(ask(last, Request::ReadClock), Reply::Clock(last));
-    assert_eq!(ask(over, Request::ReadClock), Reply::Missing);
-    assert!(matches!(ask(over, Request::CreateClock), Reply::Stored(_)));
-    assert_eq!(ask(over, Request::ReadClock), Reply::Missing);
+    for created in [CLOCK_ITEM_EXPIRY, CLOCK_ITEM_EXPIRY + CLOCK_ITEM_LIFE, 3_900_000_000] {
+        assert_eq!(ask(created, Request::ReadClock), Reply::Missing);
+        assert!(matches!(ask(created, Request::CreateClock), Reply::Stored(_)));
+        for age in [0, 1, 77, CLOCK_ITEM_LIFE - 1] {
+            let shown = Reply::Clock(CLOCK_ITEM_EXPIRY - CLOCK_ITEM_LIFE + age);
+            assert_eq!(ask(created + age, Request::ReadClock), shown);
+        }
+    }
 }

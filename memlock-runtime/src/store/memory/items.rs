@@ -5,7 +5,7 @@ use std::collections::hash_map;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::key::{ByItem, ItemName};
-use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
+use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, CLOCK_ITEM_LIFE, clock_item_ttl};
 use crate::protocol::{Cas, Content, Instance, Record, Refusal, Reply, Request, WaitList};
 
 /// memcached's reply to a store for which it has no memory, if it may not evict.
@@ -35,7 +35,8 @@ pub struct Items {
     last_cas: u64,
     locks: ByItem<Item>,
     lines: ByItem<InLine>,
-    has_clock_item: bool,
+    /// The server's second in which the clock item expires, if it exists.
+    clock_item: Option<u64>,
     /// The counter's number is not kept, since only its CAS is used.
     has_counter: bool,
     out_of_memory: bool,
@@ -51,7 +52,7 @@ impl Items {
             last_cas: 0,
             locks: ByItem::default(),
             lines: ByItem::default(),
-            has_clock_item: false,
+            clock_item: None,
             has_counter: false,
             out_of_memory: false,
             swept: 0,
@@ -77,18 +78,22 @@ impl Items {
     /// The same as [`apply`](Self::apply), for a store with a CAS that was [drawn](Self::draw) before.
     pub fn apply_drawn(&mut self, second: u64, item: &ItemName, request: &Request, drawn: Option<Cas>) -> Reply {
         self.sweep(second);
-        let has_clock_item = self.has_clock_item(second);
         match request {
-            Request::ReadClock if has_clock_item => Reply::Clock(second),
-            Request::ReadClock => Reply::Missing,
+            Request::ReadClock => match self.clock_item {
+                Some(expires) => Reply::Clock(CLOCK_ITEM_EXPIRY - (expires - second)),
+                None => Reply::Missing,
+            },
             // As with a lock's item below.
             Request::CreateClock if self.out_of_memory => {
-                self.has_clock_item = false;
+                self.clock_item = None;
                 Reply::Refused(Refusal(OUT_OF_MEMORY.into()))
             }
-            Request::CreateClock if has_clock_item => Reply::NotStored,
+            Request::CreateClock if self.clock_item.is_some() => Reply::NotStored,
             Request::CreateClock => {
-                self.has_clock_item = true;
+                self.clock_item = Some(match clock_item_ttl(second) {
+                    CLOCK_ITEM_LIFE => second + CLOCK_ITEM_LIFE,
+                    date => date,
+                });
                 Reply::Stored(next_cas(&mut self.last_cas))
             }
             // A counter is raised in place. Only a missing one needs memory.
@@ -147,13 +152,9 @@ impl Items {
         if self.swept != second {
             self.locks.retain(|_, item| item.expires > second);
             self.lines.retain(|_, item| item.expires > second);
+            self.clock_item = self.clock_item.filter(|expires| *expires > second);
             self.swept = second;
         }
-    }
-
-    /// Whether the clock item exists. Its expiry is a date, from which on it can be stored, but does not exist.
-    fn has_clock_item(&self, second: u64) -> bool {
-        self.has_clock_item && second < CLOCK_ITEM_EXPIRY
     }
 
     /// Executes a request about a wait list, by the same rules.
@@ -207,7 +208,7 @@ impl Items {
     pub fn flush(&mut self) {
         self.locks.clear();
         self.lines.clear();
-        self.has_clock_item = false;
+        self.clock_item = None;
         self.has_counter = false;
         self.last_cas += 1;
     }
@@ -222,7 +223,7 @@ impl Items {
 
     /// Loses the clock item, as by eviction.
     pub fn lose_clock(&mut self) {
-        self.has_clock_item = false;
+        self.clock_item = None;
     }
 
     /// Loses a lock's item, as by eviction.
@@ -278,12 +279,12 @@ impl Hash for Items {
             last_cas,
             locks,
             lines,
-            has_clock_item,
+            clock_item,
             has_counter,
             out_of_memory,
             swept,
         } = self;
-        (instance, last_cas, has_clock_item, has_counter, out_of_memory, swept).hash(state);
+        (instance, last_cas, clock_item, has_counter, out_of_memory, swept).hash(state);
         (sum_of_hashes(locks), sum_of_hashes(lines)).hash(state);
     }
 }

@@ -10,10 +10,11 @@ use memcache::exp::{MetaCommand, MetaOp, ReturnCode};
 
 use super::{record, wait_list};
 use crate::key::ItemName;
-use crate::protocol::lease::CLOCK_ITEM_EXPIRY;
+use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, clock_item_ttl};
 use crate::protocol::{Cas, Content, Refusal, Reply, Request, WaitList};
 use crate::store::memcached::failure::quoted;
 use crate::store::memcached::socket::transport::LONGEST_VALUE;
+use crate::system::clock;
 use crate::text::digits;
 
 /// The value of the clock item. Nothing reads it. It is not empty, since some clients take an empty item for a
@@ -94,7 +95,7 @@ fn command(request: &Request, names: Names<'_>, opaque: u64) -> Result<MetaComma
         Request::ReadClock => (get(clock.as_ref()), CommandFlags::of("t")),
         Request::CreateClock => (
             set(clock.as_ref(), CLOCK_VALUE.to_vec()),
-            CommandFlags::of("ME c").number(b'T', CLOCK_ITEM_EXPIRY),
+            CommandFlags::of("ME c").number(b'T', clock_item_ttl(clock::unix_second())),
         ),
         // `N0` creates the counter where it is missing, without an expiry. Its number is of no use: it begins again
         // with each flush. Its CAS does not, and memcached draws it when it executes the command, while it may draw the
@@ -288,7 +289,7 @@ fn refused(line: &[u8], understood: bool) -> Judged {
     }
 }
 
-/// The server's second: the clock item expires at a known second, and `left` seconds are left.
+/// The server's second: the clock item expires at a known second, or is read as if it did, and `left` seconds are left.
 fn clock_of(left: u64) -> Option<u64> {
     CLOCK_ITEM_EXPIRY.checked_sub(left)
 }
@@ -465,6 +466,18 @@ mod tests {
     fn reply(expected: ExpectedReply, line: &str) -> Judged {
         let value = line.starts_with("VA").then_some(Value::Whole(b"something else"));
         judge(expected, 7, true, line.as_bytes(), value)
+    }
+
+    #[test]
+    fn a_clock_item_has_a_date_until_its_last_30_days() {
+        for (second, ttl) in [
+            (0, CLOCK_ITEM_EXPIRY),
+            (2_144_891_646, CLOCK_ITEM_EXPIRY),
+            (2_144_891_647, 2_592_000),
+            (3_900_000_000, 2_592_000),
+        ] {
+            assert_eq!(clock_item_ttl(second), ttl, "created in {second}");
+        }
     }
 
     #[test]
