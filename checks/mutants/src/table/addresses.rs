@@ -44,9 +44,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "idle-connection-to-an-earlier-server",
         breaks: "S2 S8",
         decision: "Once a newer instance has answered, no connection to the one before is used any more.",
-        file: "store/memcached/server.rs",
-        from: ".admit(peer, newest, clock::instant(), |admitted| self.pool.keep_only(admitted));",
-        to: ".admit(peer, newest, clock::instant(), |_| self.pool.keep_only(Some(peer.instance)));",
+        file: "store/memcached/link/pool.rs",
+        from: "if idle.instance != instance {",
+        to: "if idle.instance.is_none() {",
         suites: &[unit("memcached::tests::connecting::")],
     },
     Mutant {
