@@ -1,11 +1,11 @@
 //! Time, and how long a holder may believe in its lease. This is arithmetic only: the driver reads the clocks, and
 //! passes in what they show.
 //!
-//! There are two clocks, because each can be wrong in its own way. The monotonic clock stands still while a machine is
-//! suspended; the wall clock can be set. A *deadline* counts by whichever has run further, so either error can only end
-//! a lease early. A *watch* (see [`super`]) counts by the monotonic clock alone, whose error can only end the watch
-//! late.
+//! A process has several clocks, because each can be wrong in its own way: see [`Now`]. A *deadline* counts by whichever
+//! has run furthest, and a *watch* (see [`super`]) by whichever has run least. So it is enough that one of them is
+//! right: an error of another one can only end a lease early, and a watch late.
 
+use std::ops::Add;
 use std::time::Duration;
 
 /// How far apart the *rates* of any two clocks may be: one part in this many. Real clocks need a tenth of it. This is
@@ -73,21 +73,68 @@ impl LeaseLengths {
 /// left, so the server's clock shows this number less `t`.
 pub const CLOCK_ITEM_EXPIRY: u64 = 2_147_483_647;
 
-/// A moment on both of a process's clocks.
+/// A moment on each of a process's clocks, from origins of their own. No two of them are compared, only the lengths by
+/// which they advance. The names in the table are those of Linux; `system/clock.rs` says what other systems have.
+///
+/// | clock | what can be wrong with it |
+/// |---|---|
+/// | `instant`, `CLOCK_MONOTONIC` | Its rate is set by whatever keeps the machine's time: chrony slews it by up to 8.3 % (`maxslewrate`). It stands still while the machine is suspended. |
+/// | `raw`, `CLOCK_MONOTONIC_RAW` | Nobody corrects the rate of its oscillator, which is some 0.01 % off. It stands still while the machine is suspended. |
+/// | `boot`, `CLOCK_BOOTTIME` | It is slewed along with `instant`. It counts the time of a suspension, by a clock that may know only whole seconds. |
+///
+/// While a virtual machine is paused from outside, all of them stand still, and nothing inside tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Now {
-    /// The monotonic clock, from an origin of the process's own.
+    /// The clock that timers go by.
     pub instant: Duration,
-    /// The wall clock, from the Unix epoch.
-    pub wall: Duration,
+    /// The clock that is not slewed.
+    pub raw: Duration,
+    /// The clock that runs on while the machine is suspended.
+    pub boot: Duration,
 }
 
 impl Now {
-    /// The longest time that can have passed since `earlier`: the time by the clock that has run further.
+    /// The moment at which every clock shows `elapsed`: for tests, where they agree.
+    pub fn at(elapsed: Duration) -> Now {
+        Now {
+            instant: elapsed,
+            raw: elapsed,
+            boot: elapsed,
+        }
+    }
+
+    /// The longest time that can have passed since `earlier`.
     pub fn since(self, earlier: Now) -> Duration {
         let instant = self.instant.saturating_sub(earlier.instant);
-        let wall = self.wall.saturating_sub(earlier.wall);
-        instant.max(wall)
+        let raw = self.raw.saturating_sub(earlier.raw);
+        let boot = self.boot.saturating_sub(earlier.boot);
+        // `boot` runs as `instant` does, so the difference is the time of the suspensions. It is added, since a lease
+        // may meet both: a clock that is slowed down, and a suspension. If the thread is stopped between the readings of
+        // the two clocks, the result is longer by the stop, as if that moment had been read after it.
+        let suspended = boot.saturating_sub(instant);
+        instant.max(raw) + suspended
+    }
+
+    /// The shortest time that can have passed since `earlier`.
+    pub fn shortest_since(self, earlier: Now) -> Duration {
+        let instant = self.instant.saturating_sub(earlier.instant);
+        let raw = self.raw.saturating_sub(earlier.raw);
+        // Not `boot`, which never runs less than `instant`. Where it is the wall clock, setting it back would keep a
+        // watch from ending.
+        instant.min(raw)
+    }
+}
+
+impl Add<Duration> for Now {
+    type Output = Now;
+
+    /// The moment after `length` by every clock.
+    fn add(self, length: Duration) -> Now {
+        Now {
+            instant: self.instant + length,
+            raw: self.raw + length,
+            boot: self.boot + length,
+        }
     }
 }
 
@@ -130,8 +177,8 @@ impl Deadline {
     /// Returns the deadline of one holder under a grant with this deadline: the holder's `timeout` from `began`, and
     /// never beyond the grant's.
     ///
-    /// Whenever the result has not passed, the grant's deadline has not passed either, whatever either clock did since:
-    /// the two spans that the wall clock (or the monotonic one) has run add up to no less than the whole.
+    /// Whenever the result has not passed, the grant's deadline has not passed either, whatever the clocks did since:
+    /// the longest times that can have passed before `began` and since add up to no less than that of the whole.
     pub(crate) fn of_holder(self, began: Now, timeout: Duration) -> Deadline {
         Deadline {
             sent: began,
@@ -286,9 +333,10 @@ mod tests {
     const SERVER: u64 = 1_800_000_000;
 
     fn at(seconds: f64) -> Now {
+        let elapsed = Duration::from_secs_f64(1000.0 + seconds);
         Now {
-            instant: Duration::from_secs_f64(1000.0 + seconds),
-            wall: Duration::from_secs_f64(5000.0 + seconds),
+            boot: elapsed + Duration::from_secs(4000),
+            ..Now::at(elapsed)
         }
     }
 
@@ -296,8 +344,17 @@ mod tests {
         deadline.length().as_secs_f64()
     }
 
+    /// The moment `seconds` on, by which each of the clocks has run ahead of that by so much.
+    fn apart(seconds: f64, instant: f64, raw: f64, boot: f64) -> Now {
+        Now {
+            instant: at(seconds + instant).instant,
+            raw: at(seconds + raw).raw,
+            boot: at(seconds + boot).boot,
+        }
+    }
+
     #[test]
-    fn a_deadline_counts_from_before_the_request_left_and_by_the_faster_clock() {
+    fn a_deadline_counts_from_before_the_request_left_and_by_the_fastest_clock() {
         let deadline = Deadline::of_grant(
             at(0.0),
             Duration::from_secs(30),
@@ -307,21 +364,25 @@ mod tests {
         );
         assert_eq!(deadline.length(), Duration::from_secs(30));
         assert_eq!(deadline.remaining(at(10.0)), Duration::from_secs(20));
-        let suspended = Now {
-            wall: at(31.0).wall,
-            ..at(10.0)
-        };
-        assert!(
-            deadline.has_passed(suspended),
-            "the wall clock counts while the machine is suspended"
-        );
-        let set_back = Now {
-            wall: Duration::ZERO,
-            ..at(31.0)
-        };
-        assert!(
-            deadline.has_passed(set_back),
-            "setting the wall clock back extends nothing"
+        for (now, what) in [
+            (apart(30.0, -2.5, 0.0, -2.5), "a clock that is slewed down"),
+            (apart(30.0, 0.0, -2.5, 0.0), "an oscillator that is slow"),
+            (apart(10.0, 0.0, 0.0, 20.0), "a suspended machine"),
+            (
+                apart(20.0, -1.0, 0.0, 9.0),
+                "a suspended machine with a clock that is slewed down",
+            ),
+            (
+                apart(30.0, 0.0, 0.0, -900.0),
+                "a wall clock that was set back, for want of another",
+            ),
+        ] {
+            assert!(deadline.has_passed(now), "{what}");
+        }
+        assert_eq!(
+            deadline.remaining(apart(20.0, -1.0, -1.0, 8.0)),
+            Duration::from_secs(2),
+            "no more than the longest time that can have passed"
         );
     }
 
@@ -329,20 +390,19 @@ mod tests {
     fn a_holders_deadline_is_never_beyond_the_grants_whatever_the_clocks_do() {
         let seconds = Duration::from_secs;
         let grant = Deadline::of_grant(at(0.0), seconds(10), ttl_of(seconds(10)), None, None);
-        let moved = |now: Now, wall: f64| Now {
-            wall: Duration::from_secs_f64(now.wall.as_secs_f64() + wall),
-            ..now
-        };
+        let errors = [-3.0, 0.0, 3.0]
+            .iter()
+            .flat_map(|raw| [-3.0, 0.0, 3.0].map(|boot| (*raw, boot)));
         for timeout in [1, 5, 10, 60].map(seconds) {
-            for before in [-3.0, 0.0, 3.0] {
-                for since in [-3.0, 0.0, 3.0] {
-                    let own = grant.of_holder(moved(at(2.0), before), timeout);
+            for before in errors.clone() {
+                for since in errors.clone() {
+                    let own = grant.of_holder(apart(2.0, 0.0, before.0, before.1), timeout);
                     assert!(own.length() <= timeout);
                     for second in 2..12 {
-                        let now = moved(at(f64::from(second)), before + since);
+                        let now = apart(f64::from(second), 0.0, before.0 + since.0, before.1 + since.1);
                         assert!(
                             own.remaining(now) <= grant.remaining(now),
-                            "{timeout:?} {before} {since}"
+                            "{timeout:?} {before:?} {since:?}"
                         );
                     }
                 }

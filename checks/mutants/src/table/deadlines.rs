@@ -1,7 +1,7 @@
 //! Until when a holder may believe in its lease.
 
 use super::Mutant;
-use super::suites::{EXPIRY, LEASE, MODEL_ROUND, PROTOCOL, model, simulation, unit};
+use super::suites::{EXPIRY, LEASE, MODEL_ROUND, PROTOCOL, TAKEOVER, model, simulation, unit};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -28,13 +28,44 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "deadline-by-the-monotonic-clock-alone",
+        name: "deadline-by-the-slowest-clock",
         breaks: "S1",
-        decision: "A deadline counts by the faster clock: the monotonic one stands still on a suspended machine.",
+        decision: "A deadline counts by the fastest clock: the monotonic one may be slewed down by a twelfth.",
         file: "protocol/lease.rs",
-        from: "instant.max(wall)",
-        to: "instant",
-        suites: &[LEASE],
+        from: "instant.max(raw) + suspended",
+        to: "instant.min(raw) + suspended",
+        suites: &[
+            LEASE,
+            simulation("one_clock_of_each"),
+            model(TAKEOVER, "one_clock_of_each"),
+        ],
+    },
+    Mutant {
+        name: "suspension-not-counted",
+        breaks: "S1",
+        decision: "A deadline counts the time for which the machine was suspended, on top of the fastest clock.",
+        file: "protocol/lease.rs",
+        from: "instant.max(raw) + suspended",
+        to: "instant.max(raw).max(boot.min(instant))",
+        suites: &[LEASE, simulation("one_clock_of_each")],
+    },
+    Mutant {
+        name: "slewed-clock-on-a-suspended-machine",
+        breaks: "S1",
+        decision: "A suspension is added to the fastest clock, and not only counted by a clock that may be slewed.",
+        file: "protocol/lease.rs",
+        from: "instant.max(raw) + suspended",
+        to: "instant.max(raw).max(boot)",
+        suites: &[LEASE, simulation("one_clock_of_each")],
+    },
+    Mutant {
+        name: "deadline-by-the-wall-clock",
+        breaks: "L4",
+        decision: "The wall clock ends no lease: it can be set.",
+        file: "system/clock.rs",
+        from: "boot: read(ClockId::Boottime),",
+        to: "boot: since_epoch(),",
+        suites: &[unit("system::clock::")],
     },
     Mutant {
         name: "short-grant-kept",

@@ -97,10 +97,7 @@ impl World {
     }
 
     fn at(&self) -> Now {
-        Now {
-            instant: self.now,
-            wall: self.now,
-        }
+        Now::at(self.now)
     }
 
     fn second(&self) -> u64 {
