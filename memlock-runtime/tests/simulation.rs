@@ -1,5 +1,5 @@
 //! The protocol's machines in a simulated world. Time is virtual. The server's clock ticks in whole seconds and stands
-//! still now and then. The network delays and loses requests, and may execute a request long after its sender has given
+//! still now and then, and has lost that time in some of the runs. The network delays and loses requests, and may execute a request long after its sender has given
 //! up on it. Holders are stopped, or suspended with their machines. Clocks run fast or slow. Every run has a seed, and
 //! can be repeated: `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
 //!
@@ -40,6 +40,8 @@ struct Weather {
     holder_suspended: u32,
     heard_late: u32,
     server_stopped: u32,
+    /// Its machine is paused, and its clock goes on from where it stood.
+    server_paused: u32,
     renumbered: u32,
     flushed: bool,
     restarts: bool,
@@ -64,6 +66,7 @@ const FINE: Weather = Weather {
     holder_suspended: 0,
     heard_late: 0,
     server_stopped: 0,
+    server_paused: 0,
     renumbered: 0,
     flushed: false,
     restarts: false,
@@ -168,6 +171,8 @@ struct World {
     lease: Duration,
     /// Until when the server stands still, and its clock, too.
     stopped_until: Duration,
+    /// How much time its clock has lost.
+    lost: Duration,
     /// The second that its workers see. It follows the real one late.
     second: u64,
     last_tick: Duration,
@@ -204,6 +209,7 @@ impl World {
             item,
             lease,
             stopped_until: Duration::ZERO,
+            lost: Duration::ZERO,
             second: START + 10,
             last_tick: Duration::from_secs(1000),
             exchanges: Vec::new(),
@@ -296,7 +302,7 @@ impl World {
         while self.now >= resumed.max(self.last_tick) + Duration::from_secs(1) {
             self.last_tick += Duration::from_secs(1);
         }
-        let real = START + 10 + (self.last_tick - Duration::from_secs(1000)).as_secs();
+        let real = START + 10 + (self.last_tick - self.lost - Duration::from_secs(1000)).as_secs();
         self.second = self.second.max(real);
     }
 
@@ -537,6 +543,7 @@ impl World {
                     Outcome::Granted(grant) => self.granted(contender, grant),
                     Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
                     Outcome::TooSlow => self.rest(contender, "too slow"),
+                    Outcome::ClockBehind(_) => self.rest(contender, "clock behind"),
                     other => panic!("{other:?} cannot come of this weather"),
                 }
             }
@@ -676,6 +683,12 @@ impl World {
                 40_000
             };
             self.stopped_until = self.now + self.millis(100..longest);
+        }
+        if self.chance(self.weather.server_paused) && self.now >= self.stopped_until {
+            let length = self.millis(100..40_000);
+            self.stopped_until = self.now + length;
+            self.lost += length;
+            self.last_tick += length;
         }
         self.contenders[contender].round += 1;
         self.wake_in(contender, body);
@@ -845,6 +858,27 @@ fn a_server_that_stands_still_ends_no_lease_that_is_believed_in() {
             "nobody got anywhere"
         );
     }
+}
+
+#[test]
+fn a_server_that_lost_time_ends_no_lease_that_is_believed_in_and_grants_on() {
+    let paused = Weather {
+        server_paused: 1,
+        ..FINE
+    };
+    let stopped_too = Weather {
+        server_stopped: 2,
+        holder_stopped: 100,
+        ..paused
+    };
+    for lease in [1000, 5000] {
+        assert!(
+            simulate(stopped_too, Duration::from_millis(lease), 15) > 500,
+            "nobody got anywhere"
+        );
+    }
+    let grants = simulate(paused, Duration::from_secs(1), 15);
+    assert!(grants > 18_000, "it is refused for long: {grants} grants");
 }
 
 #[test]

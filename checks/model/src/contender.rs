@@ -318,7 +318,7 @@ impl World {
                 }
                 self.done(index, tools);
             }
-            Outcome::TooSlow => self.done(index, tools),
+            Outcome::TooSlow | Outcome::ClockBehind(_) => self.done(index, tools),
             // No caller is in a hurry, and this server has memory and a clock that is right.
             Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy | Outcome::NoToken(_) => {
                 self.require(false, Promise::NoSurprise);

@@ -223,6 +223,10 @@ impl<'a> Contender<'a> {
                 (error, unanswered != Unanswered::TooYoung && !self.failed.without_time)
             }
             Outcome::TooSlow => (unavailable_because(self.core, self.spec, text_cause(TOO_SLOW)), false),
+            Outcome::ClockBehind(lag) => (
+                unavailable_because(self.core, self.spec, Arc::new(ClockBehind(lag))),
+                false,
+            ),
             Outcome::Untrustworthy => (
                 unavailable_because(self.core, self.spec, text_cause(WRONG_NUMBERS)),
                 true,
@@ -282,6 +286,14 @@ const TIME_IS_OVER: &str =
     "it did not answer before the time for asking it was over (`exchange_timeout`, which begins when `wait` ends)";
 const WRONG_NUMBERS: &str = "its numbers make no fencing token: it claims to have started before 2026 or after 2094, \
                              or to store without a higher CAS";
+
+/// The server's clock is behind.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its clock is {0:.1?} behind, as if the server had been stopped or its machine paused. A lock might end before half \
+     of its `timeout`. The clock is trusted again once it has run for a second: try again, or use a longer `wait`"
+)]
+struct ClockBehind(Duration);
 
 /// The server granted a lock, but no fencing token.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Instance;
-use crate::protocol::lease::{Now, Reading, ServerClock};
+use crate::protocol::lease::Now;
+use crate::protocol::server_clock::{Reading, ServerClock};
 
 /// What is known of one server of the list.
 #[derive(Debug, Default)]

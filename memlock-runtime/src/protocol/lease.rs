@@ -10,15 +10,15 @@ use std::time::Duration;
 
 /// How far apart the *rates* of any two clocks may be: one part in this many. Real clocks need a tenth of it. This is
 /// an assumption of the protocol, which its documentation states.
-const DRIFT: u32 = 1000;
+pub(super) const DRIFT: u32 = 1000;
 
 /// An upper bound on the delay inside the server between its clock's tick and the command that reads the clock. The
 /// longest that was measured is 97 ms, under a flood of connections.
-const TICK_DELAY: Duration = Duration::from_millis(150);
+pub(super) const TICK_DELAY: Duration = Duration::from_millis(150);
 
 /// An item with a TTL of T seconds lives for at least T - 2: the server's clock is up to a second old, and is cut to
 /// whole seconds.
-const TTL_GRAIN: Duration = Duration::from_secs(2);
+pub(super) const TTL_GRAIN: Duration = Duration::from_secs(2);
 
 /// How much longer than the lease the TTL is, in seconds: [`TTL_GRAIN`], [`TICK_DELAY`], and room for the lag of a
 /// stalled server's clock. So a fresh process, which has no older reading to compare with, is safe just after a stall
@@ -152,24 +152,22 @@ impl Deadline {
     ///
     /// * `lease` from before the request left;
     /// * the shortest life that such a TTL can have;
-    /// * the expiry by the server's clock, where the same batch read that clock *before* the write and an older reading
-    ///   tells how far the clock lags. This bound is for a server that was stopped: it dates an item by a clock that
+    /// * the expiry by the server's clock, where the same batch read that clock *before* the write and earlier readings
+    ///   show that it would have shown no more than `most` at `sent`. This bound is for a server that was stopped: it dates an item by a clock that
     ///   stood still, so the item expires too early by as long as the server was stopped.
     pub(crate) fn of_grant(
         sent: Now,
         lease: Duration,
         ttl: u32,
         server_second: Option<u64>,
-        best: Option<Reading>,
+        most: Option<Duration>,
     ) -> Deadline {
         let ttl = Duration::from_secs(u64::from(ttl));
         let margin = TTL_GRAIN + TICK_DELAY + ttl / DRIFT;
         let mut length = lease.min(ttl.saturating_sub(margin));
-        if let (Some(second), Some(best)) = (server_second, best) {
-            // Signed, since server seconds and process instants have different origins.
-            let expiry_seen_from_here = nanos(Duration::from_secs(second) + ttl).saturating_sub(best.ahead);
-            let left = expiry_seen_from_here.saturating_sub(nanos(margin) + nanos(sent.instant));
-            length = length.min(duration(left));
+        if let (Some(second), Some(most)) = (server_second, most) {
+            let expiry = Duration::from_secs(second) + ttl.saturating_sub(ttl / DRIFT);
+            length = length.min(expiry.saturating_sub(most));
         }
         Deadline { sent, length }
     }
@@ -238,99 +236,9 @@ pub(crate) fn watch_of(lease: Duration) -> Duration {
     lease + lease * 2 / DRIFT
 }
 
-/// One reading of a server's clock against the process's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reading {
-    /// The server's second less the instant at which it was *asked* for, in nanoseconds. If the server's clock did not
-    /// lag then, it was ahead of the process's clock by no more than this, but for the two seconds of [`TTL_GRAIN`]. A
-    /// clock that lags makes the number smaller, so the largest of several is nearest to the truth.
-    ahead: i64,
-    /// When the reading was received, in nanoseconds on the monotonic clock.
-    received: i64,
-}
-
-impl Reading {
-    /// The reading, lowered by the drift that is possible until `now`.
-    fn lower_for_age(self, now: i64) -> Reading {
-        // The server's clock may run slower than this process's. Without this correction drift alone would look like a
-        // lagging server, and an old reading would end up refusing every short lease. The TTL's reserve covers the
-        // opposite drift.
-        let drift = (now - self.received).max(0) / i64::from(DRIFT);
-        Reading {
-            ahead: self.ahead.saturating_sub(drift),
-            received: now,
-        }
-    }
-}
-
-/// A reading counts for one to two of these windows. If the best reading were kept for ever, it would become useless as
-/// the two clocks drift apart: depending on which of them runs faster, every short lease would be refused, or a lag
-/// would no longer be noticed.
-const READING_WINDOW: Duration = Duration::from_secs(5 * 60);
-
-/// A reading that took longer than this proves little, and would shorten every lease by that time. It counts only while
-/// there is no other.
-const SLOW_READING: Duration = Duration::from_secs(1);
-
-/// The best readings of the clock of one instance in the last 10 minutes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct ServerClock {
-    window_began: Duration,
-    current: Option<Reading>,
-    previous: Option<Reading>,
-}
-
-impl ServerClock {
-    /// Records a clock reading that was asked for at `sent` and received at `received`.
-    pub fn observe(&mut self, server_second: u64, sent: Now, received: Now) {
-        let now = received.instant;
-        if now.saturating_sub(self.window_began) >= READING_WINDOW {
-            self.previous = self.current.take();
-            self.window_began = now;
-        }
-        let is_slow = now.saturating_sub(sent.instant) > SLOW_READING;
-        if is_slow && self.best(received).is_some() {
-            return;
-        }
-        let reading = Reading {
-            ahead: nanos(Duration::from_secs(server_second)) - nanos(sent.instant),
-            received: nanos(now),
-        };
-        self.current = further_ahead(self.current, Some(reading), nanos(now));
-    }
-
-    /// The best reading, lowered for its age.
-    pub fn best(&self, now: Now) -> Option<Reading> {
-        let now = nanos(now.instant);
-        let counts = |reading: &Reading| now - reading.received < nanos(2 * READING_WINDOW);
-        let best = further_ahead(self.previous.filter(counts), self.current.filter(counts), now);
-        best.map(|reading| reading.lower_for_age(now))
-    }
-}
-
-/// Returns the reading by which the server's clock may be further ahead at `now`. By that reading an item's expiry may
-/// be nearer.
-fn further_ahead(one: Option<Reading>, other: Option<Reading>, now: i64) -> Option<Reading> {
-    match (one, other) {
-        (Some(one), Some(other)) if one.lower_for_age(now).ahead >= other.lower_for_age(now).ahead => Some(one),
-        (one, other) => other.or(one),
-    }
-}
-
-/// An `i64` of nanoseconds holds up to 292 years: a Unix time until 2262, and far more than any length here.
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
-}
-
-fn duration(nanos: i64) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SERVER: u64 = 1_800_000_000;
 
     fn at(seconds: f64) -> Now {
         let elapsed = Duration::from_secs_f64(1000.0 + seconds);
@@ -426,91 +334,6 @@ mod tests {
     fn a_short_ttl_ends_the_deadline_two_seconds_early() {
         let deadline = Deadline::of_grant(at(0.0), Duration::from_secs(30), 10, None, None);
         assert!((length(deadline) - (10.0 - 2.0 - 0.15 - 0.01)).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_lagging_server_clock_ends_the_deadline_as_much_earlier() {
-        let mut clock = ServerClock::default();
-        clock.observe(SERVER, at(0.0), at(0.0));
-        // The server stood still for 7 s: ten seconds later its clock shows only three more.
-        let deadline = Deadline::of_grant(
-            at(10.0),
-            Duration::from_secs(5),
-            ttl_of(Duration::from_secs(5)),
-            Some(SERVER + 3),
-            clock.best(at(10.0)),
-        );
-        let expected = 14.0 - 7.0 - 2.0 - 0.15 - 0.014 + 0.01;
-        assert!((length(deadline) - expected).abs() < 1e-6, "{}", length(deadline));
-    }
-
-    #[test]
-    fn a_reading_counts_from_its_request_however_late_the_reply_is() {
-        let mut clock = ServerClock::default();
-        clock.observe(SERVER, at(0.0), at(0.9));
-        // The same stop of 7 s. If the reading counted from its reply, it would hide 0.9 s of the stop.
-        let deadline = Deadline::of_grant(
-            at(10.0),
-            Duration::from_secs(5),
-            ttl_of(Duration::from_secs(5)),
-            Some(SERVER + 3),
-            clock.best(at(10.0)),
-        );
-        let expected = 14.0 - 7.0 - 2.0 - 0.15 - 0.014 + 0.0091;
-        assert!((length(deadline) - expected).abs() < 1e-6, "{}", length(deadline));
-    }
-
-    #[test]
-    fn a_punctual_server_clock_leaves_the_whole_timeout() {
-        for timeout in [0.2, 1.0, 30.0, 3600.0, 86_400.0, 29.0 * 86_400.0] {
-            let timeout = Duration::from_secs_f64(timeout);
-            let mut clock = ServerClock::default();
-            clock.observe(SERVER + 1, at(0.0), at(0.001));
-            clock.observe(SERVER + 100, at(99.999), at(100.0));
-            let deadline = Deadline::of_grant(
-                at(99.999),
-                timeout,
-                ttl_of(timeout),
-                Some(SERVER + 100),
-                clock.best(at(100.0)),
-            );
-            assert_eq!(deadline.length(), timeout);
-        }
-    }
-
-    #[test]
-    fn readings_are_forgotten_after_ten_minutes() {
-        let mut clock = ServerClock::default();
-        clock.observe(SERVER + 1000, at(0.0), at(0.0));
-        clock.observe(SERVER + 301, at(301.0), at(301.0));
-        assert!(
-            clock
-                .best(at(301.0))
-                .is_some_and(|best| best.ahead > nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)))
-        );
-        clock.observe(SERVER + 602, at(602.0), at(602.0));
-        let best = clock.best(at(602.0)).expect("two readings");
-        assert!(
-            best.ahead <= nanos(Duration::from_secs(SERVER)) - nanos(Duration::from_secs(1000)),
-            "the first reading no longer counts"
-        );
-    }
-
-    #[test]
-    fn a_stale_reading_never_outranks_a_fresh_one_that_was_slow_to_arrive() {
-        // The first reading is asked for at 0 and answered at once, but received only at 0.9. It still bounds the clock
-        // by the time at which it was asked for. A later reading, of a clock that has stood still since, must not
-        // replace it.
-        let mut clock = ServerClock::default();
-        clock.observe(SERVER, at(0.0), at(0.9));
-        let before = clock.best(at(0.9)).expect("a reading");
-        clock.observe(SERVER, at(0.91), at(0.92));
-        assert_eq!(clock.best(at(0.9)), Some(before));
-        clock.observe(SERVER + 30, at(20.0), at(30.0));
-        assert!(
-            clock.best(at(30.0)).is_some_and(|best| best.ahead <= before.ahead),
-            "a reading that took 10 s must not count"
-        );
     }
 
     #[test]
