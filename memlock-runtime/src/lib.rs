@@ -54,9 +54,8 @@ pub use crate::transaction::{Transaction, transaction};
 pub mod __internals {
     pub use crate::key::{ByItem, Carried, ItemName};
     pub use crate::protocol::label::Label;
-    pub use crate::protocol::lease::{
-        CLOCK_ITEM_EXPIRY, CLOCK_ITEM_LIFE, Deadline, LONGEST_TIMEOUT, Now, Reading, ServerClock,
-    };
+    pub use crate::protocol::lease::{CLOCK_ITEM_EXPIRY, CLOCK_ITEM_LIFE, Deadline, LONGEST_TIMEOUT, Now};
+    pub use crate::protocol::server_clock::{Reading, ServerClock};
     pub use crate::protocol::{
         Acquire, End, Extended, Grant, Handed, LeaseState, Leave, Loss, Outcome, Release, Released, Renew, Renewed,
         Spec, Status, Taken, TurnState, TurnStatus, WaitListView, Watch, should_read_wait_list,

@@ -1,7 +1,7 @@
 //! The protocol's machines in a simulated world. Time is virtual. The server's clock ticks in whole seconds and stands
-//! still now and then. The network delays and loses requests, and may execute a request long after its sender has given
-//! up on it. Holders are stopped. Every run has a seed, and can be repeated: `MEMLOCK_SEED=… cargo test -p
-//! memlock-runtime --test simulation`.
+//! still now and then, and has lost that time in some of the runs. The network delays and loses requests, and may execute a request long after its sender has given
+//! up on it. Holders are stopped, or suspended with their machines. Clocks run fast or slow. Every run has a seed, and
+//! can be repeated: `MEMLOCK_SEED=… cargo test -p memlock-runtime --test simulation`.
 //!
 //! Every event is followed by two checks: at most one holder believes in the lock (S1), and tokens strictly rise (S2).
 //!
@@ -37,11 +37,24 @@ struct Weather {
     executed_late: u32,
     data_late: u32,
     holder_stopped: u32,
+    holder_suspended: u32,
     heard_late: u32,
     server_stopped: u32,
+    /// Its machine is paused, and its clock goes on from where it stood.
+    server_paused: u32,
     renumbered: u32,
     flushed: bool,
     restarts: bool,
+    clocks: ClockErrors,
+}
+
+/// By how many parts in a million the clocks of a process may be fast or slow.
+#[derive(Debug, Clone, Copy)]
+struct ClockErrors {
+    /// Those that are slewed.
+    slewed: u32,
+    /// The one that is not.
+    raw: u32,
 }
 
 const FINE: Weather = Weather {
@@ -50,11 +63,14 @@ const FINE: Weather = Weather {
     executed_late: 0,
     data_late: 0,
     holder_stopped: 0,
+    holder_suspended: 0,
     heard_late: 0,
     server_stopped: 0,
+    server_paused: 0,
     renumbered: 0,
     flushed: false,
     restarts: false,
+    clocks: ClockErrors { slewed: 0, raw: 0 },
 };
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +90,7 @@ enum Event {
 struct Exchange {
     batch: Batch,
     replies: Replies,
-    sent: Duration,
+    sent: Now,
     instance: Option<Instance>,
     only_on: Option<Instance>,
     lost_reply: bool,
@@ -96,7 +112,39 @@ enum Doing {
     Leaving(Leave),
 }
 
+/// The clocks of a process.
+struct Clocks {
+    /// The rate of those that are slewed.
+    slewed: f64,
+    /// The rate of the one that is not.
+    raw: f64,
+    /// For how long the machine has been suspended, apart from the last time.
+    suspended: Duration,
+    /// When it was suspended for the last time, and when that ends or has ended.
+    last_suspension: (Duration, Duration),
+}
+
+impl Clocks {
+    fn at(&self, now: Duration) -> Now {
+        let (from, until) = self.last_suspension;
+        let suspended = self.suspended + now.min(until).saturating_sub(from);
+        let awake = now - suspended;
+        let instant = awake.mul_f64(self.slewed);
+        Now {
+            instant,
+            raw: awake.mul_f64(self.raw),
+            boot: instant + suspended,
+        }
+    }
+
+    fn suspend(&mut self, from: Duration, until: Duration) {
+        self.suspended += self.last_suspension.1 - self.last_suspension.0;
+        self.last_suspension = (from, until);
+    }
+}
+
 struct Contender {
+    clocks: Clocks,
     doing: Doing,
     /// The timeout of the caller in this process that holds the lock, or asks for it.
     timeout: Duration,
@@ -123,6 +171,8 @@ struct World {
     lease: Duration,
     /// Until when the server stands still, and its clock, too.
     stopped_until: Duration,
+    /// How much time its clock has lost.
+    lost: Duration,
     /// The second that its workers see. It follows the real one late.
     second: u64,
     last_tick: Duration,
@@ -146,10 +196,6 @@ fn has_data(request: &Request) -> bool {
     matches!(request, Request::Add { .. } | Request::Replace { .. })
 }
 
-fn at(instant: Duration) -> Now {
-    Now { instant, wall: instant }
-}
-
 impl World {
     fn new(seed: u64, weather: Weather, lease: Duration) -> World {
         let item = ItemName::of_lock("memlock", "simulation", "x");
@@ -163,6 +209,7 @@ impl World {
             item,
             lease,
             stopped_until: Duration::ZERO,
+            lost: Duration::ZERO,
             second: START + 10,
             last_tick: Duration::from_secs(1000),
             exchanges: Vec::new(),
@@ -174,7 +221,14 @@ impl World {
             outcomes: HashMap::new(),
         };
         for contender in 0..CONTENDERS {
+            let clocks = Clocks {
+                slewed: world.rate(weather.clocks.slewed),
+                raw: world.rate(weather.clocks.raw),
+                suspended: Duration::ZERO,
+                last_suspension: (Duration::ZERO, Duration::ZERO),
+            };
             world.contenders.push(Contender {
+                clocks,
                 doing: Doing::Resting,
                 timeout: lease,
                 round: 0,
@@ -197,6 +251,17 @@ impl World {
 
     fn chance(&mut self, per_mille: u32) -> bool {
         self.random.u32(0..1000) < per_mille
+    }
+
+    /// The rate of a clock that may be off by `error` parts in a million, either way, or right.
+    fn rate(&mut self, error: u32) -> f64 {
+        let sign = [-1.0, 0.0, 1.0][self.random.usize(0..3)];
+        1.0 + sign * f64::from(error) / 1e6
+    }
+
+    /// What the clocks of `contender` show now.
+    fn at(&self, contender: usize) -> Now {
+        self.contenders[contender].clocks.at(self.now)
     }
 
     fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
@@ -237,7 +302,7 @@ impl World {
         while self.now >= resumed.max(self.last_tick) + Duration::from_secs(1) {
             self.last_tick += Duration::from_secs(1);
         }
-        let real = START + 10 + (self.last_tick - Duration::from_secs(1000)).as_secs();
+        let real = START + 10 + (self.last_tick - self.lost - Duration::from_secs(1000)).as_secs();
         self.second = self.second.max(real);
     }
 
@@ -338,7 +403,7 @@ impl World {
         self.exchanges.push(Exchange {
             batch,
             replies,
-            sent: self.now,
+            sent: self.at(contender),
             instance: None,
             only_on,
             lost_reply,
@@ -375,8 +440,8 @@ impl World {
             (false, true) => Some(Unanswered::OtherInstance),
             (false, false) => Some(Unanswered::Late),
         };
-        let sent = at(heard.sent);
-        let now = at(self.now);
+        let sent = heard.sent;
+        let now = self.at(contender);
         let state = &mut self.contenders[contender];
         if state.clock_of != instance && instance.is_some() {
             state.clock_of = instance;
@@ -416,22 +481,22 @@ impl World {
                 self.step(contender, Input::Start);
             }
             // Hands over to another caller of this process, which may have another timeout.
-            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(400) => {
+            Doing::Holding(grant) if !grant.deadline.has_passed(self.at(contender)) && self.chance(400) => {
                 let timeout = self.lease / self.random.u32(1..4);
-                if !grant.may_be_handed_over(timeout, at(self.now)) {
+                if !grant.may_be_handed_over(timeout, self.at(contender)) {
                     return self.hold(contender, grant);
                 }
                 self.contenders[contender].timeout = timeout;
                 let token = grant.token;
-                match grant.hand_over(timeout, at(self.now)) {
+                match grant.hand_over(timeout, self.at(contender)) {
                     Handed::Over(next) => self.passed_on(contender, "handed over", token, next),
                     Handed::Spent(grant) => panic!("it was handed over at once: {grant:?}"),
                 }
             }
-            Doing::Holding(grant) if !grant.deadline.has_passed(at(self.now)) && self.chance(200) => {
+            Doing::Holding(grant) if !grant.deadline.has_passed(self.at(contender)) && self.chance(200) => {
                 let timeout = self.lease / self.random.u32(1..8);
                 self.contenders[contender].timeout = timeout;
-                let grant = grant.reserve(timeout, at(self.now));
+                let grant = grant.reserve(timeout, self.at(contender));
                 self.contenders[contender].believes = Some(grant.clone());
                 self.contenders[contender].doing = Doing::Reserving(Renew::shorten(self.spec(contender), grant));
                 self.step(contender, Input::Start);
@@ -462,7 +527,7 @@ impl World {
     }
 
     fn step(&mut self, contender: usize, input: Input) {
-        let now = at(self.now);
+        let now = self.at(contender);
         let fresh = self.fresh(contender);
         match std::mem::replace(&mut self.contenders[contender].doing, Doing::Resting) {
             Doing::Acquiring(mut machine) => {
@@ -478,6 +543,7 @@ impl World {
                     Outcome::Granted(grant) => self.granted(contender, grant),
                     Outcome::Unreachable(_) => self.rest(contender, "unreachable"),
                     Outcome::TooSlow => self.rest(contender, "too slow"),
+                    Outcome::ClockBehind(_) => self.rest(contender, "clock behind"),
                     other => panic!("{other:?} cannot come of this weather"),
                 }
             }
@@ -602,6 +668,12 @@ impl World {
         if self.chance(self.weather.holder_stopped) {
             body += self.millis(100..5000);
         }
+        if self.chance(self.weather.holder_suspended) {
+            let length = self.millis(100..5000);
+            body += length;
+            let until = self.now + length;
+            self.contenders[contender].clocks.suspend(self.now, until);
+        }
         if self.chance(self.weather.server_stopped) && self.now >= self.stopped_until {
             // A process that has never read the clock is safe just after stops of up to 3.5 s. One that has read it is
             // safe after any stop.
@@ -612,6 +684,12 @@ impl World {
             };
             self.stopped_until = self.now + self.millis(100..longest);
         }
+        if self.chance(self.weather.server_paused) && self.now >= self.stopped_until {
+            let length = self.millis(100..40_000);
+            self.stopped_until = self.now + length;
+            self.lost += length;
+            self.last_tick += length;
+        }
         self.contenders[contender].round += 1;
         self.wake_in(contender, body);
     }
@@ -621,7 +699,7 @@ impl World {
         let wait_list = self.contenders[contender].wait_list.take();
         let wait_list = wait_list.or_else(|| Some(Box::new(WaitListView::new(member(contender)))));
         let interval = self.spec(contender).interval;
-        let machine = Release::of_grant(self.item.clone(), grant, at(self.now));
+        let machine = Release::of_grant(self.item.clone(), grant, self.at(contender));
         self.contenders[contender].doing = Doing::Releasing(machine.with_wait_list(wait_list, interval));
         self.step(contender, Input::Start);
     }
@@ -667,11 +745,10 @@ impl World {
         if self.may_have_two_holders() {
             return;
         }
-        let now = at(self.now);
         let believers: Vec<usize> = (0..CONTENDERS)
             .filter(|&contender| {
                 let grant = self.contenders[contender].believes.as_ref();
-                grant.is_some_and(|grant| !grant.deadline.has_passed(now))
+                grant.is_some_and(|grant| !grant.deadline.has_passed(self.at(contender)))
             })
             .collect();
         assert!(believers.len() <= 1, "S1: {believers:?} all believe at {:?}", self.now);
@@ -747,6 +824,28 @@ fn holders_that_are_stopped_past_their_lease_stop_believing_first() {
 }
 
 #[test]
+fn one_clock_of_each_process_may_be_wrong_by_far() {
+    // What chrony does to a clock that it slews; and the rest within what two clocks may differ by.
+    let (wrong, right) = (83_333, 500);
+    for (slewed, raw) in [(wrong, right), (right, wrong)] {
+        for holder_suspended in [0, 50] {
+            let weather = Weather {
+                holder_stopped: 100,
+                holder_suspended,
+                clocks: ClockErrors { slewed, raw },
+                ..FINE
+            };
+            for lease in [200, 1000, 5000] {
+                assert!(
+                    simulate(weather, Duration::from_millis(lease), 8) > 500,
+                    "nobody got anywhere"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_that_stands_still_ends_no_lease_that_is_believed_in() {
     let weather = Weather {
         server_stopped: 15,
@@ -759,6 +858,27 @@ fn a_server_that_stands_still_ends_no_lease_that_is_believed_in() {
             "nobody got anywhere"
         );
     }
+}
+
+#[test]
+fn a_server_that_lost_time_ends_no_lease_that_is_believed_in_and_grants_on() {
+    let paused = Weather {
+        server_paused: 1,
+        ..FINE
+    };
+    let stopped_too = Weather {
+        server_stopped: 2,
+        holder_stopped: 100,
+        ..paused
+    };
+    for lease in [1000, 5000] {
+        assert!(
+            simulate(stopped_too, Duration::from_millis(lease), 15) > 500,
+            "nobody got anywhere"
+        );
+    }
+    let grants = simulate(paused, Duration::from_secs(1), 15);
+    assert!(grants > 18_000, "it is refused for long: {grants} grants");
 }
 
 #[test]

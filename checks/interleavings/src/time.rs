@@ -23,8 +23,7 @@ struct State {
 
 impl Time {
     pub(crate) fn now(&self) -> Now {
-        let instant = self.state().now;
-        Now { instant, wall: instant }
+        Now::at(self.state().now)
     }
 
     /// Moves time forward to `now`, unless it is later already.

@@ -43,8 +43,10 @@ pub struct Bounds {
     pub timeouts: Vec<Duration>,
     /// The steps by which time jumps, one after another. After the last, time ends.
     pub steps: Vec<Duration>,
-    /// By how many parts in a million each contender's clock is fast. Those without an entry are right.
+    /// By how many parts in a million each contender's clocks are fast. Those without an entry are right.
     pub skew: Vec<i32>,
+    /// The same for the clock that is not slewed. Without an entry it runs as the others do.
+    pub raw_skew: Vec<i32>,
     /// Whether the commands of a batch are executed at once. Other models have other commands in between.
     pub whole_batches: bool,
     /// Whether a store's data may arrive later than its line. Its CAS is drawn when the line is parsed.
@@ -105,6 +107,7 @@ impl Bounds {
             timeouts: Vec::new(),
             steps: Vec::new(),
             skew: Vec::new(),
+            raw_skew: Vec::new(),
             whole_batches: false,
             late_data: false,
             lost: 0,

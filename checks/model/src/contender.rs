@@ -1,7 +1,5 @@
 //! The contenders' side of a transition: what their drivers do around the machines.
 
-use std::time::Duration;
-
 use memlock_runtime::__internals::{
     Acquire, Batch, End, Exchanged, Extended, Grant, Input, Instance, LeaseState, Loss, Nonce, Now, Outcome, Output,
     Release, Released, Renew, Renewed, Replies, Reply, Request, ServerClock, Status, TurnState, Unanswered,
@@ -10,8 +8,8 @@ use memlock_runtime::__internals::{
 use crate::Bounds;
 use crate::outcomes::{Reached, Tally};
 use crate::world::{
-    Contender, Doing, Exchange, ITEM, Machine, Promise, Purpose, Sender, Stray, Then, World, item, local, nonce, skew,
-    spec, written,
+    Contender, Doing, Exchange, ITEM, Machine, ORIGIN, Promise, Purpose, Sender, Stray, Then, World, item, local,
+    nonce, skew, spec, written,
 };
 
 /// A thread of a process.
@@ -42,8 +40,7 @@ impl World {
     pub(crate) fn acquire(&mut self, index: usize, tools: Tools<'_>) {
         let contender = &mut self.contenders[index];
         // When its wait began decides only the length of its pauses, and here a pause may end at any time.
-        let machine =
-            Acquire::new(spec(tools.bounds, index), contender.watch, false).waiting_since(local(Duration::ZERO, 0));
+        let machine = Acquire::new(spec(tools.bounds, index), contender.watch, false).waiting_since(Now::at(ORIGIN));
         contender.doing = Doing::Acquiring(machine);
         self.step(index, Input::Start, None, tools);
     }
@@ -321,7 +318,7 @@ impl World {
                 }
                 self.done(index, tools);
             }
-            Outcome::TooSlow => self.done(index, tools),
+            Outcome::TooSlow | Outcome::ClockBehind(_) => self.done(index, tools),
             // No caller is in a hurry, and this server has memory and a clock that is right.
             Outcome::Busy { .. } | Outcome::Refused(_) | Outcome::Untrustworthy | Outcome::NoToken(_) => {
                 self.require(false, Promise::NoSurprise);

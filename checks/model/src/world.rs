@@ -24,7 +24,7 @@ pub(crate) const FIRST_UPTIME: u64 = 2;
 const AGE: u64 = 1000;
 
 /// What every process's own clock shows at the beginning. Not zero, which no real clock would show.
-const ORIGIN: Duration = Duration::from_secs(1000);
+pub(crate) const ORIGIN: Duration = Duration::from_secs(1000);
 
 /// A state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -339,20 +339,35 @@ pub(crate) fn spec_for(timeout: Duration) -> Spec {
     }
 }
 
-pub(crate) fn skew(bounds: &Bounds, contender: usize) -> i32 {
-    bounds.skew.get(contender).copied().unwrap_or(0)
+/// By how many parts in a million a process's clocks are fast.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Skew {
+    /// Those that are slewed.
+    slewed: i32,
+    raw: i32,
 }
 
-/// What a clock that is fast by `skew` parts in a million shows at `now`.
-pub(crate) fn local(now: Duration, skew: i32) -> Now {
-    let error = now * skew.unsigned_abs() / 1_000_000;
-    let elapsed = if skew < 0 {
-        now.saturating_sub(error)
-    } else {
-        now + error
+pub(crate) fn skew(bounds: &Bounds, contender: usize) -> Skew {
+    let slewed = bounds.skew.get(contender).copied().unwrap_or(0);
+    let raw = bounds.raw_skew.get(contender).copied().unwrap_or(slewed);
+    Skew { slewed, raw }
+}
+
+/// What the clocks of a process show at `now`.
+pub(crate) fn local(now: Duration, skew: Skew) -> Now {
+    let shown = |skew: i32| {
+        let error = now * skew.unsigned_abs() / 1_000_000;
+        let elapsed = if skew < 0 {
+            now.saturating_sub(error)
+        } else {
+            now + error
+        };
+        ORIGIN + elapsed
     };
-    let instant = ORIGIN + elapsed;
-    Now { instant, wall: instant }
+    Now {
+        raw: shown(skew.raw),
+        ..Now::at(shown(skew.slewed))
+    }
 }
 
 /// The nonce of the `used`th attempt of `contender`, both counted from 0.

@@ -77,7 +77,28 @@ fn a_take_over_races_an_expiry_and_another_add() {
 
 #[test]
 fn clocks_that_run_apart_by_a_thousandth_are_allowed_for() {
-    let bounds = Bounds {
+    exhaust(
+        slow_holders_and_a_fast_watcher(),
+        &[Reached::TakeOver, Reached::HandOver],
+    );
+}
+
+#[test]
+fn one_clock_of_each_process_may_be_wrong_by_far() {
+    let (right, wrong) = (vec![-500, -500, 500], vec![-83_333, -83_333, 83_333]);
+    for (skew, raw_skew) in [(wrong.clone(), right.clone()), (right, wrong)] {
+        let bounds = Bounds {
+            name: "one clock of each process is off by a twelfth",
+            skew,
+            raw_skew,
+            ..slow_holders_and_a_fast_watcher()
+        };
+        exhaust(bounds, &[Reached::TakeOver, Reached::HandOver]);
+    }
+}
+
+fn slow_holders_and_a_fast_watcher() -> Bounds {
+    Bounds {
         attempts: vec![1, 1, 1],
         processes: vec![0, 0],
         renewals: Vec::new(),
@@ -90,6 +111,5 @@ fn clocks_that_run_apart_by_a_thousandth_are_allowed_for() {
         ],
         skew: vec![-500, -500, 500],
         ..watched("slow holders and a fast watcher")
-    };
-    exhaust(bounds, &[Reached::TakeOver, Reached::HandOver]);
+    }
 }

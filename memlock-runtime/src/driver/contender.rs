@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::core::Core;
 use super::errors::{
-    CONTRADICTS, NoToken, TIME_IS_OVER, TOO_SLOW, WRONG_NUMBERS, busy, text_cause, too_late, unavailable,
+    CONTRADICTS, ClockBehind, NoToken, TIME_IS_OVER, TOO_SLOW, WRONG_NUMBERS, busy, text_cause, too_late, unavailable,
     unavailable_because,
 };
 use super::limits::CallLimits;
@@ -233,6 +233,10 @@ impl<'a> Contender<'a> {
                 (error, unanswered != Unanswered::TooYoung && !self.failed.without_time)
             }
             Outcome::TooSlow => (unavailable_because(self.core, self.spec, text_cause(TOO_SLOW)), false),
+            Outcome::ClockBehind(lag) => (
+                unavailable_because(self.core, self.spec, Arc::new(ClockBehind(lag))),
+                false,
+            ),
             Outcome::Untrustworthy => (
                 unavailable_because(self.core, self.spec, text_cause(WRONG_NUMBERS)),
                 true,

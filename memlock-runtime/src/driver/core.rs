@@ -125,7 +125,7 @@ impl Core {
         ExchangeLimit::each(self.exchange_limit)
     }
 
-    /// Reads both clocks.
+    /// Reads the clocks.
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
     }

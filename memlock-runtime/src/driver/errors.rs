@@ -20,6 +20,14 @@ pub(super) const WRONG_NUMBERS: &str = "its numbers make no fencing token: it cl
 const STALLED: &str = "another caller of this process has its turn to ask for the lock, and does not go on: its future is \
                        not polled, or its thread is stopped";
 
+/// The server's clock is behind.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its clock is {0:.1?} behind, as if the server had been stopped or its machine paused. A lock might end before half \
+     of its `timeout`. The clock is trusted again once it has run for a second: try again, or use a longer `wait`"
+)]
+pub(super) struct ClockBehind(pub(super) Duration);
+
 /// The server granted a lock, but no fencing token.
 #[derive(Debug, thiserror::Error)]
 #[error(

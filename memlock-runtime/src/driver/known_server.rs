@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Instance;
-use crate::protocol::lease::{Now, Reading, ServerClock};
+use crate::protocol::lease::Now;
+use crate::protocol::server_clock::{Reading, ServerClock};
 
 /// What is known of one server of the list.
 #[derive(Debug, Default)]
@@ -69,11 +70,7 @@ mod tests {
     const INSTANCE: Instance = Instance { start: 7, pid: 7 };
 
     fn at(second: u64) -> Now {
-        let since = Duration::from_secs(second);
-        Now {
-            instant: since,
-            wall: since,
-        }
+        Now::at(Duration::from_secs(second))
     }
 
     #[test]

@@ -118,8 +118,7 @@ mod tests {
     const EXCHANGE: Duration = Duration::from_millis(300);
 
     fn at(milliseconds: u64) -> Now {
-        let instant = Duration::from_secs(100) + Duration::from_millis(milliseconds);
-        Now { instant, wall: instant }
+        Now::at(Duration::from_secs(100) + Duration::from_millis(milliseconds))
     }
 
     #[test]

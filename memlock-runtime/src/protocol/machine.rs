@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::lease::{Deadline, Now, Reading};
+use super::lease::{Deadline, Now};
 use super::messages::{Batch, Content, Instance, Record, Replies, Reply, Unanswered};
+use super::server_clock::Reading;
 use crate::error::Source;
 use crate::key::ItemName;
 
@@ -103,7 +104,14 @@ impl Exchanged {
 
     /// Returns the deadline of a lease of length `lease` that this exchange has written with `ttl`.
     pub(super) fn end_of(&self, lease: Duration, ttl: u32) -> Deadline {
-        Deadline::of_grant(self.sent, lease, ttl, self.server_second(), self.best)
+        let most = self.best.map(|best| best.shows_at_most(self.sent));
+        Deadline::of_grant(self.sent, lease, ttl, self.server_second(), most)
+    }
+
+    /// How far the server's clock has fallen behind.
+    pub(super) fn clock_lag(&self) -> Duration {
+        let lag = |(second, best): (u64, Reading)| best.lag_of(second, self.sent);
+        self.server_second().zip(self.best).map(lag).unwrap_or_default()
     }
 
     /// The server's second, if the first request of the batch read it.

@@ -51,6 +51,7 @@ mod machine;
 mod messages;
 mod release;
 mod renew;
+pub(crate) mod server_clock;
 mod spec;
 #[cfg(test)]
 mod tests;

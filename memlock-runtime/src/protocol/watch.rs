@@ -3,8 +3,8 @@
 //! The holder counts its lease from before its request was *sent*. A watcher counts the same length, and a little for
 //! the drift between their clocks, from the moment when it *received* the first reading of the item. That reading comes
 //! after the grant, and the grant after the sending. So when the watch is over, the holder has stopped believing in the
-//! lease. Times of two clocks are never compared, only their rates matter. A renewal shows as another renewal number,
-//! and starts the watch again.
+//! lease. Times of two machines are never compared, only the rates of their clocks matter, and a watch counts by the
+//! slowest clock of its process. A renewal shows as another renewal number, and starts the watch again.
 
 use std::time::Duration;
 
@@ -18,9 +18,8 @@ pub struct Watch {
     nonce: Nonce,
     renewal: u32,
     lease: Duration,
-    /// When the watch began. On the monotonic clock alone: a wall clock that is set forward would end the watch before
-    /// the lease.
-    since: Duration,
+    /// When the watch began.
+    since: Now,
 }
 
 impl Watch {
@@ -34,7 +33,7 @@ impl Watch {
                 nonce,
                 renewal,
                 lease,
-                since: received.instant,
+                since: received,
             },
         }
     }
@@ -46,7 +45,7 @@ impl Watch {
             nonce: grant.nonce,
             renewal: grant.renewals,
             lease: grant.lease,
-            since: received.instant,
+            since: received,
         }
     }
 
@@ -62,7 +61,7 @@ impl Watch {
 
     /// The time until the lock may be taken over. Zero: now.
     pub(crate) fn left(self, now: Now) -> Duration {
-        watch_of(self.lease).saturating_sub(now.instant.saturating_sub(self.since))
+        watch_of(self.lease).saturating_sub(now.shortest_since(self.since))
     }
 }
 
@@ -81,10 +80,7 @@ mod tests {
     }
 
     fn at(seconds: u64) -> Now {
-        Now {
-            instant: Duration::from_secs(seconds),
-            wall: Duration::ZERO,
-        }
+        Now::at(Duration::from_secs(seconds))
     }
 
     #[test]
@@ -99,21 +95,34 @@ mod tests {
     fn a_renewal_or_another_holder_starts_the_watch_again() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
         for changed in [record(1, 1), record(2, 0)] {
-            assert_eq!(
-                Watch::observe(Some(watch), &changed, at(109)).since,
-                Duration::from_secs(109)
-            );
+            assert_eq!(Watch::observe(Some(watch), &changed, at(109)).since, at(109));
         }
     }
 
     #[test]
-    fn setting_the_wall_clock_forward_does_not_end_a_watch() {
+    fn a_watch_ends_by_the_slowest_clock() {
         let watch = Watch::observe(None, &record(1, 0), at(100));
-        assert!(
-            watch.left(Now {
-                wall: Duration::from_secs(1 << 32),
+        for running_ahead in [
+            Now {
+                instant: at(111).instant,
                 ..at(101)
-            }) > Duration::from_secs(9)
-        );
+            },
+            Now {
+                raw: at(111).raw,
+                ..at(101)
+            },
+            // The machine was suspended, or the wall clock was set forward.
+            Now {
+                boot: at(111).boot,
+                ..at(101)
+            },
+        ] {
+            assert!(watch.left(running_ahead) > Duration::from_secs(9), "{running_ahead:?}");
+        }
+        let wall_set_back = Now {
+            boot: Duration::ZERO,
+            ..at(111)
+        };
+        assert!(watch.left(wall_set_back).is_zero());
     }
 }

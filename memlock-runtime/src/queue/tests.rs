@@ -18,10 +18,6 @@ use crate::protocol::{Grant, Handed, Member, Nonce, Pending, WaitList, WaitListV
 const TIMEOUT: Duration = Duration::from_secs(1);
 const NANO: Duration = Duration::from_nanos(1);
 
-fn at(instant: Duration) -> Now {
-    Now { instant, wall: instant }
-}
-
 struct Count(AtomicUsize);
 
 impl Wake for Count {
@@ -57,14 +53,14 @@ fn behind(queues: &Arc<Queues>) -> (Place, Arc<Count>) {
 }
 
 fn has_turn(place: Place, now: Duration, why: &str) -> Turn {
-    match place.progress(at(now)) {
+    match place.progress(Now::at(now)) {
         PlaceProgress::Turn(turn) => turn,
         other => panic!("{other:?}: {why}"),
     }
 }
 
 fn waits(place: Place, now: Duration, why: &str) -> Place {
-    match place.progress(at(now)) {
+    match place.progress(Now::at(now)) {
         PlaceProgress::Place(place) => place,
         other => panic!("{other:?}: {why}"),
     }
@@ -290,9 +286,9 @@ fn a_turn_without_a_lease_ends_if_its_caller_does_not_move() {
     let (first, _) = behind(&queues);
     assert_eq!(first.until_next_look(Now::default()), PATIENCE);
     let first = waits(first, PATIENCE - NANO, "the head has time to move");
-    assert!(head.go_on(at(PATIENCE / 2)));
+    assert!(head.go_on(Now::at(PATIENCE / 2)));
     let first = waits(first, PATIENCE, "the head has moved");
-    head.pause(PATIENCE * 3, at(PATIENCE));
+    head.pause(PATIENCE * 3, Now::at(PATIENCE));
     let first = waits(
         first,
         PATIENCE * 5 - NANO,
@@ -300,12 +296,12 @@ fn a_turn_without_a_lease_ends_if_its_caller_does_not_move() {
     );
     let second = has_turn(first, PATIENCE * 5, "the head has not moved");
     assert!(!second.is_stalled(), "the server had answered the head");
-    assert!(!head.go_on(at(PATIENCE * 5)), "it has lost its turn");
+    assert!(!head.go_on(Now::at(PATIENCE * 5)), "it has lost its turn");
     drop(head);
     let (first, _) = behind(&queues);
     let third = has_turn(first, PATIENCE * 6, "the second head has not moved");
     assert!(third.is_stalled(), "no caller has heard from the server");
-    third.pause(Duration::ZERO, at(PATIENCE * 6));
+    third.pause(Duration::ZERO, Now::at(PATIENCE * 6));
     assert!(!third.is_stalled());
     drop((second, third));
     drop(self::head(&queues));
@@ -353,7 +349,7 @@ fn waiters_that_do_not_move_are_passed_over_together_and_stand_first_when_they_c
     let mut now = PATIENCE;
     while now < looks.until_next_look(Now::default()) {
         looks = waits(looks, now, "those ahead have their time first");
-        looks.announce_sleep(now + looks.until_next_look(at(now)));
+        looks.announce_sleep(now + looks.until_next_look(Now::at(now)));
         now += PATIENCE / 10;
     }
     let stepped_in = has_turn(looks, now, "nobody else moves");
@@ -398,12 +394,12 @@ fn a_lease_that_is_granted_between_a_look_and_the_sleep_after_it_wakes_the_first
         Duration::MAX,
         "it knows of no lease"
     );
-    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 4)));
+    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::at(TIMEOUT / 4)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let first = waits(first, TIMEOUT / 2, "the lease is not over");
     first.announce_sleep(TIMEOUT);
-    assert_eq!(first.until_next_look(at(TIMEOUT / 2)), TIMEOUT / 2);
-    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), at(TIMEOUT / 2)));
+    assert_eq!(first.until_next_look(Now::at(TIMEOUT / 2)), TIMEOUT / 2);
+    turn.leased(TIMEOUT, Watch::of_own(&grant(TIMEOUT), Now::at(TIMEOUT / 2)));
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it wakes up then by itself");
 }
 
@@ -422,7 +418,7 @@ fn a_waiter_that_becomes_the_first_is_woken_for_a_lease_that_it_has_not_seen() {
     assert_eq!(woken.0.load(Ordering::SeqCst), 1, "it would sleep, and never step in");
     let second = waits(second, TIMEOUT / 2, "the lease is not over");
     assert_eq!(
-        second.until_next_look(at(TIMEOUT / 2)),
+        second.until_next_look(Now::at(TIMEOUT / 2)),
         TIMEOUT / 2,
         "it leaves nothing to others"
     );
@@ -505,7 +501,7 @@ fn a_hand_over_gives_the_first_waiter_a_higher_token_and_a_deadline_of_its_own()
     let (first, first_woken) = behind(&queues);
     let (second, second_woken) = behind(&queues);
     let original = grant(TIMEOUT * 9 / 8);
-    let now = at(TIMEOUT / 16);
+    let now = Now::at(TIMEOUT / 16);
     assert!(turn.hand_over(&original, now).is_none());
     assert!(first.is_notified());
     assert_eq!(first_woken.0.load(Ordering::SeqCst), 1);
@@ -540,9 +536,9 @@ fn a_grant_is_not_handed_over_beyond_what_it_covers() {
     let queues = queues();
     let turn = head(&queues);
     let lone = grant(TIMEOUT * 9 / 8);
-    let turn = turn.hand_over(&lone, at(Duration::ZERO)).expect("nobody waits");
+    let turn = turn.hand_over(&lone, Now::at(Duration::ZERO)).expect("nobody waits");
     let (first, _) = behind(&queues);
-    let late = at(TIMEOUT / 8 + Duration::from_nanos(1));
+    let late = Now::at(TIMEOUT / 8 + Duration::from_nanos(1));
     let turn = turn
         .hand_over(&lone, late)
         .expect("too little is left for the next one's timeout");
@@ -551,7 +547,7 @@ fn a_grant_is_not_handed_over_beyond_what_it_covers() {
         ..lone.clone()
     };
     let turn = turn
-        .hand_over(&over, at(Duration::from_millis(1)))
+        .hand_over(&over, Now::at(Duration::from_millis(1)))
         .expect("the slice is over");
     let mut token = lone.token;
     while let Some(next) = token.next() {
@@ -559,7 +555,7 @@ fn a_grant_is_not_handed_over_beyond_what_it_covers() {
     }
     let last = Grant { token, ..lone };
     let turn = turn
-        .hand_over(&last, at(Duration::ZERO))
+        .hand_over(&last, Now::at(Duration::ZERO))
         .expect("there is no higher token");
     assert!(!first.is_notified());
     drop(turn);
@@ -573,7 +569,7 @@ fn a_grant_that_its_taker_collects_too_late_is_spent() {
     let turn = head(&queues);
     let (first, _) = behind(&queues);
     let original = grant(TIMEOUT * 9 / 8);
-    assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&original, Now::at(Duration::ZERO)).is_none());
     let mut turn = has_turn(first, TIMEOUT, "it was handed over");
     assert_eq!(turn.take_handed(), Some(Handed::Spent(original)));
 }
@@ -587,7 +583,7 @@ fn a_waiter_that_leaves_passes_its_grant_on_to_the_next() {
     let (second, second_woken) = behind(&queues);
     let (third, _) = behind(&queues);
     let original = grant(TIMEOUT * 2);
-    assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&original, Now::at(Duration::ZERO)).is_none());
     let before = second_woken.0.load(Ordering::SeqCst);
     drop(first); // It had not looked since.
     assert_eq!(second_woken.0.load(Ordering::SeqCst), before + 1);
@@ -605,7 +601,7 @@ fn a_grant_without_a_taker_is_released() {
         let background = Background::of(&queues);
         let turn = head(&queues);
         let (only, _) = behind(&queues);
-        assert!(turn.hand_over(&grant(TIMEOUT * 2), at(Duration::ZERO)).is_none());
+        assert!(turn.hand_over(&grant(TIMEOUT * 2), Now::at(Duration::ZERO)).is_none());
         if has_looked {
             drop(has_turn(only, Duration::ZERO, "it was handed over"));
         } else {
@@ -625,7 +621,7 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let (second, _) = behind(&queues);
     let (third, _) = behind(&queues);
     let original = grant(TIMEOUT * 3);
-    assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&original, Now::at(Duration::ZERO)).is_none());
     let second = waits(second, TIMEOUT / 2, "it may come yet");
     let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
     let taken = handed(&mut stepped_in);
@@ -633,11 +629,11 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let absent = waits(absent, TIMEOUT, "it is another's turn now");
     let until_step_in = taken.deadline.ends() - TIMEOUT;
     assert_eq!(
-        absent.until_next_look(at(TIMEOUT)),
+        absent.until_next_look(Now::at(TIMEOUT)),
         until_step_in,
         "it steps in, if that one hangs"
     );
-    assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
+    assert!(stepped_in.hand_over(&taken, Now::at(TIMEOUT)).is_none());
     let third = waits(third, TIMEOUT, "the one that was passed over goes first");
     let mut turn = has_turn(absent, TIMEOUT, "it is its turn again");
     assert!(handed(&mut turn).token > taken.token, "a token was used twice");
@@ -648,9 +644,9 @@ fn a_taker_that_does_not_come_is_passed_over_and_becomes_the_first_again() {
     let turn = head(&queues);
     let (absent, _) = behind(&queues);
     let (second, _) = behind(&queues);
-    assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&grant(TIMEOUT * 3), Now::at(Duration::ZERO)).is_none());
     let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
-    let watch = Watch::of_own(&handed(&mut stepped_in), at(TIMEOUT));
+    let watch = Watch::of_own(&handed(&mut stepped_in), Now::at(TIMEOUT));
     stepped_in.watch = Some(watch);
     stepped_in.wait_list = Some(behind_others());
     drop(stepped_in);
@@ -671,12 +667,12 @@ fn a_taker_that_leaves_after_it_was_passed_over_takes_nothing_with_it() {
     let (absent, _) = behind(&queues);
     let (second, _) = behind(&queues);
     let (third, _) = behind(&queues);
-    assert!(turn.hand_over(&grant(TIMEOUT * 3), at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&grant(TIMEOUT * 3), Now::at(Duration::ZERO)).is_none());
     let mut stepped_in = has_turn(second, TIMEOUT, "it has not come");
     let taken = handed(&mut stepped_in);
     drop(absent);
     let third = waits(third, TIMEOUT, "the second has it");
-    assert!(stepped_in.hand_over(&taken, at(TIMEOUT)).is_none());
+    assert!(stepped_in.hand_over(&taken, Now::at(TIMEOUT)).is_none());
     handed(&mut has_turn(third, TIMEOUT, "the second is done"));
 }
 
@@ -689,7 +685,7 @@ fn the_watch_of_the_holder_survives_hand_overs() {
     turn.leased(TIMEOUT, watch);
     let (first, _) = behind(&queues);
     let (second, _) = behind(&queues);
-    assert!(turn.hand_over(&original, at(Duration::ZERO)).is_none());
+    assert!(turn.hand_over(&original, Now::at(Duration::ZERO)).is_none());
     let mut hanging = has_turn(first, Duration::ZERO, "it was handed over");
     let taken = handed(&mut hanging);
     let second = has_turn(second, taken.deadline.ends(), "the first hangs");
@@ -722,7 +718,7 @@ fn the_first_waiter_after_a_short_hold_is_woken_early_and_stays_awake_for_a_whil
     };
     second.announce_sleep(Duration::ZERO);
     let original = grant(TIMEOUT * 2);
-    assert!(turn.hand_over(&original, at(SHORT_HOLD / 2)).is_none());
+    assert!(turn.hand_over(&original, Now::at(SHORT_HOLD / 2)).is_none());
     assert_eq!(
         second_woken.0.load(Ordering::SeqCst),
         0,
@@ -811,7 +807,7 @@ fn a_place_in_line_passes_to_the_next_waiter_of_the_process_and_the_last_leaves_
     turn.wait_list = Some(in_line());
     drop(turn);
     assert_eq!(background.left.load(Ordering::SeqCst), 0, "somebody waits for it yet");
-    let PlaceProgress::Turn(turn) = place.progress(at(Duration::from_secs(1))) else {
+    let PlaceProgress::Turn(turn) = place.progress(Now::at(Duration::from_secs(1))) else {
         panic!("its turn")
     };
     assert!(turn.wait_list.as_ref().is_some_and(|wait_list| wait_list.must_leave()));
@@ -825,10 +821,10 @@ fn a_kept_place_stays_for_a_caller_that_comes_back_and_is_left_if_none_does() {
     let queues = queues();
     let background = Background::of(&queues);
     let start = Duration::from_secs(1);
-    let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(at);
+    let [soon, late] = [start + Duration::from_micros(100), start + Duration::from_millis(5)].map(Now::at);
     for _ in 0..3 {
         let mut turn = head(&queues);
-        turn.wait_list = Some(Box::new(in_line().with_kept_place(at(start))));
+        turn.wait_list = Some(Box::new(in_line().with_kept_place(Now::at(start))));
         drop(turn);
     }
     assert_eq!(background.left.load(Ordering::SeqCst), 0, "it stays");
@@ -867,7 +863,7 @@ fn a_place_in_line_passes_on_with_a_hand_over() {
     let mut turn = head(&queues);
     let (place, _) = behind(&queues);
     turn.wait_list = Some(in_line());
-    let now = at(Duration::from_millis(1));
+    let now = Now::at(Duration::from_millis(1));
     assert!(turn.hand_over(&grant(Duration::from_secs(60)), now).is_none());
     let PlaceProgress::Turn(turn) = place.progress(now) else {
         panic!("its turn")

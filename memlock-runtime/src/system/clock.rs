@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::background::{Timer, either};
 use crate::protocol::lease::Now;
 
-/// The monotonic clock and the wall clock of the process. Tests can move them forward.
+/// The clocks of the process. Tests can move them forward.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     /// How far they were moved, in nanoseconds.
@@ -40,7 +40,7 @@ impl Clock {
         }
     }
 
-    /// Reads both clocks.
+    /// Reads the clocks.
     pub(crate) fn now(&self) -> Now {
         #[cfg(test)]
         let now = self.stands_at.unwrap_or_else(now);
@@ -50,14 +50,10 @@ impl Clock {
         if ahead == 0 {
             return now;
         }
-        let ahead = Duration::from_nanos(ahead);
-        Now {
-            instant: now.instant + ahead,
-            wall: now.wall + ahead,
-        }
+        now + Duration::from_nanos(ahead)
     }
 
-    /// Moves both clocks forward.
+    /// Moves the clocks forward.
     pub(crate) fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         // It saturates at 584 years, and never goes back.
@@ -93,25 +89,91 @@ impl Clock {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
+/// Keeps subtractions from what the clocks show above zero, also right after the machine has started.
+const ORIGIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Reads the clocks. A reading takes some 30 ns: all three are read without a system call (`CLOCK_MONOTONIC_RAW` and
+/// `CLOCK_BOOTTIME` since Linux 5.3).
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn now() -> Now {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    // One origin for the process makes instants plain numbers. The added day keeps subtractions above zero.
-    let origin = *ORIGIN.get_or_init(Instant::now);
-    let instant = Instant::now().saturating_duration_since(origin) + Duration::from_secs(24 * 3600);
-    let wall = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Now { instant, wall }
+    use rustix::time::{ClockId, clock_gettime};
+
+    let read = |clock| ORIGIN + Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    Now {
+        boot: read(ClockId::Boottime),
+        instant: read(ClockId::Monotonic),
+        raw: read(ClockId::MonotonicRaw),
+    }
+}
+
+/// Reads the clocks. `Instant` is `CLOCK_UPTIME_RAW` here, which is not slewed and stands still while the machine is
+/// suspended. `CLOCK_MONOTONIC` is slewed, and runs on.
+#[cfg(target_vendor = "apple")]
+fn now() -> Now {
+    use rustix::time::{ClockId, clock_gettime};
+
+    let instant = ORIGIN + since_first_reading();
+    Now {
+        instant,
+        raw: instant,
+        boot: ORIGIN + Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default(),
+    }
+}
+
+/// Reads the clocks. There is only `Instant`, and no clock that counts the time of a suspension except the wall clock.
+/// Setting the wall clock forward ends leases early.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn now() -> Now {
+    let instant = ORIGIN + since_first_reading();
+    Now {
+        instant,
+        raw: instant,
+        boot: since_epoch(),
+    }
+}
+
+/// One origin for the process makes instants plain numbers.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
+fn since_first_reading() -> Duration {
+    static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let first = *FIRST.get_or_init(Instant::now);
+    Instant::now().saturating_duration_since(first)
+}
+
+/// Reads the wall clock.
+#[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
+pub(crate) fn since_epoch() -> Duration {
+    let now = SystemTime::now();
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Reads the wall clock, in Unix seconds.
 pub(crate) fn unix_second() -> u64 {
-    now().wall.as_secs()
+    since_epoch().as_secs()
 }
 
 /// Reads the monotonic clock, for limits on I/O.
 #[allow(clippy::disallowed_methods, reason = "this is where clocks are read")]
 pub(crate) fn instant() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn suspensions_are_counted_by_the_time_since_the_machine_started() {
+        let uptime = || {
+            let uptime = std::fs::read_to_string("/proc/uptime").expect("procfs");
+            let seconds = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok());
+            Duration::from_secs_f64(seconds.expect("a number"))
+        };
+        let (before, boot, after) = (uptime(), now().boot - ORIGIN, uptime());
+        // It is cut to hundredths.
+        let range = before..=after + Duration::from_millis(10);
+        assert!(range.contains(&boot), "{boot:?} is not in {range:?}");
+    }
 }

@@ -227,8 +227,7 @@ impl Crowd {
     }
 
     fn at(&self) -> Now {
-        let instant = Duration::from_secs(1000) + self.now;
-        Now { instant, wall: instant }
+        Now::at(Duration::from_secs(1000) + self.now)
     }
 
     fn after(&mut self, length: Duration, who: usize, event: Event) {

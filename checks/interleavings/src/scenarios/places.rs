@@ -49,8 +49,5 @@ fn kept() -> Box<WaitListView> {
 }
 
 fn later() -> Now {
-    Now {
-        instant: TIMEOUT,
-        wall: TIMEOUT,
-    }
+    Now::at(TIMEOUT)
 }

@@ -1,7 +1,7 @@
 //! Until when a holder may believe in its lease.
 
 use super::Mutant;
-use super::suites::{EXPIRY, LEASE, MODEL_ROUND, PROTOCOL, model, simulation, unit};
+use super::suites::{EXPIRY, LEASE, MODEL_ROUND, PROTOCOL, TAKEOVER, model, simulation, unit};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -11,7 +11,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "protocol/acquire/storing.rs",
         from: "let end = answered.end_of(lengths.lease, lengths.ttl);",
         to: "use crate::protocol::lease::Deadline;
-        let end = Deadline::of_grant(now, lengths.lease, lengths.ttl, answered.server_second(), answered.best);",
+        let end = Deadline::of_grant(now, lengths.lease, lengths.ttl, None, None);",
         suites: &[PROTOCOL, MODEL_ROUND, simulation("holders_that_are_stopped")],
     },
     Mutant {
@@ -19,8 +19,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "S5",
         decision: "A deadline is not later than the server's clock allows, which may lag behind.",
         file: "protocol/lease.rs",
-        from: "(Some(second), Some(best)) = (server_second, best)",
-        to: "(Some(second), Some(best)) = (server_second.filter(|_| false), best)",
+        from: "(Some(second), Some(most)) = (server_second, most)",
+        to: "(Some(second), Some(most)) = (server_second.filter(|_| false), most)",
         suites: &[
             LEASE,
             simulation("a_server_that_stands_still"),
@@ -28,13 +28,85 @@ pub(super) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
-        name: "deadline-by-the-monotonic-clock-alone",
+        name: "server-clock-proven-from-the-later-request",
+        breaks: "S1 S5",
+        decision: "A tick between two readings bounds the server's clock from the request of the first: it may have stood \
+                   still since the tick.",
+        file: "protocol/server_clock.rs",
+        from: "at: last.sent,",
+        to: "at: shown.sent,",
+        suites: &[unit("protocol::server_clock::"), simulation("a_server_that_lost_time")],
+    },
+    Mutant {
+        name: "server-clock-proven-without-a-tick",
+        breaks: "S1 S5",
+        decision: "A clock that has not ticked between two readings may have stood still all the time.",
+        file: "protocol/server_clock.rs",
+        from: "let has_ticked = shown.second > last.second;",
+        to: "let has_ticked = shown.second >= last.second;",
+        suites: &[unit("protocol::server_clock::"), simulation("a_server_that_lost_time")],
+    },
+    Mutant {
+        name: "server-that-lost-time-refused",
+        breaks: "L1",
+        decision: "A server whose clock has lost time and runs again is trusted once it has ticked.",
+        file: "protocol/server_clock.rs",
+        from: "if self.best(now).is_none_or(is_nearer) {",
+        to: "if self.best(now).is_none() {",
+        suites: &[
+            unit("protocol::server_clock::"),
+            PROTOCOL,
+            simulation("a_server_that_lost_time"),
+        ],
+    },
+    Mutant {
+        name: "no-pause-for-a-clock-that-is-behind",
+        breaks: "L1",
+        decision: "A contender waits for a tick of a server's clock that is behind, instead of giving up.",
+        file: "protocol/acquire/storing.rs",
+        from: "let length = TICK.min(self.wait_left(now));",
+        to: "let length = TICK.min(self.wait_left(now)) / 100;",
+        suites: &[PROTOCOL],
+    },
+    Mutant {
+        name: "deadline-by-the-slowest-clock",
         breaks: "S1",
-        decision: "A deadline counts by the faster clock: the monotonic one stands still on a suspended machine.",
+        decision: "A deadline counts by the fastest clock: the monotonic one may be slewed down by a twelfth.",
         file: "protocol/lease.rs",
-        from: "instant.max(wall)",
-        to: "instant",
-        suites: &[LEASE],
+        from: "instant.max(raw) + suspended",
+        to: "instant.min(raw) + suspended",
+        suites: &[
+            LEASE,
+            simulation("one_clock_of_each"),
+            model(TAKEOVER, "one_clock_of_each"),
+        ],
+    },
+    Mutant {
+        name: "suspension-not-counted",
+        breaks: "S1",
+        decision: "A deadline counts the time for which the machine was suspended, on top of the fastest clock.",
+        file: "protocol/lease.rs",
+        from: "instant.max(raw) + suspended",
+        to: "instant.max(raw).max(boot.min(instant))",
+        suites: &[LEASE, simulation("one_clock_of_each")],
+    },
+    Mutant {
+        name: "slewed-clock-on-a-suspended-machine",
+        breaks: "S1",
+        decision: "A suspension is added to the fastest clock, and not only counted by a clock that may be slewed.",
+        file: "protocol/lease.rs",
+        from: "instant.max(raw) + suspended",
+        to: "instant.max(raw).max(boot)",
+        suites: &[LEASE, simulation("one_clock_of_each")],
+    },
+    Mutant {
+        name: "deadline-by-the-wall-clock",
+        breaks: "L4",
+        decision: "The wall clock ends no lease: it can be set.",
+        file: "system/clock.rs",
+        from: "boot: read(ClockId::Boottime),",
+        to: "boot: since_epoch(),",
+        suites: &[unit("system::clock::")],
     },
     Mutant {
         name: "short-grant-kept",

@@ -1,7 +1,7 @@
 //! Watching a lock, to take it over from a dead holder.
 
 use super::Mutant;
-use super::suites::{MODEL_RACE, PROTOCOL, QUEUE, TAKEOVER, model};
+use super::suites::{MODEL_RACE, PROTOCOL, QUEUE, TAKEOVER, model, simulation};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -12,6 +12,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "watch_of(self.lease).saturating_sub",
         to: "self.lease.saturating_sub",
         suites: &[PROTOCOL, model(TAKEOVER, "clocks_that_run_apart")],
+    },
+    Mutant {
+        name: "watch-by-the-fastest-clock",
+        breaks: "S1",
+        decision: "A watch counts by the slowest clock: the monotonic one may be slewed up by a twelfth.",
+        file: "protocol/watch.rs",
+        from: "now.shortest_since(self.since)",
+        to: "now.since(self.since)",
+        suites: &[
+            PROTOCOL,
+            simulation("one_clock_of_each"),
+            model(TAKEOVER, "one_clock_of_each"),
+        ],
     },
     Mutant {
         name: "watch-counted-from-the-request",

@@ -67,3 +67,31 @@ fn released_locks_keep_nothing_alive() {
     drop((locks, server));
     assert!(core.upgrade().is_none());
 }
+
+#[test]
+fn a_server_that_lost_time_is_named_and_trusted_again_once_its_clock_has_ticked() {
+    // The server has a clock of its own, and lost the time that passes on that of the locks.
+    let clock = Arc::new(Clock::default());
+    let core = Core::on(Arc::clone(&clock), Arc::new(Memory::new()), EXCHANGE);
+    let locks = Builder::new()
+        .servers("memory:")
+        .build()
+        .expect("a server list")
+        .on(core);
+    for acquires in [
+        |locks: &Locks| locks.lock("x").acquire().map(drop),
+        |locks: &Locks| block_on(locks.lock("x").acquire_async()).map(drop),
+    ] {
+        acquires(&locks).expect("it is free");
+        clock.advance(Duration::from_secs(100));
+        let error = locks
+            .lock("x")
+            .try_acquire()
+            .expect_err("an item might expire too early");
+        assert!(error.is_unavailable());
+        let text = error.to_string();
+        assert!(text.contains("its clock is ") && text.contains("s behind"), "{text}");
+        acquires(&locks).expect("the clock has ticked by then");
+        drop(locks.lock("x").try_acquire().expect("and it is trusted now"));
+    }
+}

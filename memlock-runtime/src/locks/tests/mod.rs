@@ -615,10 +615,7 @@ impl Counted {
 
 #[test]
 fn readings_of_one_instances_clock_do_not_count_for_another_instance() {
-    let at = |seconds| Now {
-        instant: Duration::from_secs(seconds),
-        wall: Duration::from_secs(seconds),
-    };
+    let at = |seconds| Now::at(Duration::from_secs(seconds));
     let instance = |pid| Instance { start: 1, pid };
     let server = crate::driver::known_server::KnownServer::default();
     // A clock far ahead of the next one.

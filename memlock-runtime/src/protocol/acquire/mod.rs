@@ -37,7 +37,7 @@
 //! | Looking, `TakingOver`, Adding | unchanged; not there; there |
 //! | Looking, Looking at the wait list | held; no wait list |
 //! | Looking, Joining | held; another wait list, or another instance |
-//! | Adding, `GivingBack` | stored, with little left or without a clock: [`SHORT_GRANTS`] times, and once |
+//! | Adding, `GivingBack` | stored, with little left or without a clock: [`SHORT_GRANTS`](storing::SHORT_GRANTS) times, and once |
 //!
 //! So each exchange that may lead back takes one of [`CREDIT`]. A pause gives one back. Another holder gives all of
 //! them back, since waiting for others is what a contender is for.
@@ -120,9 +120,6 @@ const LOST_WRITES: u8 = 4;
 /// first.
 const LIST_ATTEMPTS: u8 = 3;
 
-/// How many grants in a row may arrive with too little of their lease left.
-const SHORT_GRANTS: u8 = 3;
-
 /// How an attempt to acquire a lock ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -139,6 +136,8 @@ pub enum Outcome {
     Unreachable(Unanswered),
     /// The server answers so slowly that half of the lease is over before the grant arrives.
     TooSlow,
+    /// The server's clock is behind by so much, and an item might expire before half of the lease is over.
+    ClockBehind(Duration),
     /// The server's numbers make no fencing token: its clock is wrong.
     Untrustworthy,
     /// The server refused to raise the counter that the fencing token is made from.
@@ -210,6 +209,8 @@ pub struct Acquire<S = Spec> {
     clock_asked: Option<Duration>,
     failures: u8,
     short_grants: u8,
+    /// How far the server's clock is behind, if the last grant was short for that.
+    clock_behind: Option<Duration>,
     lost_races: u8,
     list_attempts: u8,
     lost_writes: u8,
@@ -241,6 +242,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
             clock_asked: None,
             failures: 0,
             short_grants: 0,
+            clock_behind: None,
             lost_races: 0,
             list_attempts: 0,
             lost_writes: 0,
@@ -371,10 +373,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 }
                 if let Some(refusal) = no_token {
                     self.end(Outcome::NoToken(refusal))
-                } else if self.short_grants >= SHORT_GRANTS {
-                    self.end(Outcome::TooSlow)
                 } else {
-                    self.add(now, fresh)
+                    self.ask_again_after_short_grant(now, fresh)
                 }
             }
 

@@ -7,9 +7,13 @@ use smallvec::smallvec;
 use super::{Acquire, AcquireState, LOST_WRITES, LookKind, Outcome, exchange};
 use crate::protocol::grant::{Grant, Stored};
 use crate::protocol::lease::Now;
-use crate::protocol::machine::{Exchanged, Output, lock_of};
+use crate::protocol::machine::{Exchanged, Output, Pause, lock_of};
 use crate::protocol::messages::{Batch, Cas, Instance, Nonce, Refusal, Reply, Request, Unanswered};
+use crate::protocol::server_clock::TICK;
 use crate::protocol::spec::Spec;
+
+/// How many grants in a row may arrive with too little of their lease left.
+pub(super) const SHORT_GRANTS: u8 = 3;
 
 impl<S: Borrow<Spec>> Acquire<S> {
     /// Adds the item under `nonce`.
@@ -86,6 +90,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self.failures = 0;
         let lengths = self.spec().lengths();
         let end = answered.end_of(lengths.lease, lengths.ttl);
+        self.clock_behind = (end.length() < lengths.lease).then(|| answered.clock_lag());
         let stored = Stored { instance, cas, raised };
         let Some(grant) = Grant::of_stored(self.spec(), lengths, nonce, stored, end) else {
             self.outstanding.push(nonce);
@@ -139,6 +144,26 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
         self.short_grants += 1;
         self.give_back(&grant)
+    }
+
+    /// Asks again after a grant with too little left was given back, or gives up.
+    pub(super) fn ask_again_after_short_grant(&mut self, now: Now, fresh: Nonce) -> Output<Outcome> {
+        match self.clock_behind {
+            _ if self.short_grants + 1 < SHORT_GRANTS => self.add(now, fresh),
+            // The clock of a server that was stopped is right again by now. So this one may have lost time for good,
+            // which shows as soon as it has ticked.
+            Some(_) if self.short_grants < SHORT_GRANTS && !self.wait_is_over(now) => {
+                self.state = AcquireState::Pausing { then_look: true };
+                let length = TICK.min(self.wait_left(now));
+                Output::Pause(Pause {
+                    from: length,
+                    to: length,
+                })
+            }
+            _ if self.short_grants < SHORT_GRANTS => self.add(now, fresh),
+            Some(lag) => self.end(Outcome::ClockBehind(lag)),
+            None => self.end(Outcome::TooSlow),
+        }
     }
 
     /// Whether half of the timeout is left.

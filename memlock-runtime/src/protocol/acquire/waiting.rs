@@ -276,7 +276,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         // The pause ends no later than the wait, and no later than the watch over the holder's lease.
         let mut longest = window.to.min(self.wait_left(now));
         if let Some(watch) = self.watch {
-            longest = longest.min(watch.left(now));
+            // Timers may run faster than the clock that the watch still waits for. A pause for what is left then ends
+            // too early each time, and the last ones would be hardly any pauses.
+            longest = longest.min(watch.left(now).max(SHORTEST_PAUSE));
         }
         self.credit = CREDIT.min(self.credit + 1);
         Output::Pause(Pause {

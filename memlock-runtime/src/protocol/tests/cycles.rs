@@ -54,10 +54,6 @@ fn run(spec: Spec, joins_list: bool, server: Answers) -> Course {
     if joins_list {
         machine = machine.with_wait_list(Member { process: 9, wake: None }, None);
     }
-    let at = |now| Now {
-        instant: now,
-        wall: now,
-    };
     let (mut input, mut nonces, mut written) = (Input::Start, 0, Nonce(0));
     let mut course = Course {
         exchanges: BTreeMap::new(),
@@ -67,7 +63,7 @@ fn run(spec: Spec, joins_list: bool, server: Answers) -> Course {
     };
     while now < began + Duration::from_secs(SECONDS) {
         nonces += 1;
-        let output = machine.step(at(now), Nonce(nonces), input);
+        let output = machine.step(Now::at(now), Nonce(nonces), input);
         course.has_slowed_down |= machine.is_slowed_down();
         match output {
             Output::Exchange { batch, .. } => {
@@ -88,7 +84,7 @@ fn run(spec: Spec, joins_list: bool, server: Answers) -> Course {
                         }
                     }
                 }
-                let (instance, sent) = (Some(Instance { start: START, pid: 1 }), at(now));
+                let (instance, sent) = (Some(Instance { start: START, pid: 1 }), Now::at(now));
                 input = Input::Exchanged(Exchanged {
                     instance,
                     replies,

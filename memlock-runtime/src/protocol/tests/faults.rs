@@ -127,11 +127,11 @@ fn a_grant_with_too_little_of_its_lease_left_is_given_back() {
     world.item = ItemName::of_lock("memlock", "protocol", "y");
     let other = Spec {
         item: world.item.clone(),
-        ..spec()
+        ..spec_without_wait()
     };
     let before = world.sent.len();
     let (outcome, _) = world.acquire(other.clone());
-    assert_eq!(outcome, Outcome::TooSlow);
+    assert!(is_behind_by(&outcome, 19), "{outcome:?}");
     let sent = &world.sent[before..];
     assert_eq!(sent.len(), 6, "three attempts, each given back: {sent:?}");
     assert!(matches!(sent[1].0[..], [Request::Delete { .. }]));
@@ -140,6 +140,47 @@ fn a_grant_with_too_little_of_its_lease_left_is_given_back() {
         matches!(world.acquire(other).0, Outcome::Granted(_)),
         "nothing was left behind"
     );
+}
+
+/// Whether it says that the server's clock is behind by about so many seconds.
+fn is_behind_by(outcome: &Outcome, seconds: u64) -> bool {
+    let range = Duration::from_secs(seconds - 2)..Duration::from_secs(seconds + 1);
+    matches!(outcome, Outcome::ClockBehind(lag) if range.contains(lag))
+}
+
+#[test]
+fn a_server_that_lost_time_grants_the_lock_again_once_its_clock_has_ticked() {
+    for lag in [19, 3600] {
+        let mut world = World::new();
+        let grant = world.acquire_grant();
+        world.release_grant(&grant);
+        // Its machine was paused, and its clock goes on from where it stood.
+        world.now += Duration::from_secs(lag);
+        world.lag = lag;
+        let resumed = world.now;
+        let granted = world.acquire_grant();
+        assert_eq!(granted.deadline.length(), TIMEOUT);
+        let took = world.now - resumed;
+        assert!(took < Duration::from_millis(1200), "{took:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_in_time_is_slow_and_not_behind() {
+    let mut world = World::new();
+    let (mut waiter, mut input) = (Acquire::new(spec(), None, false), Input::Start);
+    let outcome = loop {
+        let fresh = world.draw_nonce();
+        match waiter.step(world.at(), fresh, input) {
+            Output::Exchange { batch, only_on } => {
+                input = Input::Exchanged(world.exchange(&batch, only_on));
+                world.now += TIMEOUT * 2 / 3;
+            }
+            Output::Pause(pause) => panic!("{pause:?} would not help"),
+            Output::Done(outcome) => break outcome,
+        }
+    };
+    assert_eq!(outcome, Outcome::TooSlow);
 }
 
 #[test]
@@ -151,19 +192,23 @@ fn a_grant_that_could_not_be_given_back_stays_outstanding() {
         let grant = world.acquire_grant();
         assert_eq!(world.release_grant(&grant), Released::Released);
         world.lag = 19;
-        (world, Acquire::new(spec(), None, false))
+        (world, Acquire::new(spec_without_wait(), None, false))
     };
     let lost = Fate::Swallowed(Unanswered::Late);
 
     let (world, mut contender) = lagging();
     let mut world = world.with_fates(&[Fate::Fine, lost]);
     let outcome = world.run(&mut contender, Input::Start, 0);
-    assert_eq!(outcome, Some(Outcome::TooSlow), "it was blocked by its own item");
+    assert!(
+        outcome.is_some_and(|outcome| is_behind_by(&outcome, 19)),
+        "it was blocked by its own item"
+    );
     assert_eq!((contender.outstanding(), world.holder()), (&[][..], None));
 
     let (world, mut contender) = lagging();
     let mut world = world.with_fates(&[Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, Fate::Fine, lost]);
-    assert_eq!(world.run(&mut contender, Input::Start, 0), Some(Outcome::TooSlow));
+    let outcome = world.run(&mut contender, Input::Start, 0);
+    assert!(outcome.is_some_and(|outcome| is_behind_by(&outcome, 19)));
     let left = world.holder().expect("the last of them is still there");
     assert_eq!(contender.outstanding(), [left], "its item must still be deleted");
 }
@@ -177,9 +222,11 @@ fn a_grant_without_a_clock_item_is_given_back_once_the_item_is_created() {
     world.lag = 19;
     let other = Spec {
         item: ItemName::of_lock("memlock", "protocol", "y"),
-        ..spec()
+        ..spec_without_wait()
     };
-    assert_eq!(world.acquire(other).0, Outcome::TooSlow, "granted by a clock that lags");
+    world.item = other.item.clone();
+    let (outcome, _) = world.acquire(other);
+    assert!(is_behind_by(&outcome, 19), "granted by a clock that lags: {outcome:?}");
 
     let mut world = World::new();
     world.items.lose_clock();

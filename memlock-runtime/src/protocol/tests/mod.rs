@@ -14,11 +14,12 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::grant::{Grant, Handed};
-use super::lease::{Now, ServerClock};
+use super::lease::Now;
 use super::machine::{Exchanged, Input, Output, Pause};
 use super::messages::{
     Batch, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList, WakeTarget,
 };
+use super::server_clock::ServerClock;
 use super::spec::Spec;
 use super::{Acquire, Outcome, Release, Released, Renew, Renewed};
 use crate::key::ItemName;
@@ -97,10 +98,7 @@ impl World {
     }
 
     fn at(&self) -> Now {
-        Now {
-            instant: self.now,
-            wall: self.now,
-        }
+        Now::at(self.now)
     }
 
     fn second(&self) -> u64 {

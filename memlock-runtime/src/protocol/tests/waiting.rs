@@ -191,6 +191,28 @@ fn a_dead_holders_lock_is_taken_over_after_its_lease_and_not_before() {
 }
 
 #[test]
+fn a_timer_that_wakes_a_watcher_too_early_lets_it_pause_again_and_not_spin() {
+    let mut world = World::new();
+    world.acquire_grant();
+    let mut waiter = Acquire::new(spec(), None, false);
+    assert_eq!(world.run(&mut waiter, Input::Start, 0), None);
+    let left = waiter.watch().expect("it is held").left(world.at());
+    world.now += left - Duration::from_micros(1001);
+    let fresh = world.draw_nonce();
+    let Output::Exchange { batch, only_on } = waiter.step(world.at(), fresh, Input::Woke) else {
+        panic!("it looks")
+    };
+    let seen = world.exchange(&batch, only_on);
+    let Output::Pause(pause) = waiter.step(world.at(), fresh, Input::Exchanged(seen)) else {
+        panic!("the watch is not over")
+    };
+    assert!(
+        pause.to >= Duration::from_micros(100),
+        "{pause:?}, for the last microsecond"
+    );
+}
+
+#[test]
 fn a_watch_counts_from_the_receipt_of_the_first_reading() {
     // The first reading takes two seconds, and the lock is granted meanwhile.
     let mut world = World::new();

@@ -11,9 +11,8 @@ use std::time::Duration;
 use self::items::Items;
 use super::{Exchanged, Pending, Store};
 use crate::key::ItemName;
-use crate::protocol::lease::Now;
 use crate::protocol::{Instance, Replies, Request, Unanswered, YOUNGEST_SERVER};
-use crate::system::clock::Clock;
+use crate::system::clock::{Clock, since_epoch};
 
 /// A server in this process's memory. Locks on it exclude the threads that share it.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ pub struct Memory {
     /// How long it takes to answer, in nanoseconds.
     delay: AtomicU64,
     clock: Arc<Clock>,
-    /// When it was made.
-    origin: Now,
+    /// When it was made, on the monotonic clock.
+    origin: Duration,
     /// The server's second at `origin`.
     origin_second: u64,
 }
@@ -42,8 +41,8 @@ impl Memory {
 
     /// The same, on `clock`, which the caller can move.
     pub(crate) fn on(clock: Arc<Clock>) -> Memory {
-        let origin = clock.now();
-        let second = origin.wall.as_secs();
+        let origin = clock.now().instant;
+        let second = since_epoch().as_secs();
         let instance = Instance {
             start: second.saturating_sub(YOUNGEST_SERVER),
             pid: std::process::id(),
@@ -61,7 +60,7 @@ impl Memory {
 
     /// The server's second at `instant` on the monotonic clock.
     fn second_at(&self, instant: Duration) -> u64 {
-        self.origin_second + instant.saturating_sub(self.origin.instant).as_secs()
+        self.origin_second + instant.saturating_sub(self.origin).as_secs()
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
