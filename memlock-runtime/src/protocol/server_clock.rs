@@ -51,7 +51,7 @@ const READING_WINDOW: Duration = Duration::from_secs(5 * 60);
 const SLOW_READING: Duration = Duration::from_secs(1);
 
 /// How long it takes until the clock of a server that runs has ticked.
-pub(super) const TICK: Duration = Duration::from_millis(1000 + TICK_DELAY.as_millis() as u64);
+pub(super) const TICK: Duration = Duration::from_secs(1).saturating_add(TICK_DELAY);
 
 /// The second that a server's clock showed, when it was asked for, and when it was received (on the monotonic clock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
