@@ -45,10 +45,10 @@ fn log_while_unwinding(at_end: impl FnMut()) -> Vec<String> {
 }
 
 fn assert_one_error(log: &[String], parts: &[&str]) {
-    assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].starts_with("ERROR "), "{log:?}");
+    assert_eq!(log.len(), 1, "{:?}", log);
+    assert!(log[0].starts_with("ERROR "), "{:?}", log);
     for part in parts {
-        assert!(log[0].contains(part), "{part}: {log:?}");
+        assert!(log[0].contains(part), "{}: {:?}", part, log);
     }
 }
 
@@ -154,7 +154,7 @@ fn a_function_that_can_report_returns_the_error_instead_of_a_second_panic() {
             for error in errors {
                 assert!(error.expect_err("no server").is_unavailable());
             }
-            assert!(log.is_empty(), "{log:?}");
+            assert!(log.is_empty(), "{:?}", log);
         },
     );
 }

@@ -94,7 +94,7 @@ fn workers_with_locks_of_their_own_exclude_each_other_and_share_no_nonce() {
                 let guard = block_on(locks.lock("counter").acquire_async()).map_err(text)?;
                 block_on(guard.lease().renew_async()).map_err(text)?;
                 drop(guard);
-                must(locks.shutdown(PATIENCE), "its background thread finishes")?;
+                must(locks.shutdown(PATIENCE).is_clean(), "its background thread finishes")?;
                 Ok(nonces.join(" "))
             })
         })
@@ -175,7 +175,7 @@ fn use_inherited(parent: Parent) -> Result<String, String> {
     block_on(task.release());
     must(locks.flush(PATIENCE), "flush")?;
     must(block_on(locks.flush_async(PATIENCE)), "flush_async")?;
-    must(locks.shutdown(PATIENCE), "shutdown")?;
+    must(locks.shutdown(PATIENCE).is_clean(), "shutdown")?;
     drop(locks);
     Ok(String::new())
 }
@@ -215,7 +215,7 @@ fn a_child_can_use_nothing_that_it_inherits_and_takes_nothing_from_its_parent() 
     let Parent { guard, task, locks } = parent.expect("it is still here");
     guard.release();
     block_on(task.release());
-    assert!(locks.shutdown(PATIENCE));
+    assert!(locks.shutdown(PATIENCE).is_clean());
     for key in ["thread", "task", "free"] {
         drop(others.lock(key).try_acquire().expect("it was released"));
     }
