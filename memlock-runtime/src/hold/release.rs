@@ -118,7 +118,7 @@ pub(super) async fn release_on_server(
     }
     let turn = turn.value.take().flatten();
     if let Some(mut turn) = turn.filter(|turn| turn.wait_list.is_none()) {
-        turn.wait_list = wait_list.take_if(|view| view.has_others());
+        turn.wait_list = wait_list.take_if(|view| view.has_others() || view.must_leave());
     }
 }
 

@@ -299,3 +299,41 @@ fn lost_wake_ups_cost_time_and_nothing_else() {
     // As fast as without wake-ups, once the processes have noticed that none arrive.
     assert!(efficiency > 0.93, "the lock was held {efficiency:.3} of the time");
 }
+
+#[test]
+fn two_hundred_processes_all_have_their_turns() {
+    for (count, seconds) in [(16,10u32),(280, 20u32), (400, 20), (1000, 60)] {
+    for habit in [Habit::busy(5 * MS), wakeable(5 * MS), Habit::busy(MS / 5)].into_iter().take(if count==16 {3} else {2}) {
+        let began = std::time::Instant::now();
+        let mut crowd = Crowd::new(&vec![habit; count]);
+        crowd.run_until(seconds * SECOND);
+        let shares = crowd.shares(SECOND);
+        let fair = shares.iter().sum::<usize>() / shares.len();
+        println!("{count} {:?}: fair {fair} least {:?} most {:?} jain {:.3} eff {:.3} commands/turn {} entries/turn {} /s {} longest {:?} took {:?}", (habit.body, habit.can_be_woken),
+           shares.iter().min(), shares.iter().max(), jain(&shares), crowd.efficiency(SECOND), crowd.commands.len()/crowd.visits.len(), crowd.entries/crowd.visits.len(), crowd.commands.len()/seconds as usize, longest_wait(&crowd.visits, SECOND), began.elapsed());
+    }
+    }
+}
+
+#[test]
+fn sixty_dead() {
+    for body in [MS/5, 5*MS, 50 * MS, SECOND] {
+    for woken in [false, true] {
+        let dying = Habit { begins: MS, dies: 100 * MS, can_be_woken: woken, ..Habit::busy(body) };
+        let later = Habit { begins: 120 * MS, can_be_woken: woken, ..Habit::busy(body) };
+        let mut habits = vec![Habit { body: 200 * MS + body, ends: MS, ..dying }; 1];
+        habits[0].begins = Duration::ZERO;
+        habits[0].dies = Duration::MAX;
+        habits.extend([dying; 60]);
+        habits.extend([later; 4]);
+        let mut crowd = Crowd::new(&habits);
+        crowd.run_until(199 * MS);
+        let line = crowd.line();
+        println!("{body:?} {woken} line {} {:?}", line.len(), &line[line.len().saturating_sub(6)..]);
+        for _ in 0..20 { crowd.run_until(crowd.now + 100 * MS); let dead = crowd.line().iter().filter(|w| (1..61).contains(*w)).count(); print!("{dead} "); }
+        println!();
+        crowd.run_until(crowd.now + 40 * body);
+        for v in crowd.visits.iter().take(12) { println!("  {v:?}"); }
+    }
+    }
+}

@@ -25,10 +25,7 @@ fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
 /// Writes `next` behind the first process in line.
 fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
     let (line, cas) = line(memory, item).expect("a process waits in line");
-    let other = Member {
-        process: 1,
-        wake: Some(next),
-    };
+    let other = Member::new(1, Some(next));
     let store = Request::StoreWaitList {
         line: WaitList(vec![line.0[0], other]),
         ttl: 300,

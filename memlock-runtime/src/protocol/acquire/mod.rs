@@ -80,7 +80,8 @@ use crate::protocol::grant::Grant;
 use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::protocol::machine::{Input, Output};
-use crate::protocol::messages::{Batch, Instance, Member, Nonce, Refusal, Reply, Unanswered};
+use crate::protocol::members::Member;
+use crate::protocol::messages::{Batch, Instance, Nonce, Refusal, Reply, Unanswered};
 use crate::protocol::spec::Spec;
 use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
@@ -149,8 +150,9 @@ pub enum Outcome {
 enum AcquireState {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add, raise]` is out, or `[clock, add, raise, read list]`.
-    Adding { nonce: Nonce },
+    /// `[clock, add, raise]` is out, or `[clock, add, raise, read list]`, or, `passing` others, `[clock, add, raise,
+    /// store list]`.
+    Adding { nonce: Nonce, passing: bool },
     /// `[read]` is out, or `[clock, read]`, or `[read, read list]`, or `[read, store list]`.
     Looking { kind: LookKind },
     /// `[store list]` is out.
@@ -275,6 +277,16 @@ impl<S: Borrow<Spec>> Acquire<S> {
             .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
     }
 
+    /// What is known of the wait list.
+    pub fn wait_list(&self) -> Option<&WaitListView> {
+        self.wait_list.as_deref()
+    }
+
+    /// Replaces what is known of the wait list.
+    pub fn replace_wait_list(&mut self, wait_list: Box<WaitListView>) {
+        self.wait_list = Some(wait_list);
+    }
+
     /// Takes what is known of the wait list, for the release or the next contender of this process.
     pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
         self.wait_list.take()
@@ -326,9 +338,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
         match (state, &input) {
             (AcquireState::Ready, Input::Start) => self.start(now, fresh),
 
-            (AcquireState::Adding { nonce }, Input::Exchanged(answered)) => {
+            (AcquireState::Adding { nonce, passing }, Input::Exchanged(answered)) => {
                 self.record_clock_reply(answered);
-                self.record_list(answered, 3);
+                if passing {
+                    self.record_list_write(answered, 3);
+                } else {
+                    self.record_list(now, answered, 3);
+                }
                 match answered.reply(1) {
                     Some(Reply::Stored(cas)) => self.handle_stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {

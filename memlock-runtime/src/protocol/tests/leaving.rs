@@ -7,7 +7,7 @@ use crate::protocol::{Leave, WaitListView};
 #[test]
 fn leaving_succeeds_however_often_others_change_the_list_first() {
     let mut world = World::new();
-    let [me, other] = [5, 6].map(|process| Member { process, wake: None });
+    let [me, other] = [5, 6].map(|process| Member::new(process, None));
     let store_list = |world: &mut World, members: Vec<Member>| {
         let cas = match world.items.apply(world.second(), &item(), &Request::ReadWaitList) {
             Reply::WaitList { cas, .. } => Some(cas),
