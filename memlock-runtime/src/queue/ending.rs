@@ -61,13 +61,7 @@ impl Queues {
 
     /// Ends turn `number` and removes the queue: all its waiters get `failure`, and this process leaves the line. Does
     /// nothing if the turn has been taken away.
-    pub(super) fn dismiss(
-        &self,
-        item: &ItemName,
-        number: u64,
-        failure: &Error,
-        wait_list: Option<Box<WaitListView>>,
-    ) {
+    pub(super) fn dismiss(&self, item: &ItemName, number: u64, failure: &Error, wait_list: Option<Box<WaitListView>>) {
         let mut shard = self.shard(item);
         if !shard
             .queues

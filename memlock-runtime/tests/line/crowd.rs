@@ -264,10 +264,18 @@ impl Crowd {
                 let replies: Replies = batch.iter().map(&mut apply).collect();
                 self.commands.extend(batch.iter().map(|_| (self.now, who)));
                 for reply in &replies {
-                    self.entries += if let Reply::WaitList { line, .. } = reply { line.0.len() } else { 0 };
+                    self.entries += if let Reply::WaitList { line, .. } = reply {
+                        line.0.len()
+                    } else {
+                        0
+                    };
                 }
                 for request in &batch {
-                    self.entries += if let Request::StoreWaitList { line, .. } = request { line.0.len() } else { 0 };
+                    self.entries += if let Request::StoreWaitList { line, .. } = request {
+                        line.0.len()
+                    } else {
+                        0
+                    };
                 }
                 let clock = &mut self.processes[who].clock;
                 if let Some(Reply::Clock(second)) = replies.first() {

@@ -75,9 +75,8 @@ impl<S: Borrow<Spec>> Acquire<S> {
     /// cannot join, the list is read along with the item. A process that does not wait does not join.
     pub(super) fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
         let is_over = self.wait_is_over(now);
-        let must_join = |wait_list: &&mut Box<WaitListView>| {
-            !is_over && wait_list.next_other().is_some() && wait_list.must_join()
-        };
+        let must_join =
+            |wait_list: &&mut Box<WaitListView>| !is_over && wait_list.next_other().is_some() && wait_list.must_join();
         let interval = self.spec().interval;
         let wait_list = self.wait_list.as_mut().filter(must_join);
         let joining = wait_list.and_then(|wait_list| wait_list.join(interval, now));
@@ -273,7 +272,9 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let window = match &mut self.wait_list {
             Some(wait_list) if wait_list.is_in_line() => wait_list.next_pause(interval, now),
             wait_list => {
-                let outside = wait_list.as_mut().and_then(|wait_list| wait_list.pause_outside(interval));
+                let outside = wait_list
+                    .as_mut()
+                    .and_then(|wait_list| wait_list.pause_outside(interval));
                 outside.unwrap_or_else(|| {
                     let to = self.longest_pause(now);
                     Pause { from: to / 2, to }

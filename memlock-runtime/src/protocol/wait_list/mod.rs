@@ -214,7 +214,11 @@ impl WaitListView {
     /// nobody waits for those that were passed.
     fn ahead(&self) -> impl Iterator<Item = &Member> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
-        let others = self.list.0.iter().take_while(|member| member.process != self.me.process);
+        let others = self
+            .list
+            .0
+            .iter()
+            .take_while(|member| member.process != self.me.process);
         others.filter(move |member| !member.is_passed && Some(member.process) != holder)
     }
 
@@ -269,7 +273,7 @@ impl WaitListView {
         true
     }
 
-    /// Records how long the last holder held the lock, now that it has released or lost it.
+    /// Records how long the last holder held the lock, now that the lock is seen free, or held by another one.
     fn record_hold_end(&mut self, now: Now) {
         if let Some((_, since)) = self.holder {
             self.last_hold = now.instant.saturating_sub(since);
@@ -288,6 +292,8 @@ impl WaitListView {
     /// Records that this process has released the lock.
     pub(super) fn record_release(&mut self, now: Now) {
         self.record_hold_end(now);
+        // What others have done since is not known when this process comes back.
+        self.holder = None;
         self.released = Some(now.instant);
     }
 
@@ -327,7 +333,10 @@ impl WaitListView {
             && is_expected_back
             && list.0.len() < WaitList::LONGEST - 1
         {
-            list.0.push(Member { is_passed: false, ..*place });
+            list.0.push(Member {
+                is_passed: false,
+                ..*place
+            });
             self.has_kept_place = true;
         }
         self.write(list, now)

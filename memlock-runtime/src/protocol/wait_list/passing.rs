@@ -43,7 +43,10 @@ impl WaitListView {
         };
         let since = match self.left_to {
             Some((process, since)) if process == first => since,
-            _ => {
+            left_to => {
+                if left_to.is_none() {
+                    self.record_hold_end(now);
+                }
                 self.left_to = Some((first, now.instant));
                 now.instant
             }
@@ -74,8 +77,7 @@ impl WaitListView {
         };
         // A first member that looks less often than this process has no less of a chance.
         let longest = interval.max(first.interval.min(LONGEST_INTERVAL));
-        let of_first =
-            (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest.saturating_add(SHORTEST_GRACE));
+        let of_first = (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest.saturating_add(SHORTEST_GRACE));
         let others = u32::try_from(ahead.count()).unwrap_or(u32::MAX);
         of_first + SHORTEST_GRACE * others.min(MEMBERS_WITH_GRACE)
     }
@@ -86,7 +88,11 @@ impl WaitListView {
             let known = self.passed.iter().find(|(process, _)| *process == member.process);
             (member.process, known.map_or(now.instant, |(_, since)| *since))
         };
-        self.passed = self.others().filter(|member| member.is_passed).map(known_since).collect();
+        self.passed = self
+            .others()
+            .filter(|member| member.is_passed)
+            .map(known_since)
+            .collect();
         let ahead = self.is_in_line().then(|| self.ahead().count());
         self.pace.record(ahead, now);
     }

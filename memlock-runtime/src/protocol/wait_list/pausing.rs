@@ -82,7 +82,9 @@ impl WaitListView {
             (PAUSE_FRACTION, SHORTEST_PAUSE, LONGEST_PAUSE)
         };
         let longest = interval.saturating_mul(intervals).max(shortest);
-        let mut longest = (held / fraction).max(self.until_turn() / PAUSE_FRACTION).clamp(shortest, longest);
+        let mut longest = (held / fraction)
+            .max(self.until_turn() / PAUSE_FRACTION)
+            .clamp(shortest, longest);
         if let Some((_, left)) = self.left_to {
             longest = longest.min(self.grace(interval).saturating_sub(since(left)));
         }
