@@ -60,7 +60,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "each-dead-one-costs-a-grace",
-        breaks: "L6",
+        breaks: "L7",
         decision: "Members that are dead at once cost one grace together.",
         file: "protocol/wait_list/passing.rs",
         from: "others.min(MEMBERS_WITH_GRACE)",
@@ -69,7 +69,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "only-the-first-is-passed",
-        breaks: "L6",
+        breaks: "L7",
         decision: "The process that takes the lock after the grace marks all before it as passed.",
         file: "protocol/wait_list/passing.rs",
         from: "passed.contains(&member.process)",
@@ -114,7 +114,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "busy-before-it-has-left",
-        breaks: "L6",
+        breaks: "L7",
         decision: "The last caller of a process that gives up leaves the wait list before it returns.",
         file: "driver/contender.rs",
         from: "=> turn.is_last(),",

@@ -19,10 +19,7 @@ fn leaving_succeeds_however_often_others_change_the_list_first() {
             .apply(world.second(), &item(), &Request::StoreWaitList { line, ttl, cas });
     };
     store_list(&mut world, vec![me]);
-    let mut machine = Leave::new(
-        spec().interval,
-        Box::new(WaitListView::with_list(me, WaitList(vec![me]))),
-    );
+    let mut machine = Leave::new(Box::new(WaitListView::with_list(me, WaitList(vec![me]))));
     let (mut input, mut changes) = (Input::Start, 12);
     while let Output::Exchange { batch, only_on } = machine.step(world.at(), input) {
         if batch.iter().any(Request::writes) && changes > 0 {
