@@ -267,31 +267,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self
     }
 
-    /// Records a wake-up. It says that the sender has released the lock and that this contender is next, whatever the
-    /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
-    /// contender still reads before it stores.
-    pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
-        self.look_first = look_first;
-        self.wait_list
-            .as_mut()
-            .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
-    }
-
-    /// What is known of the wait list.
-    pub fn wait_list(&self) -> Option<&WaitListView> {
-        self.wait_list.as_deref()
-    }
-
-    /// Replaces what is known of the wait list.
-    pub fn replace_wait_list(&mut self, wait_list: Box<WaitListView>) {
-        self.wait_list = Some(wait_list);
-    }
-
-    /// Takes what is known of the wait list, for the release or the next contender of this process.
-    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
-        self.wait_list.take()
-    }
-
     /// What has been seen of the present holder, for the next contender of this process.
     pub fn watch(&self) -> Option<Watch> {
         self.watch

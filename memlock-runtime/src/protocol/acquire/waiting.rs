@@ -17,6 +17,31 @@ use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 impl<S: Borrow<Spec>> Acquire<S> {
+    /// Records a wake-up. It says that the sender has released the lock and that this contender is next, whatever the
+    /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
+    /// contender still reads before it stores.
+    pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
+        self.look_first = look_first;
+        self.wait_list
+            .as_mut()
+            .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
+    }
+
+    /// What is known of the wait list.
+    pub fn wait_list(&self) -> Option<&WaitListView> {
+        self.wait_list.as_deref()
+    }
+
+    /// Replaces what is known of the wait list.
+    pub fn replace_wait_list(&mut self, wait_list: Box<WaitListView>) {
+        self.wait_list = Some(wait_list);
+    }
+
+    /// Takes what is known of the wait list, for the release or the next contender of this process.
+    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
+        self.wait_list.take()
+    }
+
     /// Lets the processes go first that are known to wait.
     pub(super) fn stand_back(&mut self, now: Now) -> Output<Outcome> {
         let has_place = self.wait_list.as_mut().is_some_and(|wait_list| wait_list.end_turn());

@@ -19,13 +19,14 @@
 //! A process that finds the list full waits *outside*, and looks seldom. A member that has had its turn leaves the list,
 //! and may not take the last place again until it, too, has paused outside. So the place goes to one of those outside.
 
+mod pace;
 mod passing;
 mod pausing;
 
 use std::mem;
 use std::time::Duration;
 
-use self::pausing::Pace;
+use self::pace::Pace;
 use super::lease::Now;
 use super::members::{Member, WaitList, WakeTarget};
 use super::messages::{Cas, Instance, Nonce, Reply, Request};
@@ -43,6 +44,7 @@ const TTL: u32 = 300;
 
 /// What a process knows of one lock's wait list and holder. It belongs to the process's queue for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct WaitListView {
     me: Member,
     /// The list as this process last read or wrote it.

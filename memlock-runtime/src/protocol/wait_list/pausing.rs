@@ -37,30 +37,6 @@ const LONGEST_PAUSE_OF_WOKEN: u32 = 5;
 /// each look reads a long list.
 const LONGEST_PAUSE_OUTSIDE: u32 = 8;
 
-/// How fast a process moves forward in the list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pace {
-    /// When it last saw that it had moved, and how many were before it then.
-    seen: Option<(Duration, usize)>,
-    /// How long each of those before it took, as far as this process saw.
-    turn: Duration,
-}
-
-impl Pace {
-    /// Records that `ahead` members are before the process, or that it is not in the list.
-    pub(super) fn record(&mut self, ahead: Option<usize>, now: Now) {
-        match (self.seen, ahead) {
-            (Some((_, before)), Some(ahead)) if ahead == before => return,
-            (Some((at, before)), Some(ahead)) if ahead < before => {
-                let turns = u32::try_from(before - ahead).unwrap_or(u32::MAX);
-                self.turn = now.instant.saturating_sub(at) / turns;
-            }
-            _ => {}
-        }
-        self.seen = ahead.map(|ahead| (now.instant, ahead));
-    }
-}
-
 impl WaitListView {
     /// Returns the next pause of this process, which is in the list.
     pub(in crate::protocol) fn next_pause(&self, interval: Duration, now: Now) -> Pause {
