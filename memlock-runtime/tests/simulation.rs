@@ -188,7 +188,7 @@ struct World {
 /// The contender as a member of the wait list.
 fn member(contender: usize) -> Member {
     let process = contender as u64 + 1;
-    Member { process, wake: None }
+    Member::new(process, None)
 }
 
 /// Whether it is a store of the lock: its line may arrive before its data.
@@ -698,17 +698,15 @@ impl World {
         self.contenders[contender].believes = None;
         let wait_list = self.contenders[contender].wait_list.take();
         let wait_list = wait_list.or_else(|| Some(Box::new(WaitListView::new(member(contender)))));
-        let interval = self.spec(contender).interval;
         let machine = Release::of_grant(self.item.clone(), grant, self.at(contender));
-        self.contenders[contender].doing = Doing::Releasing(machine.with_wait_list(wait_list, interval));
+        self.contenders[contender].doing = Doing::Releasing(machine.with_wait_list(wait_list));
         self.step(contender, Input::Start);
     }
 
     fn released(&mut self, contender: usize, wait_list: Option<Box<WaitListView>>) {
         match wait_list {
             Some(wait_list) if wait_list.must_leave() => {
-                let interval = self.spec(contender).interval;
-                let leave = Leave::new(interval, wait_list);
+                let leave = Leave::new(wait_list);
                 self.contenders[contender].doing = Doing::Leaving(leave);
                 self.step(contender, Input::Start);
             }

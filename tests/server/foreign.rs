@@ -80,7 +80,7 @@ fn a_wait_list_or_clock_item_of_any_length_blocks_no_caller() {
         let mut other = Actor::on(&stage);
         other.begins_to_acquire("k", PATIENCE);
         wait_until("the other process to be in a wait list of its own", PATIENCE, || {
-            stage.ask_for_value("mg memlock:lock:k%line v").starts_with("1 ")
+            stage.ask_for_value("mg memlock:lock:k%line v").starts_with("2 ")
         });
         mine.release();
         other.has_acquired();

@@ -22,7 +22,7 @@ fn a_release_wakes_the_first_in_the_wait_list() {
     // A member of the wait list that only listens.
     let listener = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
     let wait_list = format!(
-        "1 0000000000000001@{}/00000000000000ff",
+        "2 0000000000000001:50@{}/00000000000000ff",
         listener.local_addr().expect("a socket")
     );
     let locks = woken(&stage);

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::exchange::exchange;
 use super::inherited::{OfThisProcess, inherited};
 use super::limits::CallLimits;
-use super::release::release;
+use super::release::{leave, release};
 use super::waiting::{KeepAlive, Stopped, Waiting};
 use crate::protocol::lease::Now;
 use crate::protocol::{Grant, Handed, Input, Output, Released, Spec};
@@ -66,6 +66,11 @@ pub(crate) async fn acquire_grant(
             // Borrowed: a batch is large.
             let mut output = contender.step(now, input);
             if let Output::Done(outcome) = output {
+                if let Some(leaving) = contender.leaving(&outcome, now) {
+                    // Boxed, since it is rare, and would double the future.
+                    let left = Box::pin(leave(core, caller, spec.into(), leaving, limits.asking)).await;
+                    contender.record_leaving(left);
+                }
                 return contender.end(outcome, now);
             }
             input = match &mut output {

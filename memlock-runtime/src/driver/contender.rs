@@ -19,7 +19,8 @@ use super::wake::WakeListener;
 use crate::error::Source;
 use crate::protocol::lease::Now;
 use crate::protocol::{
-    Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Request, Spec, Unanswered, Watch,
+    Acquire, Batch, Exchanged, Grant, Input, Nonce, Outcome, Output, Pending, Request, Spec, Unanswered, WaitListView,
+    Watch,
 };
 use crate::queue::{Cleanup as _, Turn};
 
@@ -196,6 +197,33 @@ impl<'a> Contender<'a> {
         self.turn.as_ref().is_some_and(|turn| turn.go_on(now))
     }
 
+    /// Returns what is known of the wait list, if this process is to leave the list before its call ends with `outcome`:
+    /// no caller of the process waits any more, and the process may end at once. Callers that ask meanwhile are told
+    /// that the server has answered.
+    ///
+    /// The machine keeps its view. If the call's future is dropped before the process has left, or the server does not
+    /// answer, the turn passes that view on, and the background leaves the list.
+    pub(crate) fn leaving(&self, outcome: &Outcome, now: Now) -> Option<Box<WaitListView>> {
+        let wait_list = self.machine.wait_list().filter(|wait_list| wait_list.must_leave())?;
+        let turn = self.turn.as_ref()?;
+        let is_leaving = match outcome {
+            Outcome::Busy { .. } | Outcome::TooSlow | Outcome::ClockBehind(_) => turn.is_last(),
+            // The callers behind it get the same error.
+            Outcome::Refused(_) | Outcome::Untrustworthy | Outcome::NoToken(_) => true,
+            // The server does not answer, or the process has its turn.
+            Outcome::Unreachable(_) | Outcome::Granted(_) => false,
+        };
+        is_leaving.then(|| {
+            turn.pause(Duration::ZERO, now);
+            Box::new(wait_list.clone())
+        })
+    }
+
+    /// Records what is known of the wait list after the attempt to leave it.
+    pub(crate) fn record_leaving(&mut self, wait_list: Box<WaitListView>) {
+        self.machine.replace_wait_list(wait_list);
+    }
+
     /// Ends with `outcome` at `now`. Returns the grant, and the turn in which it is held.
     pub(crate) fn end(&mut self, outcome: Outcome, now: Now) -> Result<(Grant, Option<Turn>), Stopped> {
         let (item, waited) = (&self.spec.item, self.limits.waited(now));
@@ -246,7 +274,8 @@ impl<'a> Contender<'a> {
                 true,
             ),
         };
-        if concerns_all && let Some(turn) = self.turn.take() {
+        if concerns_all && let Some(mut turn) = self.turn.take() {
+            turn.wait_list = self.machine.take_wait_list();
             turn.fail_for_all(&error);
         }
         Err(Stopped::Failed(error))

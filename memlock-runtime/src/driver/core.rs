@@ -97,10 +97,7 @@ impl Core {
     ) -> Arc<Core> {
         let servers = (0..store.servers().max(1)).map(|_| KnownServer::default()).collect();
         let core = Arc::new(Core {
-            me: Member {
-                process: identity.process(),
-                wake: wake_socket.as_ref().map(WakeSocket::target),
-            },
+            me: Member::new(identity.process(), wake_socket.as_ref().map(WakeSocket::target)),
             identity,
             wake_socket: wake_socket.map(Arc::new),
             store,

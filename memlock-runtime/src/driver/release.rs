@@ -1,7 +1,6 @@
 //! Releasing a granted lock, and leaving the line for it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::caller::Caller;
 use super::core::Core;
@@ -28,7 +27,7 @@ pub(crate) async fn release(
         item: &spec.item,
         grant: Some(grant),
     };
-    let mut machine = Release::of_grant(&spec.item, grant, now).with_wait_list(wait_list.take(), spec.interval);
+    let mut machine = Release::of_grant(&spec.item, grant, now).with_wait_list(wait_list.take());
     let was_woken = core.wake_early(&spec.item, machine.next_wake_target());
     let mut pending = None;
     let step = |now, input| machine.step(now, input);
@@ -50,7 +49,7 @@ pub(crate) async fn release(
     let was_woken = core.wake_next(&spec.item, wait_list.as_deref(), was_woken);
     if let Some(leaving) = wait_list.take_if(|wait_list| wait_list.must_leave()) {
         // Boxed, since it is rare, and would double the future.
-        let leaving = Box::pin(leave(core, caller, spec.into(), spec.interval, leaving, limit));
+        let leaving = Box::pin(leave(core, caller, spec.into(), leaving, limit));
         *wait_list = Some(leaving.await);
         core.wake_next(&spec.item, wait_list.as_deref(), was_woken);
     }
@@ -62,11 +61,10 @@ pub(super) async fn leave(
     core: &Arc<Core>,
     caller: Caller,
     lock: Routed<'_>,
-    interval: Duration,
     wait_list: Box<WaitListView>,
     limit: ExchangeLimit,
 ) -> Box<WaitListView> {
-    let mut machine = Leave::new(interval, wait_list);
+    let mut machine = Leave::new(wait_list);
     let step = |now, input| machine.step(now, input);
     let now = core.now();
     run(core, caller, lock, limit, now, step, |_| now).await;

@@ -49,15 +49,7 @@ impl Cleanup for Core {
         let (core, item) = (Arc::clone(&self), item.clone());
         spawn(&self, async move {
             let limit = core.each_exchange();
-            leave(
-                &core,
-                Caller::Task,
-                Routed::by(&core, &item),
-                Duration::MAX,
-                view,
-                limit,
-            )
-            .await;
+            leave(&core, Caller::Task, Routed::by(&core, &item), view, limit).await;
         });
     }
 

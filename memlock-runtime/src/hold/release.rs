@@ -120,7 +120,7 @@ pub(super) async fn release_on_server(
     if let Some(Some(turn)) = &mut turn.value
         && turn.wait_list.is_none()
     {
-        turn.wait_list = wait_list.take_if(|view| view.has_others());
+        turn.wait_list = wait_list.take_if(|view| view.has_others() || view.must_leave());
     }
     turn.value = None;
 }

@@ -1,9 +1,7 @@
 //! Leaves the wait list for a lock by a compare-and-set that stores the list without this process.
 //!
-//! A process leaves after it has released the lock, and when the last of its callers has given up waiting. Leaving is
-//! only a courtesy: a member that is left behind costs the others a little time, until one of them removes it.
-
-use std::time::Duration;
+//! A process leaves after it has released the lock, and before the last of its callers gives up waiting. Leaving is only
+//! a courtesy: a member that is left behind costs the others a little time, until one of them removes it.
 
 use smallvec::smallvec;
 
@@ -30,7 +28,6 @@ enum LeaveState {
 /// The machine. See the module's head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leave {
-    interval: Duration,
     wait_list: Box<WaitListView>,
     state: LeaveState,
     reads: u8,
@@ -38,16 +35,16 @@ pub struct Leave {
 
 impl Leave {
     /// Returns a machine that removes the process with this view of the list.
-    pub fn new(interval: Duration, wait_list: Box<WaitListView>) -> Leave {
+    pub fn new(wait_list: Box<WaitListView>) -> Leave {
         Leave {
-            interval,
             wait_list,
             state: LeaveState::Ready,
             reads: 0,
         }
     }
 
-    /// Returns what is known of the wait list now.
+    /// Returns what is known of the wait list now, and whether the process [must still
+    /// leave](WaitListView::must_leave).
     pub fn into_wait_list(self) -> Box<WaitListView> {
         self.wait_list
     }
@@ -56,22 +53,30 @@ impl Leave {
     pub fn step(&mut self, now: Now, input: Input) -> Output<()> {
         match (self.state, input) {
             (LeaveState::Ready, Input::Start) => self.write(now),
-            (LeaveState::Reading, Input::Exchanged(answered))
-                if self.wait_list.record_list(answered.reply(0), answered.instance) && self.wait_list.is_in_line() =>
-            {
-                self.write(now)
+            (LeaveState::Reading, Input::Exchanged(answered)) => {
+                if !self.wait_list.record_list(answered.reply(0), answered.instance, now) {
+                    self.end(false)
+                } else if self.wait_list.is_in_line() {
+                    self.write(now)
+                } else {
+                    self.end(true)
+                }
             }
-            (LeaveState::Writing, Input::Exchanged(answered))
-                if !self.wait_list.record_write(answered.reply(0)) && answered.reply(0).is_some() =>
-            {
-                self.read()
+            (LeaveState::Writing, Input::Exchanged(answered)) => {
+                if self.wait_list.record_write(answered.reply(0)) {
+                    self.end(true)
+                } else if answered.reply(0).is_some() {
+                    self.read()
+                } else {
+                    self.end(false)
+                }
             }
-            _ => self.end(),
+            _ => self.end(false),
         }
     }
 
     fn write(&mut self, now: Now) -> Output<()> {
-        let Some((request, instance)) = self.wait_list.leave(self.interval, now) else {
+        let Some((request, instance)) = self.wait_list.leave(now) else {
             return self.read();
         };
         self.state = LeaveState::Writing;
@@ -84,7 +89,7 @@ impl Leave {
     fn read(&mut self) -> Output<()> {
         self.reads += 1;
         if self.reads > READS {
-            return self.end();
+            return self.end(false);
         }
         self.state = LeaveState::Reading;
         Output::Exchange {
@@ -93,9 +98,9 @@ impl Leave {
         }
     }
 
-    fn end(&mut self) -> Output<()> {
+    fn end(&mut self, has_left: bool) -> Output<()> {
         self.state = LeaveState::Done;
-        self.wait_list.forget_membership();
+        self.wait_list.record_leaving(has_left);
         Output::Done(())
     }
 }

@@ -1,7 +1,6 @@
 //! The requests of the machines, the server's replies, and the contents of items. Plain data.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::label::Label;
-use crate::text::secret::Secret;
+use super::members::WaitList;
 use crate::text::shown::Shown;
 
 /// memcached's version number of an item. The same number proves that the item has not changed. It is never zero, which
@@ -68,33 +67,6 @@ pub enum Content {
     /// Something that this version cannot read. A contender waits until it is gone, and never takes it over or deletes
     /// it.
     Foreign,
-}
-
-/// One process that waits for a lock. This is a hint: nobody holds anything because of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Member {
-    /// The process, which is the upper half of its [nonces](Nonce::process).
-    pub process: u64,
-    /// Where another process wakes it when the lock has become free. `None`: it cannot be woken.
-    pub wake: Option<WakeTarget>,
-}
-
-/// Where a waiting process can be woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WakeTarget {
-    /// The address of its UDP socket.
-    pub address: SocketAddr,
-    /// Distinguishes a wake-up from a stranger's datagram. Every process that can read the server can read it.
-    pub secret: Secret<u64>,
-}
-
-/// The processes that wait for a lock, in order: the first one goes first.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct WaitList(pub Vec<Member>);
-
-impl WaitList {
-    /// The most members that a list may have. Further processes wait without a place. So many seldom wait for one key.
-    pub const LONGEST: usize = 64;
 }
 
 /// One command about one lock. The item's name is passed along with the batch. Each variant names its replies.

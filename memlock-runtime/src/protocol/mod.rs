@@ -48,6 +48,7 @@ pub(crate) mod lease;
 mod lease_state;
 mod leave;
 mod machine;
+mod members;
 mod messages;
 mod release;
 mod renew;
@@ -73,8 +74,8 @@ pub use self::watch::Watch;
 
 pub use self::grant::{Grant, Handed};
 pub use self::machine::{Exchanged, Input, Output, Pause, Pending};
+pub use self::members::{Member, WaitList, WakeTarget};
 pub use self::messages::{
-    Batch, Cas, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList,
-    WakeTarget, YOUNGEST_SERVER,
+    Batch, Cas, Content, Instance, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, YOUNGEST_SERVER,
 };
 pub use self::spec::Spec;

@@ -17,7 +17,8 @@ use smallvec::smallvec;
 use super::grant::Grant;
 use super::lease::Now;
 use super::machine::{Exchanged, Input, Output, RETRIES, lock_of};
-use super::messages::{Batch, Cas, Instance, Nonce, Reply, Request, Unanswered, WakeTarget};
+use super::members::WakeTarget;
+use super::messages::{Batch, Cas, Instance, Nonce, Reply, Request, Unanswered};
 use super::wait_list::{LONGEST_TURN, WaitListView};
 use crate::key::ItemName;
 
@@ -53,8 +54,6 @@ pub struct Release<I = ItemName> {
     /// What is known of the wait list. Along with the deletion the release gives way to the others in the list, or
     /// reads it. `None`: it does neither.
     wait_list: Option<Box<WaitListView>>,
-    /// The longest pause of the waiting processes: see [`Spec`](super::spec::Spec).
-    interval: Duration,
     /// Whether the wait list is written along with the deletion, and not read.
     is_giving_way: bool,
 }
@@ -79,16 +78,14 @@ impl<I: Borrow<ItemName>> Release<I> {
             state: ReleaseState::Ready,
             reads: 0,
             wait_list: None,
-            interval: Duration::ZERO,
             is_giving_way: false,
         }
     }
 
     /// Lets the release read the wait list, too, or leave it.
     #[must_use]
-    pub fn with_wait_list(mut self, wait_list: Option<Box<WaitListView>>, interval: Duration) -> Release<I> {
+    pub fn with_wait_list(mut self, wait_list: Option<Box<WaitListView>>) -> Release<I> {
         self.wait_list = wait_list;
-        self.interval = interval;
         self
     }
 
@@ -150,7 +147,7 @@ impl<I: Borrow<ItemName>> Release<I> {
         let mut batch: Batch = smallvec![Request::Delete { cas }];
         if let Some(wait_list) = &mut self.wait_list {
             // The list that was read when the lock was granted says which process is next, and is mostly still current.
-            let giving_way = wait_list.give_way(self.interval, now);
+            let giving_way = wait_list.give_way(now);
             let giving_way = giving_way.filter(|(_, proved_on)| *proved_on == instance);
             self.is_giving_way = giving_way.is_some();
             match giving_way {
@@ -170,9 +167,9 @@ impl<I: Borrow<ItemName>> Release<I> {
     fn record_list(&mut self, now: Now, answered: &Exchanged) {
         let Some(wait_list) = &mut self.wait_list else { return };
         if self.is_giving_way {
-            wait_list.record_give_way(answered.reply(0));
+            wait_list.record_write(answered.reply(0));
         } else {
-            wait_list.record_list(answered.reply(1), answered.instance);
+            wait_list.record_list(answered.reply(1), answered.instance, now);
         }
         wait_list.record_release(now);
     }

@@ -57,9 +57,9 @@ impl Queues {
         }
     }
 
-    /// Ends turn `number` and removes the queue: all its waiters get `failure`. Does nothing if the turn has been taken
-    /// away.
-    pub(super) fn dismiss(&self, item: &ItemName, number: u64, failure: &Error) {
+    /// Ends turn `number` and removes the queue: all its waiters get `failure`, and this process leaves the line. Does
+    /// nothing if the turn has been taken away.
+    pub(super) fn dismiss(&self, item: &ItemName, number: u64, failure: &Error, wait_list: Option<Box<WaitListView>>) {
         let mut shard = self.shard(item);
         if !shard
             .queues
@@ -72,6 +72,9 @@ impl Queues {
         drop(shard);
         for waiter in queue.waiting.iter() {
             waiter.dismiss(failure.clone());
+        }
+        if let Some(wait_list) = wait_list.filter(|wait_list| wait_list.must_leave()) {
+            self.leave_line(item, wait_list);
         }
     }
 

@@ -783,7 +783,7 @@ fn distinct_keys_have_distinct_queues_and_all_are_removed() {
 }
 
 fn member(process: u64) -> Member {
-    Member { process, wake: None }
+    Member::new(process, None)
 }
 
 /// The view of process 1, which stands in line behind process 2.

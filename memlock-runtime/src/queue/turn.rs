@@ -153,9 +153,17 @@ impl Turn {
         queue.is_some_and(|queue| queue.turns.extend(self.number, ends))
     }
 
+    /// Whether the turn lasts, and no caller waits behind it.
+    pub(crate) fn is_last(&self) -> bool {
+        let shard = self.queues.shard(&self.item);
+        let queue = shard.queues.get(&self.item);
+        queue.is_some_and(|queue| queue.turns.is_present(self.number) && queue.waiting.len() == 0)
+    }
+
     /// Ends the turn with `failure`, which all waiters get as well.
-    pub(crate) fn fail_for_all(self, failure: &Error) {
-        self.queues.dismiss(&self.item, self.number, failure);
+    pub(crate) fn fail_for_all(mut self, failure: &Error) {
+        let wait_list = self.wait_list.take();
+        self.queues.dismiss(&self.item, self.number, failure, wait_list);
     }
 }
 

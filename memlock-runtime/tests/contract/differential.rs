@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use fastrand::Rng;
 use memlock_runtime::__internals::{Cas, Member, Reply, Request, WaitList};
@@ -193,7 +194,11 @@ fn requests(rng: &mut Rng, key: &str, known: &[Pair]) -> (Request, Request) {
     let record = record(key, rng.u32(..9));
     let line = WaitList(
         (0..rng.u64(1..9))
-            .map(|process| Member { process, wake: None })
+            .map(|process| Member {
+                interval: Duration::from_millis(50 * process),
+                is_passed: process % 3 == 0,
+                ..Member::new(process, None)
+            })
             .collect(),
     );
     // Mostly one of the last few, which may fit.

@@ -43,6 +43,9 @@ pub(crate) struct Habit {
     pub(crate) stopped: (Duration, Duration),
     /// Whether other processes can wake it.
     pub(crate) can_be_woken: bool,
+    /// How long it waits before it gives up; `None`: it does not.
+    pub(crate) wait: Option<Duration>,
+    pub(crate) interval: Duration,
 }
 
 impl Habit {
@@ -56,6 +59,8 @@ impl Habit {
             dies: Duration::MAX,
             stopped: (Duration::ZERO, Duration::ZERO),
             can_be_woken: false,
+            wait: None,
+            interval: INTERVAL,
         }
     }
 }
@@ -126,6 +131,10 @@ pub(crate) struct Crowd {
     pub(crate) visits: Vec<Visit>,
     /// When each command reached the server, and the process that sent it.
     pub(crate) commands: Vec<(Duration, usize)>,
+    /// How many entries of wait lists were read and written.
+    pub(crate) entries: usize,
+    /// When a process gave up, and which one.
+    pub(crate) given_up: Vec<(Duration, usize)>,
     /// Whether the network loses every wake-up.
     pub(crate) are_wake_ups_lost: bool,
 }
@@ -146,15 +155,14 @@ impl Crowd {
             events: Vec::new(),
             visits: Vec::new(),
             commands: Vec::new(),
+            entries: 0,
+            given_up: Vec::new(),
             are_wake_ups_lost: false,
         };
         for (who, habit) in habits.iter().enumerate() {
             crowd.processes.push(Process {
                 habit: *habit,
-                me: Member {
-                    process: who as u64 + 1,
-                    wake: habit.can_be_woken.then(|| wake_target(who)),
-                },
+                me: Member::new(who as u64 + 1, habit.can_be_woken.then(|| wake_target(who))),
                 doing: Doing::Nothing,
                 wait_list: None,
                 watch: None,
@@ -218,7 +226,7 @@ impl Crowd {
     }
 
     fn index_of(&self, member: Member) -> usize {
-        let is_its = |process: &Process| process.me == member;
+        let is_its = |process: &Process| process.me.process == member.process;
         self.processes.iter().position(is_its).expect("one of these")
     }
 
@@ -254,6 +262,20 @@ impl Crowd {
                 let mut apply = |request| self.items.apply(second, &self.item, request);
                 let replies: Replies = batch.iter().map(&mut apply).collect();
                 self.commands.extend(batch.iter().map(|_| (self.now, who)));
+                for reply in &replies {
+                    self.entries += if let Reply::WaitList { line, .. } = reply {
+                        line.0.len()
+                    } else {
+                        0
+                    };
+                }
+                for request in &batch {
+                    self.entries += if let Request::StoreWaitList { line, .. } = request {
+                        line.0.len()
+                    } else {
+                        0
+                    };
+                }
                 let clock = &mut self.processes[who].clock;
                 if let Some(Reply::Clock(second)) = replies.first() {
                     clock.observe(*second, sent, sent);
@@ -278,8 +300,8 @@ impl Crowd {
             item: self.item.clone(),
             label: "".into(),
             timeout: Duration::from_secs(10 * 60),
-            interval: INTERVAL,
-            wait: None,
+            interval: self.processes[who].habit.interval,
+            wait: self.processes[who].habit.wait,
         };
         let now = self.now;
         let process = &mut self.processes[who];
@@ -314,7 +336,7 @@ impl Crowd {
                 .take()
                 .or_else(|| Some(Box::new(WaitListView::new(process.me))));
         }
-        let machine = Release::of_grant(self.item.clone(), &grant, now).with_wait_list(view, INTERVAL);
+        let machine = Release::of_grant(self.item.clone(), &grant, now).with_wait_list(view);
         process.woken = None;
         process.was_woken = false;
         let next_wake_target = machine.next_wake_target();
@@ -338,6 +360,18 @@ impl Crowd {
                     let body = process.habit.body;
                     self.after(body, who, Event::Release);
                 }
+                Output::Done(Outcome::Busy { .. }) => {
+                    self.given_up.push((self.now, who));
+                    let process = &mut self.processes[who];
+                    process.watch = machine.watch();
+                    match machine.take_wait_list() {
+                        Some(wait_list) if wait_list.must_leave() => self.leave(who, wait_list),
+                        wait_list => {
+                            process.wait_list = wait_list;
+                            self.rest(who);
+                        }
+                    }
+                }
                 Output::Done(other) => panic!("{other:?}"),
                 output => {
                     self.processes[who].doing = Doing::Acquiring(machine);
@@ -354,7 +388,9 @@ impl Crowd {
             Doing::Leaving(mut machine) => match machine.step(now, input) {
                 Output::Done(()) => {
                     let wait_list = machine.into_wait_list();
-                    self.wake_next(who, wait_list.next_wake_target());
+                    if self.given_up.last() != Some(&(self.now, who)) {
+                        self.wake_next(who, wait_list.next_wake_target());
+                    }
                     self.processes[who].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                     self.rest(who);
                 }
@@ -388,17 +424,18 @@ impl Crowd {
             wait_list.as_ref().and_then(|wait_list| wait_list.next_wake_target()),
         );
         match wait_list {
-            Some(wait_list) if wait_list.must_leave() => {
-                let leave = Leave::new(INTERVAL, wait_list);
-                self.processes[who].doing = Doing::Leaving(Box::new(leave));
-                self.step(who, Input::Start);
-            }
+            Some(wait_list) if wait_list.must_leave() => self.leave(who, wait_list),
             Some(wait_list) => {
                 self.processes[who].wait_list = Some(wait_list).filter(|wait_list| wait_list.has_others());
                 self.rest(who);
             }
             None => self.rest(who),
         }
+    }
+
+    fn leave(&mut self, who: usize, wait_list: Box<WaitListView>) {
+        self.processes[who].doing = Doing::Leaving(Box::new(Leave::new(wait_list)));
+        self.step(who, Input::Start);
     }
 
     /// Wakes the next process, unless it has been woken about this release.
@@ -418,9 +455,7 @@ impl Crowd {
         }
         let is_overdue = |wait_list: &mut Box<WaitListView>| wait_list.has_kept_place() && wait_list.is_overdue(now);
         if let Some(wait_list) = process.wait_list.take_if(is_overdue) {
-            let leave = Leave::new(INTERVAL, wait_list);
-            process.doing = Doing::Leaving(Box::new(leave));
-            self.step(who, Input::Start);
+            self.leave(who, wait_list);
         }
     }
 

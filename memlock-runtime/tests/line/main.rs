@@ -150,6 +150,11 @@ fn a_process_that_was_slow_once_is_not_taken_for_dead() {
         .filter(|visit| visit.entered >= SECOND && visit.who != 3)
         .count();
     assert!(passed >= 6, "it was not waited for: {passed}");
+    // It has kept its place, so it goes next.
+    let comes_back = SECOND + 30 * MS;
+    let its = |visit: &&Visit| visit.who == 3 && visit.entered >= comes_back;
+    let entered = crowd.visits.iter().find(its).expect("its turn").entered;
+    assert!(entered < comes_back + 12 * MS, "it entered at {entered:?}");
     // Long enough for a process that passed it to take it for dead.
     crowd.run_until(2 * SECOND);
     let is_in_line = |millisecond| {
@@ -298,4 +303,123 @@ fn lost_wake_ups_cost_time_and_nothing_else() {
     let efficiency = crowd.efficiency(SECOND);
     // As fast as without wake-ups, once the processes have noticed that none arrive.
     assert!(efficiency > 0.93, "the lock was held {efficiency:.3} of the time");
+}
+
+/// Asserts that each process had at least a quarter of its fair share since the first second.
+#[track_caller]
+fn assert_fair(crowd: &Crowd) {
+    let shares = crowd.shares(SECOND);
+    let fair = shares.iter().sum::<usize>() / shares.len();
+    assert!(fair >= 4, "they had {fair} turns each");
+    assert!(shares.iter().all(|share| *share >= fair / 4), "{fair}: {shares:?}");
+}
+
+#[test]
+fn two_hundred_processes_all_have_their_turns() {
+    for habit in [Habit::busy(5 * MS), wakeable(5 * MS)] {
+        let mut crowd = Crowd::new(&[habit; 200]);
+        crowd.run_until(8 * SECOND);
+        assert_fair(&crowd);
+        let efficiency = crowd.efficiency(SECOND);
+        assert!(efficiency > 0.93, "the lock was held {efficiency:.3} of the time");
+        let turns = crowd.visits.len();
+        let (commands, entries) = (crowd.commands.len() / turns, crowd.entries / turns);
+        assert!(commands < 100, "{commands} commands for each turn");
+        // Some 25 bytes each, or 60 of those that can be woken.
+        assert!(entries < 4_000, "{entries} entries for each turn");
+    }
+}
+
+#[test]
+fn processes_that_find_the_wait_list_full_have_their_turns() {
+    let mut crowd = Crowd::new(&[Habit::busy(3 * MS); 300]);
+    crowd.run_until(10 * SECOND);
+    assert_fair(&crowd);
+}
+
+#[test]
+fn many_that_die_at_once_cost_one_grace_and_are_removed_together() {
+    const DEAD: usize = 60;
+    for can_be_woken in [false, true] {
+        let habit = Habit {
+            can_be_woken,
+            ..Habit::busy(5 * MS)
+        };
+        let holder = Habit {
+            body: 200 * MS,
+            rest: None,
+            ..habit
+        };
+        let dying = Habit {
+            begins: MS,
+            dies: 100 * MS,
+            ..habit
+        };
+        let living = Habit {
+            begins: 120 * MS,
+            ..habit
+        };
+        let mut habits = vec![holder];
+        habits.extend([dying; DEAD]);
+        habits.extend([living; 4]);
+        let mut crowd = Crowd::new(&habits);
+        crowd.run_until(190 * MS);
+        let mut dead_in_line = Vec::new();
+        while crowd.now < SECOND {
+            let line = crowd.line();
+            dead_in_line.push(line.iter().filter(|who| (1..=DEAD).contains(*who)).count());
+            crowd.run_until(crowd.now + MS);
+        }
+        dead_in_line.dedup();
+        assert_eq!(dead_in_line, [DEAD, 0]);
+        let gaps: Vec<Duration> = crowd
+            .visits
+            .windows(2)
+            .map(|pair| pair[1].entered - pair[0].left)
+            .collect();
+        // An eighth of what the last holder took is 25 ms.
+        assert!(gaps[0] < 80 * MS, "they were waited for: {:?}", gaps[0]);
+        assert!(gaps[1..].iter().all(|gap| *gap < 2 * MS), "{gaps:?}");
+    }
+}
+
+#[test]
+fn a_first_member_that_looks_seldom_is_not_passed() {
+    let holder = Habit {
+        rest: None,
+        ..Habit::busy(3 * SECOND)
+    };
+    let seldom = Habit {
+        begins: MS,
+        interval: SECOND,
+        ..Habit::busy(5 * MS)
+    };
+    let often = Habit {
+        begins: 10 * MS,
+        interval: 10 * MS,
+        ..Habit::busy(5 * MS)
+    };
+    let mut crowd = Crowd::new(&[holder, seldom, often]);
+    crowd.run_until(4 * SECOND);
+    let order: Vec<usize> = crowd.visits.iter().map(|visit| visit.who).take(2).collect();
+    assert_eq!(order, [0, 1]);
+}
+
+#[test]
+fn processes_that_give_up_leave_the_line() {
+    let holder = Habit {
+        rest: None,
+        ..Habit::busy(10 * SECOND)
+    };
+    let gives_up = Habit {
+        begins: MS,
+        wait: Some(100 * MS),
+        rest: None,
+        ..Habit::busy(MS)
+    };
+    let mut crowd = Crowd::new(&[&[holder][..], &[gives_up; 20]].concat());
+    crowd.run_until(50 * MS);
+    assert_eq!(crowd.line().len(), 20);
+    crowd.run_until(200 * MS);
+    assert_eq!((crowd.given_up.len(), crowd.line()), (20, Vec::new()));
 }

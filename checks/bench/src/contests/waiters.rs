@@ -240,7 +240,7 @@ fn wait(parent: &Parent, kind: Kind) {
         parent.say("ready");
         give_up(&locks, seconds(parent));
         // It leaves the wait list before it ends, so that waiters of the next row do not wait for a dead process.
-        locks.shutdown(LIMIT);
+        assert!(locks.shutdown(LIMIT).is_clean(), "it leaves the wait list");
     }
     parent.say("gave up");
 }

@@ -43,7 +43,7 @@ pub fn a_kept_place_always_expires() {
 
 /// A view right after the release, with this process behind another.
 fn kept() -> Box<WaitListView> {
-    let entry = |process| Member { process, wake: None };
+    let entry = |process| Member::new(process, None);
     let line = WaitList(vec![entry(2), entry(1)]);
     Box::new(WaitListView::with_list(entry(1), line).with_kept_place(Now::default()))
 }

@@ -25,10 +25,7 @@ fn line(memory: &Memory, item: &ItemName) -> Option<(WaitList, Cas)> {
 /// Writes `next` behind the first process in line.
 fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
     let (line, cas) = line(memory, item).expect("a process waits in line");
-    let other = Member {
-        process: 1,
-        wake: Some(next),
-    };
+    let other = Member::new(1, Some(next));
     let store = Request::StoreWaitList {
         line: WaitList(vec![line.0[0], other]),
         ttl: 300,
@@ -36,6 +33,30 @@ fn write_behind_the_first(memory: &Memory, item: &ItemName, next: WakeTarget) {
     };
     let answer = memory.exchange(0, item, &[store], None, EXCHANGE);
     assert!(matches!(answer.replies.first(), Some(Reply::Stored(_))));
+}
+
+#[test]
+fn a_caller_that_gives_up_has_left_the_wait_list_when_it_returns() {
+    let clock: Arc<Clock> = Arc::default();
+    let memory = Arc::new(Memory::on(Arc::clone(&clock)));
+    let base = Builder::new().servers("memory:").build().expect("a server list");
+    let [others, locks] = [(), ()].map(|()| {
+        let core = Core::on(Arc::clone(&clock), memory.clone(), EXCHANGE);
+        base.on(core)
+    });
+    let item = ItemName::of_lock("memlock", "lock", "k");
+    let held = others.lock("k").acquire().expect("it is free");
+    for _ in 0..20 {
+        thread::scope(|scope| {
+            let joined = scope.spawn(|| wait_until("the waiter to stand in line", || line(&memory, &item).is_some()));
+            let given_up = locks.lock("k").wait(Duration::from_millis(100)).acquire();
+            let left = line(&memory, &item);
+            assert!(given_up.is_err_and(|error| error.is_busy()));
+            assert_eq!(left, None);
+            joined.join().expect("it stood in line");
+        });
+    }
+    drop(held);
 }
 
 #[test]

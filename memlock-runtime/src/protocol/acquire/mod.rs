@@ -80,7 +80,8 @@ use crate::protocol::grant::Grant;
 use crate::protocol::label::Label;
 use crate::protocol::lease::Now;
 use crate::protocol::machine::{Input, Output};
-use crate::protocol::messages::{Batch, Instance, Member, Nonce, Refusal, Reply, Unanswered};
+use crate::protocol::members::Member;
+use crate::protocol::messages::{Batch, Instance, Nonce, Refusal, Reply, Unanswered};
 use crate::protocol::spec::Spec;
 use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
@@ -148,8 +149,9 @@ pub enum Outcome {
 enum AcquireState {
     /// Nothing has been sent.
     Ready,
-    /// `[clock, add, raise]` is out, or `[clock, add, raise, read list]`.
-    Adding { nonce: Nonce },
+    /// `[clock, add, raise]` is out, or `[clock, add, raise, read list]`, or, `passing` others, `[clock, add, raise,
+    /// store list]`.
+    Adding { nonce: Nonce, passing: bool },
     /// `[read]` is out, or `[clock, read]`, or `[read, read list]`, or `[read, store list]`.
     Looking { kind: LookKind },
     /// `[store list]` is out.
@@ -267,21 +269,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
         self
     }
 
-    /// Records a wake-up. It says that the sender has released the lock and that this contender is next, whatever the
-    /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
-    /// contender still reads before it stores.
-    pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
-        self.look_first = look_first;
-        self.wait_list
-            .as_mut()
-            .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
-    }
-
-    /// Takes what is known of the wait list, for the release or the next contender of this process.
-    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
-        self.wait_list.take()
-    }
-
     /// What has been seen of the present holder, for the next contender of this process.
     pub fn watch(&self) -> Option<Watch> {
         self.watch
@@ -328,9 +315,13 @@ impl<S: Borrow<Spec>> Acquire<S> {
         match (state, &input) {
             (AcquireState::Ready, Input::Start) => self.start(now, fresh),
 
-            (AcquireState::Adding { nonce }, Input::Exchanged(answered)) => {
+            (AcquireState::Adding { nonce, passing }, Input::Exchanged(answered)) => {
                 self.record_clock_reply(answered);
-                self.record_list(answered, 3);
+                if passing {
+                    self.record_list_write(answered, 3);
+                } else {
+                    self.record_list(now, answered, 3);
+                }
                 match answered.reply(1) {
                     Some(Reply::Stored(cas)) => self.handle_stored(now, nonce, *cas, answered),
                     Some(Reply::NotStored) => {

@@ -21,7 +21,6 @@ impl<S: Borrow<Spec>> Acquire<S> {
         if !self.take_credit() {
             return self.pause_without_credit(now);
         }
-        self.state = AcquireState::Adding { nonce };
         self.clock_asked = Some(now.instant);
         let lengths = self.spec().lengths();
         let (record, ttl) = (self.spec().record(nonce, lengths), lengths.ttl);
@@ -33,12 +32,22 @@ impl<S: Borrow<Spec>> Acquire<S> {
             // Behind the store: see the module's head.
             Request::RaiseCounter
         ];
-        if self.wait_list.as_ref().is_some_and(|wait_list| wait_list.is_waiting()) {
+        let passing = self.wait_list.as_mut().and_then(|wait_list| wait_list.pass(now));
+        self.state = AcquireState::Adding {
+            nonce,
+            passing: passing.is_some(),
+        };
+        let mut only_on = None;
+        if let Some((store, instance)) = passing {
+            // With the grant, so that a living one of those passed finds its mark as soon as it sees the new holder.
+            batch.push(store);
+            only_on = Some(instance);
+        } else if self.wait_list.as_ref().is_some_and(|wait_list| wait_list.is_waiting()) {
             // A process that has had its turn must leave the list and wake the next one. With this read it can do both
             // while it releases the lock.
             batch.push(Request::ReadWaitList);
         }
-        exchange(batch, None)
+        exchange(batch, only_on)
     }
 
     /// Replaces an item whose lease has been watched out.

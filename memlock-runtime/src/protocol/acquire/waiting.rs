@@ -17,6 +17,31 @@ use crate::protocol::wait_list::WaitListView;
 use crate::protocol::watch::Watch;
 
 impl<S: Borrow<Spec>> Acquire<S> {
+    /// Records a wake-up. It says that the sender has released the lock and that this contender is next, whatever the
+    /// contender knows of the wait list. Returns how long the wake-up must not count yet. With `look_first` the
+    /// contender still reads before it stores.
+    pub fn record_wake(&mut self, now: Now, look_first: bool) -> Duration {
+        self.look_first = look_first;
+        self.wait_list
+            .as_mut()
+            .map_or(Duration::ZERO, |wait_list| wait_list.record_wake(now))
+    }
+
+    /// What is known of the wait list.
+    pub fn wait_list(&self) -> Option<&WaitListView> {
+        self.wait_list.as_deref()
+    }
+
+    /// Replaces what is known of the wait list.
+    pub fn replace_wait_list(&mut self, wait_list: Box<WaitListView>) {
+        self.wait_list = Some(wait_list);
+    }
+
+    /// Takes what is known of the wait list, for the release or the next contender of this process.
+    pub fn take_wait_list(&mut self) -> Option<Box<WaitListView>> {
+        self.wait_list.take()
+    }
+
     /// Lets the processes go first that are known to wait.
     pub(super) fn stand_back(&mut self, now: Now) -> Output<Outcome> {
         let has_place = self.wait_list.as_mut().is_some_and(|wait_list| wait_list.end_turn());
@@ -72,9 +97,11 @@ impl<S: Borrow<Spec>> Acquire<S> {
 
     /// Reads the lock's item, and joins the list behind the processes that are known to wait. The list is not read
     /// again before that, so joining works only if no other process has changed it since. Where the process need not or
-    /// cannot join, the list is read along with the item.
+    /// cannot join, the list is read along with the item. A process that does not wait does not join.
     pub(super) fn look_and_join(&mut self, now: Now) -> Output<Outcome> {
-        let must_join = |wait_list: &&mut Box<WaitListView>| wait_list.has_others() && !wait_list.is_in_line();
+        let is_over = self.wait_is_over(now);
+        let must_join =
+            |wait_list: &&mut Box<WaitListView>| !is_over && wait_list.next_other().is_some() && wait_list.must_join();
         let interval = self.spec().interval;
         let wait_list = self.wait_list.as_mut().filter(must_join);
         let joining = wait_list.and_then(|wait_list| wait_list.join(interval, now));
@@ -89,12 +116,12 @@ impl<S: Borrow<Spec>> Acquire<S> {
     }
 
     /// Records the wait list, if it is in the reply at `index`. Returns whether it is.
-    pub(super) fn record_list(&mut self, answered: &Exchanged, index: usize) -> bool {
+    pub(super) fn record_list(&mut self, now: Now, answered: &Exchanged, index: usize) -> bool {
         let (Some(me), Some(reply)) = (self.me, answered.reply(index)) else {
             return false;
         };
         let wait_list = self.wait_list.get_or_insert_with(|| Box::new(WaitListView::new(me)));
-        wait_list.record_list(Some(reply), answered.instance)
+        wait_list.record_list(Some(reply), answered.instance, now)
     }
 
     /// Records the reply at `index` to a write that joins the wait list. Returns whether this process has joined.
@@ -137,7 +164,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
         let may_join = self.has_paused || self.me.is_some() && self.wait_list.is_some();
         let is_list_current = match &mut self.wait_list {
             // When the holder changes, the list changes, too.
-            Some(wait_list) => !wait_list.record_holder(holder, now) && wait_list.is_in_line(),
+            Some(wait_list) => !wait_list.record_holder(holder, now) && !wait_list.must_join(),
             None => false,
         };
         if !may_join || is_list_current && !has_list {
@@ -170,13 +197,14 @@ impl<S: Borrow<Spec>> Acquire<S> {
         }
     }
 
-    /// Joins the list, which has just been read. Pauses if this process is in it already, or cannot join.
+    /// Joins the list, which has just been read, or clears the mark of this process there. Pauses if it need not, or
+    /// cannot.
     pub(super) fn join_or_pause(&mut self, now: Now) -> Output<Outcome> {
         if self.credit <= 0 {
             return self.pause_without_credit(now);
         }
         let interval = self.spec().interval;
-        let wait_list = self.wait_list.as_mut().filter(|wait_list| !wait_list.is_in_line());
+        let wait_list = self.wait_list.as_mut().filter(|wait_list| wait_list.must_join());
         let joining = wait_list.and_then(|wait_list| wait_list.join(interval, now));
         let Some((store, instance)) = joining else {
             self.list_attempts = 0;
@@ -201,7 +229,7 @@ impl<S: Borrow<Spec>> Acquire<S> {
                 self.record_clock_reply(answered);
                 false
             }
-            LookKind::WithList => self.record_list(answered, 1),
+            LookKind::WithList => self.record_list(now, answered, 1),
             LookKind::WithJoin => self.record_list_write(answered, 1),
         };
         match (
@@ -265,12 +293,17 @@ impl<S: Borrow<Spec>> Acquire<S> {
         // states.
         self.has_paused = self.me.is_some();
         self.state = AcquireState::Pausing { then_look: true };
-        let window = match &self.wait_list {
-            Some(wait_list) if wait_list.is_in_line() => wait_list.next_pause(self.spec().interval, now),
-            _ => {
-                let longest = self.longest_pause(now);
-                let from = longest / 2;
-                Pause { from, to: longest }
+        let interval = self.spec().interval;
+        let window = match &mut self.wait_list {
+            Some(wait_list) if wait_list.is_in_line() => wait_list.next_pause(interval, now),
+            wait_list => {
+                let outside = wait_list
+                    .as_mut()
+                    .and_then(|wait_list| wait_list.pause_outside(interval));
+                outside.unwrap_or_else(|| {
+                    let to = self.longest_pause(now);
+                    Pause { from: to / 2, to }
+                })
             }
         };
         // The pause ends no later than the wait, and no later than the watch over the holder's lease.

@@ -52,7 +52,7 @@ fn run(spec: Spec, joins_list: bool, server: Answers) -> Course {
     let mut now = began;
     let mut machine = Acquire::new(spec, None, false);
     if joins_list {
-        machine = machine.with_wait_list(Member { process: 9, wake: None }, None);
+        machine = machine.with_wait_list(Member::new(9, None), None);
     }
     let (mut input, mut nonces, mut written) = (Input::Start, 0, Nonce(0));
     let mut course = Course {
@@ -340,7 +340,7 @@ fn reply_with_another_cas(request: &Request) -> Reply {
         | Request::StoreWaitList { .. }
         | Request::DeleteWaitList { .. } => Reply::Exists,
         Request::ReadWaitList => Reply::WaitList {
-            line: WaitList(vec![Member { process: 9, wake: None }]),
+            line: WaitList(vec![Member::new(9, None)]),
             cas: cas(5),
         },
         other => usual(other),
@@ -364,9 +364,9 @@ fn releasing_renewing_and_leaving_end_although_the_cas_always_differs() {
     );
     assert!(made <= 9, "{made}");
 
-    let me = Member { process: 9, wake: None };
+    let me = Member::new(9, None);
     let wait_list = Box::new(WaitListView::with_list(me, WaitList(vec![me])));
-    let mut machine = Leave::new(spec().interval, wait_list);
+    let mut machine = Leave::new(wait_list);
     let (made, ()) = run_to_end(|now, input| machine.step(now, input), reply_with_another_cas);
     assert!(made <= 41, "{made}");
 }

@@ -7,7 +7,7 @@ use crate::protocol::{Leave, WaitListView};
 #[test]
 fn leaving_succeeds_however_often_others_change_the_list_first() {
     let mut world = World::new();
-    let [me, other] = [5, 6].map(|process| Member { process, wake: None });
+    let [me, other] = [5, 6].map(|process| Member::new(process, None));
     let store_list = |world: &mut World, members: Vec<Member>| {
         let cas = match world.items.apply(world.second(), &item(), &Request::ReadWaitList) {
             Reply::WaitList { cas, .. } => Some(cas),
@@ -19,10 +19,7 @@ fn leaving_succeeds_however_often_others_change_the_list_first() {
             .apply(world.second(), &item(), &Request::StoreWaitList { line, ttl, cas });
     };
     store_list(&mut world, vec![me]);
-    let mut machine = Leave::new(
-        spec().interval,
-        Box::new(WaitListView::with_list(me, WaitList(vec![me]))),
-    );
+    let mut machine = Leave::new(Box::new(WaitListView::with_list(me, WaitList(vec![me]))));
     let (mut input, mut changes) = (Input::Start, 12);
     while let Output::Exchange { batch, only_on } = machine.step(world.at(), input) {
         if batch.iter().any(Request::writes) && changes > 0 {

@@ -16,9 +16,8 @@ use smallvec::SmallVec;
 use super::grant::{Grant, Handed};
 use super::lease::Now;
 use super::machine::{Exchanged, Input, Output, Pause};
-use super::messages::{
-    Batch, Content, Instance, Member, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered, WaitList, WakeTarget,
-};
+use super::members::{Member, WaitList, WakeTarget};
+use super::messages::{Batch, Content, Instance, Nonce, Record, Refusal, Replies, Reply, Request, Unanswered};
 use super::server_clock::ServerClock;
 use super::spec::Spec;
 use super::{Acquire, Outcome, Release, Released, Renew, Renewed};

@@ -44,13 +44,11 @@ fn a_waiter_never_stores_while_it_has_last_seen_the_lock_held() {
 
 /// Returns a contender that waits in the wait list, and can be woken.
 fn waiter_in_list(world: &mut World) -> Acquire {
-    let me = Member {
-        process: 7,
-        wake: Some(WakeTarget {
-            address: SocketAddr::from(([127, 0, 0, 1], 1)),
-            secret: crate::text::secret::Secret::new(7),
-        }),
+    let wake = WakeTarget {
+        address: SocketAddr::from(([127, 0, 0, 1], 1)),
+        secret: crate::text::secret::Secret::new(7),
     };
+    let me = Member::new(7, Some(wake));
     let mut waiter = Acquire::new(spec(), None, false).with_wait_list(me, None);
     assert_eq!(world.run(&mut waiter, Input::Start, 3), None);
     world.sent.clear();
@@ -94,7 +92,7 @@ fn a_woken_waiter_adds_at_once_unless_the_server_is_short_of_memory() {
     let mut world = World::new();
     let first = world.acquire_grant();
     let store = Request::StoreWaitList {
-        line: WaitList(vec![Member { process: 6, wake: None }]),
+        line: WaitList(vec![Member::new(6, None)]),
         ttl: 300,
         cas: None,
     };

@@ -398,21 +398,18 @@ mod tests {
         assert_eq!(wire(&delete), "md memlock:f:k C9 O7\r\n");
         assert_eq!(wire(&Request::Read), "mg memlock:f:k v c O7\r\n");
         let store = |cas| Request::StoreWaitList {
-            line: WaitList(vec![Member {
-                process: 0xab,
-                wake: None,
-            }]),
+            line: WaitList(vec![Member::new(0xab, None)]),
             ttl: 300,
             cas,
         };
-        let line = "1 00000000000000ab";
+        let line = "2 00000000000000ab:0";
         assert_eq!(
             wire(&store(None)),
-            format!("ms memlock:f:k%line 18 ME c T300 O7\r\n{line}\r\n")
+            format!("ms memlock:f:k%line 20 ME c T300 O7\r\n{line}\r\n")
         );
         assert_eq!(
             wire(&store(Some(cas(9)))),
-            format!("ms memlock:f:k%line 18 c T300 C9 O7\r\n{line}\r\n")
+            format!("ms memlock:f:k%line 20 c T300 C9 O7\r\n{line}\r\n")
         );
         let delete = Request::DeleteWaitList { cas: cas(9) };
         assert_eq!(wire(&delete), "md memlock:f:k%line C9 O7\r\n");

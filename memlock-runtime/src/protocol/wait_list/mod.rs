@@ -11,52 +11,26 @@
 //! there, beside the deletion that releases the lock.
 //!
 //! The list is a hint, and nobody holds anything because of it: a process takes the lock by the same `add` as ever.
-//! Where the list is lost or cannot be written, all poll as if there were none. A process that is in the list and does
-//! not come (it died, or the network fails in between) is waited for during a short *grace*, then passed. The process
-//! that passed it removes it after a while.
+//! Where the list is lost or cannot be written, all poll as if there were none. A member that does not come (it died, or
+//! the network fails in between) is waited for during a short *grace*, then [passed](passing).
+//!
+//! # More than fit
+//!
+//! A process that finds the list full waits *outside*, and looks seldom. A member that has had its turn leaves the list,
+//! and may not take the last place again until it, too, has paused outside. So the place goes to one of those outside.
+
+mod pace;
+mod passing;
+mod pausing;
 
 use std::mem;
 use std::time::Duration;
 
+use self::pace::Pace;
 use super::lease::Now;
-use super::machine::Pause;
-use super::messages::{Cas, Instance, Member, Nonce, Reply, Request, WaitList, WakeTarget};
+use super::members::{Member, WaitList, WakeTarget};
+use super::messages::{Cas, Instance, Nonce, Reply, Request};
 use super::wake_history::WakeHistory;
-
-/// The first member pauses for this fraction of the holder's time so far, which is the most that a hand-over adds.
-const PAUSE_FRACTION_OF_FIRST: u32 = 12;
-
-/// The shortest pause of the first member: the time that a system takes to let a thread sleep and to wake it.
-const SHORTEST_PAUSE_OF_FIRST: Duration = Duration::from_micros(100);
-
-/// The other members pause for this fraction. While a holder has the lock they only need to notice that it is another
-/// one than before, and that they may be the first now.
-const PAUSE_FRACTION: u32 = 2;
-
-/// The first member pauses for this fraction where it is woken when its turn comes. It still looks, since wake-ups get
-/// lost, and a process that held the lock for only a moment wakes nobody.
-const PAUSE_FRACTION_OF_WOKEN: u32 = 2;
-
-/// The shortest pause of the other members.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
-
-/// The shortest pause of the other members where they are woken: they need not notice that they are the first now.
-const SHORTEST_PAUSE_OF_WOKEN: Duration = Duration::from_millis(4);
-
-/// The longest pause of the other members, in intervals. Four of them together look at most 40 times a second.
-const LONGEST_PAUSE: u32 = 4;
-
-/// The longest pause where they are woken. Four of them look less than 40 times a second, even in the first second.
-const LONGEST_PAUSE_OF_WOKEN: u32 = 5;
-
-/// The shortest time for which a free lock is left to the first member, which may have to wait for a processor.
-const SHORTEST_GRACE: Duration = Duration::from_millis(3);
-
-/// The grace is this fraction of the last holder's time. It is longer than the pause of the first in line.
-const GRACE_FRACTION: u32 = 8;
-
-/// After this many intervals a passed process is removed. A living one has looked by then, and is not passed any more.
-const INTERVALS_UNTIL_DEAD: u32 = 6;
 
 /// For how long a process may take the lock again and again, although others wait, before it stands back. Where the
 /// other process is not woken, a hand-over to it costs some ten times what taking the lock again costs.
@@ -70,14 +44,21 @@ const TTL: u32 = 300;
 
 /// What a process knows of one lock's wait list and holder. It belongs to the process's queue for the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct WaitListView {
     me: Member,
     /// The list as this process last read or wrote it.
     list: WaitList,
     /// The instance where it was read, and its CAS there (`None`: no list). Without this it cannot be changed.
     proof: Option<(Instance, Option<Cas>)>,
-    /// Whether a write that added this process has an unknown outcome.
+    /// Whether this process may be in the list on the server although it is not in the list here.
     may_have_joined: bool,
+    /// Whether it may have been in the list on the server before the last write.
+    may_have_been_listed: bool,
+    /// Whether it has found the list full, and has not had the lock since.
+    has_found_full: bool,
+    /// Whether it has paused outside of the full list, and has not had the lock since.
+    waits_outside: bool,
     /// When this process last released the lock.
     released: Option<Duration>,
     /// Whether it asked again soon after that.
@@ -92,8 +73,12 @@ pub struct WaitListView {
     last_hold: Duration,
     /// The process to which this one leaves the free lock, and since when.
     left_to: Option<(u64, Duration)>,
-    /// A process in the list that did not take the free lock, and when it was first passed.
-    passed: Option<(u64, Duration)>,
+    /// Whether the time is over for which this process leaves the lock to those before it: it takes the lock now.
+    is_passing: bool,
+    /// The members that are marked as passed, and since when this process knows that.
+    passed: Vec<(u64, Duration)>,
+    /// How fast this process moves forward.
+    pace: Pace,
     /// When this process's turn began. For a while it may take the lock again and again.
     turn_began: Option<Duration>,
 }
@@ -106,6 +91,9 @@ impl WaitListView {
             list: WaitList::default(),
             proof: None,
             may_have_joined: false,
+            may_have_been_listed: false,
+            has_found_full: false,
+            waits_outside: false,
             released: None,
             came_back_soon: false,
             has_kept_place: false,
@@ -113,7 +101,9 @@ impl WaitListView {
             holder: None,
             last_hold: Duration::ZERO,
             left_to: None,
-            passed: None,
+            is_passing: false,
+            passed: Vec::new(),
+            pace: Pace::default(),
             turn_began: None,
         }
     }
@@ -137,7 +127,7 @@ impl WaitListView {
     }
 
     /// Records a reply to [`Request::ReadWaitList`]. Returns whether it is one.
-    pub(super) fn record_list(&mut self, reply: Option<&Reply>, instance: Option<Instance>) -> bool {
+    pub(super) fn record_list(&mut self, reply: Option<&Reply>, instance: Option<Instance>, now: Now) -> bool {
         let (list, cas) = match reply {
             Some(Reply::WaitList { line, cas }) => (line.clone(), Some(*cas)),
             Some(Reply::Missing) => (WaitList::default(), None),
@@ -146,14 +136,23 @@ impl WaitListView {
         self.proof = instance.map(|instance| (instance, cas));
         self.list = list;
         self.may_have_joined = false;
-        // A process that was passed once, and has had its turn since, is alive.
-        self.passed = self.passed.filter(|(passed, _)| self.ahead().next() == Some(*passed));
+        self.record_passed(now);
         true
+    }
+
+    /// This process as it is in the list.
+    fn place(&self) -> Option<&Member> {
+        self.list.0.iter().find(|member| member.process == self.me.process)
     }
 
     /// Whether this process is in the list.
     pub fn is_in_line(&self) -> bool {
-        self.list.0.contains(&self.me)
+        self.place().is_some()
+    }
+
+    /// Whether this process must write itself into the list: it is not there, or others have passed it.
+    pub(super) fn must_join(&self) -> bool {
+        self.place().is_none_or(|place| place.is_passed)
     }
 
     /// Whether this process must leave the list once none of its callers waits any more.
@@ -193,24 +192,36 @@ impl WaitListView {
         self.is_in_line() && !self.has_kept_place
     }
 
+    /// The other members.
+    fn others(&self) -> impl Iterator<Item = &Member> {
+        self.list.0.iter().filter(|member| member.process != self.me.process)
+    }
+
     /// Whether other processes are in the list.
     pub fn has_others(&self) -> bool {
-        self.list.0.iter().any(|member| *member != self.me)
+        self.others().next().is_some()
+    }
+
+    /// The next of the other members: the first one that was not passed.
+    pub(super) fn next_other(&self) -> Option<&Member> {
+        self.others().find(|member| !member.is_passed)
     }
 
     /// Where to wake the next process after this one's release. `None`: there is none, or it cannot be woken.
     pub fn next_wake_target(&self) -> Option<WakeTarget> {
-        let next = self.list.0.iter().find(|member| **member != self.me)?;
-        next.wake
+        self.next_other()?.wake
     }
 
-    /// The processes that go before this one. The holder has had its turn, although it may still be in the list.
-    fn ahead(&self) -> impl Iterator<Item = u64> {
+    /// The processes that go before this one. The holder has had its turn, although it may still be in the list, and
+    /// nobody waits for those that were passed.
+    fn ahead(&self) -> impl Iterator<Item = &Member> {
         let holder = self.holder.map(|(nonce, _)| nonce.process());
-        let others = self.list.0.iter().take_while(|member| **member != self.me);
-        others
-            .map(|member| member.process)
-            .filter(move |process| Some(*process) != holder)
+        let others = self
+            .list
+            .0
+            .iter()
+            .take_while(|member| member.process != self.me.process);
+        others.filter(move |member| !member.is_passed && Some(member.process) != holder)
     }
 
     /// Whether this process is in the list, and next.
@@ -247,7 +258,7 @@ impl WaitListView {
 
     /// Records that the lock was seen held under `nonce`. Returns whether this is another turn than was seen before.
     pub(super) fn record_holder(&mut self, nonce: Nonce, now: Now) -> bool {
-        self.left_to = None;
+        (self.left_to, self.is_passing) = (None, false);
         let is_same_turn = |(before, since): (Nonce, Duration)| {
             // A process that takes the lock again and again has one turn. A process that looks seldom may see another
             // one in two of its turns, so only a short time counts as one.
@@ -261,42 +272,14 @@ impl WaitListView {
         }
         self.record_hold_end(now);
         self.holder = Some((nonce, now.instant));
-        self.passed = self.passed.filter(|(passed, _)| *passed != nonce.process());
         true
     }
 
-    /// Records how long the last holder held the lock, now that it has released or lost it.
+    /// Records how long the last holder held the lock, now that the lock is seen free, or held by another one.
     fn record_hold_end(&mut self, now: Now) {
         if let Some((_, since)) = self.holder {
             self.last_hold = now.instant.saturating_sub(since);
         }
-    }
-
-    /// Records that the lock was seen free and the list was read. Returns whether to leave the lock to another process.
-    pub(super) fn must_stand_back(&mut self, interval: Duration, now: Now) -> bool {
-        let Some(first) = self.ahead().next() else { return false };
-        let since = match self.left_to {
-            Some((process, since)) if process == first => since,
-            _ => {
-                self.left_to = Some((first, now.instant));
-                now.instant
-            }
-        };
-        if now.instant.saturating_sub(since) < self.grace(interval) {
-            return true;
-        }
-        if self.passed.is_none_or(|(process, _)| process != first) {
-            self.passed = Some((first, now.instant));
-        }
-        false
-    }
-
-    /// How long this process leaves a free lock to those before it: one grace for each of them, in order. So if the
-    /// first does not take the lock the next one does, and not the process that happens to look.
-    fn grace(&self, interval: Duration) -> Duration {
-        let longest = interval.saturating_add(SHORTEST_GRACE);
-        let each = (self.last_hold / GRACE_FRACTION).clamp(SHORTEST_GRACE, longest);
-        each.saturating_mul(u32::try_from(self.ahead().count()).unwrap_or(u32::MAX))
     }
 
     /// Records that the lock was granted to this process.
@@ -304,84 +287,76 @@ impl WaitListView {
         self.turn_began.get_or_insert(now.instant);
         self.wakes.record_grant(self.is_in_line());
         self.left_to = None;
+        (self.has_found_full, self.waits_outside) = (false, false);
         self.holder = Some((nonce, now.instant));
     }
 
     /// Records that this process has released the lock.
     pub(super) fn record_release(&mut self, now: Now) {
         self.record_hold_end(now);
+        // What others have done since is not known when this process comes back.
+        self.holder = None;
         self.released = Some(now.instant);
     }
 
-    /// Returns the next pause of this process, which is in the list.
-    pub(super) fn next_pause(&self, interval: Duration, now: Now) -> Pause {
-        let since = |since: Duration| now.instant.saturating_sub(since);
-        let held = self.holder.map(|(_, seen)| since(seen)).unwrap_or_default();
-        let is_woken = self.me.wake.is_some() && self.wakes.are_arriving();
-        if self.is_first() {
-            let (fraction, shortest) = if is_woken {
-                (PAUSE_FRACTION_OF_WOKEN, SHORTEST_PAUSE)
-            } else {
-                (PAUSE_FRACTION_OF_FIRST, SHORTEST_PAUSE_OF_FIRST)
-            };
-            let longest = (held / fraction).clamp(shortest, interval.max(shortest));
-            return pause_up_to(longest);
-        }
-        let (fraction, shortest, intervals) = if is_woken {
-            (1, SHORTEST_PAUSE_OF_WOKEN, LONGEST_PAUSE_OF_WOKEN)
-        } else {
-            (PAUSE_FRACTION, SHORTEST_PAUSE, LONGEST_PAUSE)
-        };
-        let longest = interval.saturating_mul(intervals).max(shortest);
-        let mut longest = (held / fraction).clamp(shortest, longest);
-        if let Some((_, left)) = self.left_to {
-            longest = longest.min(self.grace(interval).saturating_sub(since(left)));
-        }
-        pause_up_to(longest)
-    }
-
-    /// Appends this process to the list: a request for this instance only. `None`: the list is unknown, or full.
+    /// Appends this process to the list, or clears its mark: a request for this instance only. `None`: the list is
+    /// unknown, or full.
     pub(super) fn join(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.proof?;
-        let mut list = self.other_members(interval, now);
-        if list.0.len() >= WaitList::LONGEST {
-            return None;
+        let mut list = self.remaining(now);
+        let is_mine = |member: &&mut Member| member.process == self.me.process;
+        if let Some(place) = list.0.iter_mut().find(is_mine) {
+            place.is_passed = false;
+        } else {
+            if list.0.len() >= WaitList::LONGEST {
+                list.0.retain(|member| !member.is_passed);
+            }
+            let places = WaitList::LONGEST - usize::from(!self.waits_outside);
+            if list.0.len() >= places {
+                self.has_found_full = true;
+                return None;
+            }
+            list.0.push(self.me.with_interval(interval));
         }
-        list.0.push(self.me);
         self.turn_began = None;
-        self.may_have_joined = true;
-        self.list = list.clone();
+        self.record_writing(&list, now);
         let (line, ttl) = (list, TTL);
-        let store = Request::StoreWaitList { line, ttl, cas };
-        Some((store, instance))
+        Some((Request::StoreWaitList { line, ttl, cas }, instance))
     }
 
     /// Gives way to the others while this process releases the lock: a request for this instance only. `None`: there is
     /// nothing to do, or nothing is known. A process that is expected back before its next turn moves to the end of the
     /// list, which saves joining again. Any other process leaves.
-    pub(super) fn give_way(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let mut list = self.other_members(interval, now);
-        let is_expected_back = self.came_back_soon && self.can_wake_next();
-        if self.is_in_line() && is_expected_back && !list.0.is_empty() && self.list_cas().is_some() {
-            list.0.push(self.me);
+    pub(super) fn give_way(&mut self, now: Now) -> Option<(Request, Instance)> {
+        let mut list = self.without_me(now);
+        let is_expected_back = self.came_back_soon && self.can_wake_next() && self.list_cas().is_some();
+        // Where others wait outside of a full list, its last place is theirs.
+        if let Some(place) = self.place()
+            && is_expected_back
+            && list.0.len() < WaitList::LONGEST - 1
+        {
+            list.0.push(Member {
+                is_passed: false,
+                ..*place
+            });
             self.has_kept_place = true;
         }
-        self.write(list)
+        self.write(list, now)
     }
 
     /// Removes this process: a request for this instance only. `None`: there is nothing to do, or nothing is known.
-    pub(super) fn leave(&mut self, interval: Duration, now: Now) -> Option<(Request, Instance)> {
-        let list = self.other_members(interval, now);
-        self.write(list)
+    pub(super) fn leave(&mut self, now: Now) -> Option<(Request, Instance)> {
+        let list = self.without_me(now);
+        self.write(list, now)
     }
 
     /// Stores `list`, or deletes the item if `list` is empty. `None`: nothing would change, or nothing is known.
-    fn write(&mut self, list: WaitList) -> Option<(Request, Instance)> {
+    fn write(&mut self, list: WaitList, now: Now) -> Option<(Request, Instance)> {
         let (instance, cas) = self.list_cas()?;
         if list == self.list {
             return None;
         }
-        self.list = list.clone();
+        self.record_writing(&list, now);
         let request = if list.0.is_empty() {
             Request::DeleteWaitList { cas }
         } else {
@@ -397,13 +372,12 @@ impl WaitListView {
         Some((instance, cas?))
     }
 
-    /// Records the reply to the request of [`give_way`](Self::give_way). If another write came first, this process is
-    /// still in the list.
-    pub(super) fn record_give_way(&mut self, reply: Option<&Reply>) {
-        if !self.record_write(reply) {
-            self.has_kept_place = false;
-            self.may_have_joined = true;
-        }
+    /// Records that a write of `list` is about to be sent.
+    fn record_writing(&mut self, list: &WaitList, now: Now) {
+        self.may_have_been_listed = self.may_have_joined || self.is_in_line();
+        self.may_have_joined = true;
+        self.list = list.clone();
+        self.record_passed(now);
     }
 
     /// Records the reply to a request that changes the list. Returns whether it was changed.
@@ -414,8 +388,9 @@ impl WaitListView {
             Some(Reply::Deleted) => None,
             _ => {
                 // Another process changed the list first, or nothing is known. The list must be read again.
-                self.list.0.retain(|member| *member != self.me);
-                self.may_have_joined &= reply.is_none();
+                self.list.0.retain(|member| member.process != self.me.process);
+                self.has_kept_place = false;
+                self.may_have_joined = reply.is_none() || self.may_have_been_listed;
                 return false;
             }
         };
@@ -424,26 +399,15 @@ impl WaitListView {
         true
     }
 
-    /// Forgets that this process may still be in the list.
-    pub(super) fn forget_membership(&mut self) {
-        self.list.0.retain(|member| *member != self.me);
-        self.may_have_joined = false;
+    /// Records that this process has left the list, or with `is_certain` false that it may still be there.
+    pub(super) fn record_leaving(&mut self, is_certain: bool) {
+        self.list.0.retain(|member| member.process != self.me.process);
+        self.may_have_joined = !is_certain;
     }
 
-    /// The list without this process, and without a process that was passed and has not taken the lock since.
-    fn other_members(&self, interval: Duration, now: Now) -> WaitList {
-        let is_dead = |member: &Member| {
-            self.passed.is_some_and(|(process, since)| {
-                process == member.process
-                    && now.instant.saturating_sub(since) >= interval.saturating_mul(INTERVALS_UNTIL_DEAD)
-            })
-        };
-        let stays = |member: &&Member| **member != self.me && !is_dead(member);
-        WaitList(self.list.0.iter().filter(stays).copied().collect())
+    fn without_me(&self, now: Now) -> WaitList {
+        let mut list = self.remaining(now);
+        list.0.retain(|member| member.process != self.me.process);
+        list
     }
-}
-
-fn pause_up_to(longest: Duration) -> Pause {
-    let from = longest * 7 / 8;
-    Pause { from, to: longest }
 }
