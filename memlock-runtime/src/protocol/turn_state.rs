@@ -70,6 +70,7 @@ impl TurnState {
     }
 
     /// Returns the same state, where `watch` is what was seen of the holder before.
+    #[must_use]
     pub fn after(self, watch: Option<Watch>) -> TurnState {
         TurnState { watch, ..self }
     }

@@ -317,7 +317,7 @@ fn assert_fair(crowd: &Crowd) {
 #[test]
 fn two_hundred_processes_all_have_their_turns() {
     for habit in [Habit::busy(5 * MS), wakeable(5 * MS)] {
-        let mut crowd = Crowd::new(&[habit; 200]);
+        let mut crowd = Crowd::new(&vec![habit; 200]);
         crowd.run_until(8 * SECOND);
         assert_fair(&crowd);
         let efficiency = crowd.efficiency(SECOND);
@@ -332,7 +332,7 @@ fn two_hundred_processes_all_have_their_turns() {
 
 #[test]
 fn processes_that_find_the_wait_list_full_have_their_turns() {
-    let mut crowd = Crowd::new(&[Habit::busy(3 * MS); 300]);
+    let mut crowd = Crowd::new(&vec![Habit::busy(3 * MS); 300]);
     crowd.run_until(10 * SECOND);
     assert_fair(&crowd);
 }
