@@ -401,3 +401,33 @@ fn a_wait_for_the_second_key_that_is_longer_than_the_reservation_ends_in_a_confl
         });
     }
 }
+
+#[test]
+fn a_reservation_that_cannot_be_kept_alive_ends_in_a_conflict() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    #[zlock(keys = ["a", "b"], name = "catalog", locks = locks, reserve = 1)]
+    fn write_both(locks: &Locks) -> Result<(), CatalogError> {
+        unreachable!("another process holds the second")
+    }
+    let (locks, server) = Locks::in_memory();
+    let others = server.other_process();
+    let _held = others
+        .lock("b")
+        .name("catalog")
+        .timeout(HOUR * 24)
+        .acquire()
+        .expect("it is free");
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| write_both(&locks));
+        // The first lock is lost each time that the clock moves, again and again.
+        for _ in 0..20 {
+            until("it holds the first, or has given up", || {
+                writer.is_finished() || !is_free(&others, "a")
+            });
+            server.advance(Duration::from_secs(30));
+        }
+        let conflict = writer.join().expect("no panic").expect_err("it has waited");
+        let conflict = conflict.lock().expect("memlock's");
+        assert!(conflict.is_conflict(), "{conflict}");
+    });
+}

@@ -72,8 +72,13 @@ impl Zlock<'_> {
                 ..*self.call.options
             };
             let now = self.call.core().now();
-            let kept = self.call.with(&for_retry).acquire_all_from(self.items, now).await?;
-            kept.reserve_within(&retry, Some(self.call.limits.asking)).await;
+            match self.call.with(&for_retry).acquire_all_from(self.items, now).await {
+                Ok(kept) => kept.reserve_within(&retry, Some(self.call.limits.asking)).await,
+                // The first ones are lost as fast as the last is acquired: `reserve` is too short to keep them alive. The
+                // retry finds nothing reserved, and is a new call.
+                Err(error) if error.is_lost() => {}
+                Err(error) => return Err(error),
+            }
             let waited = self.call.limits.waited(self.call.core().now());
             return Err(conflict(self.items.first(), holder, waited));
         }
