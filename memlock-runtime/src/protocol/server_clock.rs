@@ -8,8 +8,7 @@
 //! * Its *virtual machine* was paused. The clock goes on from where it stood, and items expire by that same clock.
 //!
 //! So of several readings the one counts by which the clock may be furthest on, until the clock has ticked between two
-//! of them. A process that knew the server before a pause of its machine trusts it again
-//! about a second after.
+//! of them. A process that knew the server before a pause of its machine trusts it again about a second after.
 
 use std::time::Duration;
 
@@ -116,7 +115,8 @@ impl ServerClock {
                 received: shown.received,
             };
             let is_nearer = |best: Reading| proven.shows_at_most(now) < best.shows_at_most(now);
-            if self.best(now).is_none_or(is_nearer) {
+            // After a long time without a reading nothing is known, and this would tell only how long that was.
+            if self.best(now).is_some_and(is_nearer) {
                 (self.current, self.previous) = (Some(proven), None);
             }
         }
@@ -192,6 +192,19 @@ mod tests {
             clock.observe(SERVER + 100, at(99.999), at(100.0));
             let length = granted(&clock, timeout, SERVER + 100, 99.999);
             assert!((length - timeout).abs() < 1e-9, "{length} of {timeout}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_not_read_for_long_leaves_the_whole_timeout() {
+        for gap in [1.0, 250.0, 500.0, 599.0, 601.0, 1440.0, 86_400.0] {
+            let mut clock = ServerClock::default();
+            clock.observe(SERVER, at(0.0), at(0.001));
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds")]
+            let second = SERVER + gap as u64;
+            clock.observe(second, at(gap), at(gap + 0.001));
+            let length = granted(&clock, 30.0, second, gap);
+            assert!((length - 30.0).abs() < 1e-9, "{length} after {gap} s");
         }
     }
 
