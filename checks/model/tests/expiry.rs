@@ -30,6 +30,8 @@ fn a_clock_that_ticked_late_before_the_stop_shortens_the_margin_and_no_more() {
         // Half of a lease is believed in, and that is over before the item is.
         first_second_is_old: Duration::from_millis(1900),
         steps: vec![Duration::from_millis(7800), Duration::from_millis(1500)],
+        // The second contender finds what the first has stored.
+        begins_after: vec![0, 1],
         stops: 1,
         late_ticks: true,
         whole_batches: true,
