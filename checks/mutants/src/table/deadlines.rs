@@ -47,11 +47,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         suites: &[unit("protocol::server_clock::"), simulation("a_server_that_lost_time")],
     },
     Mutant {
+        name: "clock-not-read-for-long-distrusted",
+        breaks: "L1",
+        decision: "A clock that was not read for long is not taken for one that stood still all that time.",
+        file: "protocol/server_clock.rs",
+        from: "if self.best(now).is_some_and(is_nearer) {",
+        to: "if self.best(now).is_none_or(is_nearer) {",
+        suites: &[unit("protocol::server_clock::")],
+    },
+    Mutant {
         name: "server-that-lost-time-refused",
         breaks: "L1",
         decision: "A server whose clock has lost time and runs again is trusted once it has ticked.",
         file: "protocol/server_clock.rs",
-        from: "if self.best(now).is_none_or(is_nearer) {",
+        from: "if self.best(now).is_some_and(is_nearer) {",
         to: "if self.best(now).is_none() {",
         suites: &[
             unit("protocol::server_clock::"),

@@ -9,8 +9,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         breaks: "Z3",
         decision: "A zlock's body that had to wait is not run: its caller has read old data, and gets a conflict.",
         file: "transaction/zlock.rs",
-        from: "kept.reserve_within(&retry, Some(self.call.limits.asking)).await;",
-        to: "return Ok(BodyLocks::Own(kept, Some(retry)));",
+        from: "Ok(kept) => kept.reserve_within(&retry, Some(self.call.limits.asking)).await,",
+        to: "Ok(kept) => return Ok(BodyLocks::Own(kept, Some(retry))),",
         suites: &[zlock("alone::")],
     },
     Mutant {
