@@ -53,7 +53,7 @@ fn at_every_point_under<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// Waits once.
-async fn pause() {
+pub(crate) async fn pause() {
     let mut is_over = false;
     std::future::poll_fn(|context| {
         context.waker().wake_by_ref();
