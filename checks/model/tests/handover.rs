@@ -163,8 +163,16 @@ fn a_turn_goes_on_without_a_holder_or_a_taker_that_is_stopped() {
 fn callers_that_lose_their_turn_while_they_ask_contend_with_those_that_step_in() {
     let bounds = Bounds {
         stalls: true,
-        lost: 1,
         ..two_and_one("turns that end at any time")
+    };
+    exhaust(bounds, &[Reached::HandOver, Reached::StepIn, Reached::TurnTakenAway]);
+    let bounds = Bounds {
+        attempts: vec![1, 1],
+        processes: vec![0, 0],
+        stalls: true,
+        lost: 1,
+        keeper: true,
+        ..Bounds::calm("turns that end at any time, and a lost reply")
     };
     exhaust(bounds, &[Reached::HandOver, Reached::StepIn, Reached::TurnTakenAway]);
     let bounds = Bounds {
