@@ -381,7 +381,7 @@ fn writers_in_threads_exclude_each_other_and_all_get_through() {
 
 #[test]
 fn a_wait_for_the_second_key_that_is_longer_than_the_reservation_ends_in_a_conflict() {
-    #[zlock(keys = ["a", "b"], name = "catalog", locks = locks, reserve = 0.2)]
+    #[zlock(keys = ["a", "b"], name = "catalog", locks = locks, reserve = 20)]
     fn write_both(locks: &Locks) -> Result<(), CatalogError> {
         unreachable!("another process holds the second")
     }
@@ -393,7 +393,11 @@ fn a_wait_for_the_second_key_that_is_longer_than_the_reservation_ends_in_a_confl
         thread::scope(|scope| {
             let writer = scope.spawn(|| write_both(&locks));
             until("it holds the first", || !is_free(&others, "a"));
-            thread::sleep(Duration::from_millis(900));
+            // Four times as long as the reservation, in steps that leave time to keep the first alive.
+            for _ in 0..80 {
+                server.advance(Duration::from_secs(1));
+                thread::yield_now();
+            }
             drop(held);
             let conflict = writer.join().expect("no panic").expect_err("it has waited");
             let conflict = conflict.lock().expect("memlock's");
