@@ -2,7 +2,8 @@
 //!
 //! `pass` holds code that is unusual but correct, in crates without the lints of this package.
 //!
-//! `TRYBUILD=overwrite cargo test --test ui --all-features` writes the expected errors anew. Read the difference before you commit it.
+//! `TRYBUILD=overwrite cargo test --test ui --all-features` writes the expected errors anew. Read the difference before
+//! you commit it.
 
 #[test]
 fn each_mistake_gives_one_error_that_says_what_to_do() {
